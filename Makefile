@@ -1,0 +1,47 @@
+# Each target works alone on a machine with Python (3.10 or newer) and make.
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+
+.DEFAULT_GOAL := help
+.PHONY: help install demo test test-slow check format bench clean
+
+help:  ## List the targets.
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/'
+
+$(BIN)/python:
+	$(PYTHON) -m venv $(VENV)
+
+$(VENV)/.installed: pyproject.toml | $(BIN)/python
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable .
+	touch $@
+
+$(VENV)/.installed-dev: pyproject.toml | $(BIN)/python
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable ".[dev]"
+	touch $@ $(VENV)/.installed
+
+install: $(VENV)/.installed-dev  ## Install the library and everything needed to work on it.
+
+demo: $(VENV)/.installed  ## Show aliasing doing harm on procedural scenes, in under a minute.
+	$(BIN)/dealias demo
+
+test: $(VENV)/.installed-dev  ## Run the tests but the slow ones.
+	$(BIN)/python -m pytest -n auto -m "not slow"
+
+test-slow: $(VENV)/.installed-dev  ## Run the slow tests.
+	$(BIN)/python -m pytest -m slow
+
+check: $(VENV)/.installed-dev  ## Lint, check the format and the types.
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+format: $(VENV)/.installed-dev  ## Format the code and apply the linter's safe fixes.
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+bench: $(VENV)/.installed-dev  ## Run the benchmarks and write benchmarks/results/.
+	$(BIN)/python -m benchmarks
+
+clean:  ## Remove the environment and everything built.
+	rm -rf $(VENV) build dist .mypy_cache .pytest_cache .ruff_cache

@@ -1,0 +1,36 @@
+import os
+from pathlib import Path
+
+import pytest
+import torch
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--device", default="cpu", help="device of the tensors under test")
+
+
+@pytest.fixture(scope="session")
+def device(request: pytest.FixtureRequest) -> torch.device:
+    return torch.device(request.config.getoption("--device"))
+
+
+def _folder_from(variable: str) -> Path:
+    value = os.environ.get(variable)
+    if not value:
+        pytest.skip(f"{variable} is not set")
+    folder = Path(value)
+    if not folder.is_dir():
+        pytest.skip(f"{variable} names {folder}, which is not a folder")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def camvid() -> Path:
+    """The CamVid images and label maps: train, trainannot, val, valannot."""
+    return _folder_from("DEALIAS_CAMVID")
+
+
+@pytest.fixture(scope="session")
+def parity() -> Path:
+    """Inputs with the results of the published code on them."""
+    return _folder_from("DEALIAS_PARITY")
