@@ -7,7 +7,7 @@ from dealias.labels._class_set import (
     builtin_class_sets,
     load_class_set,
 )
-from dealias.labels._pairing import Pair, Pairing, PairingError, pair_folders
+from dealias.labels._pairing import Pair, Pairing, PairingError, find_images, pair_folders
 from dealias.labels._reading import (
     LABEL_SUFFIXES,
     LabelFileError,
@@ -25,6 +25,7 @@ __all__ = [
     "PairingError",
     "Role",
     "builtin_class_sets",
+    "find_images",
     "list_pixels",
     "load_class_set",
     "pair_folders",

@@ -21,6 +21,7 @@ _ENDINGS = (
     "_pred",
     "_L",
 )
+_IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".tif", ".tiff", ".bmp")
 # What they lay beside the label maps.
 _OTHER_FILES = ("_color", "_instanceIds", "_instanceTrainIds", "_polygons")
 
@@ -86,6 +87,31 @@ def pair_folders(predictions: Path, targets: Path) -> Pairing:
     return Pairing(
         [Pair(name, sides[0][name], sides[1][name]) for name in sorted(shared)], unpaired
     )
+
+
+def find_images(folder: Path, names: Iterable[str]) -> dict[str, Path]:
+    """Find the photograph of each pair in a folder or its subfolders.
+
+    Args:
+        folder: where the images are.
+        names: names of pairs; the last part must be that of the image.
+
+    Raises:
+        PairingError: not a folder, or no image for a name.
+    """
+    if not folder.is_dir():
+        raise PairingError(f"{show_path(folder)}: not a folder")
+    found: dict[str, Path] = {}
+    for path in sorted(_walk(folder)):
+        if path.suffix.lower() in _IMAGE_SUFFIXES:
+            inside = path.parent.relative_to(folder) / _name(path)
+            found[_name(path)] = found[inside.as_posix()] = path
+    images = {name: found.get(name, found.get(name.rsplit("/", 1)[-1])) for name in names}
+    missing = [name for name, path in images.items() if path is None]
+    if missing:
+        listed = ", ".join(map(show_path, missing[:4]))
+        raise PairingError(f"{show_path(folder)}: no image for {len(missing):,} pairs: {listed}")
+    return {name: path for name, path in images.items() if path is not None}
 
 
 def _label_files(folder: Path) -> list[Path]:

@@ -77,12 +77,10 @@ def _read_image(path: Path) -> NDArray[np.integer]:
                 frames = getattr(image, "n_frames", 1)
                 if frames != 1:
                     raise LabelFileError(path, f"expected one image, got {frames}")
-                if image.mode in _INDEX_MODES:
-                    return np.asarray(image)
-                if image.mode == "RGB":
-                    return np.asarray(image)
+                if image.mode in (*_INDEX_MODES, "RGB"):
+                    return np.array(image)
                 if image.mode == "RGBA":
-                    return _opaque(path, np.asarray(image))
+                    return _opaque(path, np.array(image))
                 mode = image.mode
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
         raise LabelFileError(path, f"refused as a decompression bomb: {error}") from error
@@ -114,7 +112,7 @@ def _read_array(path: Path) -> NDArray[np.integer]:
     except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
         raise LabelFileError(path, f"can't be read: {_reason(error)}") from error
     if array.dtype == np.bool_:
-        array = array.view(np.uint8)
+        array = array.astype(np.uint8)
     if not np.issubdtype(array.dtype, np.integer):
         raise LabelFileError(path, f"expected integer labels, got {array.dtype}")
     array = np.squeeze(array)
@@ -211,7 +209,7 @@ def _lookup(values: NDArray[np.integer], meaning: Mapping[int, int]) -> NDArray[
         table = np.zeros(256, labels.dtype)
         small = (keys >= 0) & (keys < 256)
         table[keys[small]] = labels[small]
-        return np.take(_narrow(table), values)
+        return _narrow(table).take(values)
     result: NDArray[np.integer] = labels[np.searchsorted(keys, values)]
     return result
 
