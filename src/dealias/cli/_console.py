@@ -70,13 +70,16 @@ def print_evaluation(evaluation: Evaluation, console: Console, *, worst: int = 5
     result = evaluation.to_dict()
     console.print(_class_table(result))
     console.print(_kind_table(result))
-    table = Table("worst images", title_justify="left")
+    rows = evaluation.worst(worst)
+    longest = max((len(show_path(row.name)) for row in rows), default=0)
+    table = Table()
+    table.add_column("worst images", overflow="fold", min_width=min(longest, 40))
     table.add_column("mIoU", justify="right")
     for kind in ERROR_KINDS:
         table.add_column(f"{kind.title.lower()} (px)", justify="right")
-    for row in evaluation.worst(worst):
+    for row in rows:
         pixels = [f"{count:,}" for count in row.error_pixels]
-        table.add_row(show_path(row.name), _percent(row.miou), *pixels)
+        _add_row(table, show_path(row.name), _percent(row.miou), *pixels)
     console.print(table)
 
 
@@ -94,7 +97,7 @@ def _class_table(result: dict[str, Any]) -> Table:
         table.add_column(f"{name.replace('_', ' ')} ↑", justify="right")
     for row in result["classes"]:
         values = [row[name] for name in (*columns.values(), *extra)]
-        table.add_row(row["name"], *map(_percent, values))
+        _add_row(table, row["name"], *map(_percent, values))
     table.add_section()
     table.add_row("mean", *(_percent(result["metrics"][name]) for name in (*columns, *extra)))
     return table
@@ -111,13 +114,19 @@ def _kind_table(result: dict[str, Any]) -> Table:
             f"{pair['target']} as {pair['prediction']} {_percent(pair['mIoU_gain'], sign=True)}"
             for pair in result["costly_pairs"][kind.key][:3]
         ]
-        table.add_row(
+        _add_row(
+            table,
             kind.title.lower(),
             _percent(result["error_shares"][kind.key]),
             _percent(gain, sign=True),
             ", ".join(pairs),
         )
     return table
+
+
+def _add_row(table: Table, *cells: str) -> None:
+    """Add cells as they are: names of files and classes are not markup."""
+    table.add_row(*map(Text, cells))
 
 
 def _percent(value: float | None, *, sign: bool = False) -> str:
