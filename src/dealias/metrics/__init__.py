@@ -1,4 +1,4 @@
-"""Hard-pixel metrics: `functional` needs torch and NumPy only, `HardPixelErrors` torchmetrics."""
+"""Hard-pixel metrics: functions in `functional`, and the torchmetrics class over them."""
 
 from typing import TYPE_CHECKING, Any
 

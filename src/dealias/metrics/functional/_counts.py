@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from dealias.labels import list_pixels
 from dealias.metrics.functional import _packed
 from dealias.metrics.functional._bands import (
     Protocol,
@@ -38,10 +39,7 @@ class LabelRangeError(ValueError):
     @property
     def detail(self) -> str:
         """The offending labels, how many pixels each, and what was expected."""
-        shown = [f"{label} ({count:,} px)" for label, count in list(self.pixels.items())[:8]]
-        more = len(self.pixels) - len(shown)
-        listed = ", ".join(shown) + (f" and {more} more labels" if more else "")
-        return f"expected {self.expected}, got {listed}"
+        return f"expected {self.expected}, got {list_pixels(list(self.pixels.items()))}"
 
     def __reduce__(self) -> tuple[object, ...]:
         return type(self), (self.argument, self.pixels, self.expected)

@@ -10,7 +10,16 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from dealias.metrics.functional._counts import BOTH_BANDS, INTERIOR, PREDS_BAND, TARGET_BAND
+from dealias.metrics.functional._bands import Protocol, dilate, label_edges
+from dealias.metrics.functional._counts import (
+    BOTH_BANDS,
+    INTERIOR,
+    PREDS_BAND,
+    TARGET_BAND,
+    check_labels,
+    check_options,
+    check_pair,
+)
 from dealias.metrics.functional._scores import check_table, iou, ratio
 
 
@@ -145,3 +154,40 @@ def costly_pairs(table: Tensor, kind: ErrorKind, *, limit: int = 5) -> list[Clas
     return [
         ClassPair(t, p, int(wrong[t, p]), float(gain[t, p])) for t, p in pairs if wrong[t, p] > 0
     ]
+
+
+def error_map(
+    preds: Tensor,
+    target: Tensor,
+    *,
+    num_classes: int,
+    ignore_index: int = 255,
+    band_width: int = 15,
+    protocol: Protocol = "paper",
+) -> Tensor:
+    """Mark each pixel with the kind of its error.
+
+    Args: those of :func:`count_hard_pixels`.
+
+    Returns:
+        uint8 of the shape of `preds`: 0 right, i + 1 an error of ``ERROR_KINDS[i]``, 255 void.
+
+    Raises:
+        ValueError: as :func:`count_hard_pixels`.
+
+    >>> target = torch.tensor([[0, 0, 0, 0, 1, 1, 1, 1]])
+    >>> preds = torch.tensor([[0, 0, 0, 1, 1, 1, 1, 0]])
+    >>> error_map(preds, target, num_classes=2, band_width=1).tolist()
+    [[0, 0, 0, 3, 0, 0, 0, 1]]
+    """
+    check_options(num_classes, ignore_index, band_width, protocol)
+    check_pair(preds, target)
+    check_labels(preds, target, num_classes, ignore_index)
+    in_preds = dilate(label_edges(preds, protocol=protocol), band_width)
+    in_target = label_edges(target, protocol=protocol, ignore_index=ignore_index)
+    region = in_preds * PREDS_BAND + dilate(in_target, band_width) * TARGET_BAND
+    marks = torch.zeros(4, dtype=torch.uint8, device=preds.device)
+    for mark, kind in enumerate(ERROR_KINDS, start=1):
+        marks[kind.region] = mark
+    errors = torch.where(preds.long() == target.long(), 0, marks[region])
+    return errors.masked_fill(target.long() == ignore_index, 255)

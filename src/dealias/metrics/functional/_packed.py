@@ -228,4 +228,5 @@ def _towards_start(words: Words, pixels: int) -> Words:
 
 def _last_word_mask(width: int) -> np.uint64:
     """The bits of the last word of a row that are pixels."""
-    return np.uint64((1 << ((width - 1) % _WORD + 1)) - 1)
+    mask: np.uint64 = np.uint64((1 << ((width - 1) % _WORD + 1)) - 1)
+    return mask
