@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-from importlib.resources import files
+from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 import torch
-import yaml
 from PIL import Image
 from torch import Tensor
 from torch.utils.data import Dataset
 
 from dealias.data._shapes import Bytes, Shape, draw_image, draw_labels
 from dealias.data._street import street
+from dealias.labels import load_class_set
 
 _NOISE = 6.0
 _SMALLEST = 64
@@ -95,12 +95,73 @@ class ProceduralScenes(Dataset[tuple[Tensor, Tensor]]):
     def __len__(self) -> int:
         return self.length
 
+    def __iter__(self) -> Iterator[tuple[Tensor, Tensor]]:
+        return (self[index] for index in range(self.length))
+
     def __getitem__(self, index: int) -> tuple[Tensor, Tensor]:
         if not -self.length <= index < self.length:
             raise IndexError(f"index: expected one of {self.length} scenes, got {index}")
         scene = render_scene(index % self.length, size=self.size, seed=self.seed)
         image = torch.from_numpy(scene.image).permute(2, 0, 1).contiguous()
         return image, torch.from_numpy(scene.labels)
+
+
+def write_scenes(
+    folder: str | Path,
+    count: int,
+    *,
+    size: tuple[int, int] = (256, 512),
+    seed: int = 0,
+    overwrite: bool = False,
+) -> list[str]:
+    """Write scenes 0 .. count - 1 as images/NAME.png and labels/NAME.png.
+
+    Args:
+        folder: where; made if it isn't there.
+        count: how many scenes; not negative.
+        size: see :func:`render_scene`.
+        seed: see :func:`render_scene`.
+        overwrite: replace the scenes that the two folders hold, be they more or fewer.
+
+    Returns:
+        The names, ``scene_00000`` and so on.
+
+    Raises:
+        ValueError: an argument is out of range.
+        FileExistsError: the folder holds scenes, and `overwrite` is false.
+    """
+    check_natural("count", count)
+    check_natural("seed", seed)
+    check_size(size)
+    images, labels = (Path(folder) / part for part in ("images", "labels"))
+    for part in (images, labels):
+        clear_scenes(part, overwrite=overwrite)
+    names = [f"scene_{index:05d}" for index in range(count)]
+    for index, name in enumerate(names):
+        scene = render_scene(index, size=size, seed=seed)
+        Image.fromarray(scene.image).save(images / f"{name}.png")
+        save_labels(labels / f"{name}.png", scene.labels)
+    return names
+
+
+def clear_scenes(folder: Path, *, overwrite: bool) -> None:
+    """Make a folder without scene_*.png, or raise FileExistsError rather than delete any."""
+    folder.mkdir(parents=True, exist_ok=True)
+    found = sorted(folder.glob("scene_*.png"))
+    if found and not overwrite:
+        raise FileExistsError(f"{folder}: holds {len(found)} scenes; overwrite=True replaces them")
+    for path in found:
+        path.unlink()
+
+
+def save_labels(path: Path, labels: Bytes) -> None:
+    """Write a label map [H, W] as a PNG of indices, in the colours of the class set."""
+    classes = load_class_set("scenes")
+    palette = np.zeros((256, 3), dtype=np.uint8)
+    palette[: len(classes)] = classes.colors()
+    picture = Image.fromarray(labels)
+    picture.putpalette(palette.tobytes())
+    picture.save(path)
 
 
 def check_natural(argument: str, value: int) -> None:

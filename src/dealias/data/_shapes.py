@@ -123,7 +123,7 @@ class Flat:
         return (self.colour,)
 
     def tone(self, x: Floats, y: Floats) -> NDArray[np.integer]:
-        return np.zeros((1, 1), dtype=np.intp)
+        return np.zeros((len(y), x.shape[1]), dtype=np.intp)
 
 
 @dataclass(frozen=True)
@@ -167,7 +167,7 @@ class Gradient:
     top: float
     bottom: float
 
-    def tone(self, x: Floats, y: Floats) -> NDArray[np.integer]:
+    def tone(self, x: Floats, y: Floats) -> NDArray[np.integer]:  # noqa: ARG002
         band = np.floor((y - self.top) / (self.bottom - self.top) * len(self.colours))
         return np.clip(band, 0, len(self.colours) - 1).astype(np.intp)
 
