@@ -33,7 +33,7 @@ class TestRun:
     @pytest.mark.parametrize("seed", [0, 1, 2])
     def test_aliasing_harms_every_metric(self, tmp_path, seed):
         results = run(tmp_path, seed=seed, **SMALL)
-        plain, filtered = scores(results["decimation"]), scores(results["lowpass"])
+        plain, filtered = (scores(results[name].counts) for name in ("decimation", "lowpass"))
         for name in ("mIoU", "BIoU", "BAcc"):
             assert filtered[name] > plain[name] + 0.05
         for name in ("FErr", "MErr", "DErr"):
@@ -43,13 +43,14 @@ class TestRun:
         write = {"scenes": 1, "training_scenes": 2, "size": (64, 96)}
         run(tmp_path, **(write | {"scenes": 2}))
         results = run(tmp_path, **write)
-        for predictor, counts in results.items():
+        for predictor, evaluation in results.items():
+            confusion = evaluation.counts.confusion
             (target,) = (tmp_path / "labels").iterdir()
             (preds,) = (tmp_path / "predictions" / predictor).iterdir()
             target, preds = (np.asarray(Image.open(path)) for path in (target, preds))
             correct = ((preds == target) & (target != 255)).sum()
-            assert counts.confusion.sum(0).diagonal().sum() == correct
-            assert counts.confusion.sum() == (target != 255).sum()
+            assert confusion.sum(0).diagonal().sum() == correct
+            assert confusion.sum() == (target != 255).sum()
 
     @pytest.mark.parametrize(
         ("change", "argument"),

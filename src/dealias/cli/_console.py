@@ -3,7 +3,7 @@
 import contextlib
 import os
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from rich.console import Console
@@ -21,7 +21,7 @@ from rich.text import Text
 
 from dealias.evaluation import Evaluation
 from dealias.labels import show_path
-from dealias.metrics.functional import ERROR_KINDS
+from dealias.metrics.functional import ERROR_KINDS, error_pixels
 
 # The order and the arrows of the paper.
 COLUMNS = {"IoU": "↑", "BIoU": "↑", "BAcc": "↑", "FErr": "↓", "MErr": "↓", "DErr": "↓"}
@@ -81,6 +81,26 @@ def print_evaluation(evaluation: Evaluation, console: Console, *, worst: int = 5
         pixels = [f"{count:,}" for count in row.error_pixels]
         _add_row(table, show_path(row.name), _percent(row.miou), *pixels)
     console.print(table)
+
+
+def print_comparison(evaluations: Mapping[str, Evaluation], console: Console) -> None:
+    """Print the mean metrics and the shares of wrong pixels of several evaluations."""
+    metrics = Table(title="in percent", title_justify="left")
+    metrics.add_column("")
+    for name, arrow in COLUMNS.items():
+        metrics.add_column(f"{_MEANS.get(name, name)} {arrow}", justify="right")
+    pixels = Table(title="wrong pixels", title_justify="left")
+    pixels.add_column("")
+    for kind in ERROR_KINDS:
+        pixels.add_column(kind.title.lower(), justify="right")
+    for name, evaluation in evaluations.items():
+        found = evaluation.to_dict()["metrics"]
+        values = [_percent(found[_MEANS.get(column, column)]) for column in COLUMNS]
+        _add_row(metrics, name, *values)
+        wrong = error_pixels(evaluation.counts.confusion)
+        _add_row(pixels, name, *(f"{int(count):,}" for count in wrong.values()))
+    console.print(metrics)
+    console.print(pixels)
 
 
 def _class_table(result: dict[str, Any]) -> Table:

@@ -9,8 +9,8 @@ import torch
 from dealias.data import ProceduralScenes, write_scenes
 from dealias.data._scenes import check_natural, clear_scenes, save_labels
 from dealias.demo._segmenter import TinySegmenter, fit
+from dealias.evaluation import Evaluation, Options, evaluate_folders
 from dealias.labels import load_class_set
-from dealias.metrics.functional import HardPixelCounts, count_hard_pixels
 
 
 def run(
@@ -20,7 +20,7 @@ def run(
     training_scenes: int = 32,
     size: tuple[int, int] = (256, 512),
     seed: int = 0,
-) -> dict[str, HardPixelCounts]:
+) -> dict[str, Evaluation]:
     """Segment procedural scenes with a network that aliases and with one that doesn't.
 
     Two :class:`TinySegmenter` with the same random weights are fitted, each by the same ridge
@@ -39,7 +39,8 @@ def run(
         seed: of scenes and weights; 0 .. 2**32 - 2.
 
     Returns:
-        Counts over the test scenes, by the name of the predictor: "decimation" and "lowpass".
+        What `dealias evaluate` finds in those folders, by the name of the predictor:
+        "decimation" and "lowpass".
 
     Raises:
         ValueError: an argument is out of range.
@@ -54,18 +55,15 @@ def run(
     training = list(ProceduralScenes(training_scenes, size=size, seed=seed + 1))
     tests = list(ProceduralScenes(scenes, size=size, seed=seed))
     names = write_scenes(folder, scenes, size=size, seed=seed, overwrite=True)
-    num_classes = len(load_class_set("scenes"))
+    classes = load_class_set("scenes")
     results = {}
     for predictor, antialias in (("decimation", False), ("lowpass", True)):
-        network = fit(TinySegmenter(num_classes, antialias=antialias, seed=seed), training)
+        network = fit(TinySegmenter(len(classes), antialias=antialias, seed=seed), training)
         output = Path(folder) / "predictions" / predictor
         clear_scenes(output, overwrite=True)
-        counts = HardPixelCounts.zeros(num_classes)
-        for name, (image, labels) in zip(names, tests, strict=True):
-            preds = predict(network, image)
-            counts += count_hard_pixels(preds, labels, num_classes=num_classes)
-            save_labels(output / f"{name}.png", preds.numpy())
-        results[predictor] = counts
+        for name, (image, _) in zip(names, tests, strict=True):
+            save_labels(output / f"{name}.png", predict(network, image).numpy())
+        results[predictor] = evaluate_folders(output, Path(folder) / "labels", Options(classes))
     return results
 
 
