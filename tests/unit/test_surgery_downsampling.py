@@ -4,8 +4,8 @@ from math import sqrt
 
 import pytest
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from dealias.surgery import find_downsampling
 
@@ -286,30 +286,7 @@ def test_a_plan_is_a_sequence_with_names_that_prints_as_a_table():
     with pytest.raises(KeyError, match="no site 'layer2'; there are: 0"):
         plan["layer2"]
     header, row, excluded = str(plan).splitlines()
-    assert header.split() == [
-        "site",
-        "kind",
-        "kernel",
-        "stride",
-        "channels",
-        "size",
-        "ESR",
-        "Nyquist",
-        "left",
-        "because",
-    ]
-    assert row.split() == [
-        "0",
-        "convolution",
-        "3",
-        "2",
-        "8",
-        "->",
-        "16",
-        "16x24",
-        "->",
-        "8x12",
-        "0.707",
-        "0.354",
-    ]
+    columns = "site kind kernel stride channels size ESR Nyquist left because"
+    assert header.split() == columns.split()
+    assert " ".join(row.split()) == "0 convolution 3 2 8 -> 16 16x24 -> 8x12 0.707 0.354"
     assert excluded == "no site: 1 (global_pool), pools the whole map"

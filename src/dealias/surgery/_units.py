@@ -2,10 +2,19 @@
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from dealias.surgery._shapes import Layout, Pair, layout_of
 from dealias.surgery._trace import Call, Event, Trace
 from dealias.surgery.plan import Excluded
+
+
+class Place(NamedTuple):
+    """Which argument of a module holds the map, and how."""
+
+    layout: Layout
+    argument: int | str
+    grid: int | str | None  # the argument that holds (H, W)
 
 
 @dataclass(eq=False)
@@ -39,6 +48,23 @@ class Unit:
     def before(self) -> int:
         """What the map carries that enters."""
         return self.events[0].before
+
+    @property
+    def place(self) -> Place | None:
+        """Where the map enters; None if it cannot be had there."""
+        call = self.call
+        grid = next((key for key, size in call.grids.items() if size == self.size), None)
+        if not self.attached or call.argument is None or (self.layout == "tokens" and grid is None):
+            return None
+        return Place(self.layout, call.argument, grid)
+
+    @property
+    def reason_for_no_place(self) -> str:
+        """Why there is none."""
+        if self.attached:
+            return "tokens enter without their height and width"
+        where = self.call.name or "the model itself"
+        return f"a function called in {where}, which is no unit: no module to put a filter before"
 
     @property
     def main(self) -> Event:

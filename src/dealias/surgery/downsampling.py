@@ -89,7 +89,7 @@ def _site(unit: Unit, units: Sequence[Unit]) -> Site:
         input_size=unit.size,
         output_size=unit.result_size,
         layout=unit.layout,
-        attached=unit.attached,
+        attached=unit.place is not None,
         reason=_reason_to_leave(unit, rates, units),
     )
 
@@ -100,9 +100,8 @@ def _reason_to_leave(unit: Unit, rates: Rates, units: Sequence[Unit]) -> str:
     stem = _convolution_before(unit, units)
     if stem is not None and min(_nyquist(_rates_of_stem(stem, unit))) >= 0.5:
         return f"with {stem.name}, one step from the image of Nyquist frequency 0.5"
-    if not unit.attached:
-        where = unit.call.name or "the model itself"
-        return f"a function called in {where}, which is no unit: no module to put a filter before"
+    if unit.place is None:
+        return unit.reason_for_no_place
     return ""
 
 

@@ -58,8 +58,8 @@ class Site:
             "stride": _by(self.stride),
             "channels": f"{self.in_channels} -> {self.out_channels}",
             "size": f"{_size(self.input_size)} -> {_size(self.output_size)}",
-            "ESR": _rate(self.esr),
-            "Nyquist": _rate(self.nyquist),
+            "ESR": rate_text(self.esr),
+            "Nyquist": rate_text(self.nyquist),
             "left because": self.reason,
         }
 
@@ -93,7 +93,7 @@ class MixingSite:
             "after": self.after,
             "channels": str(self.channels),
             "size": _size(self.size),
-            "cutoff": _rate(self.cutoff),
+            "cutoff": rate_text(self.cutoff),
         }
 
 
@@ -188,7 +188,8 @@ def _size(size: Pair) -> str:
     return f"{size[0]}x{size[1]}"
 
 
-def _rate(rate: Rate) -> str:
+def rate_text(rate: Rate) -> str:
+    """One number, or one for each axis, with three decimals."""
     if isinstance(rate, tuple):
         return f"{rate[0]:.3f}, {rate[1]:.3f}"
     return f"{rate:.3f}"
