@@ -289,4 +289,4 @@ def test_a_plan_is_a_sequence_with_names_that_prints_as_a_table():
     columns = "site kind kernel stride channels size ESR Nyquist left because"
     assert header.split() == columns.split()
     assert " ".join(row.split()) == "0 convolution 3 2 8 -> 16 16x24 -> 8x12 0.707 0.354"
-    assert excluded == "no site: 1 (global_pool), pools the whole map"
+    assert excluded == "no site: 1: pools the whole map"

@@ -80,7 +80,8 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
         if fall is None or fall.result_size in call.result_sizes:
             return
         kind = "global_pool" if fall.result_size == (1, 1) else "patch_merging"
-        reading = Reading(kind, fall.stride, fall.stride, *fall.sizes, fall.channels)
+        window = fall.stride, fall.stride
+        reading = Reading(kind, window, window, fall.size, fall.result_size, fall.channels)
         event = self._event(call, reading, self._bits_of(args))
         self._bits[result] = self._bits.get(result, 0) | event.bit
 
@@ -101,6 +102,7 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
         call = self._stack[-1]
         if name in _PRODUCTS:
             bits |= LEARNED
+            self.trace.used |= before
         if "scaled_dot_product" in name or (
             # Over the last axis: over the channels of a map it makes class probabilities.
             name in ("_softmax", "_safe_softmax") and given["dim"] % out.ndim == out.ndim - 1

@@ -1,7 +1,6 @@
 """Height and width in the shape of a tensor, whatever its layout."""
 
 from collections.abc import Iterable
-from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
 Pair = tuple[int, int]
@@ -10,24 +9,13 @@ Shape = tuple[int, ...]
 Layout = Literal["channels_first", "channels_last", "tokens"]
 
 
-@dataclass(frozen=True)
-class Fall:
+class Fall(NamedTuple):
     """A lower resolution out than in, read from two shapes."""
 
+    stride: int
     size: Pair
     result_size: Pair
     channels: Pair
-
-    @property
-    def sizes(self) -> tuple[Pair, Pair]:
-        """Before and after."""
-        return self.size, self.result_size
-
-    @property
-    def stride(self) -> Pair:
-        """Input pixels for each pixel given, rounded."""
-        rows, columns = (round(a / b) for a, b in zip(*self.sizes, strict=True))
-        return rows, columns
 
 
 class Held(NamedTuple):
@@ -66,7 +54,7 @@ def layout_of(shape: Shape | None, size: Pair, *, missing: int = 0) -> Held | No
 
 
 def fall_of(source: Shape | None, result: Shape | None, grids: Iterable[Pair]) -> Fall | None:
-    """Read a fall of resolution, by at least 1.5 along both axes, from shapes in and out.
+    """Read a fall of resolution from shapes in and out, by the same whole number along both axes.
 
     Args:
         source: shape in.
@@ -83,22 +71,23 @@ def fall_of(source: Shape | None, result: Shape | None, grids: Iterable[Pair]) -
     if len(source) == 3:
         return _fall_of_tokens(source, result, grids)
     for axis, channel in ((2, 1), (1, 3)):
-        size, result_size = source[axis : axis + 2], result[axis : axis + 2]
-        if all(a >= 1.5 * b for a, b in zip(size, result_size, strict=True)):
-            return Fall(
-                (size[0], size[1]),
-                (result_size[0], result_size[1]),
-                (source[channel], result[channel]),
-            )
+        size = source[axis], source[axis + 1]
+        result_size = result[axis], result[axis + 1]
+        for stride in range(2, min(size) + 1):
+            if result_size in (_divided(size, stride), _divided(size, stride, up=True)):
+                return Fall(stride, size, result_size, (source[channel], result[channel]))
     return None
 
 
 def _fall_of_tokens(source: Shape, result: Shape, grids: Iterable[Pair]) -> Fall | None:
-    for height, width in grids:
-        if height * width != source[1]:
-            continue
-        for stride in range(2, max(height, width) + 1):
-            size = (-(-height // stride), -(-width // stride))
-            if size[0] * size[1] == result[1]:
-                return Fall((height, width), size, (source[2], result[2]))
+    for size in grids:
+        for stride in range(2, min(size) + 1) if size[0] * size[1] == source[1] else ():
+            result_size = _divided(size, stride, up=True)
+            if result_size[0] * result_size[1] == result[1]:
+                return Fall(stride, size, result_size, (source[2], result[2]))
     return None
+
+
+def _divided(size: Pair, stride: int, *, up: bool = False) -> Pair:
+    more = stride - 1 if up else 0
+    return (size[0] + more) // stride, (size[1] + more) // stride

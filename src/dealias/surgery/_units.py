@@ -101,7 +101,7 @@ def find_units(trace: Trace) -> tuple[list[Unit], list[Excluded]]:
         if not event.reading.falls:
             continue
         unit = _smallest_unit(event)
-        reason = _reason_for_none(event)
+        reason = _reason_for_none(event, trace.events)
         if reason:
             name, kind = unit.call.name, event.reading.kind
             excluded.setdefault((name, kind), Excluded(name, kind, reason))
@@ -110,7 +110,7 @@ def find_units(trace: Trace) -> tuple[list[Unit], list[Excluded]]:
     return _once(_merge_branches(units)), list(excluded.values())
 
 
-def _reason_for_none(event: Event) -> str:
+def _reason_for_none(event: Event, events: Iterable[Event]) -> str:
     step = event.reading
     if step.kind == "adaptive_pool":
         rows, columns = step.result_size
@@ -119,6 +119,13 @@ def _reason_for_none(event: Event) -> str:
         return "pools the whole map"
     if step.kind == "interpolation" and not event.learned_before:
         return "resizes the image, before any layer"
+    if step.kind == "interpolation" and any(
+        event.before & other.bit
+        and other.reading.kind == "adaptive_pool"
+        and other.reading.size == step.result_size
+        for other in events
+    ):
+        return "brings a grid of cells back to the size of the map"
     for call in event.call.ancestors():
         if call.attends and call.source is not None and call.source == call.result:
             return "thins out the keys and values of an attention that keeps the resolution"

@@ -1,6 +1,6 @@
 """What was found in a network: sites, and the steps that are none."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Generic, Protocol, TypeVar, overload
 
@@ -159,8 +159,7 @@ class Plan(Sequence[S], Generic[S]):
 
     def __str__(self) -> str:
         lines = table([site.row for site in self.sites])
-        lines += [f"no site: {e.name} ({e.kind}), {e.reason}" for e in self.excluded]
-        return "\n".join(lines)
+        return "\n".join([*lines, *by_reason("no site", self.excluded)])
 
 
 def table(rows: Sequence[dict[str, str]]) -> list[str]:
@@ -177,6 +176,18 @@ def table(rows: Sequence[dict[str, str]]) -> list[str]:
         "  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip()
         for line in cells
     ]
+
+
+def by_reason(label: str, excluded: Iterable[Excluded]) -> list[str]:
+    """A line for each reason, with the steps that it holds for.
+
+    >>> by_reason("left", [Excluded("a", "max_pool", "so"), Excluded("b", "max_pool", "so")])
+    ['left: a, b: so']
+    """
+    names: dict[str, list[str]] = {}
+    for step in excluded:
+        names.setdefault(step.reason, []).append(step.name or f"(model) {step.kind}")
+    return [f"{label}: {', '.join(steps)}: {reason}" for reason, steps in names.items()]
 
 
 def _by(pair: tuple[float, float]) -> str:

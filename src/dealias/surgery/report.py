@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from dealias.surgery.plan import Excluded, Rate, rate_text, table
+from dealias.surgery.plan import Excluded, Rate, by_reason, rate_text, table
 
 
 @dataclass(frozen=True)
@@ -44,7 +44,4 @@ class Report:
             }
             for item in self.inserted
         ]
-        left = [
-            f"left: {item.name or '(model)'} ({item.kind}), {item.reason}" for item in self.left
-        ]
-        return "\n".join([*table(rows), *left])
+        return "\n".join([*table(rows), *by_reason("left", self.left)])
