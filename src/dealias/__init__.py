@@ -13,7 +13,7 @@ from types import ModuleType
 
 __version__ = version("dealias")
 
-__all__ = ["__version__", "data", "evaluation", "labels", "metrics"]
+__all__ = ["__version__", "data", "evaluation", "labels", "layers", "metrics", "spectral"]
 
 
 def __getattr__(name: str) -> ModuleType:
