@@ -9,7 +9,10 @@ Subpackages are imported on first use, so that ``import dealias`` stays light:
 
 import importlib
 from importlib.metadata import version
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from dealias.surgery import dealias, restore
 
 __version__ = version("dealias")
 

@@ -4,8 +4,8 @@ from math import sqrt
 
 import pytest
 import torch
+import torch.nn.functional as F  # noqa: N812
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from dealias.surgery import find_downsampling
 

@@ -111,7 +111,7 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
         if name in ("add", "add_"):
             self._note_sum(call, given.get("self"), given.get("other"))
         reading = self._slice(given, out) if name == "slice" else read_operation(name, given, out)
-        if reading is not None and (reading.falls or _is_spatial(reading)):
+        if reading is not None and (reading.falls or _is_kept(reading)):
             bits |= self._event(call, reading, before).bit
         for result in out if isinstance(out, tuple | list) else (out,):
             if isinstance(result, Tensor):
@@ -175,5 +175,8 @@ def _is_grid(value: Any) -> bool:
     return all(isinstance(v, int) for v in value)
 
 
-def _is_spatial(reading: Reading) -> bool:
-    return reading.kind == "convolution" and max(reading.kernel) > 1
+def _is_kept(reading: Reading) -> bool:
+    """Whether a reading matters where the resolution stays."""
+    if reading.kind == "convolution":
+        return max(reading.kernel) > 1
+    return reading.kind == "adaptive_pool"

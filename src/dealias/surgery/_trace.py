@@ -37,7 +37,7 @@ class Call:
 
 @dataclass(frozen=True, eq=False)
 class Event:
-    """A step or a spatial convolution, as it ran.
+    """A step, a spatial convolution or an adaptive pooling, as it ran.
 
     `before` are the bits of the map it read; `bit` is the one it added.
     """

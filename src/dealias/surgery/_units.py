@@ -1,5 +1,6 @@
 """From operations to units: which module a fall of resolution belongs to."""
 
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -31,13 +32,15 @@ class Unit:
     result_size: Pair
     channels: Pair
     layout: Layout
+    number: int = 1  # among the steps of one kind that one module runs and none holds
 
     @property
     def name(self) -> str:
         """Path of the module; with the kind of the step where that is no module of its own."""
-        return (
-            self.call.name if self.attached else f"{self.call.name}:{self.events[0].reading.kind}"
-        )
+        if self.attached:
+            return self.call.name
+        number = f"#{self.number}" if self.number > 1 else ""
+        return f"{self.call.name}:{self.events[0].reading.kind}{number}"
 
     @property
     def bits(self) -> int:
@@ -101,7 +104,7 @@ def find_units(trace: Trace) -> tuple[list[Unit], list[Excluded]]:
         if not event.reading.falls:
             continue
         unit = _smallest_unit(event)
-        reason = _reason_for_none(event, trace.events)
+        reason = _reason_for_none(event, trace)
         if reason:
             name, kind = unit.call.name, event.reading.kind
             excluded.setdefault((name, kind), Excluded(name, kind, reason))
@@ -110,7 +113,7 @@ def find_units(trace: Trace) -> tuple[list[Unit], list[Excluded]]:
     return _once(_merge_branches(units)), list(excluded.values())
 
 
-def _reason_for_none(event: Event, events: Iterable[Event]) -> str:
+def _reason_for_none(event: Event, trace: Trace) -> str:
     step = event.reading
     if step.kind == "adaptive_pool":
         rows, columns = step.result_size
@@ -119,11 +122,13 @@ def _reason_for_none(event: Event, events: Iterable[Event]) -> str:
         return "pools the whole map"
     if step.kind == "interpolation" and not event.learned_before:
         return "resizes the image, before any layer"
+    if step.kind == "interpolation" and not event.bit & trace.used:
+        return "resizes a result, after every layer"
     if step.kind == "interpolation" and any(
         event.before & other.bit
         and other.reading.kind == "adaptive_pool"
         and other.reading.size == step.result_size
-        for other in events
+        for other in trace.events
     ):
         return "brings a grid of cells back to the size of the map"
     for call in event.call.ancestors():
@@ -182,4 +187,8 @@ def _once(units: Iterable[Unit]) -> list[Unit]:
     for unit in units:
         key = unit.name if unit.attached else (unit.name, unit.size, unit.result_size)
         first.setdefault(key, unit)
+    numbers: Counter[str] = Counter()
+    for unit in first.values():
+        numbers[unit.name] += 1
+        unit.number = numbers[unit.name]
     return list(first.values())

@@ -23,8 +23,8 @@ def find_mixing(model: nn.Module, example_input: Any) -> Plan[MixingSite]:
     depthwise convolution of the blocks with a shortcut; in SegFormer that of the Mix-FFN. Swin has
     no such convolution, hence no site.
 
-    A residual unit is a module called with one map that adds two maps descending from it, neither
-    of which went through a lower resolution than the sum's.
+    A residual unit is a module called with one map that adds two maps descending from it, at its
+    resolution or one step below; neither went through a lower one.
 
     Args:
         model: any module.
@@ -81,7 +81,12 @@ def _last_convolution(total: Sum, trace: Trace, units: Sequence[Unit]) -> Event 
         and total.call in event.call.ancestors()
         and layout_of(total.shape, event.reading.result_size) is not None
     ]
-    return candidates[-1] if candidates else None
+    if not candidates:
+        return None
+    size = candidates[-1].reading.result_size
+    entered = [size, *(unit.size for unit in units if unit.result_size == size)]
+    is_one_stride = any(layout_of(total.call.source, entry) for entry in entered)
+    return candidates[-1] if is_one_stride else None
 
 
 def _step_before(convolution: Event, units: Sequence[Unit]) -> Unit | None:

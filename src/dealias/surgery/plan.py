@@ -16,7 +16,8 @@ class Site:
     Attributes:
         name: dotted path of the unit, the smallest module that takes the high resolution in and
             gives the low one out. Where there is none, the module that runs the step and the kind
-            of the step, joined by a colon; then ``attached`` is False.
+            of the step, joined by a colon, with its number from the second on; then
+            ``attached`` is False.
         kind: "convolution", "patch_embedding", "patch_merging", "max_pool", "avg_pool",
             "pixel_unshuffle", "slicing" or "interpolation"; of several branches, that of the
             learned one with the largest kernel.

@@ -1,0 +1,53 @@
+"""The command line: one file a command, each with `add_arguments` and `run`."""
+
+import importlib
+import os
+import signal
+import sys
+from collections.abc import Sequence
+
+from jsonargparse import ArgumentParser
+
+import dealias
+
+__all__ = ["main"]
+
+COMMANDS = {
+    "evaluate": "Measure predicted label maps against their targets.",
+    "merge": "Add up the counts of several shards.",
+    # "demo": "Show aliasing doing harm on procedural scenes.",
+}
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run a command.
+
+    Returns:
+        0 if all went well, 1 if something was left out as asked, 2 for input or options that
+        can't be used, 130 or 143 if interrupted or terminated.
+    """
+    signal.signal(signal.SIGTERM, _terminate)
+    parser = ArgumentParser(
+        prog="dealias", version=dealias.__version__, description=dealias.__doc__
+    )
+    commands = parser.add_subcommands(required=True, dest="command")
+    for name, summary in COMMANDS.items():
+        command = ArgumentParser(description=summary)
+        importlib.import_module(f"dealias.cli.{name}").add_arguments(command)
+        commands.add_subcommand(name, command, help=summary)
+    options = parser.parse_args(arguments)
+    module = importlib.import_module(f"dealias.cli.{options.command}")
+    try:
+        code: int = module.run(options[options.command])
+    except (ValueError, OSError) as error:
+        if int(os.environ.get("RANK", "0")) == 0:
+            sys.stderr.write(f"dealias {options.command}: error: {error}\n")
+        return 2
+    except KeyboardInterrupt:
+        sys.stderr.write(f"dealias {options.command}: interrupted\n")
+        return 130
+    return code
+
+
+def _terminate(*_: object) -> None:
+    raise SystemExit(143)  # unwinds, so that partial files are removed

@@ -1,0 +1,126 @@
+"""Tables and progress on the terminal."""
+
+import contextlib
+import os
+import sys
+from collections.abc import Callable, Iterator
+from typing import Any
+
+from rich.console import Console
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    ProgressColumn,
+    Task,
+    TextColumn,
+    TimeRemainingColumn,
+)
+from rich.table import Table
+from rich.text import Text
+
+from dealias.evaluation import Evaluation
+from dealias.labels import show_path
+from dealias.metrics.functional import ERROR_KINDS
+
+# The order and the arrows of the paper.
+COLUMNS = {"IoU": "↑", "BIoU": "↑", "BAcc": "↑", "FErr": "↓", "MErr": "↓", "DErr": "↓"}
+_MEANS = {"IoU": "mIoU"}
+_PIPE_WIDTH = 100
+
+
+def main_process() -> bool:
+    """Whether this process is the one that talks and writes, of those torchrun started."""
+    return int(os.environ.get("RANK", "0")) == 0
+
+
+def output_console() -> Console:
+    """Standard output: as wide as the terminal, or fixed when piped."""
+    width = None if sys.stdout.isatty() else _PIPE_WIDTH
+    return Console(width=width, markup=False, highlight=False, emoji=False)
+
+
+@contextlib.contextmanager
+def progress(total: int) -> Iterator[Callable[[], object]]:
+    """Show a progress bar on a terminal, and nothing elsewhere."""
+    console = Console(stderr=True)
+    if not (console.is_terminal and main_process()):
+        yield lambda: None
+        return
+    columns = (
+        BarColumn(),
+        MofNCompleteColumn(),
+        _Rate(),
+        TimeRemainingColumn(),
+        TextColumn("left"),
+    )
+    with Progress(*columns, console=console, transient=True) as bar:
+        task = bar.add_task("", total=total)
+        yield lambda: bar.advance(task)
+
+
+class _Rate(ProgressColumn):
+    def render(self, task: Task) -> Text:
+        """Images per second so far."""
+        return Text("" if task.speed is None else f"{task.speed:,.1f}/s")
+
+
+def print_evaluation(evaluation: Evaluation, console: Console, *, worst: int = 5) -> None:
+    """Print the classes, the kinds of error and the worst images."""
+    result = evaluation.to_dict()
+    console.print(_class_table(result))
+    console.print(_kind_table(result))
+    table = Table("worst images", title_justify="left")
+    table.add_column("mIoU", justify="right")
+    for kind in ERROR_KINDS:
+        table.add_column(f"{kind.title.lower()} (px)", justify="right")
+    for row in evaluation.worst(worst):
+        pixels = [f"{count:,}" for count in row.error_pixels]
+        table.add_row(show_path(row.name), _percent(row.miou), *pixels)
+    console.print(table)
+
+
+def _class_table(result: dict[str, Any]) -> Table:
+    title = (
+        f"{result['images']:,} images, {result['class_set']}, protocol {result['protocol']}, "
+        f"bands of {result['band_width']} px; in percent"
+    )
+    table = Table("class", title=title, title_justify="left")
+    columns = {_MEANS.get(name, name): name for name in COLUMNS}
+    extra = [name for name in ("boundary_IoU", "boundary_F") if name in result["metrics"]]
+    for mean, name in columns.items():
+        table.add_column(f"{mean} {COLUMNS[name]}", justify="right")
+    for name in extra:
+        table.add_column(f"{name.replace('_', ' ')} ↑", justify="right")
+    for row in result["classes"]:
+        values = [row[name] for name in (*columns.values(), *extra)]
+        table.add_row(row["name"], *map(_percent, values))
+    table.add_section()
+    table.add_row("mean", *(_percent(result["metrics"][name]) for name in (*columns, *extra)))
+    return table
+
+
+def _kind_table(result: dict[str, Any]) -> Table:
+    table = Table("wrong pixels")
+    table.add_column("share", justify="right")
+    table.add_column("mIoU if mended", justify="right")
+    table.add_column("costliest pairs (target as prediction, mIoU)")
+    for kind in ERROR_KINDS:
+        gain = result["mIoU_gain"][kind.key]
+        pairs = [
+            f"{pair['target']} as {pair['prediction']} {_percent(pair['mIoU_gain'], sign=True)}"
+            for pair in result["costly_pairs"][kind.key][:3]
+        ]
+        table.add_row(
+            kind.title.lower(),
+            _percent(result["error_shares"][kind.key]),
+            _percent(gain, sign=True),
+            ", ".join(pairs),
+        )
+    return table
+
+
+def _percent(value: float | None, *, sign: bool = False) -> str:
+    if value is None or value != value:
+        return "-"
+    return f"{100 * value:{'+' if sign else ''}.2f}"

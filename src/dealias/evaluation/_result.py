@@ -1,0 +1,297 @@
+"""What an evaluation finds, as counts, and the files it is kept in."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import math
+import platform
+import zipfile
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from dealias.evaluation._files import write_whole
+from dealias.labels import show_path
+from dealias.metrics.functional import (
+    ERROR_KINDS,
+    HardPixelCounts,
+    Protocol,
+    boundary_f_score,
+    boundary_iou,
+    costly_pairs,
+    error_shares,
+    miou_gain,
+    scores,
+)
+
+TABLE_METRICS = ("IoU", "Acc", "BIoU", "BAcc", "FErr", "MErr", "DErr")
+
+
+class CountsFileError(ValueError):
+    """A file does not hold the counts of an evaluation, or counts that do not go together."""
+
+
+class ImageRow(NamedTuple):
+    """One image: its name, the mIoU over the classes it has, and wrong pixels by kind."""
+
+    name: str
+    miou: float
+    error_pixels: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What must be equal for the counts of two evaluations to be added.
+
+    Attributes:
+        class_set: name of the class set.
+        names: names of the classes.
+        ignore_index: label of void.
+        protocol: "paper" or "exact".
+        band_width: in pixels.
+        boundary: whether Boundary IoU and the boundary F-score are counted too.
+    """
+
+    class_set: str
+    names: tuple[str, ...]
+    ignore_index: int
+    protocol: Protocol = "paper"
+    band_width: int = 15
+    boundary: bool = False
+
+
+@dataclass
+class Evaluation:
+    """Counts over any number of images, and a row for each.
+
+    Attributes:
+        settings: how they were counted.
+        counts: the table of counts.
+        boundary: int64 [6, C], :func:`boundary_iou_counts` over :func:`boundary_f_counts`;
+            zeros unless counted.
+        images: a row an image.
+        skipped: what was left out, a message each.
+    """
+
+    settings: Settings
+    counts: HardPixelCounts
+    boundary: Tensor
+    images: list[ImageRow] = field(default_factory=list)
+    skipped: list[str] = field(default_factory=list)
+
+    @classmethod
+    def empty(cls, settings: Settings) -> Evaluation:
+        """The evaluation of no image."""
+        classes = len(settings.names)
+        boundary = torch.zeros(6, classes, dtype=torch.int64)
+        return cls(settings, HardPixelCounts.zeros(classes), boundary)
+
+    def merge(self, other: Evaluation) -> Evaluation:
+        """Add two evaluations of different images; images come in the order of their names.
+
+        Raises:
+            CountsFileError: settings that differ, or an image in both.
+        """
+        for name, mine in vars(self.settings).items():
+            theirs = getattr(other.settings, name)
+            if mine != theirs:
+                raise CountsFileError(f"{name}: expected {mine!r} as in the first, got {theirs!r}")
+        twice = {row.name for row in self.images} & {row.name for row in other.images}
+        if twice:
+            raise CountsFileError(
+                f"{len(twice):,} images are counted twice: "
+                + ", ".join(show_path(name) for name in sorted(twice)[:4])
+            )
+        return Evaluation(
+            self.settings,
+            self.counts + other.counts,
+            self.boundary + other.boundary,
+            sorted(self.images + other.images),
+            sorted(self.skipped + other.skipped),
+        )
+
+    def worst(self, limit: int = 5) -> list[ImageRow]:
+        """The images of the lowest mIoU, the worst first; those without a class come last."""
+        return sorted(self.images, key=lambda row: (math.isnan(row.miou), row.miou))[:limit]
+
+    def to_dict(self) -> dict[str, Any]:
+        """The result as plain numbers: metrics are fractions, and None where not defined."""
+        table = self.counts.confusion
+        values = {name: _plain(value) for name, value in scores(self.counts).items()}
+        metrics = {name: value for name, value in values.items() if not isinstance(value, list)}
+        columns = {name: values[f"{name}_per_class"] for name in TABLE_METRICS}
+        if self.settings.boundary:
+            extra = {
+                "boundary_IoU": boundary_iou(self.boundary[:2]),
+                "boundary_F": boundary_f_score(self.boundary[2:]),
+            }
+            metrics |= {name: _plain(value.nanmean()) for name, value in extra.items()}
+            columns |= {name: _plain(value) for name, value in extra.items()}
+        gains = miou_gain(table)
+        gain_columns = {key: _plain(per_class) for key, (_, per_class) in gains.items()}
+        pixels = table.sum((0, 2)).tolist()
+        return {
+            "class_set": self.settings.class_set,
+            "ignore_index": self.settings.ignore_index,
+            "protocol": self.settings.protocol,
+            "band_width": self.settings.band_width,
+            "images": len(self.images),
+            "metrics": metrics,
+            "classes": [
+                {"name": name}
+                | {metric: column[index] for metric, column in columns.items()}
+                | {"pixels": pixels[index]}
+                | {"IoU_gain": {key: column[index] for key, column in gain_columns.items()}}
+                for index, name in enumerate(self.settings.names)
+            ],
+            "error_shares": {key: _plain(share) for key, share in error_shares(table).items()},
+            "mIoU_gain": {key: _plain(mean) for key, (mean, _) in gains.items()},
+            "costly_pairs": {kind.key: self._pairs(kind) for kind in ERROR_KINDS},
+            "per_image": [
+                {
+                    "name": row.name,
+                    "mIoU": _plain(row.miou),
+                    "error_pixels": {
+                        kind.key: count
+                        for kind, count in zip(ERROR_KINDS, row.error_pixels, strict=True)
+                    },
+                }
+                for row in self.images
+            ],
+            "skipped": self.skipped,
+            "environment": environment(),
+        }
+
+    def _pairs(self, kind: Any) -> list[dict[str, Any]]:
+        names = self.settings.names
+        return [
+            {
+                "target": names[pair.target],
+                "prediction": names[pair.preds],
+                "pixels": pair.pixels,
+                "mIoU_gain": _plain(pair.miou_gain),
+            }
+            for pair in costly_pairs(self.counts.confusion, kind)
+        ]
+
+
+def environment() -> dict[str, str]:
+    """Versions that a result depends on."""
+    packages = {name: version(name) for name in ("dealias", "torch", "numpy", "pillow")}
+    return packages | {"python": platform.python_version(), "platform": platform.platform()}
+
+
+def write_json(evaluation: Evaluation, path: Path) -> None:
+    """Write `Evaluation.to_dict` as JSON."""
+    text = json.dumps(evaluation.to_dict(), indent=2, ensure_ascii=False, allow_nan=False)
+    with write_whole(path) as file:
+        file.write(text.encode("utf-8", "backslashreplace") + b"\n")
+
+
+def write_csv(evaluation: Evaluation, path: Path) -> None:
+    """Write the table of classes, one row each and their mean, in fractions."""
+    result = evaluation.to_dict()
+    columns = [key for key, value in result["classes"][0].items() if not isinstance(value, dict)]
+    mean = {"IoU": "mIoU", "Acc": "mAcc"}
+    text = io.StringIO()
+    writer = csv.DictWriter(text, columns, extrasaction="ignore", lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(result["classes"])
+    metrics = {column: result["metrics"].get(mean.get(column, column)) for column in columns}
+    pixels = sum(row["pixels"] for row in result["classes"])
+    writer.writerow(metrics | {"name": "mean", "pixels": pixels})
+    with write_whole(path) as file:
+        file.write(text.getvalue().encode())
+
+
+def write_counts(evaluation: Evaluation, path: Path) -> None:
+    """Write counts and image rows as NPZ, to be added to those of other shards."""
+    header = {
+        "settings": vars(evaluation.settings),
+        "images": [row.name for row in evaluation.images],
+        "skipped": evaluation.skipped,
+    }
+    errors = [row.error_pixels for row in evaluation.images]
+    with write_whole(path) as file:
+        np.savez_compressed(
+            file,
+            header=np.frombuffer(json.dumps(header).encode(), np.uint8),
+            confusion=evaluation.counts.confusion.numpy(),
+            edges=evaluation.counts.edges.numpy(),
+            boundary=evaluation.boundary.numpy(),
+            image_miou=np.array([row.miou for row in evaluation.images], np.float64),
+            image_error_pixels=np.array(errors, np.int64).reshape(-1, len(ERROR_KINDS)),
+        )
+
+
+def read_counts(path: Path) -> Evaluation:
+    """Read what `write_counts` wrote.
+
+    Raises:
+        CountsFileError: not such a file, or one that contradicts itself.
+    """
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            header = json.loads(file["header"].tobytes())
+            arrays = {name: file[name] for name in file.files if name != "header"}
+        settings = Settings(**header["settings"] | {"names": tuple(header["settings"]["names"])})
+        rows = zip(
+            header["images"],
+            arrays["image_miou"].tolist(),
+            map(tuple, arrays["image_error_pixels"].tolist()),
+            strict=True,
+        )
+        result = replace(
+            Evaluation.empty(settings),
+            images=[ImageRow(*row) for row in rows],
+            skipped=header["skipped"],
+        )
+        for into, name in (
+            (result.counts.confusion, "confusion"),
+            (result.counts.edges, "edges"),
+            (result.boundary, "boundary"),
+        ):
+            if arrays[name].shape != into.shape or arrays[name].dtype != np.int64:
+                raise ValueError(f"{name} has shape {arrays[name].shape}")
+            into += torch.from_numpy(arrays[name])
+    except FileNotFoundError as error:
+        raise CountsFileError(f"{show_path(path)}: no such file") from error
+    except (OSError, ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile) as error:
+        raise CountsFileError(
+            f"{show_path(path)}: expected counts written by --counts: {error}"
+        ) from error
+    return result
+
+
+def merge_counts(paths: Sequence[Path]) -> Evaluation:
+    """Add the counts of several files.
+
+    Raises:
+        CountsFileError: no file, one that can't be read, or files that do not go together.
+    """
+    if not paths:
+        raise CountsFileError("expected at least one file of counts, got none")
+    total = read_counts(paths[0])
+    for path in paths[1:]:
+        part = read_counts(path)
+        try:
+            total = total.merge(part)
+        except CountsFileError as error:
+            raise CountsFileError(f"{show_path(path)}: {error}") from error
+    return total
+
+
+def _plain(value: Tensor | float) -> Any:
+    """Numbers for JSON, with None for NaN."""
+    plain = value.tolist() if isinstance(value, Tensor) else value
+    if isinstance(plain, list):
+        return [_plain(entry) for entry in plain]
+    return None if math.isnan(plain) else plain

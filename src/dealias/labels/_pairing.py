@@ -1,0 +1,175 @@
+"""Pairing the label maps of two folders."""
+
+import os
+from collections import defaultdict
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from dealias.labels._reading import LABEL_SUFFIXES
+from dealias.labels._text import show_path
+
+# What data sets put behind the name of the image; the longest that fits is taken off.
+_ENDINGS = (
+    "_leftImg8bit",
+    "_gtFine_labelTrainIds",
+    "_gtFine_labelIds",
+    "_gtCoarse_labelTrainIds",
+    "_gtCoarse_labelIds",
+    "_labelTrainIds",
+    "_labelIds",
+    "_pred",
+    "_L",
+)
+_IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".tif", ".tiff", ".bmp")
+# What they lay beside the label maps.
+_OTHER_FILES = ("_color", "_instanceIds", "_instanceTrainIds", "_polygons")
+
+
+class PairingError(ValueError):
+    """The files of two folders can't be paired."""
+
+
+@dataclass(frozen=True)
+class Pair:
+    """A prediction and its target.
+
+    Attributes:
+        name: what they share, unique among the pairs, with "/" between folders.
+        prediction: the file of the prediction.
+        target: the file of the target.
+    """
+
+    name: str
+    prediction: Path
+    target: Path
+
+
+@dataclass(frozen=True)
+class Pairing:
+    """Pairs in the order of their names, and the files left without a partner."""
+
+    pairs: list[Pair]
+    unpaired: list[Path]
+
+
+def pair_folders(predictions: Path, targets: Path) -> Pairing:
+    """Pair the label maps of two folders by name.
+
+    Folders are searched with their subfolders. A file's name is its stem without the endings of
+    Cityscapes (_leftImg8bit, _gtFine_labelIds, _gtFine_labelTrainIds, and so on), of CamVid (_L)
+    and _pred. If those are unique on both sides the folders that the files lie in do not matter,
+    else they are part of the name. Where a folder has both the labelTrainIds and the labelIds of
+    an image, the former count. Colour, instance and polygon files of Cityscapes are passed over.
+
+    Args:
+        predictions: folder of predicted label maps.
+        targets: folder of target label maps.
+
+    Raises:
+        PairingError: not a folder, no label maps in it, no pair, or two files of one name.
+
+    >>> pair_folders(Path("results"), Path("gtFine/val"))  # doctest: +SKIP
+    Pairing(pairs=[Pair(name='frankfurt_000000_000294', ...
+    """
+    found = {folder: _label_files(folder) for folder in (predictions, targets)}
+    stems = [[_name(path) for path in found[folder]] for folder in (predictions, targets)]
+    flat = all(len(set(names)) == len(names) for names in stems)
+    sides = [_by_name(folder, found[folder], flat) for folder in (predictions, targets)]
+    shared = sides[0].keys() & sides[1].keys()
+    unpaired = [path for side in sides for name, path in side.items() if name not in shared]
+    if not shared:
+        raise PairingError(
+            f"no pairs: none of the {len(sides[0]):,} names in {show_path(predictions)} "
+            f"({_examples(sides[0])}) is among the {len(sides[1]):,} in {show_path(targets)} "
+            f"({_examples(sides[1])})"
+        )
+    return Pairing(
+        [Pair(name, sides[0][name], sides[1][name]) for name in sorted(shared)], unpaired
+    )
+
+
+def find_images(folder: Path, names: Iterable[str]) -> dict[str, Path]:
+    """Find the photograph of each pair in a folder or its subfolders.
+
+    Args:
+        folder: where the images are.
+        names: names of pairs; the last part must be that of the image.
+
+    Raises:
+        PairingError: not a folder, or no image for a name.
+    """
+    if not folder.is_dir():
+        raise PairingError(f"{show_path(folder)}: not a folder")
+    found: dict[str, Path] = {}
+    for path in sorted(_walk(folder)):
+        if path.suffix.lower() in _IMAGE_SUFFIXES:
+            inside = path.parent.relative_to(folder) / _name(path)
+            found[_name(path)] = found[inside.as_posix()] = path
+    images = {name: found.get(name, found.get(name.rsplit("/", 1)[-1])) for name in names}
+    missing = [name for name, path in images.items() if path is None]
+    if missing:
+        listed = ", ".join(map(show_path, missing[:4]))
+        raise PairingError(f"{show_path(folder)}: no image for {len(missing):,} pairs: {listed}")
+    return {name: path for name, path in images.items() if path is not None}
+
+
+def _label_files(folder: Path) -> list[Path]:
+    if not folder.is_dir():
+        what = "not a folder" if folder.exists() else "no such folder"
+        raise PairingError(f"{show_path(folder)}: {what}")
+    files = sorted(_walk(folder))
+    labels = [
+        path
+        for path in files
+        if path.suffix.lower() in LABEL_SUFFIXES and not path.stem.endswith(_OTHER_FILES)
+    ]
+    if not labels:
+        kinds = sorted({path.suffix.lower() or "no extension" for path in files})
+        got = f"got only {', '.join(kinds)}" if kinds else "it is empty"
+        raise PairingError(
+            f"{show_path(folder)}: expected label maps ({', '.join(LABEL_SUFFIXES)}), {got}"
+        )
+    train_ids = {path.parent / _name(path) for path in labels if "_labelTrainIds" in path.stem}
+    return [
+        path
+        for path in labels
+        if not (path.stem.endswith("_labelIds") and path.parent / _name(path) in train_ids)
+    ]
+
+
+def _walk(folder: Path) -> Iterator[Path]:
+    """Visible files of a folder and its subfolders, links followed but none twice."""
+    seen = set()
+    for parent, subfolders, names in os.walk(folder, followlinks=True):
+        real = os.path.realpath(parent)
+        if real in seen:
+            subfolders.clear()
+            continue
+        seen.add(real)
+        subfolders[:] = [name for name in subfolders if not name.startswith(".")]
+        yield from (Path(parent, name) for name in names if not name.startswith("."))
+
+
+def _name(path: Path) -> str:
+    for ending in _ENDINGS:
+        if path.stem.endswith(ending) and path.stem != ending:
+            return path.stem.removesuffix(ending)
+    return path.stem
+
+
+def _by_name(folder: Path, files: Iterable[Path], flat: bool) -> dict[str, Path]:
+    found = defaultdict(list)
+    for path in files:
+        parent = path.parent.relative_to(folder)
+        found[_name(path) if flat else (parent / _name(path)).as_posix()].append(path)
+    for name, paths in found.items():
+        if len(paths) > 1:
+            listed = ", ".join(show_path(path) for path in paths[:4])
+            raise PairingError(f"{len(paths)} files are named {show_path(name)!r}: {listed}")
+    return {name: paths[0] for name, paths in found.items()}
+
+
+def _examples(side: dict[str, Path]) -> str:
+    listed = ", ".join(show_path(path.name) for path in list(side.values())[:2])
+    return f"such as {listed}"

@@ -1,0 +1,231 @@
+"""Reading label maps from files."""
+
+import warnings
+import zipfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import IO
+
+import numpy as np
+from numpy.lib import format as npy
+from numpy.typing import NDArray
+from PIL import Image, UnidentifiedImageError
+
+from dealias.labels._class_set import ClassSet, Role
+from dealias.labels._text import list_pixels, show_path
+
+IMAGE_SUFFIXES = (".png", ".tif", ".tiff")
+LABEL_SUFFIXES = (*IMAGE_SUFFIXES, ".npy", ".npz")
+
+_INDEX_MODES = ("1", "L", "P", "I;16", "I;16B", "I;16L", "I")
+
+
+class LabelFileError(ValueError):
+    """A file does not hold a label map of its class set.
+
+    Attributes:
+        path: the file.
+        problem: what was expected and what came.
+    """
+
+    def __init__(self, path: Path, problem: str) -> None:
+        self.path = path
+        self.problem = problem
+        super().__init__(f"{show_path(path)}: {problem}")
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return type(self), (self.path, self.problem)
+
+
+def read_label_map(path: Path, classes: ClassSet, role: Role) -> NDArray[np.integer]:
+    """Read a label map as classes.
+
+    Args:
+        path: PNG or TIFF (8- or 16-bit gray, 1-bit, palette read as indices, or RGB in the
+            colours of `classes`), NPY, or NPZ with a single array.
+        classes: their set; its `label_map`, `reduce_zero_label` and palette are applied.
+        role: "prediction" or "target": targets may store labels where predictions store classes.
+
+    Returns:
+        (H, W), uint8 if the labels allow it. Labels that no rule of `classes` covers are left as
+        they are, to be refused where they are counted with the other map at hand.
+
+    Raises:
+        LabelFileError: no such file, not a label map, truncated, larger than Pillow's guard
+            against decompression bombs (`PIL.Image.MAX_IMAGE_PIXELS`), colours not in the
+            palette, or labels that a label map lacks.
+    """
+    suffix = path.suffix.lower()
+    if suffix in (".npy", ".npz"):
+        stored = _read_array(path)
+    elif suffix in IMAGE_SUFFIXES:
+        stored = _read_image(path)
+    else:
+        raise LabelFileError(path, f"expected one of {', '.join(LABEL_SUFFIXES)}")
+    if stored.ndim == 3:
+        return _from_colors(path, stored, classes)
+    meaning = classes.stored_labels(path, role)
+    return _narrow(stored if meaning is None else _translate(path, stored, meaning))
+
+
+def _read_image(path: Path) -> NDArray[np.integer]:
+    """Labels (H, W), or colours (H, W, 3)."""
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("error", Image.DecompressionBombWarning)
+            with Image.open(path) as image:
+                frames = getattr(image, "n_frames", 1)
+                if frames != 1:
+                    raise LabelFileError(path, f"expected one image, got {frames}")
+                if image.mode in (*_INDEX_MODES, "RGB"):
+                    return np.array(image)
+                if image.mode == "RGBA":
+                    return _opaque(path, np.array(image))
+                mode = image.mode
+    except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
+        raise LabelFileError(path, f"refused as a decompression bomb: {error}") from error
+    except UnidentifiedImageError as error:
+        raise LabelFileError(path, "not an image that can be read") from error
+    except (OSError, SyntaxError, ValueError, EOFError) as error:
+        if isinstance(error, LabelFileError):
+            raise
+        raise LabelFileError(path, f"can't be read: {_reason(error)}") from error
+    raise LabelFileError(path, f"expected gray, palette or RGB, got an image of mode {mode!r}")
+
+
+def _opaque(path: Path, pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    if (pixels[..., 3] != 255).any():
+        raise LabelFileError(path, "expected opaque colours, got transparent pixels")
+    return pixels[..., :3]
+
+
+def _read_array(path: Path) -> NDArray[np.integer]:
+    try:
+        if path.suffix.lower() == ".npz":
+            array = _read_npz(path)
+        else:
+            with path.open("rb") as file:
+                _check_size(path, *_npy_header(file))
+            array = np.load(path, allow_pickle=False)
+    except LabelFileError:
+        raise
+    except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
+        raise LabelFileError(path, f"can't be read: {_reason(error)}") from error
+    if array.dtype == np.bool_:
+        array = array.astype(np.uint8)
+    if not np.issubdtype(array.dtype, np.integer):
+        raise LabelFileError(path, f"expected integer labels, got {array.dtype}")
+    array = np.squeeze(array)
+    if array.ndim != 2:
+        raise LabelFileError(path, f"expected shape (H, W), got {array.shape}")
+    if array.dtype.itemsize == 8 and array.dtype.kind == "u":
+        array = array.astype(np.int64)
+    return array.astype(array.dtype.newbyteorder("="), copy=False)
+
+
+def _read_npz(path: Path) -> NDArray[np.generic]:
+    with zipfile.ZipFile(path) as archive:
+        members = archive.namelist()
+        if len(members) != 1:
+            raise LabelFileError(path, f"expected a single array, got {sorted(members)[:8]}")
+        with archive.open(members[0]) as file:
+            _check_size(path, *_npy_header(file))
+        with archive.open(members[0]) as file:
+            array: NDArray[np.generic] = npy.read_array(file, allow_pickle=False)
+            return array
+
+
+def _npy_header(file: IO[bytes]) -> tuple[tuple[int, ...], np.dtype[np.generic]]:
+    major, _ = npy.read_magic(file)
+    read = npy.read_array_header_1_0 if major == 1 else npy.read_array_header_2_0
+    shape, _, dtype = read(file)
+    return shape, dtype
+
+
+def _check_size(path: Path, shape: tuple[int, ...], dtype: np.dtype[np.generic]) -> None:
+    """Refuse what Pillow would, before anything of that size is allocated."""
+    pixels = int(np.prod([int(n) for n in shape], dtype=object)) if shape else 1
+    limit = Image.MAX_IMAGE_PIXELS
+    if limit is not None and pixels > limit:
+        raise LabelFileError(
+            path,
+            f"refused as a decompression bomb: {dtype} of shape {shape} has {pixels:,} values, "
+            f"more than PIL.Image.MAX_IMAGE_PIXELS = {limit:,}",
+        )
+
+
+def _from_colors(path: Path, pixels: NDArray[np.integer], classes: ClassSet) -> NDArray[np.integer]:
+    """Look colours (H, W, 3) up in the palette."""
+    if classes.palette is None:
+        raise LabelFileError(
+            path, f"expected labels, got RGB, and class set {classes.name!r} has no palette"
+        )
+    label_of: dict[int, int] = {}
+    ambiguous = set()
+    known = [*enumerate(classes.palette)]
+    if classes.void_color is not None:
+        known.append((classes.ignore_index, classes.void_color))
+    for label, (red, green, blue) in known:
+        code = red << 16 | green << 8 | blue
+        if code in label_of:
+            ambiguous.add(code)
+        label_of[code] = label
+    codes = pixels.astype(np.int32) @ np.array([1 << 16, 1 << 8, 1], np.int32)
+    found = _count_labels(codes)
+    wrong = [(c, n) for c, n in found if c not in label_of or c in ambiguous]
+    if wrong:
+        listed = list_pixels([(f"#{code:06x}", pixels) for code, pixels in wrong])
+        gray = all(c >> 16 == c >> 8 & 255 == c & 255 for c, _ in found)
+        hint = "; its channels are all equal, so it may hold labels saved as RGB" if gray else ""
+        why = "in the palette of one class" if wrong[0][0] in ambiguous else "in the palette"
+        raise LabelFileError(path, f"colours not {why} of {classes.name!r}: {listed}{hint}")
+    return _narrow(_lookup(codes, label_of))
+
+
+def _translate(
+    path: Path, stored: NDArray[np.integer], meaning: Mapping[int, int]
+) -> NDArray[np.integer]:
+    """Replace stored labels by what they mean."""
+    wrong = [(label, n) for label, n in _count_labels(stored) if label not in meaning]
+    if wrong:
+        raise LabelFileError(path, f"stored labels not in the label map: {list_pixels(wrong)}")
+    return _lookup(stored, meaning)
+
+
+def _count_labels(values: NDArray[np.integer]) -> list[tuple[int, int]]:
+    """Each label with its number of pixels, in ascending order."""
+    if values.dtype == np.uint8:
+        pixels = np.bincount(values.reshape(-1), minlength=256)
+        found = np.flatnonzero(pixels)
+        return list(zip(found.tolist(), pixels[found].tolist(), strict=True))
+    found, pixels = np.unique(values, return_counts=True)
+    return list(zip(found.tolist(), pixels.tolist(), strict=True))
+
+
+def _lookup(values: NDArray[np.integer], meaning: Mapping[int, int]) -> NDArray[np.integer]:
+    keys = np.array(sorted(meaning))
+    labels = np.array([meaning[key] for key in keys.tolist()])
+    if values.dtype == np.uint8:
+        table = np.zeros(256, labels.dtype)
+        small = (keys >= 0) & (keys < 256)
+        table[keys[small]] = labels[small]
+        return _narrow(table).take(values)
+    result: NDArray[np.integer] = labels[np.searchsorted(keys, values)]
+    return result
+
+
+def _narrow(labels: NDArray[np.integer]) -> NDArray[np.integer]:
+    """The same labels as uint8 if they fit, else int32 or int64: dtypes that torch has."""
+    if labels.dtype == np.uint8:
+        return labels
+    low, high = (int(labels.min()), int(labels.max())) if labels.size else (0, 0)
+    if low >= 0 and high < 256:
+        return labels.astype(np.uint8)
+    fits = low >= -(2**31) and high < 2**31
+    return labels.astype(np.int32 if fits else np.int64)
+
+
+def _reason(error: Exception) -> str:
+    if isinstance(error, FileNotFoundError):
+        return "no such file"
+    return str(getattr(error, "strerror", None) or error).split("\n")[0]

@@ -1,0 +1,19 @@
+"""Writing files and labels into messages."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+
+def show_path(path: Path | str) -> str:
+    """Write a path on one line: control characters escaped, all else as it is."""
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in str(path))
+
+
+def list_pixels(found: Sequence[tuple[object, int]], most: int = 8) -> str:
+    """List labels with their numbers of pixels, the first `most` of them.
+
+    >>> list_pixels([(7, 12000), (9, 3)])
+    '7 (12,000 px), 9 (3 px)'
+    """
+    listed = ", ".join(f"{label} ({pixels:,} px)" for label, pixels in found[:most])
+    return listed + (f" and {len(found) - most} more" if len(found) > most else "")

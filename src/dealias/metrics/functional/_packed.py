@@ -1,0 +1,232 @@
+"""The counts of one image on the CPU, with 64 pixels in a machine word.
+
+Label maps are made of runs, and their edges and bands are single bits. Bands are dilated by
+shifting words, and the table is counted run by run instead of pixel by pixel; only comparing
+neighbours touches every pixel. `_dense` computes the same on any device and is the oracle that
+this file is tested against.
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+Labels = NDArray[np.integer]
+Words = NDArray[np.uint64]  # (H, ceil(W / 64)); bit i of a word is the i-th pixel from the left
+
+_WORD = 64
+
+
+class Steps(NamedTuple):
+    """Where neighbours have different labels."""
+
+    across: Words  # each pixel against the next one to the right
+    down: Words  # each pixel against the one below; (H - 1, ...)
+
+
+class Cells(NamedTuple):
+    """Groups of pixels that share region, target and prediction, and how many they are."""
+
+    region: NDArray[np.integer]
+    target: NDArray[np.integer]
+    preds: NDArray[np.integer]
+    pixels: NDArray[np.int64]
+
+
+def count_image(
+    preds: Labels, target: Labels, protocol: str, ignore_index: int, band_width: int
+) -> tuple[Cells, list[int]]:
+    """Count one image, (H, W) both; the void of `target` is counted like any other label.
+
+    Returns:
+        The cells of the table of counts, not in any order and perhaps repeated, and the four
+        edge counts of `dealias.metrics.functional.HardPixelCounts`.
+    """
+    width = target.shape[1]
+    preds_steps, target_steps = find_steps(preds), find_steps(target)
+    preds_edges = edge_words(preds, preds_steps, protocol, None)
+    target_edges = edge_words(target, target_steps, protocol, ignore_index)
+    preds_band = dilate_words(preds_edges, band_width, width)
+    target_band = dilate_words(target_edges, band_width, width)
+    edges = [
+        count_pixels(preds_edges & ~target_band),
+        count_pixels(preds_edges) + count_pixels(preds_band),
+        count_pixels(target_edges & ~preds_band),
+        count_pixels(target_edges) + count_pixels(target_band),
+    ]
+    changes = preds_steps.across | target_steps.across
+    for band in (preds_band, target_band):
+        changes |= band ^ _towards_start(band, 1)
+    cells = _count_runs(preds, target, preds_band, target_band, changes)
+    return cells, edges
+
+
+def find_steps(labels: Labels) -> Steps:
+    """Compare every pixel with the next one and the one below."""
+    width = labels.shape[1]
+    return Steps(
+        _pack(labels[:, 1:] != labels[:, :-1], width), _pack(labels[1:] != labels[:-1], width)
+    )
+
+
+def edge_words(labels: Labels, steps: Steps, protocol: str, ignore_index: int | None) -> Words:
+    """Edges of a label map (H, W): see `dealias.metrics.functional.label_edges`."""
+    values = labels.astype(np.uint8, copy=False)
+    if protocol == "paper" and labels.dtype != np.uint8:
+        steps = find_steps(values)
+    across, down = steps
+    if protocol == "exact" and ignore_index is not None:
+        known = _pack(labels != ignore_index, labels.shape[1])
+        across = across & known & _towards_start(known, 1)
+        down = down & known[:-1] & known[1:]
+    before = _towards_end(across, 1)
+    beside = across | before
+    above_or_below = np.zeros_like(across)
+    above_or_below[:-1] = down
+    above_or_below[1:] |= down
+    edges = beside | above_or_below
+    if protocol == "paper":
+        # Labels can only cancel where at least two neighbours differ.
+        candidates = (across & before) | (beside & above_or_below)
+        candidates[1:-1] |= down[1:] & down[:-1]
+        _clear_cancelled(edges, candidates, values)
+    return edges
+
+
+def dilate_words(words: Words, band_width: int, width: int) -> Words:
+    """Dilate by a square of `band_width` pixels; `width` is that of the image."""
+    radius = band_width // 2
+    done = 0
+    while done < radius:
+        # A longer step would leave a gap beside pixels that the image border has cut.
+        step = min(done + 1, radius - done)
+        grown = words | _towards_end(words, step)
+        grown |= _towards_start(words, step)
+        words = grown
+        done += step
+    done = 0
+    while done < radius:
+        step = min(done + 1, radius - done)
+        grown = words.copy()
+        grown[step:] |= words[:-step]
+        grown[:-step] |= words[step:]
+        words = grown
+        done += step
+    words[:, -1] &= _last_word_mask(width)
+    return words
+
+
+def count_pixels(words: Words) -> int:
+    """Number of pixels set."""
+    return int(np.bitwise_count(words).sum(dtype=np.int64))
+
+
+def _count_runs(
+    preds: Labels, target: Labels, preds_band: Words, target_band: Words, changes: Words
+) -> Cells:
+    """Count the runs that end at the pixels of `changes` and at the end of each row."""
+    width = target.shape[1]
+    changes[:, -1] &= _last_word_mask(width)
+    changes[:, -1] |= np.uint64(1 << (width - 1) % _WORD)
+    last = _set_pixels(changes)
+    region = _bits_at(target_band, last) << 1
+    region |= _bits_at(preds_band, last)
+    padding = changes.shape[1] * _WORD - width
+    if padding:
+        last -= last // (width + padding) * padding
+    cells = Cells(
+        region,
+        target.reshape(-1).take(last),
+        preds.reshape(-1).take(last),
+        np.diff(last, prepend=-1),
+    )
+    return _merge_alike(cells) if target.dtype == preds.dtype == np.uint8 else cells
+
+
+def _merge_alike(cells: Cells) -> Cells:
+    """Make one cell of all that are alike: a few hundred an image of 8-bit labels."""
+    key = cells.region.astype(np.intp) << 16
+    key |= cells.target.astype(np.intp) << 8
+    key |= cells.preds
+    pixels = np.bincount(key, weights=cells.pixels)  # exact below 2**53
+    key = np.flatnonzero(pixels != 0)
+    return Cells(key >> 16, key >> 8 & 0xFF, key & 0xFF, pixels[key].astype(np.int64))
+
+
+def _clear_cancelled(edges: Words, candidates: Words, labels: NDArray[np.uint8]) -> None:
+    """Clear the candidates whose neighbours' labels cancel in the Laplacian."""
+    height, width = labels.shape
+    position = _set_pixels(candidates)
+    row, column = np.divmod(position, edges.shape[1] * _WORD)
+    at = row * width + column
+    values = labels.reshape(-1)
+    laplacian = values.take(at).astype(np.int16) * -4
+    for index, size, stride in ((column, width, 1), (row, height, width)):
+        if size == 1:  # both neighbours are the pixel itself
+            laplacian += 2 * values.take(at).astype(np.int16)
+            continue
+        before = np.where(index == 0, stride, -stride)
+        after = np.where(index == size - 1, -stride, stride)
+        laplacian += values.take(at + before)
+        laplacian += values.take(at + after)
+    cancelled = position[laplacian == 0]
+    bit = np.uint64(1) << (cancelled % _WORD).astype(np.uint64)
+    np.bitwise_and.at(edges.reshape(-1), cancelled // _WORD, ~bit)
+
+
+def _pack(mask: NDArray[np.bool_], width: int) -> Words:
+    """Pack rows of a mask, of `width` pixels or fewer, into words; the rest is zero."""
+    packed = np.packbits(mask, axis=1, bitorder="little")
+    words = np.zeros((len(mask), -(-width // _WORD)), "<u8")
+    words.view(np.uint8)[:, : packed.shape[1]] = packed
+    return words
+
+
+def _set_pixels(words: Words) -> NDArray[np.int64]:
+    """Ascending positions of the set bits, counted from the first row on, padding included."""
+    packed = words.reshape(-1).view(np.uint8)
+    filled = np.flatnonzero(packed != 0)
+    bits = np.flatnonzero(np.unpackbits(packed[filled], bitorder="little").view(np.bool_))
+    return filled.take(bits >> 3) * 8 + (bits & 7)
+
+
+def _bits_at(words: Words, position: NDArray[np.int64]) -> NDArray[np.uint8]:
+    """0 or 1 at each of the positions that `_set_pixels` gives."""
+    packed = words.reshape(-1).view(np.uint8)
+    bit = (position & 7).astype(np.uint8)
+    bits: NDArray[np.uint8] = packed.take(position >> 3) >> bit & np.uint8(1)
+    return bits
+
+
+def _towards_end(words: Words, pixels: int) -> Words:
+    """Move every pixel `pixels` to the right; those that leave the last word are lost."""
+    whole, part = divmod(pixels, _WORD)
+    if whole:
+        kept = words[:, : max(0, words.shape[1] - whole)]
+        words = np.zeros_like(words)
+        words[:, whole:] = kept
+    if not part:
+        return words
+    moved: Words = words << np.uint64(part)
+    moved[:, 1:] |= words[:, :-1] >> np.uint64(_WORD - part)
+    return moved
+
+
+def _towards_start(words: Words, pixels: int) -> Words:
+    """Move every pixel `pixels` to the left; those that leave the first word are lost."""
+    whole, part = divmod(pixels, _WORD)
+    if whole:
+        kept = words[:, whole:]
+        words = np.zeros_like(words)
+        words[:, : kept.shape[1]] = kept
+    if not part:
+        return words
+    moved: Words = words >> np.uint64(part)
+    moved[:, :-1] |= words[:, 1:] << np.uint64(_WORD - part)
+    return moved
+
+
+def _last_word_mask(width: int) -> np.uint64:
+    """The bits of the last word of a row that are pixels."""
+    mask: np.uint64 = np.uint64((1 << ((width - 1) % _WORD + 1)) - 1)
+    return mask
