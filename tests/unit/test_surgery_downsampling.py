@@ -89,7 +89,7 @@ def test_a_single_step(module, kind, kernel, stride, esr):
 @pytest.mark.parametrize("mode", ["nearest", "bilinear", "bicubic"])
 def test_interpolation_has_the_ratio_of_the_sizes_as_stride(mode):
     shrink = Function(lambda x: F.interpolate(x, size=(12, 16), mode=mode))
-    (site,) = find_downsampling(nn.Sequential(nn.Conv2d(8, 8, 1), shrink), X)
+    (site,) = find_downsampling(nn.Sequential(nn.Conv2d(8, 8, 1), shrink, nn.Conv2d(8, 8, 1)), X)
     assert site.kind == "interpolation"
     assert site.stride == pytest.approx((4 / 3, 3 / 2))
     assert site.esr == pytest.approx((3 / 4, 2 / 3))
@@ -156,6 +156,13 @@ def test_context_is_no_site():
         ("grid", "adaptive_pool"),
     }
     assert "3 x 3" in reasons["grid", "adaptive_pool"]
+
+
+def test_resizing_of_results_is_no_site():
+    net = nn.Sequential(nn.Conv2d(8, 8, 1), Function(lambda x: F.interpolate(x, size=(4, 6))))
+    plan = find_downsampling(net, X)
+    assert len(plan) == 0
+    assert plan.excluded[0].reason == "resizes a result, after every layer"
 
 
 def test_keys_and_values_of_an_attention_are_no_site():

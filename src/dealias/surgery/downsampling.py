@@ -30,9 +30,10 @@ def find_downsampling(model: nn.Module, example_input: Any) -> Plan[Site]:
 
     .. math:: f_N = \tfrac12 \min(K, \sqrt{C_\mathrm{out} / C_\mathrm{in}}) / s,
 
-    at most 0.5. No site are pooling to one pixel or to a fixed grid, which gather context, and back;
-    resizing before the first layer or after the last; and strides on the keys and values of an
-    attention whose result keeps the resolution. These are in ``plan.excluded``, with the reason.
+    at most 0.5. No site are pooling to one pixel or to a fixed grid, and back, which gather
+    context; resizing before the first layer or after the last; and strides on the keys and values
+    of an attention whose result keeps the resolution. These are in ``plan.excluded``, with the
+    reason.
 
     By default :func:`dealias.dealias` filters the sites with an empty ``reason``. It leaves a site
 
