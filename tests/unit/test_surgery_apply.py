@@ -14,6 +14,7 @@ from torch.utils.checkpoint import checkpoint
 import dealias
 from dealias.layers import AdaptiveBlur, BlurFilter, DealiasingFilter, FrequencyMixing
 from dealias.spectral import lowpass
+from dealias.surgery import find_downsampling, find_mixing
 
 X = torch.randn(2, 3, 32, 48, generator=torch.Generator().manual_seed(0))
 NYQUIST = sqrt(2) / 4
@@ -282,6 +283,30 @@ def test_export_with_a_dynamic_batch(mended):
     program = torch.export.export(mended, (X,), dynamic_shapes={"x": batch})
     more = X.repeat(3, 1, 1, 1)
     torch.testing.assert_close(program.module()(more), mended(more))
+
+
+def test_a_mended_network_has_the_sites_it_had(net, mended):
+    assert find_downsampling(mended, X) == find_downsampling(net, X)
+    assert find_mixing(mended, X) == find_mixing(net, X)
+
+
+def test_a_unit_that_runs_all_its_children_is_left_as_it_was():
+    class Every(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.conv = nn.Conv2d(3, 3, 3, padding=1)
+
+        def forward(self, x: Tensor) -> Tensor:
+            for child in self.children():
+                x = child(x)
+            return x[:, :, ::2, ::2]
+
+    net = nn.Sequential(Every())
+    with pytest.raises(
+        ValueError, match=r"with the filters put in, the model fails .* in 0\.dealias"
+    ):
+        dealias.dealias(net, X, mixing=False, inplace=True)
+    assert str(net) == str(nn.Sequential(Every()))
 
 
 def test_a_second_time_is_an_error(mended):

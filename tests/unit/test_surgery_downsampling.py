@@ -7,7 +7,7 @@ import torch
 import torch.nn.functional as F  # noqa: N812
 from torch import Tensor, nn
 
-from dealias.surgery import find_downsampling
+from dealias.surgery import Place, find_downsampling
 
 X = torch.randn(1, 8, 16, 24)
 
@@ -83,7 +83,7 @@ def test_a_single_step(module, kind, kernel, stride, esr):
     assert site.esr == pytest.approx(esr)
     assert site.nyquist == pytest.approx(esr / 2)
     assert (site.input_size, site.output_size) == ((16, 24), (16 // stride, 24 // stride))
-    assert site.layout == "channels_first"
+    assert site.place == Place("channels_first", 0)
 
 
 @pytest.mark.parametrize("mode", ["nearest", "bilinear", "bicubic"])
@@ -112,7 +112,7 @@ def test_axes_may_differ():
 def test_branches_of_a_residual_block_count_once(shortcut):
     (site,) = find_downsampling(nn.Sequential(Block(shortcut)), X)
     assert (site.name, site.kernel, site.stride) == ("0", (3, 3), (2, 2))
-    assert (site.in_channels, site.out_channels) == (8, 16)
+    assert (site.in_channels, site.out_channels, site.step) == (8, 16, "0.conv")
     assert site.nyquist == pytest.approx(sqrt(2) / 4)
 
 
@@ -127,10 +127,15 @@ def test_steps_one_after_the_other_stay_apart():
 def test_patch_merging(merging):
     (site,) = find_downsampling(merging, X.permute(0, 2, 3, 1))
     assert (site.kind, site.kernel, site.stride) == ("patch_merging", (2, 2), (2, 2))
-    assert (site.in_channels, site.out_channels, site.layout) == (8, 16, "channels_last")
+    assert (site.in_channels, site.out_channels) == (8, 16)
+    assert site.place == Place("channels_last", 0)
     tokens = X.flatten(2).mT
     (site,) = find_downsampling(merging, (tokens, (16, 24)))
-    assert (site.layout, site.input_size, site.output_size) == ("tokens", (16, 24), (8, 12))
+    assert (site.place, site.input_size, site.output_size) == (
+        Place("tokens", 0, 1),
+        (16, 24),
+        (8, 12),
+    )
     assert site.esr == pytest.approx(sqrt(2) / 2)
 
 
@@ -211,7 +216,7 @@ def test_a_function_that_no_module_holds_has_nothing_to_put_a_filter_before():
             return self.extra([x])
 
     (site,) = find_downsampling(Net(), X)
-    assert (site.name, site.kernel, site.attached) == ("extra:max_pool", (1, 1), False)
+    assert (site.name, site.kernel, site.place) == ("extra:max_pool", (1, 1), None)
     assert "extra" in site.reason
 
 

@@ -1,5 +1,6 @@
 """Find where any network lowers its resolution, and put filters there."""
 
+from dealias.surgery._place import Place
 from dealias.surgery.apply import dealias, restore
 from dealias.surgery.downsampling import find_downsampling
 from dealias.surgery.mixing import find_mixing
@@ -10,6 +11,7 @@ __all__ = [
     "Excluded",
     "Inserted",
     "MixingSite",
+    "Place",
     "Plan",
     "Report",
     "Site",

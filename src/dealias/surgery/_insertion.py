@@ -6,10 +6,10 @@ module that they are called with, so copies and pickles of a network call their 
 
 from typing import Any, cast
 
-from torch import Tensor, nn
+from torch import nn
 from torch.utils.hooks import RemovableHandle
 
-from dealias.surgery._units import Place
+from dealias.surgery._place import Place
 
 FILTER, MIXING = "dealias_filter", "frequency_mixing"
 # Kept by the module that is hung on: pickled with it, a handle also keeps later hooks of another
@@ -29,19 +29,7 @@ class InputFilter(nn.Module):
         self, args: tuple[Any, ...], kwargs: dict[str, Any]
     ) -> tuple[tuple[Any, ...], dict[str, Any]]:
         """The arguments with the map filtered."""
-        place = self.place
-        x: Tensor = _get(args, kwargs, place.argument)
-        if place.layout == "channels_first":
-            x = self.filter(x)
-        elif place.layout == "channels_last":
-            x = self.filter(x.permute(0, 3, 1, 2)).permute(0, 2, 3, 1)
-        else:
-            height, width = _get(args, kwargs, place.grid)
-            maps = x.mT.reshape(x.shape[0], x.shape[2], height, width)
-            x = self.filter(maps).flatten(2).mT
-        if isinstance(place.argument, str):
-            return args, {**kwargs, place.argument: x}
-        return (*args[: place.argument], x, *args[place.argument + 1 :]), kwargs
+        return self.place.put(args, kwargs, self.filter(self.place.take(args, kwargs)))
 
     def extra_repr(self) -> str:
         """Layout of the map."""
@@ -94,10 +82,6 @@ def host_of(model: nn.Module, name: str) -> tuple[str, nn.Module] | None:
 
 def _keep(host: nn.Module, child: str, handle: RemovableHandle) -> None:
     host.__dict__.setdefault(_HANDLES, {})[child] = handle
-
-
-def _get(args: tuple[Any, ...], kwargs: dict[str, Any], key: int | str | None) -> Any:
-    return args[key] if isinstance(key, int) else kwargs[cast(str, key)]
 
 
 def _filter_input(module: nn.Module, args: Any, kwargs: Any) -> Any:

@@ -3,19 +3,11 @@
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
 
+from dealias.surgery._place import Place
 from dealias.surgery._shapes import Layout, Pair, layout_of
 from dealias.surgery._trace import Call, Event, Trace
 from dealias.surgery.plan import Excluded
-
-
-class Place(NamedTuple):
-    """Which argument of a module holds the map, and how."""
-
-    layout: Layout
-    argument: int | str
-    grid: int | str | None  # the argument that holds (H, W)
 
 
 @dataclass(eq=False)

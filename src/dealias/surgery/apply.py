@@ -19,8 +19,8 @@ from dealias.surgery._insertion import (
     put_mixing,
     remove_all,
 )
+from dealias.surgery._place import Place
 from dealias.surgery._record import record
-from dealias.surgery._units import Place, Unit
 from dealias.surgery.downsampling import plan_of
 from dealias.surgery.mixing import mixing_sites
 from dealias.surgery.plan import Excluded, MixingSite, Plan, Rate, Site
@@ -73,7 +73,7 @@ def dealias(
     Raises:
         ValueError: there is nothing to put in, or no site of a name given: the message lists those
             there are; the model was de-aliased before; an argument is out of range; the model
-            fails on the example.
+            fails on the example, as it was or with what was put in.
 
     >>> import torch
     >>> net = nn.Sequential(nn.Conv2d(8, 16, 3, stride=2, padding=1), nn.ReLU())
@@ -94,7 +94,7 @@ def dealias(
     work: list[_Insertion] = []
     left: list[Excluded] = []
     if filter is not None:
-        work, left = _filters(target, plan, units, chosen, cutoffs, filter, filter_options or {})
+        work, left = _filters(target, plan, chosen, cutoffs, filter, filter_options or {})
     if mixing:
         sites_to_mix = [site for site in mixable if site.after in chosen]
         work += _mixings(target, plan, sites_to_mix, cutoffs, mixing_options or {})
@@ -102,6 +102,7 @@ def dealias(
         raise ValueError(f"nothing to put in; the sites of this network are:\n{plan}")
     for insertion in work:
         insertion.carry_out(target)
+    _try_out(target, example_input)
     return target, Report(tuple(i.done for i in work), (*left, *plan.excluded))
 
 
@@ -149,20 +150,17 @@ class _Insertion:
 def _filters(
     target: nn.Module,
     plan: Plan[Site],
-    units: Iterable[Unit],
     chosen: frozenset[str],
     cutoffs: Cutoffs,
     filter: Filter,  # noqa: A002
     options: Mapping[str, Any],
 ) -> tuple[list[_Insertion], list[Excluded]]:
     work, left = [], []
-    for site, unit in zip(plan, units, strict=True):
-        found = host_of(target, site.name) if unit.place is not None else None
-        if site.name not in chosen or unit.place is None or found is None:
+    for site in plan:
+        found = host_of(target, site.name) if site.place else None
+        if site.name not in chosen or site.place is None or found is None:
             reason = site.reason or (
-                "a container that runs all its children"
-                if found is None
-                else "not among the sites asked for"
+                "not among the sites asked for" if found else "a container that runs its children"
             )
             left.append(Excluded(site.name, site.kind, reason))
             continue
@@ -171,7 +169,7 @@ def _filters(
         module = _FILTERS[filter](site.in_channels, f, options)
         shown = f if filter in ("daf", "flc") else None
         done = Inserted(site.name, f"{name}.{FILTER}".lstrip("."), filter, shown)
-        work.append(_Insertion(host, module, unit.place, done))
+        work.append(_Insertion(host, module, site.place, done))
     return work, left
 
 
@@ -220,9 +218,18 @@ def _chosen(plan: Plan[Site], sites: Iterable[str] | None) -> frozenset[str]:
     chosen = (sites,) if isinstance(sites, str) else tuple(sites)
     check_names("sites", chosen, plan.names)
     for name in chosen:
-        if not plan[name].attached:
+        if plan[name].place is None:
             raise ValueError(f"sites: {name!r} cannot be filtered: {plan[name].reason}")
     return frozenset(chosen)
+
+
+def _try_out(model: nn.Module, example_input: Any) -> None:
+    """Undo the insertion if the network fails now, as one that runs all children of a unit does."""
+    try:
+        record(model, example_input)
+    except ValueError as error:
+        remove_all(model)
+        raise ValueError(f"with the filters put in, {error}") from error
 
 
 def _like(module: nn.Module, host: nn.Module, model: nn.Module) -> nn.Module:

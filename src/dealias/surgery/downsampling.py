@@ -89,8 +89,8 @@ def _site(unit: Unit, units: Sequence[Unit]) -> Site:
         nyquist=_one_if_equal(_nyquist(rates)),
         input_size=unit.size,
         output_size=unit.result_size,
-        layout=unit.layout,
-        attached=unit.place is not None,
+        step=unit.main.call.name,
+        place=unit.place,
         reason=_reason_to_leave(unit, rates, units),
     )
 

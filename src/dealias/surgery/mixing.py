@@ -5,12 +5,17 @@ from typing import Any
 
 from torch import nn
 
+from dealias.layers import FrequencyMixing
+from dealias.surgery._insertion import InputFilter
 from dealias.surgery._record import record
 from dealias.surgery._shapes import layout_of
 from dealias.surgery._trace import Event, Sum, Trace
 from dealias.surgery._units import Unit
 from dealias.surgery.downsampling import plan_of
 from dealias.surgery.plan import MixingSite, Plan, Site
+
+# Their convolutions are none of the network's own.
+_INSERTED = (FrequencyMixing, InputFilter)
 
 
 def find_mixing(model: nn.Module, example_input: Any) -> Plan[MixingSite]:
@@ -79,6 +84,7 @@ def _last_convolution(total: Sum, trace: Trace, units: Sequence[Unit]) -> Event 
         and max(event.reading.kernel) > 1
         and isinstance(event.call.module, nn.Conv2d)
         and total.call in event.call.ancestors()
+        and not any(isinstance(c.module, _INSERTED) for c in event.call.ancestors())
         and layout_of(total.shape, event.reading.result_size) is not None
     ]
     if not candidates:

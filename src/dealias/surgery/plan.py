@@ -4,7 +4,8 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Generic, Protocol, TypeVar, overload
 
-from dealias.surgery._shapes import Layout, Pair
+from dealias.surgery._place import Place
+from dealias.surgery._shapes import Pair
 
 Rate = float | tuple[float, float]
 
@@ -17,7 +18,7 @@ class Site:
         name: dotted path of the unit, the smallest module that takes the high resolution in and
             gives the low one out. Where there is none, the module that runs the step and the kind
             of the step, joined by a colon, with its number from the second on; then
-            ``attached`` is False.
+            ``place`` is None.
         kind: "convolution", "patch_embedding", "patch_merging", "max_pool", "avg_pool",
             "pixel_unshuffle", "slicing" or "interpolation"; of several branches, that of the
             learned one with the largest kernel.
@@ -29,9 +30,10 @@ class Site:
         nyquist: in cycles per pixel of the input, per axis where the axes differ.
         input_size: (H, W) in the recorded pass.
         output_size: (H, W) in the recorded pass.
-        layout: of the map that enters: "channels_first" (B, C, H, W), "channels_last"
-            (B, H, W, C) or "tokens" (B, H * W, C).
-        attached: whether a filter can be put before the unit.
+        step: dotted path of the module that runs the step: of a unit of several branches, the one
+            named under `kind`.
+        place: where the map is among the arguments of the unit, and in which layout; None where a
+            filter cannot be put before it.
         reason: why :func:`dealias.dealias` leaves the site by default; empty if it filters it.
     """
 
@@ -45,8 +47,8 @@ class Site:
     nyquist: Rate
     input_size: Pair
     output_size: Pair
-    layout: Layout
-    attached: bool
+    step: str
+    place: Place | None
     reason: str
 
     @property
