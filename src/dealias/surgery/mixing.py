@@ -82,7 +82,7 @@ def _last_convolution(total: Sum, trace: Trace, units: Sequence[Unit]) -> Event 
         if event.bit & apart
         and event.reading.kind == "convolution"
         and max(event.reading.kernel) > 1
-        and isinstance(event.call.module, nn.Conv2d)
+        and _gives_result(event)
         and total.call in event.call.ancestors()
         and not any(isinstance(c.module, _INSERTED) for c in event.call.ancestors())
         and layout_of(total.shape, event.reading.result_size) is not None
@@ -93,6 +93,12 @@ def _last_convolution(total: Sum, trace: Trace, units: Sequence[Unit]) -> Event 
     entered = [size, *(unit.size for unit in units if unit.result_size == size)]
     is_one_stride = any(layout_of(total.call.source, entry) for entry in entered)
     return candidates[-1] if is_one_stride else None
+
+
+def _gives_result(convolution: Event) -> bool:
+    """Whether the module that runs a convolution returns what it gives."""
+    result, reading = convolution.call.result, convolution.reading
+    return result is not None and result[1:] == (reading.channels[1], *reading.result_size)
 
 
 def _step_before(convolution: Event, units: Sequence[Unit]) -> Unit | None:
