@@ -288,6 +288,25 @@ def test_bad_arguments():
         find_downsampling(nn.Identity(), [])
 
 
+@pytest.mark.filterwarnings("ignore:.*torch.jit")
+def test_torchscript_is_refused():
+    with pytest.raises(ValueError, match="got TorchScript, which takes no hooks"):
+        find_downsampling(nn.Sequential(torch.jit.trace(nn.ReLU(), X)), X)
+
+
+def test_an_unflattened_export_has_the_sites_of_the_network():
+    net = nn.Sequential(nn.Conv2d(8, 8, 1), Block(nn.Conv2d(8, 16, 1, stride=2)))
+    program = torch.export.export(net, (X,))
+    assert find_downsampling(torch.export.unflatten(program), X) == find_downsampling(net, X)
+
+
+@pytest.mark.parametrize("device", ["cpu", "meta"])
+def test_only_shapes_matter(device):
+    net = nn.Sequential(Block(nn.Conv2d(8, 16, 1, stride=2)))
+    plan = find_downsampling(net.to(device), X.to(device))
+    assert plan == find_downsampling(nn.Sequential(Block(nn.Conv2d(8, 16, 1, stride=2))), X)
+
+
 def test_a_plan_is_a_sequence_with_names_that_prints_as_a_table():
     plan = find_downsampling(nn.Sequential(nn.Conv2d(8, 16, 3, 2, 1), nn.AdaptiveAvgPool2d(1)), X)
     assert plan[0] is plan["0"]

@@ -21,10 +21,13 @@ def record(model: nn.Module, example_input: Any) -> Trace:
             is one argument (as detection models take their images).
 
     Raises:
-        ValueError: the input holds no tensor, or the model fails on it.
+        ValueError: the model is no module or of TorchScript, the input holds no tensor, or the
+            model fails on it.
     """
     if not isinstance(model, nn.Module):
         raise ValueError(f"model: expected a torch.nn.Module, got {type(model).__name__}")
+    if any(isinstance(module, torch.jit.ScriptModule) for module in model.modules()):
+        raise ValueError("model: expected Python modules, got TorchScript, which takes no hooks")
     args, kwargs = _arguments(example_input)
     tensors = [leaf for leaf in tree_leaves((args, kwargs)) if isinstance(leaf, Tensor)]
     if not tensors:
@@ -32,7 +35,6 @@ def record(model: nn.Module, example_input: Any) -> Trace:
     recorder = Recorder(tensors)
     with contextlib.ExitStack() as stack:
         stack.enter_context(_as_it_was(model))
-        stack.enter_context(torch.no_grad())
         stack.callback(recorder.remove_hooks)
         recorder.hook(model)
         try:
@@ -55,7 +57,7 @@ def _arguments(example_input: Any) -> tuple[tuple[Any, ...], dict[str, Any]]:
 
 @contextlib.contextmanager
 def _as_it_was(model: nn.Module) -> Iterator[None]:
-    """Evaluation mode inside; afterwards the flags, buffers and random state found at first."""
+    """Evaluation mode without gradients; afterwards flags, buffers and random state of before."""
     modules = list(model.modules())
     training = [module.training for module in modules]
     buffers = [

@@ -219,7 +219,7 @@ def _chosen(plan: Plan[Site], sites: Iterable[str] | None) -> frozenset[str]:
     check_names("sites", chosen, plan.names)
     for name in chosen:
         if plan[name].place is None:
-            raise ValueError(f"sites: {name!r} cannot be filtered: {plan[name].reason}")
+            raise ValueError(f"sites: {name!r} has no module to put a filter before")
     return frozenset(chosen)
 
 

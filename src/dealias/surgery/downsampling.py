@@ -54,7 +54,8 @@ def find_downsampling(model: nn.Module, example_input: Any) -> Plan[Site]:
         The sites in the order they run.
 
     Raises:
-        ValueError: the model is no module, the example holds no tensor, or the model fails on it.
+        ValueError: the model is no module or of TorchScript, the example holds no tensor, or the
+            model fails on it.
 
     >>> import torch
     >>> net = nn.Sequential(nn.Conv2d(8, 16, 3, stride=2, padding=1), nn.MaxPool2d(2))
