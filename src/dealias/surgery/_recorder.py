@@ -60,7 +60,6 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
                 if _is_grid(value):
                     call.grids[key] = (value[0], value[1])
             call.maps = sum(_is_map(leaf) for leaf in tree_leaves((args, kwargs)))
-            self.trace.calls.append(call)
             self._stack.append(call)
 
         return enter

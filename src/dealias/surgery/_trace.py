@@ -66,7 +66,6 @@ class Sum:
 class Trace:
     """What one forward pass did, in order."""
 
-    calls: list[Call] = field(default_factory=list)
     events: list[Event] = field(default_factory=list)
     sums: list[Sum] = field(default_factory=list)
     used: int = 0  # bits of all that entered a product with weights or of two maps
