@@ -1,0 +1,67 @@
+import math
+
+import torch
+from torch import Tensor, nn
+
+
+def binomial_kernel(size: int) -> Tensor:
+    """Row ``size - 1`` of Pascal's triangle, adding up to 1.
+
+    >>> binomial_kernel(3)
+    tensor([0.2500, 0.5000, 0.2500])
+    """
+    if not 2 <= size <= 7:
+        raise ValueError(f"size must be from 2 to 7, got {size!r}")
+    row = [math.comb(size - 1, i) / 2 ** (size - 1) for i in range(size)]
+    return torch.tensor(row, dtype=torch.get_default_dtype())
+
+
+def pad_for(x: Tensor, size: int) -> Tensor:
+    """Mirror the borders, without their pixel, so that a kernel of this size keeps H and W."""
+    before, after = (size - 1) // 2, size // 2
+    if min(x.shape[-2:]) <= after:
+        raise ValueError(
+            f"a map must be more than {after} pixels high and wide to be mirrored for a kernel "
+            f"of {size}, got {tuple(x.shape)}"
+        )
+    return nn.functional.pad(x, (before, after, before, after), mode="reflect")
+
+
+class BlurFilter(nn.Module):
+    """Blur each channel by a binomial kernel: the fixed filter of "BlurPool" (Zhang, ICML 2019).
+
+    An even size moves the map by half a pixel. The kernel is no parameter; the state dict is empty.
+
+    Args:
+        channels: C of the map.
+        size: of the kernel, 2 to 7; 3 is (1, 2, 1) / 4 along each axis.
+
+    Raises:
+        ValueError: ``size`` is out of range; on the call, a map that is not [N, C, H, W] or
+            [C, H, W] with these channels, or no larger than half the kernel.
+
+    >>> BlurFilter(8, 3)(torch.ones(1, 8, 5, 5)).unique()
+    tensor([1.])
+    """
+
+    kernel: Tensor
+
+    def __init__(self, channels: int, size: int = 3) -> None:
+        super().__init__()
+        if channels < 1:
+            raise ValueError(f"channels must be positive, got {channels!r}")
+        self.channels = channels
+        self.size = size
+        self.register_buffer("kernel", binomial_kernel(size), persistent=False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Blur x [N, C, H, W] or [C, H, W]."""
+        if x.ndim not in (3, 4) or x.shape[-3] != self.channels:
+            raise ValueError(f"x must be [N, {self.channels}, H, W], got {tuple(x.shape)}")
+        kernel = self.kernel.to(x.dtype)
+        weight = (kernel[:, None] * kernel).expand(self.channels, 1, -1, -1)
+        return nn.functional.conv2d(pad_for(x, self.size), weight, groups=self.channels)
+
+    def extra_repr(self) -> str:
+        """Channels and size."""
+        return f"{self.channels}, size={self.size}"
