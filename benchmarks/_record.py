@@ -17,15 +17,24 @@ from dealias.evaluation import environment
 RESULTS = Path(__file__).parent / "results"
 
 
-def time_in_turns(calls: Mapping[str, Callable[[], object]], rounds: int = 7) -> dict[str, float]:
-    """Median seconds of each call, taken in turns so that a noisy spell hits all alike."""
+def time_in_turns(
+    calls: Mapping[str, Callable[[], object]], rounds: int = 7, *, repeats: int = 1
+) -> dict[str, float]:
+    """Median seconds of each call, taken in turns so that a noisy spell hits all alike.
+
+    With `repeats` above 1, a turn is that many calls on end, after one that is not timed and brings
+    the caches from the others' data to its own; it counts as their mean.
+    """
     seconds: dict[str, list[float]] = {name: [] for name in calls}
     for turn in range(rounds + 1):
         for name, call in calls.items():
+            if repeats > 1:
+                call()
             start = time.perf_counter()
-            call()
+            for _ in range(repeats):
+                call()
             if turn:  # the first one warms up
-                seconds[name].append(time.perf_counter() - start)
+                seconds[name].append((time.perf_counter() - start) / repeats)
     return {name: statistics.median(times) for name, times in seconds.items()}
 
 

@@ -91,7 +91,8 @@ def main() -> None:
                 "literal": partial(literal_areas, preds, target),
                 "paper": partial(count, protocol="paper"),
                 "exact": partial(count, protocol="exact"),
-            }
+            },
+            repeats=4,
         )
         rows.append(
             {
