@@ -1,3 +1,4 @@
+import contextlib
 import csv
 import json
 import os
@@ -12,7 +13,7 @@ import pytest
 from PIL import Image
 
 from dealias.cli import main
-from dealias.evaluation import ERROR_COLORS, environment
+from dealias.evaluation import ERROR_COLORS, OutputError, environment, write_whole
 from helpers import random_maps
 
 NAMES = ["a", "b", "c", "d", "e"]
@@ -104,12 +105,19 @@ def test_workers_shards_and_torchrun_give_the_same_bytes(data):
     assert (data / "merged.json").read_bytes() == expected
 
     command = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2", "-m"]
-    command += ["dealias", *arguments(data, "--output", data / "ranks.json", "--boundary")]
+    more = ["--output", data / "ranks.json", "--boundary", "--overwrite"]
+    command += ["dealias", *arguments(data, *more)]
     environ = os.environ | {"OMP_NUM_THREADS": "1"}
     run = subprocess.run(command, env=environ, capture_output=True, text=True, timeout=120)
     assert run.returncode == 0, run.stderr
     assert (data / "ranks.json").read_bytes() == expected
     assert run.stdout.count("worst images") == 1
+
+    bad_labels(data)  # read by one of the two
+    run = subprocess.run(command, env=environ, capture_output=True, text=True, timeout=120)
+    assert run.returncode != 0
+    assert run.stderr.count("dealias evaluate: error: ") == 1
+    assert "c.png: expected labels 0..10" in run.stderr
 
 
 def test_boundary_scores_are_there_when_asked_for(data, capsys):
@@ -125,7 +133,7 @@ def test_error_maps_mark_as_many_pixels_as_are_counted(data):
     photographs = data / "photographs"
     photographs.mkdir()
     for name in NAMES:
-        Image.new("RGB", (56, 40), (200, 100, 50)).save(photographs / f"{name}.jpg")
+        Image.new("RGB", (28, 20), (200, 100, 50)).save(photographs / f"{name}.png")
     for folder, more in (("maps", []), ("over", ["--images", photographs])):
         output = ["--output", data / f"{folder}.json", "--error-maps", data / folder]
         assert evaluate(data, *output, *more) == 0
@@ -134,7 +142,29 @@ def test_error_maps_mark_as_many_pixels_as_are_counted(data):
             drawn = np.array(Image.open(data / folder / f"{row['name']}.png"))
             for kind, color in ERROR_COLORS.items():
                 assert (drawn == color).all(-1).sum() == row["error_pixels"][kind]
-    assert np.array_equal(drawn[drawn.max(-1) < 70].max(0) > 0, [True] * 3)
+    target = np.array(Image.open(data / "targets" / "e.png"))
+    right = (np.array(Image.open(data / "predictions" / "e.png")) == target) & (target != 11)
+    luminance = 0.299 * 200 + 0.587 * 100 + 0.114 * 50
+    assert (drawn[right] == int(0.35 * luminance)).all()
+    assert (drawn[target == 11] == 0).all()
+
+
+def test_photographs_that_cannot_be_used(data, capsys):
+    photographs = data / "photographs"
+    photographs.mkdir()
+    for name in NAMES[1:]:
+        Image.new("RGB", (56, 40)).save(photographs / f"{name}.png")
+    (photographs / "b.png").write_text("nonsense")
+    maps = ["--error-maps", data / "maps", "--images", photographs]
+    assert evaluate(data, *maps) == 2
+    assert "photographs: no image for a" in capsys.readouterr().err
+    assert evaluate(data, *maps, "--skip-bad", "--output", data / "r.json") == 1
+    result = json.loads((data / "r.json").read_text())
+    assert result["images"] == 5  # metrics do not depend on photographs
+    assert [("for a" in m, "b.png" in m) for m in result["skipped"]] == [(0, 1), (1, 0)]
+    assert len(list((data / "maps").iterdir())) == 5
+    assert evaluate(data, "--images", photographs) == 2
+    assert "--images is for the pictures of --error-maps" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
@@ -265,19 +295,62 @@ def test_outputs_are_not_replaced_unless_asked_to(data, capsys):
     assert evaluate(data, "--error-maps", maps, "--overwrite") == 0
 
 
+def test_outputs_never_replace_inputs_or_one_another(data, capsys):
+    precious = (data / "predictions" / "a.png").read_bytes()
+    for option, value in {
+        "--output": data / "predictions" / "a.png",
+        "--csv": data / "targets" / "new.csv",
+        "--error-maps": data / "predictions",
+    }.items():
+        assert evaluate(data, option, value, "--overwrite") == 2
+        assert "lies in the inputs" in capsys.readouterr().err
+    assert (data / "predictions" / "a.png").read_bytes() == precious
+    assert evaluate(data, "--output", data / "x", "--counts", data / "x") == 2
+    assert "is given for two outputs" in capsys.readouterr().err
+
+
+def test_a_link_is_written_through_and_a_pipe_is_refused(data, capsys):
+    (data / "real.json").write_text("old")
+    (data / "link.json").symlink_to(data / "real.json")
+    assert evaluate(data, "--output", data / "link.json", "--overwrite") == 0
+    assert (data / "link.json").is_symlink()
+    assert json.loads((data / "real.json").read_text())["images"] == 5
+    os.mkfifo(data / "pipe")
+    assert evaluate(data, "--output", data / "pipe", "--overwrite") == 2
+    assert "expected a regular file" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("stop", [KeyboardInterrupt, SystemExit, ValueError, OSError])
+def test_an_output_is_whole_or_not_there(stop, tmp_path):
+    path = tmp_path / "r.json"
+    path.write_text("old")
+
+    def write():
+        with write_whole(path) as file:
+            file.write(b"half")
+            file.flush()
+            raise stop
+
+    with pytest.raises((stop, OutputError)):
+        write()
+    assert path.read_text() == "old"
+    assert list(tmp_path.iterdir()) == [path]
+
+
 @pytest.mark.parametrize(
     ("option", "value", "message"),
     [
         ("--output", "missing/r.json", "can't be written: No such file or directory"),
-        ("--output", "predictions", "expected a file, got a folder"),
-        ("--error-maps", "targets/a.png", "expected a folder, got a file"),
+        ("--output", "folder", "expected a file, got a folder"),
+        ("--error-maps", "file", "expected a folder, got a file"),
         ("--error-maps", "missing/maps", "can't be written"),
-        ("--images", "missing", "not a folder"),
     ],
 )
 def test_outputs_that_cannot_be_written_are_refused_before_the_work(
     option, value, message, data, capsys
 ):
+    (data / "folder").mkdir()
+    (data / "file").touch()
     assert evaluate(data, option, data / value) == 2
     assert message in capsys.readouterr().err
 
@@ -325,6 +398,66 @@ def test_odd_file_names_are_kept_and_shown_on_one_line(data, capsys):
     assert main(["merge", str(data / "r.npz")]) == 0
 
 
+def test_stored_labels_in_predictions_are_mapped_when_asked_to(data, capsys):
+    ids = np.full((40, 56), 7)
+    ids[:, 30:] = 33
+    for folder in ("predictions", "targets"):
+        for path in (data / folder).iterdir():
+            path.unlink()
+        name = "x_leftImg8bit.png" if folder == "predictions" else "x_gtFine_labelIds.png"
+        save(data / folder / name, ids)
+    cityscapes = ["--classes", "cityscapes"]
+    assert evaluate(data, *cityscapes) == 2
+    assert "got 33 (1,040 px); --map-predictions is for" in capsys.readouterr().err
+    assert evaluate(data, *cityscapes, "--map-predictions", "--output", data / "r.json") == 0
+    assert json.loads((data / "r.json").read_text())["metrics"]["mIoU"] == 1
+    save(data / "predictions" / "x_leftImg8bit.png", np.zeros((40, 56)))  # an id that is void
+    assert evaluate(data, *cityscapes, "--map-predictions") == 2
+    assert "255 is void, which is no prediction" in capsys.readouterr().err
+
+
+def test_a_missing_shard_is_noticed_and_a_bad_one_counts_for_nothing(data, capsys):
+    (data / "predictions" / "b.png").write_text("nonsense")
+    (data / "predictions" / "e.png").write_text("nonsense")
+    counts = [str(data / f"{shard}.npz") for shard in (1, 2, 3)]
+    for shard, path in enumerate(counts, start=1):
+        more = ["--shard", f"{shard}/3", "--counts", path, "--skip-bad"]
+        assert evaluate(data, *more) == (1 if shard == 2 else 0)  # b and e are the second's
+    capsys.readouterr()
+    assert main(["merge", counts[0], counts[2]]) == 2
+    assert "shards are missing: 2/3" in capsys.readouterr().err
+    assert main(["merge", counts[0], counts[2], "--partial"]) == 0
+    assert main(["merge", *counts, "--output", str(data / "r.json")]) == 1
+    assert "skipped" in capsys.readouterr().out
+    result = json.loads((data / "r.json").read_text())
+    assert [row["name"] for row in result["per_image"]] == ["a", "c", "d"]
+    assert len(result["skipped"]) == 2
+
+
+def test_encodings_without_arrows_get_ascii(data):
+    command = [sys.executable, "-m", "dealias", *arguments(data)]
+    environ = os.environ | {"PYTHONIOENCODING": "cp1252"}
+    run = subprocess.run(command, env=environ, capture_output=True, check=True)
+    assert b"mIoU ^" in run.stdout
+    assert b"DErr v" in run.stdout
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="needs a pseudo-terminal")
+def test_a_terminal_gets_a_progress_bar(data):
+    leader, follower = os.openpty()
+    command = [sys.executable, "-m", "dealias", *arguments(data, "--output", data / "r.json")]
+    environ = os.environ | {"TERM": "xterm", "COLUMNS": "100"}
+    subprocess.run(command, env=environ, stderr=follower, stdout=subprocess.DEVNULL, check=True)
+    os.close(follower)
+    shown = b""
+    with contextlib.suppress(OSError):  # the end of a terminal whose other side is closed
+        while block := os.read(leader, 65536):
+            shown += block
+    os.close(leader)
+    assert b"5/5" in shown
+    assert b"left" in shown
+
+
 def test_merging_refuses_what_does_not_go_together(data, capsys):
     for path, more in {"a.npz": [], "b.npz": ["--protocol", "exact"]}.items():
         assert evaluate(data, "--counts", data / path, *more) == 0
@@ -358,30 +491,43 @@ def alive(pid):
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="looks for processes in /proc")
+@pytest.mark.parametrize("group", [False, True], ids=["process", "group"])
 @pytest.mark.parametrize("stop", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
-def test_stopping_leaves_no_output_and_no_workers(stop, tmp_path):
+def test_stopping_leaves_whole_files_and_no_workers(stop, group, tmp_path):
+    if stop == signal.SIGKILL and group:
+        pytest.skip("workers that are killed can't remove what they were writing")
     labels = np.random.default_rng(0).integers(0, 11, (512, 512))
     for folder in ("predictions", "targets"):
         (tmp_path / folder).mkdir()
         save(tmp_path / folder / "0.png", labels)
         for number in range(1, 2000):  # more than is done before the signal
             (tmp_path / folder / f"{number}.png").hardlink_to(tmp_path / folder / "0.png")
-    outputs = ["--output", tmp_path / "r.json", "--counts", tmp_path / "r.npz"]
+    outputs = ["--output", tmp_path / "r.json", "--error-maps", tmp_path / "maps"]
     command = [sys.executable, "-m", "dealias", *arguments(tmp_path, *outputs, "--workers", "2")]
-    with subprocess.Popen(command, stderr=subprocess.PIPE, stdout=subprocess.PIPE) as process:
+    pipe = subprocess.PIPE
+    with subprocess.Popen(command, stderr=pipe, stdout=pipe, start_new_session=True) as process:
         deadline = time.monotonic() + 60
-        while len(workers := children(process.pid)) < 2 and time.monotonic() < deadline:
+        while not (tmp_path / "maps").exists() and time.monotonic() < deadline:
             time.sleep(0.1)
+        workers = children(process.pid)
         time.sleep(0.5)
-        process.send_signal(stop)
-        process.wait(timeout=60)
+        send = os.killpg if group else os.kill
+        send(process.pid, stop)
+        _, errors = process.communicate(timeout=60)
     assert len(workers) == 2
     expected = {signal.SIGINT: 130, signal.SIGTERM: 143, signal.SIGKILL: -9}
     assert process.returncode == expected[stop]
+    assert b"Traceback" not in errors
     while any(map(alive, workers)) and time.monotonic() < deadline:
         time.sleep(0.1)
     assert not any(map(alive, workers))
-    assert {path.name for path in tmp_path.iterdir()} == {"predictions", "targets"}
+    assert {path.name for path in tmp_path.iterdir()} == {"predictions", "targets", "maps"}
+    drawn = list((tmp_path / "maps").iterdir())
+    assert drawn
+    assert all(path.suffix == ".png" for path in drawn)
+    for path in drawn:
+        with Image.open(path) as image:
+            image.load()
 
 
 def test_real_targets_against_themselves_and_shifted(camvid, tmp_path):

@@ -83,7 +83,14 @@ def test_a_perfect_prediction_scores_one():
 @pytest.mark.parametrize(
     ("function", "options", "message"),
     [
-        (boundary_iou_counts, {"distance": 0}, "distance: expected at least 1 pixel, got 0"),
+        (
+            boundary_iou_counts,
+            {"distance": 0},
+            "distance: .* from 1 on, got 0",
+        ),
+        (boundary_iou_counts, {"distance": 1.5}, "distance: .*got 1.5"),
+        (boundary_iou_counts, {"ignore_index": 0}, "ignore_index: .*which is a class"),
+        (boundary_f_counts, {"ignore_index": 0}, "ignore_index: .*which is a class"),
         (boundary_iou_counts, {"dilation_ratio": 0.0}, "dilation_ratio"),
         (boundary_f_counts, {"tolerance": 0}, "tolerance: expected a positive number, got 0"),
         (boundary_f_counts, {"tolerance": float("nan")}, "tolerance"),

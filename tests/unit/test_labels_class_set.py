@@ -65,6 +65,8 @@ def test_colours_without_a_palette_are_distinct(tmp_path):
         ("names: [a]\nvoid_color: red", "expected a colour"),
         ("names: [a]\nlabel_map: {1: 4}", r"classes 0\.\.0 or ignore, got \[4\]"),
         ("names: [a]\nlabel_map: {1: a}", "expected integers or 'ignore', got 1: 'a'"),
+        ("names: [a, b, a]", "several classes are named 'a'"),
+        ("names: [a]\nlabel_map_files: x", "label_map_files without a label_map"),
         ("names: [a]\nlabel_map: [1]", "label_map: expected stored label: class"),
         ("names: [a]\nlabel_map: {1: 0}\nreduce_zero_label: true", "exclude one another"),
     ],

@@ -1,11 +1,13 @@
 import struct
+import warnings
 import zlib
 
 import numpy as np
 import pytest
 from PIL import Image
 
-from dealias.labels import LabelFileError, list_pixels, load_class_set, read_label_map, show_path
+from dealias._text import list_pixels, printable
+from dealias.labels import LabelFileError, load_class_set, read_label_map
 
 CAMVID = load_class_set("camvid")
 LABELS = np.array([[0, 1, 2], [3, 10, 11]], np.uint8)
@@ -54,6 +56,44 @@ def test_one_bit_and_bool_maps_are_zeros_and_ones(tmp_path):
     np.save(tmp_path / "b.npy", mask)
     for name in ("a.png", "b.npy"):
         assert (read_label_map(tmp_path / name, CAMVID, "prediction") == mask).all()
+
+
+@pytest.mark.parametrize(("bits", "row"), [(1, 0b01_000000), (2, 0b00_11_01_10), (4, 0x5C)])
+def test_gray_of_few_bits_keeps_its_labels(bits, row, tmp_path):
+    labels = [row >> shift & (1 << bits) - 1 for shift in range(8 - bits, -1, -bits)]
+    (tmp_path / "a.png").write_bytes(png(len(labels), 1, bits, 0, bytes([0, row])))
+    assert read_label_map(tmp_path / "a.png", CAMVID, "target").tolist() == [labels]
+
+
+def test_what_pillow_would_change_is_refused(tmp_path):
+    (tmp_path / "deep.png").write_bytes(png(1, 1, 16, 2, bytes(7)))
+    image = Image.fromarray(LABELS)
+    image.save(tmp_path / "inverted.tif", tiffinfo={262: 0})
+    for name in ("deep.png", "inverted.tif"):
+        with pytest.raises(LabelFileError, match="expected gray, palette or 8-bit RGB, got"):
+            read_label_map(tmp_path / name, CAMVID, "target")
+
+
+def test_broken_bytes_never_end_in_another_error(tmp_path):
+    np.savez_compressed(tmp_path / "a.npz", LABELS.repeat(20, 0))
+    np.save(tmp_path / "a.npy", LABELS)
+    Image.fromarray(LABELS).save(tmp_path / "a.tif", compression="tiff_lzw")
+    Image.fromarray(LABELS).save(tmp_path / "a.png")
+    rng = np.random.default_rng(0)
+    failures = 0
+    for name in ("a.npz", "a.npy", "a.tif", "a.png"):
+        whole = (tmp_path / name).read_bytes()
+        for position in rng.integers(0, len(whole), 150):
+            broken = bytearray(whole)
+            broken[position] ^= int(rng.integers(1, 256))
+            (tmp_path / name).write_bytes(broken)
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")
+                try:
+                    read_label_map(tmp_path / name, CAMVID, "target")
+                except LabelFileError:
+                    failures += 1
+    assert failures > 100
 
 
 def test_labels_above_255_keep_their_values(tmp_path):
@@ -119,16 +159,21 @@ def test_a_colour_of_two_classes_is_refused(tmp_path):
         read_label_map(path, load_class_set("ade20k"), "target")
 
 
+def png(width, height, bits, color_type, data):
+    """A PNG from its header and its uncompressed rows."""
+
+    def chunk(kind, content):
+        checksum = struct.pack(">I", zlib.crc32(kind + content))
+        return struct.pack(">I", len(content)) + kind + content + checksum
+
+    header = struct.pack(">IIBBBBB", width, height, bits, color_type, 0, 0, 0)
+    body = chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(data)) + chunk(b"IEND", b"")
+    return b"\x89PNG\r\n\x1a\n" + body
+
+
 def huge_png():
     """A small file that claims 60,000 x 60,000 pixels."""
-
-    def chunk(kind, data):
-        return (
-            struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
-        )
-
-    header = struct.pack(">IIBBBBB", 60_000, 60_000, 8, 0, 0, 0, 0)
-    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(b"0" * 99))
+    return png(60_000, 60_000, 8, 0, b"0" * 99)
 
 
 def huge_npy():
@@ -171,6 +216,7 @@ def test_files_that_are_no_label_maps(name, content, message, tmp_path):
         (np.zeros((4, 4), np.float32), "expected integer labels, got float32"),
         (np.zeros((4, 4, 3), np.uint8), r"expected shape \(H, W\), got \(4, 4, 3\)"),
         (np.array([[None]]), "can't be read"),
+        (np.zeros((0, 4), np.uint8), r"at least one pixel, got shape \(0, 4\)"),
     ],
 )
 def test_arrays_that_are_no_label_maps(array, message, tmp_path):
@@ -186,7 +232,7 @@ def test_images_that_are_no_label_maps(tmp_path):
     frame.save(tmp_path / "two.tif", save_all=True, append_images=[frame])
     np.savez(tmp_path / "two.npz", a=LABELS, b=LABELS)
     for name, message in {
-        "float.tif": "expected gray, palette or RGB, got an image of mode 'F'",
+        "float.tif": "expected gray, palette or 8-bit RGB, got 'F",
         "glass.png": "transparent",
         "two.tif": "expected one image, got 2",
         "two.npz": "expected a single array",
@@ -198,7 +244,7 @@ def test_images_that_are_no_label_maps(tmp_path):
 
 
 def test_messages_stay_on_one_line():
-    assert show_path("a\nb\x1b[31m<script>'\"é") == "a\\nb\\x1b[31m<script>'\"é"
+    assert printable("a\nb\x1b[31m<script>'\"é") == "a\\nb\\x1b[31m<script>'\"é"
     assert (
         list_pixels([(label, 1) for label in range(10)], most=2) == "0 (1 px), 1 (1 px) and 8 more"
     )

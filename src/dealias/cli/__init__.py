@@ -1,7 +1,7 @@
 """The command line: one file a command, each with `add_arguments` and `run`."""
 
 import importlib
-import os
+import io
 import signal
 import sys
 from collections.abc import Sequence
@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from jsonargparse import ArgumentParser
 
 import dealias
+from dealias.cli._console import main_process
 
 __all__ = ["main"]
 
@@ -27,6 +28,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         can't be used, 130 or 143 if interrupted or terminated.
     """
     signal.signal(signal.SIGTERM, _terminate)
+    for stream in (sys.stdout, sys.stderr):  # names need not fit the terminal's encoding
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
     parser = ArgumentParser(
         prog="dealias", version=dealias.__version__, description=dealias.__doc__
     )
@@ -40,7 +44,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         code: int = module.run(options[options.command])
     except (ValueError, OSError) as error:
-        if int(os.environ.get("RANK", "0")) == 0:
+        if main_process():
             sys.stderr.write(f"dealias {options.command}: error: {error}\n")
         return 2
     except KeyboardInterrupt:
@@ -50,4 +54,5 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _terminate(*_: object) -> None:
+    signal.signal(signal.SIGCHLD, signal.SIG_DFL)  # workers are terminated too: no error
     raise SystemExit(143)  # unwinds, so that partial files are removed

@@ -1,6 +1,7 @@
 """Tables and progress on the terminal."""
 
 import contextlib
+import io
 import os
 import sys
 from collections.abc import Callable, Iterator, Mapping
@@ -19,8 +20,8 @@ from rich.progress import (
 from rich.table import Table
 from rich.text import Text
 
+from dealias._text import printable
 from dealias.evaluation import Evaluation
-from dealias.labels import show_path
 from dealias.metrics.functional import ERROR_KINDS, error_pixels
 
 # The order and the arrows of the paper.
@@ -31,13 +32,15 @@ _PIPE_WIDTH = 100
 
 def main_process() -> bool:
     """Whether this process is the one that talks and writes, of those torchrun started."""
-    return int(os.environ.get("RANK", "0")) == 0
+    alone = int(os.environ.get("WORLD_SIZE", "1")) == 1
+    return alone or int(os.environ.get("RANK", "0")) == 0
 
 
 def output_console() -> Console:
     """Standard output: as wide as the terminal, or fixed when piped."""
-    width = None if sys.stdout.isatty() else _PIPE_WIDTH
-    return Console(width=width, markup=False, highlight=False, emoji=False)
+    output = sys.stdout or io.StringIO()  # there is none if it was closed
+    width = None if output.isatty() else _PIPE_WIDTH
+    return Console(file=output, width=width, markup=False, highlight=False, emoji=False)
 
 
 @contextlib.contextmanager
@@ -68,10 +71,10 @@ class _Rate(ProgressColumn):
 def print_evaluation(evaluation: Evaluation, console: Console, *, worst: int = 5) -> None:
     """Print the classes, the kinds of error and the worst images."""
     result = evaluation.to_dict()
-    console.print(_class_table(result))
+    console.print(_class_table(result, console))
     console.print(_kind_table(result))
     rows = evaluation.worst(worst)
-    longest = max((len(show_path(row.name)) for row in rows), default=0)
+    longest = max((len(printable(row.name)) for row in rows), default=0)
     table = Table()
     table.add_column("worst images", overflow="fold", min_width=min(longest, 40))
     table.add_column("mIoU", justify="right")
@@ -79,8 +82,10 @@ def print_evaluation(evaluation: Evaluation, console: Console, *, worst: int = 5
         table.add_column(f"{kind.title.lower()} (px)", justify="right")
     for row in rows:
         pixels = [f"{count:,}" for count in row.error_pixels]
-        _add_row(table, show_path(row.name), _percent(row.miou), *pixels)
+        _add_row(table, row.name, _percent(row.miou), *pixels)
     console.print(table)
+    for message in evaluation.skipped:
+        console.print(f"skipped {printable(message)}", soft_wrap=True)
 
 
 def print_comparison(evaluations: Mapping[str, Evaluation], console: Console) -> None:
@@ -88,7 +93,8 @@ def print_comparison(evaluations: Mapping[str, Evaluation], console: Console) ->
     metrics = Table(title="in percent", title_justify="left")
     metrics.add_column("")
     for name, arrow in COLUMNS.items():
-        metrics.add_column(f"{_MEANS.get(name, name)} {arrow}", justify="right")
+        head = f"{_MEANS.get(name, name)} {_arrow(arrow, console)}"
+        metrics.add_column(head, justify="right")
     pixels = Table(title="wrong pixels", title_justify="left")
     pixels.add_column("")
     for kind in ERROR_KINDS:
@@ -103,7 +109,7 @@ def print_comparison(evaluations: Mapping[str, Evaluation], console: Console) ->
     console.print(pixels)
 
 
-def _class_table(result: dict[str, Any]) -> Table:
+def _class_table(result: dict[str, Any], console: Console) -> Table:
     title = (
         f"{result['images']:,} images, {result['class_set']}, protocol {result['protocol']}, "
         f"bands of {result['band_width']} px; in percent"
@@ -112,9 +118,9 @@ def _class_table(result: dict[str, Any]) -> Table:
     columns = {_MEANS.get(name, name): name for name in COLUMNS}
     extra = [name for name in ("boundary_IoU", "boundary_F") if name in result["metrics"]]
     for mean, name in columns.items():
-        table.add_column(f"{mean} {COLUMNS[name]}", justify="right")
+        table.add_column(f"{mean} {_arrow(COLUMNS[name], console)}", justify="right")
     for name in extra:
-        table.add_column(f"{name.replace('_', ' ')} ↑", justify="right")
+        table.add_column(f"{name.replace('_', ' ')} {_arrow('↑', console)}", justify="right")
     for row in result["classes"]:
         values = [row[name] for name in (*columns.values(), *extra)]
         _add_row(table, row["name"], *map(_percent, values))
@@ -146,7 +152,11 @@ def _kind_table(result: dict[str, Any]) -> Table:
 
 def _add_row(table: Table, *cells: str) -> None:
     """Add cells as they are: names of files and classes are not markup."""
-    table.add_row(*map(Text, cells))
+    table.add_row(*(Text(printable(cell)) for cell in cells))
+
+
+def _arrow(arrow: str, console: Console) -> str:
+    return arrow if console.encoding.startswith("utf") else {"↑": "^", "↓": "v"}[arrow]
 
 
 def _percent(value: float | None, *, sign: bool = False) -> str:

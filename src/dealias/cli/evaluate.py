@@ -6,19 +6,10 @@ from pathlib import Path
 from jsonargparse import ArgumentParser, Namespace
 
 from dealias.cli._console import main_process, output_console, print_evaluation, progress
-from dealias.evaluation import (
-    Options,
-    check_output,
-    check_output_folder,
-    evaluate_folders,
-    write_counts,
-    write_csv,
-    write_json,
-)
-from dealias.labels import builtin_class_sets, find_images, load_class_set, pair_folders
+from dealias.cli._outputs import add_output_arguments, check_before, write_outputs
+from dealias.evaluation import Options, evaluate_folders
+from dealias.labels import builtin_class_sets, load_class_set
 from dealias.metrics.functional import Protocol
-
-_WRITERS = {"output": write_json, "csv": write_csv, "counts": write_counts}
 
 
 def add_arguments(parser: ArgumentParser) -> None:
@@ -31,28 +22,26 @@ def add_arguments(parser: ArgumentParser) -> None:
     add("--protocol", type=Protocol, default="paper", help="paper, or exact without its gaps")
     add("--band-width", type=int, default=15, help="width of the boundary bands in pixels, odd")
     add("--boundary", action="store_true", help="Boundary IoU and boundary F-score as well")
+    add(
+        "--map-predictions",
+        action="store_true",
+        help="predictions store labels as the targets do, such as the label ids of Cityscapes",
+    )
     add("--workers", type=int, default=None, metavar="N", help="reading processes; 0 for none")
     add("--shard", type=str, default="1/1", metavar="I/N", help="the I-th of N parts, from 1")
-    add("--output", type=Path, metavar="FILE.json", help="write the result")
-    add("--csv", type=Path, metavar="FILE.csv", help="write the table of classes")
-    add("--counts", type=Path, metavar="FILE.npz", help="write counts for dealias merge")
     add("--error-maps", type=Path, metavar="DIR", help="write a picture of the errors an image")
     add("--images", type=Path, metavar="DIR", help="photographs to draw the errors over")
-    add("--overwrite", action="store_true", help="replace outputs that exist")
     add("--skip-bad", action="store_true", help="leave out what can't be used; exit with 1")
+    add_output_arguments(parser)
 
 
 def run(options: Namespace) -> int:
-    """Evaluate, print and write."""
-    files = {name: options[name] for name in _WRITERS if options[name] is not None}
-    for path in files.values():
-        check_output(path, overwrite=options.overwrite)
-    if options.error_maps is not None:
-        check_output_folder(options.error_maps, overwrite=options.overwrite)
-    images = None
-    if options.images is not None:
-        pairs = pair_folders(options.predictions, options.targets).pairs
-        images = find_images(options.images, [pair.name for pair in pairs])
+    """Evaluate, write and print."""
+    folders = [path for path in (options.error_maps,) if path is not None]
+    inputs = [options.predictions, options.targets, options.images]
+    check_before(options, folders=folders, inputs=[path for path in inputs if path is not None])
+    if options.images is not None and options.error_maps is None:
+        raise ValueError("--images is for the pictures of --error-maps")
     evaluation = evaluate_folders(
         options.predictions,
         options.targets,
@@ -61,21 +50,18 @@ def run(options: Namespace) -> int:
             options.protocol,
             options.band_width,
             options.boundary,
+            options.map_predictions,
             options.error_maps,
-            images,
         ),
+        images=options.images,
         workers=_workers(options.workers),
         shard=_shard(options.shard),
         skip_bad=options.skip_bad,
         progress=progress,
     )
     if main_process():
-        for name, path in files.items():
-            _WRITERS[name](evaluation, path)
-        console = output_console()
-        print_evaluation(evaluation, console)
-        for message in evaluation.skipped:
-            console.print(f"skipped {message}", soft_wrap=True)
+        write_outputs(evaluation, options)
+        print_evaluation(evaluation, output_console())
     return 1 if evaluation.skipped else 0
 
 

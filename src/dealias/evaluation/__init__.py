@@ -1,7 +1,7 @@
 """From folders of label maps to counts, results and the files they are kept in."""
 
 from dealias.evaluation._error_maps import ERROR_COLORS, draw_errors
-from dealias.evaluation._files import OutputError, check_output, check_output_folder, write_whole
+from dealias.evaluation._files import OutputError, check_outputs, write_whole
 from dealias.evaluation._result import (
     CountsFileError,
     Evaluation,
@@ -31,8 +31,7 @@ __all__ = [
     "Options",
     "OutputError",
     "Settings",
-    "check_output",
-    "check_output_folder",
+    "check_outputs",
     "draw_errors",
     "environment",
     "evaluate_folders",

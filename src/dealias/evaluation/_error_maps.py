@@ -1,15 +1,17 @@
 """Pictures of the errors of one image."""
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
+from torch import Tensor
 
-from dealias.evaluation._files import write_whole
+from dealias.evaluation._files import OutputError, write_whole
 from dealias.labels import ClassSet, LabelFileError
-from dealias.metrics.functional import ERROR_KINDS
+from dealias.metrics.functional import ERROR_KINDS, error_map
 
 # Told apart by colour-blind people, and from most scenes (Okabe and Ito, 2008).
 ERROR_COLORS: dict[str, tuple[int, int, int]] = {
@@ -20,27 +22,17 @@ ERROR_COLORS: dict[str, tuple[int, int, int]] = {
 }
 
 
-def draw_errors(
-    errors: NDArray[np.uint8],
-    target: NDArray[Any],
-    classes: ClassSet,
-    image: NDArray[np.uint8] | None = None,
-) -> NDArray[np.uint8]:
-    """Draw an error map over the dimmed image, or over the target where there is none.
+def draw_errors(errors: NDArray[np.uint8], background: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """Draw an error map over a dimmed picture.
 
     Args:
         errors: (H, W), from :func:`dealias.metrics.functional.error_map`.
-        target: (H, W), classes.
-        classes: their set, for the colours.
-        image: (H, W, 3), or None.
+        background: (H, W, 3), the photograph or the colours of the target.
 
     Returns:
-        uint8 (H, W, 3), with one colour of `ERROR_COLORS` an error kind and void black.
+        uint8 (H, W, 3), gray but for one colour of `ERROR_COLORS` an error kind; void is black.
     """
-    if image is None:
-        known = np.minimum(target, len(classes) - 1)
-        image = classes.colors()[known]
-    gray = image @ np.array([0.299, 0.587, 0.114])
+    gray = background @ np.array([0.299, 0.587, 0.114])
     canvas = np.repeat((gray * 0.35)[..., None], 3, axis=2).astype(np.uint8)
     canvas[errors == 255] = 0
     for mark, kind in enumerate(ERROR_KINDS, start=1):
@@ -48,22 +40,44 @@ def draw_errors(
     return canvas
 
 
-def read_image(path: Path, target: NDArray[Any]) -> NDArray[np.uint8]:
-    """Read a photograph as (H, W, 3), resized to the size of `target` if need be.
+def write_error_map(
+    path: Path,
+    preds: Tensor,
+    target: Tensor,
+    classes: ClassSet,
+    counting: Mapping[str, Any],
+    image: Path | None,
+) -> None:
+    """Write the errors of one image as PNG, over its photograph or over its target.
+
+    Args:
+        path: the file.
+        preds: predicted classes, (H, W).
+        target: target classes, (H, W).
+        classes: their set, for the colours.
+        counting: keyword arguments of :func:`dealias.metrics.functional.error_map`.
+        image: the photograph, resized to (H, W) if need be; or None.
 
     Raises:
-        LabelFileError: a file that can't be read.
+        LabelFileError: the photograph can't be read.
+        OutputError: the file can't be written.
     """
+    errors = error_map(preds, target, **counting).numpy()
+    if image is None:
+        background = classes.colors()[np.minimum(target.numpy(), len(classes) - 1)]
+    else:
+        background = _read_photograph(image, (errors.shape[1], errors.shape[0]))
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise OutputError(f"{path.parent}: can't be written: {error.strerror}") from error
+    with write_whole(path) as file:
+        Image.fromarray(draw_errors(errors, background)).save(file, "png")
+
+
+def _read_photograph(path: Path, size: tuple[int, int]) -> NDArray[np.uint8]:
     try:
         with Image.open(path) as image:
-            pixels = image.convert("RGB").resize(target.shape[::-1])
-    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
+            return np.asarray(image.convert("RGB").resize(size))
+    except Exception as error:  # decoders fail in many ways on broken files
         raise LabelFileError(path, f"can't be read as an image: {error}") from error
-    return np.asarray(pixels)
-
-
-def write_png(pixels: NDArray[np.uint8], path: Path) -> None:
-    """Write (H, W) or (H, W, 3) as PNG."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with write_whole(path) as file:
-        Image.fromarray(pixels).save(file, "png")

@@ -7,9 +7,8 @@ import io
 import json
 import math
 import platform
-import zipfile
-from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -18,8 +17,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from dealias._text import printable
 from dealias.evaluation._files import write_whole
-from dealias.labels import show_path
 from dealias.metrics.functional import (
     ERROR_KINDS,
     HardPixelCounts,
@@ -31,6 +30,7 @@ from dealias.metrics.functional import (
     miou_gain,
     scores,
 )
+from dealias.metrics.functional._counts import check_options
 
 TABLE_METRICS = ("IoU", "Acc", "BIoU", "BAcc", "FErr", "MErr", "DErr")
 
@@ -79,6 +79,7 @@ class Evaluation:
             zeros unless counted.
         images: a row an image.
         skipped: what was left out, a message each.
+        shards: which parts of how many were counted.
     """
 
     settings: Settings
@@ -86,6 +87,7 @@ class Evaluation:
     boundary: Tensor
     images: list[ImageRow] = field(default_factory=list)
     skipped: list[str] = field(default_factory=list)
+    shards: list[tuple[int, int]] = field(default_factory=list)
 
     @classmethod
     def empty(cls, settings: Settings) -> Evaluation:
@@ -108,7 +110,7 @@ class Evaluation:
         if twice:
             raise CountsFileError(
                 f"{len(twice):,} images are counted twice: "
-                + ", ".join(show_path(name) for name in sorted(twice)[:4])
+                + ", ".join(printable(name) for name in sorted(twice)[:4])
             )
         return Evaluation(
             self.settings,
@@ -116,6 +118,7 @@ class Evaluation:
             self.boundary + other.boundary,
             sorted(self.images + other.images),
             sorted(self.skipped + other.skipped),
+            sorted({*self.shards, *other.shards}),
         )
 
     def worst(self, limit: int = 5) -> list[ImageRow]:
@@ -209,12 +212,17 @@ def write_csv(evaluation: Evaluation, path: Path) -> None:
     pixels = sum(row["pixels"] for row in result["classes"])
     writer.writerow(metrics | {"name": "mean", "pixels": pixels})
     with write_whole(path) as file:
-        file.write(text.getvalue().encode())
+        file.write(text.getvalue().encode("utf-8", "backslashreplace"))
+
+
+_FORMAT = 1
 
 
 def write_counts(evaluation: Evaluation, path: Path) -> None:
     """Write counts and image rows as NPZ, to be added to those of other shards."""
     header = {
+        "format": _FORMAT,
+        "shards": evaluation.shards,
         "settings": vars(evaluation.settings),
         "images": [row.name for row in evaluation.images],
         "skipped": evaluation.skipped,
@@ -236,46 +244,59 @@ def read_counts(path: Path) -> Evaluation:
     """Read what `write_counts` wrote.
 
     Raises:
-        CountsFileError: not such a file, or one that contradicts itself.
+        CountsFileError: not such a file, or of another format.
     """
     try:
         with np.load(path, allow_pickle=False) as file:
-            header = json.loads(file["header"].tobytes())
-            arrays = {name: file[name] for name in file.files if name != "header"}
-        settings = Settings(**header["settings"] | {"names": tuple(header["settings"]["names"])})
-        rows = zip(
-            header["images"],
-            arrays["image_miou"].tolist(),
-            map(tuple, arrays["image_error_pixels"].tolist()),
-            strict=True,
-        )
-        result = replace(
-            Evaluation.empty(settings),
-            images=[ImageRow(*row) for row in rows],
-            skipped=header["skipped"],
-        )
-        for into, name in (
-            (result.counts.confusion, "confusion"),
-            (result.counts.edges, "edges"),
-            (result.boundary, "boundary"),
-        ):
-            if arrays[name].shape != into.shape or arrays[name].dtype != np.int64:
-                raise ValueError(f"{name} has shape {arrays[name].shape}")
-            into += torch.from_numpy(arrays[name])
+            return _parse_counts(file)
     except FileNotFoundError as error:
-        raise CountsFileError(f"{show_path(path)}: no such file") from error
-    except (OSError, ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile) as error:
+        raise CountsFileError(f"{printable(path)}: no such file") from error
+    except Exception as error:  # decoders fail in many ways on broken files
         raise CountsFileError(
-            f"{show_path(path)}: expected counts written by --counts: {error}"
+            f"{printable(path)}: expected counts written by --counts: {error}"
         ) from error
+
+
+def _parse_counts(file: Mapping[str, Any]) -> Evaluation:
+    header = json.loads(file["header"].tobytes())
+    if header["format"] != _FORMAT:
+        raise CountsFileError(f"expected format {_FORMAT}, got {header['format']!r}")
+    settings = Settings(**header["settings"] | {"names": tuple(header["settings"]["names"])})
+    check_options(
+        len(settings.names), settings.ignore_index, settings.band_width, settings.protocol
+    )
+    result = Evaluation.empty(settings)
+    rows = zip(
+        header["images"],
+        file["image_miou"].tolist(),
+        map(tuple, file["image_error_pixels"].tolist()),
+        strict=True,
+    )
+    result.images = [ImageRow(*row) for row in rows]
+    result.skipped = [str(message) for message in header["skipped"]]
+    result.shards = [(int(index), int(parts)) for index, parts in header["shards"]]
+    for into, name in (
+        (result.counts.confusion, "confusion"),
+        (result.counts.edges, "edges"),
+        (result.boundary, "boundary"),
+    ):
+        found = file[name]
+        if found.shape != into.shape or found.dtype != np.int64 or (found < 0).any():
+            raise CountsFileError(f"{name}: expected counts of shape {tuple(into.shape)}")
+        into += torch.from_numpy(found)
     return result
 
 
-def merge_counts(paths: Sequence[Path]) -> Evaluation:
+def merge_counts(paths: Sequence[Path], *, partial: bool = False) -> Evaluation:
     """Add the counts of several files.
 
+    Args:
+        paths: files that `write_counts` wrote.
+        partial: allow shards to be missing.
+
     Raises:
-        CountsFileError: no file, one that can't be read, or files that do not go together.
+        CountsFileError: no file, one that can't be read, files that do not go together, or a
+            shard that is missing.
     """
     if not paths:
         raise CountsFileError("expected at least one file of counts, got none")
@@ -285,7 +306,11 @@ def merge_counts(paths: Sequence[Path]) -> Evaluation:
         try:
             total = total.merge(part)
         except CountsFileError as error:
-            raise CountsFileError(f"{show_path(path)}: {error}") from error
+            raise CountsFileError(f"{printable(path)}: {error}") from error
+    wanted = {(i, parts) for _, parts in total.shards for i in range(1, parts + 1)}
+    missing = [f"{index}/{parts}" for index, parts in sorted(wanted - set(total.shards))]
+    if missing and not partial:
+        raise CountsFileError(f"shards are missing: {', '.join(missing)}; --partial allows that")
     return total
 
 

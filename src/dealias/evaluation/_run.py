@@ -2,40 +2,39 @@
 
 import contextlib
 import os
-import threading
-import time
+import signal
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
-import numpy as np
 import torch
 import torch.distributed as dist
-from numpy.typing import NDArray
 from torch.utils.data import DataLoader, Dataset
 
-from dealias.evaluation._error_maps import draw_errors, read_image, write_png
-from dealias.evaluation._files import OutputError
+from dealias._text import printable
+from dealias.evaluation._error_maps import write_error_map
 from dealias.evaluation._result import Evaluation, ImageRow, Settings
 from dealias.labels import (
     ClassSet,
     LabelFileError,
     Pair,
+    Role,
+    find_images,
     pair_folders,
     read_label_map,
-    show_path,
 )
 from dealias.metrics.functional import (
-    HardPixelCounts,
     LabelRangeError,
     Protocol,
     boundary_f_counts,
     boundary_iou_counts,
     count_hard_pixels,
-    error_map,
     error_pixels,
     scores,
 )
+
+Progress = Callable[[int], contextlib.AbstractContextManager[Callable[[], object]]]
 
 
 class EvaluationError(ValueError):
@@ -51,17 +50,17 @@ class Options:
         protocol: "paper" or "exact".
         band_width: in pixels.
         boundary: count Boundary IoU and the boundary F-score too.
+        map_predictions: predictions store labels as targets do, for the label map or
+            reduce_zero_label of `classes`.
         error_maps: folder for a PNG an image; or None.
-        images: the photograph of each pair by name, to draw the errors over; or None for the
-            target.
     """
 
     classes: ClassSet
     protocol: Protocol = "paper"
     band_width: int = 15
     boundary: bool = False
+    map_predictions: bool = False
     error_maps: Path | None = None
-    images: Mapping[str, Path] | None = None
 
     @property
     def settings(self) -> Settings:
@@ -76,71 +75,53 @@ class Options:
         )
 
 
-@dataclass(frozen=True)
-class _Counted:
-    """The counts of one pair, in NumPy arrays: cheap to send between processes."""
+def evaluate_pair(pair: Pair, options: Options, image: Path | None = None) -> Evaluation:
+    """Read and count one pair, and draw its error map if the options say so.
 
-    row: ImageRow
-    confusion: NDArray[np.int64]
-    edges: NDArray[np.int64]
-    boundary: NDArray[np.int64]
-
-
-def evaluate_pair(pair: Pair, options: Options) -> _Counted:
-    """Read and count one pair, and draw its error map if asked to.
+    Args:
+        pair: the files.
+        options: how to count.
+        image: photograph to draw the errors over; the target by default.
 
     Raises:
         LabelFileError: a file that can't be used, sizes that differ, labels out of range.
+        OutputError: the error map can't be written.
     """
     classes = options.classes
-    prediction = read_label_map(pair.prediction, classes, "prediction")
+    role: Role = "stored" if options.map_predictions else "prediction"
+    prediction = read_label_map(pair.prediction, classes, role)
     target = read_label_map(pair.target, classes, "target")
     if prediction.shape != target.shape:
         raise LabelFileError(
             pair.prediction,
-            f"expected {target.shape[1]}x{target.shape[0]} pixels like {show_path(pair.target)}, "
+            f"expected {target.shape[1]}x{target.shape[0]} pixels like {printable(pair.target)}, "
             f"got {prediction.shape[1]}x{prediction.shape[0]}",
         )
     maps = torch.from_numpy(prediction), torch.from_numpy(target)
+    labels = {"num_classes": len(classes), "ignore_index": classes.ignore_index}
+    counting: Any = labels | {"band_width": options.band_width, "protocol": options.protocol}
     try:
-        counts = count_hard_pixels(
-            *maps,
-            num_classes=len(classes),
-            ignore_index=classes.ignore_index,
-            band_width=options.band_width,
-            protocol=options.protocol,
-        )
+        counts = count_hard_pixels(*maps, **counting)
     except LabelRangeError as error:
         path = pair.prediction if error.argument == "preds" else pair.target
-        raise LabelFileError(path, error.detail) from error
+        raise LabelFileError(path, error.detail + _hint(error, classes)) from error
+    if options.error_maps is not None:
+        output = options.error_maps / f"{pair.name}.png"
+        write_error_map(output, *maps, classes, counting, image)
     boundary = torch.zeros(6, len(classes), dtype=torch.int64)
     if options.boundary:
-        boundary = torch.cat(
-            [
-                count(*maps, num_classes=len(classes), ignore_index=classes.ignore_index)
-                for count in (boundary_iou_counts, boundary_f_counts)
-            ]
-        )
-    if options.error_maps is not None:
-        errors = error_map(
-            *maps,
-            num_classes=len(classes),
-            ignore_index=classes.ignore_index,
-            band_width=options.band_width,
-            protocol=options.protocol,
-        ).numpy()
-        image = None if options.images is None else read_image(options.images[pair.name], target)
-        drawn = draw_errors(errors, target, classes, image)
-        write_png(drawn, options.error_maps / f"{pair.name}.png")
+        measures: Any = (boundary_iou_counts, boundary_f_counts)
+        boundary = torch.cat([measure(*maps, **labels) for measure in measures])
     wrong = tuple(int(count) for count in error_pixels(counts.confusion).values())
     row = ImageRow(pair.name, float(scores(counts)["mIoU"]), wrong)
-    return _Counted(row, counts.confusion.numpy(), counts.edges.numpy(), boundary.numpy())
+    return Evaluation(options.settings, counts, boundary, [row])
 
 
 def evaluate_pairs(
     pairs: Sequence[Pair],
     options: Options,
     *,
+    images: Mapping[str, Path] | None = None,
     workers: int = 0,
     skip_bad: bool = False,
     on_image: Callable[[], object] = lambda: None,
@@ -150,32 +131,35 @@ def evaluate_pairs(
     Args:
         pairs: the files.
         options: how to count.
+        images: photographs to draw errors over, by the name of the pair.
         workers: number of processes; 0 for this one.
         skip_bad: list files that can't be used instead of raising.
         on_image: called after each pair.
 
     Raises:
         LabelFileError: the first file that can't be used.
+        OutputError: an error map can't be written.
+        EvaluationError: a process died.
     """
     total = Evaluation.empty(options.settings)
     loader = DataLoader(
-        _Pairs(pairs, options),
+        _Pairs(pairs, options, images or {}, skip_bad),
         batch_size=None,
         num_workers=min(workers, len(pairs)),
         collate_fn=_as_is,
-        worker_init_fn=_stop_with_parent,
+        worker_init_fn=_unwind_when_terminated,
     )
-    for found in _finish(loader):
+    for found, problems in _finish(loader):
         on_image()
-        if isinstance(found, LabelFileError) and skip_bad:
-            total.skipped.append(str(found))
-            continue
         if isinstance(found, Exception):
             raise found
-        counts = torch.from_numpy(found.confusion), torch.from_numpy(found.edges)
-        total.counts += HardPixelCounts(*counts)
-        total.boundary += torch.from_numpy(found.boundary)
-        total.images.append(found.row)
+        total.skipped += problems
+        if found is not None:
+            row, confusion, edges, boundary = found
+            total.images.append(row)
+            total.counts.confusion.add_(torch.from_numpy(confusion))
+            total.counts.edges.add_(torch.from_numpy(edges))
+            total.boundary.add_(torch.from_numpy(boundary))
     return total
 
 
@@ -184,30 +168,32 @@ def evaluate_folders(
     targets: Path,
     options: Options,
     *,
+    images: Path | None = None,
     workers: int = 0,
     shard: tuple[int, int] = (1, 1),
     skip_bad: bool = False,
-    progress: Callable[[int], contextlib.AbstractContextManager[Callable[[], object]]]
-    | None = None,
+    progress: Progress | None = None,
 ) -> Evaluation:
     """Evaluate the predictions in one folder against the targets in another.
 
     Under torchrun, in an initialised process group or before one, each process takes its share;
-    all of them return the whole.
+    all of them return the whole, or raise the same error.
 
     Args:
         predictions: folder of predicted label maps.
         targets: folder of target label maps.
         options: how to count.
+        images: folder of photographs to draw the errors over.
         workers: number of reading processes; 0 for this one.
         shard: (i, n) for the i-th of n parts, from 1.
-        skip_bad: list what can't be used instead of raising.
-        progress: given the number of pairs, opens a context that gives a function to call after
-            each.
+        skip_bad: list what can't be used instead of raising. A photograph that can't be used is
+            listed and replaced by the target.
+        progress: given the number of pairs of this process, opens a context that gives a function
+            to call after each.
 
     Raises:
-        PairingError, LabelFileError: what can't be used.
-        EvaluationError: files without a partner, or no image left.
+        PairingError, LabelFileError, OutputError: what can't be used.
+        EvaluationError: files without a partner, or no image left in a single shard.
     """
     found = pair_folders(predictions, targets)
     if found.unpaired and not skip_bad:
@@ -221,77 +207,99 @@ def evaluate_folders(
             f"shard {index}/{parts}: expected at most {len(found.pairs)} shards, one a pair"
         )
     total = Evaluation.empty(options.settings)
+    total.shards.append(shard)
     if index == 1:
-        total.skipped += [f"{show_path(path)}: no partner" for path in found.unpaired]
+        total.skipped += [f"{printable(path)}: no partner" for path in found.unpaired]
+    photographs, problems = _photographs(images, pairs)
+    if problems and not skip_bad:
+        raise EvaluationError("; ".join(problems[:4]))
+    total.skipped += problems
+
     with _process_group() as (rank, processes):
-        opened = progress(len(pairs)) if progress else contextlib.nullcontext(_nothing)
-        with opened as tick:
-            part: Evaluation | ValueError
+        own = pairs[rank::processes]
+        part: Evaluation | Exception
+        with progress(len(own)) if progress else contextlib.nullcontext(_nothing) as tick:
             try:
                 part = evaluate_pairs(
-                    pairs[rank::processes],
+                    own,
                     options,
+                    images=photographs,
                     workers=workers,
                     skip_bad=skip_bad,
                     on_image=tick,
                 )
-            except ValueError as error:
-                part = error  # raised below, once every process has been heard
-        parts_found = _gather(part, processes)
-    whole = total
-    for part in parts_found:
-        if isinstance(part, ValueError):
-            raise part
-        whole = whole.merge(part)
-    if not whole.images:
-        raise EvaluationError("no image left to evaluate; skipped: " + "; ".join(whole.skipped[:4]))
-    return whole
+            except Exception as error:  # raised below, once every process has been heard
+                part = error
+        results = _gather(part, processes)
+    for result in results:
+        if isinstance(result, Exception):
+            raise result
+        total = total.merge(result)
+    if not total.images and parts == 1:
+        raise EvaluationError("no image left to evaluate; skipped: " + "; ".join(total.skipped[:4]))
+    return total
 
 
-_Loaded = _Counted | LabelFileError | OutputError
+class _Pairs(Dataset[Any]):
+    """Counts of each pair as NumPy arrays, cheap to send between processes; and problems.
 
+    Errors come as items, to be raised in the parent without the worker's traceback.
+    """
 
-class _Pairs(Dataset[_Loaded]):
-    def __init__(self, pairs: Sequence[Pair], options: Options) -> None:
+    def __init__(
+        self, pairs: Sequence[Pair], options: Options, images: Mapping[str, Path], skip_bad: bool
+    ) -> None:
         self.pairs = pairs
         self.options = options
+        self.images = images
+        self.skip_bad = skip_bad
 
     def __len__(self) -> int:
         return len(self.pairs)
 
-    def __getitem__(self, index: int) -> _Loaded:
+    def __getitem__(self, index: int) -> tuple[Any, list[str]]:
+        pair = self.pairs[index]
+        image = self.images.get(pair.name)
         try:
-            return evaluate_pair(self.pairs[index], self.options)
-        except (LabelFileError, OutputError) as error:
-            return error  # raised in the parent, without the worker's traceback
+            found = evaluate_pair(pair, self.options, image)
+        except LabelFileError as error:
+            if not self.skip_bad:
+                return error, []
+            if error.path == image:
+                again, problems = _Pairs([pair], self.options, {}, True)[0]
+                return again, [str(error), *problems]
+            return None, [str(error)]
+        except ValueError as error:
+            return error, []
+        counts = (found.counts.confusion, found.counts.edges, found.boundary)
+        return (found.images[0], *(part.numpy() for part in counts)), []
 
 
-def _stop_with_parent(_worker: int) -> None:
-    """End this worker soon after its parent is gone, however that ended."""
-    parent = os.getppid()
+def _unwind_when_terminated(_worker: int) -> None:
+    """Let a worker remove the file that it is writing."""
+    signal.signal(signal.SIGTERM, _exit)
 
-    def watch() -> None:
-        while os.getppid() == parent:
-            time.sleep(1)
-        os._exit(1)
 
-    threading.Thread(target=watch, daemon=True).start()
+def _exit(*_: object) -> None:
+    raise SystemExit(143)
 
 
 def _as_is(found: object) -> object:
     return found
 
 
-def _finish(loader: "DataLoader[_Loaded]") -> Iterator[_Loaded]:
+def _nothing() -> None:
+    pass
+
+
+def _finish(loader: "DataLoader[Any]") -> Iterator[Any]:
     """All that a loader yields; a worker that died is an EvaluationError."""
     try:
         yield from loader
     except RuntimeError as error:
+        if "DataLoader worker" not in str(error):
+            raise
         raise EvaluationError(f"a reading process died: {error}") from error
-
-
-def _nothing() -> None:
-    pass
 
 
 @contextlib.contextmanager
@@ -309,11 +317,32 @@ def _process_group() -> Iterator[tuple[int, int]]:
         yield 0, 1
 
 
-def _gather(part: Evaluation | ValueError, processes: int) -> list[Evaluation | ValueError]:
-    parts: list[Evaluation | ValueError] = [part] * processes
+def _gather(part: Evaluation | Exception, processes: int) -> list[Evaluation | Exception]:
+    parts = [part] * processes
     if processes > 1:
         dist.all_gather_object(parts, part)
     return parts
+
+
+def _photographs(folder: Path | None, pairs: Sequence[Pair]) -> tuple[dict[str, Path], list[str]]:
+    """Photographs by the name of the pair, and a message for each that is missing."""
+    if folder is None:
+        return {}, []
+    names = [pair.name for pair in pairs]
+    found = find_images(folder, names)
+    return found, [
+        f"{printable(folder)}: no image for {printable(name)}"
+        for name in names
+        if name not in found
+    ]
+
+
+def _hint(error: LabelRangeError, classes: ClassSet) -> str:
+    if error.argument != "preds" or not (classes.label_map or classes.reduce_zero_label):
+        return ""
+    if classes.ignore_index in error.pixels:
+        return f"; {classes.ignore_index} is void, which is no prediction"
+    return "; --map-predictions is for predictions that store labels as the targets do"
 
 
 def _unpaired_message(unpaired: Sequence[Path], predictions: Path) -> str:
@@ -321,7 +350,7 @@ def _unpaired_message(unpaired: Sequence[Path], predictions: Path) -> str:
     for path in unpaired:
         predicted = path.is_relative_to(predictions)
         side = "predictions without a target" if predicted else "targets without a prediction"
-        sides.setdefault(side, []).append(show_path(path))
+        sides.setdefault(side, []).append(printable(path))
     told = [
         f"{len(paths):,} {side}: {', '.join(paths[:4])}{', ...' if len(paths) > 4 else ''}"
         for side, paths in sides.items()

@@ -13,7 +13,6 @@ from dealias.labels._reading import (
     LabelFileError,
     read_label_map,
 )
-from dealias.labels._text import list_pixels, show_path
 
 __all__ = [
     "LABEL_SUFFIXES",
@@ -26,9 +25,7 @@ __all__ = [
     "Role",
     "builtin_class_sets",
     "find_images",
-    "list_pixels",
     "load_class_set",
     "pair_folders",
     "read_label_map",
-    "show_path",
 ]

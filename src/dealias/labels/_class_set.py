@@ -12,7 +12,9 @@ import numpy as np
 import yaml
 from numpy.typing import NDArray
 
-Role = Literal["prediction", "target"]
+from dealias._text import printable
+
+Role = Literal["prediction", "target", "stored"]
 
 _KEYS = {
     "name",
@@ -62,6 +64,11 @@ class ClassSet:
     def __post_init__(self) -> None:
         if not self.names:
             raise ClassSetError(f"class set {self.name!r}: expected at least one class, got none")
+        twice = sorted({name for name in self.names if self.names.count(name) > 1})
+        if twice:
+            raise ClassSetError(f"class set {self.name!r}: several classes are named {twice[0]!r}")
+        if self.label_map_files is not None and not self.label_map:
+            raise ClassSetError(f"class set {self.name!r}: label_map_files without a label_map")
         if self.ignore_index in range(len(self)):
             raise ClassSetError(
                 f"class set {self.name!r}: expected an ignore_index outside 0..{len(self) - 1}, "
@@ -91,16 +98,19 @@ class ClassSet:
     def stored_labels(self, path: Path, role: Role) -> dict[int, int] | None:
         """Return what the labels in a file mean, as stored label to class or `ignore_index`.
 
-        None if the file holds classes as they are.
+        Args:
+            path: the file, for its name.
+            role: "target"; "prediction"; or "stored" for labels to be mapped whatever the name.
+
+        Returns:
+            None if the file holds classes as they are.
         """
         if self.label_map:
-            matches = (
-                role == "target"
-                if self.label_map_files is None
-                else fnmatch.fnmatchcase(path.name, self.label_map_files)
-            )
-            return self.label_map if matches else None
-        if self.reduce_zero_label and role == "target":
+            by_name = self.label_map_files is not None and role != "stored"
+            if by_name and not fnmatch.fnmatchcase(path.name, str(self.label_map_files)):
+                return None
+            return self.label_map if by_name or role != "prediction" else None
+        if self.reduce_zero_label and role != "prediction":
             classes = {k + 1: k for k in range(len(self))}
             return {0: self.ignore_index, self.ignore_index: self.ignore_index} | classes
         return None
@@ -148,7 +158,8 @@ def load_class_set(name_or_path: str | Path) -> ClassSet:
     try:
         content = yaml.safe_load(path.read_text("utf-8"))
     except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise ClassSetError(f"{path}: expected YAML: {error}") from error
+        problem = " ".join(str(error).split())
+        raise ClassSetError(f"{printable(path)}: expected YAML: {problem}") from error
     return _parse(content, path.stem, str(path))
 
 

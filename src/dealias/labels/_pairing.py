@@ -1,13 +1,14 @@
 """Pairing the label maps of two folders."""
 
 import os
+import re
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from dealias._text import printable
 from dealias.labels._reading import LABEL_SUFFIXES
-from dealias.labels._text import show_path
 
 # What data sets put behind the name of the image; the longest that fits is taken off.
 _ENDINGS = (
@@ -22,8 +23,8 @@ _ENDINGS = (
     "_L",
 )
 _IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".tif", ".tiff", ".bmp")
-# What they lay beside the label maps.
-_OTHER_FILES = ("_color", "_instanceIds", "_instanceTrainIds", "_polygons")
+# What Cityscapes lays beside the label map of an image.
+_COMPANION = re.compile(r"(.+?)(_gtFine|_gtCoarse)?_(color|instanceIds|instanceTrainIds)")
 
 
 class PairingError(ValueError):
@@ -60,7 +61,7 @@ def pair_folders(predictions: Path, targets: Path) -> Pairing:
     Cityscapes (_leftImg8bit, _gtFine_labelIds, _gtFine_labelTrainIds, and so on), of CamVid (_L)
     and _pred. If those are unique on both sides the folders that the files lie in do not matter,
     else they are part of the name. Where a folder has both the labelTrainIds and the labelIds of
-    an image, the former count. Colour, instance and polygon files of Cityscapes are passed over.
+    an image, the former count. Colour and instance files beside a label map are passed over.
 
     Args:
         predictions: folder of predicted label maps.
@@ -80,8 +81,8 @@ def pair_folders(predictions: Path, targets: Path) -> Pairing:
     unpaired = [path for side in sides for name, path in side.items() if name not in shared]
     if not shared:
         raise PairingError(
-            f"no pairs: none of the {len(sides[0]):,} names in {show_path(predictions)} "
-            f"({_examples(sides[0])}) is among the {len(sides[1]):,} in {show_path(targets)} "
+            f"no pairs: none of the {len(sides[0]):,} names in {printable(predictions)} "
+            f"({_examples(sides[0])}) is among the {len(sides[1]):,} in {printable(targets)} "
             f"({_examples(sides[1])})"
         )
     return Pairing(
@@ -90,51 +91,56 @@ def pair_folders(predictions: Path, targets: Path) -> Pairing:
 
 
 def find_images(folder: Path, names: Iterable[str]) -> dict[str, Path]:
-    """Find the photograph of each pair in a folder or its subfolders.
+    """Find the photographs of pairs in a folder or its subfolders.
 
     Args:
         folder: where the images are.
         names: names of pairs; the last part must be that of the image.
 
+    Returns:
+        By name, those that there are.
+
     Raises:
-        PairingError: not a folder, or no image for a name.
+        PairingError: not a folder.
     """
     if not folder.is_dir():
-        raise PairingError(f"{show_path(folder)}: not a folder")
+        raise PairingError(f"{printable(folder)}: not a folder")
     found: dict[str, Path] = {}
     for path in sorted(_walk(folder)):
         if path.suffix.lower() in _IMAGE_SUFFIXES:
             inside = path.parent.relative_to(folder) / _name(path)
             found[_name(path)] = found[inside.as_posix()] = path
     images = {name: found.get(name, found.get(name.rsplit("/", 1)[-1])) for name in names}
-    missing = [name for name, path in images.items() if path is None]
-    if missing:
-        listed = ", ".join(map(show_path, missing[:4]))
-        raise PairingError(f"{show_path(folder)}: no image for {len(missing):,} pairs: {listed}")
     return {name: path for name, path in images.items() if path is not None}
 
 
 def _label_files(folder: Path) -> list[Path]:
     if not folder.is_dir():
         what = "not a folder" if folder.exists() else "no such folder"
-        raise PairingError(f"{show_path(folder)}: {what}")
+        raise PairingError(f"{printable(folder)}: {what}")
     files = sorted(_walk(folder))
-    labels = [
-        path
-        for path in files
-        if path.suffix.lower() in LABEL_SUFFIXES and not path.stem.endswith(_OTHER_FILES)
-    ]
+    labels = [path for path in files if path.suffix.lower() in LABEL_SUFFIXES]
     if not labels:
         kinds = sorted({path.suffix.lower() or "no extension" for path in files})
         got = f"got only {', '.join(kinds)}" if kinds else "it is empty"
         raise PairingError(
-            f"{show_path(folder)}: expected label maps ({', '.join(LABEL_SUFFIXES)}), {got}"
+            f"{printable(folder)}: expected label maps ({', '.join(LABEL_SUFFIXES)}), {got}"
         )
+    labels = _without_companions(labels)
     train_ids = {path.parent / _name(path) for path in labels if "_labelTrainIds" in path.stem}
     return [
         path
         for path in labels
         if not (path.stem.endswith("_labelIds") and path.parent / _name(path) in train_ids)
+    ]
+
+
+def _without_companions(files: list[Path]) -> list[Path]:
+    """Leave out the colour and instance files that lie beside a label map."""
+    matches = {path: _COMPANION.fullmatch(path.stem) for path in files}
+    names = {path.parent / _name(path) for path, match in matches.items() if match is None}
+    return [
+        path for path, match in matches.items() if not (match and path.parent / match[1] in names)
     ]
 
 
@@ -165,11 +171,11 @@ def _by_name(folder: Path, files: Iterable[Path], flat: bool) -> dict[str, Path]
         found[_name(path) if flat else (parent / _name(path)).as_posix()].append(path)
     for name, paths in found.items():
         if len(paths) > 1:
-            listed = ", ".join(show_path(path) for path in paths[:4])
-            raise PairingError(f"{len(paths)} files are named {show_path(name)!r}: {listed}")
+            listed = ", ".join(printable(path) for path in paths[:4])
+            raise PairingError(f"{len(paths)} files are named {printable(name)!r}: {listed}")
     return {name: paths[0] for name, paths in found.items()}
 
 
 def _examples(side: dict[str, Path]) -> str:
-    listed = ", ".join(show_path(path.name) for path in list(side.values())[:2])
+    listed = ", ".join(printable(path.name) for path in list(side.values())[:2])
     return f"such as {listed}"

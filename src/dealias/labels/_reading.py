@@ -11,13 +11,20 @@ from numpy.lib import format as npy
 from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError
 
+from dealias._text import list_pixels, printable
 from dealias.labels._class_set import ClassSet, Role
-from dealias.labels._text import list_pixels, show_path
 
 IMAGE_SUFFIXES = (".png", ".tif", ".tiff")
 LABEL_SUFFIXES = (*IMAGE_SUFFIXES, ".npy", ".npz")
 
 _INDEX_MODES = ("1", "L", "P", "I;16", "I;16B", "I;16L", "I")
+# Pillow spreads labels of 2 and 4 bits over 0 .. 255.
+_SPREAD = {"L;2": 85, "L;4": 17}
+# What Pillow would change on reading: inverted gray, and colours cut to 8 bits.
+_CHANGED = frozenset(
+    [f"{gray};{bits}I{order}" for gray in "1L" for bits in ("", "2", "4") for order in ("", "R")]
+    + [f"{colors};16{order}" for colors in ("RGB", "RGBA") for order in "BLN"]
+)
 
 
 class LabelFileError(ValueError):
@@ -31,7 +38,7 @@ class LabelFileError(ValueError):
     def __init__(self, path: Path, problem: str) -> None:
         self.path = path
         self.problem = problem
-        super().__init__(f"{show_path(path)}: {problem}")
+        super().__init__(f"{printable(path)}: {problem}")
 
     def __reduce__(self) -> tuple[object, ...]:
         return type(self), (self.path, self.problem)
@@ -44,7 +51,8 @@ def read_label_map(path: Path, classes: ClassSet, role: Role) -> NDArray[np.inte
         path: PNG or TIFF (8- or 16-bit gray, 1-bit, palette read as indices, or RGB in the
             colours of `classes`), NPY, or NPZ with a single array, (H, W) or (1, H, W).
         classes: their set; its `label_map`, `reduce_zero_label` and palette are applied.
-        role: "prediction" or "target": targets may store labels where predictions store classes.
+        role: "prediction" or "target": targets may store labels where predictions store classes;
+            "stored" for predictions that store what targets do.
 
     Returns:
         (H, W), uint8 if the labels allow it. Labels that no rule of `classes` covers are left as
@@ -62,6 +70,8 @@ def read_label_map(path: Path, classes: ClassSet, role: Role) -> NDArray[np.inte
         stored = _read_image(path)
     else:
         raise LabelFileError(path, f"expected one of {', '.join(LABEL_SUFFIXES)}")
+    if stored.size == 0:
+        raise LabelFileError(path, f"expected at least one pixel, got shape {stored.shape}")
     if stored.ndim == 3:
         return _from_colors(path, stored, classes)
     meaning = classes.stored_labels(path, role)
@@ -77,20 +87,29 @@ def _read_image(path: Path) -> NDArray[np.integer]:
                 frames = getattr(image, "n_frames", 1)
                 if frames != 1:
                     raise LabelFileError(path, f"expected one image, got {frames}")
-                if image.mode in (*_INDEX_MODES, "RGB"):
+                stored_as = _raw_mode(image)
+                if stored_as in _SPREAD:
+                    return np.array(image) // _SPREAD[stored_as]
+                if image.mode in (*_INDEX_MODES, "RGB") and stored_as not in _CHANGED:
                     return np.array(image)
-                if image.mode == "RGBA":
+                if image.mode == "RGBA" and stored_as not in _CHANGED:
                     return _opaque(path, np.array(image))
-                mode = image.mode
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
         raise LabelFileError(path, f"refused as a decompression bomb: {error}") from error
     except UnidentifiedImageError as error:
         raise LabelFileError(path, "not an image that can be read") from error
-    except (OSError, SyntaxError, ValueError, EOFError) as error:
-        if isinstance(error, LabelFileError):
-            raise
+    except LabelFileError:
+        raise
+    except Exception as error:  # decoders fail in many ways on broken files
         raise LabelFileError(path, f"can't be read: {_reason(error)}") from error
-    raise LabelFileError(path, f"expected gray, palette or RGB, got an image of mode {mode!r}")
+    raise LabelFileError(path, f"expected gray, palette or 8-bit RGB, got {stored_as!r}")
+
+
+def _raw_mode(image: Image.Image) -> str:
+    """How the file stores pixels, before Pillow makes them those of `image.mode`."""
+    tiles = getattr(image, "tile", None)
+    options = tiles[0][3] if tiles else image.mode
+    return str(options[0] if isinstance(options, tuple) else options)
 
 
 def _opaque(path: Path, pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
@@ -109,7 +128,7 @@ def _read_array(path: Path) -> NDArray[np.integer]:
             array = np.load(path, allow_pickle=False)
     except LabelFileError:
         raise
-    except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
+    except Exception as error:  # decoders fail in many ways on broken files
         raise LabelFileError(path, f"can't be read: {_reason(error)}") from error
     if array.dtype == np.bool_:
         array = array.astype(np.uint8)
@@ -229,4 +248,4 @@ def _narrow(labels: NDArray[np.integer]) -> NDArray[np.integer]:
 def _reason(error: Exception) -> str:
     if isinstance(error, FileNotFoundError):
         return "no such file"
-    return str(getattr(error, "strerror", None) or error).split("\n")[0]
+    return printable(getattr(error, "strerror", None) or str(error) or type(error).__name__)

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from dealias.metrics.functional._bands import inner_boundary, label_edges
-from dealias.metrics.functional._counts import check_labels, check_pair, tally
+from dealias.metrics.functional._counts import check_labels, check_options, check_pair, tally
 from dealias.metrics.functional._scores import ratio
 
 
@@ -40,13 +40,16 @@ def boundary_iou_counts(
     The boundary of a class is its mask minus the mask eroded `distance` times by a 3x3 square,
     the image zero-padded. Source: Cheng et al., "Boundary IoU", CVPR 2021.
     """
+    check_options(num_classes, ignore_index)
     check_pair(preds, target)
     if distance is None:
         if not 0 < dilation_ratio <= 1:
             raise ValueError(f"dilation_ratio: expected a number in (0, 1], got {dilation_ratio}")
         distance = max(1, round(dilation_ratio * math.hypot(*preds.shape[-2:])))
-    if distance < 1:
-        raise ValueError(f"distance: expected at least 1 pixel, got {distance}")
+    if isinstance(distance, bool) or not isinstance(distance, int) or distance < 1:
+        raise ValueError(f"distance: expected a number of pixels from 1 on, got {distance!r}")
+    if preds.numel() == 0:
+        return torch.zeros(2, num_classes, dtype=torch.int64, device=preds.device)
     in_preds, in_target = inner_boundary(preds, distance), inner_boundary(target, distance)
     region = in_preds + 2 * in_target
     table = tally(num_classes, ignore_index, region.flatten(), target.flatten(), preds.flatten())
@@ -100,12 +103,15 @@ def boundary_f_counts(
     al., "What is a good evaluation measure for semantic segmentation?", BMVC 2013, with the
     tolerance of Perazzi et al. (DAVIS), CVPR 2016.
     """
+    check_options(num_classes, ignore_index)
     check_pair(preds, target)
     if not tolerance > 0:
         raise ValueError(f"tolerance: expected a positive number, got {tolerance}")
     if tolerance < 1:
         tolerance = math.ceil(tolerance * math.hypot(*preds.shape[-2:]))
     check_labels(preds, target, num_classes, ignore_index)
+    if preds.numel() == 0:
+        return torch.zeros(4, num_classes, dtype=torch.int64, device=preds.device)
     known = target.long() != ignore_index
     on_preds = label_edges(preds, protocol="exact") & known
     on_target = label_edges(target, protocol="exact", ignore_index=ignore_index) & known

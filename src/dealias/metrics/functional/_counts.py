@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from dealias.labels import list_pixels
+from dealias._text import list_pixels
 from dealias.metrics.functional import _packed
 from dealias.metrics.functional._bands import (
     Protocol,
@@ -156,7 +156,9 @@ def count_hard_pixels(
     return counts
 
 
-def check_options(num_classes: int, ignore_index: int, band_width: int, protocol: str) -> None:
+def check_options(
+    num_classes: int, ignore_index: int, band_width: int = 15, protocol: str = "paper"
+) -> None:
     """Raise ValueError for options that :func:`count_hard_pixels` can't take."""
     if isinstance(num_classes, bool) or not isinstance(num_classes, int) or num_classes < 1:
         raise ValueError(f"num_classes: expected a positive integer, got {num_classes!r}")

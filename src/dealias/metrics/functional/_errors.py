@@ -183,6 +183,8 @@ def error_map(
     check_options(num_classes, ignore_index, band_width, protocol)
     check_pair(preds, target)
     check_labels(preds, target, num_classes, ignore_index)
+    if preds.numel() == 0:
+        return torch.zeros_like(preds, dtype=torch.uint8)
     in_preds = dilate(label_edges(preds, protocol=protocol), band_width)
     in_target = label_edges(target, protocol=protocol, ignore_index=ignore_index)
     region = in_preds * PREDS_BAND + dilate(in_target, band_width) * TARGET_BAND

@@ -4,9 +4,13 @@ from collections.abc import Sequence
 from pathlib import Path
 
 
-def show_path(path: Path | str) -> str:
-    """Write a path on one line: control characters escaped, all else as it is."""
-    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in str(path))
+def printable(text: Path | str) -> str:
+    r"""Write a path or a name on one line: control characters escaped, all else as it is.
+
+    >>> print(printable("a\nb"))
+    a\nb
+    """
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in str(text))
 
 
 def list_pixels(found: Sequence[tuple[object, int]], most: int = 8) -> str:
