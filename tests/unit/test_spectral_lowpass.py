@@ -98,6 +98,19 @@ def test_channels_last_is_not_copied() -> None:
     assert not names & {"aten::clone", "aten::copy_", "aten::contiguous", "aten::_to_copy"}
 
 
+@pytest.mark.parametrize("border", ["wrap", "reflect"])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_large_maps_are_filtered_in_slabs(border: str, dtype: torch.dtype) -> None:
+    x = torch.randn(2, 17, 256, 250)
+    assert x.numel() > 2**21
+    given = x.to(dtype)
+    y = lowpass(given, (0.35, 0.26), border=border)
+    assert torch.equal(given, x.to(dtype))
+    watched = lowpass(given.requires_grad_(), (0.35, 0.26), border=border)
+    tolerance = 1e-5 if dtype == torch.float32 else 0.1
+    torch.testing.assert_close(y, watched, atol=tolerance, rtol=0)
+
+
 def test_any_strides_and_no_images() -> None:
     x = torch.randn(3, 10, 8, 2)
     torch.testing.assert_close(lowpass(x.mT, 0.3), lowpass(x.mT.contiguous(), 0.3))

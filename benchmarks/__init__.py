@@ -1,0 +1,1 @@
+"""Measurements, as ratios of times taken in turns in one run."""
