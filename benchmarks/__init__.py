@@ -1,1 +1,1 @@
-"""Measurements, as ratios of times taken in turns in one run."""
+"""Ratios measured in one run; results go to benchmarks/results, with what they were run on."""

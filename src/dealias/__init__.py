@@ -13,7 +13,16 @@ from types import ModuleType
 
 __version__ = version("dealias")
 
-__all__ = ["__version__", "data", "evaluation", "labels", "layers", "metrics", "spectral"]
+__all__ = [
+    "__version__",
+    "data",
+    "demo",
+    "evaluation",
+    "labels",
+    "layers",
+    "metrics",
+    "spectral",
+]
 
 
 def __getattr__(name: str) -> ModuleType:

@@ -15,7 +15,7 @@ __all__ = ["main"]
 COMMANDS = {
     "evaluate": "Measure predicted label maps against their targets.",
     "merge": "Add up the counts of several shards.",
-    # "demo": "Show aliasing doing harm on procedural scenes.",
+    "demo": "Show aliasing doing harm on procedural scenes.",
 }
 
 

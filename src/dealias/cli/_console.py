@@ -3,7 +3,7 @@
 import contextlib
 import os
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from rich.console import Console
@@ -21,7 +21,7 @@ from rich.text import Text
 
 from dealias.evaluation import Evaluation
 from dealias.labels import show_path
-from dealias.metrics.functional import ERROR_KINDS
+from dealias.metrics.functional import ERROR_KINDS, error_pixels
 
 # The order and the arrows of the paper.
 COLUMNS = {"IoU": "↑", "BIoU": "↑", "BAcc": "↑", "FErr": "↓", "MErr": "↓", "DErr": "↓"}
@@ -70,14 +70,37 @@ def print_evaluation(evaluation: Evaluation, console: Console, *, worst: int = 5
     result = evaluation.to_dict()
     console.print(_class_table(result))
     console.print(_kind_table(result))
-    table = Table("worst images", title_justify="left")
+    rows = evaluation.worst(worst)
+    longest = max((len(show_path(row.name)) for row in rows), default=0)
+    table = Table()
+    table.add_column("worst images", overflow="fold", min_width=min(longest, 40))
     table.add_column("mIoU", justify="right")
     for kind in ERROR_KINDS:
         table.add_column(f"{kind.title.lower()} (px)", justify="right")
-    for row in evaluation.worst(worst):
+    for row in rows:
         pixels = [f"{count:,}" for count in row.error_pixels]
-        table.add_row(show_path(row.name), _percent(row.miou), *pixels)
+        _add_row(table, show_path(row.name), _percent(row.miou), *pixels)
     console.print(table)
+
+
+def print_comparison(evaluations: Mapping[str, Evaluation], console: Console) -> None:
+    """Print the mean metrics and the shares of wrong pixels of several evaluations."""
+    metrics = Table(title="in percent", title_justify="left")
+    metrics.add_column("")
+    for name, arrow in COLUMNS.items():
+        metrics.add_column(f"{_MEANS.get(name, name)} {arrow}", justify="right")
+    pixels = Table(title="wrong pixels", title_justify="left")
+    pixels.add_column("")
+    for kind in ERROR_KINDS:
+        pixels.add_column(kind.title.lower(), justify="right")
+    for name, evaluation in evaluations.items():
+        found = evaluation.to_dict()["metrics"]
+        values = [_percent(found[_MEANS.get(column, column)]) for column in COLUMNS]
+        _add_row(metrics, name, *values)
+        wrong = error_pixels(evaluation.counts.confusion)
+        _add_row(pixels, name, *(f"{int(count):,}" for count in wrong.values()))
+    console.print(metrics)
+    console.print(pixels)
 
 
 def _class_table(result: dict[str, Any]) -> Table:
@@ -94,7 +117,7 @@ def _class_table(result: dict[str, Any]) -> Table:
         table.add_column(f"{name.replace('_', ' ')} ↑", justify="right")
     for row in result["classes"]:
         values = [row[name] for name in (*columns.values(), *extra)]
-        table.add_row(row["name"], *map(_percent, values))
+        _add_row(table, row["name"], *map(_percent, values))
     table.add_section()
     table.add_row("mean", *(_percent(result["metrics"][name]) for name in (*columns, *extra)))
     return table
@@ -111,13 +134,19 @@ def _kind_table(result: dict[str, Any]) -> Table:
             f"{pair['target']} as {pair['prediction']} {_percent(pair['mIoU_gain'], sign=True)}"
             for pair in result["costly_pairs"][kind.key][:3]
         ]
-        table.add_row(
+        _add_row(
+            table,
             kind.title.lower(),
             _percent(result["error_shares"][kind.key]),
             _percent(gain, sign=True),
             ", ".join(pairs),
         )
     return table
+
+
+def _add_row(table: Table, *cells: str) -> None:
+    """Add cells as they are: names of files and classes are not markup."""
+    table.add_row(*map(Text, cells))
 
 
 def _percent(value: float | None, *, sign: bool = False) -> str:

@@ -2,6 +2,8 @@
 
 import contextlib
 import os
+import threading
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -161,6 +163,7 @@ def evaluate_pairs(
         batch_size=None,
         num_workers=min(workers, len(pairs)),
         collate_fn=_as_is,
+        worker_init_fn=_stop_with_parent,
     )
     for found in _finish(loader):
         on_image()
@@ -261,6 +264,18 @@ class _Pairs(Dataset[_Loaded]):
             return evaluate_pair(self.pairs[index], self.options)
         except (LabelFileError, OutputError) as error:
             return error  # raised in the parent, without the worker's traceback
+
+
+def _stop_with_parent(_worker: int) -> None:
+    """End this worker soon after its parent is gone, however that ended."""
+    parent = os.getppid()
+
+    def watch() -> None:
+        while os.getppid() == parent:
+            time.sleep(1)
+        os._exit(1)
+
+    threading.Thread(target=watch, daemon=True).start()
 
 
 def _as_is(found: object) -> object:

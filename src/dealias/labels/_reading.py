@@ -42,7 +42,7 @@ def read_label_map(path: Path, classes: ClassSet, role: Role) -> NDArray[np.inte
 
     Args:
         path: PNG or TIFF (8- or 16-bit gray, 1-bit, palette read as indices, or RGB in the
-            colours of `classes`), NPY, or NPZ with a single array.
+            colours of `classes`), NPY, or NPZ with a single array, (H, W) or (1, H, W).
         classes: their set; its `label_map`, `reduce_zero_label` and palette are applied.
         role: "prediction" or "target": targets may store labels where predictions store classes.
 
@@ -115,7 +115,8 @@ def _read_array(path: Path) -> NDArray[np.integer]:
         array = array.astype(np.uint8)
     if not np.issubdtype(array.dtype, np.integer):
         raise LabelFileError(path, f"expected integer labels, got {array.dtype}")
-    array = np.squeeze(array)
+    if array.ndim == 3 and array.shape[0] == 1:
+        array = array[0]
     if array.ndim != 2:
         raise LabelFileError(path, f"expected shape (H, W), got {array.shape}")
     if array.dtype.itemsize == 8 and array.dtype.kind == "u":

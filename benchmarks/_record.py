@@ -1,0 +1,57 @@
+"""Timing in turns, and result files that say what they were measured on."""
+
+import json
+import os
+import platform
+import statistics
+import subprocess
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from dealias.evaluation import environment
+
+RESULTS = Path(__file__).parent / "results"
+
+
+def time_in_turns(calls: Mapping[str, Callable[[], object]], rounds: int = 7) -> dict[str, float]:
+    """Median seconds of each call, taken in turns so that a noisy spell hits all alike."""
+    seconds: dict[str, list[float]] = {name: [] for name in calls}
+    for turn in range(rounds + 1):
+        for name, call in calls.items():
+            start = time.perf_counter()
+            call()
+            if turn:  # the first one warms up
+                seconds[name].append(time.perf_counter() - start)
+    return {name: statistics.median(times) for name, times in seconds.items()}
+
+
+def hardware() -> dict[str, Any]:
+    """Processor, cores, threads, memory and accelerator."""
+    info = Path("/proc/cpuinfo")
+    lines = info.read_text().splitlines() if info.exists() else []
+    names = [line.split(":")[1].strip() for line in lines if line.startswith("model name")]
+    return {
+        "processor": names[0] if names else platform.processor(),
+        "cores": os.cpu_count(),
+        "threads": torch.get_num_threads(),
+        "memory_gib": round(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30),
+        "gpu": torch.cuda.get_device_name() if torch.cuda.is_available() else None,
+    }
+
+
+def record(name: str, result: Mapping[str, Any]) -> None:
+    """Print a result and write it to benchmarks/results/NAME.json."""
+    command = ["git", "describe", "--always", "--dirty"]
+    run = subprocess.run(command, cwd=RESULTS.parent, capture_output=True, text=True, check=False)
+    content = dict(result) | {
+        "hardware": hardware(),
+        "environment": environment(),
+        "commit": run.stdout.strip(),
+    }
+    RESULTS.mkdir(exist_ok=True)
+    (RESULTS / f"{name}.json").write_text(json.dumps(content, indent=2) + "\n")
+    print(name, json.dumps(dict(result), indent=2))

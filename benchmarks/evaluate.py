@@ -1,0 +1,93 @@
+"""The whole command: what two workers gain, where the time goes, and what memory it takes."""
+
+import resource
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import torch
+from PIL import Image
+
+from benchmarks._record import record, time_in_turns
+from benchmarks.counts import CLASSES, draw_pair
+from dealias.evaluation import Options, evaluate_pair, evaluate_pairs
+from dealias.labels import ClassSet, Pair, pair_folders, read_label_map
+
+CLASS_SET = ClassSet("benchmark", tuple(f"class {index}" for index in range(CLASSES)))
+IMAGES, SMALL_IMAGES = 60, 1000
+
+
+def write_pairs(folder: Path, images: int, scale: int = 1) -> list[Pair]:
+    """Write pairs of 8-bit PNG, some drawn and the rest links to those."""
+    for side in ("predictions", "targets"):
+        (folder / side).mkdir()
+    drawn = 6
+    for index in range(images):
+        paths = [folder / side / f"{index:04}.png" for side in ("predictions", "targets")]
+        if index >= drawn:
+            for path in paths:
+                path.hardlink_to(path.with_name(f"{index % drawn:04}.png"))
+            continue
+        for path, labels in zip(paths, draw_pair(20, seed=index), strict=True):
+            small = labels[::scale, ::scale].astype("uint8")
+            Image.fromarray(small).save(path)
+    return pair_folders(folder / "predictions", folder / "targets").pairs
+
+
+def shares(pairs: list[Pair], options: Options) -> dict[str, float]:
+    """What reading the two PNG files, and counting, take of one pair's time."""
+    pair = pairs[0]
+
+    def read() -> None:
+        read_label_map(pair.prediction, CLASS_SET, "prediction")
+        read_label_map(pair.target, CLASS_SET, "target")
+
+    seconds = time_in_turns({"read": read, "all": lambda: evaluate_pair(pair, options)}, rounds=15)
+    return {"png_decoding": round(seconds["read"] / seconds["all"], 3)}
+
+
+def peak_memory(images: int) -> float:
+    """Peak MiB of a fresh process that evaluates so many pairs of 256x512."""
+    with tempfile.TemporaryDirectory() as folder:
+        write_pairs(Path(folder), images, scale=4)
+        command = [sys.executable, "-m", "benchmarks.evaluate", folder]
+        run = subprocess.run(command, check=True, capture_output=True, text=True)
+        return float(run.stdout)
+
+
+def main() -> None:
+    """Measure all three."""
+    options = Options(CLASS_SET)
+    result: dict[str, Any] = {"size": [1024, 2048], "images": IMAGES}
+    with tempfile.TemporaryDirectory() as folder:
+        pairs = write_pairs(Path(folder), IMAGES)
+        seconds = time_in_turns(
+            {
+                "one": lambda: evaluate_pairs(pairs, options, workers=1),
+                "two": lambda: evaluate_pairs(pairs, options, workers=2),
+                "none": lambda: evaluate_pairs(pairs, options, workers=0),
+            },
+            rounds=5,
+        )
+        result["one_worker_over_two"] = round(seconds["one"] / seconds["two"], 2)
+        result["no_worker_over_two"] = round(seconds["none"] / seconds["two"], 2)
+        result["share_of_time"] = shares(pairs, options)
+    few, many = peak_memory(SMALL_IMAGES // 10), peak_memory(SMALL_IMAGES)
+    result["peak_memory_mib"] = {str(SMALL_IMAGES // 10): few, str(SMALL_IMAGES): many}
+    record("evaluate", result)
+
+
+def _report_peak(folder: Path) -> None:
+    torch.set_num_threads(1)
+    pairs = pair_folders(folder / "predictions", folder / "targets").pairs
+    evaluate_pairs(pairs, Options(CLASS_SET))
+    print(round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024, 1))
+
+
+if __name__ == "__main__":
+    if len(sys.argv) > 1:
+        _report_peak(Path(sys.argv[1]))
+    else:
+        main()

@@ -1,0 +1,81 @@
+import numpy as np
+import pytest
+import yaml
+
+from dealias.labels import ClassSetError, builtin_class_sets, load_class_set
+
+SIZES = {"ade20k": 150, "camvid": 11, "cityscapes": 19, "voc2012": 21}
+
+
+@pytest.mark.parametrize(("name", "size"), SIZES.items())
+def test_built_in_sets(name, size):
+    classes = load_class_set(name)
+    assert name in builtin_class_sets()
+    assert len(classes) == size == len(set(classes.names))
+    assert classes.colors().shape == (size, 3)
+    assert (classes.colors() == classes.palette).all()
+
+
+def test_known_entries_of_the_built_in_sets():
+    assert load_class_set("cityscapes").names[6] == "traffic light"
+    assert load_class_set("cityscapes").palette[18] == (119, 11, 32)
+    assert load_class_set("voc2012").names[15] == "person"
+    assert load_class_set("voc2012").palette[15] == (192, 128, 128)
+    assert load_class_set("ade20k").names[149] == "flag"
+    assert load_class_set("camvid").ignore_index == 11
+
+
+def test_a_file_of_ones_own(tmp_path):
+    path = tmp_path / "mine.yaml"
+    content = {
+        "names": ["land", "water"],
+        "palette": [[1, 2, 3], [4, 5, 6]],
+        "ignore_index": 9,
+        "label_map": {10: 0, 20: 1, 30: "ignore"},
+    }
+    path.write_text(yaml.safe_dump(content))
+    classes = load_class_set(path)
+    assert classes.name == "mine"
+    assert classes.names == ("land", "water")
+    assert classes.stored_labels(tmp_path / "a.png", "target") == {10: 0, 20: 1, 30: 9}
+    assert classes.stored_labels(tmp_path / "a.png", "prediction") is None
+
+
+def test_colours_without_a_palette_are_distinct(tmp_path):
+    path = tmp_path / "mine.yml"
+    path.write_text(yaml.safe_dump({"names": [f"c{i}" for i in range(60)]}))
+    assert len(np.unique(load_class_set(path).colors(), axis=0)) == 60
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ("names: []", "at least one class, got none"),
+        ("", "expected a mapping"),
+        ("{", "expected YAML"),
+        ("names: road", "names: expected a list"),
+        ("names: [yes]", "names: expected a list of class names"),
+        ("names: [a]\nclasses: 3", r"unknown keys \['classes'\]"),
+        ("names: [a, b]\nignore_index: 1", "which is 'b'"),
+        ("names: [a]\nignore_index: none", "ignore_index: expected int, got 'none'"),
+        ("names: [a]\nreduce_zero_label: 1", "reduce_zero_label: expected bool"),
+        ("names: [a]\npalette: [[1, 2, 3], [4, 5, 6]]", r"one colour a class \(1\), got 2"),
+        ("names: [a]\npalette: [[1, 2, 300]]", r"0\.\.255, got \[1, 2, 300\]"),
+        ("names: [a]\npalette: red", "palette: expected a list"),
+        ("names: [a]\nvoid_color: red", "expected a colour"),
+        ("names: [a]\nlabel_map: {1: 4}", r"classes 0\.\.0 or ignore, got \[4\]"),
+        ("names: [a]\nlabel_map: {1: a}", "expected integers or 'ignore', got 1: 'a'"),
+        ("names: [a]\nlabel_map: [1]", "label_map: expected stored label: class"),
+        ("names: [a]\nlabel_map: {1: 0}\nreduce_zero_label: true", "exclude one another"),
+    ],
+)
+def test_files_that_are_no_class_set(content, message, tmp_path):
+    path = tmp_path / "mine.yaml"
+    path.write_text(content)
+    with pytest.raises(ClassSetError, match=message):
+        load_class_set(path)
+
+
+def test_an_unknown_name_lists_the_known_ones():
+    with pytest.raises(ClassSetError, match=r"camvid, cityscapes.*got 'kitti'"):
+        load_class_set("kitti")

@@ -1,0 +1,204 @@
+import struct
+import zlib
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from dealias.labels import LabelFileError, list_pixels, load_class_set, read_label_map, show_path
+
+CAMVID = load_class_set("camvid")
+LABELS = np.array([[0, 1, 2], [3, 10, 11]], np.uint8)
+
+
+def write_image(path, pixels, mode=None):
+    image = Image.fromarray(pixels)
+    (image if mode is None else image.convert(mode)).save(path)
+    return path
+
+
+def palette_png(path):
+    image = Image.fromarray(LABELS).convert("P")
+    image.putdata(LABELS.flatten().tolist())
+    image.putpalette([7, 8, 9] * 256)
+    image.save(path)
+    return path
+
+
+@pytest.mark.parametrize(
+    "write",
+    [
+        lambda folder: write_image(folder / "a.png", LABELS),
+        lambda folder: write_image(folder / "a.png", LABELS.astype(np.uint16)),
+        lambda folder: palette_png(folder / "a.png"),
+        lambda folder: write_image(folder / "a.tif", LABELS),
+        lambda folder: write_image(folder / "a.tiff", LABELS.astype(np.uint16)),
+        lambda folder: write_image(folder / "a.TIFF", LABELS.astype(np.int32)),
+        lambda folder: np.save(folder / "a.npy", LABELS) or folder / "a.npy",
+        lambda folder: np.save(folder / "a.npy", LABELS.astype(">i8")[None]) or folder / "a.npy",
+        lambda folder: np.save(folder / "a.npy", LABELS.astype(np.uint64)) or folder / "a.npy",
+        lambda folder: np.savez_compressed(folder / "a.npz", LABELS) or folder / "a.npz",
+    ],
+    ids=["png8", "png16", "palette", "tiff8", "tiff16", "tiff32", "npy", "npy64", "npyu64", "npz"],
+)
+def test_every_format_reads_the_same_labels(write, tmp_path):
+    found = read_label_map(write(tmp_path), CAMVID, "target")
+    assert found.dtype == np.uint8
+    assert found.flags.writeable
+    assert (found == LABELS).all()
+
+
+def test_one_bit_and_bool_maps_are_zeros_and_ones(tmp_path):
+    mask = np.array([[True, False], [False, True]])
+    Image.fromarray(mask).save(tmp_path / "a.png")
+    np.save(tmp_path / "b.npy", mask)
+    for name in ("a.png", "b.npy"):
+        assert (read_label_map(tmp_path / name, CAMVID, "prediction") == mask).all()
+
+
+def test_labels_above_255_keep_their_values(tmp_path):
+    path = write_image(tmp_path / "a.png", np.array([[0, 300, 65535]], np.uint16))
+    found = read_label_map(path, CAMVID, "prediction")
+    assert found.tolist() == [[0, 300, 65535]]
+    assert found.dtype == np.int32
+
+
+@pytest.mark.parametrize("name", ["camvid", "cityscapes", "voc2012"])
+@pytest.mark.parametrize("role", ["prediction", "target"])
+def test_colours_are_looked_up_in_the_palette(name, role, tmp_path):
+    classes = load_class_set(name)
+    labels = np.arange(len(classes) + 1, dtype=np.uint8)[None]
+    colors = np.vstack([classes.palette, classes.void_color]).astype(np.uint8)[labels]
+    labels[labels == len(classes)] = classes.ignore_index
+    for mode in ("RGB", "RGBA"):
+        path = write_image(tmp_path / "a.png", colors, mode)
+        assert (read_label_map(path, classes, role) == labels).all()
+
+
+def test_cityscapes_label_ids_become_train_ids_by_file_name(tmp_path):
+    classes = load_class_set("cityscapes")
+    ids = np.array([[7, 8, 33, 0, 29, 255]], np.uint8)
+    path = write_image(tmp_path / "x_gtFine_labelIds.png", ids)
+    for role in ("prediction", "target"):
+        assert read_label_map(path, classes, role).tolist() == [[0, 1, 18, 255, 255, 255]]
+    path = write_image(tmp_path / "x_gtFine_labelTrainIds.png", ids)
+    assert read_label_map(path, classes, "target").tolist() == ids.tolist()
+
+
+def test_the_zero_label_of_ade20k_is_void_in_targets_alone(tmp_path):
+    classes = load_class_set("ade20k")
+    path = write_image(tmp_path / "a.png", np.array([[0, 1, 150, 255]], np.uint8))
+    assert read_label_map(path, classes, "target").tolist() == [[255, 0, 149, 255]]
+    path = write_image(tmp_path / "a.png", np.array([[0, 1, 149]], np.uint8))
+    assert read_label_map(path, classes, "prediction").tolist() == [[0, 1, 149]]
+
+
+def test_stored_labels_that_the_rule_lacks_are_refused(tmp_path):
+    path = write_image(tmp_path / "a.png", np.array([[0, 151, 151]], np.uint8))
+    with pytest.raises(LabelFileError, match=r"a\.png: .*151 \(2 px\)"):
+        read_label_map(path, load_class_set("ade20k"), "target")
+    np.save(tmp_path / "b.npy", np.array([[0, -7]]))
+    with pytest.raises(LabelFileError, match=r"-7 \(1 px\)"):
+        read_label_map(tmp_path / "b.npy", load_class_set("ade20k"), "target")
+
+
+def test_colours_that_no_class_has_are_named_and_counted(tmp_path):
+    pixels = np.zeros((2, 3, 3), np.uint8)
+    pixels[0, :2] = (1, 2, 3)
+    path = write_image(tmp_path / "a.png", pixels)
+    with pytest.raises(LabelFileError, match=r"palette of 'camvid': #010203 \(2 px\)"):
+        read_label_map(path, CAMVID, "target")
+    gray = write_image(tmp_path / "b.png", LABELS, "RGB")
+    with pytest.raises(LabelFileError, match="labels saved as RGB"):
+        read_label_map(gray, CAMVID, "target")
+
+
+def test_a_colour_of_two_classes_is_refused(tmp_path):
+    path = write_image(tmp_path / "a.png", np.full((2, 2, 3), 140, np.uint8))
+    with pytest.raises(LabelFileError, match=r"palette of one class of 'ade20k': #8c8c8c \(4 px\)"):
+        read_label_map(path, load_class_set("ade20k"), "target")
+
+
+def huge_png():
+    """A small file that claims 60,000 x 60,000 pixels."""
+
+    def chunk(kind, data):
+        return (
+            struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+        )
+
+    header = struct.pack(">IIBBBBB", 60_000, 60_000, 8, 0, 0, 0, 0)
+    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(b"0" * 99))
+
+
+def huge_npy():
+    header = b"{'descr': '|u1', 'fortran_order': False, 'shape': (60000, 60000), }"
+    header += b" " * (-(len(header) + 11) % 64) + b"\n"
+    return b"\x93NUMPY\x01\x00" + struct.pack("<H", len(header)) + header
+
+
+def png_bytes(tmp_path, **options):
+    rng = np.random.default_rng(0)
+    Image.fromarray(rng.integers(0, 9, (64, 64), np.uint8)).save(tmp_path / "whole.png", **options)
+    return (tmp_path / "whole.png").read_bytes()
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "message"),
+    [
+        ("a.png", lambda _: b"not an image", "not an image"),
+        ("a.png", lambda _: b"", "not an image"),
+        ("a.png", lambda folder: png_bytes(folder)[:-700], "can't be read: .*truncated"),
+        ("a.png", lambda _: huge_png(), "decompression bomb"),
+        ("a.npy", lambda _: huge_npy(), "decompression bomb: uint8 of shape"),
+        ("a.npy", lambda _: b"nonsense", "can't be read"),
+        ("a.npz", lambda _: b"nonsense", "can't be read: File is not a zip file"),
+        ("a.jpg", lambda _: b"", r"expected one of \.png"),
+    ],
+)
+def test_files_that_are_no_label_maps(name, content, message, tmp_path):
+    path = tmp_path / name
+    path.write_bytes(content(tmp_path))
+    with pytest.raises(LabelFileError, match=message) as error:
+        read_label_map(path, CAMVID, "target")
+    assert str(error.value).startswith(str(path))
+    assert error.value.path == path
+
+
+@pytest.mark.parametrize(
+    ("array", "message"),
+    [
+        (np.zeros((4, 4), np.float32), "expected integer labels, got float32"),
+        (np.zeros((4, 4, 3), np.uint8), r"expected shape \(H, W\), got \(4, 4, 3\)"),
+        (np.array([[None]]), "can't be read"),
+    ],
+)
+def test_arrays_that_are_no_label_maps(array, message, tmp_path):
+    np.save(tmp_path / "a.npy", array, allow_pickle=True)
+    with pytest.raises(LabelFileError, match=message):
+        read_label_map(tmp_path / "a.npy", CAMVID, "target")
+
+
+def test_images_that_are_no_label_maps(tmp_path):
+    write_image(tmp_path / "float.tif", np.zeros((4, 4), np.float32))
+    write_image(tmp_path / "glass.png", np.zeros((4, 4, 4), np.uint8))
+    frame = Image.fromarray(LABELS)
+    frame.save(tmp_path / "two.tif", save_all=True, append_images=[frame])
+    np.savez(tmp_path / "two.npz", a=LABELS, b=LABELS)
+    for name, message in {
+        "float.tif": "expected gray, palette or RGB, got an image of mode 'F'",
+        "glass.png": "transparent",
+        "two.tif": "expected one image, got 2",
+        "two.npz": "expected a single array",
+        "none.png": "no such file",
+        "none.npy": "no such file",
+    }.items():
+        with pytest.raises(LabelFileError, match=message):
+            read_label_map(tmp_path / name, CAMVID, "target")
+
+
+def test_messages_stay_on_one_line():
+    assert show_path("a\nb\x1b[31m<script>'\"é") == "a\\nb\\x1b[31m<script>'\"é"
+    assert (
+        list_pixels([(label, 1) for label in range(10)], most=2) == "0 (1 px), 1 (1 px) and 8 more"
+    )

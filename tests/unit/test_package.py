@@ -1,0 +1,50 @@
+import doctest
+import importlib
+import pkgutil
+import subprocess
+import sys
+
+import pytest
+
+import dealias
+
+PACKAGES = sorted(
+    module.name
+    for module in pkgutil.walk_packages(dealias.__path__, "dealias.")
+    if module.ispkg and module.name != "dealias.cli"
+)
+MODULES = sorted(
+    module.name
+    for module in pkgutil.walk_packages(dealias.__path__, "dealias.")
+    if not module.name.endswith("__main__")
+)
+
+
+def test_importing_it_imports_torch_and_numpy_alone():
+    code = (
+        "import sys, torch, numpy; before = set(sys.modules); import dealias;"
+        "new = {name.split('.')[0] for name in set(sys.modules) - before};"
+        "print(sorted(new - set(sys.stdlib_module_names)))"
+    )
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert run.stdout.strip() == "['dealias']"
+
+
+def test_subpackages_come_on_first_use_and_others_do_not_exist():
+    assert dealias.metrics.functional.scores
+    with pytest.raises(AttributeError, match="no attribute 'metric'"):
+        _ = dealias.metric
+
+
+@pytest.mark.parametrize("name", ["dealias", *PACKAGES])
+def test_all_is_sorted_and_there(name):
+    module = importlib.import_module(name)
+    constants_first = sorted(module.__all__, key=lambda n: (not n.isupper(), n.islower(), n))
+    assert module.__all__ == constants_first
+    assert all(getattr(module, public) is not None for public in module.__all__)
+
+
+@pytest.mark.parametrize("name", ["dealias", *MODULES])
+def test_the_examples_in_its_docstrings_run(name):
+    flags = doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE
+    assert doctest.testmod(importlib.import_module(name), optionflags=flags).failed == 0
