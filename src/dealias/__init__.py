@@ -9,23 +9,33 @@ Subpackages are imported on first use, so that ``import dealias`` stays light:
 
 import importlib
 from importlib.metadata import version
-from types import ModuleType
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from dealias.surgery import dealias, restore
 
 __version__ = version("dealias")
+
+_FUNCTIONS = {"dealias": "surgery", "restore": "surgery"}
 
 __all__ = [
     "__version__",
     "data",
+    "dealias",
     "demo",
     "evaluation",
     "labels",
     "layers",
     "metrics",
+    "restore",
     "spectral",
+    "surgery",
 ]
 
 
-def __getattr__(name: str) -> ModuleType:
+def __getattr__(name: str) -> Any:
+    if name in _FUNCTIONS:
+        return getattr(importlib.import_module(f"dealias.{_FUNCTIONS[name]}"), name)
     if name in __all__:
         return importlib.import_module(f"dealias.{name}")
     raise AttributeError(f"module 'dealias' has no attribute {name!r}")

@@ -1,0 +1,81 @@
+"""One forward pass, recorded, after which the model is what it was."""
+
+import contextlib
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.utils._pytree import tree_leaves
+
+from dealias.surgery._recorder import Recorder
+from dealias.surgery._trace import Trace
+
+
+def record(model: nn.Module, example_input: Any) -> Trace:
+    """Run the model once, without gradients and in evaluation mode, and leave it as it was.
+
+    Args:
+        model: any module.
+        example_input: a tensor, a tuple of arguments, a dict of keyword arguments, or a list, which
+            is one argument (as detection models take their images).
+
+    Raises:
+        ValueError: the model is no module or of TorchScript, the input holds no tensor, or the
+            model fails on it.
+    """
+    if not isinstance(model, nn.Module):
+        raise ValueError(f"model: expected a torch.nn.Module, got {type(model).__name__}")
+    if any(isinstance(module, torch.jit.ScriptModule) for module in model.modules()):
+        raise ValueError("model: expected Python modules, got TorchScript, which takes no hooks")
+    args, kwargs = _arguments(example_input)
+    tensors = [leaf for leaf in tree_leaves((args, kwargs)) if isinstance(leaf, Tensor)]
+    if not tensors:
+        raise ValueError(f"example_input holds no tensor: {type(example_input).__name__}")
+    recorder = Recorder(tensors)
+    with contextlib.ExitStack() as stack:
+        stack.enter_context(_as_it_was(model))
+        stack.callback(recorder.remove_hooks)
+        recorder.hook(model)
+        try:
+            with recorder:
+                model(*args, **kwargs)
+        except Exception as error:
+            shapes = ", ".join(str(tuple(tensor.shape)) for tensor in tensors)
+            raise ValueError(
+                f"the model fails on the example input of shape {shapes}"
+                f"{recorder.place()}: {type(error).__name__}: {error}"
+            ) from error
+    return recorder.trace
+
+
+def _arguments(example_input: Any) -> tuple[tuple[Any, ...], dict[str, Any]]:
+    if isinstance(example_input, Mapping):
+        return (), dict(example_input)
+    return (example_input if isinstance(example_input, tuple) else (example_input,)), {}
+
+
+@contextlib.contextmanager
+def _as_it_was(model: nn.Module) -> Iterator[None]:
+    """Evaluation mode without gradients; afterwards flags, buffers and random state of before."""
+    modules = list(model.modules())
+    training = [module.training for module in modules]
+    buffers = [
+        [(name, b, None if b is None else b.clone()) for name, b in module._buffers.items()]
+        for module in modules
+    ]
+    devices = {t.device.index or 0 for t in model.parameters() if t.device.type == "cuda"}
+    with torch.random.fork_rng(devices=sorted(devices)), torch.no_grad():
+        try:
+            for module in modules:
+                # Not model.eval(), which some networks override to freeze layers.
+                module.training = False
+            yield
+        finally:
+            for module, flag, saved in zip(modules, training, buffers, strict=True):
+                module.training = flag
+                module._buffers.clear()
+                for name, buffer, value in saved:
+                    module._buffers[name] = buffer
+                    if buffer is not None and value is not None:
+                        buffer.copy_(value)

@@ -1,0 +1,140 @@
+"""The downsampling steps of any network, read from one forward pass."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from torch import nn
+
+from dealias.spectral import equivalent_sampling_rate
+from dealias.surgery._record import record
+from dealias.surgery._shapes import Pair
+from dealias.surgery._trace import Trace
+from dealias.surgery._units import Unit, find_units
+from dealias.surgery.plan import Plan, Rate, Site
+
+Rates = tuple[float, float]
+
+
+def find_downsampling(model: nn.Module, example_input: Any) -> Plan[Site]:
+    r"""Find every step at which the resolution falls, and the unit that it belongs to.
+
+    The model runs once on the example, without gradients and in evaluation mode; flags, buffers
+    and random state are afterwards what they were. Found are strided convolutions, max and average
+    pooling, patch embedding and merging, pixel-unshuffle, strided slices and interpolation to a
+    lower resolution, be they modules or functions, on maps (B, C, H, W), (B, H, W, C) or tokens
+    (B, H * W, C).
+
+    A unit is the smallest module that takes the high resolution in and gives the low one out, so
+    that the branches and the shortcut of a residual block count once. Its kernel K and stride s
+    are those of the branch with the largest kernel, its channels what enters and leaves it, and
+
+    .. math:: f_N = \tfrac12 \min(K, \sqrt{C_\mathrm{out} / C_\mathrm{in}}) / s,
+
+    at most 0.5. No site are pooling to one pixel or to a fixed grid, and back, which gather
+    context; resizing before the first layer or after the last; and strides on the keys and values
+    of an attention whose result keeps the resolution. These are in ``plan.excluded``, with the
+    reason.
+
+    By default :func:`dealias.dealias` filters the sites with an empty ``reason``. It leaves a site
+
+    - whose Nyquist frequency is 0.5: what enters fits into what leaves;
+    - that pools right after the first convolution. Pooling has no filters to hold several phases
+      of its input, so the two are one step from the image: K and s of both, from the channels of
+      the image to those pooled. If that Nyquist frequency is 0.5, neither needs a filter. Hence
+      the stem of a ResNet is not filtered, and layer2 to layer4 are;
+    - that no module holds, so that there is nothing to put a filter before.
+
+    Args:
+        model: any module.
+        example_input: a tensor; a tuple of arguments; a dict of keyword arguments; or a list, one
+            argument (images for a detection model). Large enough that the resolution can fall at
+            every step: a stride on a map of one pixel lowers nothing.
+
+    Returns:
+        The sites in the order they run.
+
+    Raises:
+        ValueError: the model is no module or of TorchScript, the example holds no tensor, or the
+            model fails on it.
+
+    >>> import torch
+    >>> net = nn.Sequential(nn.Conv2d(8, 16, 3, stride=2, padding=1), nn.MaxPool2d(2))
+    >>> plan = find_downsampling(net, torch.zeros(1, 8, 16, 16))
+    >>> plan.names
+    ('0', '1')
+    >>> round(plan["0"].nyquist, 3), plan["1"].nyquist
+    (0.354, 0.25)
+    """
+    return plan_of(record(model, example_input))[0]
+
+
+def plan_of(trace: Trace) -> tuple[Plan[Site], list[Unit]]:
+    """The sites of a recorded pass, and the unit of each."""
+    units, excluded = find_units(trace)
+    sites = [_site(unit, units) for unit in units]
+    return Plan(tuple(sites), tuple(excluded)), units
+
+
+def _site(unit: Unit, units: Sequence[Unit]) -> Site:
+    kind, kernel = unit.kind_and_kernel
+    stride = unit.main.reading.stride
+    rates = _rates(kernel, stride, unit.channels)
+    return Site(
+        name=unit.name,
+        kind=kind,
+        kernel=kernel,
+        stride=stride,
+        in_channels=unit.channels[0],
+        out_channels=unit.channels[1],
+        esr=_one_if_equal(rates),
+        nyquist=_one_if_equal(_nyquist(rates)),
+        input_size=unit.size,
+        output_size=unit.result_size,
+        step=unit.main.call.name,
+        place=unit.place,
+        reason=_reason_to_leave(unit, rates, units),
+    )
+
+
+def _reason_to_leave(unit: Unit, rates: Rates, units: Sequence[Unit]) -> str:
+    if min(_nyquist(rates)) >= 0.5:
+        return "a Nyquist frequency of 0.5 needs no filter"
+    stem = _convolution_before(unit, units)
+    if stem is not None and min(_nyquist(_rates_of_stem(stem, unit))) >= 0.5:
+        return f"with {stem.name}, one step from the image of Nyquist frequency 0.5"
+    if unit.place is None:
+        return unit.reason_for_no_place
+    return ""
+
+
+def _convolution_before(unit: Unit, units: Sequence[Unit]) -> Unit | None:
+    """The only step before a pooling one, if that is a convolution."""
+    before = [other for other in units if other.bits & unit.before]
+    if unit.main.reading.kind in ("max_pool", "avg_pool") and len(before) == 1:
+        return before[0] if before[0].main.reading.kind == "convolution" else None
+    return None
+
+
+def _rates_of_stem(first: Unit, pooling: Unit) -> Rates:
+    a, b = first.main.reading, pooling.main.reading
+    kernel = tuple(
+        k + (j - 1) * int(s) for k, j, s in zip(a.kernel, b.kernel, a.stride, strict=True)
+    )
+    stride = tuple(s * t for s, t in zip(a.stride, b.stride, strict=True))
+    return _rates(
+        (kernel[0], kernel[1]), (stride[0], stride[1]), (first.channels[0], pooling.channels[1])
+    )
+
+
+def _rates(kernel: Pair, stride: tuple[float, float], channels: Pair) -> Rates:
+    # The stride of an interpolation need not be whole: divide by it here.
+    rows, columns = (equivalent_sampling_rate(k, 1, *channels) for k in kernel)
+    return rows / stride[0], columns / stride[1]
+
+
+def _nyquist(rates: Rates) -> Rates:
+    return min(rates[0] / 2, 0.5), min(rates[1] / 2, 0.5)
+
+
+def _one_if_equal(rates: Rates) -> Rate:
+    return rates[0] if rates[0] == rates[1] else rates

@@ -1,0 +1,209 @@
+"""What was found in a network: sites, and the steps that are none."""
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Generic, Protocol, TypeVar, overload
+
+from dealias.surgery._place import Place
+from dealias.surgery._shapes import Pair
+
+Rate = float | tuple[float, float]
+
+
+@dataclass(frozen=True)
+class Site:
+    """A downsampling step and the module it belongs to.
+
+    Attributes:
+        name: dotted path of the unit, the smallest module that takes the high resolution in and
+            gives the low one out. Where there is none, the module that runs the step and the kind
+            of the step, joined by a colon, with its number from the second on; then
+            ``place`` is None.
+        kind: "convolution", "patch_embedding", "patch_merging", "max_pool", "avg_pool",
+            "pixel_unshuffle", "slicing" or "interpolation"; of several branches, that of the
+            learned one with the largest kernel.
+        kernel: (row, column).
+        stride: (row, column); whole numbers, except for interpolation.
+        in_channels: channels that enter the unit.
+        out_channels: channels that leave it.
+        esr: equivalent sampling rate, per axis where the axes differ.
+        nyquist: in cycles per pixel of the input, per axis where the axes differ.
+        input_size: (H, W) in the recorded pass.
+        output_size: (H, W) in the recorded pass.
+        step: dotted path of the module that runs the step: of a unit of several branches, the one
+            named under `kind`.
+        place: where the map is among the arguments of the unit, and in which layout; None where a
+            filter cannot be put before it.
+        reason: why :func:`dealias.dealias` leaves the site by default; empty if it filters it.
+    """
+
+    name: str
+    kind: str
+    kernel: Pair
+    stride: tuple[float, float]
+    in_channels: int
+    out_channels: int
+    esr: Rate
+    nyquist: Rate
+    input_size: Pair
+    output_size: Pair
+    step: str
+    place: Place | None
+    reason: str
+
+    @property
+    def row(self) -> dict[str, str]:
+        """The site as a row of the table."""
+        return {
+            "site": self.name or "(model)",
+            "kind": self.kind,
+            "kernel": _by(self.kernel),
+            "stride": _by(self.stride),
+            "channels": f"{self.in_channels} -> {self.out_channels}",
+            "size": f"{_size(self.input_size)} -> {_size(self.output_size)}",
+            "ESR": rate_text(self.esr),
+            "Nyquist": rate_text(self.nyquist),
+            "left because": self.reason,
+        }
+
+
+@dataclass(frozen=True)
+class MixingSite:
+    """A spatial convolution inside a residual unit, after which frequencies can be mixed.
+
+    Attributes:
+        name: dotted path of the convolution.
+        unit: dotted path of the residual unit.
+        after: name of the downsampling site whose cutoff splits the frequencies.
+        channels: of the convolution's output.
+        cutoff: Nyquist frequency of that site, in cycles per pixel.
+        size: (H, W) of the convolution's output in the recorded pass.
+    """
+
+    name: str
+    unit: str
+    after: str
+    channels: int
+    cutoff: Rate
+    size: Pair
+
+    @property
+    def row(self) -> dict[str, str]:
+        """The site as a row of the table."""
+        return {
+            "site": self.name,
+            "unit": self.unit,
+            "after": self.after,
+            "channels": str(self.channels),
+            "size": _size(self.size),
+            "cutoff": rate_text(self.cutoff),
+        }
+
+
+@dataclass(frozen=True)
+class Excluded:
+    """A step at which the resolution falls that is no site, and why."""
+
+    name: str
+    kind: str
+    reason: str
+
+
+class _Named(Protocol):
+    @property
+    def name(self) -> str: ...
+    @property
+    def row(self) -> dict[str, str]: ...
+
+
+S = TypeVar("S", bound=_Named)
+
+
+@dataclass(frozen=True, repr=False)
+class Plan(Sequence[S], Generic[S]):
+    """The sites of a network in the order they run, by number or by name; prints as a table.
+
+    Attributes:
+        sites: what was found.
+        excluded: steps at which the resolution falls that are no sites.
+    """
+
+    sites: tuple[S, ...]
+    excluded: tuple[Excluded, ...] = ()
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Names of the sites."""
+        return tuple(site.name for site in self.sites)
+
+    def __len__(self) -> int:
+        return len(self.sites)
+
+    def __iter__(self) -> Iterator[S]:
+        return iter(self.sites)
+
+    def __contains__(self, item: object) -> bool:
+        return item in self.sites or item in self.names
+
+    @overload
+    def __getitem__(self, key: int | str) -> S: ...
+    @overload
+    def __getitem__(self, key: slice) -> tuple[S, ...]: ...
+    def __getitem__(self, key: int | str | slice) -> S | tuple[S, ...]:
+        if not isinstance(key, str):
+            return self.sites[key]
+        for site in self.sites:
+            if site.name == key:
+                return site
+        raise KeyError(f"no site {key!r}; there are: {', '.join(self.names) or 'none'}")
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({', '.join(self.names)})"
+
+    def __str__(self) -> str:
+        lines = table([site.row for site in self.sites])
+        return "\n".join([*lines, *by_reason("no site", self.excluded)])
+
+
+def table(rows: Sequence[dict[str, str]]) -> list[str]:
+    """Lines of a table with a header, columns aligned.
+
+    >>> print(*table([{"a": "1", "long": "2"}, {"a": "333", "long": "4"}]), sep="|")
+    a    long|1    2|333  4
+    """
+    if not rows:
+        return ["nothing found"]
+    cells = [list(rows[0]), *(list(row.values()) for row in rows)]
+    widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
+    return [
+        "  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip()
+        for line in cells
+    ]
+
+
+def by_reason(label: str, excluded: Iterable[Excluded]) -> list[str]:
+    """A line for each reason, with the steps that it holds for.
+
+    >>> by_reason("left", [Excluded("a", "max_pool", "so"), Excluded("b", "max_pool", "so")])
+    ['left: a, b: so']
+    """
+    names: dict[str, list[str]] = {}
+    for step in excluded:
+        names.setdefault(step.reason, []).append(step.name or f"(model) {step.kind}")
+    return [f"{label}: {', '.join(steps)}: {reason}" for reason, steps in names.items()]
+
+
+def _by(pair: tuple[float, float]) -> str:
+    rows, columns = (f"{value:.3g}" for value in pair)
+    return rows if rows == columns else f"{rows}x{columns}"
+
+
+def _size(size: Pair) -> str:
+    return f"{size[0]}x{size[1]}"
+
+
+def rate_text(rate: Rate) -> str:
+    """One number, or one for each axis, with three decimals."""
+    if isinstance(rate, tuple):
+        return f"{rate[0]:.3f}, {rate[1]:.3f}"
+    return f"{rate:.3f}"
