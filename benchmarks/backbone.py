@@ -9,8 +9,9 @@ import torch
 from torch import Tensor, nn
 from torchvision.models import resnet50
 
+from benchmarks._device import synchronised
 from benchmarks._literal import LiteralFilter, LiteralMixing
-from benchmarks._measure import environment, times, write
+from benchmarks._record import record, time_in_turns
 from dealias.layers import DealiasingFilter, FrequencyMixing
 
 CUTOFF = 2**0.5 / 4
@@ -39,7 +40,7 @@ def dealiased(
     return nn.Sequential(*stages).eval()
 
 
-def measure(device: str = "cpu", *, rounds: int = 10) -> dict[str, Any]:
+def measure(device: str = "cpu", *, rounds: int = 10) -> list[dict[str, Any]]:
     """Times, and peak memory beyond the weights, over those of the plain backbone."""
     plain = backbone()
     models = {
@@ -48,21 +49,21 @@ def measure(device: str = "cpu", *, rounds: int = 10) -> dict[str, Any]:
         "daf_mixing": dealiased(plain),
         "literal": dealiased(plain, LiteralFilter, LiteralMixing),
     }
-    result = environment(device) | {"size": SIZES[device], "cutoff": CUTOFF, "settings": []}
+    rows: list[dict[str, Any]] = []
     for name, prepare in _settings(device):
         x = prepare(torch.randn(SIZES[device], device=device))
         calls = {
             key: _call(prepare(copy.deepcopy(model).to(device)), x, name)
             for key, model in models.items()
         }
-        taken = times(calls, device=device, rounds=rounds)
-        row: dict[str, Any] = {"setting": name}
+        taken = time_in_turns(synchronised(calls, device), rounds)
+        row: dict[str, Any] = {"setting": name, "size": SIZES[device]}
         row |= {key: taken[key] / taken["plain"] for key in calls}
         if device == "cuda":
             peak = {key: _peak_memory(call) for key, call in calls.items()}
             row["peak_memory"] = {key: value / peak["plain"] for key, value in peak.items()}
-        result["settings"].append(row)
-    return result
+        rows.append(row)
+    return rows
 
 
 def _settings(device: str) -> Iterator[tuple[str, Callable[[Any], Any]]]:
@@ -95,11 +96,8 @@ def _peak_memory(call: Callable[[], object]) -> int:
 @torch.inference_mode()
 def main() -> None:
     """Measure on every device at hand."""
-    for device in ["cpu"] + ["cuda"] * torch.cuda.is_available():
-        result = measure(device)
-        print(write(f"backbone_{device}", result))
-        for row in result["settings"]:
-            print(row)
+    devices = ["cpu"] + ["cuda"] * torch.cuda.is_available()
+    record("backbone", {"cutoff": CUTOFF} | {device: measure(device) for device in devices})
 
 
 if __name__ == "__main__":

@@ -5,8 +5,9 @@ from typing import Any
 
 import torch
 
+from benchmarks._device import synchronised
 from benchmarks._literal import literal_lowpass
-from benchmarks._measure import environment, times, write
+from benchmarks._record import record, time_in_turns
 from dealias.spectral import lowpass
 
 CUTOFF = 2**0.5 / 4
@@ -16,26 +17,28 @@ SIZES = {
 }
 
 
-def measure(device: str = "cpu", *, rounds: int = 20) -> dict[str, Any]:
+def measure(device: str = "cpu", *, rounds: int = 20) -> list[dict[str, Any]]:
     """Ratios of times; above 1, the separable form is the faster."""
     dtypes = [torch.float32] if device == "cpu" else [torch.float32, torch.bfloat16]
-    result = environment(device) | {"cutoff": CUTOFF, "sizes": []}
+    rows: list[dict[str, Any]] = []
     for size in SIZES[device]:
         for dtype in dtypes:
             x = torch.randn(size, device=device, dtype=dtype)
             last = x.contiguous(memory_format=torch.channels_last)
-            taken = times(
-                {
-                    "copy": x.clone,
-                    "literal": partial(literal_lowpass, x, CUTOFF),
-                    "fft": partial(lowpass, x, CUTOFF, backend="fft"),
-                    "matmul": partial(lowpass, x, CUTOFF, backend="matmul"),
-                    "channels_last": partial(lowpass, last, CUTOFF, backend="matmul"),
-                },
-                device=device,
-                rounds=rounds,
+            taken = time_in_turns(
+                synchronised(
+                    {
+                        "copy": x.clone,
+                        "literal": partial(literal_lowpass, x, CUTOFF),
+                        "fft": partial(lowpass, x, CUTOFF, backend="fft"),
+                        "matmul": partial(lowpass, x, CUTOFF, backend="matmul"),
+                        "channels_last": partial(lowpass, last, CUTOFF, backend="matmul"),
+                    },
+                    device,
+                ),
+                rounds,
             )
-            result["sizes"].append(
+            rows.append(
                 {
                     "size": size,
                     "dtype": str(dtype).removeprefix("torch."),
@@ -46,17 +49,14 @@ def measure(device: str = "cpu", *, rounds: int = 20) -> dict[str, Any]:
                     "bandwidth_of_a_copy": taken["copy"] / taken["matmul"],
                 }
             )
-    return result
+    return rows
 
 
 @torch.inference_mode()
 def main() -> None:
     """Measure on every device at hand."""
-    for device in ["cpu"] + ["cuda"] * torch.cuda.is_available():
-        result = measure(device)
-        print(write(f"lowpass_{device}", result))
-        for row in result["sizes"]:
-            print(row)
+    devices = ["cpu"] + ["cuda"] * torch.cuda.is_available()
+    record("lowpass", {"cutoff": CUTOFF} | {device: measure(device) for device in devices})
 
 
 if __name__ == "__main__":

@@ -4,7 +4,6 @@ import pytest
 import torch
 from torch import Tensor
 
-import dealias.spectral
 from dealias.spectral import lowpass, lowpass_matrix
 
 
@@ -20,12 +19,6 @@ def masked_transform(x: Tensor, rows: float, columns: float) -> Tensor:
     u = torch.fft.fftfreq(x.shape[-2], dtype=torch.float64).abs() <= rows
     v = torch.fft.fftfreq(x.shape[-1], dtype=torch.float64).abs() <= columns
     return torch.fft.ifft2(torch.fft.fft2(x) * (u[:, None] & v)).real
-
-
-def test_public_names_are_sorted_and_exist() -> None:
-    names = dealias.spectral.__all__
-    assert names == sorted(names)
-    assert all(hasattr(dealias.spectral, name) for name in names)
 
 
 @pytest.mark.parametrize("backend", ["matmul", "fft"])
