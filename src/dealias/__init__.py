@@ -27,6 +27,7 @@ __all__ = [
     "labels",
     "layers",
     "metrics",
+    "probe",
     "restore",
     "spectral",
     "surgery",

@@ -5,7 +5,6 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-import dealias.layers
 from dealias.layers import (
     AdaptiveBlur,
     BlurFilter,
@@ -14,12 +13,6 @@ from dealias.layers import (
     binomial_kernel,
 )
 from dealias.spectral import aliasing_score, lowpass
-
-
-def test_public_names_are_sorted_and_exist() -> None:
-    names = dealias.layers.__all__
-    assert names == sorted(names)
-    assert all(hasattr(dealias.layers, name) for name in names)
 
 
 def test_dealiasing_filter_is_the_function() -> None:

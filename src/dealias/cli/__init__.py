@@ -17,6 +17,7 @@ COMMANDS = {
     "evaluate": "Measure predicted label maps against their targets.",
     "merge": "Add up the counts of several shards.",
     "demo": "Show aliasing doing harm on procedural scenes.",
+    "probe": "Show where a network aliases on images, and what would mend it.",
 }
 
 

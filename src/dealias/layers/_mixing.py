@@ -35,18 +35,16 @@ def frequency_mixing(x: Tensor, low: Tensor, position: Tensor, channel: Tensor) 
     >>> torch.equal(x, y)
     True
     """
-    n, channels, height, width = x.shape
-    signed = torch.stack((channel[:, 0], -channel[:, 1]), -1)  # (N, C, 2)
-    if x.is_contiguous():
-        s = position.reshape(n, 2, height * width)
-        high_gain = torch.bmm(channel[:, 1:].mT, s[:, 1:]).view(x.shape)
-        difference = torch.bmm(signed, s).view(x.shape)
-    else:
-        s = position.permute(0, 2, 3, 1).reshape(n, height * width, 2)
-        last = (n, height, width, channels)
-        high_gain = torch.bmm(s[..., 1:], channel[:, 1:]).view(last).permute(0, 3, 1, 2)
-        difference = torch.bmm(s, signed.mT).view(last).permute(0, 3, 1, 2)
-    return torch.addcmul(x * high_gain, difference, low)
+    weights = *position.chunk(2, 1), *channel[..., None, None].unbind(1)
+    # Products with both weights come out in the order of the dimensions: let that be memory's.
+    last = not x.is_contiguous()
+    x, low, s_low, s_high, a_low, a_high = (
+        t.permute(0, 2, 3, 1) if last else t for t in (x, low, *weights)
+    )
+    high = s_high * a_high
+    difference = (s_low * a_low).sub_(high)
+    y = (x * high).addcmul_(difference, low)
+    return y.permute(0, 3, 1, 2) if last else y
 
 
 class FrequencyMixing(nn.Module):
@@ -125,12 +123,24 @@ class FrequencyMixing(nn.Module):
         if self.pooling == "official":
             low = lowpass(x, self.cutoff, band_edge="official")
             channel = self._official_channel_weights(x)
-            position = torch.sigmoid(self.freq_weight_conv(x))
+            position = torch.sigmoid(self._position_logits(x))
         else:
             low = lowpass(x, self.cutoff, border=self.border)
             channel = self._channel_weights(x, low)
-            position = 2 * torch.sigmoid(self.freq_weight_conv(x))
+            position = 2 * torch.sigmoid(self._position_logits(x))
         return frequency_mixing(x, low, position.to(x.dtype), channel.to(x.dtype))
+
+    def _position_logits(self, x: Tensor) -> Tensor:
+        if x.device.type != "cpu" or torch.compiler.is_compiling():
+            logits: Tensor = self.freq_weight_conv(x)
+            return logits
+        # On a CPU a convolution to two channels takes several times as long as one to the 18
+        # products of its taps, which are then moved to their places and added.
+        weight, bias = self.freq_weight_conv.parameters()
+        taps = weight.flip(-2, -1).permute(0, 2, 3, 1).reshape(18, -1, 1, 1)
+        products = nn.functional.conv2d(x, taps).flatten(2)
+        moved = nn.functional.fold(products, x.shape[-2:], kernel_size=3, padding=1)
+        return moved + bias[:, None, None]
 
     def _channel_weights(self, x: Tensor, low: Tensor) -> Tensor:
         amplitude = relative_amplitudes(x, low)

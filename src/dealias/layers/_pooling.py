@@ -25,12 +25,18 @@ def relative_amplitudes(x: Tensor, low: Tensor) -> Tensor:
         [N, 2, C], low then high, in float32, or float64 for such an x.
     """
     dtype = torch.float64 if x.dtype == torch.float64 else torch.float32
-    total, below = (
-        torch.linalg.vector_norm(part, dim=(-2, -1), dtype=dtype).square() for part in (x, low)
-    )
+    total, below = _power(x, dtype), _power(low, dtype)
     parts = torch.stack((below, (total - below).clamp_min(0)), 1)
     mean = total.mean(-1)[:, None, None].clamp_min(1e-20)
     return torch.sqrt(parts / mean + 1e-6)
+
+
+def _power(x: Tensor, dtype: torch.dtype) -> Tensor:
+    if x.is_contiguous():
+        norm: Tensor = torch.linalg.vector_norm(x, dim=(-2, -1), dtype=dtype)
+        return norm.square()
+    # With the channels last, the norm is slow on a CPU.
+    return x.to(dtype).square().sum((-2, -1))
 
 
 def corner_values(x: Tensor, cutoff: tuple[float, float]) -> Tensor:

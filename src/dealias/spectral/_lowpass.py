@@ -15,6 +15,7 @@ from dealias.spectral._response import (
     matrix,
     passes_all,
 )
+from dealias.spectral._slabs import lowpass_by_slabs, suits_slabs
 
 Backend = Literal["auto", "fft", "matmul"]
 
@@ -138,6 +139,8 @@ def lowpass(
         large = not torch.compiler.is_compiling() and x.shape[-2] + x.shape[-1] > _LARGE
         backend = "fft" if large else "matmul"
     apply = lowpass_by_fft if backend == "fft" else lowpass_by_matmul
+    if backend == "matmul" and suits_slabs(x, rows, columns):
+        apply = lowpass_by_slabs
     kind = x.device.type
     if torch.amp.is_autocast_available(kind) and torch.is_autocast_enabled(kind):
         with torch.autocast(kind, enabled=False):

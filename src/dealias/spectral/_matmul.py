@@ -23,10 +23,15 @@ def lowpass_by_matmul(x: Tensor, rows: Response, columns: Response) -> Tensor:
 
 def response_matrix(response: Response, n: int, like: Tensor, *, imaginary: bool = False) -> Tensor:
     """The matrix of a response, in the dtype and on the device of a tensor."""
-    if torch.compiler.is_compiling() or type(like) not in (Tensor, Parameter):
+    if not is_plain(like):
         # A fake or wrapped tensor must not outlive its trace in the cache.
         return matrix(response, n, like.device, imaginary=imaginary).to(like.dtype)
     return _cached_matrix(response, n, like.dtype, like.device, imaginary)
+
+
+def is_plain(x: Tensor) -> bool:
+    """Whether x is no subclass, and nothing is being traced."""
+    return not torch.compiler.is_compiling() and type(x) in (Tensor, Parameter)
 
 
 @lru_cache(maxsize=64)
@@ -44,11 +49,10 @@ def _between(left: Tensor | None, x: Tensor, right: Tensor | None) -> Tensor:
     if maps.ndim == 4 and not x.is_contiguous() and _is_channels_last(maps):
         return _between_channels_last(left, maps, right).view(x.shape)
     height, width = x.shape[-2:]
-    y = x.contiguous()
+    y = x.contiguous().view(-1, height, width)
     if right is not None:
-        y = torch.mm(y.view(-1, width), right.t())
+        y = torch.mm(y.view(-1, width), right.t()).view(-1, height, width)
     if left is not None:
-        y = y.view(-1, height, width)
         y = torch.bmm(left.expand(y.shape[0], height, height), y)
     return y.view(x.shape)
 

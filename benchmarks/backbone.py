@@ -1,0 +1,104 @@
+"""What the modules add to the time and the memory of a ResNet-50 backbone."""
+
+import copy
+from collections.abc import Callable, Iterator
+from functools import partial
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torchvision.models import resnet50
+
+from benchmarks._device import synchronised
+from benchmarks._literal import LiteralFilter, LiteralMixing
+from benchmarks._record import record, time_in_turns
+from dealias.layers import DealiasingFilter, FrequencyMixing
+
+CUTOFF = 2**0.5 / 4
+SIZES = {"cpu": (1, 3, 512, 1024), "cuda": (1, 3, 1024, 2048)}
+
+
+def backbone() -> nn.Module:
+    """A ResNet-50 without its head."""
+    return nn.Sequential(*list(resnet50().children())[:-2]).eval()
+
+
+def dealiased(
+    plain: nn.Module,
+    make_filter: Callable[[float], nn.Module] = DealiasingFilter,
+    make_mixing: Callable[..., nn.Module] | None = FrequencyMixing,
+) -> nn.Module:
+    """A copy with a filter before layer2 to layer4 and mixing after each conv2 in them."""
+    model = copy.deepcopy(plain)
+    stages: list[Any] = list(model.children())
+    for i in (5, 6, 7):
+        if make_mixing is not None:
+            for block in stages[i]:
+                mixing = make_mixing(block.conv2.out_channels, CUTOFF)
+                block.conv2 = nn.Sequential(block.conv2, mixing)
+        stages[i] = nn.Sequential(make_filter(CUTOFF), stages[i])
+    return nn.Sequential(*stages).eval()
+
+
+def measure(device: str = "cpu", *, rounds: int = 10) -> list[dict[str, Any]]:
+    """Times, and peak memory beyond the weights, over those of the plain backbone."""
+    plain = backbone()
+    models = {
+        "plain": plain,
+        "daf": dealiased(plain, make_mixing=None),
+        "daf_mixing": dealiased(plain),
+        "literal": dealiased(plain, LiteralFilter, LiteralMixing),
+    }
+    rows: list[dict[str, Any]] = []
+    for name, prepare in _settings(device):
+        x = prepare(torch.randn(SIZES[device], device=device))
+        calls = {
+            key: _call(prepare(copy.deepcopy(model).to(device)), x, name)
+            for key, model in models.items()
+        }
+        taken = time_in_turns(synchronised(calls, device), rounds)
+        row: dict[str, Any] = {"setting": name, "size": SIZES[device]}
+        row |= {key: taken[key] / taken["plain"] for key in calls}
+        if device == "cuda":
+            peak = {key: _peak_memory(call) for key, call in calls.items()}
+            row["peak_memory"] = {key: value / peak["plain"] for key, value in peak.items()}
+        rows.append(row)
+    return rows
+
+
+def _settings(device: str) -> Iterator[tuple[str, Callable[[Any], Any]]]:
+    if device == "cpu":
+        yield "float32", lambda value: value
+        yield "float32 channels_last", lambda v: v.to(memory_format=torch.channels_last)
+        return
+    torch.set_float32_matmul_precision("high")
+    for mode in ("eager", "compiled"):
+        yield f"tf32 {mode}", lambda v: v.to(memory_format=torch.channels_last)
+        yield (
+            f"bfloat16 {mode}",
+            lambda v: v.to(dtype=torch.bfloat16, memory_format=torch.channels_last),
+        )
+
+
+def _call(model: nn.Module, x: Tensor, setting: str) -> Callable[[], object]:
+    return partial(torch.compile(model) if "compiled" in setting else model, x)
+
+
+def _peak_memory(call: Callable[[], object]) -> int:
+    torch.cuda.synchronize()
+    before = torch.cuda.memory_allocated()
+    torch.cuda.reset_peak_memory_stats()
+    call()
+    torch.cuda.synchronize()
+    return torch.cuda.max_memory_allocated() - before
+
+
+@torch.inference_mode()
+def main() -> None:
+    """Measure on every device at hand."""
+    devices = ["cpu"] + ["cuda"] * torch.cuda.is_available()
+    record("backbone", {"cutoff": CUTOFF} | {device: measure(device) for device in devices})
+
+
+if __name__ == "__main__":
+    main()

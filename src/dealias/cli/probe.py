@@ -1,0 +1,122 @@
+"""``dealias probe``."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+from jsonargparse import ArgumentParser, Namespace
+from rich.table import Table
+
+import dealias
+from dealias.cli._console import output_console, progress
+from dealias.evaluation import check_output, check_output_folder, environment, write_whole
+from dealias.probe import (
+    SPECS,
+    Network,
+    SiteResult,
+    capture_maps,
+    draw_maps,
+    draw_spectra,
+    list_images,
+    load_network,
+    measure_aliasing,
+    read_image,
+)
+from dealias.surgery import Report
+from dealias.surgery.plan import rate_text
+
+_BINS = 32
+_DRAWN_IMAGES = 4
+
+
+def add_arguments(parser: ArgumentParser) -> None:
+    """Declare the options."""
+    add = parser.add_argument
+    add("--model", type=str, required=True, metavar="SPEC", help=SPECS)
+    add("--weights", type=Path, metavar="FILE.pth", help="a state dict to load into it")
+    add("--images", type=Path, required=True, metavar="DIR", help="photographs")
+    add("--limit", type=int, metavar="N", help="the first N of them")
+    add("--cutoff", type=float | str, default="auto", help="auto, or cycles per pixel for all")
+    add("--noise", type=float, default=0.0, metavar="SIGMA", help="Gaussian noise, of 255")
+    add("--blur", type=int, metavar="SIZE", help="binomial blur of each map, 2 to 7")
+    add("--output", type=Path, metavar="FILE.json", help="write the result")
+    add("--figures", type=Path, metavar="DIR", help="draw spectra and aliasing maps")
+    add("--overwrite", action="store_true", help="replace outputs that exist")
+
+
+def run(options: Namespace) -> int:
+    """Probe, print, write and draw."""
+    if options.output is not None:
+        check_output(options.output, overwrite=options.overwrite)
+    if options.figures is not None:
+        check_output_folder(options.figures, overwrite=options.overwrite)
+    paths = list_images(options.images, options.limit)
+    network = load_network(options.model, options.weights)
+    plan, results = measure_aliasing(
+        network,
+        paths,
+        cutoff=options.cutoff,
+        noise=options.noise,
+        blur=options.blur,
+        bins=_BINS if options.figures is not None else 0,
+        progress=progress,
+    )
+    would = _would_do(network, paths[0])
+    console = output_console()
+    console.print(_table(results, len(paths)))
+    if options.weights is None and options.model.startswith(("timm:", "torchvision:")):
+        console.print("The weights are random: --weights loads others.")
+    console.print(f"dealias.dealias would do this:\n{would}", soft_wrap=True)
+    if options.output is not None:
+        settings = {key: options[key] for key in ("model", "cutoff", "noise", "blur")}
+        _write(options.output, results, settings | {"images": len(paths)}, would)
+    if options.figures is not None:
+        options.figures.mkdir(exist_ok=True)
+        draw_spectra(results, options.figures / "spectra.png")
+        for path in paths[:_DRAWN_IMAGES]:
+            image = read_image(path, noise=options.noise)
+            maps = capture_maps(network, plan, image)
+            draw_maps(image, maps, results, options.figures / f"map_{path.stem}.png")
+    return 0
+
+
+def _would_do(network: Network, path: Path) -> Report | str:
+    try:
+        return dealias.dealias(network.model, network.arguments(read_image(path)))[1]
+    except ValueError as error:
+        return str(error)
+
+
+def _table(results: list[SiteResult], images: int) -> Table:
+    table = Table(title=f"{images:,} images; scores in percent", title_justify="left")
+    table.add_column("site", overflow="fold")
+    for heading in ("kernel", "stride", "channels", "ESR", "Nyquist", "score", "±", "|cos|"):
+        table.add_column(heading, justify="right")
+    for result in results:
+        row = result.site.row
+        table.add_row(
+            *(row[key] for key in ("site", "kernel", "stride", "channels", "ESR")),
+            rate_text(result.site.nyquist),
+            _percent(result.score),
+            _percent(result.spread),
+            "-" if result.orthogonality is None else f"{result.orthogonality:.3f}",
+        )
+    return table
+
+
+def _percent(value: float | None) -> str:
+    return "-" if value is None else f"{100 * value:.2f}"
+
+
+def _write(
+    path: Path, results: list[SiteResult], settings: dict[str, Any], would: Report | str
+) -> None:
+    content = {
+        "sites": [result.to_dict() for result in results],
+        "settings": settings,
+        "dealias": str(would),
+        "environment": environment(),
+    }
+    text = json.dumps(content, indent=2, ensure_ascii=False, allow_nan=False)
+    with write_whole(path) as file:
+        file.write(text.encode("utf-8", "backslashreplace") + b"\n")

@@ -1,0 +1,66 @@
+"""Photographs as tensors."""
+
+from pathlib import Path
+
+import numpy as np
+import torch
+from PIL import Image
+from torch import Tensor
+
+from dealias.labels import show_path
+
+SUFFIXES = (".bmp", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp")
+# Networks halve their maps five times or so; what remains is cut off evenly.
+_MULTIPLE = 32
+
+
+class ImageError(ValueError):
+    """A folder or a file does not hold what can be looked at."""
+
+
+def list_images(folder: Path, limit: int | None = None) -> list[Path]:
+    """The first images of a folder and its subfolders, by name.
+
+    Raises:
+        ImageError: not a folder, or no images in it.
+        ValueError: ``limit`` is less than 1.
+    """
+    if limit is not None and limit < 1:
+        raise ValueError(f"limit: expected at least 1, got {limit}")
+    if not folder.is_dir():
+        raise ImageError(f"{show_path(folder)}: not a folder")
+    found = sorted(path for path in folder.rglob("*") if path.suffix.lower() in SUFFIXES)
+    if not found:
+        raise ImageError(f"{show_path(folder)}: no images ({', '.join(SUFFIXES)})")
+    return found[:limit]
+
+
+def read_image(path: Path, *, noise: float = 0.0, seed: int = 0) -> Tensor:
+    """Read an image for a network.
+
+    Args:
+        path: anything that Pillow reads.
+        noise: standard deviation of Gaussian noise to add, of 255; the sum is clipped to the range.
+        seed: of the noise.
+
+    Returns:
+        [3, H, W], RGB in [0, 1], float32, cut around the centre to multiples of 32.
+
+    Raises:
+        ImageError: the file cannot be read, or is less than 32 pixels high or wide.
+    """
+    try:
+        with Image.open(path) as image:
+            pixels = np.array(image.convert("RGB"))
+    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
+        raise ImageError(f"{show_path(path)}: not an image that can be read: {error}") from error
+    x = torch.from_numpy(pixels).permute(2, 0, 1).float() / 255
+    for axis in (1, 2):
+        size = x.shape[axis] // _MULTIPLE * _MULTIPLE
+        if size == 0:
+            raise ImageError(f"{show_path(path)}: expected {_MULTIPLE} pixels or more a side")
+        x = x.narrow(axis, (x.shape[axis] - size) // 2, size)
+    if noise:
+        generator = torch.Generator().manual_seed(seed)
+        x = x + torch.randn(x.shape, generator=generator) * (noise / 255)
+    return x.clamp(0, 1).contiguous()
