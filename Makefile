@@ -26,7 +26,7 @@ demo: $(VENV)/.installed  ## Show aliasing doing harm on procedural scenes, in u
 	$(BIN)/dealias demo
 
 test: $(VENV)/.installed-dev  ## Run the tests but the slow ones.
-	$(BIN)/python -m pytest -n auto -m "not slow"
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto -m "not slow"
 
 test-slow: $(VENV)/.installed-dev  ## Run the slow tests.
 	$(BIN)/python -m pytest -m slow

@@ -32,14 +32,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
     for stream in (sys.stdout, sys.stderr):  # names need not fit the terminal's encoding
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
-    parser = ArgumentParser(
-        prog="dealias", version=dealias.__version__, description=dealias.__doc__
-    )
+    arguments = list(sys.argv[1:] if arguments is None else arguments)
+    summary = (dealias.__doc__ or "").split("\n")[0]
+    parser = ArgumentParser(prog="dealias", version=dealias.__version__, description=summary)
     commands = parser.add_subcommands(required=True, dest="command")
-    for name, summary in COMMANDS.items():
-        command = ArgumentParser(description=summary)
-        importlib.import_module(f"dealias.cli.{name}").add_arguments(command)
-        commands.add_subcommand(name, command, help=summary)
+    asked = next((argument for argument in arguments if not argument.startswith("-")), None)
+    for name, help_text in COMMANDS.items():
+        command = ArgumentParser(description=help_text)
+        if name == asked:  # the libraries of the others stay unloaded
+            importlib.import_module(f"dealias.cli.{name}").add_arguments(command)
+        commands.add_subcommand(name, command, help=help_text)
     options = parser.parse_args(arguments)
     module = importlib.import_module(f"dealias.cli.{options.command}")
     try:

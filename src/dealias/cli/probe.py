@@ -9,7 +9,7 @@ from rich.table import Table
 
 import dealias
 from dealias.cli._console import output_console, progress
-from dealias.evaluation import check_output, check_output_folder, environment, write_whole
+from dealias.evaluation import check_outputs, environment, write_whole
 from dealias.probe import (
     SPECS,
     Network,
@@ -46,10 +46,9 @@ def add_arguments(parser: ArgumentParser) -> None:
 
 def run(options: Namespace) -> int:
     """Probe, print, write and draw."""
-    if options.output is not None:
-        check_output(options.output, overwrite=options.overwrite)
-    if options.figures is not None:
-        check_output_folder(options.figures, overwrite=options.overwrite)
+    files = [] if options.output is None else [options.output]
+    folders = [] if options.figures is None else [options.figures]
+    check_outputs(files, folders, [options.images], overwrite=options.overwrite)
     paths = list_images(options.images, options.limit)
     network = load_network(options.model, options.weights)
     plan, results = measure_aliasing(

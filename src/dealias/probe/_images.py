@@ -7,7 +7,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from dealias.labels import show_path
+from dealias._text import printable
 
 SUFFIXES = (".bmp", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp")
 # Networks halve their maps five times or so; what remains is cut off evenly.
@@ -28,10 +28,10 @@ def list_images(folder: Path, limit: int | None = None) -> list[Path]:
     if limit is not None and limit < 1:
         raise ValueError(f"limit: expected at least 1, got {limit}")
     if not folder.is_dir():
-        raise ImageError(f"{show_path(folder)}: not a folder")
+        raise ImageError(f"{printable(folder)}: not a folder")
     found = sorted(path for path in folder.rglob("*") if path.suffix.lower() in SUFFIXES)
     if not found:
-        raise ImageError(f"{show_path(folder)}: no images ({', '.join(SUFFIXES)})")
+        raise ImageError(f"{printable(folder)}: no images ({', '.join(SUFFIXES)})")
     return found[:limit]
 
 
@@ -53,12 +53,12 @@ def read_image(path: Path, *, noise: float = 0.0, seed: int = 0) -> Tensor:
         with Image.open(path) as image:
             pixels = np.array(image.convert("RGB"))
     except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
-        raise ImageError(f"{show_path(path)}: not an image that can be read: {error}") from error
+        raise ImageError(f"{printable(path)}: not an image that can be read: {error}") from error
     x = torch.from_numpy(pixels).permute(2, 0, 1).float() / 255
     for axis in (1, 2):
         size = x.shape[axis] // _MULTIPLE * _MULTIPLE
         if size == 0:
-            raise ImageError(f"{show_path(path)}: expected {_MULTIPLE} pixels or more a side")
+            raise ImageError(f"{printable(path)}: expected {_MULTIPLE} pixels or more a side")
         x = x.narrow(axis, (x.shape[axis] - size) // 2, size)
     if noise:
         generator = torch.Generator().manual_seed(seed)

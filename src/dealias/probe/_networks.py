@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from dealias.labels import show_path
+from dealias._text import printable
 
 SPECS = "timm:NAME, torchvision:NAME, hf:NAME_OR_PATH, a .pt2 file or module.path:factory"
 
@@ -126,7 +126,7 @@ def _from_transformers(name: str) -> Network:
 
 def _from_export(path: str) -> Network:
     if not Path(path).is_file():
-        raise NetworkError(f"{show_path(Path(path))}: no such file")
+        raise NetworkError(f"{printable(Path(path))}: no such file")
     # Unflattened, the graph has its modules back, and with them the places to look at.
     model = torch.export.unflatten(torch.export.load(path))
     # What was noted of the graph's values while exporting cannot be copied with the network.
@@ -155,7 +155,7 @@ def _load_weights(model: nn.Module, path: Path) -> None:
         state = torch.load(path, map_location="cpu", weights_only=True)
         model.load_state_dict(state)
     except Exception as error:
-        raise NetworkError(f"{show_path(path)}: {' '.join(str(error).split())}") from error
+        raise NetworkError(f"{printable(path)}: {' '.join(str(error).split())}") from error
 
 
 _BUILDERS: dict[str, Callable[[str], Network]] = {
