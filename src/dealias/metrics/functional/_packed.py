@@ -15,6 +15,7 @@ Labels = NDArray[np.integer]
 Words = NDArray[np.uint64]  # (H, ceil(W / 64)); bit i of a word is the i-th pixel from the left
 
 _WORD = 64
+_BLOCK = 128  # rows
 
 
 class Steps(NamedTuple):
@@ -63,10 +64,14 @@ def count_image(
 
 def find_steps(labels: Labels) -> Steps:
     """Compare every pixel with the next one and the one below."""
-    width = labels.shape[1]
-    return Steps(
-        _pack(labels[:, 1:] != labels[:, :-1], width), _pack(labels[1:] != labels[:-1], width)
-    )
+    height, width = labels.shape
+    across = np.zeros((height, -(-width // _WORD)), "<u8")
+    down = np.zeros((height - 1, across.shape[1]), "<u8")
+    for top in range(0, height, _BLOCK):  # few enough rows to stay in the cache
+        rows = labels[top : top + _BLOCK + 1]
+        _pack_into(across[top : top + _BLOCK], rows[:_BLOCK, 1:] != rows[:_BLOCK, :-1])
+        _pack_into(down[top : top + _BLOCK], rows[1:] != rows[:-1])
+    return Steps(across, down)
 
 
 def edge_words(labels: Labels, steps: Steps, protocol: str, ignore_index: int | None) -> Words:
@@ -129,8 +134,7 @@ def _count_runs(
     changes[:, -1] &= _last_word_mask(width)
     changes[:, -1] |= np.uint64(1 << (width - 1) % _WORD)
     last = _set_pixels(changes)
-    region = _bits_at(target_band, last) << 1
-    region |= _bits_at(preds_band, last)
+    region = _regions_at(preds_band, target_band, last)
     padding = changes.shape[1] * _WORD - width
     if padding:
         last -= last // (width + padding) * padding
@@ -145,12 +149,17 @@ def _count_runs(
 
 def _merge_alike(cells: Cells) -> Cells:
     """Make one cell of all that are alike: a few hundred an image of 8-bit labels."""
-    key = cells.region.astype(np.intp) << 16
-    key |= cells.target.astype(np.intp) << 8
-    key |= cells.preds
+    target = cells.target + np.uint8(1)  # void 255 wraps to 0, and the table stays small
+    sizes = int(target.max()) + 1, int(cells.preds.max()) + 1
+    key = cells.region.astype(np.intp)
+    for labels, size in zip((target, cells.preds), sizes, strict=True):
+        key *= size
+        key += labels
     pixels = np.bincount(key, weights=cells.pixels)  # exact below 2**53
-    key = np.flatnonzero(pixels != 0)
-    return Cells(key >> 16, key >> 8 & 0xFF, key & 0xFF, pixels[key].astype(np.int64))
+    key = np.flatnonzero(pixels)
+    rest, preds = np.divmod(key, sizes[1])
+    region, target = np.divmod(rest, sizes[0])
+    return Cells(region, (target - 1) % 256, preds, pixels[key].astype(np.int64))
 
 
 def _clear_cancelled(edges: Words, candidates: Words, labels: NDArray[np.uint8]) -> None:
@@ -175,11 +184,15 @@ def _clear_cancelled(edges: Words, candidates: Words, labels: NDArray[np.uint8])
 
 
 def _pack(mask: NDArray[np.bool_], width: int) -> Words:
-    """Pack rows of a mask, of `width` pixels or fewer, into words; the rest is zero."""
-    packed = np.packbits(mask, axis=1, bitorder="little")
+    """Pack rows of a mask of `width` pixels into words; the rest is zero."""
     words = np.zeros((len(mask), -(-width // _WORD)), "<u8")
-    words.view(np.uint8)[:, : packed.shape[1]] = packed
+    _pack_into(words, mask)
     return words
+
+
+def _pack_into(words: Words, mask: NDArray[np.bool_]) -> None:
+    packed = np.packbits(mask, axis=1, bitorder="little")
+    words.view(np.uint8)[:, : packed.shape[1]] = packed
 
 
 def _set_pixels(words: Words) -> NDArray[np.int64]:
@@ -187,15 +200,25 @@ def _set_pixels(words: Words) -> NDArray[np.int64]:
     packed = words.reshape(-1).view(np.uint8)
     filled = np.flatnonzero(packed != 0)
     bits = np.flatnonzero(np.unpackbits(packed[filled], bitorder="little").view(np.bool_))
-    return filled.take(bits >> 3) * 8 + (bits & 7)
+    position = filled.take(bits >> 3)
+    position <<= 3
+    bits &= 7
+    position += bits
+    return position
 
 
-def _bits_at(words: Words, position: NDArray[np.int64]) -> NDArray[np.uint8]:
-    """0 or 1 at each of the positions that `_set_pixels` gives."""
-    packed = words.reshape(-1).view(np.uint8)
-    bit = (position & 7).astype(np.uint8)
-    bits: NDArray[np.uint8] = packed.take(position >> 3) >> bit & np.uint8(1)
-    return bits
+def _regions_at(
+    preds_band: Words, target_band: Words, position: NDArray[np.int64]
+) -> NDArray[np.uint8]:
+    """1 inside the predicted band plus 2 inside the other, at positions of `_set_pixels`."""
+    byte, bit = position >> 3, (position & 7).astype(np.uint8)
+    one = np.uint8(1)
+    in_preds, in_target = (
+        band.reshape(-1).view(np.uint8).take(byte) >> bit & one
+        for band in (preds_band, target_band)
+    )
+    region: NDArray[np.uint8] = in_target << one | in_preds
+    return region
 
 
 def _towards_end(words: Words, pixels: int) -> Words:
