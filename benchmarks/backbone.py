@@ -1,6 +1,9 @@
 """What the modules add to the time and the memory of a ResNet-50 backbone."""
 
 import copy
+import resource
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from functools import partial
 from typing import Any
@@ -40,15 +43,18 @@ def dealiased(
     return nn.Sequential(*stages).eval()
 
 
+MODELS: dict[str, Callable[[nn.Module], nn.Module]] = {
+    "plain": lambda plain: plain,
+    "daf": lambda plain: dealiased(plain, make_mixing=None),
+    "daf_mixing": dealiased,
+    "literal": lambda plain: dealiased(plain, LiteralFilter, LiteralMixing),
+}
+
+
 def measure(device: str = "cpu", *, rounds: int = 10) -> list[dict[str, Any]]:
     """Times, and peak memory beyond the weights, over those of the plain backbone."""
     plain = backbone()
-    models = {
-        "plain": plain,
-        "daf": dealiased(plain, make_mixing=None),
-        "daf_mixing": dealiased(plain),
-        "literal": dealiased(plain, LiteralFilter, LiteralMixing),
-    }
+    models = {key: make(plain) for key, make in MODELS.items()}
     rows: list[dict[str, Any]] = []
     for name, prepare in _settings(device):
         x = prepare(torch.randn(SIZES[device], device=device))
@@ -61,7 +67,9 @@ def measure(device: str = "cpu", *, rounds: int = 10) -> list[dict[str, Any]]:
         row |= {key: taken[key] / taken["plain"] for key in calls}
         if device == "cuda":
             peak = {key: _peak_memory(call) for key, call in calls.items()}
-            row["peak_memory"] = {key: value / peak["plain"] for key, value in peak.items()}
+        else:
+            peak = {key: _peak_memory_of_process(key, "last" in name) for key in calls}
+        row["peak_memory"] = {key: value / peak["plain"] for key, value in peak.items()}
         rows.append(row)
     return rows
 
@@ -93,6 +101,22 @@ def _peak_memory(call: Callable[[], object]) -> int:
     return torch.cuda.max_memory_allocated() - before
 
 
+def _peak_memory_of_process(key: str, channels_last: bool) -> int:
+    """KiB that a call adds to the most that a fresh process has held."""
+    command = [sys.executable, "-m", "benchmarks.backbone", key, str(channels_last)]
+    return int(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
+
+
+@torch.inference_mode()
+def _report_peak(key: str, channels_last: bool) -> None:
+    layout = torch.channels_last if channels_last else torch.contiguous_format
+    model = MODELS[key](backbone()).to(memory_format=layout)
+    x = torch.randn(SIZES["cpu"]).to(memory_format=layout)
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    model(x)
+    print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before)
+
+
 @torch.inference_mode()
 def main() -> None:
     """Measure on every device at hand."""
@@ -101,4 +125,7 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    if len(sys.argv) > 1:
+        _report_peak(sys.argv[1], sys.argv[2] == "True")
+    else:
+        main()

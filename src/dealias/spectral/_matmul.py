@@ -46,7 +46,7 @@ def _cached_matrix(
 def _between(left: Tensor | None, x: Tensor, right: Tensor | None) -> Tensor:
     """The product ``left @ x @ right.T`` over the last two dimensions."""
     maps = x.unsqueeze(0) if x.ndim == 3 else x
-    if maps.ndim == 4 and not x.is_contiguous() and _is_channels_last(maps):
+    if not x.is_contiguous() and is_channels_last(maps):
         return _between_channels_last(left, maps, right).view(x.shape)
     height, width = x.shape[-2:]
     y = x.contiguous().view(-1, height, width)
@@ -69,5 +69,6 @@ def _between_channels_last(left: Tensor | None, x: Tensor, right: Tensor | None)
     return y.view(n, height, width, channels).permute(0, 3, 1, 2)
 
 
-def _is_channels_last(x: Tensor) -> bool:
-    return x.is_contiguous(memory_format=torch.channels_last)
+def is_channels_last(x: Tensor) -> bool:
+    """Whether x is [N, C, H, W], stored as (N, H, W, C)."""
+    return x.ndim == 4 and x.is_contiguous(memory_format=torch.channels_last)

@@ -5,11 +5,12 @@ from functools import lru_cache
 import torch
 from torch import Tensor
 
-from dealias.spectral._matmul import is_plain
+from dealias.spectral._matmul import is_channels_last, is_plain
 from dealias.spectral._response import Response, matrix
 
 # Elements of a slab: small enough for the processor's second-level cache.
 _SLAB = 2**17
+_SLAB_CHANNELS_LAST = 2**19
 
 
 def suits_slabs(x: Tensor, rows: Response, columns: Response) -> bool:
@@ -21,7 +22,7 @@ def suits_slabs(x: Tensor, rows: Response, columns: Response) -> bool:
         and x.device.type == "cpu"
         and x.numel() >= 8 * _SLAB
         and x.shape[-2] * x.shape[-1] >= 2**13
-        and x.is_contiguous()
+        and (x.is_contiguous() or is_channels_last(x))
         and all(
             r.transfer == "ideal" and r.band_edge == "symmetric" and 0.25 <= r.cutoff < 0.5
             for r in (rows, columns)
@@ -39,6 +40,9 @@ def lowpass_by_slabs(x: Tensor, rows: Response, columns: Response) -> Tensor:
     left = _removed(rows, height, x.dtype)
     right = _removed(columns, width, x.dtype)
     y = torch.empty_like(x)
+    if not x.is_contiguous():
+        _subtract_channels_last(x.permute(0, 2, 3, 1), y.permute(0, 2, 3, 1), left, right)
+        return y
     planes = max(1, _SLAB // (height * width))
     sources, targets = x.view(-1, height, width), y.view(-1, height, width)
     for first in range(0, len(sources), planes):
@@ -49,6 +53,22 @@ def lowpass_by_slabs(x: Tensor, rows: Response, columns: Response) -> Tensor:
         basis = left.expand(len(target), *left.shape)
         target.baddbmm_(basis, torch.bmm(basis.mT, target), alpha=-1)
     return y
+
+
+def _subtract_channels_last(x: Tensor, y: Tensor, left: Tensor, right: Tensor) -> None:
+    """Write to y what is left of x, both (N, H, W, C): along the columns, then the rows."""
+    n, height, width, channels = x.shape
+    sources, targets = (t.view(n * height, width, channels) for t in (x, y))
+    lines = max(1, _SLAB_CHANNELS_LAST // (width * channels))
+    for first in range(0, len(sources), lines):
+        target = targets[first : first + lines]
+        target.copy_(sources[first : first + lines])
+        basis = right.expand(len(target), *right.shape)
+        target.baddbmm_(basis, torch.bmm(basis.mT, target), alpha=-1)
+    span = max(64, _SLAB_CHANNELS_LAST // height)
+    for image in y.view(n, height, width * channels):
+        for target in image.split(span, 1):
+            target.addmm_(left, left.t() @ target, alpha=-1)
 
 
 @lru_cache(maxsize=32)
