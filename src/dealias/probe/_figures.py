@@ -38,7 +38,7 @@ def draw_spectra(results: Sequence[SiteResult], path: Path) -> None:
         axis.axvline(cutoff, color="tab:red", linewidth=1)
         axis.set_title(f"{result.site.name}: {100 * (result.score or 0):.2f} %", fontsize=8)
         axis.set_xlim(0, 0.5)
-        axis.tick_params(labelsize=7)
+        axis.tick_params(which="both", labelsize=7)
     figure.supxlabel("frequency, cycles per pixel", fontsize=8)
     figure.supylabel("share of power", fontsize=8)
     _save(figure, path)

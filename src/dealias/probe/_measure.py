@@ -103,7 +103,7 @@ def measure_aliasing(
         noise: standard deviation of Gaussian noise on the images, of 255.
         blur: size of a binomial kernel, 2 to 7, applied to each map before it is scored: what a
             blur before that step alone would leave.
-        bins: rings of the spectra; 0 for none.
+        bins: rings of the spectra, at most a quarter of the pixels along a side; 0 for none.
         progress: given the number of images, opens a context that gives a function to call after
             each.
 
@@ -126,7 +126,8 @@ def measure_aliasing(
         site.name: _Record(
             _cutoff(cutoff, site),
             None if blur is None else BlurFilter(site.in_channels, blur),
-            bins,
+            # Wider rings on a small map, so that each holds frequencies.
+            min(bins, max(1, min(site.input_size) // 4)),
         )
         for site in plan
     }
