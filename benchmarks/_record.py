@@ -38,6 +38,16 @@ def time_in_turns(
     return {name: statistics.median(times) for name, times in seconds.items()}
 
 
+def peak_memory() -> float:
+    """MiB that this process has held at the most.
+
+    `resource.getrusage` would start from what its parent held when it forked.
+    """
+    status = Path("/proc/self/status").read_text()
+    (line,) = (line for line in status.splitlines() if line.startswith("VmHWM"))
+    return int(line.split()[1]) / 1024
+
+
 def hardware() -> dict[str, Any]:
     """Processor, cores, threads, memory and accelerator."""
     info = Path("/proc/cpuinfo")

@@ -1,7 +1,6 @@
 """What the modules add to the time and the memory of a ResNet-50 backbone."""
 
 import copy
-import resource
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -14,7 +13,7 @@ from torchvision.models import resnet50
 
 from benchmarks._device import synchronised
 from benchmarks._literal import LiteralFilter, LiteralMixing
-from benchmarks._record import record, time_in_turns
+from benchmarks._record import peak_memory, record, time_in_turns
 from dealias.layers import DealiasingFilter, FrequencyMixing
 
 CUTOFF = 2**0.5 / 4
@@ -101,10 +100,10 @@ def _peak_memory(call: Callable[[], object]) -> int:
     return torch.cuda.max_memory_allocated() - before
 
 
-def _peak_memory_of_process(key: str, channels_last: bool) -> int:
-    """KiB that a call adds to the most that a fresh process has held."""
+def _peak_memory_of_process(key: str, channels_last: bool) -> float:
+    """MiB that a call adds to the most that a fresh process has held."""
     command = [sys.executable, "-m", "benchmarks.backbone", key, str(channels_last)]
-    return int(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
+    return float(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
 
 
 @torch.inference_mode()
@@ -112,9 +111,9 @@ def _report_peak(key: str, channels_last: bool) -> None:
     layout = torch.channels_last if channels_last else torch.contiguous_format
     model = MODELS[key](backbone()).to(memory_format=layout)
     x = torch.randn(SIZES["cpu"]).to(memory_format=layout)
-    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    before = peak_memory()
     model(x)
-    print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before)
+    print(peak_memory() - before)
 
 
 @torch.inference_mode()

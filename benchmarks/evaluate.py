@@ -1,6 +1,5 @@
 """The whole command: what two workers gain, where the time goes, and what memory it takes."""
 
-import resource
 import subprocess
 import sys
 import tempfile
@@ -10,7 +9,7 @@ from typing import Any
 import torch
 from PIL import Image
 
-from benchmarks._record import record, time_in_turns
+from benchmarks._record import peak_memory, record, time_in_turns
 from benchmarks.counts import CLASSES, draw_pair
 from dealias.evaluation import Options, evaluate_pair, evaluate_pairs
 from dealias.labels import ClassSet, Pair, pair_folders, read_label_map
@@ -48,7 +47,7 @@ def shares(pairs: list[Pair], options: Options) -> dict[str, float]:
     return {"png_decoding": round(seconds["read"] / seconds["all"], 3)}
 
 
-def peak_memory(images: int) -> float:
+def peak_of_process(images: int) -> float:
     """Peak MiB of a fresh process that evaluates so many pairs of 256x512."""
     with tempfile.TemporaryDirectory() as folder:
         write_pairs(Path(folder), images, scale=4)
@@ -74,7 +73,7 @@ def main() -> None:
         result["one_worker_over_two"] = round(seconds["one"] / seconds["two"], 2)
         result["no_worker_over_two"] = round(seconds["none"] / seconds["two"], 2)
         result["share_of_time"] = shares(pairs, options)
-    few, many = peak_memory(SMALL_IMAGES // 10), peak_memory(SMALL_IMAGES)
+    few, many = peak_of_process(SMALL_IMAGES // 10), peak_of_process(SMALL_IMAGES)
     result["peak_memory_mib"] = {str(SMALL_IMAGES // 10): few, str(SMALL_IMAGES): many}
     record("evaluate", result)
 
@@ -83,7 +82,7 @@ def _report_peak(folder: Path) -> None:
     torch.set_num_threads(1)
     pairs = pair_folders(folder / "predictions", folder / "targets").pairs
     evaluate_pairs(pairs, Options(CLASS_SET))
-    print(round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024, 1))
+    print(round(peak_memory(), 1))
 
 
 if __name__ == "__main__":
