@@ -38,13 +38,21 @@ def time_in_turns(
     return {name: statistics.median(times) for name, times in seconds.items()}
 
 
-def peak_memory() -> float:
-    """MiB that this process has held at the most.
+def memory_of(call: Callable[[], object]) -> tuple[float, float]:
+    """MiB that a call adds to this process at the most, and the most that the process then held.
 
-    `resource.getrusage` would start from what its parent held when it forked.
+    Linux alone. `resource.getrusage` would start from what the parent held when it forked.
     """
-    status = Path("/proc/self/status").read_text()
-    (line,) = (line for line in status.splitlines() if line.startswith("VmHWM"))
+    Path("/proc/self/clear_refs").write_text("5")  # the peak starts anew
+    before = _status("VmRSS")
+    call()
+    peak = _status("VmHWM")
+    return peak - before, peak
+
+
+def _status(field: str) -> float:
+    lines = Path("/proc/self/status").read_text().splitlines()
+    (line,) = (line for line in lines if line.startswith(field))
     return int(line.split()[1]) / 1024
 
 

@@ -13,7 +13,7 @@ from torchvision.models import resnet50
 
 from benchmarks._device import synchronised
 from benchmarks._literal import LiteralFilter, LiteralMixing
-from benchmarks._record import peak_memory, record, time_in_turns
+from benchmarks._record import memory_of, record, time_in_turns
 from dealias.layers import DealiasingFilter, FrequencyMixing
 
 CUTOFF = 2**0.5 / 4
@@ -91,7 +91,7 @@ def _call(model: nn.Module, x: Tensor, setting: str) -> Callable[[], object]:
     return partial(torch.compile(model) if "compiled" in setting else model, x)
 
 
-def _peak_memory(call: Callable[[], object]) -> int:
+def _peak_memory(call: Callable[[], object]) -> float:
     torch.cuda.synchronize()
     before = torch.cuda.memory_allocated()
     torch.cuda.reset_peak_memory_stats()
@@ -111,9 +111,8 @@ def _report_peak(key: str, channels_last: bool) -> None:
     layout = torch.channels_last if channels_last else torch.contiguous_format
     model = MODELS[key](backbone()).to(memory_format=layout)
     x = torch.randn(SIZES["cpu"]).to(memory_format=layout)
-    before = peak_memory()
-    model(x)
-    print(peak_memory() - before)
+    added, _ = memory_of(lambda: model(x))
+    print(added)
 
 
 @torch.inference_mode()

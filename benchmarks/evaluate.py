@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from PIL import Image
 
-from benchmarks._record import peak_memory, record, time_in_turns
+from benchmarks._record import memory_of, record, time_in_turns
 from benchmarks.counts import CLASSES, draw_pair
 from dealias.evaluation import Options, evaluate_pair, evaluate_pairs
 from dealias.labels import ClassSet, Pair, pair_folders, read_label_map
@@ -81,8 +81,8 @@ def main() -> None:
 def _report_peak(folder: Path) -> None:
     torch.set_num_threads(1)
     pairs = pair_folders(folder / "predictions", folder / "targets").pairs
-    evaluate_pairs(pairs, Options(CLASS_SET))
-    print(round(peak_memory(), 1))
+    _, peak = memory_of(lambda: evaluate_pairs(pairs, Options(CLASS_SET)))
+    print(round(peak, 1))
 
 
 if __name__ == "__main__":
