@@ -14,6 +14,11 @@ def device(request: pytest.FixtureRequest) -> torch.device:
     return torch.device(request.config.getoption("--device"))
 
 
+@pytest.fixture(autouse=True)
+def _same_random_numbers() -> None:
+    torch.manual_seed(0)
+
+
 def _folder_from(variable: str) -> Path:
     value = os.environ.get(variable)
     if not value:

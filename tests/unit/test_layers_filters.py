@@ -114,7 +114,7 @@ def test_fixed_kernels_are_not_in_the_state() -> None:
     ("make", "message"),
     [
         (lambda: BlurFilter(4, 8), "size must be from 2 to 7, got 8"),
-        (lambda: BlurFilter(0, 3), "channels must be positive, got 0"),
+        (lambda: BlurFilter(0, 3), "channels must be a positive integer, got 0"),
         (lambda: AdaptiveBlur(4, 1, groups=2), "size must be from 2 to 7, got 1"),
         (lambda: AdaptiveBlur(6, 3, groups=4), "groups must divide the channels, got 4 for 6"),
         (
@@ -179,3 +179,10 @@ def check_graphs(module: nn.Module, x: Tensor) -> None:
         exported = torch.export.export(module, (x,), dynamic_shapes=(batch,)).module()
         torch.testing.assert_close(exported(torch.cat((x, x))), torch.cat((y, y)))
         torch.testing.assert_close(module(x), y)
+
+
+@pytest.mark.parametrize("blur", [BlurFilter(8), AdaptiveBlur(8)])
+@pytest.mark.parametrize("dtype", [torch.int32, torch.complex64])
+def test_blurs_refuse_what_is_no_real_map(blur: torch.nn.Module, dtype: torch.dtype) -> None:
+    with pytest.raises(ValueError, match="floating-point"):
+        blur(torch.ones(1, 8, 6, 6, dtype=dtype))

@@ -19,6 +19,7 @@ def randomised(module: nn.Module) -> nn.Module:
     return module
 
 
+torch.manual_seed(0)  # with few hidden units, all may start dead
 POWER = FrequencyMixing(16, 0.3, reduction=4)
 OFFICIAL = FrequencyMixing(16, (0.3, 0.35), reduction=4, pooling="official")
 
@@ -191,3 +192,15 @@ def test_bad_arguments(options: dict, message: str) -> None:
 def test_bad_maps(shape: tuple[int, ...]) -> None:
     with pytest.raises(ValueError, match=r"x must be \[N, 16, H, W\]"):
         POWER(torch.zeros(shape))
+
+
+def test_the_position_convolution_may_be_watched_or_parametrised() -> None:
+    x = torch.randn(1, 32, 8, 8)
+    mixing = FrequencyMixing(32, 0.35, identity_init=False)
+    expected = mixing(x)
+    calls: list[int] = []
+    mixing.freq_weight_conv.register_forward_hook(lambda *_: calls.append(1))
+    torch.testing.assert_close(mixing(x), expected)
+    assert calls == [1]
+    torch.nn.utils.parametrizations.weight_norm(mixing.freq_weight_conv)
+    torch.testing.assert_close(mixing(x), expected)

@@ -195,3 +195,24 @@ def test_nothing_to_probe(folder):
         measure_aliasing(Network(nn.ReLU()), list_images(folder))
     with pytest.raises(ValueError, match="at least one image"):
         measure_aliasing(small_network(), [])
+
+
+def test_sixteen_bits_keep_their_shades(tmp_path):
+    ramp = torch.arange(64 * 64, dtype=torch.int32).view(64, 64) * 16
+    Image.fromarray(ramp.numpy().astype("uint16")).save(tmp_path / "deep.png")
+    found = read_image(tmp_path / "deep.png")
+    torch.testing.assert_close(found[1], ramp.float() / 65535, atol=1e-6, rtol=0)
+
+
+def test_a_network_that_fails_on_a_later_image_names_it(folder):
+    Image.new("RGB", (64, 96)).save(folder / "z.png")
+
+    class Fixed(nn.Conv2d):
+        def forward(self, x):
+            if x.shape[-2:] != (64, 96):
+                raise RuntimeError("size")
+            return super().forward(x)
+
+    network = Network(nn.Sequential(Fixed(3, 8, 3, stride=2)).eval())
+    with pytest.raises(ValueError, match=r"z\.png: the network fails on 96x64 pixels.*size"):
+        measure_aliasing(network, list_images(folder))

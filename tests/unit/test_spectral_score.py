@@ -142,3 +142,26 @@ def test_orthogonality_of_degenerate_weights() -> None:
 def test_orthogonality_of_bad_weights(weight: Tensor, groups: int, message: str) -> None:
     with pytest.raises(ValueError, match=message):
         filter_orthogonality(weight, groups=groups)
+
+
+@pytest.mark.parametrize("value", [torch.nan, torch.inf])
+def test_what_is_no_number_is_not_scored_as_free_of_aliasing(value: float) -> None:
+    x = torch.randn(2, 3, 8, 8)
+    x[1, 0, 2, 3] = value
+    assert aliasing_score(x, 0.25).isnan().tolist() == [False, True]
+    assert aliasing_map(x, 0.25, window=3).isnan().flatten(1).any(1).tolist() == [False, True]
+
+
+@pytest.mark.parametrize("scale", [1e-25, 1e25])
+def test_the_scale_of_an_image_does_not_matter(scale: float) -> None:
+    x = torch.randn(1, 3, 8, 8)
+    torch.testing.assert_close(aliasing_score(x * scale, 0.25), aliasing_score(x, 0.25))
+    torch.testing.assert_close(aliasing_map(x * scale, 0.25), aliasing_map(x, 0.25))
+
+
+@pytest.mark.parametrize(("n", "bins"), [(25, 25), (28, 42), (41, 41), (40, 8)])
+def test_a_frequency_on_the_edge_of_a_ring_is_inside(n: int, bins: int) -> None:
+    for k in range(1, n // 2 + 1):
+        wave = torch.cos(2 * torch.pi * k * torch.arange(n, dtype=torch.float64) / n)
+        ring = radial_spectrum(wave.expand(n, n), bins=bins).power.argmax().item()
+        assert ring == -(-2 * bins * k // n) - 1

@@ -184,10 +184,38 @@ def test_parameters_keep_their_names_and_checkpoints_load(net):
     new = [name for name in result.state_dict() if name not in state]
     assert [name for name in result.state_dict() if name in state] == list(state)
     assert all(name.startswith("block.conv2.frequency_mixing.") for name in new)
-    missing, unexpected = result.load_state_dict(state, strict=False)
-    assert (missing, unexpected) == (new, [])
+    assert new
+    nn.init.ones_(result.get_parameter(new[0]))
+    for duplicate in (copy.deepcopy, lambda model: pickle.loads(pickle.dumps(model))):
+        copied = duplicate(result)
+        nn.init.zeros_(copied.block.conv2.weight)
+        copied.load_state_dict(state)  # strictly, though it lacks the mixing modules
+        assert torch.equal(copied.block.conv2.weight, net.block.conv2.weight)
+        assert (copied.get_parameter(new[0]) == 1).all()
     again, _ = dealias.dealias(net, X)
     again.load_state_dict(result.state_dict())
+    partial = {name: value for name, value in result.state_dict().items() if name != new[1]}
+    with pytest.raises(RuntimeError, match=new[1]):
+        again.load_state_dict(partial)
+
+
+def test_it_can_be_trained_if_it_was_mended_in_inference_mode(net):
+    with torch.inference_mode():
+        result, _ = dealias.dealias(net, X)
+    mixing = result.block.conv2.frequency_mixing
+    assert not any(p.is_inference() for p in mixing.parameters())
+
+
+def test_a_model_that_cannot_be_copied_is_an_error_that_says_so(net):
+    net.cache = torch.ones(1, requires_grad=True) * 2  # not a leaf
+    with pytest.raises(ValueError, match=r"can't be copied .*inplace=True"):
+        dealias.dealias(net, X)
+    dealias.dealias(net, X, inplace=True)
+
+
+def test_unknown_options_are_named(net):
+    with pytest.raises(ValueError, match="bogus"):
+        dealias.dealias(net, X, filter_options={"bogus": 1})
 
 
 def test_the_model_itself_is_changed_only_if_asked(net):

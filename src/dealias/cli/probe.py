@@ -60,9 +60,9 @@ def run(options: Namespace) -> int:
         bins=_BINS if options.figures is not None else 0,
         progress=progress,
     )
-    would = _would_do(network, paths[0])
     console = output_console()
     console.print(_table(results, len(paths)))
+    would = _would_do(network, paths[0], options.cutoff)
     if options.weights is None and options.model.startswith(("timm:", "torchvision:")):
         console.print("The weights are random: --weights loads others.")
     console.print(f"dealias.dealias would do this:\n{would}", soft_wrap=True)
@@ -75,13 +75,15 @@ def run(options: Namespace) -> int:
         for path in paths[:_DRAWN_IMAGES]:
             image = read_image(path, noise=options.noise)
             maps = capture_maps(network, plan, image)
-            draw_maps(image, maps, results, options.figures / f"map_{path.stem}.png")
+            name = "_".join(path.relative_to(options.images).parts)
+            draw_maps(image, maps, results, options.figures / f"map_{name}.png")
     return 0
 
 
-def _would_do(network: Network, path: Path) -> Report | str:
+def _would_do(network: Network, path: Path, cutoff: Any) -> Report | str:
+    arguments = network.arguments(read_image(path))
     try:
-        return dealias.dealias(network.model, network.arguments(read_image(path)))[1]
+        return dealias.dealias(network.model, arguments, cutoff=cutoff)[1]
     except ValueError as error:
         return str(error)
 

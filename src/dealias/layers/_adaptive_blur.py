@@ -2,6 +2,7 @@ import torch
 from torch import Tensor, nn
 
 from dealias.layers._blur import binomial_kernel, pad_for
+from dealias.spectral._check import check_maps
 
 
 def adaptive_blur(x: Tensor, kernels: Tensor) -> Tensor:
@@ -73,6 +74,7 @@ class AdaptiveBlur(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Blur x [N, C, H, W] or [C, H, W]."""
+        check_maps(x)
         if x.ndim == 3:
             return self.forward(x.unsqueeze(0)).squeeze(0)
         if x.ndim != 4 or x.shape[1] != self.channels:

@@ -3,6 +3,8 @@ import math
 import torch
 from torch import Tensor, nn
 
+from dealias.spectral._check import check_maps
+
 
 def binomial_kernel(size: int) -> Tensor:
     """Row ``size - 1`` of Pascal's triangle, adding up to 1.
@@ -48,14 +50,15 @@ class BlurFilter(nn.Module):
 
     def __init__(self, channels: int, size: int = 3) -> None:
         super().__init__()
-        if channels < 1:
-            raise ValueError(f"channels must be positive, got {channels!r}")
+        if not isinstance(channels, int) or channels < 1:
+            raise ValueError(f"channels must be a positive integer, got {channels!r}")
         self.channels = channels
         self.size = size
         self.register_buffer("kernel", binomial_kernel(size), persistent=False)
 
     def forward(self, x: Tensor) -> Tensor:
         """Blur x [N, C, H, W] or [C, H, W]."""
+        check_maps(x)
         if x.ndim not in (3, 4) or x.shape[-3] != self.channels:
             raise ValueError(f"x must be [N, {self.channels}, H, W], got {tuple(x.shape)}")
         kernel = self.kernel.to(x.dtype)

@@ -131,16 +131,17 @@ class FrequencyMixing(nn.Module):
         return frequency_mixing(x, low, position.to(x.dtype), channel.to(x.dtype))
 
     def _position_logits(self, x: Tensor) -> Tensor:
-        if x.device.type != "cpu" or torch.compiler.is_compiling():
-            logits: Tensor = self.freq_weight_conv(x)
+        conv = self.freq_weight_conv
+        watched = conv._forward_hooks or conv._forward_pre_hooks or type(conv) is not nn.Conv2d
+        if x.device.type != "cpu" or torch.compiler.is_compiling() or watched:
+            logits: Tensor = conv(x)
             return logits
         # On a CPU a convolution to two channels takes several times as long as one to the 18
         # products of its taps, which are then moved to their places and added.
-        weight, bias = self.freq_weight_conv.parameters()
-        taps = weight.flip(-2, -1).permute(0, 2, 3, 1).reshape(18, -1, 1, 1)
+        taps = conv.weight.flip(-2, -1).permute(0, 2, 3, 1).reshape(18, -1, 1, 1)
         products = nn.functional.conv2d(x, taps).flatten(2)
         moved = nn.functional.fold(products, x.shape[-2:], kernel_size=3, padding=1)
-        return moved + bias[:, None, None]
+        return moved if conv.bias is None else moved + conv.bias[:, None, None]
 
     def _channel_weights(self, x: Tensor, low: Tensor) -> Tensor:
         amplitude = relative_amplitudes(x, low)

@@ -29,7 +29,9 @@ def list_images(folder: Path, limit: int | None = None) -> list[Path]:
         raise ValueError(f"limit: expected at least 1, got {limit}")
     if not folder.is_dir():
         raise ImageError(f"{printable(folder)}: not a folder")
-    found = sorted(path for path in folder.rglob("*") if path.suffix.lower() in SUFFIXES)
+    found = sorted(
+        path for path in folder.rglob("*") if path.suffix.lower() in SUFFIXES and path.is_file()
+    )
     if not found:
         raise ImageError(f"{printable(folder)}: no images ({', '.join(SUFFIXES)})")
     return found[:limit]
@@ -51,7 +53,10 @@ def read_image(path: Path, *, noise: float = 0.0, seed: int = 0) -> Tensor:
     """
     try:
         with Image.open(path) as image:
-            pixels = np.array(image.convert("RGB"))
+            if image.mode.startswith("I"):  # Pillow would cut 16 bits off at 255
+                pixels = np.repeat(np.array(image)[..., None] / 257, 3, axis=2)
+            else:
+                pixels = np.array(image.convert("RGB"))
     except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
         raise ImageError(f"{printable(path)}: not an image that can be read: {error}") from error
     x = torch.from_numpy(pixels).permute(2, 0, 1).float() / 255

@@ -1,6 +1,7 @@
 """What aliases at each downsampling step of a network, on images."""
 
 import contextlib
+import math
 import statistics
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -10,6 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from dealias._text import printable
 from dealias.layers import BlurFilter
 from dealias.probe._images import read_image
 from dealias.probe._networks import Network
@@ -59,9 +61,9 @@ class SiteResult:
             "esr": self.site.esr,
             "nyquist": self.site.nyquist,
             "cutoff": self.cutoff,
-            "aliasing_score": self.score,
-            "aliasing_score_std": self.spread,
-            "orthogonality": self.orthogonality,
+            "aliasing_score": _finite(self.score),
+            "aliasing_score_std": _finite(self.spread),
+            "orthogonality": _finite(self.orthogonality),
         }
 
 
@@ -136,7 +138,7 @@ def measure_aliasing(
     with _hooks(model, plan, recorders), opened as advance:
         for i, path in enumerate(paths):
             before = {name: len(record.scores) for name, record in records.items()}
-            model(network.arguments(read_image(path, noise=noise, seed=i)))
+            _run(network, read_image(path, noise=noise, seed=i), path)
             for name, record in records.items():
                 _one_an_image(record, before[name])
             advance()
@@ -162,8 +164,19 @@ def capture_maps(network: Network, plan: Plan[Site], image: Tensor) -> dict[str,
 
     recorders = {name: keep(name) for name in plan.names}
     with torch.no_grad(), _hooks(network.model, plan, recorders):
-        network.model(network.arguments(image))
+        _run(network, image, Path("the image"))
     return maps
+
+
+def _run(network: Network, image: Tensor, path: Path) -> None:
+    try:
+        network.model(network.arguments(image))
+    except Exception as error:  # whatever the network raises
+        size = "x".join(map(str, image.shape[1:]))
+        raise ValueError(
+            f"{printable(path)}: the network fails on {size} pixels: "
+            f"{type(error).__name__}: {error}"
+        ) from error
 
 
 @contextlib.contextmanager
@@ -211,6 +224,11 @@ def _orthogonality(model: nn.Module, site: Site) -> float | None:
 
 def _mean(spectra: Sequence[Tensor]) -> tuple[float, ...]:
     return tuple(torch.stack(list(spectra)).mean(0).tolist()) if spectra else ()
+
+
+def _finite(value: float | None) -> float | None:
+    """A number that JSON has; None for NaN and infinity."""
+    return value if value is not None and math.isfinite(value) else None
 
 
 def _nothing() -> None:

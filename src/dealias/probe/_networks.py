@@ -138,7 +138,7 @@ def _from_export(path: str) -> Network:
 
 def _from_factory(module: str, name: str) -> Network:
     if "" not in sys.path:
-        sys.path.insert(0, "")
+        sys.path.append("")
     factory = getattr(importlib.import_module(module), name, None)
     if not callable(factory):
         raise NetworkError(f"model: {module} has no callable {name!r}")

@@ -23,7 +23,8 @@ def aliasing_score(
 
     Returns:
         One score in [0, 1] per image, [N] or [...]. An image without power, or without any but
-        the mean where that does not count, scores 0: nothing in it aliases.
+        the mean where that does not count, scores 0: nothing in it aliases. One with a NaN or an
+        infinity scores NaN.
 
     Raises:
         ValueError: as :func:`lowpass`.
@@ -35,15 +36,15 @@ def aliasing_score(
     tensor([1.])
     """
     check_maps(x)
-    x = _at_least_float32(x)
     image = tuple(range(-min(x.ndim, 3), 0))
+    x = _scaled(_at_least_float32(x), image)
     above = (x - lowpass(x, cutoff)).square().sum(image)
     total = x.square().sum(image)
     rounding = total * (8 * torch.finfo(x.dtype).eps) ** 2
     if not include_dc:
         total = (x - x.mean((-2, -1), keepdim=True)).square().sum(image)
     score = above / total.clamp_min(torch.finfo(x.dtype).tiny)
-    return score.clamp(0, 1).where(total > rounding, 0)
+    return score.clamp(0, 1).masked_fill(total <= rounding, 0)
 
 
 def aliasing_map(x: Tensor, cutoff: float | tuple[float, float], *, window: int = 15) -> Tensor:
@@ -62,7 +63,8 @@ def aliasing_map(x: Tensor, cutoff: float | tuple[float, float], *, window: int 
         window: side of the window in pixels, odd.
 
     Returns:
-        [..., H, W], in [0, 1]; 0 where the window holds no power.
+        [..., H, W], in [0, 1]; 0 where the window holds no power; NaN for an image with a NaN or
+        an infinity.
 
     Raises:
         ValueError: ``window`` is not odd and positive; else as :func:`lowpass`.
@@ -75,7 +77,7 @@ def aliasing_map(x: Tensor, cutoff: float | tuple[float, float], *, window: int 
     check_maps(x)
     if window < 1 or window % 2 == 0:
         raise ValueError(f"window must be odd and positive, got {window!r}")
-    x = _at_least_float32(x)
+    x = _scaled(_at_least_float32(x), tuple(range(-min(x.ndim, 3), 0)))
     low = lowpass(x, cutoff)
     channels = -3 if x.ndim > 2 else ()
     power = torch.stack(((x - low).square(), low.square()))
@@ -94,3 +96,10 @@ def aliasing_map(x: Tensor, cutoff: float | tuple[float, float], *, window: int 
 
 def _at_least_float32(x: Tensor) -> Tensor:
     return x if x.dtype == torch.float64 else x.float()
+
+
+def _scaled(x: Tensor, image: tuple[int, ...]) -> Tensor:
+    """Each image by its largest value, so that no power leaves the range of the dtype."""
+    if x.numel() == 0:
+        return x
+    return x / x.abs().amax(image, keepdim=True).clamp_min(torch.finfo(x.dtype).tiny)

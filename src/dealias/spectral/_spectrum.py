@@ -42,14 +42,14 @@ def radial_spectrum(x: Tensor, *, bins: int = 32) -> RadialSpectrum:
     x = x if x.dtype == torch.float64 else x.float()
     height, width = x.shape[-2:]
     power = torch.fft.fft2(x).abs().square() / (height * width) ** 2
-    distance = torch.maximum(_frequencies(height, x)[:, None], _frequencies(width, x))
-    ring = (torch.ceil(distance * 2 * bins).long() - 1).clamp_min(0)
+    ring = torch.maximum(_rings(height, bins, x)[:, None], _rings(width, bins, x))
     rings = power.new_zeros(*x.shape[:-2], bins)
     rings.index_add_(-1, ring.flatten(), power.flatten(-2))
     middle = (torch.arange(bins, device=x.device, dtype=x.dtype) + 0.5) / (2 * bins)
     return RadialSpectrum(middle, rings)
 
 
-def _frequencies(n: int, like: Tensor) -> Tensor:
+def _rings(n: int, bins: int, like: Tensor) -> Tensor:
+    """Ring of each frequency, ceil(2 bins |k| / n) - 1, in whole numbers."""
     k = torch.arange(n, device=like.device)
-    return torch.minimum(k, n - k).double() / n
+    return ((torch.minimum(k, n - k) * 2 * bins + n - 1) // n - 1).clamp_min(0)

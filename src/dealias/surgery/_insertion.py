@@ -44,8 +44,15 @@ def put_filter(host: nn.Module, filter: nn.Module, place: Place) -> None:  # noq
 
 def put_mixing(host: nn.Module, mixing: nn.Module) -> None:
     """Mix the frequencies of what leaves a convolution."""
+    mixing.register_load_state_dict_pre_hook(_keep_if_absent)  # type: ignore[no-untyped-call]
     host.add_module(MIXING, mixing.train(host.training))
     _keep(host, MIXING, host.register_forward_hook(_mix_output))
+
+
+def _keep_if_absent(module: nn.Module, state_dict: dict[str, Any], prefix: str, *_: Any) -> None:
+    """Let checkpoints of the plain network load strictly: they leave the module as it is."""
+    if not any(key.startswith(prefix) for key in state_dict):
+        state_dict |= {prefix + key: value for key, value in module.state_dict().items()}
 
 
 def inserted(model: nn.Module) -> list[str]:

@@ -65,7 +65,9 @@ def _as_it_was(model: nn.Module) -> Iterator[None]:
         for module in modules
     ]
     devices = {t.device.index or 0 for t in model.parameters() if t.device.type == "cuda"}
-    with torch.random.fork_rng(devices=sorted(devices)), torch.no_grad():
+    # In inference mode the recorder would see nothing.
+    quiet = torch.inference_mode(False), torch.no_grad()
+    with torch.random.fork_rng(devices=sorted(devices)), quiet[0], quiet[1]:
         try:
             for module in modules:
                 # Not model.eval(), which some networks override to freeze layers.

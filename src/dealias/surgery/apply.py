@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from math import gcd
 from typing import Any, Literal, TypeVar, get_args
 
+import torch
 from torch import nn
 
 from dealias.layers import AdaptiveBlur, BlurFilter, DealiasingFilter, FrequencyMixing
@@ -44,9 +45,10 @@ def dealias(
 ) -> tuple[M, Report]:
     """Put a filter before the downsampling steps of a network, and let it mix frequencies after.
 
-    Names of parameters stay what they are, so that checkpoints load before or after; the result
-    can be copied, pickled, compiled and exported like any network. The mixing modules start as the
-    identity.
+    Names of parameters stay what they are, so that checkpoints of the plain network load before or
+    after: mixing modules that a checkpoint knows nothing of keep what they have. The result can be
+    copied, pickled, compiled and exported like any network. The mixing modules start as the
+    identity; their parameters are trainable whatever those of the network are.
 
     Args:
         model: any network.
@@ -90,7 +92,7 @@ def dealias(
     cutoffs = Cutoffs(cutoff, filter)
     cutoffs.check((*plan.names, *(site.name for site in mixable)))
 
-    target = model if inplace else copy.deepcopy(model)
+    target = model if inplace else _copy(model)
     work: list[_Insertion] = []
     left: list[Excluded] = []
     if filter is not None:
@@ -166,7 +168,7 @@ def _filters(
             continue
         name, host = found
         f = cutoffs.at(site)
-        module = _FILTERS[filter](site.in_channels, f, options)
+        module = _build(_FILTERS[filter], site.in_channels, f, options)
         shown = f if filter in ("daf", "flc") else None
         done = Inserted(site.name, f"{name}.{FILTER}".lstrip("."), filter, shown)
         work.append(_Insertion(host, module, site.place, done))
@@ -183,12 +185,28 @@ def _mixings(
     work = []
     for site in sites:
         f = cutoffs.after(site, plan)
-        module = FrequencyMixing(
-            site.channels, f, **{"reduction": gcd(site.channels, 16), **options}
-        )
+        given = {"reduction": gcd(site.channels, 16), **options}
+        module = _build(FrequencyMixing, site.channels, f, **given)
         done = Inserted(site.name, f"{site.name}.{MIXING}", "mixing", f)
         work.append(_Insertion(target.get_submodule(site.name), module, None, done))
     return work
+
+
+def _copy(model: M) -> M:
+    try:
+        with torch.inference_mode(False):
+            return copy.deepcopy(model)
+    except Exception as error:  # whatever a module's own copying raises
+        raise ValueError(f"the model can't be copied ({error}); inplace=True changes it") from error
+
+
+def _build(make: Callable[..., nn.Module], *args: Any, **options: Any) -> nn.Module:
+    """Make a module whose parameters can be trained, wherever the call comes from."""
+    try:
+        with torch.inference_mode(False):
+            return make(*args, **options)
+    except TypeError as error:
+        raise ValueError(f"options: {error}") from error
 
 
 _FILTERS: dict[str, Callable[[int, Rate, Mapping[str, Any]], nn.Module]] = {
