@@ -1,10 +1,11 @@
-"""``python -m benchmarks``: run them all."""
+"""``python -m benchmarks``: run them all, each in a process whose memory no other has shaped."""
 
-import importlib
 import pkgutil
+import subprocess
+import sys
 
 import benchmarks
 
 for module in pkgutil.iter_modules(benchmarks.__path__):
     if not module.name.startswith("_"):
-        importlib.import_module(f"benchmarks.{module.name}").main()
+        subprocess.run([sys.executable, "-m", f"benchmarks.{module.name}"], check=True)
