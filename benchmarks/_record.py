@@ -72,13 +72,21 @@ def hardware() -> dict[str, Any]:
 
 def record(name: str, result: Mapping[str, Any]) -> None:
     """Print a result and write it to benchmarks/results/NAME.json."""
-    command = ["git", "describe", "--always", "--dirty"]
-    run = subprocess.run(command, cwd=RESULTS.parent, capture_output=True, text=True, check=False)
     content = dict(result) | {
         "hardware": hardware(),
         "environment": environment(),
-        "commit": run.stdout.strip(),
+        "commit": _commit(),
     }
     RESULTS.mkdir(exist_ok=True)
     (RESULTS / f"{name}.json").write_text(json.dumps(content, indent=2) + "\n")
     print(name, json.dumps(dict(result), indent=2))
+
+
+def _commit() -> str:
+    """What is checked out, with a mark if the code, and not only results, differs from it."""
+    folder = RESULTS.parent.parent
+    describe = ["git", "describe", "--always"]
+    run = subprocess.run(describe, cwd=folder, capture_output=True, text=True, check=False)
+    differs = ["git", "diff", "--quiet", "HEAD", "--", ".", ":!benchmarks/results"]
+    changed = subprocess.run(differs, cwd=folder, check=False).returncode
+    return run.stdout.strip() + ("-dirty" if changed else "")

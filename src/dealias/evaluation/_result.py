@@ -189,7 +189,8 @@ class Evaluation:
 def environment() -> dict[str, str]:
     """Versions that a result depends on."""
     packages = {name: version(name) for name in ("dealias", "torch", "numpy", "pillow")}
-    return packages | {"python": platform.python_version(), "platform": platform.platform()}
+    system = f"{platform.system()} {platform.machine()}"
+    return packages | {"python": platform.python_version(), "platform": system}
 
 
 def write_json(evaluation: Evaluation, path: Path) -> None:
