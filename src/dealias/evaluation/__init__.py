@@ -2,6 +2,7 @@
 
 from dealias.evaluation._error_maps import ERROR_COLORS, draw_errors
 from dealias.evaluation._files import OutputError, check_outputs, write_whole
+from dealias.evaluation._processes import ProcessError
 from dealias.evaluation._result import (
     CountsFileError,
     Evaluation,
@@ -30,6 +31,7 @@ __all__ = [
     "ImageRow",
     "Options",
     "OutputError",
+    "ProcessError",
     "Settings",
     "check_outputs",
     "draw_errors",

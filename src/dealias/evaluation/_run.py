@@ -1,19 +1,17 @@
 """Evaluating folders of label maps, in any number of processes."""
 
 import contextlib
-import os
-import signal
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
-import torch.distributed as dist
-from torch.utils.data import DataLoader, Dataset
+from torch.utils.data import Dataset
 
 from dealias._text import printable
 from dealias.evaluation._error_maps import write_error_map
+from dealias.evaluation._processes import gather, process_group, read_in_order
 from dealias.evaluation._result import Evaluation, ImageRow, Settings
 from dealias.labels import (
     ClassSet,
@@ -139,17 +137,11 @@ def evaluate_pairs(
     Raises:
         LabelFileError: the first file that can't be used.
         OutputError: an error map can't be written.
-        EvaluationError: a process died.
+        ProcessError: a process died.
     """
     total = Evaluation.empty(options.settings)
-    loader = DataLoader(
-        _Pairs(pairs, options, images or {}, skip_bad),
-        batch_size=None,
-        num_workers=min(workers, len(pairs)),
-        collate_fn=_as_is,
-        worker_init_fn=_unwind_when_terminated,
-    )
-    for found, problems in _finish(loader):
+    found_pairs = _Pairs(pairs, options, images or {}, skip_bad)
+    for found, problems in read_in_order(found_pairs, len(pairs), workers):
         on_image()
         if isinstance(found, Exception):
             raise found
@@ -195,30 +187,19 @@ def evaluate_folders(
         PairingError, LabelFileError, OutputError: what can't be used.
         EvaluationError: files without a partner, or no image left in a single shard.
     """
-    found = pair_folders(predictions, targets)
-    if found.unpaired and not skip_bad:
-        raise EvaluationError(_unpaired_message(found.unpaired, predictions))
-    index, parts = shard
-    if not 1 <= index <= parts:
-        raise EvaluationError(f"shard: expected I/N with 1 <= I <= N, got {index}/{parts}")
-    pairs = found.pairs[index - 1 :: parts]
-    if not pairs:
-        raise EvaluationError(
-            f"shard {index}/{parts}: expected at most {len(found.pairs)} shards, one a pair"
-        )
+    pairs, unpaired = _pairs_of_shard(predictions, targets, shard, skip_bad)
     total = Evaluation.empty(options.settings)
     total.shards.append(shard)
-    if index == 1:
-        total.skipped += [f"{printable(path)}: no partner" for path in found.unpaired]
+    total.skipped += [f"{printable(path)}: no partner" for path in unpaired]
     photographs, problems = _photographs(images, pairs)
     if problems and not skip_bad:
         raise EvaluationError("; ".join(problems[:4]))
     total.skipped += problems
 
-    with _process_group() as (rank, processes):
+    with process_group() as (rank, processes):
         own = pairs[rank::processes]
         part: Evaluation | Exception
-        with progress(len(own)) if progress else contextlib.nullcontext(_nothing) as tick:
+        with progress(len(own)) if progress else contextlib.nullcontext(lambda: None) as tick:
             try:
                 part = evaluate_pairs(
                     own,
@@ -230,14 +211,32 @@ def evaluate_folders(
                 )
             except Exception as error:  # raised below, once every process has been heard
                 part = error
-        results = _gather(part, processes)
+        results = gather(part, processes)
     for result in results:
         if isinstance(result, Exception):
             raise result
         total = total.merge(result)
-    if not total.images and parts == 1:
+    if not total.images and shard[1] == 1:
         raise EvaluationError("no image left to evaluate; skipped: " + "; ".join(total.skipped[:4]))
     return total
+
+
+def _pairs_of_shard(
+    predictions: Path, targets: Path, shard: tuple[int, int], skip_bad: bool
+) -> tuple[list[Pair], list[Path]]:
+    """The pairs of a shard; the first one also lists the files without a partner."""
+    found = pair_folders(predictions, targets)
+    if found.unpaired and not skip_bad:
+        raise EvaluationError(_unpaired_message(found.unpaired, predictions))
+    index, parts = shard
+    if not 1 <= index <= parts:
+        raise EvaluationError(f"shard: expected I/N with 1 <= I <= N, got {index}/{parts}")
+    pairs = found.pairs[index - 1 :: parts]
+    if not pairs:
+        raise EvaluationError(
+            f"shard {index}/{parts}: expected at most {len(found.pairs)} shards, one a pair"
+        )
+    return pairs, found.unpaired if index == 1 else []
 
 
 class _Pairs(Dataset[Any]):
@@ -273,55 +272,6 @@ class _Pairs(Dataset[Any]):
             return error, []
         counts = (found.counts.confusion, found.counts.edges, found.boundary)
         return (found.images[0], *(part.numpy() for part in counts)), []
-
-
-def _unwind_when_terminated(_worker: int) -> None:
-    """Let a worker remove the file that it is writing."""
-    signal.signal(signal.SIGTERM, _exit)
-
-
-def _exit(*_: object) -> None:
-    raise SystemExit(143)
-
-
-def _as_is(found: object) -> object:
-    return found
-
-
-def _nothing() -> None:
-    pass
-
-
-def _finish(loader: "DataLoader[Any]") -> Iterator[Any]:
-    """All that a loader yields; a worker that died is an EvaluationError."""
-    try:
-        yield from loader
-    except RuntimeError as error:
-        if "DataLoader worker" not in str(error):
-            raise
-        raise EvaluationError(f"a reading process died: {error}") from error
-
-
-@contextlib.contextmanager
-def _process_group() -> Iterator[tuple[int, int]]:
-    """Rank and number of processes, of the group there is or of the one torchrun asks for."""
-    if dist.is_available() and dist.is_initialized():
-        yield dist.get_rank(), dist.get_world_size()
-    elif dist.is_available() and int(os.environ.get("WORLD_SIZE", "1")) > 1:
-        dist.init_process_group("gloo")
-        try:
-            yield dist.get_rank(), dist.get_world_size()
-        finally:
-            dist.destroy_process_group()
-    else:
-        yield 0, 1
-
-
-def _gather(part: Evaluation | Exception, processes: int) -> list[Evaluation | Exception]:
-    parts = [part] * processes
-    if processes > 1:
-        dist.all_gather_object(parts, part)
-    return parts
 
 
 def _photographs(folder: Path | None, pairs: Sequence[Pair]) -> tuple[dict[str, Path], list[str]]:

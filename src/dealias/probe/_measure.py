@@ -133,7 +133,7 @@ def measure_aliasing(
         )
         for site in plan
     }
-    opened = progress(len(paths)) if progress else contextlib.nullcontext(_nothing)
+    opened = progress(len(paths)) if progress else contextlib.nullcontext(lambda: None)
     recorders = {name: record.add for name, record in records.items()}
     with _hooks(model, plan, recorders), opened as advance:
         for i, path in enumerate(paths):
@@ -229,7 +229,3 @@ def _mean(spectra: Sequence[Tensor]) -> tuple[float, ...]:
 def _finite(value: float | None) -> float | None:
     """A number that JSON has; None for NaN and infinity."""
     return value if value is not None and math.isfinite(value) else None
-
-
-def _nothing() -> None:
-    pass
