@@ -218,6 +218,18 @@ def test_unknown_options_are_named(net):
         dealias.dealias(net, X, filter_options={"bogus": 1})
 
 
+def test_what_is_put_in_trains_or_not_as_its_host_does(net):
+    net.train()
+    net.block.eval()
+    result, report = dealias.dealias(net, X)
+    assert len(report.inserted) > 1
+    for inserted in report.inserted:
+        host = result.get_submodule(inserted.module.rpartition(".")[0])
+        modules = list(result.get_submodule(inserted.module).modules())
+        assert {module.training for module in modules} == {host.training}
+    assert {host.training for host in (result, result.block)} == {True, False}
+
+
 def test_the_model_itself_is_changed_only_if_asked(net):
     before = net(X)
     result, _ = dealias.dealias(net, X)

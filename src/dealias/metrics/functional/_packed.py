@@ -6,7 +6,7 @@ neighbours touches every pixel. `_dense` computes the same on any device and is 
 this file is tested against.
 """
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -135,9 +135,7 @@ def _count_runs(
     changes[:, -1] |= np.uint64(1 << (width - 1) % _WORD)
     last = _set_pixels(changes)
     region = _regions_at(preds_band, target_band, last)
-    padding = changes.shape[1] * _WORD - width
-    if padding:
-        last -= last // (width + padding) * padding
+    last = _without_padding(last, changes.shape[1] * _WORD, width)
     cells = Cells(
         region,
         target.reshape(-1).take(last),
@@ -165,22 +163,28 @@ def _merge_alike(cells: Cells) -> Cells:
 def _clear_cancelled(edges: Words, candidates: Words, labels: NDArray[np.uint8]) -> None:
     """Clear the candidates whose neighbours' labels cancel in the Laplacian."""
     height, width = labels.shape
-    position = _set_pixels(candidates)
-    row, column = np.divmod(position, edges.shape[1] * _WORD)
-    at = row * width + column
+    inner = candidates.copy()
+    inner[0] = inner[-1] = 0
+    inner[:, 0] &= ~np.uint64(1)
+    inner[:, -1] &= _last_word_mask(width) >> np.uint64(1)
+    row_length = edges.shape[1] * _WORD
     values = labels.reshape(-1)
-    laplacian = values.take(at).astype(np.int16) * -4
-    for index, size, stride in ((column, width, 1), (row, height, width)):
-        if size == 1:  # both neighbours are the pixel itself
-            laplacian += 2 * values.take(at).astype(np.int16)
-            continue
-        before = np.where(index == 0, stride, -stride)
-        after = np.where(index == size - 1, -stride, stride)
-        laplacian += values.take(at + before)
-        laplacian += values.take(at + after)
-    cancelled = position[laplacian == 0]
-    bit = np.uint64(1) << (cancelled % _WORD).astype(np.uint64)
-    np.bitwise_and.at(edges.reshape(-1), cancelled // _WORD, ~bit)
+    for part, on_border in ((inner, False), (candidates ^ inner, True)):
+        position = _set_pixels(part)
+        at = _without_padding(position, row_length, width)
+        laplacian = values.take(at).astype(np.int16) * -4
+        for size, stride in ((width, 1), (height, width)):
+            before: Any = -stride
+            after: Any = stride
+            if on_border:  # mirrored; an image of one pixel has itself for a neighbour
+                index = at // stride % size
+                before = np.where(index == 0, min(size - 1, 1) * stride, -stride)
+                after = np.where(index == size - 1, -min(size - 1, 1) * stride, stride)
+            laplacian += values.take(at + before)
+            laplacian += values.take(at + after)
+        cancelled = position[laplacian == 0]
+        bit = np.uint64(1) << (cancelled % _WORD).astype(np.uint64)
+        np.bitwise_and.at(edges.reshape(-1), cancelled // _WORD, ~bit)
 
 
 def _pack(mask: NDArray[np.bool_], width: int) -> Words:
@@ -205,6 +209,13 @@ def _set_pixels(words: Words) -> NDArray[np.int64]:
     bits &= 7
     position += bits
     return position
+
+
+def _without_padding(position: NDArray[np.int64], row_length: int, width: int) -> NDArray[np.int64]:
+    """Positions in rows of `width` pixels, from those in rows padded to `row_length`."""
+    if row_length == width:
+        return position
+    return position - position // row_length * (row_length - width)
 
 
 def _regions_at(
