@@ -13,6 +13,7 @@ from dealias.labels._reading import (
     LabelFileError,
     read_label_map,
 )
+from dealias.labels._writing import write_label_map
 
 __all__ = [
     "LABEL_SUFFIXES",
@@ -28,4 +29,5 @@ __all__ = [
     "load_class_set",
     "pair_folders",
     "read_label_map",
+    "write_label_map",
 ]
