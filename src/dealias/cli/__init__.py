@@ -23,6 +23,7 @@ COMMANDS = {
     "merge": "Add up the counts of several shards.",
     "demo": "Show aliasing doing harm on procedural scenes.",
     "probe": "Show where a network aliases on images, and what would mend it.",
+    "convert": "Make a network of a checkpoint of the published code, or of one of dealias fit.",
 }
 
 

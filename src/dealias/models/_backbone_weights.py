@@ -8,9 +8,10 @@ from typing import Any
 from torch import Tensor, nn
 
 from dealias._text import printable
-from dealias.models._backbones import whole_network
+from dealias.models._backbones import timm_name, whole_network
 from dealias.models._errors import WeightsError
 from dealias.models._reading import read_state_dict
+from dealias.models._weights import listed
 
 _PACKAGED = "tf_efficientnet_lite0"
 
@@ -40,12 +41,12 @@ def load_backbone_weights(
         source, state = printable(weights), _read(Path(weights), name)
     found = {new: state[key] for new, key in names.items() if key in state}
     problems = [
-        *_listed("missing", [names.get(k, k) for k in wanted if k not in found and not _counts(k)]),
-        *_listed("unexpected", [key for key in state if key not in whole]),
-        *_listed(
-            "of other shapes",
+        *listed("missing", [names.get(k, k) for k in wanted if k not in found and not _counts(k)]),
+        *listed("unexpected", [key for key in state if key not in whole]),
+        *listed(
+            "of another shape",
             [
-                f"{names[k]} {tuple(v.shape)} for {tuple(wanted[k].shape)}"
+                f"{names[k]}: expected {tuple(wanted[k].shape)}, got {tuple(v.shape)}"
                 for k, v in found.items()
                 if v.shape != wanted[k].shape
             ],
@@ -60,15 +61,9 @@ def _counts(key: str) -> bool:
     return key.endswith("num_batches_tracked")  # which old files leave out
 
 
-def _listed(kind: str, keys: list[str], most: int = 5) -> list[str]:
-    if not keys:
-        return []
-    more = f" and {len(keys) - most} more" if len(keys) > most else ""
-    return [f"{kind}: {', '.join(map(printable, keys[:most]))}{more}"]
-
-
 def _read(path: Path, name: str) -> dict[str, Tensor]:
     if not path.is_file():
+        name = timm_name(name)
         raise WeightsError(
             f"{printable(path)}: no such file; where there is a connection, this makes one: "
             f'python -c "import timm, safetensors.torch as s; '

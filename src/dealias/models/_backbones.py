@@ -3,6 +3,7 @@
 import importlib
 from collections.abc import Mapping
 from dataclasses import dataclass
+from difflib import get_close_matches
 from typing import Any
 
 from torch import nn
@@ -11,6 +12,15 @@ from dealias.models._errors import ModelError
 from dealias.models._segmentation import IMAGENET_MEAN, IMAGENET_STD
 
 _ALIASES = {"swin_tiny": "swin_tiny_patch4_window7_224"}
+_NOT_OPTIONS = (
+    "cache_dir",
+    "checkpoint_path",
+    "features_only",
+    "out_indices",
+    "pretrained",
+    "pretrained_cfg",
+    "pretrained_cfg_overlay",
+)
 _STRIDES = [4, 8, 16, 32]
 # Images of any size, with windows shifted whatever the size, as segmentation has it.
 _SWIN_OPTIONS = {"strict_img_size": False, "always_partition": True}
@@ -48,7 +58,7 @@ def create_backbone(name: str, options: Mapping[str, Any]) -> Backbone:
         ModelError: timm is not installed or has no such network, or it has no features at strides
             4, 8, 16 and 32.
     """
-    network = _build(name, {"features_only": True, **options})
+    network = _build(name, options, features_only=True)
     info = network.feature_info
     channels, strides = list(info.channels())[-4:], list(info.reduction())[-4:]
     if strides != _STRIDES:
@@ -69,19 +79,35 @@ def create_backbone(name: str, options: Mapping[str, Any]) -> Backbone:
     )
 
 
+def timm_name(name: str) -> str:
+    """What timm calls a backbone."""
+    return _ALIASES.get(name, name)
+
+
 def whole_network(name: str, options: Mapping[str, Any]) -> nn.Module:
     """The network that the backbone is a part of, with timm's names."""
     network: nn.Module = _build(name, options)
     return network
 
 
-def _build(name: str, options: Mapping[str, Any]) -> Any:
+def _build(name: str, options: Mapping[str, Any], **fixed: Any) -> Any:
     try:
         timm = importlib.import_module("timm")
     except ImportError as error:
         raise ModelError(f"backbone {name!r}: {error}; pip install timm") from error
-    name = _ALIASES.get(name, name)
-    given = {**(_SWIN_OPTIONS if name.startswith("swin_") else {}), **options}
+    name = timm_name(name)
+    # Any other name may stand for a repository, which timm would download.
+    if not timm.is_model(name):
+        known = timm.list_models(f"*{name.split('_')[0]}*") if name.isidentifier() else []
+        near = get_close_matches(name, known)
+        raise ModelError(
+            f"backbone {name!r}: timm has no such network"
+            + (f"; near to it: {', '.join(near)}" if near else "")
+        )
+    refused = [key for key in options if key in _NOT_OPTIONS]
+    if refused:
+        raise ModelError(f"backbone_options: {', '.join(refused)} can't be given")
+    given = {**(_SWIN_OPTIONS if name.startswith("swin_") else {}), **options, **fixed}
     try:
         return timm.create_model(name, pretrained=False, **given)
     except Exception as error:  # timm raises what it likes for names and options it does not know

@@ -5,7 +5,7 @@ from typing import Any
 
 import torch
 
-import dealias as package
+from dealias import surgery
 from dealias.models._backbone_weights import load_backbone_weights
 from dealias.models._backbones import create_backbone
 from dealias.models._errors import ModelError
@@ -106,7 +106,7 @@ def dealias_backbone(model: SegmentationModel, options: Mapping[str, Any]) -> No
         )
     example = torch.zeros(1, 3, *_EXAMPLE_SIZE)
     given = {key: _as_tuples(value) if key == "cutoff" else value for key, value in options.items()}
-    _, model.dealias_report = package.dealias(model.backbone, example, inplace=True, **given)
+    _, model.dealias_report = surgery.dealias(model.backbone, example, inplace=True, **given)
 
 
 def _as_tuples(value: Any) -> Any:

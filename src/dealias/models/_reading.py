@@ -1,6 +1,8 @@
 """Files of weights, read without running anything that they hold."""
 
 import pickle
+import re
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -21,16 +23,26 @@ def read_checkpoint(path: Path) -> Any:
     if not path.is_file():
         raise WeightsError(f"{printable(path)}: no such file")
     try:
-        return torch.load(path, map_location="cpu", weights_only=True)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of pickles that torch.save does not write
+            return torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
-        reason = printable(" ".join(str(error).split("\n\n")[0].split()))
         raise WeightsError(
-            f"{printable(path)}: refused, since it holds more than tensors and plain values, and "
-            f"reading that could run code: {reason}"
+            f"{printable(path)}: refused: {_refusal(str(error))}. Only tensors, numbers, text and "
+            f"containers of them are read, since reading anything else can run code"
         ) from error
-    except Exception as error:  # whatever a broken archive sets off
-        reason = printable(" ".join(str(error).split()))
-        raise WeightsError(f"{printable(path)}: can't be read: {reason}") from error
+    except Exception as error:  # whatever a file of another kind sets off
+        reason = printable(str(error).partition("\n")[0])
+        raise WeightsError(
+            f"{printable(path)}: expected a file of torch.save, got one that can't be read "
+            f"({type(error).__name__}: {reason})"
+        ) from error
+
+
+def _refusal(message: str) -> str:
+    """The point of PyTorch's message, which is mostly advice to read the file all the same."""
+    name = re.search(r"GLOBAL ([^\s,]+)", message)
+    return f"it holds {printable(name[1])}" if name else "torch.save writes no such pickles"
 
 
 def read_state_dict(path: Path) -> dict[str, Tensor]:
@@ -40,20 +52,29 @@ def read_state_dict(path: Path) -> dict[str, Tensor]:
         WeightsError: as :func:`read_checkpoint`, or what it holds is no state dict.
     """
     if path.suffix == ".safetensors":
-        return _read_safetensors(path)
-    content = read_checkpoint(path)
+        return read_safetensors(path)
+    state = state_dict_of(read_checkpoint(path))
+    if state is None:
+        raise WeightsError(f"{printable(path)}: expected tensors by name, got no state dict")
+    return state
+
+
+def state_dict_of(content: Any) -> dict[str, Tensor] | None:
+    """The state dict that a file holds, bare or as "state_dict"; None if it holds none."""
     if isinstance(content, dict) and isinstance(content.get("state_dict"), dict):
         content = content["state_dict"]
-    if not (
-        isinstance(content, dict)
-        and content
-        and all(isinstance(k, str) and isinstance(v, Tensor) for k, v in content.items())
-    ):
-        raise WeightsError(f"{printable(path)}: expected tensors by name, got no state dict")
-    return dict(content)
+    if not isinstance(content, dict) or not content:
+        return None
+    is_state = all(isinstance(k, str) and isinstance(v, Tensor) for k, v in content.items())
+    return dict(content) if is_state else None
 
 
-def _read_safetensors(path: Path) -> dict[str, Tensor]:
+def read_safetensors(path: Path) -> dict[str, Tensor]:
+    """Tensors by name, of a .safetensors file.
+
+    Raises:
+        WeightsError: there is no such file, or it is none of safetensors.
+    """
     from safetensors import SafetensorError
     from safetensors.torch import load_file
 

@@ -23,6 +23,7 @@ class SegmentationModel(nn.Module):
             JSON.
         mean: per channel, subtracted from RGB in [0, 1].
         std: per channel, by which the difference is divided.
+        classes: {"names": [...], "palette": [[r, g, b], ...]} if they are known, else None.
         dealias_report: what :func:`dealias.dealias` put into the backbone; None for a plain one.
     """
 
@@ -36,6 +37,7 @@ class SegmentationModel(nn.Module):
         self.mean = mean
         self.std = std
         self.config: dict[str, Any] = {}
+        self.classes: dict[str, Any] | None = None
         self.dealias_report: Report | None = None
 
     def forward(self, images: Tensor) -> dict[str, Tensor]:
