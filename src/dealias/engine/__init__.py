@@ -5,7 +5,6 @@ from dealias.engine._checkpoints import (
     CheckpointError,
     LastCheckpoint,
     WholeCheckpoints,
-    read_checkpoint,
 )
 from dealias.engine._commands import Command, Commands
 from dealias.engine._configs import ConfigError, config_names, find_config
@@ -31,6 +30,5 @@ __all__ = [
     "config_names",
     "find_config",
     "parameter_groups",
-    "read_checkpoint",
     "slide",
 ]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import pickle
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +12,7 @@ from pytorch_lightning.plugins.io import TorchCheckpointIO
 
 from dealias._text import printable
 from dealias.evaluation import write_whole
+from dealias.models._reading import read_checkpoint
 
 
 class CheckpointError(ValueError):
@@ -41,42 +41,16 @@ class WholeCheckpoints(TorchCheckpointIO):
     def load_checkpoint(
         self, path: Any, map_location: Any = "cpu", weights_only: bool | None = None
     ) -> dict[str, Any]:
-        """Read a checkpoint that holds tensors and plain values.
+        """Read a checkpoint that holds tensors and plain values, to the CPU.
 
         Raises:
-            CheckpointError: there is none, or it holds anything else.
+            WeightsError: there is none, or it holds anything else.
+            CheckpointError: it is no checkpoint of training.
         """
-        return read_checkpoint(Path(path), map_location)
-
-
-def read_checkpoint(path: Path, map_location: Any = "cpu") -> dict[str, Any]:
-    """A checkpoint of training, of tensors and plain values; no code in it is run.
-
-    Raises:
-        CheckpointError: there is none, or it holds anything else.
-    """
-    if not path.is_file():
-        raise CheckpointError(f"{printable(path)}: no such checkpoint")
-    try:
-        checkpoint = torch.load(path, map_location=map_location, weights_only=True)
-    except pickle.UnpicklingError as error:
-        raise CheckpointError(
-            f"{printable(path)}: expected tensors and plain values; loading it would run code: "
-            f"{_first_line(error)}"
-        ) from error
-    except Exception as error:  # a broken file fails in many ways
-        raise CheckpointError(
-            f"{printable(path)}: not a checkpoint: {_first_line(error)}"
-        ) from error
-    if not isinstance(checkpoint, dict) or "state_dict" not in checkpoint:
-        raise CheckpointError(f"{printable(path)}: expected a checkpoint of training")
-    return checkpoint
-
-
-def _first_line(error: Exception) -> str:
-    lines = str(error).strip().splitlines() or [type(error).__name__]
-    named = [line for line in lines if "Unsupported" in line or "GLOBAL" in line]
-    return (named or lines)[0].strip()
+        checkpoint = read_checkpoint(Path(path))
+        if not isinstance(checkpoint, dict) or "state_dict" not in checkpoint:
+            raise CheckpointError(f"{printable(path)}: expected a checkpoint of dealias fit")
+        return checkpoint
 
 
 def _cause_of(error: RuntimeError) -> Exception:

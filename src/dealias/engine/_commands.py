@@ -89,9 +89,8 @@ class Commands(LightningCLI):
         add = parser.add_argument
         add("--output", type=Path | None, default=None, help="folder of the run; runs/NAME")
         add("--overwrite", type=bool, default=False, help="replace outputs of an earlier run")
-        if self.command == "fit":
-            add("--checkpoint_every", type=int, default=1000, help="steps between last.ckpt")
-            add("--samples", type=int, default=4, help="images to draw at each validation")
+        add("--checkpoint_every", type=int, default=1000, help="steps between last.ckpt, in fit")
+        add("--samples", type=int, default=4, help="images to draw at each validation, in fit")
         parser.link_arguments("data.classes", "model.classes", apply_on="instantiate")
         for name in ("model.seed", "data.seed"):
             parser.link_arguments("seed_everything", name)
@@ -195,7 +194,7 @@ class Commands(LightningCLI):
     def after_instantiate_classes(self) -> None:
         """Load weights that come without a state of training."""
         if self.converted is not None:
-            load_weights(self.model.network, self.converted.state_dict(), "checkpoint")
+            load_weights(self.model.network, self.converted.state_dict(), source="weights")
 
     def fit(self, **arguments: Any) -> None:
         """Train."""

@@ -195,8 +195,14 @@ class SegmentationTask(pl.LightningModule):
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Keep what the network is, so that it can be built from the checkpoint alone."""
-        checkpoint["network"] = self.network.config
-        checkpoint["classes"] = list(self.classes.names)
+        palette = self.classes.palette
+        checkpoint["hyper_parameters"] = {
+            "network": self.network.config,
+            "classes": {
+                "names": list(self.classes.names),
+                "palette": None if palette is None else [list(color) for color in palette],
+            },
+        }
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Refuse a checkpoint that does not fit, with the reason."""
@@ -206,4 +212,4 @@ class SegmentationTask(pl.LightningModule):
             for name, value in checkpoint["state_dict"].items()
             if name.startswith(prefix)
         }
-        load_weights(self.network, state, "checkpoint")
+        load_weights(self.network, state, source="checkpoint")
