@@ -82,7 +82,9 @@ def test_a_run_leaves_checkpoints_logs_and_pictures(trained):
     assert state_of(trained / "last.ckpt")["global_step"] == 6
     (log,) = trained.glob("csv/*/metrics.csv")
     columns = log.read_text(encoding="utf-8").splitlines()[0].split(",")
-    assert {f"val/{name}" for name in ("mIoU", "BIoU", "BAcc", "FErr", "MErr", "DErr")} <= {*columns}
+    assert {f"val/{name}" for name in ("mIoU", "BIoU", "BAcc", "FErr", "MErr", "DErr")} <= {
+        *columns
+    }
     assert any(trained.glob("events.out.tfevents.*"))
     pictures = sorted(trained.glob("samples/*/*.png"))
     assert [path.parent.name for path in pictures] == ["0000003", "0000006"]
@@ -130,7 +132,14 @@ def test_test_equals_predict_and_evaluate(trained, config, tmp_path, capsys):
     assert command("predict", config, run, *data, *checkpoint) == 0
     predictions = run / "predictions"
     assert sorted(path.stem for path in predictions.iterdir()) == names
-    arguments = ["--predictions", predictions, "--targets", folder / "labels", "--classes", "scenes"]
+    arguments = [
+        "--predictions",
+        predictions,
+        "--targets",
+        folder / "labels",
+        "--classes",
+        "scenes",
+    ]
     output = ["--output", tmp_path / "result.json", "--counts", tmp_path / "counts.npz"]
     assert main(["evaluate", *map(str, [*arguments, *output])]) == 0
     found, expected = (
@@ -140,7 +149,9 @@ def test_test_equals_predict_and_evaluate(trained, config, tmp_path, capsys):
     for key in ("metrics", "classes", "error_shares", "mIoU_gain", "images"):
         assert found[key] == expected[key], key
     assert found["metrics"]["mIoU"] > 0
-    mine, theirs = (np.load(path) for path in (run / "test" / "counts.npz", tmp_path / "counts.npz"))
+    mine, theirs = (
+        np.load(path) for path in (run / "test" / "counts.npz", tmp_path / "counts.npz")
+    )
     assert np.array_equal(mine["confusion"], theirs["confusion"])
 
 
