@@ -15,6 +15,7 @@ from dealias.cli import main
 from dealias.data import write_scenes
 from dealias.models import load
 
+METRICS = ("mIoU", "BIoU", "BAcc", "FErr", "MErr", "DErr")
 CONFIG = """
 model:
   network: {name: upernet, backbone: test_resnet, channels: 8, aux_channels: 8, dealias: {}}
@@ -125,7 +126,7 @@ def test_test_equals_predict_and_evaluate(trained, config, tmp_path, capsys):
     folder = tmp_path / "scenes"
     names = write_scenes(folder, 3, size=(64, 96), seed=0)
     data = ["--data.name", "folder", "--data.root", str(folder), "--data.classes", "scenes"]
-    data += ["--data.test_split", "null", "--data.predict_images", str(folder / "images")]
+    data += ["--data.test_split", ".", "--data.predict_images", str(folder / "images")]
     checkpoint = ["--ckpt_path", str(trained / "last.ckpt")]
     run = tmp_path / "run"
     assert command("test", config, run, *data, *checkpoint) == 0
@@ -211,7 +212,7 @@ def test_a_checkpoint_of_other_classes(trained, config, tmp_path, capsys):
     classes = tmp_path / "two.yaml"
     classes.write_text("names: [a, b]\n", encoding="utf-8")
     data = ["--data.name", "folder", "--data.root", str(folder), "--data.classes", str(classes)]
-    checkpoint = ["--ckpt_path", str(trained / "last.ckpt"), "--data.test_split", "null"]
+    checkpoint = ["--ckpt_path", str(trained / "last.ckpt"), "--data.test_split", "."]
     said = failure(capsys, "test", config, tmp_path / "run", *data, *checkpoint)
     assert "expected 2 classes, the checkpoint has 11" in said
     assert "classifier" in said
@@ -253,14 +254,14 @@ def test_a_loss_that_is_not_finite_stops_and_keeps_the_checkpoint(config, tmp_pa
 
 def test_a_full_disk_leaves_the_earlier_checkpoint(config, tmp_path):
     code = (
-        "import resource, sys; from dealias.cli import main; import dealias.engine._checkpoints as c;"
-        "save = c.torch.save; seen = []\n"
+        "import resource, signal, sys, torch; from dealias.cli import main\n"
+        "signal.signal(signal.SIGXFSZ, signal.SIG_IGN)\n"
+        "save, seen = torch.save, []\n"
         "def fail(*a):\n"
         "    seen.append(1)\n"
         "    if len(seen) == 2: resource.setrlimit(resource.RLIMIT_FSIZE, (4096, 4096))\n"
         "    save(*a)\n"
-        "c.torch.save = fail\n"
-        "import signal; signal.signal(signal.SIGXFSZ, signal.SIG_IGN)\n"
+        "torch.save = fail\n"
         "sys.exit(main(sys.argv[1:]))"
     )
     options = ["--trainer.limit_val_batches", "0", "--trainer.logger", "false"]
@@ -279,7 +280,7 @@ def test_corrupt_images_are_named_and_skipped_when_asked(trained, config, tmp_pa
     bad = folder / "images" / f"{names[1]}.png"
     bad.write_bytes(bad.read_bytes()[:100])
     data = ["--data.name", "folder", "--data.root", str(folder), "--data.classes", "scenes"]
-    data += [f"--data.{part}_split=null" for part in ("train", "val", "test")]
+    data += [f"--data.{part}_split=." for part in ("train", "val", "test")]
     said = failure(capsys, "fit", config, tmp_path / "run", *data)
     assert f"{names[1]}.png" in said
     skip = ["--data.skip_bad", "true", "--overwrite", "true"]

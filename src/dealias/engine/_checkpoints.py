@@ -47,7 +47,7 @@ class WholeCheckpoints(TorchCheckpointIO):
             WeightsError: there is none, or it holds anything else.
             CheckpointError: it is no checkpoint of training.
         """
-        checkpoint = read_checkpoint(Path(path))
+        checkpoint: Any = read_checkpoint(Path(path))
         if not isinstance(checkpoint, dict) or "state_dict" not in checkpoint:
             raise CheckpointError(f"{printable(path)}: expected a checkpoint of dealias fit")
         return checkpoint

@@ -110,7 +110,7 @@ class Commands(LightningCLI):
         options.ckpt_path = None  # its options would go before those given
         self.converted = None
         if self.checkpoint is not None and self.checkpoint.is_dir():
-            self.converted = load(self.checkpoint)
+            self.converted, self.source = load(self.checkpoint), printable(self.checkpoint)
             config = dict(self.converted.config)
             del config["num_classes"]  # that of the data set; weights that differ are refused
             options.model.network, self.checkpoint = config, None
@@ -197,9 +197,11 @@ class Commands(LightningCLI):
         return super().instantiate_trainer(**kwargs | _processes(trainer))
 
     def after_instantiate_classes(self) -> None:
-        """Load weights that come without a state of training."""
+        """Load weights, but for training, which goes on from more than them."""
         if self.converted is not None:
-            load_weights(self.model.network, self.converted.state_dict(), source="weights")
+            load_weights(self.model.network, self.converted.state_dict(), source=self.source)
+        elif self.checkpoint is not None and self.command != "fit":
+            self.model.on_load_checkpoint(WholeCheckpoints().load_checkpoint(self.checkpoint))
 
     def fit(self, **arguments: Any) -> None:
         """Train."""
@@ -207,15 +209,15 @@ class Commands(LightningCLI):
 
     def validate(self, **arguments: Any) -> None:
         """Evaluate on the validation split."""
-        self.trainer.validate(**arguments | {"ckpt_path": self.checkpoint}, verbose=False)
+        self.trainer.validate(**arguments, verbose=False)
 
     def test(self, **arguments: Any) -> None:
         """Evaluate on the test split."""
-        self.trainer.test(**arguments | {"ckpt_path": self.checkpoint}, verbose=False)
+        self.trainer.test(**arguments, verbose=False)
 
     def predict(self, **arguments: Any) -> None:
         """Write predictions."""
-        self.trainer.predict(**arguments | {"ckpt_path": self.checkpoint}, return_predictions=False)
+        self.trainer.predict(**arguments, return_predictions=False)
 
 
 def _typed(value: Any) -> Any:

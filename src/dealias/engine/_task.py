@@ -134,7 +134,7 @@ class SegmentationTask(pl.LightningModule):
         return loss
 
     def _not_finite(self, terms: Mapping[str, Tensor], names: list[str]) -> str:
-        parts = ", ".join(f"{name} {float(value):g}" for name, value in terms.items())
+        parts = ", ".join(f"{name} {value.item():g}" for name, value in terms.items())
         weights = self.network.named_parameters()
         bad = [name for name, value in weights if not value.isfinite().all()]
         why = (
