@@ -15,6 +15,8 @@ from dealias.models._transformers import create_transformers_model
 from dealias.models._upernet import UPerNet
 
 _EXAMPLE_SIZE = (128, 160)
+_HEADS = ("num_classes", "channels", "aux_head", "aux_channels", "dropout")
+_UPERNET_ONLY = ("backbone", "backbone_weights", "backbone_options", *_HEADS[1:])
 _DEALIAS_OPTIONS = ("cutoff", "filter", "filter_options", "mixing", "mixing_options", "sites")
 
 
@@ -89,17 +91,21 @@ def _upernet(name: str, given: dict[str, Any]) -> _Built:
     built = create_backbone(backbone, options)
     if given["backbone_weights"] is not None:
         load_backbone_weights(built.network, backbone, options, given["backbone_weights"])
-    heads = ("num_classes", "channels", "aux_head", "aux_channels", "dropout")
-    model = UPerNet(built, **{key: given[key] for key in heads})
+    model = UPerNet(built, **{key: given[key] for key in _HEADS})
     model.mean, model.std = (tuple(given[key] or getattr(model, key)) for key in ("mean", "std"))
-    names = ("num_classes", "backbone", "backbone_weights", *heads[1:])
-    config = {"name": name, **{key: given[key] for key in names}}
-    return model, {**config, "backbone_options": options, "mean": model.mean, "std": model.std}
+    config = {key: given[key] for key in ("num_classes", *_UPERNET_ONLY)}
+    return model, {
+        "name": name,
+        **config,
+        "backbone_options": options,
+        "mean": model.mean,
+        "std": model.std,
+    }
 
 
 def _transformers(name: str, given: dict[str, Any]) -> _Built:
     defaults = signature(create_model).parameters
-    for key in ("backbone", "backbone_weights", "backbone_options", "channels", "aux_channels"):
+    for key in _UPERNET_ONLY:
         if given[key] != defaults[key].default:
             raise ModelError(f"{key}: is for 'upernet'; give {name!r} its own in options")
     return create_transformers_model(
