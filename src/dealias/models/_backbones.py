@@ -98,8 +98,7 @@ def _build(name: str, options: Mapping[str, Any], **fixed: Any) -> Any:
     name = timm_name(name)
     # Any other name may stand for a repository, which timm would download.
     if not timm.is_model(name):
-        known = timm.list_models(f"*{name.split('_')[0]}*") if name.isidentifier() else []
-        near = get_close_matches(name, known)
+        near = get_close_matches(name, timm.list_models())
         raise ModelError(
             f"backbone {name!r}: timm has no such network"
             + (f"; near to it: {', '.join(near)}" if near else "")

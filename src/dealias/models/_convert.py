@@ -59,7 +59,8 @@ def convert(path: Path | str, *, filtered: bool = False) -> Converted:
 
 def _from_own(source: str, content: Mapping[str, Any], state: Mapping[str, Tensor]) -> Converted:
     parameters = content.get("hyper_parameters")
-    config = parameters.get("network") if isinstance(parameters, dict) else None
+    parameters = parameters if isinstance(parameters, dict) else {}
+    config = parameters.get("network")
     if not isinstance(config, dict):
         raise ModelError(f'{source}: expected hyper_parameters with "network", got none')
     try:
@@ -97,23 +98,20 @@ def _classes(meta: Any, num_classes: int) -> dict[str, Any] | None:
     """Names and colours of the classes, of a mapping that has them, as it is often written."""
     if not isinstance(meta, dict):
         return None
-    found: dict[str, Any] = {str(key).lower(): value for key, value in meta.items()}
-    names = found.get("names", found.get("classes"))
-    if not _is_list(names, str, num_classes):
+    found = {str(key).lower(): value for key, value in meta.items()}
+    names = _list_of(str, found.get("names", found.get("classes")), num_classes)
+    if names is None:
         return None
-    palette = found.get("palette")
-    if not _is_list(palette, list | tuple, num_classes):
-        return {"names": list(names), "palette": None}
-    plain = [list(color) for color in palette]
-    return {"names": list(names), "palette": plain if all(map(_is_color, plain)) else None}
+    palette = _list_of(list | tuple, found.get("palette"), num_classes)
+    if palette is not None:
+        palette = [list(color) for color in palette] if all(map(_is_color, palette)) else None
+    return {"names": names, "palette": palette}
 
 
-def _is_list(value: Any, kind: Any, length: int) -> bool:
-    return (
-        isinstance(value, Sequence)
-        and len(value) == length
-        and all(isinstance(item, kind) for item in value)
-    )
+def _list_of(kind: Any, value: Any, length: int) -> list[Any] | None:
+    if not isinstance(value, list | tuple) or len(value) != length:
+        return None
+    return list(value) if all(isinstance(item, kind) for item in value) else None
 
 
 def _is_color(value: Sequence[Any]) -> bool:

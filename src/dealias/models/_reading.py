@@ -26,23 +26,20 @@ def read_checkpoint(path: Path) -> Any:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of pickles that torch.save does not write
             return torch.load(path, map_location="cpu", weights_only=True)
-    except pickle.UnpicklingError as error:
-        raise WeightsError(
-            f"{printable(path)}: refused: {_refusal(str(error))}. Only tensors, numbers, text and "
-            f"containers of them are read, since reading anything else can run code"
-        ) from error
     except Exception as error:  # whatever a file of another kind sets off
+        # All else in PyTorch's message is advice to read the file all the same.
+        held = re.search(r"GLOBAL ([^\s,]+)", str(error))
+        if isinstance(error, pickle.UnpicklingError) and held:
+            raise WeightsError(
+                f"{printable(path)}: refused: it holds {printable(held[1])}. Only tensors, "
+                f"numbers, text and containers of them are read, since reading anything else can "
+                f"run code"
+            ) from error
         reason = printable(str(error).partition("\n")[0])
         raise WeightsError(
             f"{printable(path)}: expected a file of torch.save, got one that can't be read "
             f"({type(error).__name__}: {reason})"
         ) from error
-
-
-def _refusal(message: str) -> str:
-    """The point of PyTorch's message, which is mostly advice to read the file all the same."""
-    name = re.search(r"GLOBAL ([^\s,]+)", message)
-    return f"it holds {printable(name[1])}" if name else "torch.save writes no such pickles"
 
 
 def read_state_dict(path: Path) -> dict[str, Tensor]:
