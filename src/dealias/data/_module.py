@@ -152,8 +152,35 @@ class SegmentationDataModule(LightningDataModule):
             DataError: see :meth:`setup`.
         """
         if part not in self._samples:
-            self._samples[part] = self._find(part)
+            samples, unpaired = self.find(part)
+            messages = [f"{printable(path)}: no partner" for path in unpaired]
+            if messages and not self.skip_bad:
+                listed = "; ".join(messages[:4]) + ("; ..." if len(messages) > 4 else "")
+                split = f"{self.data_set}, split {printable(self.splits[part])!r}"
+                raise DataError(
+                    f"{split}: {len(messages):,} images or label maps without the other: {listed}; "
+                    f"skip_bad leaves them out"
+                )
+            self.skipped += messages
+            self._samples[part] = samples
         return self._samples[part]
+
+    def find(self, part: str) -> tuple[Samples, list[Path]]:
+        """Images and targets of "train", "val" or "test", and the files without a partner.
+
+        Raises:
+            DataError: see :func:`dealias.data.find_samples`.
+        """
+        if self.data_set == "scenes":
+            count = min(self.scenes[part], self.limit or self.scenes[part])
+            drawn = SceneSamples(
+                count, size=self.scene_size, seed=_SCENE_SEEDS[part], classes=self.classes
+            )
+            return drawn, []
+        found = find_samples(
+            self.data_set, self.splits[part], root=self.root, images=self.images, labels=self.labels
+        )
+        return FileSamples(self._limited(found.samples), self.classes), found.unpaired
 
     def train_dataloader(self) -> Batches:
         """Training batches without end, from the step that the trainer is at."""
@@ -210,26 +237,6 @@ class SegmentationDataModule(LightningDataModule):
         if self.trainer is None:
             return 0, 1
         return self.trainer.global_rank, self.trainer.world_size
-
-    def _find(self, part: str) -> Samples:
-        if self.data_set == "scenes":
-            count = self.scenes[part] if self.limit is None else min(self.scenes[part], self.limit)
-            return SceneSamples(
-                count, size=self.scene_size, seed=_SCENE_SEEDS[part], classes=self.classes
-            )
-        found = find_samples(
-            self.data_set, self.splits[part], root=self.root, images=self.images, labels=self.labels
-        )
-        messages = [f"{printable(path)}: no partner" for path in found.unpaired]
-        if messages and not self.skip_bad:
-            listed = "; ".join(messages[:4]) + ("; ..." if len(messages) > 4 else "")
-            split = f"{self.data_set}, split {printable(self.splits[part])!r}"
-            raise DataError(
-                f"{split}: {len(messages):,} images or label maps without the other: {listed}; "
-                f"skip_bad leaves them out"
-            )
-        self.skipped += messages
-        return FileSamples(self._limited(found.samples), self.classes)
 
     def _limited(self, samples: list[Sample]) -> list[Sample]:
         if self.limit is None or self.limit >= len(samples):
