@@ -133,19 +133,21 @@ class RandomScaledCrop(v2.Transform):  # type: ignore[misc]
     def _balanced(self, labels: Tensor) -> bool:
         """Whether no class has more than its share."""
         values = labels.flatten()
-        values = values[values != self.ignore_index]
-        if values.numel() == 0:
-            return False
-        largest = int(torch.bincount(values).max())
-        return largest <= self.max_class_share * values.numel()
+        if values.dtype == torch.uint8:
+            counts = torch.bincount(values, minlength=256)
+            counts[self.ignore_index] = 0
+        else:
+            counts = torch.bincount(values[values != self.ignore_index], minlength=1)
+        known = int(counts.sum())
+        return known > 0 and int(counts.max()) <= self.max_class_share * known
 
 
 class PhotometricDistortion(v2.RandomPhotometricDistort):  # type: ignore[misc]
     """Change brightness, contrast, saturation and hue, each with probability 1/2.
 
     The ranges are those of the published recipes: brightness by 32 of 256, contrast and
-    saturation by a factor of 0.5 to 1.5, hue by a tenth of the colour wheel. Unlike torchvision's,
-    it doesn't exchange channels.
+    saturation by a factor of 0.5 to 1.5, hue by a tenth of the colour wheel. As there, hue changes
+    in 8-bit HSV, and unlike in torchvision's, channels are not exchanged.
     """
 
     def __init__(self) -> None:
@@ -153,11 +155,22 @@ class PhotometricDistortion(v2.RandomPhotometricDistort):  # type: ignore[misc]
             brightness=(0.875, 1.125), contrast=(0.5, 1.5), saturation=(0.5, 1.5), hue=(-0.1, 0.1)
         )
 
-    def make_params(self, flat_inputs: list[Any]) -> dict[str, Any]:
-        """Draw the changes."""
-        params: dict[str, Any] = super().make_params(flat_inputs)
-        params["channel_permutation"] = None
-        return params
+    def transform(self, inpt: Any, params: dict[str, Any]) -> Any:
+        """Change the colours of the image, and leave its label map."""
+        if isinstance(inpt, tv_tensors.Mask):
+            return inpt
+        steps = [
+            (functional.adjust_brightness, "brightness_factor"),
+            (functional.adjust_saturation, "saturation_factor"),
+            (_adjust_hue, "hue_factor"),
+        ]
+        steps.insert(
+            1 if params["contrast_before"] else 3, (functional.adjust_contrast, "contrast_factor")
+        )
+        for change, factor in steps:
+            if params[factor] is not None:
+                inpt = change(inpt, params[factor])
+        return inpt
 
 
 class PadToSize(v2.Transform):  # type: ignore[misc]
@@ -204,3 +217,10 @@ def _crop_labels(mask: Tensor, params: dict[str, Any]) -> Tensor:
     )
     labels: Tensor = cropped[0]
     return labels
+
+
+def _adjust_hue(image: Tensor, factor: float) -> Tensor:
+    """Turn the hue by `factor` of the colour wheel, in 8 bits: 3 times as fast as in floats."""
+    picture = functional.to_pil_image(image)
+    changed: Tensor = functional.pil_to_tensor(functional.adjust_hue(picture, factor))
+    return changed

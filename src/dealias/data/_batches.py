@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import torch
@@ -16,25 +16,27 @@ class TrainingPositions(Sampler[list[int]]):
     """Positions of the training stream that one process takes, a batch at a time, without end.
 
     Args:
-        start: the position at which the processes go on.
+        start: gives the position to go on from, asked at the beginning of each pass.
         batch_size: positions a batch and process.
         rank: which of the processes this is.
-        processes: how many share the stream; the first `batch_size` positions of each are taken
-            in turn, so together they take what one process with as large a batch would.
+        processes: how many share the stream: each takes every so many-th position, so a step of
+            all of them takes what a step of one with as many times the batch size would.
     """
 
-    def __init__(self, start: int, batch_size: int, *, rank: int = 0, processes: int = 1) -> None:
+    def __init__(
+        self, start: Callable[[], int], batch_size: int, *, rank: int = 0, processes: int = 1
+    ) -> None:
         self.start = start
         self.batch_size = batch_size
         self.rank = rank
         self.processes = processes
 
     def __iter__(self) -> Iterator[list[int]]:
-        position = self.start + self.rank
+        position = self.start() + self.rank
         while True:
-            step = self.processes
-            yield [position + step * number for number in range(self.batch_size)]
-            position += step * self.batch_size
+            end = position + self.processes * self.batch_size
+            yield list(range(position, end, self.processes))
+            position = end
 
 
 class RankShare(Sampler[int]):

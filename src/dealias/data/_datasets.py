@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any, Protocol
 
+import numpy as np
 import torch
 from torch import Tensor
 from torch.utils.data import Dataset
@@ -25,6 +26,7 @@ from dealias.labels import ClassSet, LabelFileError, Sample
 Item = dict[str, Any]
 
 _REPLACEMENTS = 20
+_SCENE_BYTES = 2**29  # a scene takes a hundred times as long to draw as to copy
 
 
 class Samples(Protocol):
@@ -37,8 +39,16 @@ class Samples(Protocol):
     def __len__(self) -> int:
         """How many there are."""
 
+    @property
+    def labelled(self) -> bool:
+        """Whether they have targets."""
+
     def read(self, index: int) -> tuple[Tensor, Tensor | None]:
-        """Image uint8 [3, H, W] and target [H, W] or None; SampleError or LabelFileError."""
+        """Image uint8 [3, H, W] and target [H, W] or None.
+
+        Raises:
+            SampleError, LabelFileError: the files can't be used.
+        """
 
 
 class FileSamples:
@@ -53,6 +63,7 @@ class FileSamples:
         self.samples = samples
         self.classes = classes
         self.names = [sample.name for sample in samples]
+        self.labelled = all(sample.label is not None for sample in samples)
 
     def __len__(self) -> int:
         return len(self.samples)
@@ -69,7 +80,7 @@ class FileSamples:
 
 
 class SceneSamples:
-    """Procedural scenes, drawn when asked for.
+    """Procedural scenes, drawn when asked for, and kept as far as there is room.
 
     Args:
         length: how many.
@@ -84,15 +95,23 @@ class SceneSamples:
         self.seed = seed
         self.dtype = target_dtype(classes)
         self.names = [f"scene_{index:05d}" for index in range(length)]
+        self.labelled = True
+        self._kept: dict[int, tuple[Tensor, Tensor]] = {}
+        self._room = _SCENE_BYTES // (4 * size[0] * size[1])
 
     def __len__(self) -> int:
         return self.length
 
     def read(self, index: int) -> tuple[Tensor, Tensor | None]:
         """See :class:`Samples`."""
+        if index in self._kept:
+            return self._kept[index]
         scene = render_scene(index, size=self.size, seed=self.seed)
         target = torch.from_numpy(scene.labels).to(self.dtype)
-        return torch.from_numpy(scene.image).permute(2, 0, 1), target
+        drawn = torch.from_numpy(scene.image).permute(2, 0, 1), target
+        if len(self._kept) < self._room:
+            self._kept[index] = drawn
+        return drawn
 
 
 class SegmentationDataset(Dataset[Item]):
@@ -121,7 +140,8 @@ class SegmentationDataset(Dataset[Item]):
         except (SampleError, LabelFileError) as error:
             if not self.skip_bad:
                 raise
-            return {"image": None, "target": None, "name": name, "skipped": [str(error)]}
+            bad = {"image": None, "name": name, "skipped": [str(error)]}
+            return bad | {"target": None} if self.samples.labelled else bad
         item = {"image": image, "name": name, "skipped": []}
         return item if target is None else item | {"target": target}
 
@@ -160,7 +180,7 @@ class TrainingStream(Dataset[Item]):
     def __getitem__(self, position: int) -> Item:
         index = index_at(self.seed, position, len(self.samples))
         skipped: list[str] = []
-        others = stream(self.seed, Purpose.REPLACEMENT, position)
+        others: np.random.RandomState | None = None
         while True:
             try:
                 image, target = self.samples.read(index)
@@ -171,6 +191,7 @@ class TrainingStream(Dataset[Item]):
                     raise
                 if len(skipped) > _REPLACEMENTS:
                     raise SampleError(error.path, _hopeless(skipped)) from error
+                others = others or stream(self.seed, Purpose.REPLACEMENT, position)
                 index = int(others.randint(len(self.samples)))
         name = self.samples.names[index]
         if target is None:

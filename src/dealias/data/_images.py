@@ -54,7 +54,7 @@ def read_image(path: Path) -> Tensor:
                     gray = np.array(image).astype(np.uint16) >> 8
                     pixels = np.repeat(gray.astype(np.uint8)[..., None], 3, axis=2)
                 else:
-                    pixels = np.array(image.convert("RGB"))
+                    pixels = np.array(image if image.mode == "RGB" else image.convert("RGB"))
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
         raise SampleError(path, f"refused as a decompression bomb: {error}") from error
     except FileNotFoundError as error:

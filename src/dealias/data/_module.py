@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from pytorch_lightning import LightningDataModule
 
@@ -21,6 +21,8 @@ from dealias.data._datasets import (
 from dealias.data._finding import DataError, find_samples
 from dealias.data._layouts import LAYOUTS
 from dealias.labels import ClassSet, PairingError, Sample, list_images, load_class_set
+
+DataSetName = Literal["ade20k", "camvid", "cityscapes", "folder", "scenes", "voc2012"]
 
 _MOST_WORKERS = 8
 # Scenes of different splits must differ; `dealias demo` tests on the same ones.
@@ -72,7 +74,7 @@ class SegmentationDataModule(LightningDataModule):
     def __init__(
         self,
         *,
-        name: str = "camvid",
+        name: DataSetName,
         root: Path | str | None = None,
         classes: Path | str | None = None,
         images: str | None = None,
@@ -150,20 +152,44 @@ class SegmentationDataModule(LightningDataModule):
             DataError: see :meth:`setup`.
         """
         if part not in self._samples:
-            self._samples[part] = self._find(part)
+            samples, unpaired = self.find(part)
+            messages = [f"{printable(path)}: no partner" for path in unpaired]
+            if messages and not self.skip_bad:
+                listed = "; ".join(messages[:4]) + ("; ..." if len(messages) > 4 else "")
+                split = f"{self.data_set}, split {printable(self.splits[part])!r}"
+                raise DataError(
+                    f"{split}: {len(messages):,} images or label maps without the other: {listed}; "
+                    f"skip_bad leaves them out"
+                )
+            self.skipped += messages
+            self._samples[part] = samples
         return self._samples[part]
+
+    def find(self, part: str) -> tuple[Samples, list[Path]]:
+        """Images and targets of "train", "val" or "test", and the files without a partner.
+
+        Raises:
+            DataError: see :func:`dealias.data.find_samples`.
+        """
+        if self.data_set == "scenes":
+            count = min(self.scenes[part], self.limit or self.scenes[part])
+            drawn = SceneSamples(
+                count, size=self.scene_size, seed=_SCENE_SEEDS[part], classes=self.classes
+            )
+            return drawn, []
+        found = find_samples(
+            self.data_set, self.splits[part], root=self.root, images=self.images, labels=self.labels
+        )
+        return FileSamples(self._limited(found.samples), self.classes), found.unpaired
 
     def train_dataloader(self) -> Batches:
         """Training batches without end, from the step that the trainer is at."""
         rank, processes = self._share()
-        steps = 0
-        if self.trainer is not None:
-            steps = self.trainer.global_step * self.trainer.accumulate_grad_batches
         stream = TrainingStream(
             self.samples("train"), self.augmentation(), seed=self.seed, skip_bad=self.skip_bad
         )
         positions = TrainingPositions(
-            steps * self.batch_size * processes, self.batch_size, rank=rank, processes=processes
+            self._position, self.batch_size, rank=rank, processes=processes
         )
         return Batches(stream, workers=self.workers, batch_sampler=positions)
 
@@ -199,30 +225,18 @@ class SegmentationDataModule(LightningDataModule):
             sampler=RankShare(len(samples), rank=rank, processes=processes),
         )
 
+    def _position(self) -> int:
+        """Where in the stream of training samples the trainer is."""
+        if self.trainer is None:
+            return 0
+        batches = self.trainer.global_step * self.trainer.accumulate_grad_batches
+        return batches * self.batch_size * self.trainer.world_size
+
     def _share(self) -> tuple[int, int]:
         """Rank and number of processes."""
         if self.trainer is None:
             return 0, 1
         return self.trainer.global_rank, self.trainer.world_size
-
-    def _find(self, part: str) -> Samples:
-        if self.data_set == "scenes":
-            count = self.scenes[part] if self.limit is None else min(self.scenes[part], self.limit)
-            return SceneSamples(
-                count, size=self.scene_size, seed=_SCENE_SEEDS[part], classes=self.classes
-            )
-        found = find_samples(
-            self.data_set, self.splits[part], root=self.root, images=self.images, labels=self.labels
-        )
-        messages = [f"{printable(path)}: no partner" for path in found.unpaired]
-        if messages and not self.skip_bad:
-            listed = "; ".join(messages[:4]) + ("; ..." if len(messages) > 4 else "")
-            raise DataError(
-                f"{self.data_set}, split {printable(self.splits[part])!r}: {len(messages):,} images "
-                f"or label maps without the other: {listed}; skip_bad leaves them out"
-            )
-        self.skipped += messages
-        return FileSamples(self._limited(found.samples), self.classes)
 
     def _limited(self, samples: list[Sample]) -> list[Sample]:
         if self.limit is None or self.limit >= len(samples):

@@ -46,8 +46,8 @@ def augmentation_seed(seed: int, position: int) -> Iterator[None]:
     """Seed torch's CPU generator for the sample at a position, and put it back after."""
     before = torch.get_rng_state()
     # torch.manual_seed would seed accelerators too, which get_rng_state doesn't save.
-    drawn = int(stream(seed, Purpose.AUGMENTATION, position).randint(2**32, dtype=np.uint64))
-    torch.default_generator.manual_seed(drawn)
+    drawn = np.random.SeedSequence([seed, Purpose.AUGMENTATION, position]).generate_state(1)
+    torch.default_generator.manual_seed(int(drawn[0]))
     try:
         yield
     finally:
