@@ -66,7 +66,7 @@ def _from_own(source: str, content: Mapping[str, Any], state: Mapping[str, Tenso
         raise ModelError(f'{source}: expected hyper_parameters with "network", got none')
     try:
         model = create_model(**{**config, "backbone_weights": None})
-    except (ModelError, TypeError) as error:
+    except (ValueError, TypeError) as error:
         raise ModelError(f"{source}: {error}") from error
     own = {key.removeprefix(_OWN): value for key, value in state.items() if key.startswith(_OWN)}
     load_weights(model, own, source=source)
