@@ -46,9 +46,7 @@ def case(request: pytest.FixtureRequest, parity: Path) -> tuple[str, Segmentatio
 
 
 @torch.no_grad()
-def test_every_stage(
-    case: tuple[str, UPerNet], parity: Path, device: torch.device
-) -> None:
+def test_every_stage(case: tuple[str, UPerNet], parity: Path, device: torch.device) -> None:
     name, model = case
     model.to(device)
     images = np.random.RandomState(7).standard_normal((2, 3, 64, 96)).astype(np.float32)
@@ -97,7 +95,9 @@ def test_a_converted_checkpoint_gives_the_published_outputs(
 ) -> None:
     meta = {"CLASSES": [f"class {i}" for i in range(19)], "epoch": 1, "config": "model = dict()"}
     torch.save({"meta": meta, "state_dict": checkpoint(parity, name)}, tmp_path / "official.pth")
-    assert main(["convert", str(tmp_path / "official.pth"), "--output", str(tmp_path / "ours")]) == 0
+    assert (
+        main(["convert", str(tmp_path / "official.pth"), "--output", str(tmp_path / "ours")]) == 0
+    )
     kind, millions = ("plain", "31.16") if "baseline" in name else ("de-aliased", "31.54")
     said = f"upernet on resnet50c, {kind}, 19 classes, {millions} M parameters: {tmp_path}/ours"
     assert capsys.readouterr().out.strip() == said

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 import torch
-from official import official
 
 from dealias.models import ModelError, WeightsError, convert, create_model
+from official import official
 
 pytest.importorskip("timm")
 safetensors = pytest.importorskip("safetensors.torch")
@@ -60,7 +60,11 @@ def test_it_is_found_however_it_is_wrapped(tmp_path, plain, how):
     model, state = plain
     converted = convert(written(tmp_path / "theirs.pth", wrappings(state)[how]))
     assert_same_network(converted.model, model)
-    expected = (f"{len(state)} tensors of moving averages",) if how == "averages among" else ()
+    expected = (
+        (f"tensors of moving averages, of which there are {len(state)}",)
+        if how == "averages among"
+        else ()
+    )
     assert converted.left == expected
 
 

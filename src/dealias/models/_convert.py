@@ -81,7 +81,7 @@ def _from_official(
     state = {key: value for key, value in named.items() if not key.startswith(_AVERAGE)}
     left = []
     if len(state) < len(named):
-        left.append(f"{len(named) - len(state):,} tensors of moving averages")
+        left.append(f"tensors of moving averages, of which there are {len(named) - len(state):,}")
     try:
         config = official_config(state, filtered=filtered)
         model = create_model(**config)
