@@ -67,8 +67,7 @@ def _answer(asked: str | None, arguments: list[str]) -> int:
             _module(name).add_arguments(command)
         commands.add_subcommand(name, command, help=help_text)
     options = parser.parse_args(arguments)
-    code: int = _module(options.command).run(options[options.command])
-    return code
+    return int(_module(options.command).run(options[options.command]))
 
 
 def _module(name: str) -> Any:
