@@ -49,7 +49,8 @@ def _step(name: str, variant: str, size: tuple[int, int, int], device: str) -> C
     torch.manual_seed(0)
     last = config["model"].get("channels_last", False)
     memory = torch.channels_last if last else torch.contiguous_format
-    model = create_model(**network, num_classes=11).to(device, memory_format=memory).train()
+    model: Any = create_model(**network, num_classes=11).to(device).train()
+    model.to(memory_format=memory)
     optimizer: Any = Optimization(**config["model"]["optimization"]).optimizer(model)
     batch, height, width = size
     images = torch.randn(batch, 3, height, width, device=device).to(memory_format=memory)
@@ -57,7 +58,8 @@ def _step(name: str, variant: str, size: tuple[int, int, int], device: str) -> C
 
     def step() -> None:
         optimizer.zero_grad()
-        torch.stack(list(model.loss(images, target, ignore_index=255).values())).sum().backward()
+        terms = model.loss(images, target, ignore_index=255)
+        torch.autograd.backward(torch.stack(list(terms.values())).sum())
         optimizer.step()
 
     return step

@@ -28,6 +28,22 @@ def test_configs_are_taken_out_of_arguments_and_joined(tmp_path):
     assert others == ["--seed", "1", "--flag"]
 
 
+def test_options_of_the_network_leave_the_others_of_the_file(tmp_path):
+    file = write(tmp_path / "a.yaml", "model: {network: {dealias: {sites: [a], cutoff: auto}}}\n")
+    prefix = "--model.network.dealias"
+    arguments = [f"{prefix}.mixing", "false", "--config", str(file), f"{prefix}.cutoff=0.25"]
+    options, _, others = take_configs([*arguments, "--seed", "1"])
+    expected = {"sites": ["a"], "cutoff": 0.25, "mixing": False}
+    assert options == {"model": {"network": {"dealias": expected}}}
+    assert others == ["--seed", "1"]
+
+
+@pytest.mark.parametrize("arguments", [["--model.network.x"], ["--model.network.x", "[1"]])
+def test_options_of_the_network_need_a_value(arguments):
+    with pytest.raises(ConfigError, match=r"--model\.network\.x: expected"):
+        take_configs(arguments)
+
+
 @pytest.mark.parametrize(
     ("text", "message"),
     [

@@ -112,7 +112,6 @@ class Commands(LightningCLI):
         self.config = parser.parse_args(args)
         options = self.config[self.command]
         options.output = self.output = options.output or self._default_output()
-        options.model.network = _typed(options.model.network)
         self.checkpoint = self._checkpoint(options)
         options.ckpt_path = None  # its options would go before those given
         self.converted = None
@@ -264,13 +263,6 @@ class _SharedBatchNorm(LayerSync):
 
 def _is_no_aside(record: logging.LogRecord) -> bool:
     return not record.getMessage().startswith(_ASIDES)
-
-
-def _typed(value: Any) -> Any:
-    """Options of the network, which the command line gives as text, as what they say."""
-    if isinstance(value, dict):
-        return {key: _typed(item) for key, item in value.items()}
-    return yaml.safe_load(value) if isinstance(value, str) else value
 
 
 def _processes(trainer: Any) -> dict[str, Any]:
