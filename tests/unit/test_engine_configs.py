@@ -62,7 +62,7 @@ def test_files_that_can_not_be_used_are_named(tmp_path, text, message):
 def test_an_unknown_name_lists_those_there_are():
     with pytest.raises(ConfigError, match=r"nope: no such configuration.*camvid/upernet_lite0"):
         find_config("nope")
-    with pytest.raises(ConfigError, match="expected a configuration file after it"):
+    with pytest.raises(ConfigError, match="--config: expected a value after it"):
         take_configs(["--config"])
 
 
