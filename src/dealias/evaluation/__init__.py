@@ -1,6 +1,6 @@
 """From folders of label maps to counts, results and the files they are kept in."""
 
-from dealias.evaluation._error_maps import ERROR_COLORS, draw_errors
+from dealias.evaluation._error_maps import ERROR_COLORS, draw_errors, read_photograph
 from dealias.evaluation._files import OutputError, check_outputs, write_whole
 from dealias.evaluation._processes import ProcessError
 from dealias.evaluation._result import (
@@ -22,6 +22,7 @@ from dealias.evaluation._run import (
     evaluate_pair,
     evaluate_pairs,
 )
+from dealias.evaluation._sources import Sources, read_pair
 
 __all__ = [
     "ERROR_COLORS",
@@ -33,6 +34,7 @@ __all__ = [
     "OutputError",
     "ProcessError",
     "Settings",
+    "Sources",
     "check_outputs",
     "draw_errors",
     "environment",
@@ -41,6 +43,8 @@ __all__ = [
     "evaluate_pairs",
     "merge_counts",
     "read_counts",
+    "read_pair",
+    "read_photograph",
     "write_counts",
     "write_csv",
     "write_json",
