@@ -1,7 +1,8 @@
 """The files that several commands write of an evaluation."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from jsonargparse import ArgumentParser, Namespace
 
@@ -27,8 +28,10 @@ def check_before(
     check_outputs(files, folders, inputs, overwrite=options.overwrite)
 
 
-def write_outputs(evaluation: Evaluation, options: Namespace) -> None:
-    """Write the files asked for."""
+def write_outputs(
+    evaluation: Evaluation, options: Namespace, more: Mapping[str, Any] | None = None
+) -> None:
+    """Write the files asked for; the result gets `more` keys."""
     for name, write in _WRITERS.items():
         if options[name] is not None:
-            write(evaluation, options[name])
+            write(evaluation, options[name], **({"more": more} if name == "output" else {}))

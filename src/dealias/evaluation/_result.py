@@ -198,9 +198,7 @@ def environment() -> dict[str, str]:
     return packages | {"python": platform.python_version(), "platform": system}
 
 
-def write_json(
-    evaluation: Evaluation, path: Path, more: Mapping[str, Any] | None = None
-) -> None:
+def write_json(evaluation: Evaluation, path: Path, more: Mapping[str, Any] | None = None) -> None:
     """Write `Evaluation.to_dict`, and `more` beside it, as JSON."""
     content = evaluation.to_dict() | dict(more or {})
     text = json.dumps(content, indent=2, ensure_ascii=False, allow_nan=False)
