@@ -125,6 +125,14 @@ class Evaluation:
             self.sources if other.sources in (None, self.sources) else None,
         )
 
+    def absorb(self, other: Evaluation) -> None:
+        """Add an evaluation of other images with the same settings in place, unchecked."""
+        self.counts.confusion.add_(other.counts.confusion)
+        self.counts.edges.add_(other.counts.edges)
+        self.boundary.add_(other.boundary)
+        self.images += other.images
+        self.skipped += other.skipped
+
     def worst(self, limit: int = 5) -> list[ImageRow]:
         """The images of the lowest mIoU, the worst first; those without a class come last."""
         return sorted(self.images, key=lambda row: (math.isnan(row.miou), row.miou))[:limit]
