@@ -1,6 +1,7 @@
 // Canvases that show parts of one picture in step: the same pixels at the same place and size.
-dealias.stage = (root, { onView, onPoint, onSplit }) => {
+dealias.stage = (root, told) => {
   "use strict";
+  const { onView, onPoint, onSplit } = told;
   const LARGEST = 64; // screen pixels an image pixel
   const GRID_FROM = 14;
   const REACH = 16; // how far from the slider a pointer still takes it, in screen pixels
@@ -132,19 +133,19 @@ dealias.stage = (root, { onView, onPoint, onSplit }) => {
     }
   }
 
-  function setView(next, told = true) {
+  function setView(next, tell = true) {
     const least = fitScale();
     const scale = clamp(next.scale, Math.min(least, 1), LARGEST);
     const x = clamp(next.x, 0, scene.width);
     const y = clamp(next.y, 0, scene.height);
     view = { scale, x, y, fitted: next.fitted ?? false };
-    if (told) onView(view);
+    if (tell) onView(view);
     draw();
   }
 
-  function fit(told = false) {
+  function fit(tell = false) {
     const middle = { x: scene.width / 2, y: scene.height / 2 };
-    setView({ scale: fitScale(), ...middle, fitted: true }, told);
+    setView({ scale: fitScale(), ...middle, fitted: true }, tell);
   }
 
   // Zoom by a factor; the image point at (left, top) of the pane's middle stays where it is.
