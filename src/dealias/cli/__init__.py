@@ -21,6 +21,8 @@ COMMANDS = {
     "predict": "Label images with a checkpoint.",
     "evaluate": "Measure predicted label maps against their targets.",
     "merge": "Add up the counts of several shards.",
+    "compare": "Put two results side by side, in numbers or on a page.",
+    "figures": "Draw a result for a paper, and set its table.",
     "demo": "Show aliasing doing harm on procedural scenes.",
     "probe": "Show where a network aliases on images, and what would mend it.",
     "convert": "Make a network of a checkpoint of the published code, or of one of dealias fit.",

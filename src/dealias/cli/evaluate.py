@@ -1,12 +1,16 @@
 """``dealias evaluate``."""
 
-import os
 from pathlib import Path
 
 from jsonargparse import ArgumentParser, Namespace
 
 from dealias.cli._console import output_console, print_evaluation, progress
-from dealias.cli._outputs import add_output_arguments, check_before, write_outputs
+from dealias.cli._outputs import (
+    add_output_arguments,
+    check_before,
+    reading_processes,
+    write_outputs,
+)
 from dealias.evaluation import Options, evaluate_folders, main_process
 from dealias.labels import builtin_class_sets, load_class_set
 from dealias.metrics.functional import Protocol
@@ -48,7 +52,7 @@ def run(options: Namespace) -> int:
     if options.probe is not None and options.report is None:
         raise ValueError("--probe is for the page of --report")
     probe = None if options.probe is None else read_probe(options.probe)
-    workers = _workers(options.workers)
+    workers = reading_processes(options.workers)
     evaluation = evaluate_folders(
         options.predictions,
         options.targets,
@@ -81,15 +85,6 @@ def run(options: Namespace) -> int:
         write_outputs(evaluation, options, more)
         print_evaluation(evaluation, output_console())
     return 1 if evaluation.skipped else 0
-
-
-def _workers(asked: int | None) -> int:
-    if asked is None:
-        cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-        return min(8, max(1, (cores or 1) // int(os.environ.get("LOCAL_WORLD_SIZE", "1"))))
-    if asked < 0:
-        raise ValueError(f"--workers: expected 0 or more, got {asked}")
-    return asked
 
 
 def _shard(text: str) -> tuple[int, int]:

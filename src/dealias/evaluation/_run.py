@@ -90,7 +90,8 @@ def evaluate_pair(pair: Pair, options: Options, image: Path | None = None) -> Ev
         OutputError: the error map can't be written.
     """
     classes = options.classes
-    maps: Any = tuple(map(torch.from_numpy, read_pair(pair, classes, options.map_predictions)))
+    prediction, target = read_pair(pair, classes, options.map_predictions)
+    maps = torch.from_numpy(prediction), torch.from_numpy(target)
     try:
         found = evaluate_maps(pair.name, *maps, options)
     except LabelRangeError as error:

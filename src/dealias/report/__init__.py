@@ -1,34 +1,30 @@
 """Pages and figures on which a person sees the errors."""
 
 from dealias.report._aliasing import AliasingErrors, higher_share, rank_correlation
+from dealias.report._comparison import ComparisonError, write_comparison
+from dealias.report._difference import compare_results
 from dealias.report._evaluated import report_evaluation
 from dealias.report._examples import Example, Examples, FolderExamples
-from dealias.report._folder import PageFolder, page_folder
-from dealias.report._report import (
-    count_aliasing,
-    counting_of,
-    draw_example,
-    finish_report,
-    write_report,
-)
+from dealias.report._finding import find_examples
+from dealias.report._page_examples import PageExamples
+from dealias.report._report import write_report
 from dealias.report._result_file import ResultFileError, read_probe, read_result
 
 __all__ = [
     "AliasingErrors",
+    "ComparisonError",
     "Example",
     "Examples",
     "FolderExamples",
-    "PageFolder",
+    "PageExamples",
     "ResultFileError",
-    "count_aliasing",
-    "counting_of",
-    "draw_example",
-    "finish_report",
+    "compare_results",
+    "find_examples",
     "higher_share",
-    "page_folder",
     "rank_correlation",
     "read_probe",
     "read_result",
     "report_evaluation",
+    "write_comparison",
     "write_report",
 ]

@@ -71,6 +71,11 @@ def boundary_bands(
     return bands
 
 
+def file_key(name: str) -> str:
+    """The name of the files of an image, which any file system takes."""
+    return hashlib.sha256(name.encode("utf-8", "surrogatepass")).hexdigest()[:16]
+
+
 def draw_files(
     folder: PageFolder, example: Example, planes: Mapping[str, Plane], picture: NDArray[np.uint8]
 ) -> tuple[str, tuple[str, ...]]:
@@ -89,7 +94,7 @@ def draw_files(
         OutputError: one can't be written.
         ValueError: the image is too large for WebP.
     """
-    key = hashlib.sha256(example.name.encode("utf-8", "surrogatepass")).hexdigest()[:16]
+    key = file_key(example.name)
     planes = dict(planes)
     has = []
     if example.image is not None:

@@ -9,7 +9,8 @@ from typing import Any
 
 from dealias.evaluation import Evaluation
 from dealias.report._examples import FolderExamples
-from dealias.report._report import Progress, write_report
+from dealias.report._report import write_report
+from dealias.report._work import Progress
 
 
 def report_evaluation(

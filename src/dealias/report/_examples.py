@@ -136,9 +136,11 @@ def read_scores(path: Path, size: tuple[int, int]) -> NDArray[np.float32]:
         with Image.open(path) as picture:
             if not picture.mode.startswith("I"):
                 raise LabelFileError(path, f"expected 16-bit gray, got mode {picture.mode}")
-            values = np.asarray(picture.resize(size, Image.Resampling.NEAREST), np.float32)
+            resized = picture.resize(size, Image.Resampling.NEAREST)
+            values: NDArray[np.float32] = np.asarray(resized, np.float32)
     except LabelFileError:
         raise
     except Exception as error:  # decoders fail in many ways on broken files
         raise LabelFileError(path, f"can't be read as an image: {error}") from error
-    return values / 65535
+    values = values / np.float32(65535)
+    return values

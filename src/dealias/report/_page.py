@@ -9,10 +9,11 @@ from typing import Any
 from dealias.evaluation import ERROR_COLORS, environment
 from dealias.labels import ClassSet
 from dealias.metrics.functional import ERROR_KINDS
+from dealias.report._drawing import Drawn
 
 Color = tuple[int, int, int]
 
-_BANDED = "Inside the boundary bands"
+DASH, MINUS = "\u2013", "\u2212"
 ARROWS = {"IoU": "↑", "BIoU": "↑", "BAcc": "↑", "FErr": "↓", "MErr": "↓", "DErr": "↓"}
 MEANS = {"IoU": "mIoU"}
 NOTES = {
@@ -77,6 +78,21 @@ def script_kinds() -> list[dict[str, Any]]:
     return [{key: kind[key] for key in keys} for kind in kind_rows()]
 
 
+def script_row(drawn: Drawn, scores: Sequence[float | None]) -> list[Any]:
+    """An image with the scores that it is sorted by, for the scripts."""
+    rounded = [None if score is None else round(score, 5) for score in scores]
+    return [
+        drawn.name,
+        drawn.key,
+        drawn.height,
+        drawn.width,
+        drawn.has,
+        rounded,
+        drawn.counts,
+        drawn.by_class,
+    ]
+
+
 def render(template: str, pictures: bool, context: Mapping[str, Any]) -> str:
     """Fill a template; all text is escaped.
 
@@ -111,20 +127,20 @@ def render(template: str, pictures: bool, context: Mapping[str, Any]) -> str:
 
 def percent(value: float | None, digits: int = 2) -> str:
     """A fraction in percent, without the sign of it."""
-    return "–" if value is None else f"{100 * value:.{digits}f}"
+    return DASH if value is None else f"{100 * value:.{digits}f}"
 
 
 def signed(value: float | None, digits: int = 2) -> str:
     """A difference of fractions in points, with its sign."""
     if value is None:
-        return "–"
+        return DASH
     text = f"{abs(100 * value):.{digits}f}"
-    return f"{'−' if value < 0 and float(text) else '+'}{text}"
+    return f"{MINUS if value < 0 and float(text) else '+'}{text}"
 
 
 def number(value: float | None, digits: int = 3) -> str:
     """A number as it is."""
-    return "–" if value is None else f"{value:.{digits}f}".replace("-", "−")
+    return DASH if value is None else f"{value:.{digits}f}".replace("-", MINUS)
 
 
 def css(color: Sequence[int]) -> str:

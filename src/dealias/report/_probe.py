@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from dealias.report._charts import spectrum
+from dealias.report._page import DASH
 
 
 def probe_section(probe: Mapping[str, Any]) -> dict[str, Any]:
@@ -57,9 +58,9 @@ def _least(value: Any) -> float:
 def _rate(value: Any) -> str:
     """One number, or one for rows and one for columns."""
     texts = [f"{v:.3f}" for v in _numbers(value)]
-    return " x ".join(dict.fromkeys(texts)) or "–"
+    return " x ".join(dict.fromkeys(texts)) or DASH
 
 
 def _by(value: Any) -> str:
     texts = [f"{v:g}" for v in _numbers(value)]
-    return " x ".join(texts[:1] if len(set(texts)) == 1 else texts) or "–"
+    return " x ".join(texts[:1] if len(set(texts)) == 1 else texts) or DASH

@@ -96,8 +96,8 @@ dealias.parts.push((data) => {
   function card(row, chosen) {
     const name = element("span", { class: "card-name" }, row.name);
     const about = element("span", { class: "card-scores" }, ...data.describe(row));
+    if (!data.pictures) return element("li", {}, element("div", { class: "card" }, name, about));
     const bar = shares(row, chosen);
-    if (!data.pictures) return element("li", {}, element("div", { class: "card" }, name, about, bar));
     const picture = element("img", {
       src: `assets/thumbs/${row.key}.webp`, loading: "lazy", decoding: "async",
       width: row.thumb[0], height: row.thumb[1], alt: data.alternative(row),
