@@ -9,6 +9,7 @@ from dealias.report._finding import find_examples
 from dealias.report._page_examples import PageExamples
 from dealias.report._report import write_report
 from dealias.report._result_file import ResultFileError, read_probe, read_result
+from dealias.report._writer import ReportPart, ReportWriter
 
 __all__ = [
     "AliasingErrors",
@@ -17,6 +18,8 @@ __all__ = [
     "Examples",
     "FolderExamples",
     "PageExamples",
+    "ReportPart",
+    "ReportWriter",
     "ResultFileError",
     "compare_results",
     "find_examples",

@@ -144,14 +144,15 @@ def change_map(before: NDArray[np.uint8], after: NDArray[np.uint8]) -> NDArray[n
         before: marks of the errors of the first, (H, W).
         after: of the second.
     """
+    changes: NDArray[np.uint8]
     changes = (before != RIGHT).astype(np.uint8) + 2 * (after != RIGHT).astype(np.uint8)
     changes[before == VOID_MARK] = VOID_MARK
     return changes
 
 
 def _picture(changes: NDArray[np.uint8], background: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    canvas: NDArray[np.uint8]
-    canvas = np.repeat((background @ _DIMMED)[..., None], 3, axis=2).astype(np.uint8)
+    dimmed = np.repeat((background @ _DIMMED)[..., None], 3, axis=2)
+    canvas: NDArray[np.uint8] = dimmed.astype(np.uint8)
     canvas[changes == VOID_MARK] = 0
     for mark, change in enumerate(CHANGES, start=1):
         color = np.array(change["color"], np.uint8)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -11,6 +10,7 @@ from dealias.evaluation import Evaluation
 from dealias.report._examples import FolderExamples
 from dealias.report._report import write_report
 from dealias.report._work import Progress
+from dealias.report._writer import way_to
 
 
 def report_evaluation(
@@ -58,5 +58,4 @@ def report_evaluation(
         progress=progress,
     )
     evaluation.skipped += more.pop("problems")
-    base = Path.cwd() if output is None else output.resolve().parent
-    return {"report": os.path.relpath(path.resolve(), base)} | more
+    return {"report": way_to(path, output)} | more

@@ -127,7 +127,10 @@ class FolderExamples:
 
 
 def read_scores(path: Path, size: tuple[int, int]) -> NDArray[np.float32]:
-    """Read a picture of scores, 16-bit gray for [0, 1], at a size (W, H).
+    """Read a picture of scores, as `dealias probe --maps` writes it, at a size (W, H).
+
+    Returns:
+        (H, W) in [0, 1], NaN where there is no score.
 
     Raises:
         LabelFileError: not such a picture.
@@ -142,5 +145,6 @@ def read_scores(path: Path, size: tuple[int, int]) -> NDArray[np.float32]:
         raise
     except Exception as error:  # decoders fail in many ways on broken files
         raise LabelFileError(path, f"can't be read as an image: {error}") from error
-    values = values / np.float32(65535)
-    return values
+    scores: NDArray[np.float32] = values / np.float32(65534)
+    scores[values == 65535] = np.nan
+    return scores
