@@ -3,7 +3,8 @@
 import contextlib
 import io
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from rich.console import Console
@@ -129,6 +130,22 @@ def print_differences(comparison: Mapping[str, Any], console: Console) -> None:
         console.print(table)
     for note in comparison["notes"]:
         console.print(printable(note), soft_wrap=True)
+
+
+def short_names(paths: Sequence[Path]) -> list[str]:
+    """What tells files apart: their names without suffix, or as much of the path as it takes.
+
+    >>> short_names([Path("runs/plain/result.json"), Path("runs/filtered/result.json")])
+    ['plain', 'filtered']
+    """
+    stems = [path.stem for path in paths]
+    if len(set(stems)) == len(stems):
+        return stems
+    for depth in range(1, 1 + min(len(path.parts) for path in paths)):
+        names = [path.parts[-depth] for path in paths]
+        if len(set(names)) == len(names):
+            return names
+    return [str(path.with_suffix("")) for path in paths]
 
 
 def _change(pair: Mapping[str, float | None]) -> tuple[str, str, str]:

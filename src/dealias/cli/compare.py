@@ -7,7 +7,7 @@ from typing import Any
 
 from jsonargparse import ArgumentParser, Namespace
 
-from dealias.cli._console import output_console, print_differences, progress
+from dealias.cli._console import output_console, print_differences, progress, short_names
 from dealias.cli._outputs import reading_processes
 from dealias.evaluation import check_outputs
 from dealias.report import (
@@ -37,7 +37,7 @@ def run(options: Namespace) -> int:
     folders = [] if options.report is None else [options.report]
     check_outputs([], folders, paths, overwrite=options.overwrite)
     results = [read_result(path) for path in paths]
-    comparison = compare_results(*results, names=short_names(*paths))
+    comparison = compare_results(*results, names=short_names(paths))
     examples: list[Examples] | str = []
     if options.report is not None:
         examples = _images(results, paths)
@@ -64,15 +64,3 @@ def _images(results: Sequence[Mapping[str, Any]], paths: Sequence[Path]) -> list
         return list(map(find_examples, results, paths))
     except ResultFileError as error:
         return str(error)
-
-
-def short_names(first: Path, second: Path) -> tuple[str, str]:
-    """What tells two files apart: their names, or with the folders around them where they differ.
-
-    >>> short_names(Path("plain/result.json"), Path("filtered/result.json"))
-    ('plain', 'filtered')
-    """
-    if first.stem != second.stem:
-        return first.stem, second.stem
-    folders = zip(reversed(first.parent.parts), reversed(second.parent.parts), strict=False)
-    return next((pair for pair in folders if pair[0] != pair[1]), (str(first), str(second)))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from dealias._text import printable
@@ -13,14 +13,14 @@ _SAME = ("protocol", "band_width")
 
 
 def compare_results(
-    a: Mapping[str, Any], b: Mapping[str, Any], *, names: tuple[str, str] = ("A", "B")
+    a: Mapping[str, Any], b: Mapping[str, Any], *, names: Sequence[str] = ("A", "B")
 ) -> dict[str, Any]:
     """Compare two results, from :func:`read_result`; differences are B minus A.
 
     Args:
         a: the first.
         b: the second.
-        names: of both, for messages and headings.
+        names: two, for messages and headings.
 
     Returns:
         ``names``; ``metrics`` and ``classes`` with ``a``, ``b`` and ``difference`` of each figure,

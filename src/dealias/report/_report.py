@@ -76,7 +76,8 @@ def write_report(
             "problems": [row.problem for row in drawn if row.problem],
         }
         if aliasing is not None:
-            more["errors_against_aliasing"] = aliasing.to_dict()
+            site = ((probe or {}).get("maps") or {}).get("site")
+            more["errors_against_aliasing"] = aliasing.to_dict() | {"site": site}
         finish_report(
             folder, dict(result) | more, drawn, examples.classes, probe=probe, title=title
         )

@@ -125,8 +125,7 @@ def _context(
     aliasing = result.get("errors_against_aliasing")
     if aliasing is not None:
         tones = {key: css(color) for key, color in ERROR_COLORS.items()} | _RIGHT_COLORS
-        site = aliasing.get("site") or ((probe or {}).get("maps") or {}).get("site")
-        aliasing = distributions(aliasing, tones) | {"site": site}
+        aliasing = {"site": None} | distributions(aliasing, tones)
     section = None if probe is None else probe_section(probe)
     sections = [
         ("figures", "Figures"),
