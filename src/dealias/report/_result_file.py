@@ -9,6 +9,7 @@ from typing import Any
 
 from dealias._text import printable
 from dealias.metrics.functional import ERROR_KINDS
+from dealias.report._aliasing import GROUPS
 
 METRICS = ("mIoU", "BIoU", "BAcc", "FErr", "MErr", "DErr")
 CLASS_METRICS = ("IoU", "BIoU", "BAcc", "FErr", "MErr", "DErr")
@@ -42,6 +43,10 @@ _SHAPE = {
     ],
     "skipped": [str],
 }
+_ALIASING = {
+    "edges": [_NUMBER],
+    "groups": {name: {"pixels": int, "histogram": [int]} for name in GROUPS},
+}
 _SITE = {
     "name": str,
     "cutoff": object,
@@ -66,7 +71,11 @@ def read_result(path: Path) -> dict[str, Any]:
     Raises:
         ResultFileError: not such a file; the message says where and what was expected.
     """
-    return _read(path, _SHAPE, "a result of dealias evaluate")
+    result = _read(path, _SHAPE, "a result of dealias evaluate")
+    if result.get("errors_against_aliasing") is not None:
+        aliasing = result["errors_against_aliasing"]
+        _check(aliasing, _ALIASING, printable(path), "errors_against_aliasing")
+    return result
 
 
 def read_probe(path: Path) -> dict[str, Any]:
@@ -76,11 +85,6 @@ def read_probe(path: Path) -> dict[str, Any]:
         ResultFileError: not such a file.
     """
     return _read(path, _PROBE_SHAPE, "a result of dealias probe")
-
-
-def check_result(content: Any, source: str) -> None:
-    """Raise ResultFileError unless `content` is the result of an evaluation."""
-    _check(content, _SHAPE, source, "")
 
 
 def _read(path: Path, shape: Any, expected: str) -> dict[str, Any]:

@@ -17,7 +17,7 @@ _LATEX = {
     "<": r"\textless{}",
     ">": r"\textgreater{}",
     "|": r"\textbar{}",
-    '"': r"\textquotedbl{}",
+    '"': "{''}",
 } | {sign: f"\\{sign}" for sign in "&%$#_{}"}
 _LATEX_ARROWS = {"↑": r"$\uparrow$", "↓": r"$\downarrow$"}
 _ARROWS = tuple(ARROWS.values())
