@@ -27,6 +27,8 @@ COMMANDS = {
     "data": "Look through a data set before hours are spent on it: dealias data check.",
     "evaluate": "Measure predicted label maps against their targets.",
     "merge": "Add up the counts of several shards.",
+    "compare": "Put two results side by side, in numbers or on a page.",
+    "figures": "Draw a result for a paper, and set its table.",
     "demo": "Train a tiny network with and without de-aliasing, and show the difference.",
     "probe": "Show where a network aliases on images, and what would mend it.",
     "convert": "Make a network of a checkpoint of the published code, or of one of dealias fit.",
