@@ -141,18 +141,22 @@ def check_data(
     Raises:
         DataError: a split can't be found at all.
     """
-    splits: dict[str, str] = {}
-    for part in parts:
-        splits.setdefault(datamodule.splits[part], part)
-    found = {part: datamodule.find(part) for part in splits.values()}
+    splits = datamodule.splits
+    if datamodule.data_set == "scenes":  # those of each part are others
+        splits = {part: part for part in splits}
+    read = [
+        part
+        for number, part in enumerate(parts)
+        if splits[part] not in [splits[earlier] for earlier in parts[:number]]
+    ]
+    found = {part: datamodule.find(part) for part in read}
     total = sum(len(samples) for samples, _ in found.values())
     checked = []
     with progress(total) if progress else contextlib.nullcontext(lambda: None) as tick:
-        for split, part in splits.items():
-            samples, unpaired = found[part]
+        for part, (samples, unpaired) in found.items():
             counted = _Counted(samples, datamodule.classes)
             reading = datamodule.workers if workers is None else workers
-            checked.append(_check_split(part, split, counted, unpaired, reading, tick))
+            checked.append(_check_split(part, splits[part], counted, unpaired, reading, tick))
     times = Counter(path for samples, _ in found.values() for path in _image_files(samples))
     shared = sorted(path for path, count in times.items() if count > 1)
     return DataCheck(datamodule.data_set, datamodule.classes.names, checked, shared)
