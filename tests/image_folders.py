@@ -1,5 +1,7 @@
 """Small data sets of files that several tests share."""
 
+import json
+
 import numpy as np
 from PIL import Image
 
@@ -12,7 +14,7 @@ def write_image(path, pixels):
 
 def write_classes(path, names, **options):
     """Write a class set."""
-    lines = [f"names: [{', '.join(names)}]", *(f"{key}: {value}" for key, value in options.items())]
+    lines = [f"names: {json.dumps(names)}", *(f"{key}: {value}" for key, value in options.items())]
     path.write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
 
 

@@ -139,17 +139,20 @@ def check_data(
             to call after each.
 
     Raises:
+        ValueError: no or unknown parts.
         DataError: a split can't be found at all.
     """
+    unknown = [part for part in parts if part not in datamodule.splits]
+    if unknown or not parts:
+        known = ", ".join(datamodule.splits)
+        raise ValueError(f"parts: expected at least one of {known}, got {list(parts)!r}")
     splits = datamodule.splits
-    if datamodule.data_set == "scenes":  # those of each part are others
+    if datamodule.data_set == "scenes":  # of another seed for each part
         splits = {part: part for part in splits}
-    read = [
-        part
-        for number, part in enumerate(parts)
-        if splits[part] not in [splits[earlier] for earlier in parts[:number]]
-    ]
-    found = {part: datamodule.find(part) for part in read}
+    read: dict[str, str] = {}
+    for part in parts:
+        read.setdefault(splits[part], part)
+    found = {part: datamodule.find(part) for part in read.values()}
     total = sum(len(samples) for samples, _ in found.values())
     checked = []
     with progress(total) if progress else contextlib.nullcontext(lambda: None) as tick:
