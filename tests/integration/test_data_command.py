@@ -95,6 +95,22 @@ def test_long_lists_are_cut_on_the_terminal_alone(root, capsys):
     assert len(strict(root / "r.json")["splits"][0]["problems"]) == 12
 
 
+def test_hostile_names(root, capsys):
+    name = "\x1b[31m\n[red]"
+    for folder, ending in (("images", "png"), ("images", "jpg"), ("labels", "png")):
+        (root / folder / f"val/{name}.{ending}").write_bytes(b"")
+    assert check(root) == 2
+    said = capsys.readouterr().err
+    assert "\x1b" not in said
+    assert "\\x1b[31m\\n[red].jpg" in said
+    (root / "images/val" / f"{name}.jpg").unlink()
+    assert check(root, "--output", root / "r.json", "--sheet", root / "s.png") == 1
+    said = capsys.readouterr().out
+    assert "\x1b" not in said
+    assert "\\x1b[31m\\n[red].png: not an image" in said
+    assert len(strict(root / "r.json")["splits"][1]["problems"]) == 1
+
+
 def test_images_in_two_splits(root, capsys):
     (root / "some.txt").write_text("train/00\n", encoding="utf-8")
     assert check(root, "--data.val_split", "some") == 1

@@ -74,3 +74,8 @@ def test_labels_that_are_no_classes(tmp_path, label):
     np.save(tmp_path / "a.npy", np.array([[0, label, label, 999]]))
     with pytest.raises(LabelFileError, match=rf"classes 0..299 .*got {label} \(2 px\)"):
         read_target(tmp_path / "a.npy", CLASSES)
+
+
+def test_targets_of_sixteen_bits(tmp_path):
+    Image.fromarray(np.array([[0, 256, 299, 999]], np.uint16)).save(tmp_path / "a.png")
+    assert read_target(tmp_path / "a.png", CLASSES).tolist() == [[0, 256, 299, 999]]
