@@ -113,19 +113,19 @@ def print_differences(comparison: Mapping[str, Any], console: Console) -> None:
     for name, arrow in COLUMNS.items():
         mean = _MEANS.get(name, name)
         pair = comparison["metrics"][mean]
-        _add_row(means, f"{mean} {_arrow(arrow, console)}", *_change(pair))
+        add_row(means, f"{mean} {_arrow(arrow, console)}", *_change(pair))
     classes = Table("class", title="B - A by class, in points", title_justify="left")
     for name, arrow in COLUMNS.items():
         classes.add_column(f"{name} {_arrow(arrow, console)}", justify="right")
     for row in comparison["classes"]:
-        _add_row(classes, row["name"], *(_change(row[name])[2] for name in COLUMNS))
+        add_row(classes, row["name"], *(_change(row[name])[2] for name in COLUMNS))
     wrong = Table("wrong pixels")
     for heading in ("A", "B", "B - A"):
         wrong.add_column(heading, justify="right")
     for kind in ERROR_KINDS:
         pixels = comparison["error_pixels"][kind.key]
         counts = (f"{pixels['a']:,}", f"{pixels['b']:,}", f"{pixels['difference']:+,}")
-        _add_row(wrong, kind.title.lower(), *counts)
+        add_row(wrong, kind.title.lower(), *counts)
     for table in (means, classes, wrong):
         console.print(table)
     for note in comparison["notes"]:
@@ -149,7 +149,7 @@ def short_names(paths: Sequence[Path]) -> list[str]:
 
 
 def _change(pair: Mapping[str, float | None]) -> tuple[str, str, str]:
-    return _percent(pair["a"]), _percent(pair["b"]), _percent(pair["difference"], sign=True)
+    return percent(pair["a"]), percent(pair["b"]), percent(pair["difference"], sign=True)
 
 
 def _class_table(result: dict[str, Any], console: Console) -> Table:
