@@ -28,6 +28,7 @@ from dealias.engine._checkpoints import (
 from dealias.engine._configs import take_configs
 from dealias.engine._pictures import PredictionWriter, SamplePictures
 from dealias.engine._progress import StepProgress
+from dealias.engine._report import TestReport
 from dealias.engine._task import SegmentationTask
 from dealias.evaluation import OutputError, main_process, write_counts, write_csv, write_json
 from dealias.models import load, load_weights, sync_batch_norm
@@ -102,6 +103,8 @@ class Commands(LightningCLI):
         add("--overwrite", type=bool, default=False, help="replace outputs of an earlier run")
         add("--checkpoint_every", type=int, default=1000, help="steps between last.ckpt, in fit")
         add("--samples", type=int, default=4, help="images to draw at each validation, in fit")
+        add("--report", type=Path | None, default=None, help="folder of a page of errors, in test")
+        add("--probe", type=Path | None, default=None, help="result of dealias probe for the page")
         add("--label_maps", type=bool, default=False, help="write what was predicted, in test")
         parser.link_arguments("data.classes", "model.classes", apply_on="instantiate")
         for name in ("model.seed", "data.seed"):
@@ -209,6 +212,11 @@ class Commands(LightningCLI):
             self.writer = PredictionWriter(self.output / "test" / "predictions")
         if self.writer is not None:
             callbacks.append(self.writer)
+        self.report = None
+        if self.command == "test" and options.report is not None:
+            self.report = TestReport(options.report, options.probe)
+            callbacks.append(self.report)
+            kwargs["inference_mode"] = False  # the network is also copied and looked into
         kwargs["callbacks"] = [*(trainer.callbacks or []), *callbacks]
         return super().instantiate_trainer(**kwargs | _processes(trainer))
 
@@ -240,7 +248,8 @@ class Commands(LightningCLI):
         if self.trainer.is_global_zero:
             folder = self.output / "test"
             folder.mkdir(parents=True, exist_ok=True)
-            write_json(self.model.results, folder / "result.json")
+            more = None if self.report is None else self.report.more
+            write_json(self.model.results, folder / "result.json", more)
             write_csv(self.model.results, folder / "result.csv")
             write_counts(self.model.results, folder / "counts.npz")
 
