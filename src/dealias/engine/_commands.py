@@ -230,9 +230,11 @@ class Commands(LightningCLI):
     @property
     def skipped(self) -> list[str]:
         """Messages about files that were left out as asked."""
-        if self.model.results is not None and self.command != "fit":
-            return list(self.model.results.skipped)
-        return list(self.model.skipped if self.writer is None else self.writer.skipped)
+        results, writer = self.model.results, self.writer
+        found = [*self.datamodule.skipped, *self.model.skipped]
+        found += [] if writer is None else writer.skipped
+        found += [] if results is None else results.skipped
+        return list(dict.fromkeys(found))
 
     def fit(self, **arguments: Any) -> None:
         """Train."""
