@@ -214,7 +214,9 @@ class Commands(LightningCLI):
             callbacks.append(self.writer)
         self.report = None
         if self.command == "test" and options.report is not None:
-            self.report = TestReport(options.report, options.probe)
+            self.report = TestReport(
+                options.report, self.output / "test" / "result.json", options.probe
+            )
             callbacks.append(self.report)
             kwargs["inference_mode"] = False  # the network is also copied and looked into
         kwargs["callbacks"] = [*(trainer.callbacks or []), *callbacks]

@@ -18,14 +18,16 @@ class TestReport(pl.Callback):
 
     Args:
         folder: of the page.
+        output: file that the result will be written to.
         probe: result of ``dealias probe`` to show in it; or None.
 
     Attributes:
         more: what the page adds to the result's file, once it is written.
     """
 
-    def __init__(self, folder: Path, probe: Path | None = None) -> None:
+    def __init__(self, folder: Path, output: Path, probe: Path | None = None) -> None:
         self.folder = folder
+        self.output = output
         self.probe = None if probe is None else read_probe(probe)
         self.more: dict[str, Any] = {}
         self._writer: ReportWriter | None = None
@@ -83,7 +85,7 @@ class TestReport(pl.Callback):
         site = self._aliasing.site if self._aliasing is not None else None
         self.more = writer.finish(
             pl_module.results.to_dict(),
-            output=self.folder.parent / "result.json",
+            output=self.output,
             probe=self.probe,
             site=None if site is None else site.name,
         )
