@@ -72,7 +72,7 @@ class Commands(LightningCLI):
         self.command = command
         if not main_process() or command != "fit":
             logging.getLogger("pytorch_lightning").setLevel(logging.WARNING)
-        for name in ("trainer.trainer", "utilities.rank_zero"):
+        for name in ("trainer.connectors.checkpoint_connector", "utilities.rank_zero"):
             logging.getLogger(f"pytorch_lightning.{name}").addFilter(_is_no_aside)
         with warnings.catch_warnings():
             for pattern in _EXPECTED_WARNINGS:
