@@ -13,7 +13,7 @@ $(BIN)/python:
 	$(PYTHON) -m venv $(VENV)
 
 $(VENV)/.installed: pyproject.toml | $(BIN)/python
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable .
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable ".[train]"
 	touch $@
 
 $(VENV)/.installed-dev: pyproject.toml | $(BIN)/python
@@ -22,7 +22,7 @@ $(VENV)/.installed-dev: pyproject.toml | $(BIN)/python
 
 install: $(VENV)/.installed-dev  ## Install the library and everything needed to work on it.
 
-demo: $(VENV)/.installed  ## Show aliasing doing harm on procedural scenes, in under a minute.
+demo: $(VENV)/.installed  ## Train a tiny network with and without de-aliasing, in three minutes.
 	$(BIN)/dealias demo
 
 test: $(VENV)/.installed-dev  ## Run the tests but the slow ones.

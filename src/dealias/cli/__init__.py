@@ -5,6 +5,7 @@ import io
 import signal
 import sys
 from collections.abc import Callable, Sequence
+from typing import Any
 
 from jsonargparse import ArgumentParser
 
@@ -13,20 +14,29 @@ from dealias.evaluation import main_process
 
 __all__ = ["main"]
 
-LIGHTNING = ("fit", "validate", "test", "predict")  # their options are PyTorch Lightning's
+# Commands that read their options themselves, configuration files among them, and their modules.
+OWN_PARSERS = {
+    **dict.fromkeys(("fit", "validate", "test", "predict"), "_lightning"),
+    "data": "_data",
+}
 COMMANDS = {
     "fit": "Train a network from a configuration file.",
     "validate": "Measure a checkpoint on the validation split.",
     "test": "Measure a checkpoint on the test split, with the whole table for an answer.",
     "predict": "Label images with a checkpoint.",
+    "data": "Look through a data set before hours are spent on it: dealias data check.",
     "evaluate": "Measure predicted label maps against their targets.",
     "merge": "Add up the counts of several shards.",
     "compare": "Put two results side by side, in numbers or on a page.",
     "figures": "Draw a result for a paper, and set its table.",
-    "demo": "Show aliasing doing harm on procedural scenes.",
+    "demo": "Train a tiny network with and without de-aliasing, and show the difference.",
     "probe": "Show where a network aliases on images, and what would mend it.",
     "convert": "Make a network of a checkpoint of the published code, or of one of dealias fit.",
 }
+
+
+class MissingPackageError(ValueError):
+    """A command needs an optional package."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -41,22 +51,37 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
     arguments = list(sys.argv[1:] if arguments is None else arguments)
+    asked = next((argument for argument in arguments if not argument.startswith("-")), None)
+    return _run(str(asked), lambda: _answer(asked, arguments))
+
+
+def _answer(asked: str | None, arguments: list[str]) -> int:
+    if asked in OWN_PARSERS:
+        rest = arguments[arguments.index(asked) + 1 :]
+        code: int = _module(OWN_PARSERS[asked]).main(asked, rest)
+        return code
     summary = (dealias.__doc__ or "").split("\n")[0]
     parser = ArgumentParser(prog="dealias", version=dealias.__version__, description=summary)
     commands = parser.add_subcommands(required=True, dest="command")
-    asked = next((argument for argument in arguments if not argument.startswith("-")), None)
-    if asked in LIGHTNING:
-        lightning = importlib.import_module("dealias.cli._lightning")
-        rest = arguments[arguments.index(asked) + 1 :]
-        return _run(asked, lambda: lightning.main(asked, rest))
     for name, help_text in COMMANDS.items():
         command = ArgumentParser(description=help_text)
         if name == asked:  # the libraries of the others stay unloaded
-            importlib.import_module(f"dealias.cli.{name}").add_arguments(command)
+            _module(name).add_arguments(command)
         commands.add_subcommand(name, command, help=help_text)
     options = parser.parse_args(arguments)
-    module = importlib.import_module(f"dealias.cli.{options.command}")
-    return _run(options.command, lambda: module.run(options[options.command]))
+    return int(_module(options.command).run(options[options.command]))
+
+
+def _module(name: str) -> Any:
+    try:
+        return importlib.import_module(f"dealias.cli.{name}")
+    except ModuleNotFoundError as error:
+        missing = str(error.name).partition(".")[0]
+        if missing == "dealias":
+            raise
+        raise MissingPackageError(
+            f"the package {missing} is not there: pip install 'dealias[probe,train]' has all"
+        ) from error
 
 
 def _run(command: str, work: Callable[[], int]) -> int:

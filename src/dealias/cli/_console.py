@@ -76,7 +76,7 @@ def print_evaluation(evaluation: Evaluation, console: Console, *, worst: int = 5
         table.add_column(f"{kind.title.lower()} (px)", justify="right")
     for row in rows:
         pixels = [f"{count:,}" for count in row.error_pixels]
-        _add_row(table, row.name, _percent(row.miou), *pixels)
+        add_row(table, row.name, percent(row.miou), *pixels)
     console.print(table)
     for message in evaluation.skipped:
         console.print(f"skipped {printable(message)}", soft_wrap=True)
@@ -95,10 +95,10 @@ def print_comparison(evaluations: Mapping[str, Evaluation], console: Console) ->
         pixels.add_column(kind.title.lower(), justify="right")
     for name, evaluation in evaluations.items():
         found = evaluation.to_dict()["metrics"]
-        values = [_percent(found[_MEANS.get(column, column)]) for column in COLUMNS]
-        _add_row(metrics, name, *values)
+        values = [percent(found[_MEANS.get(column, column)]) for column in COLUMNS]
+        add_row(metrics, name, *values)
         wrong = error_pixels(evaluation.counts.confusion)
-        _add_row(pixels, name, *(f"{int(count):,}" for count in wrong.values()))
+        add_row(pixels, name, *(f"{int(count):,}" for count in wrong.values()))
     console.print(metrics)
     console.print(pixels)
 
@@ -113,19 +113,19 @@ def print_differences(comparison: Mapping[str, Any], console: Console) -> None:
     for name, arrow in COLUMNS.items():
         mean = _MEANS.get(name, name)
         pair = comparison["metrics"][mean]
-        _add_row(means, f"{mean} {_arrow(arrow, console)}", *_change(pair))
+        add_row(means, f"{mean} {_arrow(arrow, console)}", *_change(pair))
     classes = Table("class", title="B - A by class, in points", title_justify="left")
     for name, arrow in COLUMNS.items():
         classes.add_column(f"{name} {_arrow(arrow, console)}", justify="right")
     for row in comparison["classes"]:
-        _add_row(classes, row["name"], *(_change(row[name])[2] for name in COLUMNS))
+        add_row(classes, row["name"], *(_change(row[name])[2] for name in COLUMNS))
     wrong = Table("wrong pixels")
     for heading in ("A", "B", "B - A"):
         wrong.add_column(heading, justify="right")
     for kind in ERROR_KINDS:
         pixels = comparison["error_pixels"][kind.key]
         counts = (f"{pixels['a']:,}", f"{pixels['b']:,}", f"{pixels['difference']:+,}")
-        _add_row(wrong, kind.title.lower(), *counts)
+        add_row(wrong, kind.title.lower(), *counts)
     for table in (means, classes, wrong):
         console.print(table)
     for note in comparison["notes"]:
@@ -149,7 +149,7 @@ def short_names(paths: Sequence[Path]) -> list[str]:
 
 
 def _change(pair: Mapping[str, float | None]) -> tuple[str, str, str]:
-    return _percent(pair["a"]), _percent(pair["b"]), _percent(pair["difference"], sign=True)
+    return percent(pair["a"]), percent(pair["b"]), percent(pair["difference"], sign=True)
 
 
 def _class_table(result: dict[str, Any], console: Console) -> Table:
@@ -166,9 +166,9 @@ def _class_table(result: dict[str, Any], console: Console) -> Table:
         table.add_column(f"{name.replace('_', ' ')} {_arrow('↑', console)}", justify="right")
     for row in result["classes"]:
         values = [row[name] for name in (*columns.values(), *extra)]
-        _add_row(table, row["name"], *map(_percent, values))
+        add_row(table, row["name"], *map(percent, values))
     table.add_section()
-    table.add_row("mean", *(_percent(result["metrics"][name]) for name in (*columns, *extra)))
+    table.add_row("mean", *(percent(result["metrics"][name]) for name in (*columns, *extra)))
     return table
 
 
@@ -180,20 +180,20 @@ def _kind_table(result: dict[str, Any]) -> Table:
     for kind in ERROR_KINDS:
         gain = result["mIoU_gain"][kind.key]
         pairs = [
-            f"{pair['target']} as {pair['prediction']} {_percent(pair['mIoU_gain'], sign=True)}"
+            f"{pair['target']} as {pair['prediction']} {percent(pair['mIoU_gain'], sign=True)}"
             for pair in result["costly_pairs"][kind.key][:3]
         ]
-        _add_row(
+        add_row(
             table,
             kind.title.lower(),
-            _percent(result["error_shares"][kind.key]),
-            _percent(gain, sign=True),
+            percent(result["error_shares"][kind.key]),
+            percent(gain, sign=True),
             ", ".join(pairs),
         )
     return table
 
 
-def _add_row(table: Table, *cells: str) -> None:
+def add_row(table: Table, *cells: str) -> None:
     """Add cells as they are: names of files and classes are not markup."""
     table.add_row(*(Text(printable(cell)) for cell in cells))
 
@@ -202,7 +202,7 @@ def _arrow(arrow: str, console: Console) -> str:
     return arrow if console.encoding.startswith("utf") else {"↑": "^", "↓": "v"}[arrow]
 
 
-def _percent(value: float | None, *, sign: bool = False) -> str:
+def percent(value: float | None, *, sign: bool = False) -> str:
     if value is None or value != value:
         return "-"
     return f"{100 * value:{'+' if sign else ''}.2f}"

@@ -10,7 +10,7 @@ from PIL import Image
 from rich.table import Table
 
 import dealias
-from dealias.cli._console import output_console, progress
+from dealias.cli._console import output_console, percent, progress
 from dealias.evaluation import check_outputs, environment, write_whole
 from dealias.probe import (
     SPECS,
@@ -131,15 +131,11 @@ def _table(results: list[SiteResult], images: int) -> Table:
         table.add_row(
             *(row[key] for key in ("site", "kernel", "stride", "channels", "ESR")),
             rate_text(result.site.nyquist),
-            _percent(result.score),
-            _percent(result.spread),
+            percent(result.score),
+            percent(result.spread),
             "-" if result.orthogonality is None else f"{result.orthogonality:.3f}",
         )
     return table
-
-
-def _percent(value: float | None) -> str:
-    return "-" if value is None else f"{100 * value:.2f}"
 
 
 def _write(
