@@ -1,5 +1,6 @@
 import json
 import shutil
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -161,3 +162,34 @@ def test_bad_options_exit_with_2(runs, arguments, message, capsys, monkeypatch):
     else:
         assert main(arguments) == 2
     assert message in capsys.readouterr().err
+
+
+def test_a_page_of_camvid(camvid, tmp_path):
+    names = sorted(path.name for path in (camvid / "valannot").iterdir())[::25]
+    for part in ("predictions", "targets", "images"):
+        (tmp_path / part).mkdir()
+    for name in names:
+        labels = np.asarray(Image.open(camvid / "valannot" / name))
+        moved = np.where(labels == 11, 4, np.roll(labels, 3, 1))  # void is no class
+        Image.fromarray(np.minimum(moved, 10)).save(tmp_path / "predictions" / name)
+        shutil.copy(camvid / "valannot" / name, tmp_path / "targets")
+        (photograph,) = (camvid / "val").glob(f"{Path(name).stem}.*")
+        shutil.copy(photograph, tmp_path / "images")
+    command = ["evaluate", "--classes", "camvid", "--workers", "0"]
+    for part in ("predictions", "targets", "images"):
+        command += [f"--{part}", str(tmp_path / part)]
+    output = ["--output", str(tmp_path / "r.json"), "--report", str(tmp_path / "page")]
+    assert main([*command, *output]) == 0
+    result = read_result(tmp_path / "r.json")
+    assert result["images"] == len(names) > 3
+    examples = PageExamples(tmp_path / "page")
+    for name in examples.names:
+        example = examples.load(name)
+        stored = np.asarray(Image.open(tmp_path / "targets" / f"{name}.png"))
+        void = example.target == examples.classes.ignore_index
+        assert (np.where(void, 11, example.target) == stored).all()
+        (path,) = (tmp_path / "images").glob(f"{name}.*")
+        photograph = np.asarray(Image.open(path).convert("RGB"))
+        assert np.abs(example.image.astype(int) - photograph).mean() < 8
+    page = (tmp_path / "page" / "index.html").read_text()
+    assert all(f"> {row['name']}</th>" in page for row in result["classes"])
