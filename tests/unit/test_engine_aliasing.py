@@ -3,11 +3,10 @@
 import pytest
 import torch
 from torch import nn
-from torch.nn.functional import interpolate
 
 import dealias
 from dealias.engine._aliasing import FirstAliasing
-from dealias.spectral import aliasing_map
+from dealias.probe import pixel_scores
 
 IMAGES = torch.rand(2, 3, 48, 64)
 
@@ -26,8 +25,7 @@ class Network(nn.Module):
 
 def expected(network, cutoff):
     with torch.no_grad():
-        scores = aliasing_map(network.stem(IMAGES), cutoff)
-    return interpolate(scores[:, None], (48, 64), mode="bilinear", align_corners=False)[:, 0]
+        return pixel_scores(network.stem(IMAGES), cutoff, (48, 64))
 
 
 def test_a_plain_network_is_looked_at_where_it_would_be_filtered():

@@ -7,9 +7,8 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import interpolate
 
-from dealias.spectral import aliasing_map
+from dealias.probe import pixel_scores
 from dealias.surgery import find_downsampling, restore
 from dealias.surgery._insertion import FILTER, inserted
 from dealias.surgery.plan import Site
@@ -48,7 +47,7 @@ class FirstAliasing:
             images: input of the network (B, C, H, W).
 
         Returns:
-            float32 (B, H, W) in [0, 1], upsampled from the step's input; None without a site.
+            float32 (B, H, W) in [0, 1], see :func:`dealias.probe.pixel_scores`; None without a site.
         """
         if self.site is None or self.site.place is None:
             return None
@@ -63,10 +62,8 @@ class FirstAliasing:
             self.network(images)
         except _SeenError as seen:  # what comes after the step is not needed
             cutoff = getattr(getattr(getattr(host, FILTER, None), "filter", None), "cutoff", None)
-            scores = aliasing_map(seen.features.float(), cutoff or site.nyquist)
-            size = images.shape[-2:]
-            found = interpolate(scores[:, None], size, mode="bilinear", align_corners=False)
-            return found[:, 0].clamp(0, 1)
+            height, width = images.shape[-2:]
+            return pixel_scores(seen.features, cutoff or site.nyquist, (height, width))
         finally:
             handle.remove()
         return None
