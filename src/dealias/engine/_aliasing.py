@@ -47,7 +47,8 @@ class FirstAliasing:
             images: input of the network (B, C, H, W).
 
         Returns:
-            float32 (B, H, W) in [0, 1], see :func:`dealias.probe.pixel_scores`; None without a site.
+            float32 (B, H, W) in [0, 1], see :func:`dealias.probe.pixel_scores`; None if there is
+            no site.
         """
         if self.site is None or self.site.place is None:
             return None

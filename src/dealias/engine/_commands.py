@@ -148,6 +148,7 @@ class Commands(LightningCLI):
                     "--ckpt_path: expected a checkpoint, a folder of dealias convert, best or "
                     f"last; got none, and {printable(self.output)} holds no best.ckpt or last.ckpt"
                 )
+        asked = str(asked)  # Lightning's type is text or path, in any order
         path = self.output / f"{asked}.ckpt" if asked in ("best", "last") else Path(asked)
         if not path.exists():
             raise CheckpointError(f"{printable(path)}: no such checkpoint")
