@@ -27,6 +27,7 @@ __all__ = [
     "labels",
     "layers",
     "metrics",
+    "models",
     "probe",
     "restore",
     "spectral",

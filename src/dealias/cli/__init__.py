@@ -4,20 +4,26 @@ import importlib
 import io
 import signal
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from jsonargparse import ArgumentParser
 
 import dealias
-from dealias.cli._console import main_process
+from dealias.evaluation import main_process
 
 __all__ = ["main"]
 
+LIGHTNING = ("fit", "validate", "test", "predict")  # their options are PyTorch Lightning's
 COMMANDS = {
+    "fit": "Train a network from a configuration file.",
+    "validate": "Measure a checkpoint on the validation split.",
+    "test": "Measure a checkpoint on the test split, with the whole table for an answer.",
+    "predict": "Label images with a checkpoint.",
     "evaluate": "Measure predicted label maps against their targets.",
     "merge": "Add up the counts of several shards.",
     "demo": "Show aliasing doing harm on procedural scenes.",
     "probe": "Show where a network aliases on images, and what would mend it.",
+    "convert": "Make a network of a checkpoint of the published code, or of one of dealias fit.",
 }
 
 
@@ -37,6 +43,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = ArgumentParser(prog="dealias", version=dealias.__version__, description=summary)
     commands = parser.add_subcommands(required=True, dest="command")
     asked = next((argument for argument in arguments if not argument.startswith("-")), None)
+    if asked in LIGHTNING:
+        lightning = importlib.import_module("dealias.cli._lightning")
+        rest = arguments[arguments.index(asked) + 1 :]
+        return _run(asked, lambda: lightning.main(asked, rest))
     for name, help_text in COMMANDS.items():
         command = ArgumentParser(description=help_text)
         if name == asked:  # the libraries of the others stay unloaded
@@ -44,16 +54,19 @@ def main(arguments: Sequence[str] | None = None) -> int:
         commands.add_subcommand(name, command, help=help_text)
     options = parser.parse_args(arguments)
     module = importlib.import_module(f"dealias.cli.{options.command}")
+    return _run(options.command, lambda: module.run(options[options.command]))
+
+
+def _run(command: str, work: Callable[[], int]) -> int:
     try:
-        code: int = module.run(options[options.command])
+        return work()
     except (ValueError, OSError) as error:
         if main_process():
-            sys.stderr.write(f"dealias {options.command}: error: {error}\n")
+            sys.stderr.write(f"dealias {command}: error: {error}\n")
         return 2
     except KeyboardInterrupt:
-        sys.stderr.write(f"dealias {options.command}: interrupted\n")
+        sys.stderr.write(f"dealias {command}: interrupted\n")
         return 130
-    return code
 
 
 def _terminate(*_: object) -> None:

@@ -2,7 +2,6 @@
 
 import contextlib
 import io
-import os
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
@@ -21,19 +20,13 @@ from rich.table import Table
 from rich.text import Text
 
 from dealias._text import printable
-from dealias.evaluation import Evaluation
+from dealias.evaluation import Evaluation, main_process
 from dealias.metrics.functional import ERROR_KINDS, error_pixels
 
 # The order and the arrows of the paper.
 COLUMNS = {"IoU": "↑", "BIoU": "↑", "BAcc": "↑", "FErr": "↓", "MErr": "↓", "DErr": "↓"}
 _MEANS = {"IoU": "mIoU"}
 _PIPE_WIDTH = 100
-
-
-def main_process() -> bool:
-    """Whether this process is the one that talks and writes, of those torchrun started."""
-    alone = int(os.environ.get("WORLD_SIZE", "1")) == 1
-    return alone or int(os.environ.get("RANK", "0")) == 0
 
 
 def output_console() -> Console:

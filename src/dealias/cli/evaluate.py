@@ -5,9 +5,9 @@ from pathlib import Path
 
 from jsonargparse import ArgumentParser, Namespace
 
-from dealias.cli._console import main_process, output_console, print_evaluation, progress
+from dealias.cli._console import output_console, print_evaluation, progress
 from dealias.cli._outputs import add_output_arguments, check_before, write_outputs
-from dealias.evaluation import Options, evaluate_folders
+from dealias.evaluation import Options, evaluate_folders, main_process
 from dealias.labels import builtin_class_sets, load_class_set
 from dealias.metrics.functional import Protocol
 

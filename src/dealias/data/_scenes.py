@@ -14,7 +14,7 @@ from torch.utils.data import Dataset
 
 from dealias.data._shapes import Bytes, Shape, draw_image, draw_labels
 from dealias.data._street import street
-from dealias.labels import load_class_set
+from dealias.labels import load_class_set, write_label_map
 
 _NOISE = 6.0
 _SMALLEST = 64
@@ -137,10 +137,11 @@ def write_scenes(
     for part in (images, labels):
         clear_scenes(part, overwrite=overwrite)
     names = [f"scene_{index:05d}" for index in range(count)]
+    classes = load_class_set("scenes")
     for index, name in enumerate(names):
         scene = render_scene(index, size=size, seed=seed)
         Image.fromarray(scene.image).save(images / f"{name}.png")
-        save_labels(labels / f"{name}.png", scene.labels)
+        write_label_map(labels / f"{name}.png", scene.labels, classes)
     return names
 
 
@@ -152,16 +153,6 @@ def clear_scenes(folder: Path, *, overwrite: bool) -> None:
         raise FileExistsError(f"{folder}: holds {len(found)} scenes; overwrite=True replaces them")
     for path in found:
         path.unlink()
-
-
-def save_labels(path: Path, labels: Bytes) -> None:
-    """Write a label map [H, W] as a PNG of indices, in the colours of the class set."""
-    classes = load_class_set("scenes")
-    palette = np.zeros((256, 3), dtype=np.uint8)
-    palette[: len(classes)] = classes.colors()
-    picture = Image.fromarray(labels)
-    picture.putpalette(palette.tobytes())
-    picture.save(path)
 
 
 def check_natural(argument: str, value: int) -> None:

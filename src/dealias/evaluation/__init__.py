@@ -2,7 +2,7 @@
 
 from dealias.evaluation._error_maps import ERROR_COLORS, draw_errors
 from dealias.evaluation._files import OutputError, check_outputs, write_whole
-from dealias.evaluation._processes import ProcessError
+from dealias.evaluation._processes import ProcessError, gather, main_process
 from dealias.evaluation._result import (
     CountsFileError,
     Evaluation,
@@ -19,6 +19,7 @@ from dealias.evaluation._run import (
     EvaluationError,
     Options,
     evaluate_folders,
+    evaluate_maps,
     evaluate_pair,
     evaluate_pairs,
 )
@@ -37,8 +38,11 @@ __all__ = [
     "draw_errors",
     "environment",
     "evaluate_folders",
+    "evaluate_maps",
     "evaluate_pair",
     "evaluate_pairs",
+    "gather",
+    "main_process",
     "merge_counts",
     "read_counts",
     "write_counts",

@@ -50,6 +50,12 @@ def _as_is(found: object) -> object:
     return found
 
 
+def main_process() -> bool:
+    """Whether this process is the one that talks and writes, of those torchrun started."""
+    alone = int(os.environ.get("WORLD_SIZE", "1")) == 1
+    return alone or int(os.environ.get("RANK", "0")) == 0
+
+
 @contextlib.contextmanager
 def process_group() -> Iterator[tuple[int, int]]:
     """Rank and number of processes, of the group there is or of the one torchrun asks for."""

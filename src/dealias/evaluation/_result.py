@@ -121,6 +121,14 @@ class Evaluation:
             sorted({*self.shards, *other.shards}),
         )
 
+    def absorb(self, other: Evaluation) -> None:
+        """Add an evaluation of other images with the same settings in place, unchecked."""
+        self.counts.confusion.add_(other.counts.confusion)
+        self.counts.edges.add_(other.counts.edges)
+        self.boundary.add_(other.boundary)
+        self.images += other.images
+        self.skipped += other.skipped
+
     def worst(self, limit: int = 5) -> list[ImageRow]:
         """The images of the lowest mIoU, the worst first; those without a class come last."""
         return sorted(self.images, key=lambda row: (math.isnan(row.miou), row.miou))[:limit]

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from torch import Tensor
 from torch.utils.data import Dataset
 
 from dealias._text import printable
@@ -72,6 +73,16 @@ class Options:
             self.boundary,
         )
 
+    @property
+    def labels(self) -> dict[str, Any]:
+        """Keyword arguments of functions that count labels."""
+        return {"num_classes": len(self.classes), "ignore_index": self.classes.ignore_index}
+
+    @property
+    def counting(self) -> dict[str, Any]:
+        """Keyword arguments of functions that count in bands."""
+        return self.labels | {"band_width": self.band_width, "protocol": self.protocol}
+
 
 def evaluate_pair(pair: Pair, options: Options, image: Path | None = None) -> Evaluation:
     """Read and count one pair, and draw its error map if the options say so.
@@ -96,22 +107,37 @@ def evaluate_pair(pair: Pair, options: Options, image: Path | None = None) -> Ev
             f"got {prediction.shape[1]}x{prediction.shape[0]}",
         )
     maps = torch.from_numpy(prediction), torch.from_numpy(target)
-    labels = {"num_classes": len(classes), "ignore_index": classes.ignore_index}
-    counting: Any = labels | {"band_width": options.band_width, "protocol": options.protocol}
     try:
-        counts = count_hard_pixels(*maps, **counting)
+        found = evaluate_maps(pair.name, *maps, options)
     except LabelRangeError as error:
         path = pair.prediction if error.argument == "preds" else pair.target
         raise LabelFileError(path, error.detail + _hint(error, classes)) from error
     if options.error_maps is not None:
         output = options.error_maps / f"{pair.name}.png"
-        write_error_map(output, *maps, classes, counting, image)
-    boundary = torch.zeros(6, len(classes), dtype=torch.int64)
+        write_error_map(output, *maps, classes, options.counting, image)
+    return found
+
+
+def evaluate_maps(name: str, preds: Tensor, target: Tensor, options: Options) -> Evaluation:
+    """Count one image.
+
+    Args:
+        name: of the image.
+        preds: predicted classes, integers (H, W).
+        target: classes or void, integers (H, W).
+        options: how to count; `map_predictions` and `error_maps` are for files.
+
+    Raises:
+        LabelRangeError: labels that are neither a class nor, in the target, void.
+        ValueError: tensors that are no label maps of one size.
+    """
+    counts = count_hard_pixels(preds, target, **options.counting)
+    boundary = torch.zeros(6, len(options.classes), dtype=torch.int64)
     if options.boundary:
         measures: Any = (boundary_iou_counts, boundary_f_counts)
-        boundary = torch.cat([measure(*maps, **labels) for measure in measures])
+        boundary = torch.cat([measure(preds, target, **options.labels) for measure in measures])
     wrong = tuple(int(count) for count in error_pixels(counts.confusion).values())
-    row = ImageRow(pair.name, float(scores(counts)["mIoU"]), wrong)
+    row = ImageRow(name, float(scores(counts)["mIoU"]), wrong)
     return Evaluation(options.settings, counts, boundary, [row])
 
 

@@ -7,12 +7,24 @@ from dealias.labels._class_set import (
     builtin_class_sets,
     load_class_set,
 )
-from dealias.labels._pairing import Pair, Pairing, PairingError, find_images, pair_folders
+from dealias.labels._pairing import (
+    Pair,
+    Pairing,
+    PairingError,
+    Sample,
+    Sampling,
+    find_images,
+    find_label_maps,
+    list_images,
+    pair_folders,
+    pair_images,
+)
 from dealias.labels._reading import (
     LABEL_SUFFIXES,
     LabelFileError,
     read_label_map,
 )
+from dealias.labels._writing import write_label_map
 
 __all__ = [
     "LABEL_SUFFIXES",
@@ -23,9 +35,15 @@ __all__ = [
     "Pairing",
     "PairingError",
     "Role",
+    "Sample",
+    "Sampling",
     "builtin_class_sets",
     "find_images",
+    "find_label_maps",
+    "list_images",
     "load_class_set",
     "pair_folders",
+    "pair_images",
     "read_label_map",
+    "write_label_map",
 ]

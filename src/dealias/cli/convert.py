@@ -1,0 +1,44 @@
+"""``dealias convert``."""
+
+from pathlib import Path
+
+from jsonargparse import ArgumentParser, Namespace
+
+from dealias._text import printable
+from dealias.cli._console import output_console
+from dealias.evaluation import check_outputs
+from dealias.models import convert, save
+
+
+def add_arguments(parser: ArgumentParser) -> None:
+    """Declare the options."""
+    add = parser.add_argument
+    add("checkpoint", type=Path, metavar="FILE", help="UPerNet of the published code or MMSeg")
+    add("--output", type=Path, required=True, metavar="DIR", help="model.safetensors, config.json")
+    add(
+        "--filtered",
+        action="store_true",
+        help="a network without frequency mixing has the filters, which have no tensors",
+    )
+    add("--overwrite", action="store_true", help="replace outputs that exist")
+
+
+def run(options: Namespace) -> int:
+    """Read, convert, write and say what it was."""
+    check_outputs([], [options.output], [options.checkpoint], overwrite=options.overwrite)
+    converted = convert(options.checkpoint, filtered=options.filtered)
+    model = converted.model
+    save(model, options.output, overwrite=options.overwrite)
+    console = output_console()
+    config = model.config
+    parameters = sum(p.numel() for p in model.parameters())
+    kind = "plain" if model.dealias_report is None else "de-aliased"
+    console.print(
+        f"{config['name']} on {config.get('backbone', 'its own backbone')}, {kind}, "
+        f"{model.num_classes} classes, {parameters / 1e6:.2f} M parameters: "
+        f"{printable(options.output)}",
+        soft_wrap=True,
+    )
+    for part in converted.left:
+        console.print(f"left out: {part}", soft_wrap=True)
+    return 0

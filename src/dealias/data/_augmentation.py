@@ -1,0 +1,226 @@
+"""Random changes to an image and its label map together."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor
+from torchvision import tv_tensors
+from torchvision.transforms import InterpolationMode, v2
+from torchvision.transforms.v2 import functional
+
+_TRIES = 10
+# ImageNet's mean, which the networks subtract: padding is zero to them.
+MEAN_COLOR = (124, 116, 104)
+
+
+def augmentation(
+    *,
+    crop_size: tuple[int, int],
+    ignore_index: int,
+    scale: tuple[float, float] = (0.5, 2.0),
+    base_size: tuple[int, int] | None = None,
+    max_class_share: float = 0.75,
+    flip: float = 0.5,
+    photometric: bool = True,
+) -> v2.Transform:
+    """Build the augmentation of training: resize, crop, flip, distort the colours, pad.
+
+    It takes a `tv_tensors.Image` uint8 [3, H, W] and a `tv_tensors.Mask` [H, W] of classes, and
+    gives both at `crop_size`. All that is random comes from torch's CPU generator.
+
+    Args:
+        crop_size: (H, W) of what comes out.
+        ignore_index: the label of void.
+        scale: range of the factor by which images are resized.
+        base_size: see :class:`RandomScaledCrop`.
+        max_class_share: see :class:`RandomScaledCrop`.
+        flip: how likely left and right are exchanged.
+        photometric: whether brightness, contrast, saturation and hue change.
+    """
+    steps: list[v2.Transform] = [
+        RandomScaledCrop(
+            crop_size,
+            ignore_index=ignore_index,
+            scale=scale,
+            base_size=base_size,
+            max_class_share=max_class_share,
+        )
+    ]
+    if flip > 0:
+        steps.append(v2.RandomHorizontalFlip(flip))
+    if photometric:
+        steps.append(PhotometricDistortion())
+    steps.append(PadToSize(crop_size, ignore_index=ignore_index))
+    return v2.Compose(steps)
+
+
+class RandomScaledCrop(v2.Transform):  # type: ignore[misc]
+    """Resize by a random factor and crop at random, without resizing what the crop leaves out.
+
+    The window to be cropped is chosen among the pixels of the image, where one of the resized
+    image would lie, and resized alone: bilinear with antialiasing, and label maps to the nearest
+    pixel centre. Against resizing the image as a whole, the factor differs by less than one pixel
+    of the image over the window, and the pixels at the border of a crop see none beyond it.
+
+    Up to 10 windows are drawn until no class has more than its share of one; void pixels do not
+    count, and neither does a window of void alone. If none of them will do the last is taken.
+
+    Args:
+        size: (H, W) of the crop. Less comes out of images that are smaller once they are resized.
+        ignore_index: the label of void.
+        scale: range of the factor, uniform.
+        base_size: (short, long) sides within which images are fitted before the factor, keeping
+            their aspect; by default they stay as they are.
+        max_class_share: most of the pixels that may be of one class, in (0, 1].
+    """
+
+    def __init__(
+        self,
+        size: tuple[int, int],
+        *,
+        ignore_index: int,
+        scale: tuple[float, float] = (0.5, 2.0),
+        base_size: tuple[int, int] | None = None,
+        max_class_share: float = 0.75,
+    ) -> None:
+        super().__init__()
+        self.size = size
+        self.ignore_index = ignore_index
+        self.scale = scale
+        self.base_size = base_size
+        self.max_class_share = max_class_share
+
+    def make_params(self, flat_inputs: list[Any]) -> dict[str, Any]:
+        """Draw the factor and the window."""
+        mask = next(entry for entry in flat_inputs if isinstance(entry, tv_tensors.Mask))
+        height, width = mask.shape[-2:]
+        low, high = self.scale
+        factor = low + (high - low) * float(torch.rand(()))
+        factor *= self._base_factor(height, width)
+        lengths = [
+            _lengths(length, crop, factor)
+            for length, crop in zip((height, width), self.size, strict=True)
+        ]
+        window, size = zip(*lengths, strict=True)
+        for _ in range(_TRIES):
+            top = int(torch.randint(height - window[0] + 1, ()))
+            left = int(torch.randint(width - window[1] + 1, ()))
+            params = {
+                "top": top,
+                "left": left,
+                "height": window[0],
+                "width": window[1],
+                "size": list(size),
+            }
+            if self.max_class_share >= 1 or self._balanced(_crop_labels(mask, params)):
+                break
+        return params
+
+    def transform(self, inpt: Any, params: dict[str, Any]) -> Any:
+        """Crop and resize the image or its label map."""
+        if isinstance(inpt, tv_tensors.Mask):
+            return tv_tensors.wrap(_crop_labels(inpt, params), like=inpt)
+        return functional.resized_crop(inpt, **params, antialias=True)
+
+    def _base_factor(self, height: int, width: int) -> float:
+        if self.base_size is None:
+            return 1.0
+        short, long = sorted(self.base_size)
+        return min(short / min(height, width), long / max(height, width))
+
+    def _balanced(self, labels: Tensor) -> bool:
+        """Whether no class has more than its share."""
+        values = labels.flatten()
+        if values.dtype == torch.uint8:
+            counts = torch.bincount(values, minlength=256)
+            counts[self.ignore_index] = 0
+        else:
+            counts = torch.bincount(values[values != self.ignore_index], minlength=1)
+        known = int(counts.sum())
+        return known > 0 and int(counts.max()) <= self.max_class_share * known
+
+
+class PhotometricDistortion(v2.RandomPhotometricDistort):  # type: ignore[misc]
+    """Change brightness, contrast, saturation and hue, each with probability 1/2.
+
+    The ranges are those of the published recipes: brightness by 32 of 256, contrast and
+    saturation by a factor of 0.5 to 1.5, hue by a tenth of the colour wheel. As there, hue changes
+    in 8-bit HSV, and unlike in torchvision's, channels are not exchanged.
+    """
+
+    def __init__(self) -> None:
+        super().__init__(
+            brightness=(0.875, 1.125), contrast=(0.5, 1.5), saturation=(0.5, 1.5), hue=(-0.1, 0.1)
+        )
+
+    def transform(self, inpt: Any, params: dict[str, Any]) -> Any:
+        """Change the colours of the image, and leave its label map."""
+        if isinstance(inpt, tv_tensors.Mask):
+            return inpt
+        steps = [
+            (functional.adjust_brightness, "brightness_factor"),
+            (functional.adjust_saturation, "saturation_factor"),
+            (_adjust_hue, "hue_factor"),
+        ]
+        steps.insert(
+            1 if params["contrast_before"] else 3, (functional.adjust_contrast, "contrast_factor")
+        )
+        for change, factor in steps:
+            if params[factor] is not None:
+                inpt = change(inpt, params[factor])
+        return inpt
+
+
+class PadToSize(v2.Transform):  # type: ignore[misc]
+    """Pad to a size at the right and at the bottom: images with the mean colour, labels with void.
+
+    Args:
+        size: (H, W), not less than that of the image.
+        ignore_index: the label of void.
+    """
+
+    def __init__(self, size: tuple[int, int], *, ignore_index: int) -> None:
+        super().__init__()
+        self.size = size
+        self.ignore_index = ignore_index
+
+    def transform(self, inpt: Any, params: dict[str, Any]) -> Any:  # noqa: ARG002
+        """Pad the image or its label map."""
+        height, width = inpt.shape[-2:]
+        if (height, width) == self.size:
+            return inpt
+        is_mask = isinstance(inpt, tv_tensors.Mask)
+        padded = inpt.new_empty((*inpt.shape[:-2], *self.size))
+        if is_mask:
+            padded.fill_(self.ignore_index)
+        else:
+            padded[:] = padded.new_tensor(MEAN_COLOR)[:, None, None]
+        padded[..., :height, :width] = inpt
+        return tv_tensors.wrap(padded, like=inpt)
+
+
+def _lengths(length: int, crop: int, factor: float) -> tuple[int, int]:
+    """Along one axis, the length of the window in the image, and that of what comes out."""
+    resized = max(1, round(length * factor))
+    if resized <= crop:
+        return length, resized
+    return min(length, max(1, round(crop / factor))), crop
+
+
+def _crop_labels(mask: Tensor, params: dict[str, Any]) -> Tensor:
+    # torchvision's own kernel for masks takes the pixel to the upper left, which shifts labels
+    # against the image.
+    cropped = functional.resized_crop_image(
+        mask.as_subclass(Tensor)[None], **params, interpolation=InterpolationMode.NEAREST_EXACT
+    )
+    labels: Tensor = cropped[0]
+    return labels
+
+
+def _adjust_hue(image: Tensor, factor: float) -> Tensor:
+    """Turn the hue by `factor` of the colour wheel, in 8 bits: 3 times as fast as in floats."""
+    picture = functional.to_pil_image(image)
+    changed: Tensor = functional.pil_to_tensor(functional.adjust_hue(picture, factor))
+    return changed

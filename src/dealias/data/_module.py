@@ -1,0 +1,290 @@
+"""Data sets for training, evaluation and prediction with Lightning."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any, Literal
+
+from pytorch_lightning import LightningDataModule
+
+from dealias._text import printable
+from dealias.data._augmentation import augmentation
+from dealias.data._batches import Batches, CountedBatches, RankShare, TrainingPositions
+from dealias.data._datasets import (
+    FileSamples,
+    Samples,
+    SceneSamples,
+    SegmentationDataset,
+    TrainingStream,
+)
+from dealias.data._finding import DataError, find_samples
+from dealias.data._layouts import LAYOUTS
+from dealias.labels import ClassSet, PairingError, Sample, list_images, load_class_set
+
+DataSetName = Literal["ade20k", "camvid", "cityscapes", "folder", "scenes", "voc2012"]
+
+_MOST_WORKERS = 8
+# Scenes of different splits must differ; `dealias demo` tests on the same ones.
+_SCENE_SEEDS = {"val": 0, "train": 1, "test": 2}
+
+
+class SegmentationDataModule(LightningDataModule):
+    """Images and label maps of a data set, in batches.
+
+    A training batch is a dict of "image", uint8 [B, 3, h, w], RGB in [0, 255]; "target"
+    [B, h, w], classes and `classes.ignore_index` for void; "name", a list of B; "skipped", a list
+    of messages. It is the same for the same seed and step, whatever the number of workers;
+    training that goes on from a checkpoint sees what it would have seen without the stop.
+    Evaluation takes images one by one at their own size; processes share them out, none twice.
+
+    Args:
+        name: data set: ade20k, camvid, cityscapes, folder, scenes or voc2012.
+        root: folder that it lies in; by default what the environment variable DEALIAS_NAME says,
+            such as DEALIAS_CITYSCAPES.
+        classes: class set or its YAML file; by default that of the data set. A folder needs one.
+        images: folder of the images below the root, for name folder; by default images.
+        labels: folder of the label maps below the root, for name folder; by default labels.
+        train_split: split to train on; by default train, and train_aug for voc2012. For a folder,
+            a subfolder or a text file of names.
+        val_split: split to validate on.
+        test_split: split to test on.
+        predict_images: folder of images to predict.
+        limit: use so many samples of a split, spread evenly over it, and no more.
+        crop_size: height and width of training crops in pixels.
+        base_size: short and long side, within which images are fitted before the random resizing;
+            by default they stay at their own size.
+        scale_range: least and largest factor of the random resizing.
+        max_class_share: most of a crop that may be of one class, up to 10 tries; 1 for no cap.
+        flip: whether training images are flipped left to right at random.
+        photometric: whether brightness, contrast, saturation and hue of training images change.
+        batch_size: training crops a step and process.
+        workers: reading processes; by default one a core, up to 8; 0 for none.
+        seed: of the order and the augmentation; 0 to 2**32 - 1.
+        skip_bad: go on without files that can't be used, and list them; otherwise they are errors.
+        scenes: number of procedural scenes to train on, for name scenes.
+        val_scenes: number of procedural scenes to validate and to test on.
+        scene_size: height and width of procedural scenes in pixels.
+
+    Raises:
+        ValueError: an option is out of range.
+        ClassSetError: no such class set.
+    """
+
+    def __init__(
+        self,
+        *,
+        name: DataSetName,
+        root: Path | str | None = None,
+        classes: Path | str | None = None,
+        images: str | None = None,
+        labels: str | None = None,
+        train_split: str | None = None,
+        val_split: str = "val",
+        test_split: str = "val",
+        predict_images: Path | str | None = None,
+        limit: int | None = None,
+        crop_size: tuple[int, int] = (512, 512),
+        base_size: tuple[int, int] | None = None,
+        scale_range: tuple[float, float] = (0.5, 2.0),
+        max_class_share: float = 0.75,
+        flip: bool = True,
+        photometric: bool = True,
+        batch_size: int = 8,
+        workers: int | None = None,
+        seed: int = 0,
+        skip_bad: bool = False,
+        scenes: int = 200,
+        val_scenes: int = 24,
+        scene_size: tuple[int, int] = (256, 512),
+    ) -> None:
+        super().__init__()
+        self.data_set = name
+        self.root = root
+        self.classes = _class_set(name, classes)
+        self.images = images
+        self.labels = labels
+        self.splits: dict[str, str] = {
+            "train": train_split or (LAYOUTS[name].train if name in LAYOUTS else "train"),
+            "val": val_split,
+            "test": test_split,
+        }
+        self.predict_images = predict_images
+        self.limit = limit
+        self.crop_size = (crop_size[0], crop_size[1])
+        self.base_size = base_size
+        self.scale_range = scale_range
+        self.max_class_share = max_class_share
+        self.flip = flip
+        self.photometric = photometric
+        self.batch_size = batch_size
+        self.workers = _cores() if workers is None else workers
+        self.seed = seed
+        self.skip_bad = skip_bad
+        self.scenes = {"train": scenes, "val": val_scenes, "test": val_scenes}
+        self.scene_size = (scene_size[0], scene_size[1])
+        self.skipped: list[str] = []
+        self._samples: dict[str, Samples] = {}
+        self._check_options()
+
+    @property
+    def num_classes(self) -> int:
+        """Number of classes."""
+        return len(self.classes)
+
+    def setup(self, stage: str | None = None) -> None:
+        """Find the samples of the splits that a stage needs, so that what is missing shows early.
+
+        Raises:
+            DataError: see :func:`dealias.data.find_samples`; and files without a partner, unless
+                `skip_bad` lists them in `skipped`.
+        """
+        needed = {"fit": ("train", "val"), "validate": ("val",), "test": ("test",)}
+        for part in needed.get(str(stage), ()):
+            self.samples(part)
+        if stage == "predict":
+            self._images_to_predict()
+
+    def samples(self, part: str) -> Samples:
+        """Images and targets of "train", "val" or "test".
+
+        Raises:
+            DataError: see :meth:`setup`.
+        """
+        if part not in self._samples:
+            samples, unpaired = self.find(part)
+            messages = [f"{printable(path)}: no partner" for path in unpaired]
+            if messages and not self.skip_bad:
+                listed = "; ".join(messages[:4]) + ("; ..." if len(messages) > 4 else "")
+                split = f"{self.data_set}, split {printable(self.splits[part])!r}"
+                raise DataError(
+                    f"{split}: {len(messages):,} images or label maps without the other: {listed}; "
+                    f"skip_bad leaves them out"
+                )
+            self.skipped += messages
+            self._samples[part] = samples
+        return self._samples[part]
+
+    def find(self, part: str) -> tuple[Samples, list[Path]]:
+        """Images and targets of "train", "val" or "test", and the files without a partner.
+
+        Raises:
+            DataError: see :func:`dealias.data.find_samples`.
+        """
+        if self.data_set == "scenes":
+            count = min(self.scenes[part], self.limit or self.scenes[part])
+            drawn = SceneSamples(
+                count, size=self.scene_size, seed=_SCENE_SEEDS[part], classes=self.classes
+            )
+            return drawn, []
+        found = find_samples(
+            self.data_set, self.splits[part], root=self.root, images=self.images, labels=self.labels
+        )
+        return FileSamples(self._limited(found.samples), self.classes), found.unpaired
+
+    def train_dataloader(self) -> Batches:
+        """Training batches without end, from the step that the trainer is at."""
+        rank, processes = self._share()
+        stream = TrainingStream(
+            self.samples("train"), self.augmentation(), seed=self.seed, skip_bad=self.skip_bad
+        )
+        positions = TrainingPositions(
+            self._position, self.batch_size, rank=rank, processes=processes
+        )
+        return Batches(stream, workers=self.workers, batch_sampler=positions)
+
+    def val_dataloader(self) -> CountedBatches:
+        """This process's share of the validation split, image by image."""
+        return self._one_by_one(self.samples("val"))
+
+    def test_dataloader(self) -> CountedBatches:
+        """This process's share of the test split, image by image."""
+        return self._one_by_one(self.samples("test"))
+
+    def predict_dataloader(self) -> CountedBatches:
+        """This process's share of the images to predict, one by one, without targets."""
+        return self._one_by_one(FileSamples(self._images_to_predict(), self.classes))
+
+    def augmentation(self) -> Any:
+        """What training images and their label maps go through."""
+        return augmentation(
+            crop_size=self.crop_size,
+            ignore_index=self.classes.ignore_index,
+            scale=self.scale_range,
+            base_size=self.base_size,
+            max_class_share=self.max_class_share,
+            flip=0.5 if self.flip else 0.0,
+            photometric=self.photometric,
+        )
+
+    def _one_by_one(self, samples: Samples) -> CountedBatches:
+        rank, processes = self._share()
+        return CountedBatches(
+            SegmentationDataset(samples, skip_bad=self.skip_bad),
+            workers=self.workers,
+            sampler=RankShare(len(samples), rank=rank, processes=processes),
+        )
+
+    def _position(self) -> int:
+        """Where in the stream of training samples the trainer is."""
+        if self.trainer is None:
+            return 0
+        batches = self.trainer.global_step * self.trainer.accumulate_grad_batches
+        return batches * self.batch_size * self.trainer.world_size
+
+    def _share(self) -> tuple[int, int]:
+        """Rank and number of processes."""
+        if self.trainer is None:
+            return 0, 1
+        return self.trainer.global_rank, self.trainer.world_size
+
+    def _limited(self, samples: list[Sample]) -> list[Sample]:
+        if self.limit is None or self.limit >= len(samples):
+            return samples
+        return [samples[i * len(samples) // self.limit] for i in range(self.limit)]
+
+    def _images_to_predict(self) -> list[Sample]:
+        if self.predict_images is None:
+            raise DataError("predict_images: expected the folder of the images to predict")
+        try:
+            return self._limited(list_images(Path(self.predict_images).expanduser()))
+        except PairingError as error:
+            raise DataError(f"predict_images: {error}") from error
+
+    def _check_options(self) -> None:
+        low, high = self.scale_range
+        sizes = {"crop_size": self.crop_size, "scene_size": self.scene_size}
+        if self.base_size is not None:
+            sizes["base_size"] = self.base_size
+        for option, size in sizes.items():
+            if min(size) < 1:
+                raise ValueError(f"{option}: expected two lengths of at least 1, got {size!r}")
+        if not 0 < low <= high:
+            raise ValueError(f"scale_range: expected 0 < least <= largest, got {low}, {high}")
+        if not 0 < self.max_class_share <= 1:
+            raise ValueError(f"max_class_share: expected (0, 1], got {self.max_class_share}")
+        if self.batch_size < 1:
+            raise ValueError(f"batch_size: expected at least 1, got {self.batch_size}")
+        if self.workers < 0:
+            raise ValueError(f"workers: expected 0 or more, got {self.workers}")
+        if not 0 <= self.seed < 2**32:
+            raise ValueError(f"seed: expected 0 to 2**32 - 1, got {self.seed}")
+        if self.limit is not None and self.limit < 1:
+            raise ValueError(f"limit: expected at least 1, got {self.limit}")
+
+
+def _class_set(name: str, classes: Path | str | None) -> ClassSet:
+    known = sorted([*LAYOUTS, "scenes"])
+    if name not in known:
+        raise ValueError(f"name: expected one of {', '.join(known)}, got {name!r}")
+    default = "scenes" if name == "scenes" else LAYOUTS[name].classes
+    if classes is None and default is None:
+        raise ValueError(f"classes: expected a class set or its YAML file for the data set {name}")
+    return load_class_set(str(default) if classes is None else classes)
+
+
+def _cores() -> int:
+    """Reading processes for each training process of this machine."""
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    processes = int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
+    return min(_MOST_WORKERS, max(1, (cores or 1) // processes))

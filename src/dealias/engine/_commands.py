@@ -1,0 +1,237 @@
+"""What the commands fit, validate, test and predict do: Lightning's, with dealias's defaults."""
+
+from __future__ import annotations
+
+import logging
+import os
+import warnings
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Literal
+
+import yaml
+from pytorch_lightning import Callback, Trainer
+from pytorch_lightning.callbacks import LearningRateMonitor
+from pytorch_lightning.cli import LightningArgumentParser, LightningCLI, SaveConfigCallback
+from pytorch_lightning.loggers import CSVLogger, TensorBoardLogger
+
+from dealias._text import printable
+from dealias.data import SegmentationDataModule
+from dealias.engine._checkpoints import (
+    BestCheckpoint,
+    CheckpointError,
+    LastCheckpoint,
+    WholeCheckpoints,
+)
+from dealias.engine._configs import take_configs
+from dealias.engine._pictures import PredictionWriter, SamplePictures
+from dealias.engine._task import SegmentationTask
+from dealias.evaluation import OutputError, main_process
+from dealias.models import load, load_weights
+
+Command = Literal["fit", "validate", "test", "predict"]
+
+# A run is one endless epoch: validation, checkpoints and the schedule count steps.
+_DEFAULTS = {
+    "check_val_every_n_epoch": None,
+    "max_epochs": -1,
+    "num_sanity_val_steps": 1,
+    "use_distributed_sampler": False,
+}
+_EXPECTED_WARNINGS = (
+    ".*does not have many workers.*",  # as many as there are cores to spare
+    ".*smaller than the logging interval.*",
+    "Checkpoint directory .* exists and is not empty",  # it was asked for
+    "(?s).*JSONARGPARSE_DEPRECATION_WARNINGS",  # of what Lightning calls
+    r"(?s).*deprecated in v4\.",
+    ".*isinstance.treespec, LeafSpec.*",
+)
+
+
+class Commands(LightningCLI):
+    """Parse one command's options, and build and run what they say.
+
+    Args:
+        command: what to do.
+        arguments: options.
+
+    Attributes:
+        output: the folder of the run.
+        checkpoint: whose weights are used, or which training goes on from; or None.
+        writer: of predictions.
+    """
+
+    def __init__(self, command: Command, arguments: Sequence[str]) -> None:
+        options, self.config_files, others = take_configs(arguments)
+        config = ["--config", yaml.safe_dump(options)] if options else []
+        self.command = command
+        if not main_process() or command != "fit":
+            logging.getLogger("pytorch_lightning").setLevel(logging.WARNING)
+        with warnings.catch_warnings():
+            for pattern in _EXPECTED_WARNINGS:
+                warnings.filterwarnings("ignore", pattern)
+            super().__init__(
+                SegmentationTask,
+                SegmentationDataModule,
+                save_config_callback=SaveConfigCallback if command == "fit" else None,
+                save_config_kwargs={"overwrite": True},
+                trainer_defaults=_DEFAULTS,
+                seed_everything_default=0,
+                parser_kwargs={"prog": "dealias"},
+                args=[command, *config, *others],
+                auto_configure_optimizers=False,
+                load_from_checkpoint_support=False,
+            )
+
+    def subcommands(self) -> dict[str, set[str]]:  # type: ignore[override]  # only the one asked for
+        """The command, and the arguments of the trainer's method that are not options."""
+        loaders = {"dataloaders", "train_dataloaders", "val_dataloaders"}
+        other = {"model", "datamodule", "verbose", "return_predictions", "weights_only"}
+        return {self.command: loaders | other}
+
+    def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
+        """Declare the options that are neither Lightning's nor the classes'."""
+        add = parser.add_argument
+        add("--output", type=Path | None, default=None, help="folder of the run; runs/NAME")
+        add("--overwrite", type=bool, default=False, help="replace outputs of an earlier run")
+        add("--checkpoint_every", type=int, default=1000, help="steps between last.ckpt, in fit")
+        add("--samples", type=int, default=4, help="images to draw at each validation, in fit")
+        parser.link_arguments("data.classes", "model.classes", apply_on="instantiate")
+        for name in ("model.seed", "data.seed"):
+            parser.link_arguments("seed_everything", name)
+
+    def parse_arguments(self, parser: LightningArgumentParser, args: Any) -> None:
+        """Read the options, and find the folder of the run and the checkpoint."""
+        self.config = parser.parse_args(args)
+        options = self.config[self.command]
+        options.output = self.output = options.output or self._default_output()
+        options.model.network = _typed(options.model.network)
+        self.checkpoint = self._checkpoint(options)
+        options.ckpt_path = None  # its options would go before those given
+        self.converted = None
+        if self.checkpoint is not None and self.checkpoint.is_dir():
+            self.converted, self.source = load(self.checkpoint), printable(self.checkpoint)
+            config = dict(self.converted.config)
+            del config["num_classes"]  # that of the data set; weights that differ are refused
+            options.model.network, self.checkpoint = config, None
+        elif self.checkpoint is not None:
+            options.model.network.pop("backbone_weights", None)
+        self._check_output(overwrite=options.overwrite)
+
+    def _default_output(self) -> Path:
+        if not self.config_files:
+            return Path("runs", "default")
+        file = self.config_files[-1].resolve()
+        return Path("runs", file.parent.name, file.stem)
+
+    def _checkpoint(self, options: Any) -> Path | None:
+        asked = options.ckpt_path
+        if asked is None and self.command == "fit":
+            return None
+        if asked is None:
+            name = str(options.model.network.get("name"))
+            if name.startswith("hf:") and Path(name[3:]).is_dir():
+                return None  # it holds weights
+            found = [self.output / f"{name}.ckpt" for name in ("best", "last")]
+            asked = next((str(path) for path in found if path.is_file()), None)
+            if asked is None:
+                raise CheckpointError(
+                    "--ckpt_path: expected a checkpoint, a folder of dealias convert, best or "
+                    f"last; got none, and {printable(self.output)} holds no best.ckpt or last.ckpt"
+                )
+        path = self.output / f"{asked}.ckpt" if asked in ("best", "last") else Path(asked)
+        if not path.exists():
+            raise CheckpointError(f"{printable(path)}: no such checkpoint")
+        if path.is_dir() and self.command == "fit":
+            raise CheckpointError(f"{printable(path)}: expected a .ckpt to resume, got a folder")
+        return path
+
+    def _check_output(self, *, overwrite: bool) -> None:
+        taken = {
+            "fit": []
+            if self.checkpoint
+            else [self.output / "last.ckpt", self.output / "best.ckpt"],
+            "validate": [],
+            "test": [self.output / "test" / "result.json"],
+            "predict": [self.output / "predictions"],
+        }[self.command]
+        for path in taken:
+            if not overwrite and (any(path.iterdir()) if path.is_dir() else path.exists()):
+                hint = "--ckpt_path last goes on from it, " if self.command == "fit" else ""
+                raise OutputError(
+                    f"{printable(path)}: exists already; {hint}--overwrite true replaces it"
+                )
+
+    def instantiate_trainer(self, **kwargs: Any) -> Trainer:
+        """The trainer, with checkpoints, logs and pictures in the folder of the run."""
+        options = self.config_init[self.command]
+        trainer = options.trainer
+        callbacks: list[Callback] = []
+        plugins = trainer.plugins or []
+        kwargs["plugins"] = [
+            *(plugins if isinstance(plugins, list) else [plugins]),
+            WholeCheckpoints(),
+        ]
+        kwargs["default_root_dir"] = trainer.default_root_dir or self.output
+        if self.command == "fit":
+            callbacks = [
+                SamplePictures(self.output / "samples", options.samples),
+                LastCheckpoint(self.output, options.checkpoint_every),
+            ]
+            if trainer.limit_val_batches != 0:
+                callbacks.append(BestCheckpoint(self.output))
+            if trainer.logger is None or trainer.logger is True:
+                kwargs["logger"] = [
+                    TensorBoardLogger(self.output, name="", version=""),
+                    CSVLogger(self.output, name="csv"),
+                ]
+            if trainer.logger is not False:
+                callbacks.append(LearningRateMonitor("step"))
+            kwargs["enable_checkpointing"] = True
+        else:
+            kwargs["logger"] = False
+        if self.command == "predict":
+            self.writer = PredictionWriter(self.output / "predictions")
+            callbacks.append(self.writer)
+        kwargs["callbacks"] = [*(trainer.callbacks or []), *callbacks]
+        return super().instantiate_trainer(**kwargs | _processes(trainer))
+
+    def after_instantiate_classes(self) -> None:
+        """Load weights, but for training, which goes on from more than them."""
+        if self.converted is not None:
+            load_weights(self.model.network, self.converted.state_dict(), source=self.source)
+        elif self.checkpoint is not None and self.command != "fit":
+            self.model.on_load_checkpoint(WholeCheckpoints().load_checkpoint(self.checkpoint))
+
+    def fit(self, **arguments: Any) -> None:
+        """Train."""
+        self.trainer.fit(**arguments | {"ckpt_path": self.checkpoint})
+
+    def validate(self, **arguments: Any) -> None:
+        """Evaluate on the validation split."""
+        self.trainer.validate(**arguments, verbose=False)
+
+    def test(self, **arguments: Any) -> None:
+        """Evaluate on the test split."""
+        self.trainer.test(**arguments, verbose=False)
+
+    def predict(self, **arguments: Any) -> None:
+        """Write predictions."""
+        self.trainer.predict(**arguments, return_predictions=False)
+
+
+def _typed(value: Any) -> Any:
+    """Options of the network, which the command line gives as text, as what they say."""
+    if isinstance(value, dict):
+        return {key: _typed(item) for key, item in value.items()}
+    return yaml.safe_load(value) if isinstance(value, str) else value
+
+
+def _processes(trainer: Any) -> dict[str, Any]:
+    """The processes that torchrun started, unless the options say otherwise."""
+    local = os.environ.get("LOCAL_WORLD_SIZE")
+    if local is None or trainer.devices != "auto":
+        return {}
+    nodes = int(os.environ.get("WORLD_SIZE", local)) // int(local)
+    strategy = "ddp" if trainer.strategy == "auto" else trainer.strategy
+    return {"devices": int(local), "num_nodes": nodes, "strategy": strategy}

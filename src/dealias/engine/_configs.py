@@ -1,0 +1,124 @@
+"""Configuration files: finding them by name, and those that add to another."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+import dealias
+from dealias._text import printable
+
+
+class ConfigError(ValueError):
+    """A configuration file is not there or can't be read."""
+
+
+def config_folders() -> list[Path]:
+    """Where the configurations that come with the library are: installed, and in a checkout."""
+    package = Path(dealias.__file__).parent
+    return [
+        path
+        for path in (package / "configs", package.parents[1] / "configs")
+        if path.is_dir() and (path / "scenes").is_dir()
+    ]
+
+
+def config_names() -> list[str]:
+    """Names of the configurations that come with the library, as ``camvid/upernet_lite0``."""
+    return sorted(
+        {
+            str(path.relative_to(folder).with_suffix("").as_posix())
+            for folder in config_folders()
+            for path in folder.rglob("*.yaml")
+        }
+    )
+
+
+def find_config(name: str) -> Path:
+    """The file of a configuration, by path or by the name of one that comes with the library.
+
+    Raises:
+        ConfigError: there is none; the message lists those that come with the library.
+    """
+    path = Path(name)
+    if path.is_file():
+        return path
+    for folder in config_folders():
+        for candidate in (folder / name, folder / f"{name}.yaml"):
+            if candidate.is_file():
+                return candidate
+    raise ConfigError(
+        f"{printable(name)}: no such configuration file; those that come with dealias: "
+        + ", ".join(config_names())
+    )
+
+
+def read_config(path: Path) -> dict[str, Any]:
+    """The options of a file, added to those of the file that its key ``base`` names, if any.
+
+    The path in ``base`` is relative to the file. Mappings are joined; anything else replaces.
+
+    Raises:
+        ConfigError: a file is not there, is not YAML, or adds to itself.
+    """
+    return _read(path, ())
+
+
+def _read(path: Path, above: tuple[Path, ...]) -> dict[str, Any]:
+    if path.resolve() in above:
+        raise ConfigError(f"{printable(path)}: adds to itself: base runs in a circle")
+    try:
+        content = yaml.safe_load(path.read_text("utf-8"))
+    except OSError as error:
+        raise ConfigError(f"{printable(path)}: can't be read: {error.strerror}") from error
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        problem = " ".join(str(error).split())
+        raise ConfigError(f"{printable(path)}: expected YAML: {problem}") from error
+    if not isinstance(content, dict):
+        raise ConfigError(f"{printable(path)}: expected a mapping of options")
+    base = content.pop("base", None)
+    if base is None:
+        return content
+    return join(_read(path.parent / str(base), (*above, path.resolve())), content)
+
+
+def join(base: Mapping[str, Any], more: Mapping[str, Any]) -> dict[str, Any]:
+    """Two nested mappings as one, in which `more` goes before.
+
+    >>> join({"a": {"b": 1, "c": 2}}, {"a": {"c": 3}})
+    {'a': {'b': 1, 'c': 3}}
+    """
+    joined = dict(base)
+    for key, value in more.items():
+        both = isinstance(value, Mapping) and isinstance(joined.get(key), Mapping)
+        joined[key] = join(joined[key], value) if both else value
+    return joined
+
+
+def take_configs(arguments: Sequence[str]) -> tuple[dict[str, Any], list[Path], list[str]]:
+    """Take ``--config NAME``, any number of times, out of command line arguments.
+
+    Returns:
+        The options of all of them joined, the files, and the other arguments.
+
+    Raises:
+        ConfigError: a file can't be found or read.
+    """
+    options: dict[str, Any] = {}
+    files: list[Path] = []
+    others: list[str] = []
+    rest = iter(arguments)
+    for argument in rest:
+        option, equals, value = argument.partition("=")
+        if option not in ("--config", "-c"):
+            others.append(argument)
+            continue
+        name = value if equals else next(rest, None)
+        if name is None:
+            raise ConfigError(f"{option}: expected a configuration file after it")
+        files.append(find_config(name))
+        options = join(options, read_config(files[-1]))
+    return options, files, others

@@ -1,0 +1,128 @@
+"""Parameter groups, and the rate of learning at each step."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any, Literal, get_args
+
+import torch
+from torch import nn
+from torch.optim import Optimizer
+from torch.optim.lr_scheduler import LambdaLR
+
+Kind = Literal["sgd", "adamw"]
+_MIXING = "frequency_mixing"
+
+
+@dataclass(frozen=True)
+class Optimization:
+    """How weights are learnt; the defaults are the recipe of the paper.
+
+    The rate at step t of n is ``floor + (rate - floor) (1 - t / n) ** power``; during the first
+    `warmup_steps` it is multiplied by a factor that grows linearly to 1.
+
+    Attributes:
+        kind: "sgd" or "adamw".
+        lr: rate of the backbone, over 0.
+        lr_floor: what the rates fall to; at most `lr`.
+        power: of the polynomial.
+        warmup_steps: optimizer steps of linear warm-up; 0 for none.
+        head_multiplier: rate of everything but the backbone, over that of the backbone.
+        mixing_multiplier: rate of frequency mixing modules, over that of the backbone.
+        momentum: of SGD.
+        betas: of AdamW.
+        weight_decay: of all weights, or of those that `decay_norms` leaves.
+        decay_norms: whether biases and the weights of normalisation layers decay too.
+
+    Raises:
+        ValueError: a value is out of range.
+    """
+
+    kind: Kind = "sgd"
+    lr: float = 0.01
+    lr_floor: float = 1e-4
+    power: float = 0.9
+    warmup_steps: int = 0
+    head_multiplier: float = 2.0
+    mixing_multiplier: float = 2.0
+    momentum: float = 0.9
+    betas: tuple[float, float] = (0.9, 0.999)
+    weight_decay: float = 5e-4
+    decay_norms: bool = True
+
+    def __post_init__(self) -> None:
+        if self.kind not in get_args(Kind):
+            raise ValueError(f"kind: expected {' or '.join(get_args(Kind))}, got {self.kind!r}")
+        if not self.lr > 0:
+            raise ValueError(f"lr: expected a rate over 0, got {self.lr}")
+        lowest = self.lr * min(1.0, self.head_multiplier, self.mixing_multiplier)
+        if not 0 <= self.lr_floor <= lowest:
+            raise ValueError(f"lr_floor: expected 0..{lowest:g}, got {self.lr_floor}")
+        for name in ("head_multiplier", "mixing_multiplier"):
+            if not getattr(self, name) > 0:
+                raise ValueError(f"{name}: expected a factor over 0, got {getattr(self, name)}")
+        for name in ("warmup_steps", "power", "momentum", "weight_decay"):
+            if getattr(self, name) < 0:
+                raise ValueError(f"{name}: expected 0 or more, got {getattr(self, name)}")
+
+    def optimizer(self, network: nn.Module) -> Optimizer:
+        """The optimizer of a network with an attribute `backbone`."""
+        groups = parameter_groups(network, self)
+        if self.kind == "sgd":
+            return torch.optim.SGD(groups, lr=self.lr, momentum=self.momentum)
+        return torch.optim.AdamW(groups, lr=self.lr, betas=self.betas)
+
+    def schedule(self, optimizer: Optimizer, steps: int) -> LambdaLR:
+        """The rate of each group over `steps` optimizer steps, to be advanced after each."""
+
+        def factor_of(rate: float) -> Any:
+            return lambda step: self.rate(step, steps, rate) / rate
+
+        rates = [group["lr"] for group in optimizer.param_groups]
+        return LambdaLR(optimizer, [factor_of(rate) for rate in rates])
+
+    def rate(self, step: int, steps: int, rate: float | None = None) -> float:
+        """The rate at a step, from 0, for a group that starts at `rate` (by default `lr`).
+
+        >>> [round(Optimization(lr=1.0, power=1.0, lr_floor=0.5).rate(t, 4), 3) for t in (0, 2, 4)]
+        [1.0, 0.75, 0.5]
+        """
+        rate = self.lr if rate is None else rate
+        left = max(0.0, 1 - step / steps)
+        value = self.lr_floor + (rate - self.lr_floor) * left**self.power
+        if step < self.warmup_steps:
+            value *= (step + 1) / (self.warmup_steps + 1)
+        return float(value)
+
+
+def parameter_groups(network: nn.Module, options: Optimization) -> list[dict[str, Any]]:
+    """Trainable parameters by rate and decay, for an optimizer; empty groups are left out.
+
+    Each group says in "name" what it is: "backbone", "mixing" or "head", followed by
+    " (no decay)" for biases and normalisation where they do not decay.
+    """
+    norms = {id(parameter) for parameter in _norm_parameters(network)}
+    rates = {
+        "backbone": options.lr,
+        "mixing": options.lr * options.mixing_multiplier,
+        "head": options.lr * options.head_multiplier,
+    }
+    groups: dict[str, dict[str, Any]] = {}
+    for name, parameter in network.named_parameters():
+        if not parameter.requires_grad:
+            continue
+        part = "backbone" if name.startswith("backbone.") else "head"
+        part = "mixing" if f".{_MIXING}." in name else part
+        decays = options.decay_norms or not (id(parameter) in norms or name.endswith("bias"))
+        key = part if decays else f"{part} (no decay)"
+        decay = options.weight_decay if decays else 0.0
+        group = {"name": key, "lr": rates[part], "weight_decay": decay, "params": []}
+        groups.setdefault(key, group)["params"].append(parameter)
+    return list(groups.values())
+
+
+def _norm_parameters(network: nn.Module) -> Iterator[nn.Parameter]:
+    for module in network.modules():
+        if "norm" in type(module).__name__.lower():
+            yield from module.parameters(recurse=False)

@@ -1,0 +1,48 @@
+"""What the heads are made of."""
+
+from typing import Any
+
+from torch import Tensor, nn
+
+
+class ConvBlock(nn.Module):
+    """Convolution, batch norm, ReLU.
+
+    Where a batch has one value a channel, one image pooled to a pixel, there is nothing to
+    normalise by: the running statistics are used, as in evaluation. So networks train on single
+    images.
+
+    >>> import torch
+    >>> ConvBlock(8, 4, 1)(torch.randn(1, 8, 1, 1)).shape
+    torch.Size([1, 4, 1, 1])
+    """
+
+    def __init__(self, in_channels: int, out_channels: int, kernel: int) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(in_channels, out_channels, kernel, padding=kernel // 2, bias=False)
+        self.norm = nn.BatchNorm2d(out_channels)
+        nn.init.kaiming_normal_(self.conv.weight, mode="fan_out", nonlinearity="relu")
+
+    def forward(self, x: Tensor) -> Tensor:
+        """[B, C_in, H, W] to [B, C_out, H, W]."""
+        x = self.conv(x)
+        alone = self.training and x.shape[0] * x.shape[2] * x.shape[3] == 1
+        # Over several processes, synchronised statistics have more than one value.
+        if alone and isinstance(self.norm, nn.BatchNorm2d):
+            norm: Any = self.norm
+            x = nn.functional.batch_norm(
+                x, norm.running_mean, norm.running_var, norm.weight, norm.bias, eps=norm.eps
+            )
+        else:
+            x = self.norm(x)
+        return nn.functional.relu(x, inplace=True)
+
+
+class Classifier(nn.Sequential):
+    """Dropout of whole channels, then scores per class."""
+
+    def __init__(self, channels: int, num_classes: int, dropout: float) -> None:
+        conv = nn.Conv2d(channels, num_classes, 1)
+        nn.init.normal_(conv.weight, std=0.01)
+        nn.init.zeros_(conv.bias)  # type: ignore[arg-type]
+        super().__init__(nn.Dropout2d(dropout), conv)

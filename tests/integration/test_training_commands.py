@@ -1,0 +1,302 @@
+"""fit, validate, test and predict, as a person runs them."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from dealias.cli import main
+from dealias.data import write_scenes
+from dealias.models import load
+
+METRICS = ("mIoU", "BIoU", "BAcc", "FErr", "MErr", "DErr")
+CONFIG = """
+model:
+  network: {name: upernet, backbone: test_resnet, channels: 8, aux_channels: 8, dealias: {}}
+  optimization: {lr: 0.01, lr_floor: 0.0, warmup_steps: 2}
+data:
+  name: scenes
+  scenes: 6
+  val_scenes: 3
+  scene_size: [64, 96]
+  crop_size: [64, 64]
+  batch_size: 2
+  workers: 0
+trainer:
+  accelerator: cpu
+  deterministic: true
+  enable_progress_bar: false
+  enable_model_summary: false
+  log_every_n_steps: 1
+  max_steps: 6
+  val_check_interval: 3
+checkpoint_every: 2
+samples: 1
+"""
+
+
+@pytest.fixture
+def config(tmp_path):
+    path = tmp_path / "tiny.yaml"
+    path.write_text(CONFIG, encoding="utf-8")
+    return path
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory):
+    """The folder of a run."""
+    folder = tmp_path_factory.mktemp("trained")
+    (folder / "tiny.yaml").write_text(CONFIG, encoding="utf-8")
+    assert command("fit", folder / "tiny.yaml", folder / "run") == 0
+    return folder / "run"
+
+
+def command(name, config, output, *options):
+    return main([name, "--config", str(config), "--output", str(output), *options])
+
+
+def process(*arguments, **options):
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)}
+    return subprocess.Popen([sys.executable, *arguments], env=environment, **options)
+
+
+def state_of(path):
+    return torch.load(path, weights_only=True)
+
+
+def assert_same_state(first, second):
+    first, second = state_of(first), state_of(second)
+    assert first["global_step"] == second["global_step"]
+    assert first["state_dict"].keys() == second["state_dict"].keys()
+    for name, value in first["state_dict"].items():
+        assert torch.equal(value, second["state_dict"][name]), name
+
+
+def test_a_run_leaves_checkpoints_logs_and_pictures(trained):
+    assert {"best.ckpt", "last.ckpt", "config.yaml"} <= {path.name for path in trained.iterdir()}
+    assert state_of(trained / "last.ckpt")["global_step"] == 6
+    (log,) = trained.glob("csv/*/metrics.csv")
+    columns = log.read_text(encoding="utf-8").splitlines()[0].split(",")
+    assert {f"val/{name}" for name in ("mIoU", "BIoU", "BAcc", "FErr", "MErr", "DErr")} <= {
+        *columns
+    }
+    assert any(trained.glob("events.out.tfevents.*"))
+    pictures = sorted(trained.glob("samples/*/*.png"))
+    assert [path.parent.name for path in pictures] == ["0000003", "0000006"]
+    with Image.open(pictures[0]) as picture:
+        assert picture.size == (4 * 96, 64)
+
+
+def test_the_saved_configuration_runs_again(trained, tmp_path):
+    assert command("fit", trained / "config.yaml", tmp_path / "again") == 0
+    assert_same_state(trained / "last.ckpt", tmp_path / "again" / "last.ckpt")
+
+
+def test_training_killed_in_mid_epoch_ends_with_the_same_weights(trained, config, tmp_path):
+    run = tmp_path / "run"
+    kill = ["--trainer.callbacks+=stops.KillAtStep", "--trainer.callbacks.step=5"]
+    arguments = ["-m", "dealias", "fit", "--config", str(config), "--output", str(run), *kill]
+    with process(*arguments, stderr=subprocess.PIPE) as killed:
+        _, said = killed.communicate(timeout=200)
+    assert killed.returncode == -signal.SIGKILL, said.decode()
+    assert state_of(run / "last.ckpt")["global_step"] == 4
+    assert command("fit", config, run, "--ckpt_path", "last") == 0
+    assert_same_state(trained / "last.ckpt", run / "last.ckpt")
+    assert_same_state(trained / "best.ckpt", run / "best.ckpt")
+
+
+def test_accumulated_steps_resume_where_they_were(config, tmp_path):
+    options = ["--trainer.accumulate_grad_batches", "2", "--checkpoint_every", "1"]
+    whole, parts = tmp_path / "whole", tmp_path / "parts"
+    assert command("fit", config, whole, *options) == 0
+    stop = ["--trainer.callbacks+=stops.StopAtStep", "--trainer.callbacks.step=3"]
+    assert command("fit", config, parts, *options, *stop) == 0
+    assert state_of(parts / "last.ckpt")["global_step"] == 3
+    assert command("fit", config, parts, *options, "--ckpt_path", "last") == 0
+    assert_same_state(whole / "last.ckpt", parts / "last.ckpt")
+
+
+def test_test_equals_predict_and_evaluate(trained, config, tmp_path, capsys):
+    folder = tmp_path / "scenes"
+    names = write_scenes(folder, 3, size=(64, 96), seed=0)
+    data = ["--data.name", "folder", "--data.root", str(folder), "--data.classes", "scenes"]
+    data += ["--data.test_split", ".", "--data.predict_images", str(folder / "images")]
+    checkpoint = ["--ckpt_path", str(trained / "last.ckpt")]
+    run = tmp_path / "run"
+    assert command("test", config, run, *data, *checkpoint) == 0
+    assert command("predict", config, run, *data, *checkpoint) == 0
+    predictions = run / "predictions"
+    assert sorted(path.stem for path in predictions.iterdir()) == names
+    arguments = [
+        "--predictions",
+        predictions,
+        "--targets",
+        folder / "labels",
+        "--classes",
+        "scenes",
+    ]
+    output = ["--output", tmp_path / "result.json", "--counts", tmp_path / "counts.npz"]
+    assert main(["evaluate", *map(str, [*arguments, *output])]) == 0
+    found, expected = (
+        json.loads(path.read_bytes())
+        for path in (run / "test" / "result.json", tmp_path / "result.json")
+    )
+    for key in ("metrics", "classes", "error_shares", "mIoU_gain", "images"):
+        assert found[key] == expected[key], key
+    assert found["metrics"]["mIoU"] > 0
+    mine, theirs = (
+        np.load(path) for path in (run / "test" / "counts.npz", tmp_path / "counts.npz")
+    )
+    assert np.array_equal(mine["confusion"], theirs["confusion"])
+
+
+def test_two_processes_count_what_one_counts(trained, config, tmp_path):
+    checkpoint = ["--ckpt_path", str(trained / "last.ckpt")]
+    assert command("test", config, tmp_path / "one", *checkpoint) == 0
+    launch = ["-m", "torch.distributed.run", "--nproc-per-node", "2", "-m", "dealias"]
+    arguments = ["test", "--config", str(config), "--output", str(tmp_path / "two"), *checkpoint]
+    with process(*launch, *arguments, stderr=subprocess.PIPE, stdout=subprocess.PIPE) as two:
+        said = two.communicate(timeout=300)
+    assert two.returncode == 0, said[1].decode()
+    one, both = (np.load(tmp_path / name / "test" / "counts.npz") for name in ("one", "two"))
+    assert sorted(one) == sorted(both)
+    for name in one:
+        assert np.array_equal(one[name], both[name]), name
+    assert said[0].decode().count("3 images") == 1
+
+
+def test_a_converted_checkpoint_tests_the_same(trained, config, tmp_path):
+    assert main(["convert", str(trained / "best.ckpt"), "--output", str(tmp_path / "net")]) == 0
+    assert load(tmp_path / "net").num_classes == 11
+    for name, checkpoint in (("a", trained / "best.ckpt"), ("b", tmp_path / "net")):
+        assert command("test", config, tmp_path / name, "--ckpt_path", str(checkpoint)) == 0
+    first, second = (json.loads((tmp_path / n / "test/result.json").read_bytes()) for n in "ab")
+    assert first["classes"] == second["classes"]
+
+
+def test_windows_scales_and_flips_are_options(trained, config, tmp_path):
+    checkpoint = ["--ckpt_path", str(trained / "last.ckpt")]
+    options = ["--model.inference.window", "[32, 48]", "--model.inference.flip", "true"]
+    options += ["--model.inference.scales", "[0.75, 1.0]"]
+    assert command("test", config, tmp_path, *checkpoint, *options) == 0
+
+
+def failure(capsys, name, config, output, *options):
+    assert command(name, config, output, *options) == 2
+    return capsys.readouterr().err
+
+
+def test_outputs_are_not_replaced_unasked(trained, config, capsys):
+    before = (trained / "last.ckpt").read_bytes()
+    said = failure(capsys, "fit", config, trained)
+    assert "exists already; --ckpt_path last goes on from it, --overwrite true replaces it" in said
+    assert (trained / "last.ckpt").read_bytes() == before
+
+
+def test_a_checkpoint_that_is_not_there(config, tmp_path, capsys):
+    said = failure(capsys, "test", config, tmp_path / "run")
+    assert "holds no best.ckpt or last.ckpt" in said
+    said = failure(capsys, "test", config, tmp_path / "run", "--ckpt_path", "nope.ckpt")
+    assert "nope.ckpt: no such checkpoint" in said
+
+
+def test_a_checkpoint_of_other_classes(trained, config, tmp_path, capsys):
+    folder = tmp_path / "scenes"
+    write_scenes(folder, 1, size=(64, 96))
+    classes = tmp_path / "two.yaml"
+    classes.write_text("names: [a, b]\n", encoding="utf-8")
+    data = ["--data.name", "folder", "--data.root", str(folder), "--data.classes", str(classes)]
+    checkpoint = ["--ckpt_path", str(trained / "last.ckpt"), "--data.test_split", "."]
+    said = failure(capsys, "test", config, tmp_path / "run", *data, *checkpoint)
+    assert "expected 2 classes, the checkpoint has 11" in said
+    assert "classifier" in said
+
+
+def test_a_checkpoint_of_another_network(trained, config, tmp_path, capsys):
+    checkpoint = ["--ckpt_path", str(trained / "last.ckpt")]
+    other = ["--model.network.backbone", "test_efficientnet"]
+    said = failure(capsys, "test", config, tmp_path / "run", *checkpoint, *other)
+    assert "weights of another network" in said
+
+
+def test_a_malicious_checkpoint_is_refused(config, tmp_path, capsys):
+    mark = tmp_path / "mark"
+    path = tmp_path / "evil.ckpt"
+    torch.save({"state_dict": {}, "evil": Evil(mark)}, path)
+    for name in ("test", "fit"):
+        said = failure(capsys, name, config, tmp_path / "run", "--ckpt_path", str(path))
+        assert f"{path}: refused: it holds" in said
+    assert not mark.exists()
+
+
+class Evil:
+    def __init__(self, path):
+        self.path = path
+
+    def __reduce__(self):
+        return (open, (str(self.path), "w"))
+
+
+def test_a_loss_that_is_not_finite_stops_and_keeps_the_checkpoint(config, tmp_path, capsys):
+    options = ["--model.optimization.lr", "1.0e+30", "--checkpoint_every", "1"]
+    said = failure(capsys, "fit", config, tmp_path, *options)
+    assert "the loss is not finite" in said
+    step = int(said.split("step ")[1].split(":")[0])
+    checkpoint = state_of(tmp_path / "last.ckpt")
+    assert checkpoint["global_step"] <= step
+
+
+def test_a_full_disk_leaves_the_earlier_checkpoint(config, tmp_path):
+    code = (
+        "import resource, signal, sys, torch; from dealias.cli import main\n"
+        "signal.signal(signal.SIGXFSZ, signal.SIG_IGN)\n"
+        "save, seen = torch.save, []\n"
+        "def fail(*a):\n"
+        "    seen.append(1)\n"
+        "    if len(seen) == 2: resource.setrlimit(resource.RLIMIT_FSIZE, (4096, 4096))\n"
+        "    save(*a)\n"
+        "torch.save = fail\n"
+        "sys.exit(main(sys.argv[1:]))"
+    )
+    options = ["--trainer.limit_val_batches", "0", "--trainer.logger", "false"]
+    arguments = ["fit", "--config", str(config), "--output", str(tmp_path / "run"), *options]
+    with process("-c", code, *arguments, stderr=subprocess.PIPE) as run:
+        _, said = run.communicate(timeout=200)
+    assert run.returncode == 2, said.decode()
+    assert "last.ckpt: can't be written: File too large" in said.decode()
+    assert state_of(tmp_path / "run" / "last.ckpt")["global_step"] == 2
+    assert not list((tmp_path / "run").glob(".*"))
+
+
+def test_corrupt_images_are_named_and_skipped_when_asked(trained, config, tmp_path, capsys):
+    folder = tmp_path / "scenes"
+    names = write_scenes(folder, 3, size=(64, 96))
+    bad = folder / "images" / f"{names[1]}.png"
+    bad.write_bytes(bad.read_bytes()[:100])
+    data = ["--data.name", "folder", "--data.root", str(folder), "--data.classes", "scenes"]
+    data += [f"--data.{part}_split=." for part in ("train", "val", "test")]
+    said = failure(capsys, "fit", config, tmp_path / "run", *data)
+    assert f"{names[1]}.png" in said
+    skip = ["--data.skip_bad", "true", "--overwrite", "true"]
+    assert command("fit", config, tmp_path / "run", *data, *skip) == 1
+    assert f"{names[1]}.png" in capsys.readouterr().out
+    checkpoint = ["--ckpt_path", str(trained / "last.ckpt")]
+    said = failure(capsys, "test", config, tmp_path / "test", *data, *checkpoint)
+    assert f"{names[1]}.png" in said
+    assert command("test", config, tmp_path / "test", *data, *checkpoint, *skip) == 1
+    said = capsys.readouterr().out
+    assert "2 images" in said
+    assert f"{names[1]}.png" in said
+
+
+def test_data_that_is_missing(config, tmp_path, capsys):
+    data = ["--data.name", "cityscapes", "--data.root", str(tmp_path / "nowhere")]
+    said = failure(capsys, "fit", config, tmp_path / "run", *data)
+    assert "nowhere" in said
+    assert "leftImg8bit" in said

@@ -1,0 +1,25 @@
+"""Callbacks that end a training run before its time."""
+
+import os
+import signal
+
+from pytorch_lightning import Callback
+
+
+class KillAtStep(Callback):
+    """Kills the process after a step, as a scheduler or a power cut does."""
+
+    def __init__(self, step: int) -> None:
+        self.step = step
+
+    def on_train_batch_end(self, trainer, *_):
+        if trainer.global_step == self.step:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+
+class StopAtStep(KillAtStep):
+    """Ends training in good order after a step."""
+
+    def on_train_batch_end(self, trainer, *_):
+        if trainer.global_step == self.step:
+            trainer.should_stop = True
