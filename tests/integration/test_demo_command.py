@@ -1,20 +1,41 @@
+import json
+
+import pytest
+
 from dealias.cli import main
+from dealias.demo import run
 
 
-def test_it_prints_both_networks_side_by_side_and_keeps_the_files(tmp_path, capsys):
-    assert main(["demo", "--folder", str(tmp_path / "demo"), "--scenes", "1"]) == 0
+def test_it_trains_both_networks_and_prints_them_side_by_side(tmp_path, capsys):
+    folder = tmp_path / "demo"
+    options = ["--folder", str(folder), "--scenes", "2", "--steps", "2"]
+    assert main(["demo", *options]) == 0
     lines = capsys.readouterr().out.splitlines()
-    plain, lowpass = (
-        [line.split() for line in lines if name in line and line.startswith("│")]
-        for name in ("decimation", "lowpass")
-    )
-    values = [[float(word) for word in rows[0] if word[0].isdigit()] for rows in (plain, lowpass)]
-    assert len(values[0]) == len(values[1]) == 6
-    better = [low > plain for plain, low in zip(*values, strict=True)]
-    assert better == [True] * 3 + [False] * 3
-    assert len(list((tmp_path / "demo" / "predictions").rglob("*.png"))) == 2
+    for name in ("plain", "de-aliased"):
+        rows = [line.split() for line in lines if name in line and line.startswith("│")]
+        values = [float(word) for word in rows[0] if word[0].isdigit()]
+        result = json.loads((folder / name / "test" / "result.json").read_text())["metrics"]
+        metrics = ("mIoU", "BIoU", "BAcc", "FErr", "MErr", "DErr")
+        assert values == pytest.approx([100 * result[metric] for metric in metrics], abs=0.005)
+        evaluate = ["evaluate", "--predictions", str(folder / name / "test" / "predictions")]
+        evaluate += ["--targets", str(folder / "labels"), "--classes", "scenes"]
+        assert main([*evaluate, "--output", str(tmp_path / "again.json"), "--overwrite"]) == 0
+        assert json.loads((tmp_path / "again.json").read_text())["metrics"] == result
 
 
-def test_bad_options_exit_with_2(tmp_path, capsys):
-    assert main(["demo", "--folder", str(tmp_path / "demo"), "--scenes", "0"]) == 2
-    assert "scenes: expected at least 1, got 0" in capsys.readouterr().err
+@pytest.mark.parametrize(
+    ("change", "argument"),
+    [({"scenes": 0}, "scenes"), ({"steps": 0}, "steps"), ({"seed": -1}, "seed")],
+)
+def test_bad_arguments_write_nothing(tmp_path, change, argument):
+    with pytest.raises(ValueError, match=f"^{argument}: expected"):
+        run(tmp_path / "new", **change)
+    assert not (tmp_path / "new").exists()
+
+
+@pytest.mark.slow
+def test_de_aliasing_betters_most_figures_of_the_demonstration(tmp_path):
+    results = run(tmp_path / "demo")
+    plain, better = (results[name].to_dict()["metrics"] for name in ("plain", "de-aliased"))
+    assert plain["mIoU"] > 0.3
+    assert better["mIoU"] > 0.3

@@ -4,8 +4,8 @@ import pytest
 import torch
 from torch import nn
 
-import dealias
 from dealias.engine import Optimization, parameter_groups
+from dealias.models import create_model
 
 
 class Network(nn.Module):
@@ -35,8 +35,8 @@ def test_warm_up_grows_linearly_and_joins_the_polynomial():
 
 
 def test_each_part_has_its_rate_and_every_weight_is_in_one_group():
-    network = Network()
-    dealias.dealias(network.backbone, torch.zeros(1, 3, 32, 32), inplace=True)
+    made = {"backbone": "test_resnet", "channels": 8, "aux_head": False, "dealias": {}}
+    network = create_model("upernet", num_classes=4, **made)
     options = Optimization(lr=0.1, lr_floor=0, head_multiplier=3, mixing_multiplier=5)
     groups = {group["name"]: group for group in parameter_groups(network, options)}
     rates = {name: group["lr"] for name, group in groups.items()}

@@ -13,15 +13,20 @@ from dealias.evaluation import main_process
 
 __all__ = ["main"]
 
-LIGHTNING = ("fit", "validate", "test", "predict")  # their options are PyTorch Lightning's
+# Commands that read their options themselves, configuration files among them, and their modules.
+OWN_PARSERS = {
+    **dict.fromkeys(("fit", "validate", "test", "predict"), "_lightning"),
+    "data": "_data",
+}
 COMMANDS = {
     "fit": "Train a network from a configuration file.",
     "validate": "Measure a checkpoint on the validation split.",
     "test": "Measure a checkpoint on the test split, with the whole table for an answer.",
     "predict": "Label images with a checkpoint.",
+    "data": "Look through a data set before hours are spent on it: dealias data check.",
     "evaluate": "Measure predicted label maps against their targets.",
     "merge": "Add up the counts of several shards.",
-    "demo": "Show aliasing doing harm on procedural scenes.",
+    "demo": "Train a tiny network with and without de-aliasing, and show the difference.",
     "probe": "Show where a network aliases on images, and what would mend it.",
     "convert": "Make a network of a checkpoint of the published code, or of one of dealias fit.",
 }
@@ -43,10 +48,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = ArgumentParser(prog="dealias", version=dealias.__version__, description=summary)
     commands = parser.add_subcommands(required=True, dest="command")
     asked = next((argument for argument in arguments if not argument.startswith("-")), None)
-    if asked in LIGHTNING:
-        lightning = importlib.import_module("dealias.cli._lightning")
+    if asked in OWN_PARSERS:
+        own = importlib.import_module(f"dealias.cli.{OWN_PARSERS[asked]}")
         rest = arguments[arguments.index(asked) + 1 :]
-        return _run(asked, lambda: lightning.main(asked, rest))
+        return _run(asked, lambda: own.main(asked, rest))
     for name, help_text in COMMANDS.items():
         command = ArgumentParser(description=help_text)
         if name == asked:  # the libraries of the others stay unloaded

@@ -75,7 +75,7 @@ def print_evaluation(evaluation: Evaluation, console: Console, *, worst: int = 5
         table.add_column(f"{kind.title.lower()} (px)", justify="right")
     for row in rows:
         pixels = [f"{count:,}" for count in row.error_pixels]
-        _add_row(table, row.name, _percent(row.miou), *pixels)
+        add_row(table, row.name, percent(row.miou), *pixels)
     console.print(table)
     for message in evaluation.skipped:
         console.print(f"skipped {printable(message)}", soft_wrap=True)
@@ -94,10 +94,10 @@ def print_comparison(evaluations: Mapping[str, Evaluation], console: Console) ->
         pixels.add_column(kind.title.lower(), justify="right")
     for name, evaluation in evaluations.items():
         found = evaluation.to_dict()["metrics"]
-        values = [_percent(found[_MEANS.get(column, column)]) for column in COLUMNS]
-        _add_row(metrics, name, *values)
+        values = [percent(found[_MEANS.get(column, column)]) for column in COLUMNS]
+        add_row(metrics, name, *values)
         wrong = error_pixels(evaluation.counts.confusion)
-        _add_row(pixels, name, *(f"{int(count):,}" for count in wrong.values()))
+        add_row(pixels, name, *(f"{int(count):,}" for count in wrong.values()))
     console.print(metrics)
     console.print(pixels)
 
@@ -116,9 +116,9 @@ def _class_table(result: dict[str, Any], console: Console) -> Table:
         table.add_column(f"{name.replace('_', ' ')} {_arrow('↑', console)}", justify="right")
     for row in result["classes"]:
         values = [row[name] for name in (*columns.values(), *extra)]
-        _add_row(table, row["name"], *map(_percent, values))
+        add_row(table, row["name"], *map(percent, values))
     table.add_section()
-    table.add_row("mean", *(_percent(result["metrics"][name]) for name in (*columns, *extra)))
+    table.add_row("mean", *(percent(result["metrics"][name]) for name in (*columns, *extra)))
     return table
 
 
@@ -130,20 +130,20 @@ def _kind_table(result: dict[str, Any]) -> Table:
     for kind in ERROR_KINDS:
         gain = result["mIoU_gain"][kind.key]
         pairs = [
-            f"{pair['target']} as {pair['prediction']} {_percent(pair['mIoU_gain'], sign=True)}"
+            f"{pair['target']} as {pair['prediction']} {percent(pair['mIoU_gain'], sign=True)}"
             for pair in result["costly_pairs"][kind.key][:3]
         ]
-        _add_row(
+        add_row(
             table,
             kind.title.lower(),
-            _percent(result["error_shares"][kind.key]),
-            _percent(gain, sign=True),
+            percent(result["error_shares"][kind.key]),
+            percent(gain, sign=True),
             ", ".join(pairs),
         )
     return table
 
 
-def _add_row(table: Table, *cells: str) -> None:
+def add_row(table: Table, *cells: str) -> None:
     """Add cells as they are: names of files and classes are not markup."""
     table.add_row(*(Text(printable(cell)) for cell in cells))
 
@@ -152,7 +152,7 @@ def _arrow(arrow: str, console: Console) -> str:
     return arrow if console.encoding.startswith("utf") else {"↑": "^", "↓": "v"}[arrow]
 
 
-def _percent(value: float | None, *, sign: bool = False) -> str:
+def percent(value: float | None, *, sign: bool = False) -> str:
     if value is None or value != value:
         return "-"
     return f"{100 * value:{'+' if sign else ''}.2f}"

@@ -8,7 +8,7 @@ from jsonargparse import ArgumentParser, Namespace
 from rich.table import Table
 
 import dealias
-from dealias.cli._console import output_console, progress
+from dealias.cli._console import output_console, percent, progress
 from dealias.evaluation import check_outputs, environment, write_whole
 from dealias.probe import (
     SPECS,
@@ -98,15 +98,11 @@ def _table(results: list[SiteResult], images: int) -> Table:
         table.add_row(
             *(row[key] for key in ("site", "kernel", "stride", "channels", "ESR")),
             rate_text(result.site.nyquist),
-            _percent(result.score),
-            _percent(result.spread),
+            percent(result.score),
+            percent(result.spread),
             "-" if result.orthogonality is None else f"{result.orthogonality:.3f}",
         )
     return table
-
-
-def _percent(value: float | None) -> str:
-    return "-" if value is None else f"{100 * value:.2f}"
 
 
 def _write(

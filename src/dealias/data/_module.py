@@ -25,8 +25,8 @@ from dealias.labels import ClassSet, PairingError, Sample, list_images, load_cla
 DataSetName = Literal["ade20k", "camvid", "cityscapes", "folder", "scenes", "voc2012"]
 
 _MOST_WORKERS = 8
-# Scenes of different splits must differ; `dealias demo` tests on the same ones.
-_SCENE_SEEDS = {"val": 0, "train": 1, "test": 2}
+# Scenes of different splits must differ.
+SCENE_SEEDS = {"val": 0, "train": 1, "test": 2}
 
 
 class SegmentationDataModule(LightningDataModule):
@@ -174,7 +174,7 @@ class SegmentationDataModule(LightningDataModule):
         if self.data_set == "scenes":
             count = min(self.scenes[part], self.limit or self.scenes[part])
             drawn = SceneSamples(
-                count, size=self.scene_size, seed=_SCENE_SEEDS[part], classes=self.classes
+                count, size=self.scene_size, seed=SCENE_SEEDS[part], classes=self.classes
             )
             return drawn, []
         found = find_samples(

@@ -1,6 +1,5 @@
-"""Aliasing doing harm: one small network with and without a low-pass where it downsamples."""
+"""Aliasing doing harm: one tiny network trained with and without de-aliasing."""
 
 from dealias.demo._run import run
-from dealias.demo._segmenter import TinySegmenter, fit
 
-__all__ = ["TinySegmenter", "fit", "run"]
+__all__ = ["run"]

@@ -7,7 +7,7 @@ from dealias.engine._checkpoints import (
     WholeCheckpoints,
 )
 from dealias.engine._commands import Command, Commands
-from dealias.engine._configs import ConfigError, config_names, find_config
+from dealias.engine._configs import ConfigError, config_names, find_config, take_configs
 from dealias.engine._inference import Inference, slide
 from dealias.engine._optimization import Optimization, parameter_groups
 from dealias.engine._pictures import PredictionWriter, SamplePictures
@@ -33,4 +33,5 @@ __all__ = [
     "find_config",
     "parameter_groups",
     "slide",
+    "take_configs",
 ]

@@ -11,9 +11,11 @@ from typing import Any, Literal
 
 import yaml
 from pytorch_lightning import Callback, Trainer
-from pytorch_lightning.callbacks import LearningRateMonitor
+from pytorch_lightning.callbacks import LearningRateMonitor, ProgressBar
 from pytorch_lightning.cli import LightningArgumentParser, LightningCLI, SaveConfigCallback
 from pytorch_lightning.loggers import CSVLogger, TensorBoardLogger
+from pytorch_lightning.plugins.layer_sync import LayerSync
+from torch import nn
 
 from dealias._text import printable
 from dealias.data import SegmentationDataModule
@@ -25,9 +27,10 @@ from dealias.engine._checkpoints import (
 )
 from dealias.engine._configs import take_configs
 from dealias.engine._pictures import PredictionWriter, SamplePictures
+from dealias.engine._progress import StepProgress
 from dealias.engine._task import SegmentationTask
-from dealias.evaluation import OutputError, main_process
-from dealias.models import load, load_weights
+from dealias.evaluation import OutputError, main_process, write_counts, write_csv, write_json
+from dealias.models import load, load_weights, sync_batch_norm
 
 Command = Literal["fit", "validate", "test", "predict"]
 
@@ -46,6 +49,7 @@ _EXPECTED_WARNINGS = (
     r"(?s).*deprecated in v4\.",
     ".*isinstance.treespec, LeafSpec.*",
 )
+_ASIDES = ("💡 Tip", "`weights_only` was not set")  # of Lightning: products, and how it reads files
 
 
 class Commands(LightningCLI):
@@ -58,7 +62,7 @@ class Commands(LightningCLI):
     Attributes:
         output: the folder of the run.
         checkpoint: whose weights are used, or which training goes on from; or None.
-        writer: of predictions.
+        writer: of predictions; or None.
     """
 
     def __init__(self, command: Command, arguments: Sequence[str]) -> None:
@@ -67,6 +71,8 @@ class Commands(LightningCLI):
         self.command = command
         if not main_process() or command != "fit":
             logging.getLogger("pytorch_lightning").setLevel(logging.WARNING)
+        for name in ("trainer.trainer", "utilities.rank_zero"):
+            logging.getLogger(f"pytorch_lightning.{name}").addFilter(_is_no_aside)
         with warnings.catch_warnings():
             for pattern in _EXPECTED_WARNINGS:
                 warnings.filterwarnings("ignore", pattern)
@@ -96,6 +102,7 @@ class Commands(LightningCLI):
         add("--overwrite", type=bool, default=False, help="replace outputs of an earlier run")
         add("--checkpoint_every", type=int, default=1000, help="steps between last.ckpt, in fit")
         add("--samples", type=int, default=4, help="images to draw at each validation, in fit")
+        add("--label_maps", type=bool, default=False, help="write what was predicted, in test")
         parser.link_arguments("data.classes", "model.classes", apply_on="instantiate")
         for name in ("model.seed", "data.seed"):
             parser.link_arguments("seed_everything", name)
@@ -171,7 +178,9 @@ class Commands(LightningCLI):
         kwargs["plugins"] = [
             *(plugins if isinstance(plugins, list) else [plugins]),
             WholeCheckpoints(),
+            *([_SharedBatchNorm()] if trainer.sync_batchnorm else []),
         ]
+        kwargs["sync_batchnorm"] = False
         kwargs["default_root_dir"] = trainer.default_root_dir or self.output
         if self.command == "fit":
             callbacks = [
@@ -190,8 +199,16 @@ class Commands(LightningCLI):
             kwargs["enable_checkpointing"] = True
         else:
             kwargs["logger"] = False
+        if trainer.enable_progress_bar is not False and not any(
+            isinstance(callback, ProgressBar) for callback in trainer.callbacks or []
+        ):
+            callbacks.append(StepProgress())
+        self.writer = None
         if self.command == "predict":
             self.writer = PredictionWriter(self.output / "predictions")
+        elif self.command == "test" and options.label_maps:
+            self.writer = PredictionWriter(self.output / "test" / "predictions")
+        if self.writer is not None:
             callbacks.append(self.writer)
         kwargs["callbacks"] = [*(trainer.callbacks or []), *callbacks]
         return super().instantiate_trainer(**kwargs | _processes(trainer))
@@ -203,6 +220,13 @@ class Commands(LightningCLI):
         elif self.checkpoint is not None and self.command != "fit":
             self.model.on_load_checkpoint(WholeCheckpoints().load_checkpoint(self.checkpoint))
 
+    @property
+    def skipped(self) -> list[str]:
+        """Messages about files that were left out as asked."""
+        if self.model.results is not None and self.command != "fit":
+            return list(self.model.results.skipped)
+        return list(self.model.skipped if self.writer is None else self.writer.skipped)
+
     def fit(self, **arguments: Any) -> None:
         """Train."""
         self.trainer.fit(**arguments | {"ckpt_path": self.checkpoint})
@@ -212,12 +236,34 @@ class Commands(LightningCLI):
         self.trainer.validate(**arguments, verbose=False)
 
     def test(self, **arguments: Any) -> None:
-        """Evaluate on the test split."""
+        """Evaluate on the test split, and write what was found to test/ in the run's folder."""
         self.trainer.test(**arguments, verbose=False)
+        if self.trainer.is_global_zero:
+            folder = self.output / "test"
+            folder.mkdir(parents=True, exist_ok=True)
+            write_json(self.model.results, folder / "result.json")
+            write_csv(self.model.results, folder / "result.csv")
+            write_counts(self.model.results, folder / "counts.npz")
 
     def predict(self, **arguments: Any) -> None:
         """Write predictions."""
         self.trainer.predict(**arguments, return_predictions=False)
+
+
+class _SharedBatchNorm(LayerSync):
+    """Lightning's ``sync_batchnorm``, for the batch norms of timm as well."""
+
+    def apply(self, model: nn.Module) -> nn.Module:
+        """Make the processes share the statistics of every batch norm."""
+        return sync_batch_norm(model)
+
+    def revert(self, model: nn.Module) -> nn.Module:
+        """Leave it: alone, a process computes the same with either."""
+        return model
+
+
+def _is_no_aside(record: logging.LogRecord) -> bool:
+    return not record.getMessage().startswith(_ASIDES)
 
 
 def _typed(value: Any) -> Any:

@@ -13,7 +13,7 @@ from pytorch_lightning.loggers import TensorBoardLogger
 from torch import Tensor
 
 from dealias.engine._task import SegmentationTask
-from dealias.evaluation import draw_errors, write_whole
+from dealias.evaluation import draw_errors, gather, write_whole
 from dealias.labels import ClassSet, write_label_map
 from dealias.metrics.functional import error_map
 
@@ -117,3 +117,13 @@ class PredictionWriter(pl.Callback):
         with write_whole(path) as file:
             write_label_map(file, outputs[0].cpu().numpy(), pl_module.classes)
         self.written += 1
+
+    on_test_batch_end = on_predict_batch_end
+
+    def on_predict_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Add up what all processes wrote."""
+        parts = gather((self.written, self.skipped), trainer.world_size)
+        self.written = sum(written for written, _ in parts)
+        self.skipped = [message for _, skipped in parts for message in skipped]
+
+    on_test_end = on_predict_end

@@ -105,6 +105,11 @@ class SegmentationTask(Training):
         terms = self.network.loss(images, target, ignore_index=self.classes.ignore_index)
         return self.add_up(terms, batch["name"])
 
+    def on_train_end(self) -> None:
+        """List what any process skipped."""
+        parts = gather(self.skipped, self.trainer.world_size)
+        self.skipped = [message for part in parts for message in part]
+
     def on_validation_epoch_start(self) -> None:
         """Count from nothing."""
         self._part = Evaluation.empty(self.options.settings)
@@ -149,7 +154,8 @@ class SegmentationTask(Training):
     def predict_labels(self, images: Tensor) -> Tensor:
         """Predicted classes, uint8 (int32 for more than 256), (B, H, W) of uint8 RGB images."""
         dtype = torch.uint8 if len(self.classes) <= 256 else torch.int32
-        return self(images).argmax(1).to(dtype)
+        labels: Tensor = self(images).argmax(1)
+        return labels.to(dtype)
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Keep what the network is, so that it can be built from the checkpoint alone."""
