@@ -18,7 +18,6 @@ from pytorch_lightning.plugins.layer_sync import LayerSync
 from torch import nn
 
 from dealias._text import printable
-from dealias.data import SegmentationDataModule
 from dealias.engine._checkpoints import (
     BestCheckpoint,
     CheckpointError,
@@ -28,8 +27,8 @@ from dealias.engine._checkpoints import (
 from dealias.engine._configs import take_configs
 from dealias.engine._pictures import PredictionWriter, SamplePictures
 from dealias.engine._progress import StepProgress
-from dealias.engine._task import SegmentationTask
-from dealias.evaluation import OutputError, main_process, write_counts, write_csv, write_json
+from dealias.engine._tasks import TaskName, take_task, task_classes
+from dealias.evaluation import OutputError, main_process
 from dealias.models import load, load_weights, sync_batch_norm
 
 Command = Literal["fit", "validate", "test", "predict"]
@@ -61,6 +60,7 @@ class Commands(LightningCLI):
 
     Attributes:
         output: the folder of the run.
+        task: "segmentation" or "instance".
         checkpoint: whose weights are used, or which training goes on from; or None.
         writer: of predictions; or None.
     """
@@ -69,6 +69,8 @@ class Commands(LightningCLI):
         options, self.config_files, others = take_configs(arguments)
         config = ["--config", yaml.safe_dump(options)] if options else []
         self.command = command
+        self.task = take_task(options, others)
+        task, data = task_classes(self.task)
         if not main_process() or command != "fit":
             logging.getLogger("pytorch_lightning").setLevel(logging.WARNING)
         for name in ("trainer.trainer", "utilities.rank_zero"):
@@ -77,8 +79,8 @@ class Commands(LightningCLI):
             for pattern in _EXPECTED_WARNINGS:
                 warnings.filterwarnings("ignore", pattern)
             super().__init__(
-                SegmentationTask,
-                SegmentationDataModule,
+                task,
+                data,
                 save_config_callback=SaveConfigCallback if command == "fit" else None,
                 save_config_kwargs={"overwrite": True},
                 trainer_defaults=_DEFAULTS,
@@ -98,6 +100,7 @@ class Commands(LightningCLI):
     def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
         """Declare the options that are neither Lightning's nor the classes'."""
         add = parser.add_argument
+        add("--task", type=TaskName, default=self.task, help="what networks are to find")
         add("--output", type=Path | None, default=None, help="folder of the run; runs/NAME")
         add("--overwrite", type=bool, default=False, help="replace outputs of an earlier run")
         add("--checkpoint_every", type=int, default=1000, help="steps between last.ckpt, in fit")
@@ -188,7 +191,7 @@ class Commands(LightningCLI):
                 LastCheckpoint(self.output, options.checkpoint_every),
             ]
             if trainer.limit_val_batches != 0:
-                callbacks.append(BestCheckpoint(self.output))
+                callbacks.append(BestCheckpoint(self.output, self.model.monitor))
             if trainer.logger is None or trainer.logger is True:
                 kwargs["logger"] = [
                     TensorBoardLogger(self.output, name="", version=""),
@@ -239,11 +242,7 @@ class Commands(LightningCLI):
         """Evaluate on the test split, and write what was found to test/ in the run's folder."""
         self.trainer.test(**arguments, verbose=False)
         if self.trainer.is_global_zero:
-            folder = self.output / "test"
-            folder.mkdir(parents=True, exist_ok=True)
-            write_json(self.model.results, folder / "result.json")
-            write_csv(self.model.results, folder / "result.csv")
-            write_counts(self.model.results, folder / "counts.npz")
+            self.model.write_results(self.output / "test")
 
     def predict(self, **arguments: Any) -> None:
         """Write predictions."""

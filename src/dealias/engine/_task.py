@@ -20,8 +20,9 @@ from dealias.evaluation import (
     write_counts,
     write_csv,
     write_json,
+    write_whole,
 )
-from dealias.labels import ClassSet
+from dealias.labels import ClassSet, write_label_map
 from dealias.metrics.functional import Protocol
 from dealias.models import create_model
 
@@ -67,9 +68,7 @@ class SegmentationTask(Training):
         channels_last: bool = False,
         seed: int = 0,
     ) -> None:
-        super().__init__(
-            create_model(**network, num_classes=len(classes)), optimization, seed
-        )
+        super().__init__(create_model(**network, num_classes=len(classes)), optimization, seed)
         self.classes = classes
         self.options = Options(classes, protocol, band_width, boundary)
         self.inference = inference
@@ -104,11 +103,6 @@ class SegmentationTask(Training):
         images, target = self.normalise(batch["image"]), batch["target"].long()
         terms = self.network.loss(images, target, ignore_index=self.classes.ignore_index)
         return self.add_up(terms, batch["name"])
-
-    def on_train_end(self) -> None:
-        """List what any process skipped."""
-        parts = gather(self.skipped, self.trainer.world_size)
-        self.skipped = [message for part in parts for message in part]
 
     def on_validation_epoch_start(self) -> None:
         """Count from nothing."""
@@ -176,3 +170,10 @@ class SegmentationTask(Training):
         write_json(self.results, folder / "result.json")
         write_csv(self.results, folder / "result.csv")
         write_counts(self.results, folder / "counts.npz")
+
+    def write_prediction(self, folder: Path, name: str, outputs: Tensor) -> None:
+        """Write a label map that :func:`dealias.labels.read_label_map` reads, as NAME.png."""
+        path = folder / f"{name}.png"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with write_whole(path) as file:
+            write_label_map(file, outputs[0].cpu().numpy(), self.classes)

@@ -113,3 +113,7 @@ class Training(pl.LightningModule):
     def write_results(self, folder: Path) -> None:
         """Write what the last test found to files in a folder, which is made if need be."""
         raise NotImplementedError
+
+    def write_prediction(self, folder: Path, name: str, outputs: Any) -> None:
+        """Write what was found in an image of this name to a file in a folder."""
+        raise NotImplementedError

@@ -50,7 +50,7 @@ class Mask2Former(Detector):
     def loss(
         self,
         images: Tensor,
-        sizes: Sequence[Size],
+        sizes: Sequence[Size],  # noqa: ARG002 - masks say where images end
         targets: Sequence[Target],
         features: Sequence[Tensor],
     ) -> dict[str, Tensor]:
@@ -72,7 +72,9 @@ class Mask2Former(Detector):
         )
         names = {"classes": "cross_entropy", "masks": "loss_mask", "dice": "loss_dice"}
         return {
-            name: torch.stack([value.squeeze() for key, value in terms.items() if part in key]).sum()
+            name: torch.stack(
+                [value.squeeze() for key, value in terms.items() if part in key]
+            ).sum()
             for name, part in names.items()
         }
 

@@ -78,7 +78,7 @@ class MaskRCNN(Detector):
         *,
         num_classes: int,
         frozen_norms: bool = False,
-        options: MaskRCNNOptions = MaskRCNNOptions(),  # noqa: B008 - it is frozen
+        options: MaskRCNNOptions = MaskRCNNOptions(),
     ) -> None:
         super().__init__(backbone, num_classes=num_classes, frozen_norms=frozen_norms)
         self.neck = FeaturePyramidNetwork(
@@ -126,7 +126,9 @@ def _detections(found: dict[str, Tensor], size: Size, original: Size) -> Detecti
     boxes = found["boxes"] * scale
     masks = paste_masks_in_image(found["masks"], boxes, original)[:, 0] >= 0.5
     return Detections(
-        boxes.float().cpu(), found["labels"].cpu(), found["scores"].float().cpu(),
+        boxes.float().cpu(),
+        found["labels"].cpu(),
+        found["scores"].float().cpu(),
         encode_masks(masks),
     )
 

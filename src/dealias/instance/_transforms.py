@@ -29,17 +29,24 @@ def instance_transform(
     """
     if not 0 <= flip <= 1:
         raise ValueError(f"flip: expected a probability in [0, 1], got {flip}")
-    steps: list[Any] = []
-    if size is not None:
-        if len(size) != 2 or not 1 <= size[1] <= size[0]:
-            raise ValueError(f"size: expected (longer side, shorter side), got {size!r}")
-        longer, shorter = size
-        steps.append(v2.Resize(shorter if shorter < longer else None, max_size=longer))
+    steps: list[Any] = [] if size is None else [resizing(size)]
     if flip:
         steps.append(v2.RandomHorizontalFlip(flip))
     steps += [v2.ClampBoundingBoxes(), v2.SanitizeBoundingBoxes(labels_getter=_per_instance)]
     transform: Transform = v2.Compose(steps)
     return transform
+
+
+def resizing(size: tuple[int, int]) -> Any:
+    """A transform that makes images just fit in (longer side, shorter side), their shape kept.
+
+    Raises:
+        ValueError: no such sides.
+    """
+    if len(size) != 2 or not 1 <= size[1] <= size[0]:
+        raise ValueError(f"size: expected (longer side, shorter side), got {size!r}")
+    longer, shorter = size
+    return v2.Resize(shorter if shorter < longer else None, max_size=longer)
 
 
 def _per_instance(item: Item) -> tuple[Tensor, ...]:
