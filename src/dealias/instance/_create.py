@@ -97,8 +97,9 @@ def _mask_rcnn_options(given: Mapping[str, Any]) -> MaskRCNNOptions:
     values = {key: tuple(v) if isinstance(v, list) else v for key, v in given.items()}
     options = MaskRCNNOptions(**values)
     numbers = {**values, "anchor_sizes": min(options.anchor_sizes, default=0)}
+    others = ("score_threshold", "pyramid_norms")
     for key, value in numbers.items():
-        if key != "score_threshold" and (type(value) is not int or value < 1):
+        if key not in others and (type(value) is not int or value < 1):
             raise ModelError(f"options: {key}: expected integers from 1 on, got {given.get(key)!r}")
     if len(options.anchor_sizes) != 5:
         raise ModelError(f"options: anchor_sizes: expected 5, got {len(options.anchor_sizes)}")

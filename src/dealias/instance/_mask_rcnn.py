@@ -37,6 +37,8 @@ class MaskRCNNOptions:
 
     Attributes:
         channels: of the feature pyramid.
+        pyramid_norms: whether the feature pyramid has batch norms, which its authors' has not; they
+            help where training is short.
         box_channels: of the two layers that boxes are classified by.
         mask_channels: of the convolutions that draw masks.
         mask_convolutions: how many there are.
@@ -50,6 +52,7 @@ class MaskRCNNOptions:
     """
 
     channels: int = 256
+    pyramid_norms: bool = False
     box_channels: int = 1024
     mask_channels: int = 256
     mask_convolutions: int = 4
@@ -82,7 +85,10 @@ class MaskRCNN(Detector):
     ) -> None:
         super().__init__(backbone, num_classes=num_classes, frozen_norms=frozen_norms)
         self.neck = FeaturePyramidNetwork(
-            list(backbone.channels), options.channels, extra_blocks=LastLevelMaxPool()
+            list(backbone.channels),
+            options.channels,
+            extra_blocks=LastLevelMaxPool(),
+            norm_layer=nn.BatchNorm2d if options.pyramid_norms else None,
         )
         whole = _torchvision_network(num_classes + 1, options)
         self.rpn = whole.rpn
