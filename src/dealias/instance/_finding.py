@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 from dealias._text import printable
 from dealias.data import DataError, find_samples
@@ -16,6 +17,8 @@ from dealias.instance._from_labels import label_maps_to_coco
 from dealias.instance._lis import Shot, lis_files
 from dealias.instance._records import InstanceSet
 from dealias.labels import load_class_set
+
+T = TypeVar("T")
 
 _CAMVID_CLASSES = ("Car", "Pedestrian", "Bicyclist", "SignSymbol")
 _DEFAULT_CLASSES = {"lis": LIS_CLASSES, "camvid": _CAMVID_CLASSES}
@@ -68,8 +71,16 @@ def splits_of(name: str) -> tuple[str, str, str]:
     return _DEFAULT_SPLITS.get(name, ("train", "val", "val"))
 
 
-def find_instances(source: Source, part: str, *, skip_bad: bool = False) -> InstanceSet:
+def find_instances(
+    source: Source, part: str, *, limit: int | None = None, skip_bad: bool = False
+) -> InstanceSet:
     """Find the instances of "train", "val" or "test".
+
+    Args:
+        source: the data set.
+        part: which of its splits.
+        limit: take so many images, spread evenly over the split, and no more.
+        skip_bad: leave out, and list, what can't be used.
 
     Raises:
         DataError, LisError: the data set isn't where it was looked for.
@@ -77,7 +88,7 @@ def find_instances(source: Source, part: str, *, skip_bad: bool = False) -> Inst
     """
     split = source.splits[part]
     if source.name in LAYOUTS:
-        return _of_label_maps(source, split, skip_bad=skip_bad)
+        return _of_label_maps(source, split, limit, skip_bad=skip_bad)
     root = source.root or os.environ.get(f"DEALIAS_{source.name.upper()}")
     if not root:
         raise DataError(
@@ -91,13 +102,20 @@ def find_instances(source: Source, part: str, *, skip_bad: bool = False) -> Inst
             root / _of_split(name, given, split)
             for name, given in (("images", source.images), ("annotations", source.annotations))
         )
-    return read_annotations(
+    found = read_annotations(
         annotations,
         images=images,
         classes=source.classes,
         skip_bad=skip_bad,
         ignore_other_categories=True,
     )
+    return replace(found, images=tuple(_spread(found.images, limit)))
+
+
+def _spread(items: Sequence[T], limit: int | None) -> list[T]:
+    if limit is None or limit >= len(items):
+        return list(items)
+    return [items[i * len(items) // limit] for i in range(limit)]
 
 
 def _of_split(name: str, given: Mapping[str, str] | None, split: str) -> str:
@@ -107,16 +125,17 @@ def _of_split(name: str, given: Mapping[str, str] | None, split: str) -> str:
     return given[split]
 
 
-def _of_label_maps(source: Source, split: str, *, skip_bad: bool) -> InstanceSet:
+def _of_label_maps(source: Source, split: str, limit: int | None, *, skip_bad: bool) -> InstanceSet:
     found = find_samples(source.name, split, root=source.root)
     if found.unpaired and not skip_bad:
         raise DataError(
             f"{source.name}, split {printable(split)!r}: {len(found.unpaired):,} images or label "
             f"maps without the other, {printable(found.unpaired[0])} the first"
         )
-    folder = os.path.commonpath([sample.image.parent for sample in found.samples])
+    samples = _spread(found.samples, limit)
+    folder = os.path.commonpath([sample.image.parent for sample in samples])
     content = label_maps_to_coco(
-        found.samples,
+        samples,
         images=folder,
         class_set=load_class_set(str(LAYOUTS[source.name].classes)),
         classes=source.classes,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -163,11 +162,8 @@ class InstanceDataModule(LightningDataModule):
             DataError, LisError, AnnotationError: see :meth:`setup`.
         """
         if part not in self._found:
-            found = find_instances(self.source, part, skip_bad=self.skip_bad)
+            found = find_instances(self.source, part, limit=self.limit, skip_bad=self.skip_bad)
             self.skipped += [str(problem) for problem in found.skipped]
-            if self.limit is not None and self.limit < len(found):
-                chosen = [i * len(found) // self.limit for i in range(self.limit)]
-                found = replace(found, images=tuple(found.images[i] for i in chosen))
             self._found[part] = found
         return self._found[part]
 
