@@ -124,7 +124,7 @@ class TestEvaluation:
         ({"name": "cocoa"}, "name: expected one of lis, coco"),
         ({"batch_size": 0}, "batch_size: expected at least 1, got 0"),
         ({"seed": -1}, "seed: expected 0"),
-        ({"keep_bright": True}, "keep_bright: expected dark or noise"),
+        ({"keep_bright": True}, "keep_bright: expected dark"),
         ({"classes": None}, "classes: expected the names of classes for the data set coco"),
         ({"dark": True, "ratio": (5, 2)}, "ratio"),
         ({"noise": -1}, "sigma"),

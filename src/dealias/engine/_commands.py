@@ -105,10 +105,17 @@ class Commands(LightningCLI):
         add("--overwrite", type=bool, default=False, help="replace outputs of an earlier run")
         add("--checkpoint_every", type=int, default=1000, help="steps between last.ckpt, in fit")
         add("--samples", type=int, default=4, help="images to draw at each validation, in fit")
+        add(
+            "--noise",
+            type=float,
+            default=0.0,
+            help="deviation of noise on images, of 255, in tests",
+        )
         add("--label_maps", type=bool, default=False, help="write what was predicted, in test")
         parser.link_arguments("data.classes", "model.classes", apply_on="instantiate")
         for name in ("model.seed", "data.seed"):
             parser.link_arguments("seed_everything", name)
+        parser.link_arguments("noise", "data.noise")
 
     def parse_arguments(self, parser: LightningArgumentParser, args: Any) -> None:
         """Read the options, and find the folder of the run and the checkpoint."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import fields
-from typing import Any
+from typing import Any, cast
 
 from dealias.instance._detector import Detector
 from dealias.instance._mask2former import Mask2Former
@@ -72,7 +72,7 @@ def create_detector(
     )
     model.mean, model.std = tuple(mean or model.mean), tuple(std or model.std)
     if dealias is not None:
-        dealias_backbone(model, dealias)
+        dealias_backbone(cast(Any, model), dealias)  # it looks at the backbone alone
     model.config = {
         "name": name,
         **common,
@@ -95,7 +95,7 @@ def _mask_rcnn_options(given: Mapping[str, Any]) -> MaskRCNNOptions:
             f"options: expected some of {', '.join(known)}, got {', '.join(map(repr, unknown))}"
         )
     values = {key: tuple(v) if isinstance(v, list) else v for key, v in given.items()}
-    options = MaskRCNNOptions(**values)
+    options = MaskRCNNOptions(**cast(Any, values))
     numbers = {**values, "anchor_sizes": min(options.anchor_sizes, default=0)}
     others = ("score_threshold", "pyramid_norms")
     for key, value in numbers.items():

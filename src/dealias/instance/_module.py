@@ -57,8 +57,8 @@ class InstanceDataModule(LightningDataModule):
         dark: whether images are made dark, after the resizing: see :class:`LowLight`.
         ratio: lowest and highest exposure ratio of dark images.
         output: "raw", the camera's linear RGB, or "srgb", for dark images.
-        noise: standard deviation of Gaussian noise on images, of 255.
-        keep_bright: whether training batches have the images before `dark` and `noise`, too.
+        noise: standard deviation of Gaussian noise, of 255, on images that are not trained on.
+        keep_bright: whether training batches have the images before `dark`, too.
         batch_size: training images a step and process.
         workers: reading processes; by default one a core, up to 8; 0 for none.
         seed: of the order, the flips and the dark; 0 to 2**32 - 1.
@@ -103,8 +103,8 @@ class InstanceDataModule(LightningDataModule):
                 raise ValueError(f"{option}: expected at least 1, got {value}")
         if not 0 <= seed < 2**32:
             raise ValueError(f"seed: expected 0 to 2**32 - 1, got {seed}")
-        if keep_bright and not (dark or noise):
-            raise ValueError("keep_bright: expected dark or noise, for bright images to differ")
+        if keep_bright and not dark:
+            raise ValueError("keep_bright: expected dark, for bright images to differ from")
         self.classes = classes_of(name, classes)
         train, val, test = splits_of(name)
         splits = {"train": train_split or train, "val": val_split or val}
@@ -120,10 +120,10 @@ class InstanceDataModule(LightningDataModule):
         self.seed = seed
         self.skip_bad = skip_bad
         self.skipped: list[str] = []
-        self._dark = {"ratio": ratio, "output": output} if dark else None
+        self._dark: dict[str, Any] | None = {"ratio": ratio, "output": output} if dark else None
         self._noise = noise
         self._found: dict[str, InstanceSet] = {}
-        self.darkening(None)  # so that options out of range show now
+        self.darkening(0)  # so that options out of range show now
 
     @property
     def num_classes(self) -> int:
@@ -131,15 +131,16 @@ class InstanceDataModule(LightningDataModule):
         return len(self.classes)
 
     def darkening(self, seed: int | None) -> list[Any]:
-        """The transforms that make images dark and noisy: random, or the same for the same image.
+        """The transforms that make images dark and noisy.
 
         Args:
-            seed: None for random ones, or a number.
+            seed: None for random darkness to train on; or a number, for images that are changed in
+                the same way every time.
         """
         steps: list[Any] = []
         if self._dark is not None:
             steps.append(LowLight(**self._dark, seed=seed))
-        if self._noise:
+        if self._noise and seed is not None:
             steps.append(GaussianNoise(self._noise, seed=seed))
         return steps
 
@@ -205,7 +206,7 @@ class InstanceDataModule(LightningDataModule):
     ) -> dict[str, Any]:
         """Take what networks need to the device, and leave records and names as they are."""
         taken = {key: batch[key] for key in ("image", "bright", "target") if key in batch}
-        moved = super().transfer_batch_to_device(taken, device, dataloader_idx)
+        moved: dict[str, Any] = super().transfer_batch_to_device(taken, device, dataloader_idx)
         return batch | moved
 
     def _one_by_one(self, images: Any) -> CountedBatches:
