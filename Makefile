@@ -4,7 +4,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test test-slow check format bench clean
+.PHONY: help install demo browser test test-slow check format bench clean
 
 help:  ## List the targets.
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/'
@@ -13,7 +13,7 @@ $(BIN)/python:
 	$(PYTHON) -m venv $(VENV)
 
 $(VENV)/.installed: pyproject.toml | $(BIN)/python
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable .
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable ".[train]"
 	touch $@
 
 $(VENV)/.installed-dev: pyproject.toml | $(BIN)/python
@@ -22,10 +22,16 @@ $(VENV)/.installed-dev: pyproject.toml | $(BIN)/python
 
 install: $(VENV)/.installed-dev  ## Install the library and everything needed to work on it.
 
-demo: $(VENV)/.installed  ## Show aliasing doing harm on procedural scenes, in under a minute.
+demo: $(VENV)/.installed  ## Train a tiny network with and without de-aliasing, in three minutes.
 	$(BIN)/dealias demo
 
-test: $(VENV)/.installed-dev  ## Run the tests but the slow ones.
+browser:  # for the tests of pages, which skip without one
+	@command -v chromium > /dev/null \
+		|| { [ "$$(id -u)" = 0 ] && apt-get -qq update && apt-get -qq -y install chromium; } \
+			> /dev/null 2>&1 \
+		|| echo "no chromium on the path, and it can't be installed: tests in a browser will skip"
+
+test: $(VENV)/.installed-dev browser  ## Run the tests but the slow ones.
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto -m "not slow"
 
 test-slow: $(VENV)/.installed-dev  ## Run the slow tests.

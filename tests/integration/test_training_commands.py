@@ -122,6 +122,23 @@ def test_accumulated_steps_resume_where_they_were(config, tmp_path):
     assert_same_state(whole / "last.ckpt", parts / "last.ckpt")
 
 
+def test_a_test_draws_its_page_with_the_aliasing_behind_the_errors(trained, config, tmp_path):
+    page, checkpoint = tmp_path / "page", ["--ckpt_path", str(trained / "last.ckpt")]
+    run = tmp_path / "run"
+    assert command("test", config, run, *checkpoint, "--report", str(page)) == 0
+    html = (page / "index.html").read_text(encoding="utf-8")
+    assert "Errors against aliasing" in html
+    assert len(list((page / "assets" / "images").iterdir())) == 3
+    result = json.loads((run / "test" / "result.json").read_text())
+    assert (run / "test" / result["report"]).resolve() == page.resolve()
+    found = result["errors_against_aliasing"]
+    assert found["site"] == "backbone.maxpool"
+    wrong = result["per_image"]
+    for kind in ("false_response", "merging_mistake", "displacement", "interior"):
+        pixels = sum(image["error_pixels"][kind] for image in wrong)
+        assert found["groups"][kind]["pixels"] == pixels
+
+
 def test_test_equals_predict_and_evaluate(trained, config, tmp_path, capsys):
     folder = tmp_path / "scenes"
     names = write_scenes(folder, 3, size=(64, 96), seed=0)

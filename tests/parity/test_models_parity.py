@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 import torch
 
-from dealias.models import SegmentationModel, UPerNet, create_model
+from dealias.cli import main
+from dealias.models import SegmentationModel, UPerNet, create_model, load
 from dealias.models._official import official_config, official_name
 
 
@@ -31,10 +32,14 @@ NAMES = [
 ]
 
 
+def checkpoint(parity: Path, name: str) -> dict[str, torch.Tensor]:
+    shapes = json.loads((parity / f"{name}_keys.json").read_text())
+    return {key: filled(key, shape) for key, shape in shapes.items()}
+
+
 @pytest.fixture(scope="module", params=NAMES)
 def case(request: pytest.FixtureRequest, parity: Path) -> tuple[str, SegmentationModel]:
-    shapes = json.loads((parity / f"{request.param}_keys.json").read_text())
-    state = {key: filled(key, shape) for key, shape in shapes.items()}
+    state = checkpoint(parity, request.param)
     model = create_model(**official_config(state))
     model.load_state_dict({official_name(key): value for key, value in state.items()}, strict=True)
     return request.param, model.eval()
@@ -46,9 +51,8 @@ def test_every_stage(case: tuple[str, UPerNet], parity: Path, device: torch.devi
     model.to(device)
     images = np.random.RandomState(7).standard_normal((2, 3, 64, 96)).astype(np.float32)
     x = torch.from_numpy(images).to(device)
-    features = [
-        torch.cat(stage) for stage in zip(*(model.features(i[None]) for i in x), strict=True)
-    ]
+    stages = zip(*(model.features(i[None]) for i in x), strict=True)
+    features = [torch.cat(stage) for stage in stages]
     upsampled = torch.cat([model(i[None])["out"] for i in x])
     assert model.aux_head is not None
     actual = {f"stage{i}_mean": f.mean((2, 3)) for i, f in enumerate(features, 1)}
@@ -83,3 +87,24 @@ def test_places_of_the_published_code(case: tuple[str, SegmentationModel]) -> No
         *(f"layer{layer}.{b}.conv2" for layer, count in blocks.items() for b in range(count)),
     ]
     assert {item.cutoff for item in report.inserted} == {0.35}
+
+
+@pytest.mark.parametrize("name", ["upernet_r50_baseline", "upernet_r50_dealiased"])
+def test_a_converted_checkpoint_gives_the_published_outputs(
+    name: str, parity: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    meta = {"CLASSES": [f"class {i}" for i in range(19)], "epoch": 1, "config": "model = dict()"}
+    torch.save({"meta": meta, "state_dict": checkpoint(parity, name)}, tmp_path / "official.pth")
+    assert (
+        main(["convert", str(tmp_path / "official.pth"), "--output", str(tmp_path / "ours")]) == 0
+    )
+    kind, millions = ("plain", "31.16") if "baseline" in name else ("de-aliased", "31.54")
+    said = f"upernet on resnet50c, {kind}, 19 classes, {millions} M parameters: {tmp_path}/ours"
+    assert capsys.readouterr().out.strip() == said
+    model = load(tmp_path / "ours")
+    assert model.classes == {"names": meta["CLASSES"], "palette": None}
+    images = np.random.RandomState(7).standard_normal((2, 3, 64, 96)).astype(np.float32)
+    with torch.no_grad():
+        actual = torch.cat([model(torch.from_numpy(i)[None])["out"] for i in images]).numpy()
+    expected = np.load(parity / f"{name}.npz")["upsampled_logits"]
+    assert np.abs(actual[..., ::4, ::4] - expected).max() < 1e-3 * np.abs(expected).max()

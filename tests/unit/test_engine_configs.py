@@ -28,6 +28,22 @@ def test_configs_are_taken_out_of_arguments_and_joined(tmp_path):
     assert others == ["--seed", "1", "--flag"]
 
 
+def test_options_of_the_network_leave_the_others_of_the_file(tmp_path):
+    file = write(tmp_path / "a.yaml", "model: {network: {dealias: {sites: [a], cutoff: auto}}}\n")
+    prefix = "--model.network.dealias"
+    arguments = [f"{prefix}.mixing", "false", "--config", str(file), f"{prefix}.cutoff=0.25"]
+    options, _, others = take_configs([*arguments, "--seed", "1"])
+    expected = {"sites": ["a"], "cutoff": 0.25, "mixing": False}
+    assert options == {"model": {"network": {"dealias": expected}}}
+    assert others == ["--seed", "1"]
+
+
+@pytest.mark.parametrize("arguments", [["--model.network.x"], ["--model.network.x", "[1"]])
+def test_options_of_the_network_need_a_value(arguments):
+    with pytest.raises(ConfigError, match=r"--model\.network\.x: expected"):
+        take_configs(arguments)
+
+
 @pytest.mark.parametrize(
     ("text", "message"),
     [
@@ -46,7 +62,7 @@ def test_files_that_can_not_be_used_are_named(tmp_path, text, message):
 def test_an_unknown_name_lists_those_there_are():
     with pytest.raises(ConfigError, match=r"nope: no such configuration.*camvid/upernet_lite0"):
         find_config("nope")
-    with pytest.raises(ConfigError, match="expected a configuration file after it"):
+    with pytest.raises(ConfigError, match="--config: expected a value after it"):
         take_configs(["--config"])
 
 

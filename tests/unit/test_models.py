@@ -23,13 +23,29 @@ def labels(*shape):
     return target
 
 
-@pytest.mark.parametrize("size", [(64, 96), (65, 97), (33, 127)])
-@pytest.mark.parametrize("backbone", ["test_resnet", "tf_efficientnet_lite0", "swin_tiny"])
+@pytest.mark.parametrize(
+    ("backbone", "size"),
+    [
+        ("test_resnet", (64, 96)),
+        ("test_resnet", (33, 127)),
+        ("tf_efficientnet_lite0", (65, 97)),
+        ("swin_tiny", (65, 97)),
+        ("swin_tiny", (224, 32)),
+        ("convnext_tiny", (65, 97)),
+        ("resnet50c", (65, 97)),
+        ("resnet101c", (65, 97)),
+    ],
+)
 def test_logits_are_of_the_size_of_the_images(backbone, size):
-    model = small(backbone=backbone, channels=16).eval()
+    model = small(backbone=backbone, channels=16, aux_channels=16).eval()
     with torch.no_grad():
         scores = model(torch.randn(1, 3, *size))
     assert {name: v.shape for name, v in scores.items()} == {"out": (1, 5, *size)}
+    assert scores["out"].isfinite().all()
+
+
+def test_images_may_be_as_small_as_a_stride():
+    assert small().eval()(torch.randn(1, 3, 32, 32))["out"].shape == (1, 5, 32, 32)
 
 
 def test_stages_are_at_strides_4_to_32():
@@ -97,6 +113,29 @@ def test_a_single_image_trains_with_running_statistics_where_it_is_pooled_to_a_p
     assert not torch.equal(block.norm.running_mean, before["running_mean"])
 
 
+@pytest.mark.parametrize("backbone", ["test_resnet", "tf_efficientnet_lite0", "convnext_atto"])
+def test_a_single_image_trains(backbone):
+    model = small(backbone=backbone, channels=16, aux_channels=16, dealias={})
+    terms = model.loss(torch.randn(1, 3, 64, 96), labels(1, 64, 96), ignore_index=VOID)
+    sum(terms.values()).backward()
+    assert all(p.grad.isfinite().all() for p in model.parameters())
+
+
+def test_it_runs_and_trains_in_bfloat16():
+    model = small(channels=16, aux_channels=16, dealias={})
+    images, target = torch.randn(2, 3, 64, 96), labels(2, 64, 96)
+    with torch.autocast("cpu", torch.bfloat16):
+        terms = model.loss(images, target, ignore_index=VOID)
+    assert {term.dtype for term in terms.values()} == {torch.float32}
+    sum(terms.values()).backward()
+    assert all(p.grad.isfinite().all() for p in model.parameters())
+    expected = model.eval()(images)["out"]
+    with torch.autocast("cpu", torch.bfloat16):
+        scores = model(images)["out"]
+    assert scores.dtype == torch.bfloat16
+    assert (scores - expected).abs().max() < 0.05 * expected.abs().max()
+
+
 def test_dealiasing_goes_into_the_backbone_and_is_reported():
     model = small(dealias={"mixing": False, "cutoff": 0.3})
     inserted = model.dealias_report.inserted
@@ -139,15 +178,27 @@ def test_images_are_normalised_as_imagenet_where_the_backbone_does_not_say_other
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("mode", ["compile", "export"])
-def test_it_can_be_compiled_and_exported(mode):
+@pytest.mark.parametrize("training", [False, True])
+def test_it_is_compiled_whole(training):
+    model = small(dealias={}, channels=16, dropout=0.0).train(training)
+    other = torch.compile(copy.deepcopy(model), fullgraph=True, backend="eager")
+    x = torch.randn(2, 3, 64, 96)
+    actual, expected = other(x), model(x)
+    assert list(actual) == list(expected) == (["out", "aux"] if training else ["out"])
+    for name, logits in actual.items():
+        torch.testing.assert_close(logits, expected[name])
+
+
+@pytest.mark.slow
+def test_it_is_exported_for_any_number_of_images():
     model = small(dealias={}, channels=16).eval()
-    x = torch.randn(1, 3, 64, 96)
-    if mode == "compile":
-        other = torch.compile(model, fullgraph=True, backend="eager")
-    else:
-        other = torch.export.export(model, (x,)).module()
-    torch.testing.assert_close(other(x)["out"], model(x)["out"])
+    any_number = {"images": {0: torch.export.Dim("batch")}}
+    exported = torch.export.export(
+        model, (torch.randn(2, 3, 64, 96),), dynamic_shapes=any_number
+    ).module()
+    for count in (1, 3):
+        x = torch.randn(count, 3, 64, 96)
+        torch.testing.assert_close(exported(x)["out"], model(x)["out"])
 
 
 def test_synchronised_batch_norm_keeps_the_activations_of_timm():
@@ -159,6 +210,12 @@ def test_synchronised_batch_norm_keeps_the_activations_of_timm():
     torch.testing.assert_close(converted(x)["out"], model(x)["out"])
 
 
+def test_synchronised_batch_norm_of_one_process_trains_on_single_images_too():
+    model = sync_batch_norm(small(channels=16, aux_channels=16))
+    terms = model.loss(torch.randn(1, 3, 64, 96), labels(1, 64, 96), ignore_index=VOID)
+    assert all(term.isfinite() for term in terms.values())
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [
@@ -166,6 +223,9 @@ def test_synchronised_batch_norm_keeps_the_activations_of_timm():
         ({"num_classes": 0}, "num_classes: expected a positive integer, got 0"),
         ({"channels": 12.5}, "channels: expected a positive integer, got 12.5"),
         ({"dropout": 1.0}, r"dropout: expected a share in \[0, 1\), got 1.0"),
+        ({"dropout": "much"}, r"dropout: expected a share in \[0, 1\), got 'much'"),
+        ({"backbone_options": [1]}, r"backbone_options: expected a mapping, got \[1\]"),
+        ({"dealias": True}, "dealias: expected a mapping, got True"),
         ({"mean": (0.5,)}, r"mean: expected one for each of R, G and B, got \(0.5,\)"),
         ({"options": {"depths": [1]}}, "options: are for 'hf:' networks"),
         ({"backbone": "resnet50z"}, "backbone 'resnet50z': timm has no such.*near to it: resnet"),

@@ -5,6 +5,7 @@ import io
 import signal
 import sys
 from collections.abc import Callable, Sequence
+from typing import Any
 
 from jsonargparse import ArgumentParser
 
@@ -26,10 +27,16 @@ COMMANDS = {
     "data": "Look through a data set before hours are spent on it: dealias data check.",
     "evaluate": "Measure predicted label maps against their targets.",
     "merge": "Add up the counts of several shards.",
+    "compare": "Put two results side by side, in numbers or on a page.",
+    "figures": "Draw a result for a paper, and set its table.",
     "demo": "Train a tiny network with and without de-aliasing, and show the difference.",
     "probe": "Show where a network aliases on images, and what would mend it.",
     "convert": "Make a network of a checkpoint of the published code, or of one of dealias fit.",
 }
+
+
+class MissingPackageError(ValueError):
+    """A command needs an optional package."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -44,22 +51,37 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
     arguments = list(sys.argv[1:] if arguments is None else arguments)
+    asked = next((argument for argument in arguments if not argument.startswith("-")), None)
+    return _run(str(asked), lambda: _answer(asked, arguments))
+
+
+def _answer(asked: str | None, arguments: list[str]) -> int:
+    if asked in OWN_PARSERS:
+        rest = arguments[arguments.index(asked) + 1 :]
+        code: int = _module(OWN_PARSERS[asked]).main(asked, rest)
+        return code
     summary = (dealias.__doc__ or "").split("\n")[0]
     parser = ArgumentParser(prog="dealias", version=dealias.__version__, description=summary)
     commands = parser.add_subcommands(required=True, dest="command")
-    asked = next((argument for argument in arguments if not argument.startswith("-")), None)
-    if asked in OWN_PARSERS:
-        own = importlib.import_module(f"dealias.cli.{OWN_PARSERS[asked]}")
-        rest = arguments[arguments.index(asked) + 1 :]
-        return _run(asked, lambda: own.main(asked, rest))
     for name, help_text in COMMANDS.items():
         command = ArgumentParser(description=help_text)
         if name == asked:  # the libraries of the others stay unloaded
-            importlib.import_module(f"dealias.cli.{name}").add_arguments(command)
+            _module(name).add_arguments(command)
         commands.add_subcommand(name, command, help=help_text)
     options = parser.parse_args(arguments)
-    module = importlib.import_module(f"dealias.cli.{options.command}")
-    return _run(options.command, lambda: module.run(options[options.command]))
+    return int(_module(options.command).run(options[options.command]))
+
+
+def _module(name: str) -> Any:
+    try:
+        return importlib.import_module(f"dealias.cli.{name}")
+    except ModuleNotFoundError as error:
+        missing = str(error.name).partition(".")[0]
+        if missing == "dealias":
+            raise
+        raise MissingPackageError(
+            f"the package {missing} is not there: pip install 'dealias[probe,train]' has all"
+        ) from error
 
 
 def _run(command: str, work: Callable[[], int]) -> int:

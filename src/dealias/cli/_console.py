@@ -3,7 +3,8 @@
 import contextlib
 import io
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from rich.console import Console
@@ -100,6 +101,55 @@ def print_comparison(evaluations: Mapping[str, Evaluation], console: Console) ->
         add_row(pixels, name, *(f"{int(count):,}" for count in wrong.values()))
     console.print(metrics)
     console.print(pixels)
+
+
+def print_differences(comparison: Mapping[str, Any], console: Console) -> None:
+    """Print what :func:`dealias.report.compare_results` found: each figure of both, and B - A."""
+    first, second = comparison["names"]
+    means = Table(title=f"A: {first}, B: {second}; in percent", title_justify="left")
+    means.add_column("")
+    for heading in ("A", "B", "B - A"):
+        means.add_column(heading, justify="right")
+    for name, arrow in COLUMNS.items():
+        mean = _MEANS.get(name, name)
+        pair = comparison["metrics"][mean]
+        add_row(means, f"{mean} {_arrow(arrow, console)}", *_change(pair))
+    classes = Table("class", title="B - A by class, in points", title_justify="left")
+    for name, arrow in COLUMNS.items():
+        classes.add_column(f"{name} {_arrow(arrow, console)}", justify="right")
+    for row in comparison["classes"]:
+        add_row(classes, row["name"], *(_change(row[name])[2] for name in COLUMNS))
+    wrong = Table("wrong pixels")
+    for heading in ("A", "B", "B - A"):
+        wrong.add_column(heading, justify="right")
+    for kind in ERROR_KINDS:
+        pixels = comparison["error_pixels"][kind.key]
+        counts = (f"{pixels['a']:,}", f"{pixels['b']:,}", f"{pixels['difference']:+,}")
+        add_row(wrong, kind.title.lower(), *counts)
+    for table in (means, classes, wrong):
+        console.print(table)
+    for note in comparison["notes"]:
+        console.print(printable(note), soft_wrap=True)
+
+
+def short_names(paths: Sequence[Path]) -> list[str]:
+    """What tells files apart: their names without suffix, or as much of the path as it takes.
+
+    >>> short_names([Path("runs/plain/result.json"), Path("runs/filtered/result.json")])
+    ['plain', 'filtered']
+    """
+    stems = [path.stem for path in paths]
+    if len(set(stems)) == len(stems):
+        return stems
+    for depth in range(1, 1 + min(len(path.parts) for path in paths)):
+        names = [path.parts[-depth] for path in paths]
+        if len(set(names)) == len(names):
+            return names
+    return [str(path.with_suffix("")) for path in paths]
+
+
+def _change(pair: Mapping[str, float | None]) -> tuple[str, str, str]:
+    return percent(pair["a"]), percent(pair["b"]), percent(pair["difference"], sign=True)
 
 
 def _class_table(result: dict[str, Any], console: Console) -> Table:

@@ -28,7 +28,8 @@ def main(command: Command, arguments: Sequence[str]) -> int:
         print_instances(results, console)
     if cli.writer is not None:
         console.print(f"{cli.writer.written:,} predictions: {printable(cli.writer.folder)}")
-    if command == "fit" or results is None:
-        for message in cli.skipped:
+    shown = [] if command == "fit" or results is None else results.skipped
+    for message in cli.skipped:
+        if message not in shown:
             console.print(f"skipped {printable(message)}", soft_wrap=True)
     return 1 if cli.skipped else 0

@@ -1,15 +1,20 @@
 """``dealias evaluate``."""
 
-import os
 from pathlib import Path
 
 from jsonargparse import ArgumentParser, Namespace
 
 from dealias.cli._console import output_console, print_evaluation, progress
-from dealias.cli._outputs import add_output_arguments, check_before, write_outputs
+from dealias.cli._outputs import (
+    add_output_arguments,
+    check_before,
+    reading_processes,
+    write_outputs,
+)
 from dealias.evaluation import Options, evaluate_folders, main_process
 from dealias.labels import builtin_class_sets, load_class_set
 from dealias.metrics.functional import Protocol
+from dealias.report import read_probe, report_evaluation
 
 
 def add_arguments(parser: ArgumentParser) -> None:
@@ -30,18 +35,24 @@ def add_arguments(parser: ArgumentParser) -> None:
     add("--workers", type=int, default=None, metavar="N", help="reading processes; 0 for none")
     add("--shard", type=str, default="1/1", metavar="I/N", help="the I-th of N parts, from 1")
     add("--error-maps", type=Path, metavar="DIR", help="write a picture of the errors an image")
+    add("--report", type=Path, metavar="DIR", help="write a page on which to see the errors")
     add("--images", type=Path, metavar="DIR", help="photographs to draw the errors over")
+    add("--probe", type=Path, metavar="FILE.json", help="result of dealias probe for the report")
     add("--skip-bad", action="store_true", help="leave out what can't be used; exit with 1")
     add_output_arguments(parser)
 
 
 def run(options: Namespace) -> int:
-    """Evaluate, write and print."""
-    folders = [path for path in (options.error_maps,) if path is not None]
+    """Evaluate, draw, write and print."""
+    folders = [path for path in (options.error_maps, options.report) if path is not None]
     inputs = [options.predictions, options.targets, options.images]
     check_before(options, folders=folders, inputs=[path for path in inputs if path is not None])
-    if options.images is not None and options.error_maps is None:
-        raise ValueError("--images is for the pictures of --error-maps")
+    if options.images is not None and not folders:
+        raise ValueError("--images is for the pictures of --error-maps and --report")
+    if options.probe is not None and options.report is None:
+        raise ValueError("--probe is for the page of --report")
+    probe = None if options.probe is None else read_probe(options.probe)
+    workers = reading_processes(options.workers)
     evaluation = evaluate_folders(
         options.predictions,
         options.targets,
@@ -54,24 +65,26 @@ def run(options: Namespace) -> int:
             options.error_maps,
         ),
         images=options.images,
-        workers=_workers(options.workers),
+        workers=workers,
         shard=_shard(options.shard),
         skip_bad=options.skip_bad,
         progress=progress,
     )
     if main_process():
-        write_outputs(evaluation, options)
+        more = None
+        if options.report is not None:
+            more = report_evaluation(
+                evaluation,
+                options.report,
+                output=options.output,
+                probe=probe,
+                skip_bad=options.skip_bad,
+                workers=workers,
+                progress=progress,
+            )
+        write_outputs(evaluation, options, more)
         print_evaluation(evaluation, output_console())
     return 1 if evaluation.skipped else 0
-
-
-def _workers(asked: int | None) -> int:
-    if asked is None:
-        cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-        return min(8, max(1, (cores or 1) // int(os.environ.get("LOCAL_WORLD_SIZE", "1"))))
-    if asked < 0:
-        raise ValueError(f"--workers: expected 0 or more, got {asked}")
-    return asked
 
 
 def _shard(text: str) -> tuple[int, int]:

@@ -1,10 +1,12 @@
 """``dealias probe``."""
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from jsonargparse import ArgumentParser, Namespace
+from PIL import Image
 from rich.table import Table
 
 import dealias
@@ -17,12 +19,15 @@ from dealias.probe import (
     capture_maps,
     draw_maps,
     draw_spectra,
+    first_filtered,
     list_images,
     load_network,
     measure_aliasing,
+    pixel_scores,
     read_image,
+    write_scores,
 )
-from dealias.surgery import Report
+from dealias.surgery import Plan, Report, Site
 from dealias.surgery.plan import rate_text
 
 _BINS = 32
@@ -41,13 +46,14 @@ def add_arguments(parser: ArgumentParser) -> None:
     add("--blur", type=int, metavar="SIZE", help="binomial blur of each map, 2 to 7")
     add("--output", type=Path, metavar="FILE.json", help="write the result")
     add("--figures", type=Path, metavar="DIR", help="draw spectra and aliasing maps")
+    add("--maps", type=Path, metavar="DIR", help="write the aliasing score of each pixel")
     add("--overwrite", action="store_true", help="replace outputs that exist")
 
 
 def run(options: Namespace) -> int:
     """Probe, print, write and draw."""
     files = [] if options.output is None else [options.output]
-    folders = [] if options.figures is None else [options.figures]
+    folders = [path for path in (options.figures, options.maps) if path is not None]
     check_outputs(files, folders, [options.images], overwrite=options.overwrite)
     paths = list_images(options.images, options.limit)
     network = load_network(options.model, options.weights)
@@ -57,7 +63,7 @@ def run(options: Namespace) -> int:
         cutoff=options.cutoff,
         noise=options.noise,
         blur=options.blur,
-        bins=_BINS if options.figures is not None else 0,
+        bins=_BINS if options.figures is not None or options.output is not None else 0,
         progress=progress,
     )
     console = output_console()
@@ -66,9 +72,16 @@ def run(options: Namespace) -> int:
     if options.weights is None and options.model.startswith(("timm:", "torchvision:")):
         console.print("The weights are random: --weights loads others.")
     console.print(f"dealias.dealias would do this:\n{would}", soft_wrap=True)
+    mapped = first_filtered(results, would if isinstance(would, Report) else None)
+    written = None
+    if options.maps is not None:
+        if mapped is None:
+            raise ValueError("--maps: no step of the network would be filtered")
+        written = {"folder": str(options.maps.absolute()), "site": mapped.site.name}
+        _write_maps(network, plan, mapped, paths, options)
     if options.output is not None:
         settings = {key: options[key] for key in ("model", "cutoff", "noise", "blur")}
-        _write(options.output, results, settings | {"images": len(paths)}, would)
+        _write(options.output, results, settings | {"images": len(paths)}, would, written)
     if options.figures is not None:
         options.figures.mkdir(exist_ok=True)
         draw_spectra(results, options.figures / "spectra.png")
@@ -78,6 +91,26 @@ def run(options: Namespace) -> int:
             name = "_".join(path.relative_to(options.images).parts)
             draw_maps(image, maps, results, options.figures / f"map_{name}.png")
     return 0
+
+
+def _write_maps(
+    network: Network,
+    plan: Plan[Site],
+    mapped: SiteResult,
+    paths: Sequence[Path],
+    options: Namespace,
+) -> None:
+    with progress(len(paths)) as advance:
+        for i, path in enumerate(paths):
+            image = read_image(path, noise=options.noise, seed=i)
+            features = capture_maps(network, plan, image)[mapped.site.name]
+            size = (image.shape[1], image.shape[2])
+            scores = pixel_scores(features, mapped.cutoff, size)[0].numpy()
+            with Image.open(path) as whole:
+                whole_size = (whole.height, whole.width)
+            output = options.maps / path.relative_to(options.images).with_suffix(".png")
+            write_scores(output, scores, whole_size)
+            advance()
 
 
 def _would_do(network: Network, path: Path, cutoff: Any) -> Report | str:
@@ -106,12 +139,17 @@ def _table(results: list[SiteResult], images: int) -> Table:
 
 
 def _write(
-    path: Path, results: list[SiteResult], settings: dict[str, Any], would: Report | str
+    path: Path,
+    results: list[SiteResult],
+    settings: dict[str, Any],
+    would: Report | str,
+    maps: dict[str, str] | None,
 ) -> None:
     content = {
         "sites": [result.to_dict() for result in results],
         "settings": settings,
         "dealias": str(would),
+        "maps": maps,
         "environment": environment(),
     }
     text = json.dumps(content, indent=2, ensure_ascii=False, allow_nan=False)

@@ -212,11 +212,13 @@ def _lengths(length: int, crop: int, factor: float) -> tuple[int, int]:
 def _crop_labels(mask: Tensor, params: dict[str, Any]) -> Tensor:
     # torchvision's own kernel for masks takes the pixel to the upper left, which shifts labels
     # against the image.
-    cropped = functional.resized_crop_image(
-        mask.as_subclass(Tensor)[None], **params, interpolation=InterpolationMode.NEAREST_EXACT
-    )
-    labels: Tensor = cropped[0]
-    return labels
+    labels = mask.as_subclass(Tensor)[None]
+    if labels.dtype != torch.uint8:  # single precision would round a void label such as 2**31 - 1
+        labels = labels.double()
+    cropped: Tensor = functional.resized_crop_image(
+        labels, **params, interpolation=InterpolationMode.NEAREST_EXACT
+    )[0]
+    return cropped.to(mask.dtype)
 
 
 def _adjust_hue(image: Tensor, factor: float) -> Tensor:

@@ -139,20 +139,27 @@ def check_data(
             to call after each.
 
     Raises:
+        ValueError: no or unknown parts.
         DataError: a split can't be found at all.
     """
-    splits: dict[str, str] = {}
+    unknown = [part for part in parts if part not in datamodule.splits]
+    if unknown or not parts:
+        known = ", ".join(datamodule.splits)
+        raise ValueError(f"parts: expected at least one of {known}, got {list(parts)!r}")
+    splits = datamodule.splits
+    if datamodule.data_set == "scenes":  # of another seed for each part
+        splits = {part: part for part in splits}
+    read: dict[str, str] = {}
     for part in parts:
-        splits.setdefault(datamodule.splits[part], part)
-    found = {part: datamodule.find(part) for part in splits.values()}
+        read.setdefault(splits[part], part)
+    found = {part: datamodule.find(part) for part in read.values()}
     total = sum(len(samples) for samples, _ in found.values())
     checked = []
     with progress(total) if progress else contextlib.nullcontext(lambda: None) as tick:
-        for split, part in splits.items():
-            samples, unpaired = found[part]
+        for part, (samples, unpaired) in found.items():
             counted = _Counted(samples, datamodule.classes)
             reading = datamodule.workers if workers is None else workers
-            checked.append(_check_split(part, split, counted, unpaired, reading, tick))
+            checked.append(_check_split(part, splits[part], counted, unpaired, reading, tick))
     times = Counter(path for samples, _ in found.values() for path in _image_files(samples))
     shared = sorted(path for path, count in times.items() if count > 1)
     return DataCheck(datamodule.data_set, datamodule.classes.names, checked, shared)

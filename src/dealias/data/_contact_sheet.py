@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import io
+import itertools
 import os
 import tempfile
 from collections.abc import Iterator
@@ -103,8 +104,8 @@ def color_labels(target: Tensor, classes: ClassSet) -> Picture:
 def _spread(found: Samples, count: int) -> Iterator[tuple[str, Tensor, Tensor]]:
     """Samples at even distances, the next one in place of any that can't be used."""
     count = min(count, len(found))
-    starts = [number * len(found) // count for number in range(count)]
-    for start, end in zip(starts, [*starts[1:], len(found)], strict=True):
+    bounds = [number * len(found) // max(count, 1) for number in range(count + 1)]
+    for start, end in itertools.pairwise(bounds):
         for index in range(start, end):
             try:
                 image, target = found.read(index)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import os
 from dataclasses import replace
-from pathlib import Path
+from pathlib import Path, PurePosixPath, PureWindowsPath
 
 from dealias._text import printable
 from dealias.data._layouts import LAYOUTS, Layout
@@ -132,18 +132,22 @@ def _listed(folder: Path, layout: Layout, lists: list[Path]) -> Sampling:
     names = sorted(name for path in lists for name in _read_names(path))
     twice = [first for first, second in itertools.pairwise(names) if first == second]
     listed_in = ", ".join(printable(path) for path in lists)
+    if not names:
+        raise PairingError(f"{listed_in}: expected names of images, one a line, got none")
     if twice:
         raise PairingError(f"{listed_in}: {printable(twice[0])!r} is listed twice")
-    images = find_images(folder / _folder(layout.images, "."), names)
+    place = folder / _folder(layout.images, ".")
+    images = _where_named(place, find_images(place, names))
     labels: dict[str, Path] = {}
     for pattern in reversed(layout.labels):
         place = folder / _folder(pattern, ".")
         if place.is_dir() or pattern == layout.labels[0]:
-            labels |= find_label_maps(place, names)
+            labels |= _where_named(place, find_label_maps(place, names))
     samples = [Sample(n, images[n], labels[n]) for n in names if n in images and n in labels]
     if not samples:
         raise PairingError(
-            f"{listed_in}: none of {len(names):,} names has an image and a label map"
+            f"{listed_in}: none of {len(names):,} names, such as {printable(names[0])!r}, "
+            f"has an image and a label map"
         )
     unpaired = [
         images.get(name, folder / _folder(layout.images, name))
@@ -153,16 +157,34 @@ def _listed(folder: Path, layout: Layout, lists: list[Path]) -> Sampling:
     return Sampling(samples, unpaired)
 
 
+def _where_named(place: Path, found: dict[str, Path]) -> dict[str, Path]:
+    """Without the files that lie in another folder than that of their name, if it has one."""
+    return {
+        name: path
+        for name, path in found.items()
+        if "/" not in name or (place / name).parent == path.parent
+    }
+
+
 def _read_names(path: Path) -> list[str]:
     """Names, one a line, with or without the ending of an image."""
     try:
-        lines = path.read_text("utf-8").splitlines()
+        lines = path.read_text("utf-8-sig").splitlines()
     except (OSError, UnicodeDecodeError) as error:
         reason = getattr(error, "strerror", None) or "expected text"
         raise PairingError(f"{printable(path)}: can't be read: {reason}") from error
-    return [_without_suffix(line.strip()) for line in lines if line.strip()]
+    names = [line.strip() for line in lines if line.strip()]
+    for name in names:
+        inside = PureWindowsPath(name)  # outputs have these names: none may lead out of a folder
+        if inside.anchor or ".." in inside.parts:
+            raise PairingError(
+                f"{printable(path)}: expected names below the folder of the images, "
+                f"got {printable(name)!r}"
+            )
+    return [_without_suffix(PurePosixPath(name).as_posix()) for name in names]
 
 
 def _without_suffix(name: str) -> str:
     stem, dot, suffix = name.rpartition(".")
-    return stem if dot and suffix.lower() in ("bmp", "jpeg", "jpg", "png", "tif", "tiff") else name
+    is_image = suffix.lower() in ("bmp", "jpeg", "jpg", "png", "tif", "tiff", "webp")
+    return stem if dot and is_image else name

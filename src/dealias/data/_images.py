@@ -50,6 +50,7 @@ def read_image(path: Path) -> Tensor:
         with warnings.catch_warnings():
             warnings.simplefilter("error", Image.DecompressionBombWarning)
             with Image.open(path) as image:
+                image.info.pop("transparency", None)  # Pillow would warn that it is dropped
                 if image.mode.startswith("I"):  # Pillow would clip 16 bits at 255
                     gray = np.array(image).astype(np.uint16) >> 8
                     pixels = np.repeat(gray.astype(np.uint8)[..., None], 3, axis=2)

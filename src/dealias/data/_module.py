@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 import os
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal
 
@@ -20,6 +22,7 @@ from dealias.data._datasets import (
 )
 from dealias.data._finding import DataError, find_samples
 from dealias.data._layouts import LAYOUTS
+from dealias.data._scenes import SMALLEST_SCENE
 from dealias.data.lowlight import GaussianNoise
 from dealias.labels import ClassSet, PairingError, Sample, list_images, load_class_set
 
@@ -67,7 +70,7 @@ class SegmentationDataModule(LightningDataModule):
         skip_bad: go on without files that can't be used, and list them; otherwise they are errors.
         scenes: number of procedural scenes to train on, for name scenes.
         val_scenes: number of procedural scenes to validate and to test on.
-        scene_size: height and width of procedural scenes in pixels.
+        scene_size: height and width of procedural scenes in pixels, at least 64.
 
     Raises:
         ValueError: an option is out of range.
@@ -115,8 +118,8 @@ class SegmentationDataModule(LightningDataModule):
         }
         self.predict_images = predict_images
         self.limit = limit
-        self.crop_size = (crop_size[0], crop_size[1])
-        self.base_size = base_size
+        self.crop_size = _lengths("crop_size", crop_size)
+        self.base_size = None if base_size is None else _lengths("base_size", base_size)
         self.scale_range = scale_range
         self.max_class_share = max_class_share
         self.flip = flip
@@ -127,7 +130,7 @@ class SegmentationDataModule(LightningDataModule):
         self.seed = seed
         self.skip_bad = skip_bad
         self.scenes = {"train": scenes, "val": val_scenes, "test": val_scenes}
-        self.scene_size = (scene_size[0], scene_size[1])
+        self.scene_size = _lengths("scene_size", scene_size, least=SMALLEST_SCENE)
         self.skipped: list[str] = []
         self._samples: dict[str, Samples] = {}
         self._check_options()
@@ -166,7 +169,7 @@ class SegmentationDataModule(LightningDataModule):
                     f"{split}: {len(messages):,} images or label maps without the other: {listed}; "
                     f"skip_bad leaves them out"
                 )
-            self.skipped += messages
+            self.skipped += [message for message in messages if message not in self.skipped]
             self._samples[part] = samples
         return self._samples[part]
 
@@ -257,25 +260,24 @@ class SegmentationDataModule(LightningDataModule):
             raise DataError(f"predict_images: {error}") from error
 
     def _check_options(self) -> None:
-        low, high = self.scale_range
-        sizes = {"crop_size": self.crop_size, "scene_size": self.scene_size}
-        if self.base_size is not None:
-            sizes["base_size"] = self.base_size
-        for option, size in sizes.items():
-            if min(size) < 1:
-                raise ValueError(f"{option}: expected two lengths of at least 1, got {size!r}")
-        if not 0 < low <= high:
-            raise ValueError(f"scale_range: expected 0 < least <= largest, got {low}, {high}")
+        scale = self.scale_range
+        if len(scale) != 2 or not 0 < scale[0] <= scale[1] < math.inf:
+            raise ValueError(f"scale_range: expected 0 < least <= largest, got {scale!r}")
         if not 0 < self.max_class_share <= 1:
             raise ValueError(f"max_class_share: expected (0, 1], got {self.max_class_share}")
-        if self.batch_size < 1:
-            raise ValueError(f"batch_size: expected at least 1, got {self.batch_size}")
+        counts = {
+            "batch_size": self.batch_size,
+            "limit": self.limit,
+            "scenes": self.scenes["train"],
+            "val_scenes": self.scenes["val"],
+        }
+        for option, count in counts.items():
+            if count is not None and count < 1:
+                raise ValueError(f"{option}: expected at least 1, got {count}")
         if self.workers < 0:
             raise ValueError(f"workers: expected 0 or more, got {self.workers}")
         if not 0 <= self.seed < 2**32:
             raise ValueError(f"seed: expected 0 to 2**32 - 1, got {self.seed}")
-        if self.limit is not None and self.limit < 1:
-            raise ValueError(f"limit: expected at least 1, got {self.limit}")
 
 
 def _class_set(name: str, classes: Path | str | None) -> ClassSet:
@@ -285,7 +287,16 @@ def _class_set(name: str, classes: Path | str | None) -> ClassSet:
     default = "scenes" if name == "scenes" else LAYOUTS[name].classes
     if classes is None and default is None:
         raise ValueError(f"classes: expected a class set or its YAML file for the data set {name}")
-    return load_class_set(str(default) if classes is None else classes)
+    found = load_class_set(str(default) if classes is None else classes)
+    if name == "scenes" and found != load_class_set("scenes"):
+        raise ValueError(f"classes: the scenes have a class set of their own, got {found.name!r}")
+    return found
+
+
+def _lengths(option: str, size: Sequence[int], *, least: int = 1) -> tuple[int, int]:
+    if len(size) != 2 or min(size) < least:
+        raise ValueError(f"{option}: expected two lengths of at least {least}, got {size!r}")
+    return size[0], size[1]
 
 
 def _cores() -> int:

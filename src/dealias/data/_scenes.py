@@ -17,7 +17,7 @@ from dealias.data._street import street
 from dealias.labels import load_class_set, write_label_map
 
 _NOISE = 6.0
-_SMALLEST = 64
+SMALLEST_SCENE = 64
 
 
 class Scene(NamedTuple):
@@ -163,7 +163,7 @@ def check_natural(argument: str, value: int) -> None:
 
 def check_size(size: tuple[int, int]) -> None:
     """Raise ValueError unless `size` is (H, W), each at least 64 pixels."""
-    if len(size) != 2 or not all(isinstance(n, int) and n >= _SMALLEST for n in size):
+    if len(size) != 2 or not all(isinstance(n, int) and n >= SMALLEST_SCENE for n in size):
         raise ValueError(
-            f"size: expected (H, W), each an integer of at least {_SMALLEST}, got {size!r}"
+            f"size: expected (H, W), each an integer of at least {SMALLEST_SCENE}, got {size!r}"
         )

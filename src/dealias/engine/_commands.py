@@ -24,9 +24,10 @@ from dealias.engine._checkpoints import (
     LastCheckpoint,
     WholeCheckpoints,
 )
-from dealias.engine._configs import take_configs
+from dealias.engine._configs import ConfigError, take_configs
 from dealias.engine._pictures import PredictionWriter, SamplePictures
 from dealias.engine._progress import StepProgress
+from dealias.engine._report import TestReport
 from dealias.engine._tasks import TaskName, take_task, task_classes
 from dealias.evaluation import OutputError, main_process
 from dealias.models import load, load_weights, sync_batch_norm
@@ -73,7 +74,7 @@ class Commands(LightningCLI):
         task, data = task_classes(self.task)
         if not main_process() or command != "fit":
             logging.getLogger("pytorch_lightning").setLevel(logging.WARNING)
-        for name in ("trainer.trainer", "utilities.rank_zero"):
+        for name in ("trainer.connectors.checkpoint_connector", "utilities.rank_zero"):
             logging.getLogger(f"pytorch_lightning.{name}").addFilter(_is_no_aside)
         with warnings.catch_warnings():
             for pattern in _EXPECTED_WARNINGS:
@@ -111,6 +112,8 @@ class Commands(LightningCLI):
             default=0.0,
             help="deviation of noise on images, of 255, in tests",
         )
+        add("--report", type=Path | None, default=None, help="folder of a page of errors, in test")
+        add("--probe", type=Path | None, default=None, help="result of dealias probe for the page")
         add("--label_maps", type=bool, default=False, help="write what was predicted, in test")
         parser.link_arguments("data.classes", "model.classes", apply_on="instantiate")
         for name in ("model.seed", "data.seed"):
@@ -121,8 +124,9 @@ class Commands(LightningCLI):
         """Read the options, and find the folder of the run and the checkpoint."""
         self.config = parser.parse_args(args)
         options = self.config[self.command]
+        if options.report is not None and self.task != "segmentation":
+            raise ConfigError(f"--report: expected the task segmentation, got {self.task}")
         options.output = self.output = options.output or self._default_output()
-        options.model.network = _typed(options.model.network)
         self.checkpoint = self._checkpoint(options)
         options.ckpt_path = None  # its options would go before those given
         self.converted = None
@@ -220,6 +224,13 @@ class Commands(LightningCLI):
             self.writer = PredictionWriter(self.output / "test" / "predictions")
         if self.writer is not None:
             callbacks.append(self.writer)
+        self.report = None
+        if self.command == "test" and options.report is not None:
+            self.report = TestReport(
+                options.report, self.output / "test" / "result.json", options.probe
+            )
+            callbacks.append(self.report)
+            kwargs["inference_mode"] = False  # the network is also copied and looked into
         kwargs["callbacks"] = [*(trainer.callbacks or []), *callbacks]
         return super().instantiate_trainer(**kwargs | _processes(trainer))
 
@@ -233,9 +244,11 @@ class Commands(LightningCLI):
     @property
     def skipped(self) -> list[str]:
         """Messages about files that were left out as asked."""
-        if self.model.results is not None and self.command != "fit":
-            return list(self.model.results.skipped)
-        return list(self.model.skipped if self.writer is None else self.writer.skipped)
+        results, writer = self.model.results, self.writer
+        found = [*self.datamodule.skipped, *self.model.skipped]
+        found += [] if writer is None else writer.skipped
+        found += [] if results is None else results.skipped
+        return list(dict.fromkeys(found))
 
     def fit(self, **arguments: Any) -> None:
         """Train."""
@@ -249,7 +262,8 @@ class Commands(LightningCLI):
         """Evaluate on the test split, and write what was found to test/ in the run's folder."""
         self.trainer.test(**arguments, verbose=False)
         if self.trainer.is_global_zero:
-            self.model.write_results(self.output / "test")
+            more = None if self.report is None else self.report.more
+            self.model.write_results(self.output / "test", more)
 
     def predict(self, **arguments: Any) -> None:
         """Write predictions."""
@@ -270,13 +284,6 @@ class _SharedBatchNorm(LayerSync):
 
 def _is_no_aside(record: logging.LogRecord) -> bool:
     return not record.getMessage().startswith(_ASIDES)
-
-
-def _typed(value: Any) -> Any:
-    """Options of the network, which the command line gives as text, as what they say."""
-    if isinstance(value, dict):
-        return {key: _typed(item) for key, item in value.items()}
-    return yaml.safe_load(value) if isinstance(value, str) else value
 
 
 def _processes(trainer: Any) -> dict[str, Any]:

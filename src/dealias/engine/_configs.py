@@ -11,6 +11,8 @@ import yaml
 import dealias
 from dealias._text import printable
 
+_FREE = "--model.network."
+
 
 class ConfigError(ValueError):
     """A configuration file is not there or can't be read."""
@@ -99,26 +101,45 @@ def join(base: Mapping[str, Any], more: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def take_configs(arguments: Sequence[str]) -> tuple[dict[str, Any], list[Path], list[str]]:
-    """Take ``--config NAME``, any number of times, out of command line arguments.
+    """Take configuration files and free options out of command line arguments.
+
+    These are ``--config NAME``, any number of times, and ``--model.network.KEY... VALUE``, whose
+    keys depend on the network. The value, in YAML, goes before that of the files and leaves the
+    other keys as they are.
 
     Returns:
         The options of all of them joined, the files, and the other arguments.
 
     Raises:
-        ConfigError: a file can't be found or read.
+        ConfigError: a file can't be found or read, or a value is missing or no YAML.
     """
     options: dict[str, Any] = {}
+    given: dict[str, Any] = {}
     files: list[Path] = []
     others: list[str] = []
     rest = iter(arguments)
     for argument in rest:
         option, equals, value = argument.partition("=")
-        if option not in ("--config", "-c"):
+        is_config = option in ("--config", "-c")
+        if not is_config and not option.startswith(_FREE):
             others.append(argument)
             continue
-        name = value if equals else next(rest, None)
-        if name is None:
-            raise ConfigError(f"{option}: expected a configuration file after it")
-        files.append(find_config(name))
-        options = join(options, read_config(files[-1]))
-    return options, files, others
+        text = value if equals else next(rest, None)
+        if text is None:
+            raise ConfigError(f"{option}: expected a value after it")
+        if is_config:
+            files.append(find_config(text))
+            options = join(options, read_config(files[-1]))
+        else:
+            given = join(given, _nested(option, text))
+    return join(options, given), files, others
+
+
+def _nested(option: str, text: str) -> dict[str, Any]:
+    try:
+        value = yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        raise ConfigError(f"{printable(option)}: expected YAML, got {printable(text)}") from error
+    for key in reversed(option[2:].split(".")):
+        value = {key: value}
+    return dict(value)

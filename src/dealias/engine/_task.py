@@ -162,12 +162,12 @@ class SegmentationTask(Training):
             },
         }
 
-    def write_results(self, folder: Path) -> None:
+    def write_results(self, folder: Path, more: Mapping[str, Any] | None = None) -> None:
         """Write what the last test found, as JSON, as a table and as counts."""
         if self.results is None:
             raise ValueError("results: expected those of a test, got none")
         folder.mkdir(parents=True, exist_ok=True)
-        write_json(self.results, folder / "result.json")
+        write_json(self.results, folder / "result.json", more)
         write_csv(self.results, folder / "result.csv")
         write_counts(self.results, folder / "counts.npz")
 

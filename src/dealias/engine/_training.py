@@ -110,8 +110,13 @@ class Training(pl.LightningModule):
         }
         load_weights(self.network, state, source="checkpoint")
 
-    def write_results(self, folder: Path) -> None:
-        """Write what the last test found to files in a folder, which is made if need be."""
+    def write_results(self, folder: Path, more: Mapping[str, Any] | None = None) -> None:
+        """Write what the last test found to files in a folder, which is made if need be.
+
+        Args:
+            folder: gets the files.
+            more: what else is known of the test, to be written to result.json as well.
+        """
         raise NotImplementedError
 
     def write_prediction(self, folder: Path, name: str, outputs: Any) -> None:

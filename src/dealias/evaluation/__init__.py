@@ -1,6 +1,6 @@
 """From folders of label maps to counts, results and the files they are kept in."""
 
-from dealias.evaluation._error_maps import ERROR_COLORS, draw_errors
+from dealias.evaluation._error_maps import ERROR_COLORS, draw_errors, read_photograph
 from dealias.evaluation._files import OutputError, check_outputs, write_whole
 from dealias.evaluation._processes import ProcessError, gather, main_process
 from dealias.evaluation._result import (
@@ -23,6 +23,7 @@ from dealias.evaluation._run import (
     evaluate_pair,
     evaluate_pairs,
 )
+from dealias.evaluation._sources import Sources, read_pair
 
 __all__ = [
     "ERROR_COLORS",
@@ -34,6 +35,7 @@ __all__ = [
     "OutputError",
     "ProcessError",
     "Settings",
+    "Sources",
     "check_outputs",
     "draw_errors",
     "environment",
@@ -45,6 +47,8 @@ __all__ = [
     "main_process",
     "merge_counts",
     "read_counts",
+    "read_pair",
+    "read_photograph",
     "write_counts",
     "write_csv",
     "write_json",

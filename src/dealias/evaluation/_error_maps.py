@@ -66,7 +66,7 @@ def write_error_map(
     if image is None:
         background = classes.colors()[np.minimum(target.numpy(), len(classes) - 1)]
     else:
-        background = _read_photograph(image, (errors.shape[1], errors.shape[0]))
+        background = read_photograph(image, (errors.shape[1], errors.shape[0]))
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -75,7 +75,19 @@ def write_error_map(
         Image.fromarray(draw_errors(errors, background)).save(file, "png")
 
 
-def _read_photograph(path: Path, size: tuple[int, int]) -> NDArray[np.uint8]:
+def read_photograph(path: Path, size: tuple[int, int]) -> NDArray[np.uint8]:
+    """Read a photograph, resized if need be.
+
+    Args:
+        path: anything that Pillow reads.
+        size: (W, H) in pixels.
+
+    Returns:
+        (H, W, 3), RGB in 0 .. 255.
+
+    Raises:
+        LabelFileError: it can't be read.
+    """
     try:
         with Image.open(path) as image:
             return np.asarray(image.convert("RGB").resize(size))

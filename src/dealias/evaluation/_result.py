@@ -19,6 +19,7 @@ from torch import Tensor
 
 from dealias._text import printable
 from dealias.evaluation._files import write_whole
+from dealias.evaluation._sources import Sources
 from dealias.metrics.functional import (
     ERROR_KINDS,
     HardPixelCounts,
@@ -80,6 +81,7 @@ class Evaluation:
         images: a row an image.
         skipped: what was left out, a message each.
         shards: which parts of how many were counted.
+        sources: the folders they were read from, if that was so.
     """
 
     settings: Settings
@@ -88,6 +90,7 @@ class Evaluation:
     images: list[ImageRow] = field(default_factory=list)
     skipped: list[str] = field(default_factory=list)
     shards: list[tuple[int, int]] = field(default_factory=list)
+    sources: Sources | None = None
 
     @classmethod
     def empty(cls, settings: Settings) -> Evaluation:
@@ -119,6 +122,7 @@ class Evaluation:
             sorted(self.images + other.images),
             sorted(self.skipped + other.skipped),
             sorted({*self.shards, *other.shards}),
+            self.sources if other.sources in (None, self.sources) else None,
         )
 
     def absorb(self, other: Evaluation) -> None:
@@ -178,6 +182,7 @@ class Evaluation:
                 for row in self.images
             ],
             "skipped": self.skipped,
+            "sources": None if self.sources is None else self.sources.to_dict(),
             "environment": environment(),
         }
 
@@ -201,9 +206,10 @@ def environment() -> dict[str, str]:
     return packages | {"python": platform.python_version(), "platform": system}
 
 
-def write_json(evaluation: Evaluation, path: Path) -> None:
-    """Write `Evaluation.to_dict` as JSON."""
-    text = json.dumps(evaluation.to_dict(), indent=2, ensure_ascii=False, allow_nan=False)
+def write_json(evaluation: Evaluation, path: Path, more: Mapping[str, Any] | None = None) -> None:
+    """Write `Evaluation.to_dict`, and `more` beside it, as JSON."""
+    content = evaluation.to_dict() | dict(more or {})
+    text = json.dumps(content, indent=2, ensure_ascii=False, allow_nan=False)
     with write_whole(path) as file:
         file.write(text.encode("utf-8", "backslashreplace") + b"\n")
 
@@ -235,6 +241,7 @@ def write_counts(evaluation: Evaluation, path: Path) -> None:
         "settings": vars(evaluation.settings),
         "images": [row.name for row in evaluation.images],
         "skipped": evaluation.skipped,
+        "sources": None if evaluation.sources is None else evaluation.sources.to_dict(),
     }
     errors = [row.error_pixels for row in evaluation.images]
     with write_whole(path) as file:
@@ -284,6 +291,8 @@ def _parse_counts(file: Mapping[str, Any]) -> Evaluation:
     result.images = [ImageRow(*row) for row in rows]
     result.skipped = [str(message) for message in header["skipped"]]
     result.shards = [(int(index), int(parts)) for index, parts in header["shards"]]
+    if header.get("sources") is not None:  # earlier files have none
+        result.sources = Sources.from_dict(header["sources"], "header")
     for into, name in (
         (result.counts.confusion, "confusion"),
         (result.counts.edges, "edges"),

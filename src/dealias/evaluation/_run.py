@@ -14,15 +14,8 @@ from dealias._text import printable
 from dealias.evaluation._error_maps import write_error_map
 from dealias.evaluation._processes import gather, process_group, read_in_order
 from dealias.evaluation._result import Evaluation, ImageRow, Settings
-from dealias.labels import (
-    ClassSet,
-    LabelFileError,
-    Pair,
-    Role,
-    find_images,
-    pair_folders,
-    read_label_map,
-)
+from dealias.evaluation._sources import Sources, read_pair
+from dealias.labels import ClassSet, LabelFileError, Pair, find_images, pair_folders
 from dealias.metrics.functional import (
     LabelRangeError,
     Protocol,
@@ -97,15 +90,7 @@ def evaluate_pair(pair: Pair, options: Options, image: Path | None = None) -> Ev
         OutputError: the error map can't be written.
     """
     classes = options.classes
-    role: Role = "stored" if options.map_predictions else "prediction"
-    prediction = read_label_map(pair.prediction, classes, role)
-    target = read_label_map(pair.target, classes, "target")
-    if prediction.shape != target.shape:
-        raise LabelFileError(
-            pair.prediction,
-            f"expected {target.shape[1]}x{target.shape[0]} pixels like {printable(pair.target)}, "
-            f"got {prediction.shape[1]}x{prediction.shape[0]}",
-        )
+    prediction, target = read_pair(pair, classes, options.map_predictions)
     maps = torch.from_numpy(prediction), torch.from_numpy(target)
     try:
         found = evaluate_maps(pair.name, *maps, options)
@@ -216,6 +201,9 @@ def evaluate_folders(
     pairs, unpaired = _pairs_of_shard(predictions, targets, shard, skip_bad)
     total = Evaluation.empty(options.settings)
     total.shards.append(shard)
+    total.sources = Sources.of(
+        options.classes, predictions, targets, images, map_predictions=options.map_predictions
+    )
     total.skipped += [f"{printable(path)}: no partner" for path in unpaired]
     photographs, problems = _photographs(images, pairs)
     if problems and not skip_bad:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -74,9 +75,11 @@ class InstanceEvaluation:
         }
 
 
-def write_result(evaluation: InstanceEvaluation, path: Path) -> None:
-    """Write `InstanceEvaluation.to_dict` as JSON."""
-    write_plain(evaluation.to_dict(), path)
+def write_result(
+    evaluation: InstanceEvaluation, path: Path, more: Mapping[str, Any] | None = None
+) -> None:
+    """Write `InstanceEvaluation.to_dict`, and `more`, as JSON."""
+    write_plain(evaluation.to_dict() | dict(more or {}), path)
 
 
 def write_detections(evaluation: InstanceEvaluation, path: Path) -> None:

@@ -138,12 +138,12 @@ class InstanceTask(Training):
                     prog_bar=name == "AP",
                 )
 
-    def write_results(self, folder: Path) -> None:
+    def write_results(self, folder: Path, more: Mapping[str, Any] | None = None) -> None:
         """Write what the last test found: average precision, and the detections."""
         if self.results is None:
             raise ValueError("results: expected those of a test, got none")
         folder.mkdir(parents=True, exist_ok=True)
-        write_result(self.results, folder / "result.json")
+        write_result(self.results, folder / "result.json", more)
         write_detections(self.results, folder / "detections.json")
 
     def write_prediction(self, folder: Path, name: str, outputs: tuple[Any, Detections]) -> None:

@@ -95,6 +95,37 @@ class ClassSet:
     def __len__(self) -> int:
         return len(self.names)
 
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values for JSON."""
+        return vars(self) | {
+            "label_map": {str(stored): label for stored, label in self.label_map.items()}
+        }
+
+    @classmethod
+    def from_dict(cls, content: Any, source: str) -> ClassSet:
+        """Read what `to_dict` wrote, through JSON or not.
+
+        Args:
+            content: it.
+            source: the file, for messages.
+
+        Raises:
+            ClassSetError: not such values.
+        """
+        if not isinstance(content, dict) or not isinstance(content.get("label_map"), dict):
+            raise ClassSetError(f"{source}: expected a class set, got {content!r}")
+        stored = {
+            int(label) if str(label).lstrip("-").isdecimal() else label: meaning
+            for label, meaning in content["label_map"].items()
+        }
+        plain = {key: value for key, value in content.items() if value is not None}
+        lists = {
+            key: [list(entry) if isinstance(entry, tuple) else entry for entry in value]
+            for key, value in plain.items()
+            if isinstance(value, tuple | list)
+        }
+        return _parse(plain | lists | {"label_map": stored}, "", source)
+
     def stored_labels(self, path: Path, role: Role) -> dict[int, int] | None:
         """Return what the labels in a file mean, as stored label to class or `ignore_index`.
 

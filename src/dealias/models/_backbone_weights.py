@@ -68,7 +68,7 @@ def _read(path: Path, name: str) -> dict[str, Tensor]:
             f"{printable(path)}: no such file; where there is a connection, this makes one: "
             f'python -c "import timm, safetensors.torch as s; '
             f"s.save_file(timm.create_model('{name}', pretrained=True).state_dict(), "
-            f"'{name}.safetensors')\""
+            f'{printable(path)!r})"'
         )
     return read_state_dict(path)
 

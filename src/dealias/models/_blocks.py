@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from torch import Tensor, nn
+from torch import Tensor, distributed, nn
 
 
 class ConvBlock(nn.Module):
@@ -28,7 +28,7 @@ class ConvBlock(nn.Module):
         x = self.conv(x)
         alone = self.training and x.shape[0] * x.shape[2] * x.shape[3] == 1
         # Over several processes, synchronised statistics have more than one value.
-        if alone and isinstance(self.norm, nn.BatchNorm2d):
+        if alone and not (isinstance(self.norm, nn.SyncBatchNorm) and _several_processes()):
             norm: Any = self.norm
             x = nn.functional.batch_norm(
                 x, norm.running_mean, norm.running_var, norm.weight, norm.bias, eps=norm.eps
@@ -36,6 +36,14 @@ class ConvBlock(nn.Module):
         else:
             x = self.norm(x)
         return nn.functional.relu(x, inplace=True)
+
+
+def _several_processes() -> bool:
+    return (
+        distributed.is_available()
+        and distributed.is_initialized()
+        and distributed.get_world_size() > 1
+    )
 
 
 class Classifier(nn.Sequential):

@@ -17,6 +17,7 @@ from dealias.models._weights import load_weights
 
 _OWN = "network."  # before the names in checkpoints of `dealias fit`
 _WRAPPED = "module."  # before the names of a network that was trained on several devices
+_AVERAGE = "ema_"  # before those of its moving averages; the plain names have the ones to use
 
 
 @dataclass(frozen=True)
@@ -65,7 +66,7 @@ def _from_own(source: str, content: Mapping[str, Any], state: Mapping[str, Tenso
         raise ModelError(f'{source}: expected hyper_parameters with "network", got none')
     try:
         model = create_model(**{**config, "backbone_weights": None})
-    except (ModelError, TypeError) as error:
+    except (ValueError, TypeError) as error:
         raise ModelError(f"{source}: {error}") from error
     own = {key.removeprefix(_OWN): value for key, value in state.items() if key.startswith(_OWN)}
     load_weights(model, own, source=source)
@@ -76,17 +77,20 @@ def _from_own(source: str, content: Mapping[str, Any], state: Mapping[str, Tenso
 def _from_official(
     source: str, content: Mapping[str, Any], state: Mapping[str, Tensor], filtered: bool
 ) -> Converted:
-    state = {key.removeprefix(_WRAPPED): value for key, value in state.items()}
+    named = {key.removeprefix(_WRAPPED): value for key, value in state.items()}
+    state = {key: value for key, value in named.items() if not key.startswith(_AVERAGE)}
+    left = []
+    if len(state) < len(named):
+        left.append(f"tensors of moving averages, of which there are {len(named) - len(state):,}")
     try:
         config = official_config(state, filtered=filtered)
-    except WeightsError as error:
+        model = create_model(**config)
+    except (ModelError, WeightsError) as error:
         raise WeightsError(f"{source}: {error}") from error
-    left = []
     auxiliary = [key for key in state if key.startswith("auxiliary_head.")]
     if auxiliary and not config["aux_head"]:
         left.append("the auxiliary head, which is no single convolution on the third stage")
         state = {key: value for key, value in state.items() if key not in auxiliary}
-    model = create_model(**config)
     load_weights(model, {official_name(k): v for k, v in state.items()}, source=source)
     meta = content.get("meta")
     if isinstance(meta, dict):

@@ -69,6 +69,8 @@ def create_model(
     torch.Size([1, 19, 64, 96])
     """
     given = {key: value for key, value in locals().items() if key not in ("name", "dealias")}
+    if not isinstance(name, str):
+        raise ModelError(f"name: expected 'upernet' or 'hf:...', got {name!r}")
     _check(given)
     build = _transformers if name.startswith("hf:") else _upernet
     model, config = build(name, given)
@@ -119,8 +121,12 @@ def _check(given: Mapping[str, Any]) -> None:
     for key in ("num_classes", "channels", "aux_channels"):
         if type(given[key]) is not int or given[key] < 1:
             raise ModelError(f"{key}: expected a positive integer, got {given[key]!r}")
-    if not 0 <= given["dropout"] < 1:
-        raise ModelError(f"dropout: expected a share in [0, 1), got {given['dropout']!r}")
+    dropout = given["dropout"]
+    if type(dropout) not in (int, float) or not 0 <= dropout < 1:
+        raise ModelError(f"dropout: expected a share in [0, 1), got {dropout!r}")
+    for key in ("backbone_options", "options"):
+        if given[key] is not None and not isinstance(given[key], Mapping):
+            raise ModelError(f"{key}: expected a mapping, got {given[key]!r}")
     for key in ("mean", "std"):
         if given[key] is not None and len(given[key]) != 3:
             raise ModelError(f"{key}: expected one for each of R, G and B, got {given[key]!r}")
@@ -128,6 +134,8 @@ def _check(given: Mapping[str, Any]) -> None:
 
 def dealias_backbone(model: SegmentationModel, options: Mapping[str, Any]) -> None:
     """De-alias the backbone of a network in place, and keep the report with the network."""
+    if not isinstance(options, Mapping):
+        raise ModelError(f"dealias: expected a mapping, got {options!r}")
     unknown = [key for key in options if key not in _DEALIAS_OPTIONS]
     if unknown:
         raise ModelError(

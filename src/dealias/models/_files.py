@@ -70,7 +70,7 @@ def load(folder: Path | str) -> SegmentationModel:
     content = _read_config(path)
     try:
         model = create_model(**{**content["network"], "backbone_weights": None})
-    except (ModelError, TypeError) as error:
+    except (ValueError, TypeError) as error:
         raise ModelError(f"{printable(path)}: {error}") from error
     model.classes = content.get("classes")
     weights = folder / _WEIGHTS

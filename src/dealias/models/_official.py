@@ -6,6 +6,7 @@ from typing import Any
 
 from torch import Tensor
 
+from dealias._text import printable
 from dealias.models._errors import WeightsError
 
 # (bottlenecks, blocks of each layer): depth.
@@ -16,6 +17,10 @@ _DEPTHS: dict[tuple[bool, tuple[int, ...]], int] = {
     (True, (3, 4, 23, 3)): 101,
     (True, (3, 8, 36, 3)): 152,
 }
+_DEEP_STEM = {"stem_type": "deep", "stem_width": 32}
+_JOIN = "decode_head.fpn_bottleneck.conv.weight"
+_CLASSIFIER = "decode_head.conv_seg.weight"
+_AUX = "auxiliary_head.convs.0.conv.weight"
 _FILTERS = {"cutoff": 0.35, "filter_options": {"band_edge": "official"}}
 _MIXING = {"mixing_options": {"pooling": "official"}}
 _RENAMED = tuple(
@@ -59,20 +64,25 @@ def official_config(state: Mapping[str, Tensor], *, filtered: bool = False) -> d
     Raises:
         WeightsError: it is no UPerNet on a ResNet.
     """
-    join = state.get("decode_head.fpn_bottleneck.conv.weight")
-    classifier = state.get("decode_head.conv_seg.weight")
+    join = state.get(_JOIN)
+    classifier = state.get(_CLASSIFIER)
     if join is None or classifier is None:
         found = sorted({key.split(".")[0] for key in state})
         raise WeightsError(
             f"expected a UPerNet of the published code or of MMSegmentation, with "
             f"decode_head.fpn_bottleneck and decode_head.conv_seg; got tensors of "
-            f"{', '.join(found[:5])}"
+            f"{', '.join(map(printable, found[:5]))}"
         )
+    aux = state.get(_AUX)
+    for key, weight in ((_JOIN, join), (_CLASSIFIER, classifier), (_AUX, aux)):
+        if weight is not None and weight.ndim != 4:
+            raise WeightsError(
+                f"{key}: expected a tensor of 4 dimensions, got {tuple(weight.shape)}"
+            )
     pools = {key.split(".")[2] for key in state if key.startswith("decode_head.psp_modules.")}
     if len(pools) != 4:
         raise WeightsError(f"expected a UPerNet that pools at 4 sizes, got {len(pools)}")
-    backbone, stage3 = _resnet(state)
-    aux = state.get("auxiliary_head.convs.0.conv.weight")
+    backbone, options, stage3 = _resnet(state)
     is_ours = (
         aux is not None
         and aux.shape[1:] == (stage3, 3, 3)
@@ -87,6 +97,7 @@ def official_config(state: Mapping[str, Tensor], *, filtered: bool = False) -> d
         "name": "upernet",
         "num_classes": classifier.shape[0],
         "backbone": backbone,
+        "backbone_options": options,
         "channels": join.shape[0],
         "aux_head": is_ours,
         "aux_channels": aux.shape[0] if aux is not None and is_ours else 256,
@@ -94,8 +105,8 @@ def official_config(state: Mapping[str, Tensor], *, filtered: bool = False) -> d
     }
 
 
-def _resnet(state: Mapping[str, Tensor]) -> tuple[str, int]:
-    """Name of the backbone, and the channels of its third stage."""
+def _resnet(state: Mapping[str, Tensor]) -> tuple[str, dict[str, Any], int]:
+    """Name of the backbone, its options, and the channels of its third stage."""
     blocks = {match[0] for key in state if (match := re.match(r"backbone\.layer\d\.\d+", key))}
     layers = tuple(sum(b.startswith(f"backbone.layer{i}.") for b in blocks) for i in range(1, 5))
     bottlenecks = "backbone.layer1.0.conv3.weight" in state
@@ -104,10 +115,14 @@ def _resnet(state: Mapping[str, Tensor]) -> tuple[str, int]:
         others = [key for key in state if key.startswith("backbone.")][:3]
         raise WeightsError(
             f"expected a ResNet, plain or of the kinds v1c and v1d, as backbone, got one of layers "
-            f"of {', '.join(map(str, layers))} blocks, with {', '.join(others)}"
+            f"of {', '.join(map(str, layers))} blocks, with "
+            f"{', '.join(map(printable, others))}"
         )
     channels = 1024 if bottlenecks else 256
     if "backbone.stem.0.weight" not in state:
-        return f"resnet{depth}", channels
-    pools = "backbone.layer2.0.downsample.2.weight" in state
-    return f"resnet{depth}{'d' if pools else 'c'}", channels
+        return f"resnet{depth}", {}, channels
+    if "backbone.layer2.0.downsample.2.weight" in state:
+        return f"resnet{depth}d", {}, channels
+    if bottlenecks:
+        return f"resnet{depth}c", {}, channels
+    return f"resnet{depth}", _DEEP_STEM, channels  # which timm has no name for

@@ -19,10 +19,8 @@ def sync_batch_norm(model: nn.Module) -> nn.Module:
     Returns:
         The network.
 
-    >>> sync_batch_norm(nn.Sequential(nn.BatchNorm2d(4)))
-    Sequential(
-      (0): SyncBatchNorm(4, eps=1e-05, momentum=0.1, affine=True, track_running_stats=True)
-    )
+    >>> type(sync_batch_norm(nn.Sequential(nn.BatchNorm2d(4)))[0])
+    <class 'torch.nn.modules.batchnorm.SyncBatchNorm'>
     """
     convert: Any = nn.SyncBatchNorm.convert_sync_batchnorm
     with contextlib.suppress(ImportError):  # without timm, nothing here is of timm

@@ -72,8 +72,22 @@ class PixelNetwork(_TransformersModel):
         return {name: resize(logits, images.shape[-2:]) for name, logits in scores.items()}
 
     def loss(self, images: Tensor, target: Tensor, *, ignore_index: int) -> dict[str, Tensor]:
-        """Cross-entropy as "decode", and in training the weighted auxiliary head's as "aux"."""
-        scores = self(images)
+        """Cross-entropy as "decode", and in training the weighted auxiliary head's as "aux".
+
+        Raises:
+            ModelError: there is one image and the network pools it to a pixel, which leaves batch
+                norm nothing to normalise by.
+        """
+        try:
+            scores = self(images)
+        except ValueError as error:
+            if len(images) > 1 or "more than 1 value per channel" not in str(error):
+                raise
+            kind = self.network.config.model_type
+            raise ModelError(
+                f"images: expected two or more, since 'hf:{kind}' pools each to a pixel before a "
+                f"batch norm, got 1; 'upernet' trains on single images"
+            ) from error
         terms = {"decode": pixel_loss(scores["out"], target, ignore_index)}
         if "aux" in scores:
             weight = self.network.config.auxiliary_loss_weight

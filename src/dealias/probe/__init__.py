@@ -2,6 +2,7 @@
 
 from dealias.probe._figures import draw_maps, draw_spectra
 from dealias.probe._images import ImageError, list_images, read_image
+from dealias.probe._maps import first_filtered, pixel_scores, write_scores
 from dealias.probe._measure import SiteResult, capture_maps, measure_aliasing
 from dealias.probe._networks import SPECS, Network, NetworkError, load_network
 
@@ -14,8 +15,11 @@ __all__ = [
     "capture_maps",
     "draw_maps",
     "draw_spectra",
+    "first_filtered",
     "list_images",
     "load_network",
     "measure_aliasing",
+    "pixel_scores",
     "read_image",
+    "write_scores",
 ]

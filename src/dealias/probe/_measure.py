@@ -64,6 +64,7 @@ class SiteResult:
             "aliasing_score": _finite(self.score),
             "aliasing_score_std": _finite(self.spread),
             "orthogonality": _finite(self.orthogonality),
+            "spectrum": [float(share) for share in self.spectrum],
         }
 
 

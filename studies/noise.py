@@ -1,6 +1,6 @@
 """How segmentation falls with noise, and how far it aliases: networks with and without the cure.
 
-python -m benchmarks.noise plain=runs/plain_0,runs/plain_1 de-aliased=runs/dealiased_0,...
+python -m studies.noise plain=runs/plain_0,runs/plain_1 de-aliased=runs/dealiased_0,...
 
 Each name stands for folders of ``dealias fit`` that differ in the seed alone. What is measured
 already is not measured again, so that an interrupted study goes on where it was.
@@ -8,6 +8,7 @@ already is not measured again, so that an interrupted study goes on where it was
 
 import argparse
 import contextlib
+import copy
 import json
 import statistics
 from collections.abc import Callable, Iterator, Sequence
@@ -17,15 +18,15 @@ from typing import Any
 
 import matplotlib as mpl
 import torch
+from benchmarks._record import _commit, hardware
 from torch import Tensor
 
-from benchmarks._record import _commit, hardware
 from dealias.data import SegmentationDataModule
 from dealias.engine import Inference
 from dealias.evaluation import Evaluation, Options, environment, evaluate_maps
 from dealias.models import SegmentationModel, convert
 from dealias.spectral import aliasing_score
-from dealias.surgery import Place, Plan, Site, find_downsampling
+from dealias.surgery import Place, Plan, Site, find_downsampling, restore
 
 SIGMAS = (0, 10, 20, 30, 40, 50)
 METRICS = ("mIoU", "BIoU", "BAcc", "FErr", "MErr", "DErr")
@@ -40,7 +41,10 @@ def measure(checkpoint: Path, sigma: float, data: SegmentationDataModule) -> dic
     between the two lies the filter of a de-aliased network.
     """
     model = convert(checkpoint).model
-    plan = find_downsampling(model.backbone, torch.zeros(EXAMPLE))
+    plain = copy.deepcopy(model.backbone)
+    if model.dealias_report is not None:
+        restore(plain)  # whose steps have the same names
+    plan = find_downsampling(plain, torch.zeros(EXAMPLE))
     options = Options(data.classes)
     total = Evaluation.empty(options.settings)
     with _scores(model, plan) as scores:
@@ -206,15 +210,12 @@ def draw(measured: Sequence[dict[str, Any]], path: Path) -> None:
 def main() -> None:
     """Measure, and write NAME.json, NAME.md and NAME.png."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("groups", nargs="*", help="NAME=FOLDER,FOLDER,...")
-    parser.add_argument("--output", type=Path, default=Path("results/noise"))
+    parser.add_argument("groups", nargs="+", help="NAME=FOLDER,FOLDER,...")
+    parser.add_argument("--output", type=Path, default=Path("results/noise/noise"))
     parser.add_argument("--sigmas", type=float, nargs="+", default=list(SIGMAS))
     parser.add_argument("--data", default="camvid")
     parser.add_argument("--limit", type=int, help="use so many images and no more")
     given = parser.parse_args()
-    if not given.groups:
-        print("noise: needs networks, as in", (__doc__ or "").splitlines()[2])
-        return
     groups = {
         name: [Path(folder) for folder in folders.split(",")]
         for name, _, folders in (group.partition("=") for group in given.groups)

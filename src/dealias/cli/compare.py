@@ -1,0 +1,66 @@
+"""``dealias compare``."""
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from jsonargparse import ArgumentParser, Namespace
+
+from dealias.cli._console import output_console, print_differences, progress, short_names
+from dealias.cli._outputs import reading_processes
+from dealias.evaluation import check_outputs
+from dealias.report import (
+    Examples,
+    ResultFileError,
+    compare_results,
+    find_examples,
+    read_result,
+    write_comparison,
+)
+
+
+def add_arguments(parser: ArgumentParser) -> None:
+    """Declare the options."""
+    add = parser.add_argument
+    add("first", type=Path, metavar="A.json", help="result of dealias evaluate")
+    add("second", type=Path, metavar="B.json", help="another of the same images")
+    add("--report", type=Path, metavar="DIR", help="write a page on which to see the differences")
+    add("--format", choices=["text", "json"], default="text", help="what to print")
+    add("--workers", type=int, default=None, metavar="N", help="drawing processes; 0 for none")
+    add("--overwrite", action="store_true", help="replace outputs that exist")
+
+
+def run(options: Namespace) -> int:
+    """Compare, draw and print."""
+    paths = options.first, options.second
+    folders = [] if options.report is None else [options.report]
+    check_outputs([], folders, paths, overwrite=options.overwrite)
+    results = [read_result(path) for path in paths]
+    comparison = compare_results(*results, names=short_names(paths))
+    examples: list[Examples] | str = []
+    if options.report is not None:
+        examples = _images(results, paths)
+        write_comparison(
+            options.report,
+            comparison,
+            examples,
+            workers=reading_processes(options.workers),
+            progress=progress,
+        )
+    console = output_console()
+    if options.format == "json":
+        console.out(json.dumps(comparison, indent=2, allow_nan=False))
+        return 0
+    print_differences(comparison, console)
+    if isinstance(examples, str):
+        console.print(f"no pictures: {examples}", soft_wrap=True)
+    return 0
+
+
+def _images(results: Sequence[Mapping[str, Any]], paths: Sequence[Path]) -> list[Examples] | str:
+    """The images of both results, or why there are none."""
+    try:
+        return list(map(find_examples, results, paths))
+    except ResultFileError as error:
+        return str(error)

@@ -1,0 +1,55 @@
+"""``dealias figures``."""
+
+from pathlib import Path
+
+from jsonargparse import ArgumentParser, Namespace
+
+from dealias._text import printable
+from dealias.cli._console import output_console, short_names
+from dealias.evaluation import check_outputs
+from dealias.report import (
+    ResultFileError,
+    class_table,
+    find_examples,
+    mean_table,
+    read_result,
+    write_figures,
+    write_tables,
+)
+
+
+def add_arguments(parser: ArgumentParser) -> None:
+    """Declare the options."""
+    add = parser.add_argument
+    add("files", type=Path, nargs="+", metavar="FILE.json", help="results of dealias evaluate")
+    add("--output", type=Path, required=True, metavar="DIR", help="folder of the figures")
+    add("--strips", type=int, default=4, metavar="N", help="worst images to show; 0 for none")
+    add("--overwrite", action="store_true", help="replace outputs that exist")
+
+
+def run(options: Namespace) -> int:
+    """Draw, set the tables and say where they are."""
+    if options.strips < 0:
+        raise ValueError(f"--strips: expected 0 or more, got {options.strips}")
+    check_outputs([], [options.output], options.files, overwrite=options.overwrite)
+    results = {
+        name: read_result(path)
+        for name, path in zip(short_names(options.files), options.files, strict=True)
+    }
+    console = output_console()
+    count = 0
+    for (name, result), path in zip(results.items(), options.files, strict=True):
+        try:
+            examples = find_examples(result, path) if options.strips else None
+        except ResultFileError as error:
+            console.print(f"no strips of images: {error}", soft_wrap=True)
+            examples = None
+        prefix = f"{'_'.join(Path(name).parts)}_" if len(results) > 1 else ""
+        drawn = write_figures(
+            options.output, result, examples, images=options.strips, prefix=prefix
+        )
+        written = write_tables(options.output, f"{prefix}classes", class_table(result))
+        count += len(drawn) + len(written)
+    count += len(write_tables(options.output, "table", mean_table(results)))
+    console.print(f"{count} files: {printable(options.output)}", soft_wrap=True)
+    return 0

@@ -1,0 +1,181 @@
+"""The files of one image: the photograph, a small picture of its errors, and its label maps."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from PIL import Image
+
+from dealias._text import printable
+from dealias.labels import ClassSet
+from dealias.metrics.functional import dilate, error_map, label_edges
+from dealias.report._examples import Example
+from dealias.report._folder import PageFolder
+from dealias.report._packing import Plane, pack, to_script
+
+RIGHT, VOID_MARK = 0, 5
+_VOID = 255  # of error_map
+_THUMBNAIL_WIDTH = 360
+_PHOTOGRAPH_QUALITY = 88
+_THUMBNAIL_QUALITY = 75
+
+
+class Drawn(NamedTuple):
+    """What the page must know of an image before its files are loaded.
+
+    Attributes:
+        name: of the image.
+        key: of its files.
+        height: in pixels.
+        width: in pixels.
+        has: optional layers that there are, "image" and "aliasing".
+        counts: pixels by column, in all.
+        by_class: for each class with any, its number followed by its pixels by column.
+        problem: what was left out, for people; or None.
+    """
+
+    name: str
+    key: str
+    height: int
+    width: int
+    has: tuple[str, ...]
+    counts: tuple[int, ...]
+    by_class: tuple[int, ...]
+    problem: str | None
+
+
+def mark_errors(
+    prediction: NDArray[np.integer], target: NDArray[np.integer], counting: Mapping[str, Any]
+) -> NDArray[np.uint8]:
+    """The error map of an image, see :func:`dealias.metrics.functional.error_map`."""
+    maps = (torch.from_numpy(np.ascontiguousarray(part)) for part in (prediction, target))
+    errors: NDArray[np.uint8] = error_map(*maps, **counting).numpy()
+    return errors
+
+
+def boundary_bands(
+    prediction: NDArray[np.integer], target: NDArray[np.integer], counting: Mapping[str, Any]
+) -> NDArray[np.bool_]:
+    """Where a pixel is in the predicted or the target band, (H, W)."""
+    protocol, width = counting["protocol"], counting["band_width"]
+    preds, truth = (torch.from_numpy(np.ascontiguousarray(m)) for m in (prediction, target))
+    edges = label_edges(preds, protocol=protocol)
+    edges |= label_edges(truth, protocol=protocol, ignore_index=counting["ignore_index"])
+    bands: NDArray[np.bool_] = dilate(edges, width).numpy()
+    return bands
+
+
+def file_key(name: str) -> str:
+    """The name of the files of an image, which any file system takes."""
+    return hashlib.sha256(name.encode("utf-8", "surrogatepass")).hexdigest()[:16]
+
+
+def draw_files(
+    folder: PageFolder, example: Example, planes: Mapping[str, Plane], picture: NDArray[np.uint8]
+) -> tuple[str, tuple[str, ...]]:
+    """Write the files of an image.
+
+    Args:
+        folder: where.
+        example: the image.
+        planes: its maps, as the page's scripts know them.
+        picture: to make small, (H, W, 3).
+
+    Returns:
+        The key of the files and the optional layers among them.
+
+    Raises:
+        OutputError: one can't be written.
+        ValueError: the image is too large for WebP.
+    """
+    key = file_key(example.name)
+    planes = dict(planes)
+    has = []
+    if example.image is not None:
+        folder.write(f"images/{key}.webp", _webp(example.image, _PHOTOGRAPH_QUALITY, example.name))
+        has.append("image")
+    if example.aliasing is not None:
+        planes["aliasing"] = _heat(example.aliasing)
+        has.append("aliasing")
+    small = _webp(_shrink(picture), _THUMBNAIL_QUALITY, example.name)
+    folder.write(f"thumbs/{key}.webp", small)
+    script = to_script("dealias.maps.receive", key, pack(planes))
+    folder.write(f"maps/{key}.js", script.encode("ascii"))
+    return key, tuple(has)
+
+
+def label_plane(labels: NDArray[np.integer], classes: ClassSet) -> Plane:
+    """Classes as they are and void as the number behind them, in as few bytes as hold them."""
+    kind: type[np.unsignedinteger[Any]] = np.uint8 if len(classes) < 256 else np.uint16
+    void = labels == classes.ignore_index
+    plane: Plane = np.where(void, len(classes), labels).astype(kind)
+    return plane
+
+
+def mark_plane(errors: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """Marks of errors with void as the number behind them."""
+    return np.where(errors == _VOID, VOID_MARK, errors).astype(np.uint8)
+
+
+def count_by_class(
+    columns: NDArray[np.integer], maps: Sequence[NDArray[np.integer]], classes: int, number: int
+) -> tuple[tuple[int, ...], tuple[int, ...]]:
+    """Count pixels by column, and by column and class.
+
+    Args:
+        columns: (H, W), the column that a pixel counts in, from 1 on; 0 for none.
+        maps: label maps; a pixel counts once for each class that it has in any of them.
+        classes: their number.
+        number: of columns.
+
+    Returns:
+        The counts of `number` columns; and for each class with any, flat, its own number followed
+        by its counts.
+    """
+    counted = columns > 0
+    column = columns[counted].astype(np.int64) - 1
+    cells = []
+    seen: list[NDArray[np.int64]] = []
+    for labels in maps:
+        own = labels[counted].astype(np.int64)
+        fresh = np.ones(own.shape, bool)
+        for earlier in seen:
+            fresh &= own != earlier
+        seen.append(own)
+        cells.append((own * number + column)[fresh])
+    table = np.bincount(np.concatenate(cells), minlength=classes * number).reshape(classes, number)
+    rows = np.flatnonzero(table.any(1))
+    flat = np.column_stack([rows, table[rows]]).ravel()
+    totals = np.bincount(column, minlength=number)
+    return tuple(totals.tolist()), tuple(flat.tolist())
+
+
+def _heat(scores: NDArray[np.floating]) -> NDArray[np.uint8]:
+    """254 times the square root of a score, 255 where there is none."""
+    known = np.isfinite(scores)
+    root = np.sqrt(np.clip(np.where(known, scores, 0), 0, 1))
+    return np.where(known, np.rint(254 * root), 255).astype(np.uint8)
+
+
+def _shrink(picture: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    height, width = picture.shape[:2]
+    if width <= _THUMBNAIL_WIDTH:
+        return picture
+    size = (_THUMBNAIL_WIDTH, max(1, round(_THUMBNAIL_WIDTH * height / width)))
+    return np.asarray(Image.fromarray(picture).resize(size, Image.Resampling.BOX))
+
+
+def _webp(pixels: NDArray[np.uint8], quality: int, name: str) -> bytes:
+    file = io.BytesIO()
+    try:
+        Image.fromarray(pixels).save(file, "webp", quality=quality, method=2)
+    except (OSError, ValueError) as error:  # larger than 16383 pixels a side
+        size = f"{pixels.shape[1]}x{pixels.shape[0]}"
+        raise ValueError(f"{printable(name)}: {size} pixels do not fit WebP: {error}") from error
+    return file.getvalue()

@@ -1,0 +1,134 @@
+// Layers of the viewer, painted from planes of labels.
+dealias.layers = (() => {
+  "use strict";
+  const RIGHT = 0;
+  const VOID_MARK = 5;
+  const FAINT = 36; // of 255, for classes that are not looked at
+  const HEAT = [[0, 0, 4], [81, 18, 124], [183, 55, 121], [252, 137, 97], [252, 253, 191]];
+  const littleEndian = new Uint8Array(new Uint32Array([1]).buffer)[0] === 1;
+
+  const pack = ([red, green, blue], alpha) =>
+    littleEndian
+      ? ((alpha << 24) | (blue << 16) | (green << 8) | red) >>> 0
+      : ((red << 24) | (green << 16) | (blue << 8) | alpha) >>> 0;
+
+  function picture(maps, paint) {
+    const canvas = document.createElement("canvas");
+    canvas.width = maps.width;
+    canvas.height = maps.height;
+    const context = canvas.getContext("2d");
+    const image = context.createImageData(maps.width, maps.height);
+    paint(new Uint32Array(image.data.buffer));
+    context.putImageData(image, 0, 0);
+    return canvas;
+  }
+
+  // Classes in their colours; with `only`, the others are faint.
+  function labels(data, maps, plane, only) {
+    const table = new Uint32Array(data.classes.length + 1);
+    data.classes.forEach((entry, index) => {
+      table[index] = pack(entry.color, only == null || only === index ? 255 : FAINT);
+    });
+    table[data.classes.length] = pack([0, 0, 0], only == null ? 255 : FAINT);
+    const source = maps.planes[plane];
+    return picture(maps, (out) => {
+      for (let i = 0; i < out.length; i++) out[i] = table[source[i]];
+    });
+  }
+
+  // Wrong pixels in the colour of their kind; right ones are clear.
+  function errors(data, maps, plane, prediction, only, shown) {
+    const table = new Uint32Array(VOID_MARK + 1);
+    data.kinds.forEach((kind, index) => {
+      table[index + 1] = shown.has(kind.key) ? pack(kind.color, 255) : 0;
+    });
+    table[VOID_MARK] = pack([0, 0, 0], 170);
+    const source = maps.planes[plane];
+    const { target } = maps.planes;
+    const found = maps.planes[prediction];
+    return picture(maps, (out) => {
+      for (let i = 0; i < out.length; i++) {
+        const mark = source[i];
+        const counts = only == null || mark === VOID_MARK || target[i] === only || found[i] === only;
+        if (mark !== RIGHT && counts) out[i] = table[mark];
+      }
+    });
+  }
+
+  // Which of the two runs is wrong: 0 neither, 1 the first (mended), 2 the second (broken), 3 both.
+  function change(before, after) {
+    if (before === VOID_MARK) return VOID_MARK;
+    return (before !== RIGHT ? 1 : 0) + (after !== RIGHT ? 2 : 0);
+  }
+
+  function changes(data, maps, only, shown) {
+    const table = new Uint32Array(VOID_MARK + 1);
+    data.changes.forEach((entry, index) => {
+      table[index + 1] = pack(entry.color, entry.key === "both_wrong" ? 150 : 255);
+    });
+    table[VOID_MARK] = pack([0, 0, 0], 170);
+    const { target, prediction_a: first, prediction_b: second } = maps.planes;
+    const { errors_a: before, errors_b: after } = maps.planes;
+    const visible = (mark) => mark === RIGHT || mark === VOID_MARK || shown.has(data.kinds[mark - 1].key);
+    return picture(maps, (out) => {
+      for (let i = 0; i < out.length; i++) {
+        const mark = change(before[i], after[i]);
+        if (mark === 0) continue;
+        const concerned =
+          only == null || target[i] === only || first[i] === only || second[i] === only;
+        const kind = before[i] !== RIGHT ? before[i] : after[i];
+        if (mark === VOID_MARK || (concerned && visible(kind))) out[i] = table[mark];
+      }
+    });
+  }
+
+  // Scores from clear over dark to bright; planes hold 254 times the square root of the score.
+  function heat(maps, plane) {
+    const table = new Uint32Array(256);
+    for (let value = 0; value < 255; value++) {
+      const place = (value / 254) * (HEAT.length - 1);
+      const index = Math.min(Math.floor(place), HEAT.length - 2);
+      const part = place - index;
+      const rgb = [0, 1, 2].map((k) =>
+        Math.round(HEAT[index][k] * (1 - part) + HEAT[index + 1][k] * part));
+      table[value] = pack(rgb, 255);
+    }
+    const source = maps.planes[plane];
+    return picture(maps, (out) => {
+      for (let i = 0; i < out.length; i++) out[i] = table[source[i]];
+    });
+  }
+
+  function paint(layer, data, maps, only, shown) {
+    if (layer.type === "labels") return labels(data, maps, layer.plane, only);
+    if (layer.type === "errors") {
+      return errors(data, maps, layer.plane, layer.prediction, only, shown);
+    }
+    if (layer.type === "changes") return changes(data, maps, only, shown);
+    return heat(maps, layer.plane);
+  }
+
+  // What the layers say of one pixel, in words.
+  function describe(data, maps, x, y) {
+    const i = y * maps.width + x;
+    const className = (value) => data.classes[value]?.name ?? "void";
+    const mark = (value) =>
+      value === RIGHT ? "right" : data.kinds[value - 1]?.single ?? "void, not counted";
+    const told = [];
+    for (const layer of data.layers) {
+      const plane = maps.planes[layer.plane];
+      if (layer.type === "labels") told.push([layer.title, className(plane[i]), layer.plane]);
+      else if (layer.type === "errors") told.push([layer.title, mark(plane[i])]);
+      else if (layer.type === "heat" && plane && plane[i] !== 255) {
+        told.push([layer.title, ((plane[i] / 254) ** 2).toFixed(3)]);
+      } else if (layer.type === "changes") {
+        const found = change(maps.planes.errors_a[i], maps.planes.errors_b[i]);
+        const words = found === VOID_MARK ? "void" : data.changes[found - 1]?.title ?? "none";
+        told.push([layer.title, words.toLowerCase()]);
+      }
+    }
+    return told;
+  }
+
+  return { describe, paint };
+})();

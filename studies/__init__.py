@@ -1,0 +1,1 @@
+"""Trainings and what came of them: results go to results/, with the commands that gave them."""

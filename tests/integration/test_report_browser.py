@@ -1,0 +1,418 @@
+"""The pages as a browser shows them; without Chromium these tests skip."""
+
+import importlib.resources
+import io
+import json
+import shutil
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from dealias.cli import main
+from dealias.evaluation import Options, evaluate_maps
+from dealias.report import Example, ReportWriter
+from helpers import random_maps
+from reports import CLASSES, HOSTILE_CLASS, HOSTILE_FILE, evaluated, write_folders
+
+playwright = pytest.importorskip("playwright.sync_api", reason="Playwright is not installed")
+
+PAGES = ("single", "comparison", "probed")
+
+
+@pytest.fixture(scope="module")
+def browser():
+    names = ("chromium", "chromium-browser", "google-chrome")
+    executable = next(filter(None, map(shutil.which, names)), None)
+    if executable is None:
+        pytest.skip(f"no browser: none of {', '.join(names)} is on the path")
+    with playwright.sync_playwright() as started:
+        browser = started.chromium.launch(executable_path=executable, args=["--no-sandbox"])
+        yield browser
+        browser.close()
+
+
+@pytest.fixture(scope="module")
+def pages(tmp_path_factory):
+    """A report of 30 images, a comparison, and a report of a test with aliasing scores."""
+    folder = tmp_path_factory.mktemp("pages")
+    write_folders(folder, count=30, size=(32, 48))
+    for side in ("a", "b"):
+        more = ["--images", folder / "images"] if side == "a" else []
+        evaluated(folder, side, *more, *(["--report", folder / "single"] if more else []))
+    files = [str(folder / "a.json"), str(folder / "b.json")]
+    assert main(["compare", *files, "--workers", "0", "--report", str(folder / "comparison")]) == 0
+    maps = random_maps(0, 32, 48, classes=5)
+    options = Options(CLASSES, "paper", 15)
+    with ReportWriter(folder / "probed", CLASSES) as writer:
+        scores = np.random.default_rng(0).random((32, 48))
+        writer.add(Example("one", *(m.numpy() for m in maps), aliasing=scores))
+        writer.finish(evaluate_maps("one", *maps, options).to_dict(), probe=PROBE)
+    return folder
+
+
+PROBE = {
+    "sites": [
+        {
+            "name": "<s>layer2</s>",
+            "kernel": [3, 3],
+            "stride": [2, 2],
+            "in_channels": 64,
+            "out_channels": 128,
+            "esr": 0.707,
+            "nyquist": 0.354,
+            "cutoff": 0.354,
+            "aliasing_score": 0.08,
+            "aliasing_score_std": 0.01,
+            "orthogonality": 0.07,
+            "spectrum": [0.5, 0.2, 0.1, 0.05, 0.02, 0.01],
+        }
+    ],
+    "settings": {"images": 3, "model": "<s>net</s>"},
+}
+
+
+class Watched:
+    """A page whose errors and requests are kept."""
+
+    def __init__(self, browser, folder, fragment="", **context):
+        settings = {"viewport": {"width": 1200, "height": 800}} | context
+        self.context = browser.new_context(**settings)
+        self.page = self.context.new_page()
+        self.errors, self.requests = [], []
+        self.page.on("console", self._console)
+        self.page.on("pageerror", lambda error: self.errors.append(str(error)))
+        self.page.on("dialog", lambda dialog: self.errors.append(f"dialog {dialog.message}"))
+        self.page.on("request", lambda request: self.requests.append(request.url))
+        self.page.on("requestfailed", self._lost)
+        self.address = (folder / "index.html").as_uri()
+        self.page.goto(self.address + fragment)
+        self.page.wait_for_selector(".card")
+
+    def _console(self, message):
+        if message.type in ("error", "warning"):
+            self.errors.append(message.text)
+
+    def _lost(self, request):
+        if request.failure != "net::ERR_ABORTED":  # the page was left before
+            self.errors.append(f"lost {request.url}")
+
+    def names(self):
+        return self.page.locator(".card-name").all_inner_texts()
+
+    def state(self):
+        return self.page.evaluate("Object.fromEntries(new URLSearchParams(location.hash.slice(1)))")
+
+    def width(self):
+        return self.page.evaluate("document.documentElement.scrollWidth")
+
+
+@pytest.fixture
+def open_page(browser, pages):
+    opened = []
+
+    def open_one(name, fragment="", **context):
+        opened.append(Watched(browser, pages / name, fragment, **context))
+        return opened[-1]
+
+    yield open_one
+    for one in opened:
+        inside = one.address.rsplit("/", 1)[0]
+        strangers = [url for url in one.requests if not url.startswith(inside)]
+        one.context.close()
+        assert strangers == []
+        assert one.errors == []
+
+
+def until(page, expression, argument=None):
+    """Wait until a condition holds; Playwright's own way is stopped by the pages' policy."""
+    for _ in range(100):
+        if page.evaluate(expression, argument):
+            return
+        page.wait_for_timeout(50)
+    raise AssertionError(f"never came true: {expression}")
+
+
+def opened_image(watched, name=None):
+    if name is None:
+        watched.page.locator(".card").first.click()
+    watched.page.wait_for_selector("#viewer-stage canvas")
+    until(watched.page, "document.querySelector('#viewer-layers li') != null")
+    return watched.page
+
+
+@pytest.mark.parametrize("name", PAGES)
+def test_a_page_opens_from_disk(open_page, name):
+    watched = open_page(name)
+    policy = watched.page.locator("meta[http-equiv=Content-Security-Policy]")
+    assert "default-src 'none'" in policy.get_attribute("content")
+    picture = watched.page.locator(".card img").first
+    picture.scroll_into_view_if_needed()
+    until(watched.page, "document.querySelector('.card img').naturalWidth > 0")
+    assert picture.get_attribute("alt")
+    opened_image(watched)
+
+
+def test_the_policy_stops_what_is_not_of_the_page(browser, pages):
+    watched = Watched(browser, pages / "single")
+    watched.page.evaluate("document.body.append(Object.assign(new Image(), {src: 'https://a.b/'}))")
+    watched.page.evaluate("document.body.insertAdjacentHTML('beforeend', '<p onclick=x()>y')")
+    watched.page.wait_for_timeout(200)
+    assert any("Content Security Policy" in error for error in watched.errors)
+    watched.context.close()
+
+
+@pytest.mark.parametrize(
+    ("name", "scheme"),
+    [("single", "light"), ("single", "dark"), ("comparison", "light"), ("probed", "dark")],
+)
+def test_axe_finds_nothing_serious(open_page, name, scheme):
+    axe = pytest.importorskip("axe_playwright_python", reason="axe is not installed")
+    script = (importlib.resources.files(axe) / "axe.min.js").read_text("utf-8")
+    watched = open_page(name, color_scheme=scheme)
+    serious = _serious(watched.page, script)
+    opened_image(watched)
+    watched.page.locator("details.keys summary").click()
+    serious += _serious(watched.page, script)
+    assert serious == []
+
+
+def _serious(page, script):
+    page.evaluate(script)
+    found = page.evaluate("axe.run({preload: false})")
+    assert len(found["passes"]) > 10
+    return [
+        (violation["id"], node["target"], node.get("failureSummary"))
+        for violation in found["violations"]
+        if violation["impact"] in ("serious", "critical")
+        for node in violation["nodes"]
+    ]
+
+
+def test_a_heading_sorts_the_classes(open_page):
+    page = open_page("single").page
+    table = page.locator("#classes table")
+    button = table.get_by_role("button", name="FErr")
+    values = "cells => cells.map(cell => Number(cell.dataset.value))"
+    cells = table.locator("tbody tr td:nth-child(6)")
+    button.click()
+    down = cells.evaluate_all(values)
+    assert down == sorted(down, reverse=True)
+    assert table.locator("[aria-sort=descending]").count() == 1
+    button.press("Enter")
+    assert cells.evaluate_all(values) == down[::-1]
+    assert len(set(down)) > 1
+
+
+def test_the_gallery_sorts_filters_and_turns_pages(open_page, pages):
+    result = json.loads((pages / "a.json").read_text())
+    rows = sorted(result["per_image"], key=lambda row: row["mIoU"])
+    watched = open_page("single")
+    page = watched.page
+    assert watched.names() == [row["name"] for row in rows[:24]]
+    page.get_by_role("button", name="Next page").click()
+    assert watched.names() == [row["name"] for row in rows[24:]]
+    assert "page=2" in page.url
+    page.locator("#gallery-sort").select_option("name")
+    assert watched.names() == sorted(row["name"] for row in rows)[:24]
+    page.locator("#gallery-order").click()
+    assert watched.names() == sorted((row["name"] for row in rows), reverse=True)[:24]
+    page.locator("#gallery-find").fill("IMAGE_1")
+    assert len(watched.names()) == 10
+    assert "10 of 30 images" in page.locator("#gallery-found").inner_text()
+    page.locator("#gallery-clear").click()
+    assert page.evaluate("location.hash") in ("", "#")
+    page.locator("#gallery-kind").select_option("interior")
+    page.locator("#gallery-class").select_option(HOSTILE_CLASS)
+    assert watched.state() == {"kind": "interior", "class": HOSTILE_CLASS, "sort": "wrong"}
+    page.locator("#gallery-clear").click()
+    page.locator("#pairs a").first.click()
+    assert watched.state()["kind"] == "displacement"
+    counts = page.locator(".card .count").all_inner_texts()
+    numbers = [int(text.split()[0].replace(",", "")) for text in counts]
+    assert numbers == sorted(numbers, reverse=True)
+    assert numbers[0] > numbers[-1] > 0
+
+
+def test_keys_move_through_images_layers_and_modes(open_page):
+    watched = open_page("single")
+    first, second = watched.names()[:2]
+    page = opened_image(watched)
+    assert page.locator("#viewer-name").inner_text() == first
+    page.keyboard.press("ArrowRight")
+    until(page, "name => document.querySelector('#viewer-name').innerText === name", second)
+    page.keyboard.press("p")
+    assert watched.state()["image"] == first
+    page.wait_for_selector("[data-name=on-prediction]")
+    box = page.locator("[data-name=on-prediction]")
+    assert not box.is_checked()
+    page.keyboard.press("3")
+    assert page.locator("[data-name=on-prediction]").is_checked()
+    assert "prediction" in watched.state()["on"]
+    for mode in ("slider", "panes", "overlay"):
+        page.keyboard.press("m")
+        assert watched.state()["mode"] == mode
+    page.keyboard.press("+")
+    page.keyboard.press("Shift+ArrowRight")
+    assert "Prediction:" in page.locator("#viewer-readout").inner_text()
+    until(page, "location.hash.includes('zoom=')")
+    page.keyboard.press("0")
+    until(page, "!location.hash.includes('zoom=')")
+    page.locator("[data-name=opacity-prediction]").fill("30")
+    assert "prediction:30" in watched.state()["opacity"]
+    page.keyboard.press("Escape")
+    assert not page.locator("#viewer").is_visible()
+    assert "image" not in watched.state()
+    page.go_back()
+    page.wait_for_selector("#viewer[open]")
+
+
+def test_the_viewer_is_left_and_entered_by_keyboard_alone(open_page):
+    watched = open_page("single")
+    page = watched.page
+    page.locator("a.card").first.focus()
+    page.keyboard.press("Enter")
+    page.wait_for_selector("#viewer[open]")
+    assert page.evaluate("document.activeElement.id") == "viewer-stage"
+    page.keyboard.press("Tab")
+    assert page.evaluate("document.querySelector('#viewer').contains(document.activeElement)")
+    page.keyboard.press("Escape")
+    page.wait_for_selector("#viewer:not([open])", state="attached")
+    assert page.evaluate("document.activeElement.classList.contains('card')")
+
+
+def test_the_slider_moves_and_is_in_the_address(open_page):
+    watched = open_page("single")
+    page = opened_image(watched)
+    page.locator("input[value=slider]").check()
+    page.locator("#viewer-left").select_option("target")
+    page.locator("#viewer-right").select_option("image")
+    before = _picture(page)
+    stage = page.locator("#viewer-stage").bounding_box()
+    middle = stage["y"] + stage["height"] / 2
+    page.mouse.move(stage["x"] + stage["width"] / 2, middle)
+    page.mouse.down()
+    page.mouse.move(stage["x"] + stage["width"] / 4, middle, steps=4)
+    page.mouse.up()
+    until(page, "location.hash.includes('split=25')")
+    after = _picture(page)
+    width = after.shape[1]
+    differ = (before != after).any(axis=(0, 2))
+    assert differ[int(0.27 * width) : int(0.47 * width)].mean() > 0.9
+    assert not differ[: int(0.22 * width)].any()
+    assert not differ[int(0.53 * width) :].any()
+    page.keyboard.press("Escape")
+    page.locator("a.card").first.click()
+    page.wait_for_selector("#viewer-layers li", state="attached")
+    page.keyboard.press("]")
+    assert watched.state()["split"] == "55"
+
+
+def _picture(page):
+    page.mouse.move(0, 0)
+    page.evaluate("() => new Promise(done => requestAnimationFrame(() => setTimeout(done, 50)))")
+    box = page.locator("#viewer-stage").bounding_box()
+    clip = box | {"y": box["y"] + box["height"] / 2 + 40, "height": 60}
+    return np.asarray(Image.open(io.BytesIO(page.screenshot(clip=clip))).convert("RGB"))
+
+
+def test_an_address_opens_the_same_pixels(open_page, pages):
+    fragment = "#image=image_03&mode=panes&panes=target,prediction&zoom=40&at=10.5,7.5&only=car"
+    watched = open_page("single", fragment)
+    page = opened_image(watched, "image_03")
+    assert page.locator("#viewer-name").inner_text() == "image_03"
+    assert page.locator("#viewer-stage figcaption").all_inner_texts() == ["Target", "Prediction"]
+    assert page.locator("#viewer-zoom").inner_text() == "4000 %"
+    pressed = page.locator("#viewer-classes [aria-pressed=true]")
+    assert pressed.inner_text() == "car"
+    box = page.locator("#viewer-stage canvas").first.bounding_box()
+    page.mouse.move(box["x"] + box["width"] / 2, box["y"] + box["height"] / 2)
+    told = page.locator("#viewer-readout").inner_text()
+    assert "x 10, y 7" in told
+    for part, title in (("targets", "Target"), ("a", "Prediction")):
+        label = np.asarray(Image.open(pages / part / "image_03.png"))[7, 10]
+        name = "void" if label == 255 else CLASSES.names[label]
+        assert f"{title}: {name}" in told.replace("\n", "")
+
+
+@pytest.mark.parametrize("fragment", ["#image=nothing", "#page=-1&sort=x&kind=y", "#%%%", "#a=1&a"])
+def test_an_address_that_means_nothing_shows_the_page(open_page, fragment):
+    watched = open_page("single", fragment)
+    assert len(watched.names()) == 24
+    assert not watched.page.locator("#viewer").is_visible()
+
+
+def test_names_are_text(open_page):
+    watched = open_page("single", "#find=onerror")
+    assert watched.names() == [HOSTILE_FILE]
+    page = watched.page
+    assert page.locator("#classes th", has_text=HOSTILE_CLASS).count() == 1
+    assert page.locator("body b").count() == 0
+    page = opened_image(watched)
+    assert page.locator("#viewer-name").inner_text() == HOSTILE_FILE
+    assert page.locator("#viewer-classes").get_by_text(HOSTILE_CLASS).count() == 1
+    assert page.locator("body b, body img[onerror]").count() == 0
+
+
+def test_dark_and_light_are_those_asked_for(open_page):
+    ground = "getComputedStyle(document.body).backgroundColor"
+    light = open_page("single", color_scheme="light").page
+    dark = open_page("single", color_scheme="dark").page
+    assert light.evaluate(ground) != dark.evaluate(ground)
+    light.locator("#theme").select_option("dark")
+    assert light.evaluate(ground) == dark.evaluate(ground)
+    light.reload()
+    assert light.evaluate(ground) == dark.evaluate(ground)
+
+
+@pytest.mark.parametrize("name", PAGES)
+def test_nothing_is_wider_than_a_phone(open_page, name):
+    phone = {"width": 390, "height": 844}
+    watched = open_page(name, viewport=phone, has_touch=True, is_mobile=True)
+    assert watched.width() == 390
+    opened_image(watched)
+    assert watched.width() == 390
+    stage = watched.page.locator("#viewer-stage").bounding_box()
+    assert stage["width"] == 390
+    assert stage["height"] > 300
+
+
+def test_a_comparison_shows_what_was_mended_and_broken(open_page, pages):
+    watched = open_page("comparison")
+    page = watched.page
+    scores = page.locator(".card-scores strong").all_inner_texts()
+    gains = [float(text.replace("\u2212", "-")) for text in scores]
+    assert gains == sorted(gains)
+    page.locator("#gallery-sort").select_option("gain")
+    assert page.locator(".card-scores strong").first.inner_text().startswith("+")
+    name = watched.names()[0]
+    page = opened_image(watched)
+    titles = page.locator("#viewer-layers label").all_inner_texts()
+    assert [title.split(maxsplit=1)[1] for title in titles] == [
+        "Photograph",
+        "Target",
+        "Prediction of A",
+        "Prediction of B",
+        "Errors of A",
+        "Errors of B",
+        "Mended and broken",
+    ]
+    target, first, second = (
+        np.asarray(Image.open(pages / part / f"{name}.png")) for part in ("targets", "a", "b")
+    )
+    mended = (first != target) & (second == target) & (target != 255)
+    y, x = (int(values[0]) for values in np.nonzero(mended))
+    page.goto(f"{watched.address}#image={name}&zoom=30&at={x + 0.5},{y + 0.5}")
+    opened_image(watched, name)
+    box = page.locator("#viewer-stage canvas").first.bounding_box()
+    page.mouse.move(box["x"] + box["width"] / 2, box["y"] + box["height"] / 2)
+    assert "mended: only a is wrong" in page.locator("#viewer-readout").inner_text()
+
+
+def test_aliasing_is_a_layer_with_its_score(open_page):
+    page = opened_image(open_page("probed"))
+    titles = page.locator("#viewer-layers label").all_inner_texts()
+    assert "Aliasing" in [title.split(maxsplit=1)[1] for title in titles]
+    box = page.locator("#viewer-stage canvas").first.bounding_box()
+    page.mouse.move(box["x"] + box["width"] / 2, box["y"] + box["height"] / 2)
+    assert "Aliasing: 0." in page.locator("#viewer-readout").inner_text().replace("\n", "")

@@ -1,0 +1,216 @@
+import math
+
+import pytest
+import torch
+
+from dealias.data import DataError, SegmentationDataModule
+from dealias.labels import ClassSetError, load_class_set
+from image_folders import write_classes, write_image, write_samples
+
+
+@pytest.fixture
+def root(tmp_path):
+    write_samples(tmp_path, 7)
+    write_samples(tmp_path, 2, split="val", seed=1)
+    write_classes(tmp_path / "two.yaml", ["a", "b"])
+    return tmp_path
+
+
+def module(root, **options):
+    fixed = {"name": "folder", "root": root, "classes": root / "two.yaml", "workers": 0}
+    return SegmentationDataModule(**fixed | options)
+
+
+def names(datamodule, part="train"):
+    return list(datamodule.samples(part).names)
+
+
+class TestOptions:
+    @pytest.mark.parametrize(
+        ("option", "value", "got"),
+        [
+            ("name", "kitti", "'kitti'"),
+            ("crop_size", (0, 8), r"\(0, 8\)"),
+            ("crop_size", (8,), r"\(8,\)"),
+            ("crop_size", (8, 8, 3), r"\(8, 8, 3\)"),
+            ("base_size", (8, -1), r"\(8, -1\)"),
+            ("base_size", (8,), r"\(8,\)"),
+            ("scene_size", (63, 128), r"\(63, 128\)"),
+            ("scale_range", (0.0, 1.0), r"\(0.0, 1.0\)"),
+            ("scale_range", (2.0, 1.0), r"\(2.0, 1.0\)"),
+            ("scale_range", (1.0, math.inf), r"\(1.0, inf\)"),
+            ("scale_range", (math.nan, 1.0), r"\(nan, 1.0\)"),
+            ("scale_range", (1.0,), r"\(1.0,\)"),
+            ("max_class_share", 0.0, "0.0"),
+            ("max_class_share", 1.01, "1.01"),
+            ("max_class_share", math.nan, "nan"),
+            ("batch_size", 0, "0"),
+            ("workers", -1, "-1"),
+            ("seed", -1, "-1"),
+            ("seed", 2**32, str(2**32)),
+            ("limit", 0, "0"),
+            ("scenes", 0, "0"),
+            ("val_scenes", 0, "0"),
+        ],
+    )
+    def test_out_of_range(self, option, value, got):
+        with pytest.raises(ValueError, match=rf"^{option}: expected .*got {got}$"):
+            SegmentationDataModule(**{"name": "scenes", option: value})
+
+    def test_ends_of_the_ranges(self):
+        SegmentationDataModule(
+            name="scenes",
+            crop_size=(1, 1),
+            base_size=(1, 1),
+            scale_range=(1e-3, 1e-3),
+            max_class_share=1.0,
+            batch_size=1,
+            workers=0,
+            seed=2**32 - 1,
+            limit=1,
+            scenes=1,
+            val_scenes=1,
+            scene_size=(64, 64),
+        )
+
+    @pytest.mark.parametrize("workers", [None, 3])
+    def test_workers(self, workers, monkeypatch):
+        monkeypatch.setattr("os.sched_getaffinity", lambda _: set(range(64)), raising=False)
+        monkeypatch.setenv("LOCAL_WORLD_SIZE", "16")
+        found = SegmentationDataModule(name="scenes", workers=workers).workers
+        assert found == (workers or 4)
+        monkeypatch.setenv("LOCAL_WORLD_SIZE", "100")
+        assert SegmentationDataModule(name="scenes").workers == 1
+        monkeypatch.delenv("LOCAL_WORLD_SIZE")
+        assert SegmentationDataModule(name="scenes").workers == 8
+
+    def test_lengths_from_a_file_are_lists(self, root):
+        datamodule = module(root, crop_size=[12, 16], base_size=[20, 40], batch_size=2)
+        batch = next(iter(datamodule.train_dataloader()))
+        assert batch["image"].shape == (2, 3, 12, 16)
+
+
+class TestClassSets:
+    @pytest.mark.parametrize(
+        ("name", "classes", "void"),
+        [
+            ("ade20k", 150, 255),
+            ("camvid", 11, 11),
+            ("cityscapes", 19, 255),
+            ("scenes", 11, 255),
+            ("voc2012", 21, 255),
+        ],
+    )
+    def test_of_the_data_sets(self, name, classes, void):
+        datamodule = SegmentationDataModule(name=name)  # before the data are looked for
+        assert datamodule.num_classes == len(datamodule.classes) == classes
+        assert datamodule.classes.ignore_index == void
+
+    def test_given(self, root):
+        assert module(root).classes.names == ("a", "b")
+        assert module(root, classes="camvid").classes == load_class_set("camvid")
+
+    def test_a_folder_needs_one(self, root):
+        with pytest.raises(ValueError, match=r"^classes: expected a class set or its YAML file"):
+            SegmentationDataModule(name="folder", root=root)
+
+    def test_one_that_is_not_there(self, root):
+        with pytest.raises(ClassSetError, match="expected a class set"):
+            module(root, classes="kitti")
+
+    def test_the_scenes_have_their_own(self):
+        SegmentationDataModule(name="scenes", classes="scenes")
+        with pytest.raises(ValueError, match=r"^classes: .*of their own, got 'camvid'"):
+            SegmentationDataModule(name="scenes", classes="camvid")
+
+    def test_labels_are_mapped(self, root):
+        classes = root / "mapped.yaml"
+        write_classes(classes, ["a", "b"], label_map="{5: 0, 7: 1, 9: ignore}", ignore_index=-1)
+        for part in ("train", "val"):
+            for path in (root / "labels" / part).iterdir():
+                write_image(path, [[5, 7, 9]])
+            for path in (root / "images" / part).iterdir():
+                write_image(path, [[0, 0, 0]])
+        datamodule = module(root, classes=classes, crop_size=(1, 4), scale_range=(1.0, 1.0))
+        (batch, _) = datamodule.val_dataloader()
+        assert batch["target"].tolist() == [[[0, 1, -1]]]
+        target = next(iter(datamodule.train_dataloader()))["target"]
+        assert target.dtype == torch.int64
+        assert target.sort().values.unique(dim=0).tolist() == [[[-1, -1, 0, 1]]]
+
+
+class TestSplits:
+    def test_defaults(self):
+        assert SegmentationDataModule(name="voc2012").splits["train"] == "train_aug"
+        splits = SegmentationDataModule(name="camvid").splits
+        assert splits == {"train": "train", "val": "val", "test": "val"}
+
+    def test_limit_is_spread_evenly(self, root):
+        for limit, expected in {
+            1: ["00"],
+            2: ["00", "03"],
+            3: ["00", "02", "04"],
+            6: ["00", "01", "02", "03", "04", "05"],
+            7: [f"{number:02d}" for number in range(7)],
+            100: [f"{number:02d}" for number in range(7)],
+        }.items():
+            assert names(module(root, limit=limit)) == expected
+
+    def test_limit_of_scenes_and_of_predictions(self, root):
+        options = {"scenes": 5, "val_scenes": 2, "limit": 3, "scene_size": (64, 64)}
+        scenes = SegmentationDataModule(name="scenes", **options)
+        assert [len(scenes.samples(part)) for part in ("train", "val")] == [3, 2]
+        datamodule = module(root, limit=3, predict_images=root / "images/train")
+        found = [batch["name"] for batch in datamodule.predict_dataloader()]
+        assert found == [["00"], ["02"], ["04"]]
+
+    def test_stages_need_their_splits(self, root):
+        for stage, missing in {"fit": "train", "validate": "val", "test": "test"}.items():
+            options = {"train_split": ".", "val_split": ".", "test_split": "."}
+            module(root, **options).setup(stage)
+            with pytest.raises(DataError, match="nowhere"):
+                module(root, **options | {f"{missing}_split": "nowhere"}).setup(stage)
+        with pytest.raises(DataError, match="nowhere"):
+            module(root, val_split="nowhere").setup("fit")
+
+    def test_files_without_a_partner(self, root):
+        (root / "labels/train/03.png").unlink()
+        (root / "images/train/05.png").unlink()
+        with pytest.raises(DataError, match=r"split 'train': 2 images or label maps without"):
+            module(root).setup("fit")
+        datamodule = module(root, skip_bad=True, val_split="train", test_split="train")
+        datamodule.setup("fit")
+        datamodule.setup("test")
+        assert names(datamodule) == ["00", "01", "02", "04", "06"]
+        assert datamodule.skipped == [  # though three parts are the same split
+            f"{root / 'images/train/03.png'}: no partner",
+            f"{root / 'labels/train/05.png'}: no partner",
+        ]
+
+    def test_scenes_of_the_splits_differ(self):
+        options = {"scenes": 1, "val_scenes": 1, "scene_size": (64, 64)}
+        datamodule = SegmentationDataModule(name="scenes", **options)
+        images = [datamodule.samples(part).read(0)[0] for part in ("train", "val", "test")]
+        assert not torch.equal(images[0], images[1])
+        assert not torch.equal(images[1], images[2])
+        assert not torch.equal(images[0], images[2])
+
+
+class TestPrediction:
+    def test_images_of_a_folder_and_its_subfolders(self, root):
+        datamodule = module(root, predict_images=root / "images")
+        with pytest.raises(DataError, match="predict_images"):
+            module(root).setup("predict")
+        datamodule.setup("predict")
+        loader = datamodule.predict_dataloader()
+        found = [name for batch in loader for name in batch["name"]]
+        assert found[:2] == ["train/00", "train/01"]  # 00 lies in both folders
+        assert len(found) == len(loader) == 9
+
+    @pytest.mark.parametrize(
+        ("folder", "problem"), [("nowhere", "no such folder"), ("empty", "it is empty")]
+    )
+    def test_nothing_to_predict(self, root, folder, problem):
+        (root / "empty").mkdir()
+        with pytest.raises(DataError, match=rf"^predict_images: .*{folder}: .*{problem}"):
+            module(root, predict_images=root / folder).setup("predict")

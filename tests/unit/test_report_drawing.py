@@ -1,0 +1,171 @@
+import numpy as np
+import pytest
+import torch
+
+from dealias.evaluation import OutputError
+from dealias.labels import ClassSet
+from dealias.metrics.functional import count_hard_pixels, error_map
+from dealias.report._aliasing import GROUPS, AliasingErrors
+from dealias.report._charts import distributions, spectrum
+from dealias.report._drawing import boundary_bands, count_by_class, label_plane
+from dealias.report._folder import PageFolder, page_folder
+from dealias.report._packing import from_script, pack, to_script, unpack
+from dealias.report._page import number, percent, render, signed
+from helpers import band, paper_edges, random_maps
+
+
+def test_planes_come_back():
+    rng = np.random.default_rng(0)
+    planes = {
+        "target": rng.integers(0, 256, (7, 5), dtype=np.uint8),
+        "prediction": rng.integers(0, 65536, (7, 5), dtype=np.uint16),
+    }
+    script = to_script("f", "key", pack(planes))
+    key, packed = from_script("f", script)
+    assert key == "key"
+    for name, plane in unpack(packed).items():
+        assert plane.dtype == planes[name].dtype
+        assert (plane == planes[name]).all()
+
+
+def test_a_script_holds_no_code():
+    script = to_script("f", "</script><script>alert(1)</script>\u2028", {"é": 1})
+    assert script.isascii()
+    assert from_script("f", script) == ["</script><script>alert(1)</script>\u2028", {"é": 1}]
+
+
+@pytest.mark.parametrize("change", [{"data": "%"}, {"height": None}, {"bytes": {"a": 3}}])
+def test_what_is_no_packed_plane_is_refused(change):
+    packed = pack({"a": np.zeros((2, 2), np.uint8)}) | change
+    with pytest.raises(ValueError, match="expected packed label maps"):
+        unpack(packed)
+
+
+def test_more_data_than_said_is_not_unpacked():
+    packed = pack({"a": np.zeros((4000, 4000), np.uint8)}) | {"height": 2, "width": 2}
+    assert unpack(packed)["a"].shape == (2, 2)
+
+
+def test_pixels_are_counted_by_class():
+    rng = np.random.default_rng(1)
+    columns = rng.integers(0, 3, (9, 9))
+    first, second = (rng.integers(0, 5, (9, 9)) for _ in range(2))
+    totals, flat = count_by_class(columns, (first, second), 6, 2)
+    assert totals == tuple(int((columns == column).sum()) for column in (1, 2))
+    expected = []
+    for label in range(6):
+        seen = (first == label) | (second == label)
+        counts = [int(((columns == column) & seen).sum()) for column in (1, 2)]
+        expected += [label, *counts] if any(counts) else []
+    assert list(flat) == expected
+
+
+def test_void_is_the_number_behind_the_classes():
+    classes = ClassSet("two", ("a", "b"))
+    assert label_plane(np.array([[0, 255, 1]]), classes).tolist() == [[0, 2, 1]]
+    many = ClassSet("many", tuple(map(str, range(255))))
+    assert label_plane(np.array([[0, 255, 254]]), many).tolist() == [[0, 255, 254]]
+    more = ClassSet("more", tuple(map(str, range(300))), ignore_index=999)
+    plane = label_plane(np.array([[299, 999]]), more)
+    assert plane.tolist() == [[299, 300]]
+    assert plane.dtype == np.uint16
+
+
+def test_the_bands_are_those_of_the_counts():
+    preds, target = random_maps(2, 40, 50, classes=6)
+    counting = {"num_classes": 6, "ignore_index": 255, "band_width": 15, "protocol": "paper"}
+    found = boundary_bands(preds.numpy(), target.numpy(), counting)
+    expected = band(paper_edges(preds), 15) | band(paper_edges(target), 15)
+    assert (found == expected).all()
+    errors = error_map(preds, target, **counting).numpy()
+    assert found[(errors > 0) & (errors < 4)].all()
+    interior = count_hard_pixels(preds, target, **counting).confusion[0]
+    assert ((errors == 4) & ~found).sum() == interior.sum() - torch.diagonal(interior).sum()
+
+
+def test_the_distributions_fill_their_boxes():
+    counts = np.zeros((6, 1000), np.int64)
+    counts[0, 100:200] = 5
+    counts[3, 150:300] = 7
+    drawn = distributions(AliasingErrors(counts).to_dict(), dict.fromkeys(GROUPS, "#000"))
+    assert drawn["groups"][0]["title"] == "Right at boundaries"
+    assert drawn["ticks"][0]["label"] == "0"
+    assert float(drawn["ticks"][-1]["label"]) == pytest.approx(0.09)
+    assert drawn["groups"][0]["median"] == pytest.approx(50, abs=0.5)
+    assert drawn["groups"][1]["median"] is None
+
+
+def test_the_spectrum_is_cut_at_the_nyquist_frequency():
+    drawn = spectrum({"spectrum": [1.0, 0.1, 0.01, 0.001]}, 0.25)
+    assert drawn["cutoff"] == f"{44 + (292 - 44) / 2:.1f}"
+    assert drawn["beyond"].startswith(f"M{drawn['cutoff']}")
+    assert [tick["label"] for tick in drawn["powers"]] == ["1e-3", "1e-2", "1e-1", "1"]
+    assert spectrum({"spectrum": []}, 0.25) is None
+    assert spectrum({}, 0.25) is None
+
+
+def test_numbers_for_people():
+    assert [percent(0.12345), percent(None)] == ["12.35", "\u2013"]
+    assert [signed(0.01), signed(-0.01), signed(-1e-9)] == ["+1.00", "\u22121.00", "+0.00"]
+    assert number(-0.5) == "\u22120.500"
+
+
+def test_text_in_templates_is_escaped():
+    context = {
+        "title": "<i>x</i>",
+        "heading": "<i>",
+        "facts": ["<b>"],
+        "sections": [],
+        "skipped": ["<u>"],
+        "environment": {"<a>": "<s>"},
+    }
+    page = render("_base.html", False, context)
+    for tag in ("<i>", "<b>", "<u>", "<a>", "<s>"):
+        assert tag not in page
+    assert "&lt;i&gt;x&lt;/i&gt;" in page
+    assert "default-src 'none'; script-src 'self'" in page
+
+
+class TestPageFolder:
+    def test_a_page_replaces_the_one_before(self, tmp_path):
+        for text in ("first", "second"):
+            with page_folder(tmp_path / "page") as folder:
+                folder.write("data.js", text.encode())
+                folder.finish(text)
+            assert (tmp_path / "page" / "index.html").read_text() == text
+            assert (tmp_path / "page" / "assets" / "data.js").read_text() == text
+        assert {path.name for path in (tmp_path / "page").iterdir()} == {"index.html", "assets"}
+
+    def test_an_interrupt_leaves_the_page_as_it_was(self, tmp_path):
+        def write(path):
+            with page_folder(path) as folder:
+                folder.write("data.js", b"new")
+                raise KeyboardInterrupt
+
+        with page_folder(tmp_path / "old") as folder:
+            folder.write("data.js", b"old")
+            folder.finish("old")
+        with pytest.raises(KeyboardInterrupt):
+            write(tmp_path / "old")
+        assert (tmp_path / "old" / "assets" / "data.js").read_text() == "old"
+        assert not (tmp_path / "old" / "assets.part").exists()
+        with pytest.raises(KeyboardInterrupt):
+            write(tmp_path / "new")
+        assert not (tmp_path / "new").exists()
+
+    def test_assets_of_something_else_are_not_touched(self, tmp_path):
+        (tmp_path / "assets").mkdir()
+        (tmp_path / "assets" / "mine.txt").write_text("mine")
+        with pytest.raises(OutputError, match="is not of a dealias page"):
+            PageFolder(tmp_path).begin()
+        assert (tmp_path / "assets" / "mine.txt").read_text() == "mine"
+
+
+def test_scripts_and_styles_are_as_the_policy_wants(tmp_path):
+    folder = PageFolder(tmp_path)
+    folder.begin()
+    for path in folder.new.glob("*.js"):
+        text = path.read_text()
+        for banned in ("innerHTML", "outerHTML", "insertAdjacentHTML", "eval(", "new Function"):
+            assert banned not in text, path.name
+    assert "url(" not in (folder.new / "report.css").read_text()

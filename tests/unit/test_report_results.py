@@ -1,0 +1,241 @@
+import copy
+import json
+
+import numpy as np
+import pytest
+
+from dealias.evaluation import Options, evaluate_maps
+from dealias.report import (
+    Example,
+    PageExamples,
+    ReportPart,
+    ReportWriter,
+    ResultFileError,
+    class_table,
+    compare_results,
+    escape_latex,
+    escape_markdown,
+    mean_table,
+    read_probe,
+    read_result,
+    write_figures,
+)
+from dealias.report._comparison import change_map, draw_changes
+from dealias.report._folder import page_folder
+from dealias.report._report import counting_of
+from helpers import random_maps
+from reports import CLASSES, HOSTILE_CLASS
+
+FORMATS = ("pdf", "svg", "png")
+
+
+def maps_of(seed, size=(40, 56)):
+    return random_maps(seed, *size, classes=5)
+
+
+def result_of(*seeds):
+    options = Options(CLASSES, "paper", 15)
+    found = [evaluate_maps(f"image_{seed}", *maps_of(seed), options) for seed in seeds]
+    total = found[0]
+    for other in found[1:]:
+        total.absorb(other)
+    return total.to_dict()
+
+
+class TestResultFile:
+    def test_what_is_written_is_read(self, tmp_path):
+        result = json.loads(json.dumps(result_of(0, 1)))
+        (tmp_path / "r.json").write_text(json.dumps(result))
+        assert read_result(tmp_path / "r.json") == result
+
+    @pytest.mark.parametrize(
+        ("change", "message"),
+        [
+            (lambda r: r.pop("metrics"), "lacks 'metrics'"),
+            (lambda r: r["metrics"].update(mIoU="x"), "metrics.mIoU: expected a number, got 'x'"),
+            (lambda r: r["metrics"].update(mIoU=True), "metrics.mIoU: expected a number, got True"),
+            (lambda r: r["classes"][1].pop("name"), r"classes\[1\]: lacks 'name'"),
+            (lambda r: r.update(per_image={}), "per_image: expected a list, got {}"),
+            (lambda r: r.update(band_width=1e999), "Infinity is no JSON"),
+            (lambda r: r.update(errors_against_aliasing={}), "aliasing: lacks 'edges'"),
+        ],
+    )
+    def test_another_file_is_refused(self, tmp_path, change, message):
+        result = result_of(0)
+        change(result)
+        (tmp_path / "r.json").write_text(json.dumps(result))
+        with pytest.raises(ResultFileError, match=message):
+            read_result(tmp_path / "r.json")
+
+    @pytest.mark.parametrize("text", ["", "[1]", "nonsense", "[" * 100_000])
+    def test_what_is_no_result_is_refused(self, tmp_path, text):
+        (tmp_path / "r.json").write_text(text)
+        with pytest.raises(ResultFileError, match="expected"):
+            read_result(tmp_path / "r.json")
+        with pytest.raises(ResultFileError, match="a result of dealias probe"):
+            read_probe(tmp_path / "r.json")
+
+    def test_a_missing_file_is_named(self, tmp_path):
+        with pytest.raises(ResultFileError, match=r"r\.json: no such file"):
+            read_result(tmp_path / "r.json")
+
+
+class TestComparison:
+    def test_differences_are_b_minus_a(self):
+        a, b = result_of(0, 1), result_of(1, 2)
+        found = compare_results(a, b, names=("one", "two"))
+        assert found["metrics"]["FErr"]["difference"] == b["metrics"]["FErr"] - a["metrics"]["FErr"]
+        assert [row["name"] for row in found["per_image"]] == ["image_1"]
+        assert (found["only_a"], found["only_b"]) == (["image_0"], ["image_2"])
+        assert len(found["notes"]) == 2
+        wrong = [sum(row["error_pixels"]["interior"] for row in r["per_image"]) for r in (a, b)]
+        assert found["error_pixels"]["interior"]["difference"] == wrong[1] - wrong[0]
+        json.dumps(found, allow_nan=False)
+
+    def test_the_largest_loss_comes_first(self):
+        a, b = result_of(0, 1, 2), result_of(0, 1, 2)
+        for row, value in zip(b["per_image"], (0.9, 0.0, None), strict=True):
+            row["mIoU"] = value
+        names = [row["name"] for row in compare_results(a, b)["per_image"]]
+        assert names == ["image_1", "image_0", "image_2"]
+
+    @pytest.mark.parametrize(
+        ("change", "message"),
+        [
+            ({"protocol": "exact"}, "expected one protocol, got 'paper' in A and 'exact' in B"),
+            ({"band_width": 9}, "expected one band width, got 15 in A and 9 in B"),
+            ({"classes": []}, "expected the same classes"),
+        ],
+    )
+    def test_what_can_not_be_compared_is_refused(self, change, message):
+        with pytest.raises(ResultFileError, match=message):
+            compare_results(result_of(0), result_of(0) | change)
+
+    def test_changes_are_told_apart(self):
+        before, after = (np.array(m, np.uint8) for m in ([0, 1, 0, 2, 5], [0, 0, 4, 3, 5]))
+        assert change_map(before, after).tolist() == [0, 1, 2, 3, 5]
+
+    def test_mended_and_broken_pixels_are_counted(self, tmp_path):
+        first, target = (maps.numpy() for maps in maps_of(0))
+        second = maps_of(3)[0].numpy()
+        counting = counting_of({"protocol": "paper", "band_width": 15}, CLASSES)
+        sides = [Example("x", prediction, target) for prediction in (first, second)]
+        with page_folder(tmp_path) as folder:
+            drawn = draw_changes(folder, *sides, CLASSES, counting)
+        counted = target != 255
+        mended = (first != target) & (second == target) & counted
+        broken = (first == target) & (second != target) & counted
+        assert sum(drawn.counts[:4]) == mended.sum() > 0
+        assert sum(drawn.counts[4:]) == broken.sum() > 0
+        rows = np.array(drawn.by_class).reshape(-1, 9)
+        for label, *counts in rows.tolist():
+            seen = (target == label) | (first == label) | (second == label)
+            assert sum(counts[:4]) == (mended & seen).sum()
+            assert sum(counts[4:]) == (broken & seen).sum()
+
+
+class TestWriter:
+    def test_parts_of_several_processes_make_one_page(self, tmp_path):
+        result = result_of(0, 1)
+        rng = np.random.default_rng(0)
+        whole = ReportWriter(tmp_path / "page", CLASSES)
+        other = ReportWriter(tmp_path / "page", CLASSES)
+        whole.begin()
+        for seed, writer in enumerate((whole, other)):
+            prediction, target = (maps.numpy() for maps in maps_of(seed))
+            image = rng.integers(0, 256, (*target.shape, 3), dtype=np.uint8)
+            scores = rng.random(target.shape).astype(np.float32)
+            writer.add(Example(f"image_{seed}", prediction, target, image, scores))
+        whole.part.absorb(other.part)
+        more = whole.finish(result, output=tmp_path / "r" / "r.json", site="layer2.0")
+        assert more["report"] == "../page"
+        found = more["errors_against_aliasing"]
+        assert found["site"] == "layer2.0"
+        wrong = [sum(row["error_pixels"]["interior"] for row in result["per_image"])]
+        assert found["groups"]["interior"]["pixels"] == wrong[0]
+        page = (tmp_path / "page" / "index.html").read_text()
+        assert "Errors against aliasing" in page
+        assert "<code>layer2.0</code>" in page
+        again = PageExamples(tmp_path / "page")
+        assert sorted(again.names) == ["image_0", "image_1"]
+        example = again.load("image_1")
+        assert (example.prediction == maps_of(1)[0].numpy()).all()
+        assert (example.target == maps_of(1)[1].numpy()).all()
+        assert example.image.shape == (40, 56, 3)
+
+    def test_what_is_not_finished_is_removed(self, tmp_path):
+        def stop():
+            with ReportWriter(tmp_path / "page", CLASSES) as writer:
+                writer.add(Example("x", *(maps.numpy() for maps in maps_of(0))))
+                raise KeyboardInterrupt
+
+        with pytest.raises(KeyboardInterrupt):
+            stop()
+        assert not list(tmp_path.rglob("*.*"))
+
+    def test_scores_of_another_size_are_refused(self, tmp_path):
+        maps = (m.numpy() for m in maps_of(0))
+        with ReportWriter(tmp_path, CLASSES) as writer, pytest.raises(ValueError, match="x: alias"):
+            writer.add(Example("x", *maps, aliasing=np.zeros((3, 3))))
+
+    def test_parts_without_scores_add_up(self):
+        part = ReportPart()
+        part.absorb(ReportPart())
+        assert part == ReportPart()
+
+    def test_a_page_of_something_else_is_refused(self, tmp_path):
+        with pytest.raises(ResultFileError, match="expected a file of a page"):
+            PageExamples(tmp_path)
+
+
+class TestTables:
+    def test_the_best_of_several_is_bold(self):
+        a = result_of(0)
+        b = copy.deepcopy(a)
+        b["metrics"] |= {"mIoU": 0.9, "FErr": 0.95, "MErr": None}
+        tables = mean_table({"a_b": a, "c": b})
+        first, second = tables.markdown.splitlines()[2:]
+        assert first.startswith(r"| a\_b | ")
+        assert second.split(" | ")[1] == "**90.0**"
+        assert second.split(" | ")[4] == "95.0"
+        assert second.split(" | ")[5] == "--"
+        assert first.split(" | ")[5].startswith("**")
+        assert r"c & \textbf{90.0} & " in tables.latex
+        assert "**" not in mean_table({"a": a}).markdown
+
+    def test_names_do_not_break_the_tables(self):
+        tables = class_table(result_of(0, 1))
+        rows = tables.markdown.splitlines()
+        assert len(rows) == 2 + len(CLASSES) + 1
+        assert all(row.count(" | ") == 6 for row in rows)
+        assert escape_markdown(HOSTILE_CLASS) in rows[3]
+        assert "<b" not in tables.markdown
+        assert r"\textless{}b title={''}x{''}\textgreater{}pole \& \$x\_1\$" in tables.latex
+
+    def test_special_characters_are_escaped(self):
+        assert escape_latex("\\{a}~^") == (
+            r"\textbackslash{}\{a\}\textasciitilde{}\textasciicircum{}"
+        )
+        assert escape_latex("a\nb") == r"a\textbackslash{}nb"
+        assert escape_markdown("a|*b*`c`\n") == r"a\|\*b\*\`c\`\\n"
+
+
+class _Examples:
+    classes = CLASSES
+    names = ("image_0", "image_1")
+
+    def load(self, name):
+        maps = (m.numpy() for m in maps_of(int(name[-1])))
+        image = np.zeros((40, 56, 3), np.uint8) if name == "image_0" else None
+        return Example(name, *maps, image)
+
+
+def test_figures_are_drawn_in_three_formats(tmp_path):
+    result = result_of(0, 1)
+    files = write_figures(tmp_path, result, _Examples(), prefix="p_")
+    names = {f"p_{name}.{s}" for name in ("errors", "classes", "strips") for s in FORMATS}
+    assert {path.name for path in files} == names == {path.name for path in tmp_path.iterdir()}
+    assert (tmp_path / "p_classes.pdf").read_bytes().startswith(b"%PDF")
+    svg = (tmp_path / "p_classes.svg").read_text()
+    assert "<script" not in svg
+    assert "</script" not in svg.replace("&lt;/script", "")
