@@ -30,6 +30,7 @@ from dealias.surgery import Place, Plan, Site, find_downsampling, restore
 
 SIGMAS = (0, 10, 20, 30, 40, 50)
 METRICS = ("mIoU", "BIoU", "BAcc", "FErr", "MErr", "DErr")
+_STYLES = ("-", "--", "-.", ":", (0, (1, 4)))
 _WHEN = {"before": "before any filter", "entering": "of what enters the step"}
 EXAMPLE = (1, 3, 128, 160)
 
@@ -180,18 +181,17 @@ def draw(measured: Sequence[dict[str, Any]], path: Path) -> None:
 
     variants = list(dict.fromkeys(one["variant"] for one in measured))
     steps = list(measured[0]["aliasing"]["before"])
-    figure, (fall, left, scores) = plt.subplots(1, 3, figsize=(14, 4.2), layout="constrained")
+    figure, (fall, left, scores) = plt.subplots(1, 3, figsize=(16, 4.2), layout="constrained")
     for index, variant in enumerate(variants):
         found = curve(measured, variant, lambda one: 100 * one["metrics"]["mIoU"])
         sigmas, means, spread = list(found), *zip(*found.values(), strict=True)
         fall.errorbar(sigmas, means, spread, capsize=3, color=f"C{index}", label=variant)
         left.plot(sigmas, [100 * m / means[0] for m in means], color=f"C{index}", label=variant)
-        for step, style in zip(steps, ("-", "--", "-.", ":") * len(steps), strict=False):
+        for step, style in zip(steps, _STYLES * len(steps), strict=False):
             entering = curve(measured, variant, partial(_entering, step))
             values = [mean for mean, _ in entering.values()]
-            scores.plot(
-                list(entering), values, style, color=f"C{index}", label=f"{variant}, {step}"
-            )
+            label = f"{variant}, {step}"
+            scores.plot(list(entering), values, linestyle=style, color=f"C{index}", label=label)
     for axes, title in (
         (fall, "mIoU (%)"),
         (left, "mIoU left, of that without noise (%)"),
@@ -202,7 +202,7 @@ def draw(measured: Sequence[dict[str, Any]], path: Path) -> None:
         axes.set_ylim(bottom=0)
         axes.grid(alpha=0.3)
     fall.legend()
-    scores.legend(fontsize=7)
+    scores.legend(fontsize=7, loc="upper left", bbox_to_anchor=(1, 1))
     figure.savefig(path, dpi=120)
     plt.close(figure)
 

@@ -70,7 +70,7 @@ class Batches:
         workers: number of processes; 0 to read here.
         sampler: indices for batches of one item; or
         batch_sampler: lists of indices.
-        join: makes a batch of items; by default :func:`collate`.
+        join: makes a batch of items; by default :func:`stacked`.
     """
 
     def __init__(
@@ -90,7 +90,7 @@ class Batches:
         self.loader: DataLoader[Item] = DataLoader(
             _ErrorsAsItems(dataset),
             num_workers=workers,
-            collate_fn=partial(_joined, join=join or collate),
+            collate_fn=partial(collate, join=join),
             persistent_workers=workers > 0,
             pin_memory=torch.cuda.is_available(),
             generator=torch.Generator(),
@@ -111,7 +111,19 @@ class CountedBatches(Batches):
         return len(self.loader)
 
 
-def collate(items: Sequence[Item]) -> Item:
+def collate(
+    items: Sequence[Item | Exception], join: Callable[[list[Item]], Item] | None = None
+) -> Item | Exception:
+    """A batch of items, stacked if not joined otherwise; the first error if there is one."""
+    good: list[Item] = []
+    for item in items:
+        if isinstance(item, Exception):
+            return item
+        good.append(item)
+    return (join or stacked)(good)
+
+
+def stacked(items: Sequence[Item]) -> Item:
     """Stack images and targets, and list the rest."""
     batch: Item = {
         "name": [item["name"] for item in items],
@@ -124,18 +136,6 @@ def collate(items: Sequence[Item]) -> Item:
                 None if values[0] is None else torch.stack([v.contiguous() for v in values])
             )
     return batch
-
-
-def _joined(
-    items: Sequence[Item | Exception], join: Callable[[list[Item]], Item]
-) -> Item | Exception:
-    """A batch, or the first error if there is one."""
-    good: list[Item] = []
-    for item in items:
-        if isinstance(item, Exception):
-            return item
-        good.append(item)
-    return join(good)
 
 
 class _ErrorsAsItems(Dataset[Any]):
