@@ -317,3 +317,19 @@ def test_data_that_is_missing(config, tmp_path, capsys):
     said = failure(capsys, "fit", config, tmp_path / "run", *data)
     assert "nowhere" in said
     assert "leftImg8bit" in said
+
+
+def test_noise_on_tested_images_is_the_same_every_time_and_harms(trained, config, tmp_path):
+    found = []
+    for index, sigma in enumerate(("0", "60", "60")):
+        run = tmp_path / str(index)
+        checkpoint = ["--ckpt_path", str(trained / "last.ckpt")]
+        assert command("test", config, run, *checkpoint, "--noise", sigma) == 0
+        found.append(json.loads((run / "test" / "result.json").read_bytes())["metrics"])
+    assert found[1] == found[2]
+    assert found[0] != found[1]
+
+
+def test_noise_is_not_negative(config, tmp_path, capsys):
+    assert command("fit", config, tmp_path / "run", "--noise", "-1") == 2
+    assert "sigma: expected a number from 0 on" in capsys.readouterr().err

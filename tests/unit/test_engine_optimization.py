@@ -92,3 +92,15 @@ def test_the_schedule_sets_the_rate_of_every_group():
 def test_values_out_of_range_are_refused(options, message):
     with pytest.raises(ValueError, match=message):
         Optimization(**options)
+
+
+def test_drops_take_the_place_of_the_polynomial():
+    options = Optimization(lr=1.0, lr_floor=0.0, drops=(0.75, 0.9167), head_multiplier=1)
+    rates = [options.rate(step, 12) for step in range(12)]
+    assert rates == pytest.approx([1.0] * 9 + [0.1] * 2 + [0.01])
+
+
+@pytest.mark.parametrize("drops", [(0.0,), (1.0,), (0.5, 0.5), (0.9, 0.5)])
+def test_drops_rise_inside_of_training(drops):
+    with pytest.raises(ValueError, match="drops: expected shares rising"):
+        Optimization(drops=drops)

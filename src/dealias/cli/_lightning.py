@@ -4,8 +4,9 @@ from collections.abc import Sequence
 
 from dealias._text import printable
 from dealias.cli._console import output_console, print_evaluation
+from dealias.cli._instances import print_instances
 from dealias.engine import Command, Commands
-from dealias.evaluation import main_process
+from dealias.evaluation import Evaluation, main_process
 
 
 def main(command: Command, arguments: Sequence[str]) -> int:
@@ -21,10 +22,12 @@ def main(command: Command, arguments: Sequence[str]) -> int:
     results = cli.model.results
     if command == "fit":
         console.print(f"checkpoints, logs and pictures: {printable(cli.output)}")
-    elif results is not None:
+    elif isinstance(results, Evaluation):
         print_evaluation(results, console)
+    elif results is not None:
+        print_instances(results, console)
     if cli.writer is not None:
-        console.print(f"{cli.writer.written:,} label maps: {printable(cli.writer.folder)}")
+        console.print(f"{cli.writer.written:,} predictions: {printable(cli.writer.folder)}")
     shown = [] if command == "fit" or results is None else results.skipped
     for message in cli.skipped:
         if message not in shown:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from typing import Any
 
 import torch
@@ -69,6 +70,7 @@ class Batches:
         workers: number of processes; 0 to read here.
         sampler: indices for batches of one item; or
         batch_sampler: lists of indices.
+        join: makes a batch of items; by default :func:`stacked`.
     """
 
     def __init__(
@@ -78,6 +80,7 @@ class Batches:
         workers: int,
         sampler: Sampler[int] | None = None,
         batch_sampler: Sampler[list[int]] | None = None,
+        join: Callable[[list[Item]], Item] | None = None,
     ) -> None:
         batching: dict[str, Any] = (
             {"batch_size": 1, "sampler": sampler}
@@ -87,7 +90,7 @@ class Batches:
         self.loader: DataLoader[Item] = DataLoader(
             _ErrorsAsItems(dataset),
             num_workers=workers,
-            collate_fn=collate,
+            collate_fn=partial(collate, join=join),
             persistent_workers=workers > 0,
             pin_memory=torch.cuda.is_available(),
             generator=torch.Generator(),
@@ -108,19 +111,27 @@ class CountedBatches(Batches):
         return len(self.loader)
 
 
-def collate(items: Sequence[Item | Exception]) -> Item | Exception:
-    """Stack images and targets, and list the rest; the first error if there is one."""
+def collate(
+    items: Sequence[Item | Exception], join: Callable[[list[Item]], Item] | None = None
+) -> Item | Exception:
+    """A batch of items, stacked if not joined otherwise; the first error if there is one."""
+    good: list[Item] = []
     for item in items:
         if isinstance(item, Exception):
             return item
-    good = [item for item in items if not isinstance(item, Exception)]
+        good.append(item)
+    return (join or stacked)(good)
+
+
+def stacked(items: Sequence[Item]) -> Item:
+    """Stack images and targets, and list the rest."""
     batch: Item = {
-        "name": [item["name"] for item in good],
-        "skipped": [message for item in good for message in item["skipped"]],
+        "name": [item["name"] for item in items],
+        "skipped": [message for item in items for message in item["skipped"]],
     }
     for key in ("image", "target"):
-        if key in good[0]:
-            values = [item[key] for item in good]
+        if key in items[0]:
+            values = [item[key] for item in items]
             batch[key] = (
                 None if values[0] is None else torch.stack([v.contiguous() for v in values])
             )

@@ -123,11 +123,19 @@ class SegmentationDataset(Dataset[Item]):
 
     Args:
         samples: the images and targets.
+        change: takes and returns an image, such as :class:`dealias.data.lowlight.GaussianNoise`.
         skip_bad: go on without what can't be read.
     """
 
-    def __init__(self, samples: Samples, *, skip_bad: bool = False) -> None:
+    def __init__(
+        self,
+        samples: Samples,
+        *,
+        change: Callable[[Tensor], Tensor] | None = None,
+        skip_bad: bool = False,
+    ) -> None:
         self.samples = samples
+        self.change = change
         self.skip_bad = skip_bad
 
     def __len__(self) -> int:
@@ -142,6 +150,8 @@ class SegmentationDataset(Dataset[Item]):
                 raise
             bad = {"image": None, "name": name, "skipped": [str(error)]}
             return bad | {"target": None} if self.samples.labelled else bad
+        if self.change is not None:
+            image = self.change(image)
         item = {"image": image, "name": name, "skipped": []}
         return item if target is None else item | {"target": target}
 

@@ -23,6 +23,7 @@ from dealias.data._datasets import (
 from dealias.data._finding import DataError, find_samples
 from dealias.data._layouts import LAYOUTS
 from dealias.data._scenes import SMALLEST_SCENE
+from dealias.data.lowlight import GaussianNoise
 from dealias.labels import ClassSet, PairingError, Sample, list_images, load_class_set
 
 DataSetName = Literal["ade20k", "camvid", "cityscapes", "folder", "scenes", "voc2012"]
@@ -61,6 +62,8 @@ class SegmentationDataModule(LightningDataModule):
         max_class_share: most of a crop that may be of one class, up to 10 tries; 1 for no cap.
         flip: whether training images are flipped left to right at random.
         photometric: whether brightness, contrast, saturation and hue of training images change.
+        noise: standard deviation of Gaussian noise, of 255, on images that are not trained on; the
+            same for the same image every time.
         batch_size: training crops a step and process.
         workers: reading processes; by default one a core, up to 8; 0 for none.
         seed: of the order and the augmentation; 0 to 2**32 - 1.
@@ -93,6 +96,7 @@ class SegmentationDataModule(LightningDataModule):
         max_class_share: float = 0.75,
         flip: bool = True,
         photometric: bool = True,
+        noise: float = 0.0,
         batch_size: int = 8,
         workers: int | None = None,
         seed: int = 0,
@@ -120,6 +124,7 @@ class SegmentationDataModule(LightningDataModule):
         self.max_class_share = max_class_share
         self.flip = flip
         self.photometric = photometric
+        self.noise = GaussianNoise(noise, seed=0) if noise else None
         self.batch_size = batch_size
         self.workers = _cores() if workers is None else workers
         self.seed = seed
@@ -223,7 +228,7 @@ class SegmentationDataModule(LightningDataModule):
     def _one_by_one(self, samples: Samples) -> CountedBatches:
         rank, processes = self._share()
         return CountedBatches(
-            SegmentationDataset(samples, skip_bad=self.skip_bad),
+            SegmentationDataset(samples, change=self.noise, skip_bad=self.skip_bad),
             workers=self.workers,
             sampler=RankShare(len(samples), rank=rank, processes=processes),
         )

@@ -11,7 +11,8 @@ from dealias.engine._configs import ConfigError, config_names, find_config, take
 from dealias.engine._inference import Inference, slide
 from dealias.engine._optimization import Optimization, parameter_groups
 from dealias.engine._pictures import PredictionWriter, SamplePictures
-from dealias.engine._task import SegmentationTask, TrainingError
+from dealias.engine._task import SegmentationTask
+from dealias.engine._training import Training, TrainingError
 
 __all__ = [
     "BestCheckpoint",
@@ -25,6 +26,7 @@ __all__ = [
     "PredictionWriter",
     "SamplePictures",
     "SegmentationTask",
+    "Training",
     "TrainingError",
     "WholeCheckpoints",
     "config_names",

@@ -63,16 +63,15 @@ def _cause_of(error: RuntimeError) -> Exception:
 
 
 class BestCheckpoint(ModelCheckpoint):
-    """Keeps best.ckpt, that of the highest mIoU in validation.
+    """Keeps best.ckpt, that of the highest figure in validation.
 
     Args:
         folder: where.
+        monitor: name of the figure.
     """
 
-    def __init__(self, folder: Path) -> None:
-        super().__init__(
-            folder, "best", monitor="val/mIoU", mode="max", enable_version_counter=False
-        )
+    def __init__(self, folder: Path, monitor: str = "val/mIoU") -> None:
+        super().__init__(folder, "best", monitor=monitor, mode="max", enable_version_counter=False)
 
 
 class LastCheckpoint(pl.Callback):

@@ -18,19 +18,18 @@ from pytorch_lightning.plugins.layer_sync import LayerSync
 from torch import nn
 
 from dealias._text import printable
-from dealias.data import SegmentationDataModule
 from dealias.engine._checkpoints import (
     BestCheckpoint,
     CheckpointError,
     LastCheckpoint,
     WholeCheckpoints,
 )
-from dealias.engine._configs import take_configs
+from dealias.engine._configs import ConfigError, take_configs
 from dealias.engine._pictures import PredictionWriter, SamplePictures
 from dealias.engine._progress import StepProgress
 from dealias.engine._report import TestReport
-from dealias.engine._task import SegmentationTask
-from dealias.evaluation import OutputError, main_process, write_counts, write_csv, write_json
+from dealias.engine._tasks import TaskName, take_task, task_classes
+from dealias.evaluation import OutputError, main_process
 from dealias.models import load, load_weights, sync_batch_norm
 
 Command = Literal["fit", "validate", "test", "predict"]
@@ -62,6 +61,7 @@ class Commands(LightningCLI):
 
     Attributes:
         output: the folder of the run.
+        task: "segmentation" or "instance".
         checkpoint: whose weights are used, or which training goes on from; or None.
         writer: of predictions; or None.
     """
@@ -70,6 +70,8 @@ class Commands(LightningCLI):
         options, self.config_files, others = take_configs(arguments)
         config = ["--config", yaml.safe_dump(options)] if options else []
         self.command = command
+        self.task = take_task(options, others)
+        task, data = task_classes(self.task)
         if not main_process() or command != "fit":
             logging.getLogger("pytorch_lightning").setLevel(logging.WARNING)
         for name in ("trainer.connectors.checkpoint_connector", "utilities.rank_zero"):
@@ -78,8 +80,8 @@ class Commands(LightningCLI):
             for pattern in _EXPECTED_WARNINGS:
                 warnings.filterwarnings("ignore", pattern)
             super().__init__(
-                SegmentationTask,
-                SegmentationDataModule,
+                task,
+                data,
                 save_config_callback=SaveConfigCallback if command == "fit" else None,
                 save_config_kwargs={"overwrite": True},
                 trainer_defaults=_DEFAULTS,
@@ -99,21 +101,31 @@ class Commands(LightningCLI):
     def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
         """Declare the options that are neither Lightning's nor the classes'."""
         add = parser.add_argument
+        add("--task", type=TaskName, default=self.task, help="what networks are to find")
         add("--output", type=Path | None, default=None, help="folder of the run; runs/NAME")
         add("--overwrite", type=bool, default=False, help="replace outputs of an earlier run")
         add("--checkpoint_every", type=int, default=1000, help="steps between last.ckpt, in fit")
         add("--samples", type=int, default=4, help="images to draw at each validation, in fit")
+        add(
+            "--noise",
+            type=float,
+            default=0.0,
+            help="deviation of noise on images, of 255, in tests",
+        )
         add("--report", type=Path | None, default=None, help="folder of a page of errors, in test")
         add("--probe", type=Path | None, default=None, help="result of dealias probe for the page")
         add("--label_maps", type=bool, default=False, help="write what was predicted, in test")
         parser.link_arguments("data.classes", "model.classes", apply_on="instantiate")
         for name in ("model.seed", "data.seed"):
             parser.link_arguments("seed_everything", name)
+        parser.link_arguments("noise", "data.noise")
 
     def parse_arguments(self, parser: LightningArgumentParser, args: Any) -> None:
         """Read the options, and find the folder of the run and the checkpoint."""
         self.config = parser.parse_args(args)
         options = self.config[self.command]
+        if options.report is not None and self.task != "segmentation":
+            raise ConfigError(f"--report: expected the task segmentation, got {self.task}")
         options.output = self.output = options.output or self._default_output()
         self.checkpoint = self._checkpoint(options)
         options.ckpt_path = None  # its options would go before those given
@@ -191,7 +203,7 @@ class Commands(LightningCLI):
                 LastCheckpoint(self.output, options.checkpoint_every),
             ]
             if trainer.limit_val_batches != 0:
-                callbacks.append(BestCheckpoint(self.output))
+                callbacks.append(BestCheckpoint(self.output, self.model.monitor))
             if trainer.logger is None or trainer.logger is True:
                 kwargs["logger"] = [
                     TensorBoardLogger(self.output, name="", version=""),
@@ -251,12 +263,8 @@ class Commands(LightningCLI):
         """Evaluate on the test split, and write what was found to test/ in the run's folder."""
         self.trainer.test(**arguments, verbose=False)
         if self.trainer.is_global_zero:
-            folder = self.output / "test"
-            folder.mkdir(parents=True, exist_ok=True)
             more = None if self.report is None else self.report.more
-            write_json(self.model.results, folder / "result.json", more)
-            write_csv(self.model.results, folder / "result.csv")
-            write_counts(self.model.results, folder / "counts.npz")
+            self.model.write_results(self.output / "test", more)
 
     def predict(self, **arguments: Any) -> None:
         """Write predictions."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any, Literal, get_args
 
 import torch
@@ -20,13 +21,16 @@ class Optimization:
     """How weights are learnt; the defaults are the recipe of the paper.
 
     The rate at step t of n is ``floor + (rate - floor) (1 - t / n) ** power``; during the first
-    `warmup_steps` it is multiplied by a factor that grows linearly to 1.
+    `warmup_steps` it is multiplied by a factor that grows linearly to 1. With `drops`, the
+    polynomial's place is taken by 0.1 to the power of the number of drops so far.
 
     Attributes:
         kind: "sgd" or "adamw".
         lr: rate of the backbone, over 0.
         lr_floor: what the rates fall to; at most `lr`.
         power: of the polynomial.
+        drops: shares of training, rising in (0, 1), after each of which the rate is a tenth, as 9
+            and 11 epochs of 12 are; empty for the polynomial.
         warmup_steps: optimizer steps of linear warm-up; 0 for none.
         head_multiplier: rate of everything but the backbone, over that of the backbone.
         mixing_multiplier: rate of frequency mixing modules, over that of the backbone.
@@ -43,6 +47,7 @@ class Optimization:
     lr: float = 0.01
     lr_floor: float = 1e-4
     power: float = 0.9
+    drops: tuple[float, ...] = ()
     warmup_steps: int = 0
     head_multiplier: float = 2.0
     mixing_multiplier: float = 2.0
@@ -59,6 +64,8 @@ class Optimization:
         lowest = self.lr * min(1.0, self.head_multiplier, self.mixing_multiplier)
         if not 0 <= self.lr_floor <= lowest:
             raise ValueError(f"lr_floor: expected 0..{lowest:g}, got {self.lr_floor}")
+        if not all(a < b for a, b in pairwise((0, *self.drops, 1))):
+            raise ValueError(f"drops: expected shares rising in (0, 1), got {self.drops}")
         for name in ("head_multiplier", "mixing_multiplier"):
             if not getattr(self, name) > 0:
                 raise ValueError(f"{name}: expected a factor over 0, got {getattr(self, name)}")
@@ -89,8 +96,11 @@ class Optimization:
         [1.0, 0.75, 0.5]
         """
         rate = self.lr if rate is None else rate
-        left = max(0.0, 1 - step / steps)
-        value = self.lr_floor + (rate - self.lr_floor) * left**self.power
+        if self.drops:
+            factor = 0.1 ** sum(step >= round(share * steps) for share in self.drops)
+        else:
+            factor = max(0.0, 1 - step / steps) ** self.power
+        value = self.lr_floor + (rate - self.lr_floor) * factor
         if step < self.warmup_steps:
             value *= (step + 1) / (self.warmup_steps + 1)
         return float(value)

@@ -1,4 +1,4 @@
-"""Pictures and label maps of predictions."""
+"""Pictures and files of predictions."""
 
 from __future__ import annotations
 
@@ -13,8 +13,9 @@ from pytorch_lightning.loggers import TensorBoardLogger
 from torch import Tensor
 
 from dealias.engine._task import SegmentationTask
+from dealias.engine._training import Training
 from dealias.evaluation import draw_errors, gather, write_whole
-from dealias.labels import ClassSet, write_label_map
+from dealias.labels import ClassSet
 from dealias.metrics.functional import error_map
 
 
@@ -83,10 +84,10 @@ class SamplePictures(pl.Callback):
 
 
 class PredictionWriter(pl.Callback):
-    """Writes predictions as label maps that :func:`dealias.labels.read_label_map` reads.
+    """Writes predictions as the task does, such as label maps.
 
     Args:
-        folder: gets NAME.png an image; made if it isn't there.
+        folder: gets a file an image; made if it isn't there.
 
     Attributes:
         skipped: messages about images that were left out.
@@ -109,13 +110,10 @@ class PredictionWriter(pl.Callback):
     ) -> None:
         """Write the prediction of one image."""
         self.skipped += batch["skipped"]
-        if outputs is None or not isinstance(pl_module, SegmentationTask):
+        if outputs is None or not isinstance(pl_module, Training):
             return
         (name,) = batch["name"]
-        path = self.folder / f"{name}.png"
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with write_whole(path) as file:
-            write_label_map(file, outputs[0].cpu().numpy(), pl_module.classes)
+        pl_module.write_prediction(self.folder, name, outputs)
         self.written += 1
 
     on_test_batch_end = on_predict_batch_end

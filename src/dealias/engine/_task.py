@@ -3,38 +3,39 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
-import numpy as np
-import pytorch_lightning as pl
 import torch
 from torch import Tensor
 
-from dealias._text import printable
 from dealias.engine._inference import Inference
 from dealias.engine._optimization import Optimization
-from dealias.evaluation import Evaluation, Options, evaluate_maps, gather
-from dealias.labels import ClassSet
+from dealias.engine._training import Training
+from dealias.evaluation import (
+    Evaluation,
+    Options,
+    evaluate_maps,
+    gather,
+    write_counts,
+    write_csv,
+    write_json,
+    write_whole,
+)
+from dealias.labels import ClassSet, write_label_map
 from dealias.metrics.functional import Protocol
-from dealias.models import create_model, load_weights
+from dealias.models import create_model
 
 # The six of the paper, by the name they are logged under.
 METRICS = ("mIoU", "BIoU", "BAcc", "FErr", "MErr", "DErr")
 
 
-class TrainingError(ValueError):
-    """Training can't go on; the message says at which step and why."""
-
-
-class SegmentationTask(pl.LightningModule):
+class SegmentationTask(Training):
     """A network, how it is trained, and how it is judged.
 
     Batches are mappings with "image", uint8 (B, 3, H, W), "name" and, but in prediction, "target",
     integers (B, H, W); "skipped" lists messages about files that were left out. Images are scaled
     to the mean and deviation of the network here, on its device.
-
-    All randomness of a step comes from the seed, the step and the rank, so that a run that is
-    resumed goes on as if it had not been stopped.
 
     Args:
         network: arguments of :func:`dealias.models.create_model` but `num_classes`.
@@ -50,8 +51,9 @@ class SegmentationTask(pl.LightningModule):
 
     Attributes:
         results: what the last validation or test found, in every process; None before.
-        skipped: messages about files that were left out in training.
     """
+
+    monitor = "val/mIoU"
 
     def __init__(
         self,
@@ -66,36 +68,17 @@ class SegmentationTask(pl.LightningModule):
         channels_last: bool = False,
         seed: int = 0,
     ) -> None:
-        super().__init__()
+        super().__init__(create_model(**network, num_classes=len(classes)), optimization, seed)
         self.classes = classes
         self.options = Options(classes, protocol, band_width, boundary)
-        self.optimization = optimization
         self.inference = inference
-        self.seed = seed
-        self.network = create_model(**network, num_classes=len(classes))
         self.memory_format = torch.channels_last if channels_last else torch.contiguous_format
         if channels_last:
             self.network.to(memory_format=torch.channels_last)
         if compile:
             self.network.compile()
         self.results: Evaluation | None = None
-        self.skipped: list[str] = []
         self._part = Evaluation.empty(self.options.settings)
-
-    def configure_optimizers(self) -> Any:
-        """The optimizer and its schedule over all steps of the trainer."""
-        optimizer = self.optimization.optimizer(self.network)
-        schedule = self.optimization.schedule(optimizer, self._steps())
-        return {
-            "optimizer": optimizer,
-            "lr_scheduler": {"scheduler": schedule, "interval": "step"},
-        }
-
-    def _steps(self) -> int:
-        steps = self.trainer.max_steps
-        if steps < 1:
-            raise ValueError(f"trainer.max_steps: expected at least 1, got {steps}")
-        return steps
 
     def normalise(self, images: Tensor) -> Tensor:
         """Images (B, 3, H, W), uint8 RGB, as the network takes them."""
@@ -110,12 +93,6 @@ class SegmentationTask(pl.LightningModule):
         """Class scores (B, C, H, W) of images (B, 3, H, W), uint8 RGB; see :class:`Inference`."""
         return self.inference.scores(lambda x: self.network(x)["out"], self.normalise(images))
 
-    def on_train_batch_start(self, batch: Any, batch_idx: int) -> None:
-        """Make the step's randomness depend on nothing before it."""
-        rank, step = self.trainer.global_rank, self.trainer.global_step
-        source = np.random.SeedSequence((self.seed, step, batch_idx, rank))
-        torch.manual_seed(int(source.generate_state(1, np.uint64)[0] >> np.uint64(1)))
-
     def training_step(self, batch: Mapping[str, Any], batch_idx: int) -> Tensor:
         """The loss of a batch.
 
@@ -125,32 +102,7 @@ class SegmentationTask(pl.LightningModule):
         self.skipped += batch["skipped"]
         images, target = self.normalise(batch["image"]), batch["target"].long()
         terms = self.network.loss(images, target, ignore_index=self.classes.ignore_index)
-        loss = torch.stack(list(terms.values())).sum()
-        if not torch.isfinite(loss):
-            raise TrainingError(self._not_finite(terms, batch["name"]))
-        values = {f"train/{name}": value.detach() for name, value in terms.items()}
-        self.log_dict(values, batch_size=len(images))
-        self.log("train/loss", loss.detach(), prog_bar=True, batch_size=len(images))
-        return loss
-
-    def _not_finite(self, terms: Mapping[str, Tensor], names: list[str]) -> str:
-        parts = ", ".join(f"{name} {value.item():g}" for name, value in terms.items())
-        weights = self.network.named_parameters()
-        bad = [name for name, value in weights if not value.isfinite().all()]
-        why = (
-            f"{len(bad)} weights are not finite, {bad[0]} the first"
-            if bad
-            else "all weights are finite; a lower learning rate or a longer warm-up may help"
-        )
-        return (
-            f"step {self.trainer.global_step}: the loss is not finite ({parts}) for "
-            f"{', '.join(map(printable, names[:4]))}; {why}; checkpoints are as they were"
-        )
-
-    def on_train_end(self) -> None:
-        """List what any process skipped."""
-        parts = gather(self.skipped, self.trainer.world_size)
-        self.skipped = [message for part in parts for message in part]
+        return self.add_up(terms, batch["name"])
 
     def on_validation_epoch_start(self) -> None:
         """Count from nothing."""
@@ -210,12 +162,18 @@ class SegmentationTask(pl.LightningModule):
             },
         }
 
-    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Refuse a checkpoint that does not fit, with the reason."""
-        prefix = "network."
-        state = {
-            name[len(prefix) :]: value
-            for name, value in checkpoint["state_dict"].items()
-            if name.startswith(prefix)
-        }
-        load_weights(self.network, state, source="checkpoint")
+    def write_results(self, folder: Path, more: Mapping[str, Any] | None = None) -> None:
+        """Write what the last test found, as JSON, as a table and as counts."""
+        if self.results is None:
+            raise ValueError("results: expected those of a test, got none")
+        folder.mkdir(parents=True, exist_ok=True)
+        write_json(self.results, folder / "result.json", more)
+        write_csv(self.results, folder / "result.csv")
+        write_counts(self.results, folder / "counts.npz")
+
+    def write_prediction(self, folder: Path, name: str, outputs: Tensor) -> None:
+        """Write a label map that :func:`dealias.labels.read_label_map` reads, as NAME.png."""
+        path = folder / f"{name}.png"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with write_whole(path) as file:
+            write_label_map(file, outputs[0].cpu().numpy(), self.classes)

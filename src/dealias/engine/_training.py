@@ -1,0 +1,124 @@
+"""What training is the same for, whatever the network is to find."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, ClassVar
+
+import numpy as np
+import pytorch_lightning as pl
+import torch
+from torch import Tensor
+
+from dealias._text import printable
+from dealias.engine._optimization import Optimization
+from dealias.evaluation import gather
+from dealias.models import load_weights
+
+
+class TrainingError(ValueError):
+    """Training can't go on; the message says at which step and why."""
+
+
+class Training(pl.LightningModule):
+    """A network and how it is trained, for the tasks that derive from it.
+
+    All randomness of a step comes from the seed, the step and the rank, so that a run that is
+    resumed goes on as if it had not been stopped.
+
+    Args:
+        network: has `backbone` and `config`, as :class:`dealias.models.SegmentationModel`.
+        optimization: how weights are learnt.
+        seed: of the randomness in training.
+
+    Attributes:
+        monitor: the figure, logged in validation, that the best checkpoint has the highest of.
+        skipped: messages about files that were left out in training.
+    """
+
+    monitor: ClassVar[str]
+
+    def __init__(self, network: Any, optimization: Optimization, seed: int) -> None:
+        super().__init__()
+        self.network = network
+        self.optimization = optimization
+        self.seed = seed
+        self.skipped: list[str] = []
+
+    def configure_optimizers(self) -> Any:
+        """The optimizer and its schedule over all steps of the trainer."""
+        optimizer = self.optimization.optimizer(self.network)
+        schedule = self.optimization.schedule(optimizer, self._steps())
+        return {
+            "optimizer": optimizer,
+            "lr_scheduler": {"scheduler": schedule, "interval": "step"},
+        }
+
+    def _steps(self) -> int:
+        steps = self.trainer.max_steps
+        if steps < 1:
+            raise ValueError(f"trainer.max_steps: expected at least 1, got {steps}")
+        return steps
+
+    def on_train_batch_start(self, batch: Any, batch_idx: int) -> None:
+        """Make the step's randomness depend on nothing before it."""
+        rank, step = self.trainer.global_rank, self.trainer.global_step
+        source = np.random.SeedSequence((self.seed, step, batch_idx, rank))
+        torch.manual_seed(int(source.generate_state(1, np.uint64)[0] >> np.uint64(1)))
+
+    def add_up(self, terms: Mapping[str, Tensor], names: Sequence[str]) -> Tensor:
+        """The loss of a batch from its terms, which are logged.
+
+        Raises:
+            TrainingError: it is not finite.
+        """
+        loss = torch.stack(list(terms.values())).sum()
+        if not torch.isfinite(loss):
+            raise TrainingError(self._not_finite(terms, names))
+        values = {f"train/{name}": value.detach() for name, value in terms.items()}
+        self.log_dict(values, batch_size=len(names))
+        self.log("train/loss", loss.detach(), prog_bar=True, batch_size=len(names))
+        return loss
+
+    def _not_finite(self, terms: Mapping[str, Tensor], names: Sequence[str]) -> str:
+        parts = ", ".join(f"{name} {value.item():g}" for name, value in terms.items())
+        weights = self.network.named_parameters()
+        bad = [name for name, value in weights if not value.isfinite().all()]
+        why = (
+            f"{len(bad)} weights are not finite, {bad[0]} the first"
+            if bad
+            else "all weights are finite; a lower learning rate or a longer warm-up may help"
+        )
+        return (
+            f"step {self.trainer.global_step}: the loss is not finite ({parts}) for "
+            f"{', '.join(map(printable, names[:4]))}; {why}; checkpoints are as they were"
+        )
+
+    def on_train_end(self) -> None:
+        """List what any process skipped."""
+        parts = gather(self.skipped, self.trainer.world_size)
+        self.skipped = [message for part in parts for message in part]
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Refuse a checkpoint that does not fit, with the reason."""
+        prefix = "network."
+        state = {
+            name[len(prefix) :]: value
+            for name, value in checkpoint["state_dict"].items()
+            if name.startswith(prefix)
+        }
+        load_weights(self.network, state, source="checkpoint")
+
+    def write_results(self, folder: Path, more: Mapping[str, Any] | None = None) -> None:
+        """Write what the last test found to files in a folder, which is made if need be.
+
+        Args:
+            folder: gets the files.
+            more: what else is known of the test, to be written to result.json as well.
+        """
+        raise NotImplementedError
+
+    def write_prediction(self, folder: Path, name: str, outputs: Any) -> None:
+        """Write what was found in an image of this name to a file in a folder."""
+        raise NotImplementedError

@@ -1,0 +1,211 @@
+"""Reading annotation files in COCO's format."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Callable, Container, Mapping, Sequence
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+from typing import Any, TypeVar
+
+from dealias._text import printable
+from dealias.instance._classes import match_categories
+from dealias.instance._entries import (
+    BadEntryError,
+    ForbiddenPathError,
+    read_image,
+    read_instance,
+    shown,
+)
+from dealias.instance._records import AnnotatedImage, Instance, InstanceSet, Problem
+
+T = TypeVar("T")
+
+_LISTED = 8
+
+
+class AnnotationError(ValueError):
+    """A file does not hold annotations that can be used.
+
+    Attributes:
+        source: the file.
+        problem: what was expected and what came.
+    """
+
+    def __init__(self, source: str, problem: str) -> None:
+        self.source = source
+        self.problem = problem
+        super().__init__(f"{source}: {problem}")
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return type(self), (self.source, self.problem)
+
+
+def read_annotations(
+    source: str | Path | Mapping[str, Any],
+    *,
+    images: str | Path,
+    classes: Sequence[str] | None = None,
+    skip_bad: bool = False,
+    ignore_other_categories: bool = False,
+) -> InstanceSet:
+    """Read instances in COCO's format.
+
+    All that can be wrong with the file itself shows here, before an image is read.
+
+    Args:
+        source: a JSON file, or what it holds.
+        images: the folder that file names are relative to.
+        classes: names of classes 1 .. C, looked up as in :func:`match_categories`; by default all
+            categories in the order of their ids.
+        skip_bad: leave out, and list, what can't be used: images that aren't there, boxes without
+            area, broken polygons and run lengths, categories that are not known.
+        ignore_other_categories: leave out, and count, what is of a category that is no class.
+
+    Raises:
+        AnnotationError: no such content; a class that no category has; an id that occurs twice; a
+            file name that leads out of the folder of images; an entry that can't be used, unless
+            `skip_bad`; or nothing is left.
+    """
+    name, content = _load(source)
+    folder = Path(images)
+    if not folder.is_dir():
+        raise AnnotationError(name, f"expected images in {printable(folder)}, which is no folder")
+    problems: list[Problem] = []
+    try:
+        categories = _categories(content)
+        wanted = tuple(categories[i] for i in sorted(categories)) if classes is None else classes
+        labels = match_categories(categories, wanted)
+        found = _images(content, folder, problems)
+    except ValueError as error:
+        raise AnnotationError(name, str(error)) from error
+    names = {id_: name for id_, name in categories.items() if id_ not in labels}
+    instances, others = _instances(content, found, labels, names, problems)
+    if not ignore_other_categories:
+        problems += [Problem(title, f"category {names[id_]!r}: no class") for title, id_ in others]
+    if problems and not skip_bad:
+        raise AnnotationError(name, _listed(problems))
+    kept = tuple(
+        replace(image, instances=tuple(instances[id_]))
+        for id_, image in found.items()
+        if image is not None
+    )
+    if not any(image.instances for image in kept):
+        raise AnnotationError(name, f"no instance of {', '.join(wanted)} that can be used")
+    ignored = Counter(names[id_] for _, id_ in others) if ignore_other_categories else {}
+    return InstanceSet(tuple(wanted), kept, tuple(problems), dict(ignored))
+
+
+def _load(source: str | Path | Mapping[str, Any]) -> tuple[str, Mapping[str, Any]]:
+    content: Any = source
+    name = "annotations"
+    if isinstance(source, (str, Path)):
+        name = printable(source)
+        try:
+            text = Path(source).read_bytes()
+            content = json.loads(text) if text.strip() else None
+        except OSError as error:
+            raise AnnotationError(name, f"can't be read: {error.strerror}") from error
+        except (ValueError, RecursionError) as error:
+            raise AnnotationError(name, f"expected JSON: {' '.join(str(error).split())}") from error
+        if content is None:
+            raise AnnotationError(name, "expected JSON in COCO's format, got an empty file")
+    for key in ("images", "annotations", "categories"):
+        if not isinstance(content, Mapping) or not isinstance(content.get(key), list):
+            raise AnnotationError(name, f"expected a mapping with a list {key!r}")
+        if not content[key]:
+            raise AnnotationError(name, f"expected at least one entry of {key!r}, got none")
+    return name, content
+
+
+def _categories(content: Mapping[str, Any]) -> dict[int, str]:
+    categories: dict[int, str] = {}
+    for entry in content["categories"]:
+        named = isinstance(entry, Mapping) and isinstance(entry.get("name"), str)
+        if not named or type(entry.get("id")) is not int:
+            raise ValueError(f"categories: expected an id and a name, got {shown(entry)}")
+        if entry["id"] in categories:
+            raise ValueError(f"categories: two have the id {entry['id']}")
+        categories[entry["id"]] = entry["name"]
+    return categories
+
+
+def _images(
+    content: Mapping[str, Any], folder: Path, problems: list[Problem]
+) -> dict[int, AnnotatedImage | None]:
+    """Images by id; None for those that can't be used."""
+    found: dict[int, AnnotatedImage | None] = {}
+    for index, entry in enumerate(content["images"]):
+        id_ = entry.get("id") if isinstance(entry, Mapping) else None
+        if type(id_) is int and id_ in found:
+            raise ValueError(f"images: two have the id {id_}")
+        title = _title("image", entry, index)
+        try:
+            image = _or_note(problems, title, partial(read_image, entry, folder))
+        except ForbiddenPathError as error:
+            raise ValueError(f"{title}: {error}") from error
+        if type(id_) is int:
+            found[id_] = image
+    return found
+
+
+def _instances(
+    content: Mapping[str, Any],
+    images: Mapping[int, AnnotatedImage | None],
+    labels: Mapping[int, int],
+    other_categories: Mapping[int, str],
+    problems: list[Problem],
+) -> tuple[dict[int, list[Instance]], list[tuple[str, int]]]:
+    """Instances by image, and the annotations of other categories with their category."""
+    found: dict[int, list[Instance]] = {id_: [] for id_ in images}
+    others = []
+    known = labels.keys() | other_categories.keys()
+    for index, entry in enumerate(content["annotations"]):
+        title = _title("annotation", entry, index)
+        ids = _or_note(problems, title, partial(_ids_of, entry, images, known))
+        if ids is None:
+            continue
+        image = images[ids[0]]
+        if ids[1] in other_categories:
+            others.append((title, ids[1]))
+        elif image is not None:
+            read = partial(read_instance, entry, image.size, labels[ids[1]])
+            instance = _or_note(problems, title, read)
+            found[image.id] += [] if instance is None else [instance]
+    return found, others
+
+
+def _ids_of(entry: Any, images: Container[int], categories: Container[int]) -> tuple[int, int]:
+    """The image and the category of an annotation."""
+    if not isinstance(entry, Mapping):
+        raise BadEntryError(f"expected a mapping, got {shown(entry)}")
+    image, category = entry.get("image_id"), entry.get("category_id")
+    if type(image) is not int or image not in images:
+        raise BadEntryError(f"image_id: expected the id of an image, got {shown(image)}")
+    if type(category) is not int or category not in categories:
+        raise BadEntryError(f"category_id: expected the id of a category, got {shown(category)}")
+    return image, category
+
+
+def _or_note(problems: list[Problem], title: str, read: Callable[[], T]) -> T | None:
+    """What can be read; else None, and the problem is noted."""
+    try:
+        return read()
+    except BadEntryError as error:
+        problems.append(Problem(title, str(error)))
+        return None
+
+
+def _title(kind: str, entry: Any, index: int) -> str:
+    """Call an entry by its id, and by its place if it has none."""
+    id_ = entry.get("id") if isinstance(entry, Mapping) else None
+    return f"{kind} {id_}" if type(id_) is int else f"{kind} number {index + 1}"
+
+
+def _listed(problems: Sequence[Problem]) -> str:
+    listed = "; ".join(map(str, problems[:_LISTED]))
+    more = f"; and {len(problems) - _LISTED} more" if len(problems) > _LISTED else ""
+    count = "an entry" if len(problems) == 1 else f"{len(problems):,} entries"
+    return f"{count} can't be used: {listed}{more}; skip_bad goes on without"

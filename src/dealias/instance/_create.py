@@ -1,0 +1,110 @@
+"""Networks for instances by name."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import fields
+from typing import Any, cast
+
+from dealias.instance._detector import Detector
+from dealias.instance._mask2former import Mask2Former
+from dealias.instance._mask_rcnn import MaskRCNN, MaskRCNNOptions
+from dealias.models import ModelError
+from dealias.models._backbone_weights import load_backbone_weights
+from dealias.models._backbones import create_backbone
+from dealias.models._create import dealias_backbone
+
+_NAMES = ("mask_rcnn", "mask2former")
+
+
+def create_detector(
+    name: str,
+    *,
+    num_classes: int,
+    backbone: str = "resnet50",
+    backbone_weights: str | None = None,
+    backbone_options: Mapping[str, Any] | None = None,
+    frozen_norms: bool = False,
+    options: Mapping[str, Any] | None = None,
+    mean: Sequence[float] | None = None,
+    std: Sequence[float] | None = None,
+    dealias: Mapping[str, Any] | None = None,
+) -> Detector:
+    """Build a network for instances; nothing is downloaded.
+
+    Args:
+        name: "mask_rcnn", with a feature pyramid; or "mask2former".
+        num_classes: number of classes, without background.
+        backbone: name of a timm network with features at strides 4, 8, 16 and 32, such as
+            "resnet50" or "tf_efficientnet_lite0".
+        backbone_weights: as for :func:`dealias.models.create_model`.
+        backbone_options: further arguments of ``timm.create_model``.
+        frozen_norms: whether batch norms of the backbone keep the statistics of its weights, as
+            small batches ask for.
+        options: attributes of :class:`MaskRCNNOptions`, or what differs in the configuration of
+            transformers' Mask2Former.
+        mean: of the images, if not as the backbone was trained with, per channel of RGB in [0, 1].
+        std: of the images, likewise.
+        dealias: arguments of :func:`dealias.dealias` for the backbone, ``{}`` for its defaults;
+            None leaves it as it is.
+
+    Raises:
+        ModelError: an argument is out of range, or there is no such network.
+        WeightsError: the weights of the backbone can't be read, or do not fit.
+    """
+    if name not in _NAMES:
+        raise ModelError(f"name: expected {' or '.join(_NAMES)}, got {name!r}")
+    if type(num_classes) is not int or num_classes < 1:
+        raise ModelError(f"num_classes: expected a positive integer, got {num_classes!r}")
+    for key, value in (("mean", mean), ("std", std)):
+        if value is not None and len(value) != 3:
+            raise ModelError(f"{key}: expected one for each of R, G and B, got {value!r}")
+    own = dict(backbone_options or {})
+    built = create_backbone(backbone, own)
+    if backbone_weights is not None:
+        load_backbone_weights(built.network, backbone, own, backbone_weights)
+    given = dict(options or {})
+    common: dict[str, Any] = {"num_classes": num_classes, "frozen_norms": frozen_norms}
+    model: Detector = (
+        MaskRCNN(built, **common, options=_mask_rcnn_options(given))
+        if name == "mask_rcnn"
+        else Mask2Former(built, **common, options=given)
+    )
+    model.mean, model.std = tuple(mean or model.mean), tuple(std or model.std)
+    if dealias is not None:
+        dealias_backbone(cast(Any, model), dealias)  # it looks at the backbone alone
+    model.config = {
+        "name": name,
+        **common,
+        "backbone": backbone,
+        "backbone_weights": backbone_weights,
+        "backbone_options": own,
+        "options": given,
+        "mean": list(model.mean),
+        "std": list(model.std),
+        "dealias": None if dealias is None else dict(dealias),
+    }
+    return model.train()
+
+
+def _mask_rcnn_options(given: Mapping[str, Any]) -> MaskRCNNOptions:
+    known = [field.name for field in fields(MaskRCNNOptions)]
+    unknown = [key for key in given if key not in known]
+    if unknown:
+        raise ModelError(
+            f"options: expected some of {', '.join(known)}, got {', '.join(map(repr, unknown))}"
+        )
+    values = {key: tuple(v) if isinstance(v, list) else v for key, v in given.items()}
+    options = MaskRCNNOptions(**cast(Any, values))
+    numbers = {**values, "anchor_sizes": min(options.anchor_sizes, default=0)}
+    others = ("score_threshold", "pyramid_norms")
+    for key, value in numbers.items():
+        if key not in others and (type(value) is not int or value < 1):
+            raise ModelError(f"options: {key}: expected integers from 1 on, got {given.get(key)!r}")
+    if len(options.anchor_sizes) != 5:
+        raise ModelError(f"options: anchor_sizes: expected 5, got {len(options.anchor_sizes)}")
+    if not 0 <= options.score_threshold < 1:
+        raise ModelError(
+            f"options: score_threshold: expected [0, 1), got {options.score_threshold!r}"
+        )
+    return options

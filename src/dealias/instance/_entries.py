@@ -1,0 +1,130 @@
+"""Single entries of an annotation file."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from pathlib import Path, PurePosixPath, PureWindowsPath
+from typing import Any
+
+from PIL import Image
+
+from dealias._text import printable
+from dealias.instance._masks import MaskError, mask_area, read_segmentation
+from dealias.instance._records import AnnotatedImage, Instance
+
+
+class BadEntryError(ValueError):
+    """An entry that can be left out."""
+
+
+class ForbiddenPathError(ValueError):
+    """A file name that leads out of its folder."""
+
+
+def read_image(entry: Any, folder: Path) -> AnnotatedImage:
+    """Read an entry of "images".
+
+    Raises:
+        BadEntryError: a key is missing or of another kind, or there is no such file.
+        ForbiddenPathError: the file name leads out of the folder.
+    """
+    id_ = _integer(entry, "id")
+    name = _value(entry, "file_name")
+    if not isinstance(name, str) or not name:
+        raise BadEntryError(f"file_name: expected a name, got {shown(name)}")
+    height, width = (_integer(entry, key) for key in ("height", "width"))
+    limit = Image.MAX_IMAGE_PIXELS
+    if height < 1 or width < 1 or (limit is not None and height * width > limit):
+        raise BadEntryError(
+            f"expected a size in pixels, at most PIL.Image.MAX_IMAGE_PIXELS, got {width}x{height}"
+        )
+    path = path_inside(folder, name)
+    if not path.is_file():
+        raise BadEntryError(f"no such file: {printable(path)}")
+    return AnnotatedImage(id_, name, path, (height, width))
+
+
+def read_instance(entry: Mapping[str, Any], size: tuple[int, int], label: int) -> Instance:
+    """Read an entry of "annotations".
+
+    Args:
+        entry: as in the file.
+        size: (H, W) of its image.
+        label: of its category.
+
+    Raises:
+        BadEntryError: a box without area or outside the image, a broken segmentation, one that
+            covers no pixel, or another key that is missing or of another kind.
+    """
+    box = _box(_value(entry, "bbox"), size)
+    crowd = entry.get("iscrowd", 0)
+    if crowd not in (0, 1):
+        raise BadEntryError(f"iscrowd: expected 0 or 1, got {shown(crowd)}")
+    try:
+        mask = read_segmentation(_value(entry, "segmentation"), *size)
+    except MaskError as error:
+        raise BadEntryError(f"segmentation: {error}") from error
+    pixels = mask_area(mask)
+    if pixels == 0:
+        raise BadEntryError("segmentation: expected at least one pixel, got none")
+    area = entry.get("area", pixels)
+    if not _is_number(area) or not area > 0:
+        raise BadEntryError(f"area: expected a positive number, got {shown(area)}")
+    return Instance(label, box, mask, float(area), bool(crowd))
+
+
+def path_inside(folder: Path, name: str) -> Path:
+    """The file of this name in a folder.
+
+    Raises:
+        ForbiddenPathError: an absolute name, one with "..", or with a character that no path has.
+    """
+    parts = (*PurePosixPath(name).parts, *PureWindowsPath(name).parts)
+    rooted = PurePosixPath(name).is_absolute() or PureWindowsPath(name).anchor
+    if rooted or ".." in parts or "\0" in name:
+        raise ForbiddenPathError(
+            f"file_name: expected a name inside the folder of images, got {printable(name)!r}"
+        )
+    return folder / name
+
+
+def shown(value: Any) -> str:
+    """A value from a file, for a message."""
+    text = repr(value)
+    return text if len(text) <= 60 else text[:57] + "..."
+
+
+def _value(entry: Any, key: str) -> Any:
+    if not isinstance(entry, Mapping):
+        raise BadEntryError(f"expected a mapping, got {shown(entry)}")
+    if key not in entry:
+        raise BadEntryError(f"{key}: missing")
+    return entry[key]
+
+
+def _integer(entry: Any, key: str) -> int:
+    value = _value(entry, key)
+    if type(value) is not int or abs(value) >= 2**63:
+        raise BadEntryError(f"{key}: expected an integer, got {shown(value)}")
+    return value
+
+
+def _is_number(value: Any) -> bool:
+    if type(value) is int:
+        return abs(value) < 2**63
+    return type(value) is float and math.isfinite(value)
+
+
+def _box(value: Any, size: tuple[int, int]) -> tuple[float, float, float, float]:
+    if not isinstance(value, list) or len(value) != 4 or not all(map(_is_number, value)):
+        raise BadEntryError(f"bbox: expected [x, y, width, height], got {shown(value)}")
+    x, y, width, height = map(float, value)
+    if not (width > 0 and height > 0):
+        raise BadEntryError(f"bbox: expected a positive width and height, got {shown(value)}")
+    right, bottom = x + width, y + height
+    if x >= size[1] or y >= size[0] or right <= 0 or bottom <= 0:
+        raise BadEntryError(
+            f"bbox: expected a box in the image of {size[1]}x{size[0]}, got {shown(value)}"
+        )
+    return x, y, right, bottom

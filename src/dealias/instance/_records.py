@@ -1,0 +1,83 @@
+"""What is known of the instances of a data set."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from dealias.instance._masks import Rle
+
+
+@dataclass(frozen=True)
+class Instance:
+    """One object in an image.
+
+    Attributes:
+        label: its class, 1 .. C.
+        box: (left, top, right, bottom) in pixels, right and bottom outside.
+        mask: run lengths.
+        area: in pixels, as the annotation file says, else that of the mask.
+        crowd: whether it is a group, which counts as neither found nor missed.
+    """
+
+    label: int
+    box: tuple[float, float, float, float]
+    mask: Rle
+    area: float
+    crowd: bool = False
+
+
+@dataclass(frozen=True)
+class AnnotatedImage:
+    """An image and its instances.
+
+    Attributes:
+        id: unique in its data set.
+        name: as the annotation file calls it.
+        path: of the image.
+        size: (H, W).
+        instances: what is in it.
+    """
+
+    id: int
+    name: str
+    path: Path
+    size: tuple[int, int]
+    instances: tuple[Instance, ...] = ()
+
+
+@dataclass(frozen=True)
+class Problem:
+    """An entry of an annotation file that can't be used.
+
+    Attributes:
+        entry: such as "annotation 17".
+        reason: what was expected and what came.
+    """
+
+    entry: str
+    reason: str
+
+    def __str__(self) -> str:
+        return f"{self.entry}: {self.reason}"
+
+
+@dataclass(frozen=True)
+class InstanceSet:
+    """Images with their instances.
+
+    Attributes:
+        classes: names of classes 1 .. C.
+        images: in the order of the file.
+        skipped: entries that were left out because they can't be used.
+        ignored: number of instances left out because their category is no class, by category.
+    """
+
+    classes: tuple[str, ...]
+    images: tuple[AnnotatedImage, ...]
+    skipped: tuple[Problem, ...] = ()
+    ignored: Mapping[str, int] = field(default_factory=dict)
+
+    def __len__(self) -> int:
+        return len(self.images)

@@ -1,0 +1,109 @@
+"""Images with instances, without end for training and one by one for evaluation."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from torch import Tensor
+from torch.utils.data import Dataset
+from torchvision import tv_tensors
+
+from dealias.data import SampleError
+from dealias.data._images import read_image
+from dealias.data._random import Purpose, augmentation_seed, index_at, stream
+from dealias.instance._dataset import InstanceDataset, Item
+from dealias.instance._images import InstanceImageError, read_photograph
+from dealias.instance._records import AnnotatedImage
+from dealias.labels import Sample
+
+_REPLACEMENTS = 20
+
+
+class InstanceStream(Dataset[Item]):
+    """The endless stream of training items: the one at a position depends on it and the seed alone.
+
+    What can't be read is an error, or, with `skip_bad` of the data set, replaced by another item,
+    drawn from seed and position, and listed in the "skipped" of the item.
+
+    Args:
+        dataset: the items; random numbers are torch's.
+        seed: of the order and of the random numbers.
+    """
+
+    def __init__(self, dataset: InstanceDataset, *, seed: int) -> None:
+        self.dataset = dataset
+        self.seed = seed
+
+    def __len__(self) -> int:
+        return len(self.dataset)
+
+    def __getitem__(self, position: int) -> Item:
+        index = index_at(self.seed, position, len(self.dataset))
+        others = stream(self.seed, Purpose.REPLACEMENT, position)
+        skipped: list[str] = []
+        for _ in range(_REPLACEMENTS):
+            with augmentation_seed(self.seed, position):
+                item = self.dataset[index]
+            if item["image"] is not None:
+                return item | {"skipped": skipped + item["skipped"]}
+            skipped += item["skipped"]
+            index = int(others.randint(len(self.dataset)))
+        record = self.dataset.instances.images[index]
+        problem = f"{len(skipped)} images in a row can't be used, the last for: {skipped[-1]}"
+        raise InstanceImageError(record.path, problem)
+
+
+class EvaluationImages(Dataset[Item]):
+    """Images as a network is to see them, with the instances of the image as it is stored.
+
+    An item has "image", uint8 [3, h, w]; "record", an :class:`AnnotatedImage`; "name"; and
+    "skipped", messages. With `skip_bad`, what can't be read has None for "image".
+
+    Args:
+        images: records, or images without any to predict.
+        change: resizes, darkens or otherwise changes an image, but moves nothing in it.
+        skip_bad: go on without images that can't be read.
+    """
+
+    def __init__(
+        self,
+        images: Sequence[AnnotatedImage] | Sequence[Sample],
+        *,
+        change: Callable[[Tensor], Tensor],
+        skip_bad: bool = False,
+    ) -> None:
+        self.images = images
+        self.change = change
+        self.skip_bad = skip_bad
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+    def __getitem__(self, index: int) -> Item:
+        entry = self.images[index]
+        try:
+            image, record = _read(entry, index)
+        except (InstanceImageError, SampleError) as error:
+            if not self.skip_bad:
+                raise
+            return {"image": None, "record": None, "name": entry.name, "skipped": [str(error)]}
+        changed = self.change(tv_tensors.Image(image)).as_subclass(Tensor)
+        return {"image": changed, "record": record, "name": entry.name, "skipped": []}
+
+
+def _read(entry: AnnotatedImage | Sample, index: int) -> tuple[Tensor, AnnotatedImage]:
+    if isinstance(entry, AnnotatedImage):
+        return read_photograph(entry.path, entry.size), entry
+    image = read_image(entry.image)
+    size = (image.shape[-2], image.shape[-1])
+    return image, AnnotatedImage(index + 1, entry.image.name, entry.image, size)
+
+
+def one_by_one(items: Sequence[Item]) -> dict[str, Any]:
+    """A batch of one item, as lists."""
+    if len(items) != 1:
+        raise ValueError(f"items: expected one, got {len(items)}")
+    (item,) = items
+    kept = ("image", "record", "name")
+    return {key: [item[key]] for key in kept} | {"skipped": item["skipped"]}

@@ -1,0 +1,161 @@
+"""Training, testing and prediction of a network for instances, for PyTorch Lightning."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from dealias.engine import Optimization, Training
+from dealias.evaluation import gather
+from dealias.instance._create import create_detector
+from dealias.instance._detections import Detections
+from dealias.instance._detector import Size, feature_consistency, stack_images
+from dealias.instance._evaluation import (
+    InstanceEvaluation,
+    coco_results,
+    write_detections,
+    write_plain,
+    write_result,
+)
+
+_LOGGED = ("AP", "AP50", "AP75")
+
+
+class InstanceTask(Training):
+    """A network for instances, how it is trained, and how it is judged.
+
+    Training batches are those of :func:`dealias.instance.collate_instances`; the others have one
+    image, as :class:`dealias.instance.InstanceDataModule` gives them.
+
+    Args:
+        network: arguments of :func:`dealias.instance.create_detector` but `num_classes`.
+        classes: names of the classes, those of the data set.
+        optimization: how weights are learnt.
+        consistency: weight of :func:`feature_consistency` between dark images and their bright
+            copies, such as 0.01; 0 for none. Batches need the bright copies.
+        seed: of the randomness in training.
+
+    Attributes:
+        results: what the last validation or test found, in every process; None before.
+    """
+
+    monitor = "val/mask_AP"
+
+    def __init__(
+        self,
+        network: dict[str, Any],
+        classes: Sequence[str],
+        optimization: Optimization = Optimization(),  # noqa: B008 - it is frozen
+        consistency: float = 0.0,
+        seed: int = 0,
+    ) -> None:
+        if not 0 <= consistency < math.inf:
+            raise ValueError(f"consistency: expected a weight from 0 on, got {consistency}")
+        super().__init__(create_detector(**network, num_classes=len(classes)), optimization, seed)
+        self.classes = tuple(classes)
+        self.consistency = consistency
+        self.results: InstanceEvaluation | None = None
+        self._part = InstanceEvaluation(self.classes)
+
+    def stack(self, images: Sequence[Tensor]) -> tuple[Tensor, list[Size]]:
+        """Images uint8 [3, h, w] as the network takes them, and their sizes."""
+        device = images[0].device
+        mean, std = (
+            torch.tensor(values, device=device).mul_(255)[:, None, None]
+            for values in (self.network.mean, self.network.std)
+        )
+        return stack_images([(image.as_subclass(Tensor) - mean) / std for image in images])
+
+    def training_step(self, batch: Mapping[str, Any], batch_idx: int) -> Tensor:  # noqa: ARG002 - the trainer's
+        """The loss of a batch.
+
+        Raises:
+            TrainingError: it is not finite.
+            ValueError: there are no bright images to be consistent with.
+        """
+        self.skipped += batch["skipped"]
+        images, sizes = self.stack(batch["image"])
+        features = self.network.features(images)
+        terms = self.network.loss(images, sizes, batch["target"], features)
+        if self.consistency:
+            if "bright" not in batch:
+                raise ValueError("consistency: expected bright images; data.keep_bright has them")
+            bright, _ = self.stack(batch["bright"])
+            term = feature_consistency(self.network.features(bright), features)
+            terms["consistency"] = self.consistency * term
+        return self.add_up(terms, batch["name"])
+
+    def on_validation_epoch_start(self) -> None:
+        """Count from nothing."""
+        self._part = InstanceEvaluation(self.classes)
+
+    on_test_epoch_start = on_validation_epoch_start
+
+    def validation_step(self, batch: Mapping[str, Any], batch_idx: int) -> Any:
+        """What is found in the one image of a batch, kept; None if it was skipped."""
+        self._part.skipped += batch["skipped"]
+        found = self.predict_step(batch, batch_idx)
+        if found is not None:
+            self._part.absorb(*found)
+        return found
+
+    test_step = validation_step
+
+    def predict_step(self, batch: Mapping[str, Any], batch_idx: int) -> Any:  # noqa: ARG002
+        """The one image of a batch with what is found in it; None if it was skipped."""
+        (image,), (record,) = batch["image"], batch["record"]
+        if image is None:
+            return None
+        stacked, sizes = self.stack([image])
+        (found,) = self.network.detect(stacked, sizes, [record.size])
+        return record, found
+
+    def on_validation_epoch_end(self) -> None:
+        """Put together what all processes found, and log average precision."""
+        self._finish("val")
+
+    def on_test_epoch_end(self) -> None:
+        """Put together what all processes found, and log average precision."""
+        self._finish("test")
+
+    def _finish(self, stage: str) -> None:
+        total = InstanceEvaluation(self.classes)
+        for part in gather(self._part, self.trainer.world_size):
+            total = total.merge(part)
+        self.results = total
+        found = total.average_precision() if total.found else {}
+        for overlap, precision in found.items():
+            for name in _LOGGED:
+                self.log(
+                    f"{stage}/{overlap}_{name}",
+                    precision.scores[name],
+                    sync_dist=True,
+                    prog_bar=name == "AP",
+                )
+
+    def write_results(self, folder: Path, more: Mapping[str, Any] | None = None) -> None:
+        """Write what the last test found: average precision, and the detections."""
+        if self.results is None:
+            raise ValueError("results: expected those of a test, got none")
+        folder.mkdir(parents=True, exist_ok=True)
+        write_result(self.results, folder / "result.json", more)
+        write_detections(self.results, folder / "detections.json")
+
+    def write_prediction(self, folder: Path, name: str, outputs: tuple[Any, Detections]) -> None:
+        """Write what was found in COCO's format of results, as NAME.json."""
+        path = folder / f"{name}.json"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_plain(coco_results(*outputs, self.classes), path)
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Keep what the network is, so that it can be built from the checkpoint alone."""
+        checkpoint["hyper_parameters"] = {
+            "task": "instance",
+            "network": self.network.config,
+            "classes": {"names": list(self.classes)},
+        }

@@ -1,0 +1,129 @@
+"""fit, test and predict for instances, as a person runs them."""
+
+import json
+
+import pytest
+import torch
+import yaml
+
+from dealias.cli import main
+from squares import write_squares
+
+NETWORK = {
+    "name": "mask_rcnn",
+    "backbone": "test_resnet",
+    "dealias": {},
+    "options": {
+        "channels": 16,
+        "box_channels": 16,
+        "mask_channels": 8,
+        "mask_convolutions": 1,
+        "anchor_sizes": [8, 16, 32, 64, 128],
+        "candidates": 60,
+        "proposals": 40,
+        "boxes_drawn": 16,
+    },
+}
+
+
+@pytest.fixture(scope="module")
+def config(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("squares")
+    data = write_squares(folder / "data") | {"dark": True, "keep_bright": True}
+    content = {
+        "task": "instance",
+        "model": {
+            "network": NETWORK,
+            "consistency": 0.01,
+            "optimization": {"lr": 0.01, "lr_floor": 0.0, "drops": [0.5]},
+        },
+        "data": data,
+        "trainer": {
+            "accelerator": "cpu",
+            "deterministic": "warn",
+            "enable_progress_bar": False,
+            "enable_model_summary": False,
+            "log_every_n_steps": 1,
+            "max_steps": 4,
+            "val_check_interval": 2,
+        },
+        "checkpoint_every": 2,
+    }
+    path = folder / "tiny.yaml"
+    path.write_text(yaml.safe_dump(content), encoding="utf-8")
+    return path
+
+
+def command(name, config, output, *options):
+    return main([name, "--config", str(config), "--output", str(output), *options])
+
+
+@pytest.fixture(scope="module")
+def trained(config, tmp_path_factory):
+    run = tmp_path_factory.mktemp("trained") / "run"
+    assert command("fit", config, run) == 0
+    return run
+
+
+def state_of(path):
+    return torch.load(path, weights_only=True)
+
+
+def test_a_run_leaves_checkpoints_and_logs(trained):
+    assert {"last.ckpt", "best.ckpt", "config.yaml"} <= {path.name for path in trained.iterdir()}
+    (log,) = trained.glob("csv/*/metrics.csv")
+    columns = set(log.read_text(encoding="utf-8").splitlines()[0].split(","))
+    assert {"train/masks", "train/consistency", "val/mask_AP", "val/boundary_AP"} <= columns
+
+
+def test_training_resumed_ends_with_the_same_weights(trained, config, tmp_path):
+    stop = ["--trainer.callbacks+=stops.StopAtStep", "--trainer.callbacks.step=2"]
+    assert command("fit", config, tmp_path / "run", *stop) == 0
+    assert state_of(tmp_path / "run" / "last.ckpt")["global_step"] == 2
+    assert command("fit", config, tmp_path / "run", "--ckpt_path", "last") == 0
+    first, second = (state_of(run / "last.ckpt") for run in (trained, tmp_path / "run"))
+    assert first["global_step"] == second["global_step"] == 4
+    for name, value in first["state_dict"].items():
+        assert torch.equal(value, second["state_dict"][name]), name
+
+
+def test_test_writes_and_prints_average_precision(trained, config, tmp_path, capsys):
+    checkpoint = ["--ckpt_path", str(trained / "last.ckpt")]
+    assert command("test", config, tmp_path / "run", *checkpoint) == 0
+    said = capsys.readouterr().out
+    assert "boundary" in said
+    assert "red" in said
+    result = json.loads((tmp_path / "run" / "test" / "result.json").read_bytes())
+    assert result["images"] == 6
+    assert set(result["metrics"]) == {"box", "mask", "boundary"}
+    detections = json.loads((tmp_path / "run" / "test" / "detections.json").read_bytes())
+    assert len(detections) == result["detections"]
+
+
+def test_predict_writes_what_test_found(trained, config, tmp_path):
+    folder = config.parent / "data" / "val"
+    checkpoint = ["--ckpt_path", str(trained / "last.ckpt")]
+    run = tmp_path / "run"
+    assert command("test", config, run, *checkpoint) == 0
+    images = ["--data.predict_images", str(folder)]
+    assert command("predict", config, run, *checkpoint, *images) == 0
+    found = sorted(run.glob("predictions/*.json"))
+    assert [path.stem for path in found] == [str(index) for index in range(6)]
+    predicted = [one for path in found for one in json.loads(path.read_bytes())]
+    tested = json.loads((run / "test" / "detections.json").read_bytes())
+    key = ("file_name", "category", "score", "bbox")
+    assert [[one[k] for k in key] for one in predicted] == [[one[k] for k in key] for one in tested]
+
+
+def test_other_tasks_and_missing_bright_images(config, tmp_path, capsys):
+    assert command("fit", config, tmp_path / "run", "--task", "panoptic") == 2
+    assert "expected segmentation or instance, got 'panoptic'" in capsys.readouterr().err
+    assert command("fit", config, tmp_path / "run", "--data.keep_bright", "false") == 2
+    assert "data.keep_bright" in capsys.readouterr().err
+
+
+def test_a_checkpoint_of_another_network_is_refused(trained, config, tmp_path, capsys):
+    checkpoint = ["--ckpt_path", str(trained / "last.ckpt")]
+    plain = ["--model.network.dealias", "null"]
+    assert command("test", config, tmp_path / "run", *checkpoint, *plain) == 2
+    assert "without frequency mixing" in capsys.readouterr().err

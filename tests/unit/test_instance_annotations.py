@@ -1,0 +1,320 @@
+import copy
+import json
+import re
+
+import pytest
+import torch
+from PIL import Image
+
+from dealias.instance import (
+    LIS_CLASSES,
+    AnnotationError,
+    LisError,
+    decode_masks,
+    lis_files,
+    match_categories,
+    read_annotations,
+)
+
+CLASSES = ("car", "person")
+
+
+def square(id_, image, category, left, top, side, **more):
+    corners = [left, top, left + side, top, left + side, top + side, left, top + side]
+    return {
+        "id": id_,
+        "image_id": image,
+        "category_id": category,
+        "bbox": [left, top, side, side],
+        "area": side * side,
+        "segmentation": [corners],
+        "iscrowd": 0,
+    } | more
+
+
+@pytest.fixture
+def images(tmp_path):
+    folder = tmp_path / "images"
+    folder.mkdir()
+    for name in ("a.png", "b.png"):
+        Image.new("RGB", (20, 10)).save(folder / name)
+    return folder
+
+
+@pytest.fixture
+def content():
+    return {
+        "images": [
+            {"id": 7, "file_name": "a.png", "width": 20, "height": 10},
+            {"id": 3, "file_name": "b.png", "width": 20, "height": 10},
+        ],
+        "annotations": [
+            square(1, 7, 40, 2, 1, 4),
+            square(2, 7, 5, 10, 3, 5, iscrowd=1),
+            square(3, 3, 40, 0, 0, 3, area=8.5),
+        ],
+        "categories": [{"id": 40, "name": "Person"}, {"id": 5, "name": "car"}],
+    }
+
+
+class TestGoodFiles:
+    def test_reads_everything(self, images, content, tmp_path):
+        path = tmp_path / "annotations.json"
+        path.write_text(json.dumps(content))
+        found = read_annotations(path, images=images, classes=CLASSES)
+        assert found == read_annotations(content, images=images, classes=CLASSES)
+        assert found.classes == CLASSES
+        assert (found.skipped, found.ignored) == ((), {})
+        first, second = found.images
+        assert (first.id, first.name, first.path, first.size) == (
+            7,
+            "a.png",
+            images / "a.png",
+            (10, 20),
+        )
+        person, cars = first.instances
+        assert (person.label, person.box, person.area, person.crowd) == (2, (2, 1, 6, 5), 16, False)
+        assert (cars.label, cars.box, cars.crowd) == (1, (10, 3, 15, 8), True)
+        assert second.instances[0].area == 8.5
+        mask = decode_masks([person.mask], 10, 20)[0]
+        assert torch.equal(mask.nonzero().amin(0), torch.tensor([1, 2]))
+        assert mask.sum() == 16
+
+    def test_without_classes_the_categories_are_they_in_order_of_ids(self, images, content):
+        found = read_annotations(content, images=images)
+        assert found.classes == ("car", "Person")
+
+    def test_images_without_instances_stay(self, images, content):
+        del content["annotations"][2]
+        found = read_annotations(content, images=images)
+        assert [len(image.instances) for image in found.images] == [2, 0]
+
+    def test_area_is_that_of_the_mask_where_the_file_has_none(self, images, content):
+        del content["annotations"][0]["area"], content["annotations"][0]["iscrowd"]
+        instance = read_annotations(content, images=images).images[0].instances[0]
+        assert (instance.area, instance.crowd) == (16, False)
+
+    def test_other_categories_are_counted(self, images, content):
+        found = read_annotations(
+            content, images=images, classes=["person"], ignore_other_categories=True
+        )
+        assert found.ignored == {"car": 1}
+        assert found.skipped == ()
+        assert [[i.label for i in image.instances] for image in found.images] == [[1], [1]]
+
+
+def breakages():
+    """What to change, which entry breaks, and what is said of it."""
+
+    zeros = {"size": [10, 20], "counts": [200]}
+    broken = {"size": [10, 20], "counts": "zz"}
+
+    def annotation(**changes):
+        return lambda content: content["annotations"][0].update(changes)
+
+    def image(**changes):
+        return lambda content: content["images"][0].update(changes)
+
+    def without(kind, key):
+        return lambda content: content[kind][0].pop(key)
+
+    def replaced(kind, by):
+        return lambda content: content[kind].__setitem__(0, by)
+
+    return [
+        (image(file_name="c.png"), "image 7", "no such file: .*c.png"),
+        (image(file_name=""), "image 7", "file_name: expected a name"),
+        (image(file_name=3), "image 7", "file_name: expected a name"),
+        (without("images", "file_name"), "image 7", "file_name: missing"),
+        (image(width=0), "image 7", "expected a size in pixels"),
+        (image(width=10**9), "image 7", "expected a size in pixels, at most"),
+        (image(height="10"), "image 7", "height: expected an integer, got '10'"),
+        (image(id="7"), "image number 1", "id: expected an integer, got '7'"),
+        (replaced("images", []), "image number 1", r"expected a mapping, got \[\]"),
+        (annotation(image_id=99), "annotation 1", "image_id: expected the id of an image, got 99"),
+        (annotation(image_id=[7]), "annotation 1", "image_id: expected the id of an image"),
+        (annotation(category_id=6), "annotation 1", "category_id: expected the id of a category"),
+        (annotation(bbox=[2, 1, 0, 4]), "annotation 1", "bbox: expected a positive width"),
+        (annotation(bbox=[2, 1, 4, -4]), "annotation 1", "bbox: expected a positive width"),
+        (annotation(bbox=[2, 1, 4]), "annotation 1", r"bbox: expected \[x, y, width, height\]"),
+        (annotation(bbox=[2, 1, 4, float("inf")]), "annotation 1", r"bbox: expected \[x, y"),
+        (annotation(bbox=[10**400, 1, 4, 4]), "annotation 1", r"bbox: expected \[x, y"),
+        (
+            annotation(bbox=[20, 1, 4, 4]),
+            "annotation 1",
+            "bbox: expected a box in the image of 20",
+        ),
+        (without("annotations", "bbox"), "annotation 1", "bbox: missing"),
+        (annotation(segmentation=[[1, 1, 2, 2]]), "annotation 1", "segmentation: .* three points"),
+        (annotation(segmentation=[[1] * 6]), "annotation 1", "segmentation: .* at least one pixel"),
+        (annotation(segmentation=zeros), "annotation 1", "segmentation: .* at least one pixel"),
+        (annotation(segmentation=broken), "annotation 1", "segmentation: expected run lengths"),
+        (without("annotations", "segmentation"), "annotation 1", "segmentation: missing"),
+        (annotation(area=0), "annotation 1", "area: expected a positive number, got 0"),
+        (annotation(area=None), "annotation 1", "area: expected a positive number, got None"),
+        (annotation(iscrowd=2), "annotation 1", "iscrowd: expected 0 or 1, got 2"),
+        (replaced("annotations", "x"), "annotation number 1", "expected a mapping, got 'x'"),
+    ]
+
+
+class TestBadEntries:
+    @pytest.mark.parametrize(("change", "entry", "reason"), breakages())
+    def test_are_an_error_or_skipped_and_listed(self, images, content, change, entry, reason):
+        good = read_annotations(content, images=images, classes=CLASSES)
+        change(content)
+        with pytest.raises(
+            AnnotationError, match=f"^annotations: .*can't be used: {entry}: {reason}"
+        ):
+            read_annotations(content, images=images, classes=CLASSES)
+        found = read_annotations(content, images=images, classes=CLASSES, skip_bad=True)
+        assert re.match(f"{entry}: {reason}", str(found.skipped[0]))
+        # Where an image has no id, what belongs to it can't be told.
+        assert len(found.skipped) == (3 if entry == "image number 1" else 1)
+        if entry.startswith("image"):
+            assert found.images == good.images[1:]
+        else:
+            assert found.images[0].instances == good.images[0].instances[1:]
+            assert found.images[1] == good.images[1]
+
+    def test_a_category_that_is_no_class(self, images, content):
+        message = "annotation 2: category 'car': no class"
+        with pytest.raises(AnnotationError, match=message):
+            read_annotations(content, images=images, classes=["person"])
+        found = read_annotations(content, images=images, classes=["person"], skip_bad=True)
+        assert [str(problem) for problem in found.skipped] == [message]
+
+    def test_many_are_counted(self, images, content):
+        content["annotations"] = [square(k, 7, 6, 0, 0, 3) for k in range(1200)]
+        with pytest.raises(AnnotationError, match=r"1,200 entries .*; and 1192 more"):
+            read_annotations(content, images=images)
+
+    def test_nothing_left_is_an_error(self, images, content):
+        for entry in content["annotations"]:
+            entry["bbox"] = [0, 0, 0, 0]
+        with pytest.raises(AnnotationError, match="no instance of car, person that can be used"):
+            read_annotations(content, images=images, classes=CLASSES, skip_bad=True)
+
+
+class TestBadFiles:
+    @pytest.mark.parametrize(
+        ("text", "message"),
+        [
+            ("", "expected JSON in COCO's format, got an empty file"),
+            (" \n", "expected JSON in COCO's format, got an empty file"),
+            ("{", "expected JSON: "),
+            ("\xff", "expected JSON: "),
+            ("[" * 100_000, "expected JSON: "),
+            ("[]", "expected a mapping with a list 'images'"),
+            ('{"images": {}}', "expected a mapping with a list 'images'"),
+            ('{"images": []}', "expected at least one entry of 'images', got none"),
+            ('{"images": [1]}', "expected a mapping with a list 'annotations'"),
+        ],
+    )
+    def test_no_annotations(self, tmp_path, images, text, message):
+        path = tmp_path / "annotations.json"
+        path.write_bytes(text.encode("latin-1"))
+        with pytest.raises(AnnotationError, match=f"annotations.json: {message}"):
+            read_annotations(path, images=images, skip_bad=True)
+
+    def test_no_file(self, tmp_path, images):
+        with pytest.raises(AnnotationError, match=r"none\.json: can't be read: No such file"):
+            read_annotations(tmp_path / "none.json", images=images)
+
+    def test_no_folder_of_images(self, tmp_path, content):
+        with pytest.raises(AnnotationError, match=r"expected images in .*none, which is no folder"):
+            read_annotations(content, images=tmp_path / "none")
+
+    @pytest.mark.parametrize(
+        "name",
+        [
+            "../b.png",
+            "x/../../b.png",
+            "/etc/passwd",
+            "C:\\b.png",
+            "..\\b.png",
+            "\\b.png",
+            "a\0.png",
+        ],
+    )
+    def test_paths_that_lead_out_are_refused_even_if_asked_to_skip(self, images, content, name):
+        (images.parent / "b.png").write_bytes(b"")
+        content["images"][0]["file_name"] = name
+        with pytest.raises(AnnotationError, match="image 7: file_name: expected a name inside"):
+            read_annotations(content, images=images, skip_bad=True)
+
+    def test_names_of_subfolders_are_fine(self, images, content):
+        (images / "sub").mkdir()
+        (images / "a.png").rename(images / "sub" / "a.png")
+        content["images"][0]["file_name"] = "sub/a.png"
+        assert read_annotations(content, images=images).images[0].path == images / "sub" / "a.png"
+
+    @pytest.mark.parametrize("kind", ["images", "categories"])
+    def test_ids_that_occur_twice(self, images, content, kind):
+        content[kind].append(copy.deepcopy(content[kind][0]))
+        with pytest.raises(AnnotationError, match=f"{kind}: two have the id"):
+            read_annotations(content, images=images, skip_bad=True)
+
+    def test_categories_without_a_name(self, images, content):
+        content["categories"][0].pop("name")
+        with pytest.raises(AnnotationError, match="categories: expected an id and a name"):
+            read_annotations(content, images=images, skip_bad=True)
+
+    def test_a_class_that_is_no_category(self, images, content):
+        with pytest.raises(AnnotationError, match=r"class 'bus': no category .* Person, car"):
+            read_annotations(content, images=images, classes=["car", "bus"], skip_bad=True)
+
+
+class TestCategories:
+    def test_coco_names_for_the_classes_of_lis(self):
+        coco = {2: "bicycle", 3: "car", 4: "motorcycle", 6: "bus", 44: "bottle", 62: "chair"}
+        coco |= {67: "dining table", 72: "tv", 1: "person"}
+        labels = match_categories(coco, LIS_CLASSES)
+        assert labels == {2: 1, 3: 2, 4: 3, 6: 4, 44: 5, 62: 6, 67: 7, 72: 8}
+
+    def test_names_of_lis_in_another_order(self):
+        shuffled = dict(enumerate(reversed(LIS_CLASSES)))
+        labels = match_categories(shuffled, LIS_CLASSES)
+        assert all(LIS_CLASSES[labels[id_] - 1] == name for id_, name in shuffled.items())
+
+    def test_two_categories_of_one_name(self):
+        with pytest.raises(ValueError, match="class 'tv': 2 categories of this name"):
+            match_categories({1: "tv", 2: "TV monitor"}, ["tv"])
+
+    def test_a_class_twice(self):
+        with pytest.raises(ValueError, match="classes: expected names that differ"):
+            match_categories({1: "tv"}, ["tv", "tvmonitor"])
+
+
+class TestLisLayout:
+    @pytest.fixture
+    def root(self, tmp_path):
+        for shot, ending in (("RGB-dark", "JPG"), ("RAW-normal", "png")):
+            (tmp_path / shot / "JPEGImages").mkdir(parents=True)
+            (tmp_path / shot / "JPEGImages" / f"1.{ending}").touch()
+        (tmp_path / "annotations").mkdir()
+        for name in ("JPG_train+1", "png_test", "JPG_test", "png_train+1"):
+            (tmp_path / "annotations" / f"lis_coco_{name}.json").touch()
+        return tmp_path
+
+    def test_dark_images_have_plus_one_and_the_kind_is_that_of_the_images(self, root):
+        images, annotations = lis_files(root, "RGB-dark", "train")
+        assert images == root / "RGB-dark" / "JPEGImages"
+        assert annotations.name == "lis_coco_JPG_train+1.json"
+        assert lis_files(root, "RAW-normal", "test").annotations.name == "lis_coco_png_test.json"
+
+    @pytest.mark.parametrize(
+        ("shot", "split", "message"),
+        [
+            ("RGB-normal", "train", "RGB-normal/JPEGImages: not a folder"),
+            ("RGB-dark", "traintest", "lis_coco_JPG_traintest.1.json: no such file"),
+        ],
+    )
+    def test_what_is_missing_is_said_with_the_layout(self, root, shot, split, message):
+        with pytest.raises(LisError, match=rf"(?s){message}.*Looked in .*annotations/lis_coco_"):
+            lis_files(root, shot, split)
+
+    def test_unknown_parts(self, root):
+        with pytest.raises(LisError, match="shot: expected one of RGB-normal"):
+            lis_files(root, "RGB", "train")
+        with pytest.raises(LisError, match="split: expected one of train"):
+            lis_files(root, "RGB-dark", "val")

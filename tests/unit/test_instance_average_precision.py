@@ -1,0 +1,220 @@
+"""Average precision, against the evaluator of COCO's authors and worked by hand."""
+
+import contextlib
+import io
+import math
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from pycocotools.coco import COCO
+from pycocotools.cocoeval import COCOeval
+
+from dealias.instance import (
+    AnnotatedImage,
+    Detections,
+    Instance,
+    average_precision,
+    encode_masks,
+)
+from dealias.metrics.functional._bands import inner_boundary
+
+CLASSES = ("car", "person", "sign")
+SIZE = (120, 160)
+
+
+def ellipses(rng, count):
+    rows, columns = np.mgrid[: SIZE[0], : SIZE[1]]
+    masks = np.zeros((count, *SIZE), bool)
+    for mask in masks:
+        y, x = rng.uniform(0, SIZE[0]), rng.uniform(0, SIZE[1])
+        a, b = rng.uniform(3, 60, 2)
+        mask[:] = ((rows - y) / a) ** 2 + ((columns - x) / b) ** 2 <= 1
+        mask[int(y) % SIZE[0], int(x) % SIZE[1]] = True
+    return torch.from_numpy(masks)
+
+
+def boxes_of(masks):
+    found = []
+    for mask in masks:
+        rows, columns = mask.any(1).nonzero(), mask.any(0).nonzero()
+        found.append(
+            [int(columns[0]), int(rows[0]), int(columns[-1]) + 1, int(rows[-1]) + 1],
+        )
+    return torch.tensor(found, dtype=torch.float32).reshape(-1, 4)
+
+
+def image_of(id_, masks, labels, crowd=None):
+    crowd = [False] * len(masks) if crowd is None else crowd
+    parts = zip(labels, boxes_of(masks).tolist(), encode_masks(masks), masks, crowd, strict=True)
+    instances = tuple(
+        Instance(label, tuple(box), rle, float(mask.sum()), bool(group))
+        for label, box, rle, mask, group in parts
+    )
+    return AnnotatedImage(id_, f"{id_}.png", Path(f"{id_}.png"), SIZE, instances)
+
+
+def shifted(rng, masks):
+    rolls = [torch.roll(m, tuple(rng.integers(-3, 4, 2).tolist()), (0, 1)) for m in masks]
+    return torch.stack(rolls) if rolls else masks
+
+
+def random_case(seed):
+    """Images, some without instances, some with crowds; detections near them, wrong or none."""
+    rng = np.random.default_rng(seed)
+    images, detections = [], []
+    for id_ in range(1, 13):
+        count = int(rng.integers(0, 7)) if id_ % 4 else 0
+        masks = ellipses(rng, count)
+        labels = rng.integers(1, 4, count).tolist()
+        images.append(image_of(id_, masks, labels, rng.random(count) < 0.2))
+        if id_ % 5 == 0:
+            detections.append(Detections.none())
+            continue
+        near, wrong = shifted(rng, masks), ellipses(rng, int(rng.integers(0, 4)))
+        found = torch.cat([near, near[: count // 2], wrong])
+        classes = labels + labels[: count // 2] + rng.integers(1, 4, len(wrong)).tolist()
+        scores = torch.from_numpy(rng.random(len(found)).astype(np.float32))
+        detections.append(
+            Detections(boxes_of(found), torch.tensor(classes).long(), scores, encode_masks(found))
+        )
+    return images, detections
+
+
+def by_pycocotools(images, detections, kind):
+    annotations = []
+    for image in images:
+        for instance in image.instances:
+            left, top, right, bottom = instance.box
+            annotations.append(
+                {
+                    "id": len(annotations) + 1,
+                    "image_id": image.id,
+                    "category_id": instance.label,
+                    "bbox": [left, top, right - left, bottom - top],
+                    "segmentation": dict(instance.mask),
+                    "area": instance.area,
+                    "iscrowd": int(instance.crowd),
+                }
+            )
+    results = []
+    for image, found in zip(images, detections, strict=True):
+        for i in range(len(found)):
+            left, top, right, bottom = found.boxes[i].tolist()
+            result = {
+                "image_id": image.id,
+                "category_id": int(found.labels[i]),
+                "score": float(found.scores[i]),
+            }
+            if kind == "bbox":
+                result["bbox"] = [left, top, right - left, bottom - top]
+            else:
+                result["segmentation"] = dict(found.masks[i])
+            results.append(result)
+    with contextlib.redirect_stdout(io.StringIO()):
+        target = COCO()
+        target.dataset = {
+            "info": {},
+            "images": [{"id": i.id, "height": SIZE[0], "width": SIZE[1]} for i in images],
+            "annotations": annotations,
+            "categories": [{"id": i, "name": n} for i, n in enumerate(CLASSES, 1)],
+        }
+        target.createIndex()
+        evaluator = COCOeval(target, target.loadRes(results), kind)
+        evaluator.evaluate()
+        evaluator.accumulate()
+        evaluator.summarize()
+    return [math.nan if value == -1 else value for value in evaluator.stats[:6]]
+
+
+@pytest.mark.parametrize("seed", range(8))
+@pytest.mark.parametrize(("overlap", "kind"), [("box", "bbox"), ("mask", "segm")])
+def test_equals_pycocotools(seed, overlap, kind):
+    images, detections = random_case(seed)
+    found = average_precision(images, detections, classes=CLASSES, overlap=overlap)
+    expected = by_pycocotools(images, detections, kind)
+    assert 0.05 < expected[0] < 0.95
+    assert list(found.scores.values()) == pytest.approx(expected, abs=1e-6, nan_ok=True)
+    defined = [value for value in found.classes.values() if not math.isnan(value)]
+    assert np.mean(defined) == pytest.approx(expected[0], abs=1e-6)
+
+
+def square(left, top, side):
+    mask = torch.zeros(1, *SIZE, dtype=torch.bool)
+    mask[0, top : top + side, left : left + side] = True
+    return mask
+
+
+def detected(mask, label=1, score=0.9):
+    return Detections(
+        boxes_of(mask), torch.tensor([label]), torch.tensor([score]), encode_masks(mask)
+    )
+
+
+class TestByHand:
+    def test_a_box_of_iou_0_8_counts_up_to_that_threshold(self):
+        image = image_of(1, square(0, 0, 40), [1])
+        mask = square(0, 0, 40)
+        mask[0, 32:] = False  # four fifths of the instance
+        found = average_precision([image], [detected(mask)], classes=CLASSES, overlap="box")
+        # The thresholds 0.5, 0.55, ... 0.8 of 0.5 ... 0.95.
+        assert found.scores["AP"] == pytest.approx(0.7)
+        assert found.scores["AP50"] == found.scores["AP75"] == pytest.approx(1.0)
+        assert found.scores["APm"] == pytest.approx(0.7)
+        assert math.isnan(found.scores["APs"])
+        assert math.isnan(found.classes["sign"])
+
+    def test_a_boundary_is_stricter_than_a_mask(self):
+        image = image_of(1, square(20, 20, 60), [1])
+        mask = square(22, 20, 60)
+        scores = {
+            overlap: average_precision(
+                [image], [detected(mask)], classes=CLASSES, overlap=overlap
+            ).scores["AP"]
+            for overlap in ("mask", "boundary")
+        }
+        inner = [
+            inner_boundary(m.long(), 4) & m for m in (mask, square(20, 20, 60))
+        ]  # 2 % of the diagonal of 200
+        iou = float((inner[0] & inner[1]).sum() / (inner[0] | inner[1]).sum())
+        thresholds = np.linspace(0.5, 0.95, 10)
+        assert 0.5 < iou < 0.8
+        assert scores["boundary"] == pytest.approx((thresholds <= iou).mean())
+        assert scores["mask"] == pytest.approx((thresholds <= 58 / 62).mean())
+
+    @pytest.mark.parametrize("overlap", ["box", "mask", "boundary"])
+    def test_nothing_found(self, overlap):
+        image = image_of(1, square(0, 0, 40), [1])
+        found = average_precision([image], [Detections.none()], classes=CLASSES, overlap=overlap)
+        assert found.scores["AP"] == 0
+
+    def test_nothing_there(self):
+        image = image_of(1, torch.zeros(0, *SIZE), [])
+        found = average_precision([image], [detected(square(0, 0, 9))], classes=CLASSES)
+        assert all(math.isnan(value) for value in found.scores.values())
+
+    def test_a_detection_of_a_crowd_is_neither_right_nor_wrong(self):
+        masks = torch.cat([square(0, 0, 40), square(60, 0, 40)])
+        image = image_of(1, masks, [1, 1], [False, True])
+        both = [detected(square(0, 0, 40), score=0.5), detected(square(65, 5, 10), score=0.9)]
+        found = Detections(
+            *(torch.cat([getattr(d, k) for d in both]) for k in ("boxes", "labels", "scores")),
+            both[0].masks + both[1].masks,
+        )
+        assert average_precision([image], [found], classes=CLASSES).scores["AP"] == 1
+
+
+class TestErrors:
+    def test_an_overlap_that_there_is_not(self):
+        with pytest.raises(ValueError, match="overlap: expected one of box, mask, boundary"):
+            average_precision([], [], classes=CLASSES, overlap="segm")
+
+    def test_not_as_many(self):
+        with pytest.raises(ValueError, match="detections: expected 0, one an image, got 1"):
+            average_precision([], [Detections.none()], classes=CLASSES)
+
+    def test_an_image_twice(self):
+        image = image_of(1, square(0, 0, 40), [1])
+        with pytest.raises(ValueError, match="no id twice"):
+            average_precision([image] * 2, [Detections.none()] * 2, classes=CLASSES)

@@ -1,0 +1,191 @@
+"""Batches of instances, and what tests of networks for instances find."""
+
+import json
+
+import pytest
+import torch
+
+from dealias.data import DataError
+from dealias.instance import (
+    AnnotationError,
+    Detections,
+    InstanceDataModule,
+    InstanceEvaluation,
+    LisError,
+)
+from dealias.instance._evaluation import coco_results, write_result
+from squares import SIZE, write_squares
+
+
+@pytest.fixture
+def options(tmp_path):
+    return write_squares(tmp_path)
+
+
+def batches(data, count):
+    loader = iter(data.train_dataloader())
+    return [next(loader) for _ in range(count)]
+
+
+def assert_same(first, second):
+    assert first["name"] == second["name"]
+    for a, b in zip(first["image"], second["image"], strict=True):
+        assert torch.equal(a, b)
+    for a, b in zip(first["target"], second["target"], strict=True):
+        assert torch.equal(a["boxes"], b["boxes"])
+        assert torch.equal(a["masks"], b["masks"])
+
+
+class TestTraining:
+    @pytest.mark.parametrize("dark", [False, True])
+    def test_the_same_seed_gives_the_same_batches_and_another_gives_others(self, options, dark):
+        drawn = [
+            batches(InstanceDataModule(**options, dark=dark, seed=seed), 3) for seed in (5, 5, 6)
+        ]
+        for first, second in zip(*drawn[:2], strict=True):
+            assert_same(first, second)
+        assert any(a["name"] != b["name"] for a, b in zip(drawn[0], drawn[2], strict=True))
+
+    def test_workers_change_nothing(self, options):
+        alone = batches(InstanceDataModule(**options, dark=True), 3)
+        shared = batches(InstanceDataModule(**options | {"workers": 2}, dark=True), 3)
+        for first, second in zip(alone, shared, strict=True):
+            assert_same(first, second)
+
+    def test_an_epoch_takes_every_image_once(self, options):
+        names = [
+            name for batch in batches(InstanceDataModule(**options), 3) for name in batch["name"]
+        ]
+        assert sorted(names) == [f"{index}.png" for index in range(6)]
+
+    def test_dark_images_come_with_their_bright_copies_if_asked(self, options):
+        data = InstanceDataModule(**options, dark=True, keep_bright=True, flip=False)
+        (batch,) = batches(data, 1)
+        for bright, dark in zip(batch["bright"], batch["image"], strict=True):
+            assert bright.shape == dark.shape == (3, *SIZE)
+            assert bright.float().mean() > dark.float().mean()
+        assert "bright" not in batches(InstanceDataModule(**options, dark=True), 1)[0]
+
+    def test_bad_images_are_replaced_and_listed_if_asked(self, options, tmp_path):
+        (tmp_path / "train" / "2.png").write_bytes(b"no image")
+        with pytest.raises(ValueError, match=r"2\.png: can't be read"):
+            batches(InstanceDataModule(**options), 3)
+        found = batches(InstanceDataModule(**options, skip_bad=True), 3)
+        assert [len(batch["image"]) for batch in found] == [2, 2, 2]
+        (message,) = {message for batch in found for message in batch["skipped"]}
+        assert "2.png" in message
+
+    def test_no_image_that_can_be_read(self, options, tmp_path):
+        for path in (tmp_path / "train").iterdir():
+            path.write_bytes(b"no image")
+        with pytest.raises(ValueError, match="20 images in a row can't be used"):
+            batches(InstanceDataModule(**options, skip_bad=True), 1)
+
+
+class TestEvaluation:
+    def test_images_are_resized_and_instances_are_not(self, options):
+        data = InstanceDataModule(**options | {"size": [32, 24]})
+        found = list(data.val_dataloader())
+        assert len(found) == len(data.val_dataloader()) == 6
+        assert found[0]["image"][0].shape == (3, 24, 32)
+        assert found[0]["record"][0].size == SIZE
+        assert len(found[0]["record"][0].instances) == 2
+
+    def test_darkness_is_the_same_every_time_whatever_the_seed(self, options):
+        data = [InstanceDataModule(**options, dark=True, seed=seed) for seed in (0, 1)]
+        for first, second in zip(*(d.val_dataloader() for d in data), strict=True):
+            assert torch.equal(first["image"][0], second["image"][0])
+        bright = next(iter(InstanceDataModule(**options).val_dataloader()))
+        dark = next(iter(data[0].val_dataloader()))
+        assert not torch.equal(bright["image"][0], dark["image"][0])
+
+    def test_noise_is_as_strong_as_asked(self, options):
+        bright, noisy = (
+            next(iter(InstanceDataModule(**options, noise=sigma).val_dataloader()))["image"][0]
+            for sigma in (0.0, 10.0)
+        )
+        assert (noisy.float() - bright.float()).std().item() == pytest.approx(10, rel=0.1)
+
+    def test_a_limit_is_spread_over_the_split(self, options):
+        data = InstanceDataModule(**options, limit=2)
+        assert [image.name for image in data.instances("val").images] == ["0.png", "3.png"]
+
+    def test_images_without_annotations_to_predict(self, options, tmp_path):
+        data = InstanceDataModule(**options, predict_images=tmp_path / "val")
+        (first, *_) = found = list(data.predict_dataloader())
+        assert len(found) == 6
+        assert first["record"][0].size == SIZE
+        assert first["record"][0].instances == ()
+
+
+@pytest.mark.parametrize(
+    ("changed", "message"),
+    [
+        ({"name": "cocoa"}, "name: expected one of lis, coco"),
+        ({"batch_size": 0}, "batch_size: expected at least 1, got 0"),
+        ({"seed": -1}, "seed: expected 0"),
+        ({"keep_bright": True}, "keep_bright: expected dark"),
+        ({"classes": None}, "classes: expected the names of classes for the data set coco"),
+        ({"dark": True, "ratio": (5, 2)}, "ratio"),
+        ({"noise": -1}, "sigma"),
+    ],
+)
+def test_bad_options(options, changed, message):
+    with pytest.raises(ValueError, match=message):
+        InstanceDataModule(**options | changed)
+
+
+def test_what_is_missing_shows_in_setup(options, tmp_path, monkeypatch):
+    monkeypatch.delenv("DEALIAS_LIS", raising=False)
+    with pytest.raises(DataError, match="expected root, or its folder in DEALIAS_LIS"):
+        InstanceDataModule(name="lis").setup("fit")
+    with pytest.raises(LisError, match="RGB-dark/JPEGImages"):
+        InstanceDataModule(name="lis", root=tmp_path).setup("test")
+    with pytest.raises(DataError, match="expected a path for split 'other'"):
+        InstanceDataModule(**options, val_split="other").setup("validate")
+    with pytest.raises(DataError, match="predict_images"):
+        InstanceDataModule(**options).setup("predict")
+    with pytest.raises(AnnotationError, match="green"):
+        InstanceDataModule(**options | {"classes": ["green"]}).setup("validate")
+
+
+def test_camvid_has_instances(camvid):
+    data = InstanceDataModule(name="camvid", root=camvid, min_area=48, size=(256, 192), limit=2)
+    found = data.instances("val")
+    assert found.classes == data.classes == ("Car", "Pedestrian", "Bicyclist", "SignSymbol")
+    assert next(iter(data.val_dataloader()))["image"][0].shape == (3, 192, 256)
+    assert all(i.area >= 48 for image in found.images for i in image.instances)
+
+
+class TestResult:
+    def found(self, options):
+        record = InstanceDataModule(**options).instances("val").images[0]
+        red, blue = record.instances
+        detections = Detections(
+            torch.tensor([blue.box, red.box]),
+            torch.tensor([2, 1]),
+            torch.tensor([0.4, 0.8]),
+            [blue.mask, red.mask],
+        )
+        return record, detections
+
+    def test_parts_add_up(self, options, tmp_path):
+        evaluation = InstanceEvaluation(("red", "blue"))
+        evaluation.absorb(*self.found(options))
+        empty = InstanceEvaluation(("red", "blue"), skipped=["a file"])
+        total = empty.merge(evaluation)
+        write_result(total, tmp_path / "result.json")
+        result = json.loads((tmp_path / "result.json").read_text())
+        assert result["metrics"]["mask"]["AP"] == result["metrics"]["box"]["AP"] == 1
+        assert result["metrics"]["mask"]["APl"] is None
+        assert [row["instances"] for row in result["classes"]] == [1, 1]
+        assert result["skipped"] == ["a file"]
+        assert empty.to_dict()["metrics"] == {}
+
+    def test_detections_as_coco_has_them(self, options):
+        record, detections = self.found(options)
+        first, second = coco_results(record, detections, ("red", "blue"))
+        assert [first["category"], second["category"]] == ["red", "blue"]
+        left, top, right, bottom = record.instances[0].box
+        assert first["bbox"] == [left, top, right - left, bottom - top]
+        assert first["segmentation"]["counts"] == record.instances[0].mask["counts"].decode()

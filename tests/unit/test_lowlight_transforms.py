@@ -1,0 +1,204 @@
+import pickle
+
+import pytest
+import torch
+from torch.utils.data import DataLoader, Dataset
+from torchvision import tv_tensors
+from torchvision.transforms import v2
+
+from dealias.data import ProceduralScenes
+from dealias.data.lowlight import (
+    Capture,
+    GaussianNoise,
+    LowLight,
+    contact_sheet,
+    demosaic,
+    draw_capture,
+    low_light,
+    mosaic,
+    to_raw,
+)
+
+NOISES = [LowLight, lambda **options: GaussianNoise(20, **options)]
+IDS = ["LowLight", "GaussianNoise"]
+
+
+@pytest.fixture(scope="module")
+def scenes():
+    return torch.stack([image for image, _ in ProceduralScenes(3, size=(64, 96))])
+
+
+def quiet(count=1, **changes):
+    """Taken with so much light and so little noise that 8 bits can't tell."""
+    capture = draw_capture(count, ratio=1)
+    silent = {"system_gain": 1e-4, "read_scale": 0.0, "row_scale": 0.0} | changes
+    return capture._replace(**{k: torch.full((count,), v) for k, v in silent.items()})
+
+
+class TestLowLight:
+    def test_without_noise_it_is_the_raw_image(self, scenes):
+        capture = quiet(len(scenes))
+        expected = demosaic(to_raw(scenes.double() / 255, capture))
+        found = low_light(scenes, capture)
+        assert found.dtype == torch.uint8
+        # Noise and 8 bits: one step at each pixel of the mosaic, and rounding.
+        assert (found / 255 - expected).abs().max() < 2.1 / 255
+
+    def test_without_noise_srgb_is_the_image_but_for_the_mosaic(self, scenes):
+        smooth = v2.functional.gaussian_blur(scenes, [9, 9])
+        found = low_light(smooth.double() / 255, quiet(len(scenes)), output="srgb")
+        assert (found - smooth.double() / 255).abs().mean() < 0.02
+
+    def test_raw_is_dark_and_green_as_sensors_see(self, scenes):
+        red, green, blue = (low_light(scenes, quiet(len(scenes))) / 255).mean((0, 2, 3)).tolist()
+        assert green > 1.3 * max(red, blue)
+        assert green < 0.6 * (scenes[:, 1] / 255).mean()
+
+    def test_noise_grows_with_the_ratio(self, scenes):
+        capture = quiet(3)
+        clean = low_light(scenes, capture).float()
+        errors = []
+        for ratio in (1.0, 10.0, 100.0):
+            taken = capture._replace(ratio=torch.full((3,), ratio), system_gain=torch.ones(3))
+            errors.append((low_light(scenes, taken) - clean).std().item())
+        assert errors == sorted(errors)
+        # Shot noise goes with the root of the ratio.
+        assert errors[2] / errors[1] == pytest.approx(10**0.5, rel=0.25)
+
+    def test_every_image_of_a_batch_has_its_own_capture(self, scenes):
+        same = scenes[:1].expand(2, -1, -1, -1)
+        captures = Capture(*(torch.cat(pair) for pair in zip(quiet(), quiet(red=9.0), strict=True)))
+        red = low_light(same, captures)[:, 0].float().mean((1, 2))
+        assert red[1] < 0.4 * red[0]
+
+    def test_mosaic_values_are_multiples_of_8_bits(self, scenes):
+        found = low_light(scenes / 255, draw_capture(3))
+        steps = mosaic(found) * 255
+        torch.testing.assert_close(steps, steps.round(), atol=1e-3, rtol=0)
+
+    @pytest.mark.parametrize("size", [(2, 2), (5, 7)])
+    def test_any_size(self, size):
+        image = torch.randint(256, (1, 3, *size), dtype=torch.uint8)
+        assert low_light(image, draw_capture(1)).shape == image.shape
+
+    @pytest.mark.parametrize(
+        ("images", "message"),
+        [
+            (torch.zeros(1, 3, 4, 4, dtype=torch.int64), "expected uint8 or floating point"),
+            (torch.zeros(1, 1, 4, 4), r"expected shape \(..., 3, H, W\)"),
+            (torch.zeros(1, 3, 1, 4), "at least 2x2"),
+            (torch.zeros(3, 4, 4), r"with as many as capture has \(1\)"),
+            (torch.zeros(2, 3, 4, 4), r"with as many as capture has \(1\)"),
+        ],
+    )
+    def test_refuses_what_are_no_images(self, images, message):
+        with pytest.raises(ValueError, match=f"images: .*{message}"):
+            low_light(images, draw_capture(1))
+
+    def test_refuses_other_outputs(self):
+        with pytest.raises(ValueError, match="output: expected 'raw' or 'srgb'"):
+            low_light(torch.zeros(1, 3, 4, 4), draw_capture(1), output="jpeg")
+
+
+@pytest.mark.parametrize("noise", NOISES, ids=IDS)
+class TestTransforms:
+    def test_a_seed_and_an_image_make_a_result(self, noise, scenes):
+        one, two = noise(seed=1), noise(seed=1)
+        first = one(scenes[0])
+        one(scenes[1])
+        torch.manual_seed(5)
+        assert torch.equal(one(scenes[0]), first)
+        assert torch.equal(two(scenes[0]), first)
+        assert not torch.equal(noise(seed=2)(scenes[0]), first)
+
+    def test_a_seeded_batch_is_its_images(self, noise, scenes):
+        transform = noise(seed=1)
+        assert torch.equal(transform(scenes), torch.stack([transform(x) for x in scenes]))
+
+    def test_images_that_differ_have_other_noise(self, noise):
+        image = torch.full((3, 64, 64), 128, dtype=torch.uint8)
+        other = image.clone()
+        other[0, 0, 0] = 129
+        difference = noise(seed=1)(image).int() - noise(seed=1)(other).int()
+        assert (difference != 0).float().mean() > 0.3
+
+    def test_without_a_seed_the_global_generator_decides(self, noise, scenes):
+        transform = noise()
+        torch.manual_seed(3)
+        one, two = transform(scenes[0]), transform(scenes[0])
+        torch.manual_seed(3)
+        assert torch.equal(transform(scenes[0]), one)
+        assert not torch.equal(one, two)
+
+    def test_each_image_of_a_batch_has_its_own_noise(self, noise, scenes):
+        one, two = noise()(scenes[:1].expand(2, -1, -1, -1))
+        assert not torch.equal(one, two)
+
+    def test_boxes_masks_and_labels_pass(self, noise, scenes):
+        image = tv_tensors.Image(scenes[0])
+        target = {
+            "boxes": tv_tensors.BoundingBoxes([[1, 2, 3, 4]], format="XYXY", canvas_size=(64, 96)),
+            "masks": tv_tensors.Mask(torch.ones(1, 64, 96, dtype=torch.uint8)),
+            "labels": torch.tensor([1]),
+        }
+        noisy, passed = v2.Compose([noise(seed=0), v2.RandomHorizontalFlip(0)])(image, target)
+        assert isinstance(noisy, tv_tensors.Image)
+        assert not torch.equal(noisy, image)
+        assert all(passed[key] is target[key] for key in ("boxes", "masks", "labels"))
+
+    def test_can_be_pickled(self, noise, scenes):
+        transform = noise(seed=0)
+        copy = pickle.loads(pickle.dumps(transform))
+        assert torch.equal(copy(scenes[0]), transform(scenes[0]))
+
+    @pytest.mark.parametrize("seed", [1.5, True, "1"])
+    def test_refuses_other_seeds(self, noise, seed):
+        with pytest.raises(ValueError, match="seed: expected an integer or None"):
+            noise(seed=seed)
+
+    def test_refuses_gray_images(self, noise):
+        with pytest.raises(ValueError, match=r"images: expected shape \(..., 3, H, W\)"):
+            noise()(torch.zeros(1, 8, 8))
+
+
+class Noisy(Dataset):
+    def __init__(self, images):
+        self.images = images
+
+    def __len__(self):
+        return len(self.images)
+
+    def __getitem__(self, index):
+        return LowLight(seed=4)(self.images[index])
+
+
+def test_workers_change_nothing_where_there_is_a_seed(scenes):
+    alone = torch.stack([Noisy(scenes)[i] for i in range(3)])
+    assert torch.equal(next(iter(DataLoader(Noisy(scenes), 3, num_workers=2))), alone)
+
+
+def test_on_any_device(scenes, device):
+    images = scenes.to(device)
+    noisy = LowLight(seed=4)(images)
+    assert noisy.device == images.device
+    assert torch.equal(LowLight(seed=4)(images), noisy)
+    assert LowLight()(images).shape == images.shape
+
+
+def test_arguments_are_checked_at_once():
+    with pytest.raises(ValueError, match="ratio: expected a number from 1 on"):
+        LowLight(ratio=0.2)
+    with pytest.raises(ValueError, match="output: expected 'raw' or 'srgb'"):
+        LowLight(output="jpeg")
+    with pytest.raises(ValueError, match="sigma: expected a number from 0 on"):
+        GaussianNoise(-1)
+
+
+def test_contact_sheet_lays_out_images_by_ratio(scenes):
+    sheet = contact_sheet(list(scenes[:2]), ratios=(1, 100))
+    assert sheet.shape == (18 + 4 * (64 + 4) - 4, 3 * (96 + 4) - 4, 3)
+    rows = sheet[18:].astype(int)
+    assert (rows[:64, :96] == scenes[0].permute(1, 2, 0).numpy()).all()
+    raw, srgb = rows[:64, 100:196], rows[68:132, 100:196]
+    assert raw.mean() < 0.5 * srgb.mean()
+    assert rows[:64, 200:].std() > raw.std()
