@@ -60,6 +60,8 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
     parser.add_argument("--jobs", type=int, default=2, help="trainings at a time")
     options = parser.parse_args()
+    if len(options.seeds) < 2:
+        parser.error("--seeds: expected two at least, for a deviation")
     jobs = [(name, seed) for seed in options.seeds for name in VARIANTS]
     jobs += [(name, options.seeds[0]) for name in TRIALS]
     with ThreadPoolExecutor(options.jobs) as pool:
@@ -88,7 +90,7 @@ def _commands(name: str, seed: int | str, output: str = "DIR") -> list[list[str]
 
 
 def _run(name: str, seed: int, runs: Path) -> Metrics:
-    """The figures of a run, in percent, and the mIoU of each image."""
+    """The figures of a run, in percent."""
     folder = runs / f"{name}_{seed}"
     result = folder / "test" / "result.json"
     if not result.is_file():

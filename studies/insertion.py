@@ -17,6 +17,7 @@ from dealias.data import SegmentationDataModule
 from dealias.engine import SegmentationTask, find_config
 from dealias.engine._configs import read_config
 from dealias.evaluation import Evaluation, evaluate_maps
+from dealias.models import load_weights
 from dealias.models._reading import read_checkpoint
 from studies.camvid import METRICS, RESULTS
 
@@ -62,8 +63,9 @@ def _figures(
     if dealias is not None:
         network["dealias"] = {"mixing": False} | dealias
     task = SegmentationTask(network=network, classes=data.classes).eval()
-    task.on_load_checkpoint(checkpoint)
-    task.load_state_dict(checkpoint["state_dict"])
+    prefix = "network."
+    state = {key.removeprefix(prefix): value for key, value in checkpoint["state_dict"].items()}
+    load_weights(task.network, state, source="checkpoint")
     found, samples = Evaluation.empty(task.options.settings), data.samples("val")
     with torch.no_grad():
         for index, name in enumerate(samples.names):

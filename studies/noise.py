@@ -106,17 +106,20 @@ def study(
 ) -> list[dict[str, Any]]:
     """Measure what is not in the file yet, and write it there after each measurement."""
     content = json.loads(path.read_text()) if path.exists() else {"measured": []}
-    done = {(one["run"], one["sigma"]) for one in content["measured"]}
+    settings = {key: str(value) for key, value in options.items()}
+    if content.get("data", settings) != settings:
+        raise ValueError(f"{path}: holds what was measured with {content['data']}")
+    done = {(one["variant"], one["run"], one["sigma"]) for one in content["measured"]}
     for variant, folders in groups.items():
         for folder in folders:
             for sigma in sigmas:
-                if (folder.name, sigma) in done:
+                if (variant, folder.name, sigma) in done:
                     continue
                 data = SegmentationDataModule(**options, noise=sigma, workers=0)
                 found = measure(folder / "last.ckpt", sigma, data)
                 content["measured"].append({"variant": variant, "run": folder.name, **found})
                 content |= {
-                    "data": {key: str(value) for key, value in options.items()},
+                    "data": settings,
                     "hardware": hardware(),
                     "environment": environment(),
                     "commit": _commit(),

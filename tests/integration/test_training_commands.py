@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -109,6 +110,48 @@ def test_training_killed_in_mid_epoch_ends_with_the_same_weights(trained, config
     assert command("fit", config, run, "--ckpt_path", "last") == 0
     assert_same_state(trained / "last.ckpt", run / "last.ckpt")
     assert_same_state(trained / "best.ckpt", run / "best.ckpt")
+
+
+def test_the_best_checkpoint_is_known_to_a_resumed_run(config, tmp_path):
+    """Validation at a step that is saved, and a stop right after it."""
+    options = ["--trainer.val_check_interval", "2", "--checkpoint_every", "2"]
+    options += ["--trainer.callbacks+=stops.FallingScore"]
+    whole, parts = tmp_path / "whole", tmp_path / "parts"
+    assert command("fit", config, whole, *options) == 0
+    kill = ["--trainer.callbacks+=stops.KillAtStep", "--trainer.callbacks.step=3"]
+    arguments = ["-m", "dealias", "fit", "--config", str(config), "--output", str(parts)]
+    with process(*arguments, *options, *kill, stderr=subprocess.PIPE) as killed:
+        _, said = killed.communicate(timeout=200)
+    assert killed.returncode == -signal.SIGKILL, said.decode()
+    assert command("fit", config, parts, *options, "--ckpt_path", "last") == 0
+    assert state_of(whole / "best.ckpt")["global_step"] == 2
+    assert_same_state(whole / "best.ckpt", parts / "best.ckpt")
+    assert_same_state(whole / "last.ckpt", parts / "last.ckpt")
+
+
+def test_a_checkpoint_of_other_filters_is_refused(trained, config, tmp_path, capsys):
+    checkpoint = ["--ckpt_path", str(trained / "last.ckpt")]
+    options = [*checkpoint, "--model.network.dealias.cutoff", "0.2"]
+    said = failure(capsys, "test", config, tmp_path / "run", *options)
+    assert "its network was built with dealias" in said
+    assert '"cutoff": 0.2' in said
+    same = [*checkpoint, "--model.network.dealias", "{mixing: true}"]
+    assert command("test", config, tmp_path / "run", *same) == 0
+
+
+@pytest.mark.parametrize(
+    ("option", "message"),
+    [
+        (
+            ["--model.network.chanels", "8"],
+            "model.network.chanels: no such option",
+        ),
+        (["--trainer.accelerator", "cuda"], "cuda|CUDA|accelerator"),
+        (["--trainer.enable_checkpointing", "false"], "always keeps last.ckpt"),
+    ],
+)
+def test_options_that_can_not_be_are_named(config, tmp_path, capsys, option, message):
+    assert re.search(message, failure(capsys, "fit", config, tmp_path, *option))
 
 
 def test_accumulated_steps_resume_where_they_were(config, tmp_path):
@@ -267,6 +310,7 @@ def test_a_loss_that_is_not_finite_stops_and_keeps_the_checkpoint(config, tmp_pa
     step = int(said.split("step ")[1].split(":")[0])
     checkpoint = state_of(tmp_path / "last.ckpt")
     assert checkpoint["global_step"] <= step
+    assert all(value.isfinite().all() for value in checkpoint["state_dict"].values())
 
 
 def test_a_full_disk_leaves_the_earlier_checkpoint(config, tmp_path):

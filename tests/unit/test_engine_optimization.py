@@ -7,6 +7,13 @@ from torch import nn
 from dealias.engine import Optimization, parameter_groups
 from dealias.models import create_model
 
+SEGFORMER = {
+    "hidden_sizes": [8, 16, 24, 32],
+    "num_attention_heads": [1, 1, 1, 1],
+    "depths": [1, 1, 1, 1],
+    "decoder_hidden_size": 16,
+}
+
 
 class Network(nn.Module):
     def __init__(self):
@@ -104,3 +111,15 @@ def test_drops_take_the_place_of_the_polynomial():
 def test_drops_rise_inside_of_training(drops):
     with pytest.raises(ValueError, match="drops: expected shares rising"):
         Optimization(drops=drops)
+
+
+def test_backbones_of_transformers_have_their_rate_too():
+    pytest.importorskip("transformers")
+    network = create_model("hf:segformer", num_classes=3, options=SEGFORMER)
+    options = Optimization(lr=0.1, lr_floor=0, head_multiplier=3)
+    groups = {group["name"]: group for group in parameter_groups(network, options)}
+    assert {name: group["lr"] for name, group in groups.items()} == pytest.approx(
+        {"backbone": 0.1, "head": 0.3}
+    )
+    backbone = {id(p) for p in network.backbone.parameters()}
+    assert {id(p) for p in groups["backbone"]["params"]} == backbone

@@ -56,7 +56,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _answer(asked: str | None, arguments: list[str]) -> int:
-    if asked in OWN_PARSERS:
+    if asked in OWN_PARSERS and arguments[0] == asked:
         rest = arguments[arguments.index(asked) + 1 :]
         code: int = _module(OWN_PARSERS[asked]).main(asked, rest)
         return code

@@ -2,10 +2,12 @@
 
 from collections.abc import Sequence
 
+from lightning_fabric.utilities.exceptions import MisconfigurationException
+
 from dealias._text import printable
 from dealias.cli._console import output_console, print_evaluation
 from dealias.cli._instances import print_instances
-from dealias.engine import Command, Commands
+from dealias.engine import Command, Commands, ConfigError
 from dealias.evaluation import Evaluation, main_process
 
 
@@ -15,7 +17,14 @@ def main(command: Command, arguments: Sequence[str]) -> int:
     Returns:
         0 if all went well, 1 if files were left out as asked.
     """
-    cli = Commands(command, arguments)
+    try:
+        cli = Commands(command, arguments)
+    except MisconfigurationException as error:  # options of the trainer
+        raise ConfigError(str(error)) from error
+    except SystemExit as leaving:  # Lightning leaves so when it is interrupted
+        if isinstance(leaving.__context__, KeyboardInterrupt):
+            raise KeyboardInterrupt from leaving
+        raise
     if not main_process():
         return 0
     console = output_console()

@@ -227,6 +227,11 @@ class SegmentationDataModule(LightningDataModule):
 
     def _one_by_one(self, samples: Samples) -> CountedBatches:
         rank, processes = self._share()
+        if len(samples) < processes:
+            raise DataError(
+                f"{self.data_set}: expected at least one image a process, got {len(samples)} "
+                f"images for {processes} processes"
+            )
         return CountedBatches(
             SegmentationDataset(samples, change=self.noise, skip_bad=self.skip_bad),
             workers=self.workers,

@@ -7,10 +7,11 @@ from typing import Any
 
 import pytorch_lightning as pl
 import torch
-from pytorch_lightning.callbacks import ModelCheckpoint
+from pytorch_lightning.callbacks import Checkpoint, ModelCheckpoint
 from pytorch_lightning.plugins.io import TorchCheckpointIO
 
 from dealias._text import printable
+from dealias.engine._training import TrainingError
 from dealias.evaluation import write_whole
 from dealias.models._reading import read_checkpoint
 
@@ -74,8 +75,11 @@ class BestCheckpoint(ModelCheckpoint):
         super().__init__(folder, "best", monitor=monitor, mode="max", enable_version_counter=False)
 
 
-class LastCheckpoint(pl.Callback):
+class LastCheckpoint(Checkpoint):
     """Keeps last.ckpt, to resume from, as it is every few steps and at the end.
+
+    Weights that are not finite are not kept. It goes behind :class:`BestCheckpoint` among the
+    callbacks, to know which was the best.
 
     Args:
         folder: where.
@@ -100,11 +104,23 @@ class LastCheckpoint(pl.Callback):
         if step > self._saved and step % self.every == 0:
             self._save(trainer)
 
+    def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Save the step anew that was saved before its validation, which a resumed run skips."""
+        if not trainer.sanity_checking and 0 < trainer.global_step == self._saved:
+            self._save(trainer)
+
     def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Save the end."""
         if trainer.global_step > self._saved:
             self._save(trainer)
 
     def _save(self, trainer: pl.Trainer) -> None:
+        for name, value in trainer.lightning_module.named_parameters():
+            if not value.isfinite().all():
+                raise TrainingError(
+                    f"step {trainer.global_step}: {name} is not finite, as the step's gradient was "
+                    f"not; a lower learning rate or a longer warm-up may help; "
+                    f"{printable(self.path)} is as it was"
+                )
         trainer.save_checkpoint(self.path)
         self._saved = trainer.global_step

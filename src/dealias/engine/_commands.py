@@ -124,6 +124,8 @@ class Commands(LightningCLI):
         """Read the options, and find the folder of the run and the checkpoint."""
         self.config = parser.parse_args(args)
         options = self.config[self.command]
+        if options.probe is not None and options.report is None:
+            raise ConfigError("--probe: is for the page of --report")
         if options.report is not None and self.task != "segmentation":
             raise ConfigError(f"--report: expected the task segmentation, got {self.task}")
         options.output = self.output = options.output or self._default_output()
@@ -137,7 +139,7 @@ class Commands(LightningCLI):
             options.model.network, self.checkpoint = config, None
         elif self.checkpoint is not None:
             options.model.network.pop("backbone_weights", None)
-        self._check_output(overwrite=options.overwrite)
+        self._check_output(options.report, overwrite=options.overwrite)
 
     def _default_output(self) -> Path:
         if not self.config_files:
@@ -168,13 +170,13 @@ class Commands(LightningCLI):
             raise CheckpointError(f"{printable(path)}: expected a .ckpt to resume, got a folder")
         return path
 
-    def _check_output(self, *, overwrite: bool) -> None:
+    def _check_output(self, report: Path | None, *, overwrite: bool) -> None:
         taken = {
             "fit": []
             if self.checkpoint
             else [self.output / "last.ckpt", self.output / "best.ckpt"],
             "validate": [],
-            "test": [self.output / "test" / "result.json"],
+            "test": [self.output / "test" / "result.json", *([report] if report else [])],
             "predict": [self.output / "predictions"],
         }[self.command]
         for path in taken:
@@ -198,12 +200,15 @@ class Commands(LightningCLI):
         kwargs["sync_batchnorm"] = False
         kwargs["default_root_dir"] = trainer.default_root_dir or self.output
         if self.command == "fit":
-            callbacks = [
-                SamplePictures(self.output / "samples", options.samples),
-                LastCheckpoint(self.output, options.checkpoint_every),
-            ]
+            callbacks = [SamplePictures(self.output / "samples", options.samples)]
             if trainer.limit_val_batches != 0:
                 callbacks.append(BestCheckpoint(self.output, self.model.monitor))
+            callbacks.append(LastCheckpoint(self.output, options.checkpoint_every))
+            if trainer.enable_checkpointing is False:
+                raise ConfigError("trainer.enable_checkpointing: a run always keeps last.ckpt")
+            if isinstance(trainer.val_check_interval, int):  # Lightning counts batches
+                batches = trainer.val_check_interval * trainer.accumulate_grad_batches
+                kwargs["val_check_interval"] = batches
             if trainer.logger is None or trainer.logger is True:
                 kwargs["logger"] = [
                     TensorBoardLogger(self.output, name="", version=""),
@@ -252,7 +257,10 @@ class Commands(LightningCLI):
         return list(dict.fromkeys(found))
 
     def fit(self, **arguments: Any) -> None:
-        """Train."""
+        """Train; what an earlier run left of checkpoints goes first, as that was agreed to."""
+        if self.checkpoint is None and main_process():
+            for name in ("best", "last"):
+                (self.output / f"{name}.ckpt").unlink(missing_ok=True)
         self.trainer.fit(**arguments | {"ckpt_path": self.checkpoint})
 
     def validate(self, **arguments: Any) -> None:

@@ -106,13 +106,19 @@ class Optimization:
         return float(value)
 
 
-def parameter_groups(network: nn.Module, options: Optimization) -> list[dict[str, Any]]:
+def parameter_groups(network: Any, options: Optimization) -> list[dict[str, Any]]:
     """Trainable parameters by rate and decay, for an optimizer; empty groups are left out.
 
     Each group says in "name" what it is: "backbone", "mixing" or "head", followed by
     " (no decay)" for biases and normalisation where they do not decay.
+
+    Args:
+        network: a module with a `backbone`.
+        options: rates and decay.
     """
     norms = {id(parameter) for parameter in _norm_parameters(network)}
+    # By identity: in networks of transformers the names do not tell.
+    backbone = {id(parameter) for parameter in network.backbone.parameters()}
     rates = {
         "backbone": options.lr,
         "mixing": options.lr * options.mixing_multiplier,
@@ -122,7 +128,7 @@ def parameter_groups(network: nn.Module, options: Optimization) -> list[dict[str
     for name, parameter in network.named_parameters():
         if not parameter.requires_grad:
             continue
-        part = "backbone" if name.startswith("backbone.") else "head"
+        part = "backbone" if id(parameter) in backbone else "head"
         part = "mixing" if f".{_MIXING}." in name else part
         decays = options.decay_norms or not (id(parameter) in norms or name.endswith("bias"))
         key = part if decays else f"{part} (no decay)"

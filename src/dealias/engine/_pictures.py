@@ -99,6 +99,15 @@ class PredictionWriter(pl.Callback):
         self.skipped: list[str] = []
         self.written = 0
 
+    def on_predict_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Remove what an earlier run predicted; that there is any was agreed to."""
+        if trainer.is_global_zero and self.folder.is_dir():
+            for path in [*self.folder.rglob("*.png"), *self.folder.rglob("*.json")]:
+                path.unlink()
+        trainer.strategy.barrier()
+
+    on_test_start = on_predict_start
+
     def on_predict_batch_end(
         self,
         trainer: pl.Trainer,

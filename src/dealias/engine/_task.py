@@ -11,7 +11,7 @@ from torch import Tensor
 
 from dealias.engine._inference import Inference
 from dealias.engine._optimization import Optimization
-from dealias.engine._training import Training
+from dealias.engine._training import Training, build_network
 from dealias.evaluation import (
     Evaluation,
     Options,
@@ -68,7 +68,8 @@ class SegmentationTask(Training):
         channels_last: bool = False,
         seed: int = 0,
     ) -> None:
-        super().__init__(create_model(**network, num_classes=len(classes)), optimization, seed)
+        built = build_network(create_model, network, num_classes=len(classes))
+        super().__init__(built, optimization, seed)
         self.classes = classes
         self.options = Options(classes, protocol, band_width, boundary)
         self.inference = inference

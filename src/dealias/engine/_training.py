@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import json
+from collections.abc import Callable, Mapping, Sequence
+from difflib import get_close_matches
+from inspect import signature
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -14,11 +17,34 @@ from torch import Tensor
 from dealias._text import printable
 from dealias.engine._optimization import Optimization
 from dealias.evaluation import gather
-from dealias.models import load_weights
+from dealias.models import ModelError, WeightsError, load_weights
 
 
 class TrainingError(ValueError):
     """Training can't go on; the message says at which step and why."""
+
+
+def build_network(create: Callable[..., Any], options: Mapping[str, Any], **fixed: Any) -> Any:
+    """Create a network from options as a person writes them.
+
+    Args:
+        create: such as :func:`dealias.models.create_model`.
+        options: its arguments.
+        fixed: others of them, which are not options.
+
+    Raises:
+        ModelError: an option is none of its arguments, or as `create` says.
+    """
+    known = [name for name in signature(create).parameters if name not in fixed]
+    for name in options:
+        if name not in known:
+            near = get_close_matches(str(name), known) or known
+            raise ModelError(
+                f"model.network.{printable(name)}: no such option; there are: {', '.join(near)}"
+            )
+    if "name" not in options:
+        raise ModelError("model.network.name: expected the name of a network")
+    return create(**options, **fixed)
 
 
 class Training(pl.LightningModule):
@@ -109,6 +135,14 @@ class Training(pl.LightningModule):
             if name.startswith(prefix)
         }
         load_weights(self.network, state, source="checkpoint")
+        # What has no tensors would go unnoticed, such as filters.
+        held = checkpoint.get("hyper_parameters", {}).get("network", {})
+        for key in ("dealias", "mean", "std"):
+            if key in held and _settings(held[key]) != _settings(self.network.config.get(key)):
+                raise WeightsError(
+                    f"checkpoint: its network was built with {key} {_settings(held[key])}, "
+                    f"this one with {_settings(self.network.config.get(key))}"
+                )
 
     def write_results(self, folder: Path, more: Mapping[str, Any] | None = None) -> None:
         """Write what the last test found to files in a folder, which is made if need be.
@@ -122,3 +156,12 @@ class Training(pl.LightningModule):
     def write_prediction(self, folder: Path, name: str, outputs: Any) -> None:
         """Write what was found in an image of this name to a file in a folder."""
         raise NotImplementedError
+
+
+def _settings(value: Any) -> str:
+    """Settings as text, the same for those that mean the same."""
+    if isinstance(value, Mapping):
+        plain = {"filter": "daf", "mixing": True, "cutoff": "auto"}
+        # With its defaults named, and options that change nothing left out.
+        value = plain | {k: v for k, v in value.items() if k in plain or v}
+    return json.dumps(value, sort_keys=True)

@@ -51,9 +51,12 @@ def _as_is(found: object) -> object:
 
 
 def main_process() -> bool:
-    """Whether this process is the one that talks and writes, of those torchrun started."""
-    alone = int(os.environ.get("WORLD_SIZE", "1")) == 1
-    return alone or int(os.environ.get("RANK", "0")) == 0
+    """Whether this process talks and writes, of those that torchrun or Lightning started."""
+    if int(os.environ.get("WORLD_SIZE", "1")) == 1:
+        return True
+    # Lightning's own launcher gives no RANK.
+    ranks = ("RANK",) if "RANK" in os.environ else ("NODE_RANK", "LOCAL_RANK")
+    return all(int(os.environ.get(rank, "0")) == 0 for rank in ranks)
 
 
 @contextlib.contextmanager

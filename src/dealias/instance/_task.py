@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from dealias.engine import Optimization, Training
+from dealias.engine._training import build_network
 from dealias.evaluation import gather
 from dealias.instance._create import create_detector
 from dealias.instance._detections import Detections
@@ -56,7 +57,8 @@ class InstanceTask(Training):
     ) -> None:
         if not 0 <= consistency < math.inf:
             raise ValueError(f"consistency: expected a weight from 0 on, got {consistency}")
-        super().__init__(create_detector(**network, num_classes=len(classes)), optimization, seed)
+        built = build_network(create_detector, network, num_classes=len(classes))
+        super().__init__(built, optimization, seed)
         self.classes = tuple(classes)
         self.consistency = consistency
         self.results: InstanceEvaluation | None = None
