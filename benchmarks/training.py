@@ -28,7 +28,7 @@ VARIANTS: dict[str, dict[str, Any]] = {
 }
 
 
-def measure(device: str = "cpu", *, rounds: int = 9) -> list[dict[str, Any]]:
+def measure(device: str = "cpu", *, rounds: int = 15) -> list[dict[str, Any]]:
     """Median times of a step, forward, backward and update, over the plain network's."""
     rows = []
     for name, sizes in NETWORKS.items():

@@ -28,7 +28,7 @@ class StopAtStep(KillAtStep):
 class FallingScore(Callback):
     """Lets every validation seem worse than the one before."""
 
-    def setup(self, trainer, pl_module, stage):
+    def setup(self, trainer, pl_module, stage):  # noqa: ARG002 - the name is Lightning's
         log = pl_module.log
 
         def falling(name, value, **options):
