@@ -12,7 +12,7 @@ def add_arguments(parser: ArgumentParser) -> None:
     """Declare the options."""
     add = parser.add_argument
     add("--folder", type=Path, default=Path("demo"), metavar="DIR", help="where the files go")
-    add("--steps", type=int, default=None, metavar="N", help="of training; 120 by default")
+    add("--steps", type=int, default=None, metavar="N", help="of training; 200 by default")
     add("--scenes", type=int, default=None, metavar="N", help="scenes to test on; 24 by default")
     add("--seed", type=int, default=0, help="of scenes and weights")
 
