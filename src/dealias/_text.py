@@ -13,6 +13,23 @@ def printable(text: Path | str) -> str:
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in str(text))
 
 
+class FileError(ValueError):
+    """A file can't be used. It can be sent between processes.
+
+    Attributes:
+        path: the file.
+        problem: what was expected and what came.
+    """
+
+    def __init__(self, path: Path, problem: str) -> None:
+        self.path = path
+        self.problem = problem
+        super().__init__(f"{printable(path)}: {problem}")
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return type(self), (self.path, self.problem)
+
+
 def list_pixels(found: Sequence[tuple[object, int]], most: int = 8) -> str:
     """List labels with their numbers of pixels, the first `most` of them.
 

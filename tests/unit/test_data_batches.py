@@ -6,7 +6,13 @@ import numpy as np
 import pytest
 import torch
 
-from dealias.data import SampleError, SegmentationDataModule, SegmentationDataset, TrainingStream
+from dealias.data import (
+    DataError,
+    SampleError,
+    SegmentationDataModule,
+    SegmentationDataset,
+    TrainingStream,
+)
 from dealias.data._batches import Batches, RankShare, TrainingPositions, collate
 from dealias.data._datasets import FileSamples
 from dealias.data._images import read_image, read_target
@@ -175,7 +181,7 @@ class TestEvaluation:
         assert len(loader) == 5
         assert_same(list(loader), list(loader))
 
-    @pytest.mark.parametrize("processes", [1, 2, 3, 7])
+    @pytest.mark.parametrize("processes", [1, 2, 3, 5])
     def test_processes_take_each_image_once(self, root, processes):
         names = []
         for rank in range(processes):
@@ -184,6 +190,10 @@ class TestEvaluation:
             assert len(share) == len(loader)
             names += share
         assert sorted(names) == [f"{number:02d}" for number in range(5)]
+
+    def test_more_processes_than_images_are_refused(self, root):
+        with pytest.raises(DataError, match="at least one image a process, got 5 images for 7"):
+            at(module(root), rank=0, processes=7).val_dataloader()
 
     def test_prediction_has_no_targets(self, root):
         datamodule = module(root, predict_images=root / "images/val")

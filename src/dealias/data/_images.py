@@ -10,25 +10,12 @@ import torch
 from PIL import Image, UnidentifiedImageError
 from torch import Tensor
 
-from dealias._text import list_pixels, printable
+from dealias._text import FileError, list_pixels, printable
 from dealias.labels import ClassSet, LabelFileError, read_label_map
 
 
-class SampleError(ValueError):
-    """An image can't be read, or does not fit its label map.
-
-    Attributes:
-        path: the file.
-        problem: what was expected and what came.
-    """
-
-    def __init__(self, path: Path, problem: str) -> None:
-        self.path = path
-        self.problem = problem
-        super().__init__(f"{printable(path)}: {problem}")
-
-    def __reduce__(self) -> tuple[object, ...]:
-        return type(self), (self.path, self.problem)
+class SampleError(FileError):
+    """An image can't be read, or does not fit its label map."""
 
 
 def read_image(path: Path) -> Tensor:

@@ -10,24 +10,11 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from dealias._text import printable
+from dealias._text import FileError, printable
 
 
-class InstanceImageError(ValueError):
-    """An image can't be read, or is not the one that was annotated.
-
-    Attributes:
-        path: the file.
-        problem: what was expected and what came.
-    """
-
-    def __init__(self, path: Path, problem: str) -> None:
-        self.path = path
-        self.problem = problem
-        super().__init__(f"{printable(path)}: {problem}")
-
-    def __reduce__(self) -> tuple[object, ...]:
-        return type(self), (self.path, self.problem)
+class InstanceImageError(FileError):
+    """An image can't be read, or is not the one that was annotated."""
 
 
 def read_photograph(path: Path, size: tuple[int, int]) -> Tensor:

@@ -11,7 +11,7 @@ from numpy.lib import format as npy
 from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError
 
-from dealias._text import list_pixels, printable
+from dealias._text import FileError, list_pixels, printable
 from dealias.labels._class_set import ClassSet, Role
 
 IMAGE_SUFFIXES = (".png", ".tif", ".tiff")
@@ -27,21 +27,8 @@ _CHANGED = frozenset(
 )
 
 
-class LabelFileError(ValueError):
-    """A file does not hold a label map of its class set.
-
-    Attributes:
-        path: the file.
-        problem: what was expected and what came.
-    """
-
-    def __init__(self, path: Path, problem: str) -> None:
-        self.path = path
-        self.problem = problem
-        super().__init__(f"{printable(path)}: {problem}")
-
-    def __reduce__(self) -> tuple[object, ...]:
-        return type(self), (self.path, self.problem)
+class LabelFileError(FileError):
+    """A file does not hold a label map of its class set."""
 
 
 def read_label_map(path: Path, classes: ClassSet, role: Role) -> NDArray[np.integer]:
