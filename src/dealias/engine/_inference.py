@@ -128,8 +128,3 @@ def _resize(images: Tensor, height: int, width: int) -> Tensor:
     if images.shape[-2:] == (height, width):
         return images
     return interpolate(images, (height, width), mode="bilinear", align_corners=False)
-
-
-def probabilities(scores: Tensor, inference: Inference) -> Tensor:
-    """Probabilities (B, C, H, W) of what :meth:`Inference.scores` gave."""
-    return scores if inference.averages else torch.softmax(scores, 1)
