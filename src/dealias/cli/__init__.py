@@ -65,7 +65,7 @@ def _answer(asked: str | None, arguments: list[str]) -> int:
     commands = parser.add_subcommands(required=True, dest="command")
     for name, help_text in COMMANDS.items():
         command = ArgumentParser(description=help_text)
-        if name == asked:  # the libraries of the others stay unloaded
+        if name == asked and name not in OWN_PARSERS:  # the libraries of the others stay unloaded
             _module(name).add_arguments(command)
         commands.add_subcommand(name, command, help=help_text)
     options = parser.parse_args(arguments)
