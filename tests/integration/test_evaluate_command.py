@@ -511,7 +511,10 @@ def test_stopping_leaves_whole_files_and_no_workers(stop, group, tmp_path):
     outputs = ["--output", tmp_path / "r.json", "--error-maps", tmp_path / "maps"]
     command = [sys.executable, "-m", "dealias", *arguments(tmp_path, *outputs, "--workers", "2")]
     pipe = subprocess.PIPE
-    with subprocess.Popen(command, stderr=pipe, stdout=pipe, start_new_session=True) as process:
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)  # else inherited if ignored
+    process = subprocess.Popen(command, stderr=pipe, stdout=pipe, start_new_session=True)
+    signal.signal(signal.SIGINT, before)
+    with process:
         deadline = time.monotonic() + 60
         while not (tmp_path / "maps").exists() and time.monotonic() < deadline:
             time.sleep(0.1)
