@@ -7,10 +7,10 @@ from PIL import Image
 from torchvision import tv_tensors
 from torchvision.ops import masks_to_boxes
 
+from dealias.data import SampleError
 from dealias.data.lowlight import LowLight
 from dealias.instance import (
     InstanceDataset,
-    InstanceImageError,
     collate_instances,
     instance_transform,
     read_annotations,
@@ -77,20 +77,20 @@ class TestItems:
     def test_an_image_of_another_size_is_an_error(self, instances):
         Image.new("RGB", (41, 30)).save(instances.images[0].path)
         message = r"a\.png: expected 40x30 pixels, as its annotations say, got 41x30"
-        with pytest.raises(InstanceImageError, match=message):
+        with pytest.raises(SampleError, match=message):
             InstanceDataset(instances)[0]
 
     def test_a_corrupt_image_is_an_error_or_skipped(self, instances):
         path = instances.images[0].path
         path.write_bytes(path.read_bytes()[:100])
-        with pytest.raises(InstanceImageError, match=r"a\.png: can't be read"):
+        with pytest.raises(SampleError, match=r"a\.png: can't be read"):
             InstanceDataset(instances)[0]
         item = InstanceDataset(instances, skip_bad=True, transform=instance_transform())[0]
         assert item["image"] is item["target"] is None
         assert "a.png: can't be read" in item["skipped"][0]
 
     def test_errors_survive_pickling(self, instances):
-        error = InstanceImageError(instances.images[0].path, "broken")
+        error = SampleError(instances.images[0].path, "broken")
         assert str(pickle.loads(pickle.dumps(error))) == str(error)
 
 

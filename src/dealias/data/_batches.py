@@ -12,6 +12,8 @@ from torch.utils.data import DataLoader, Dataset, Sampler
 
 from dealias.data._datasets import Item
 
+Join = Callable[[list[Item]], Item]
+
 
 class TrainingPositions(Sampler[list[int]]):
     """Positions of the training stream that one process takes, a batch at a time, without end.
@@ -80,7 +82,7 @@ class Batches:
         workers: int,
         sampler: Sampler[int] | None = None,
         batch_sampler: Sampler[list[int]] | None = None,
-        join: Callable[[list[Item]], Item] | None = None,
+        join: Join | None = None,
     ) -> None:
         batching: dict[str, Any] = (
             {"batch_size": 1, "sampler": sampler}
@@ -111,9 +113,7 @@ class CountedBatches(Batches):
         return len(self.loader)
 
 
-def collate(
-    items: Sequence[Item | Exception], join: Callable[[list[Item]], Item] | None = None
-) -> Item | Exception:
+def collate(items: Sequence[Item | Exception], join: Join | None = None) -> Item | Exception:
     """A batch of items, stacked if not joined otherwise; the first error if there is one."""
     good: list[Item] = []
     for item in items:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import itertools
 import os
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path, PurePosixPath, PureWindowsPath
+from typing import TypeVar
 
 from dealias._text import printable
 from dealias.data._layouts import LAYOUTS, Layout
@@ -17,6 +19,8 @@ from dealias.labels import (
     find_label_maps,
     pair_images,
 )
+
+T = TypeVar("T")
 
 
 class DataError(ValueError):
@@ -188,3 +192,10 @@ def _without_suffix(name: str) -> str:
     stem, dot, suffix = name.rpartition(".")
     is_image = suffix.lower() in ("bmp", "jpeg", "jpg", "png", "tif", "tiff", "webp")
     return stem if dot and is_image else name
+
+
+def spread(entries: Sequence[T], limit: int | None) -> list[T]:
+    """So many of some entries at the most, spread evenly over them; all for None."""
+    if limit is None or limit >= len(entries):
+        return list(entries)
+    return [entries[i * len(entries) // limit] for i in range(limit)]

@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 import math
-import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal
 
-from pytorch_lightning import LightningDataModule
-
 from dealias._text import printable
 from dealias.data._augmentation import augmentation
-from dealias.data._batches import Batches, CountedBatches, RankShare, TrainingPositions
+from dealias.data._batches import Batches, CountedBatches
 from dealias.data._datasets import (
     FileSamples,
     Samples,
@@ -20,20 +17,20 @@ from dealias.data._datasets import (
     SegmentationDataset,
     TrainingStream,
 )
-from dealias.data._finding import DataError, find_samples
+from dealias.data._finding import DataError, find_samples, spread
 from dealias.data._layouts import LAYOUTS
+from dealias.data._loading import LoadingModule, check_counts
 from dealias.data._scenes import SMALLEST_SCENE
 from dealias.data.lowlight import GaussianNoise
-from dealias.labels import ClassSet, PairingError, Sample, list_images, load_class_set
+from dealias.labels import ClassSet, load_class_set
 
 DataSetName = Literal["ade20k", "camvid", "cityscapes", "folder", "scenes", "voc2012"]
 
-_MOST_WORKERS = 8
 # Scenes of different splits must differ.
 SCENE_SEEDS = {"val": 0, "train": 1, "test": 2}
 
 
-class SegmentationDataModule(LightningDataModule):
+class SegmentationDataModule(LoadingModule):
     """Images and label maps of a data set, in batches.
 
     A training batch is a dict of "image", uint8 [B, 3, h, w], RGB in [0, 255]; "target"
@@ -105,7 +102,14 @@ class SegmentationDataModule(LightningDataModule):
         val_scenes: int = 24,
         scene_size: tuple[int, int] = (256, 512),
     ) -> None:
-        super().__init__()
+        super().__init__(
+            predict_images=predict_images,
+            limit=limit,
+            batch_size=batch_size,
+            workers=workers,
+            seed=seed,
+            skip_bad=skip_bad,
+        )
         self.data_set = name
         self.root = root
         self.classes = _class_set(name, classes)
@@ -116,8 +120,6 @@ class SegmentationDataModule(LightningDataModule):
             "val": val_split,
             "test": test_split,
         }
-        self.predict_images = predict_images
-        self.limit = limit
         self.crop_size = _lengths("crop_size", crop_size)
         self.base_size = None if base_size is None else _lengths("base_size", base_size)
         self.scale_range = scale_range
@@ -125,13 +127,8 @@ class SegmentationDataModule(LightningDataModule):
         self.flip = flip
         self.photometric = photometric
         self.noise = GaussianNoise(noise, seed=0) if noise else None
-        self.batch_size = batch_size
-        self.workers = _cores() if workers is None else workers
-        self.seed = seed
-        self.skip_bad = skip_bad
         self.scenes = {"train": scenes, "val": val_scenes, "test": val_scenes}
         self.scene_size = _lengths("scene_size", scene_size, least=SMALLEST_SCENE)
-        self.skipped: list[str] = []
         self._samples: dict[str, Samples] = {}
         self._check_options()
 
@@ -140,24 +137,16 @@ class SegmentationDataModule(LightningDataModule):
         """Number of classes."""
         return len(self.classes)
 
-    def setup(self, stage: str | None = None) -> None:
-        """Find the samples of the splits that a stage needs, so that what is missing shows early.
-
-        Raises:
-            DataError: see :func:`dealias.data.find_samples`; and files without a partner, unless
-                `skip_bad` lists them in `skipped`.
-        """
-        needed = {"fit": ("train", "val"), "validate": ("val",), "test": ("test",)}
-        for part in needed.get(str(stage), ()):
-            self.samples(part)
-        if stage == "predict":
-            self._images_to_predict()
+    def prepare(self, part: str) -> Samples:
+        """Find the samples of a split: see `samples`."""
+        return self.samples(part)
 
     def samples(self, part: str) -> Samples:
         """Images and targets of "train", "val" or "test".
 
         Raises:
-            DataError: see :meth:`setup`.
+            DataError: see :func:`dealias.data.find_samples`; and files without a partner, unless
+                `skip_bad` lists them in `skipped`.
         """
         if part not in self._samples:
             samples, unpaired = self.find(part)
@@ -188,30 +177,27 @@ class SegmentationDataModule(LightningDataModule):
         found = find_samples(
             self.data_set, self.splits[part], root=self.root, images=self.images, labels=self.labels
         )
-        return FileSamples(self._limited(found.samples), self.classes), found.unpaired
+        return FileSamples(spread(found.samples, self.limit), self.classes), found.unpaired
 
     def train_dataloader(self) -> Batches:
         """Training batches without end, from the step that the trainer is at."""
-        rank, processes = self._share()
-        stream = TrainingStream(
-            self.samples("train"), self.augmentation(), seed=self.seed, skip_bad=self.skip_bad
+        return self._endless(
+            TrainingStream(
+                self.samples("train"), self.augmentation(), seed=self.seed, skip_bad=self.skip_bad
+            )
         )
-        positions = TrainingPositions(
-            self._position, self.batch_size, rank=rank, processes=processes
-        )
-        return Batches(stream, workers=self.workers, batch_sampler=positions)
 
     def val_dataloader(self) -> CountedBatches:
         """This process's share of the validation split, image by image."""
-        return self._one_by_one(self.samples("val"))
+        return self._evaluated(self.samples("val"))
 
     def test_dataloader(self) -> CountedBatches:
         """This process's share of the test split, image by image."""
-        return self._one_by_one(self.samples("test"))
+        return self._evaluated(self.samples("test"))
 
     def predict_dataloader(self) -> CountedBatches:
         """This process's share of the images to predict, one by one, without targets."""
-        return self._one_by_one(FileSamples(self._images_to_predict(), self.classes))
+        return self._evaluated(FileSamples(self._images_to_predict(), self.classes))
 
     def augmentation(self) -> Any:
         """What training images and their label maps go through."""
@@ -225,44 +211,10 @@ class SegmentationDataModule(LightningDataModule):
             photometric=self.photometric,
         )
 
-    def _one_by_one(self, samples: Samples) -> CountedBatches:
-        rank, processes = self._share()
-        if len(samples) < processes:
-            raise DataError(
-                f"{self.data_set}: expected at least one image a process, got {len(samples)} "
-                f"images for {processes} processes"
-            )
-        return CountedBatches(
-            SegmentationDataset(samples, change=self.noise, skip_bad=self.skip_bad),
-            workers=self.workers,
-            sampler=RankShare(len(samples), rank=rank, processes=processes),
+    def _evaluated(self, samples: Samples) -> CountedBatches:
+        return self._one_by_one(
+            SegmentationDataset(samples, change=self.noise, skip_bad=self.skip_bad)
         )
-
-    def _position(self) -> int:
-        """Where in the stream of training samples the trainer is."""
-        if self.trainer is None:
-            return 0
-        batches = self.trainer.global_step * self.trainer.accumulate_grad_batches
-        return batches * self.batch_size * self.trainer.world_size
-
-    def _share(self) -> tuple[int, int]:
-        """Rank and number of processes."""
-        if self.trainer is None:
-            return 0, 1
-        return self.trainer.global_rank, self.trainer.world_size
-
-    def _limited(self, samples: list[Sample]) -> list[Sample]:
-        if self.limit is None or self.limit >= len(samples):
-            return samples
-        return [samples[i * len(samples) // self.limit] for i in range(self.limit)]
-
-    def _images_to_predict(self) -> list[Sample]:
-        if self.predict_images is None:
-            raise DataError("predict_images: expected the folder of the images to predict")
-        try:
-            return self._limited(list_images(Path(self.predict_images).expanduser()))
-        except PairingError as error:
-            raise DataError(f"predict_images: {error}") from error
 
     def _check_options(self) -> None:
         scale = self.scale_range
@@ -270,19 +222,7 @@ class SegmentationDataModule(LightningDataModule):
             raise ValueError(f"scale_range: expected 0 < least <= largest, got {scale!r}")
         if not 0 < self.max_class_share <= 1:
             raise ValueError(f"max_class_share: expected (0, 1], got {self.max_class_share}")
-        counts = {
-            "batch_size": self.batch_size,
-            "limit": self.limit,
-            "scenes": self.scenes["train"],
-            "val_scenes": self.scenes["val"],
-        }
-        for option, count in counts.items():
-            if count is not None and count < 1:
-                raise ValueError(f"{option}: expected at least 1, got {count}")
-        if self.workers < 0:
-            raise ValueError(f"workers: expected 0 or more, got {self.workers}")
-        if not 0 <= self.seed < 2**32:
-            raise ValueError(f"seed: expected 0 to 2**32 - 1, got {self.seed}")
+        check_counts({"scenes": self.scenes["train"], "val_scenes": self.scenes["val"]})
 
 
 def _class_set(name: str, classes: Path | str | None) -> ClassSet:
@@ -302,10 +242,3 @@ def _lengths(option: str, size: Sequence[int], *, least: int = 1) -> tuple[int, 
     if len(size) != 2 or min(size) < least:
         raise ValueError(f"{option}: expected two lengths of at least {least}, got {size!r}")
     return size[0], size[1]
-
-
-def _cores() -> int:
-    """Reading processes for each training process of this machine."""
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    processes = int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
-    return min(_MOST_WORKERS, max(1, (cores or 1) // processes))

@@ -12,7 +12,6 @@ from dealias.instance._detections import Detections
 from dealias.instance._detector import Detector, feature_consistency, stack_images
 from dealias.instance._evaluation import InstanceEvaluation
 from dealias.instance._from_labels import Components, connected_components, label_maps_to_coco
-from dealias.instance._images import InstanceImageError
 from dealias.instance._lis import LisError, LisFiles, lis_files
 from dealias.instance._mask2former import Mask2Former
 from dealias.instance._mask_rcnn import MaskRCNN, MaskRCNNOptions
@@ -34,7 +33,6 @@ __all__ = [
     "InstanceDataModule",
     "InstanceDataset",
     "InstanceEvaluation",
-    "InstanceImageError",
     "InstanceSet",
     "InstanceTask",
     "LisError",

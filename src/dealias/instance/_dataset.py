@@ -10,7 +10,8 @@ from torch import Tensor
 from torch.utils.data import Dataset
 from torchvision import tv_tensors
 
-from dealias.instance._images import InstanceImageError, read_photograph
+from dealias.data import SampleError
+from dealias.instance._images import read_annotated
 from dealias.instance._masks import decode_masks
 from dealias.instance._records import AnnotatedImage, InstanceSet
 
@@ -65,8 +66,8 @@ class InstanceDataset(Dataset[Item]):
     def __getitem__(self, index: int) -> Item:
         record = self.instances.images[index]
         try:
-            image = read_photograph(record.path, record.size)
-        except InstanceImageError as error:
+            image = read_annotated(record.path, record.size)
+        except SampleError as error:
             if not self.skip_bad:
                 raise
             return {"image": None, "target": None, "name": record.name, "skipped": [str(error)]}

@@ -6,10 +6,11 @@ import os
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import NamedTuple, TypeVar
+from typing import NamedTuple
 
 from dealias._text import printable
 from dealias.data import DataError, find_samples
+from dealias.data._finding import spread
 from dealias.data._layouts import LAYOUTS
 from dealias.instance._annotations import read_annotations
 from dealias.instance._classes import LIS_CLASSES
@@ -17,8 +18,6 @@ from dealias.instance._from_labels import label_maps_to_coco
 from dealias.instance._lis import Shot, lis_files
 from dealias.instance._records import InstanceSet
 from dealias.labels import load_class_set
-
-T = TypeVar("T")
 
 _CAMVID_CLASSES = ("Car", "Pedestrian", "Bicyclist", "SignSymbol")
 _DEFAULT_CLASSES = {"lis": LIS_CLASSES, "camvid": _CAMVID_CLASSES}
@@ -109,13 +108,7 @@ def find_instances(
         skip_bad=skip_bad,
         ignore_other_categories=True,
     )
-    return replace(found, images=tuple(_spread(found.images, limit)))
-
-
-def _spread(items: Sequence[T], limit: int | None) -> list[T]:
-    if limit is None or limit >= len(items):
-        return list(items)
-    return [items[i * len(items) // limit] for i in range(limit)]
+    return replace(found, images=tuple(spread(found.images, limit)))
 
 
 def _of_split(name: str, given: Mapping[str, str] | None, split: str) -> str:
@@ -132,7 +125,7 @@ def _of_label_maps(source: Source, split: str, limit: int | None, *, skip_bad: b
             f"{source.name}, split {printable(split)!r}: {len(found.unpaired):,} images or label "
             f"maps without the other, {printable(found.unpaired[0])} the first"
         )
-    samples = _spread(found.samples, limit)
+    samples = spread(found.samples, limit)
     folder = os.path.commonpath([sample.image.parent for sample in samples])
     content = label_maps_to_coco(
         samples,

@@ -6,12 +6,10 @@ from pathlib import Path
 from typing import Any, Literal
 
 import torch
-from pytorch_lightning import LightningDataModule
 from torchvision.transforms import v2
 
-from dealias.data import DataError
-from dealias.data._batches import Batches, CountedBatches, RankShare, TrainingPositions
-from dealias.data._module import _cores
+from dealias.data._batches import Batches, CountedBatches
+from dealias.data._loading import LoadingModule, check_counts
 from dealias.data.lowlight import EXPOSURE_RATIO, GaussianNoise, LowLight
 from dealias.instance._dataset import InstanceDataset, collate_instances
 from dealias.instance._finding import (
@@ -25,10 +23,9 @@ from dealias.instance._lis import Shot
 from dealias.instance._records import InstanceSet
 from dealias.instance._streams import EvaluationImages, InstanceStream, one_by_one
 from dealias.instance._transforms import instance_transform, resizing
-from dealias.labels import PairingError, list_images
 
 
-class InstanceDataModule(LightningDataModule):
+class InstanceDataModule(LoadingModule):
     """Images and instances of a data set, in batches, as they are or as if taken in the dark.
 
     A training batch is that of :func:`collate_instances`. It is the same for the same seed and
@@ -95,14 +92,17 @@ class InstanceDataModule(LightningDataModule):
         seed: int = 0,
         skip_bad: bool = False,
     ) -> None:
-        super().__init__()
+        super().__init__(
+            predict_images=predict_images,
+            limit=limit,
+            batch_size=batch_size,
+            workers=workers,
+            seed=seed,
+            skip_bad=skip_bad,
+        )
         if name not in source_names():
             raise ValueError(f"name: expected one of {', '.join(source_names())}, got {name!r}")
-        for option, value in (("batch_size", batch_size), ("limit", limit), ("min_area", min_area)):
-            if value is not None and value < 1:
-                raise ValueError(f"{option}: expected at least 1, got {value}")
-        if not 0 <= seed < 2**32:
-            raise ValueError(f"seed: expected 0 to 2**32 - 1, got {seed}")
+        check_counts({"min_area": min_area})
         if keep_bright and not dark:
             raise ValueError("keep_bright: expected dark, for bright images to differ from")
         self.classes = classes_of(name, classes)
@@ -110,16 +110,9 @@ class InstanceDataModule(LightningDataModule):
         splits = {"train": train_split or train, "val": val_split or val}
         splits["test"] = test_split or val_split or test
         self.source = Source(name, root, self.classes, splits, shot, images, annotations, min_area)
-        self.predict_images = predict_images
-        self.limit = limit
         self.size = size
         self.flip = flip
         self.keep_bright = keep_bright
-        self.batch_size = batch_size
-        self.workers = _cores() if workers is None else workers
-        self.seed = seed
-        self.skip_bad = skip_bad
-        self.skipped: list[str] = []
         self._dark: dict[str, Any] | None = {"ratio": ratio, "output": output} if dark else None
         self._noise = noise
         self._found: dict[str, InstanceSet] = {}
@@ -144,23 +137,15 @@ class InstanceDataModule(LightningDataModule):
             steps.append(GaussianNoise(self._noise, seed=seed))
         return steps
 
-    def setup(self, stage: str | None = None) -> None:
-        """Find the instances that a stage needs, so that what is missing shows early.
-
-        Raises:
-            DataError, LisError, AnnotationError: see :func:`find_instances`.
-        """
-        needed = {"fit": ("train", "val"), "validate": ("val",), "test": ("test",)}
-        for part in needed.get(str(stage), ()):
-            self.instances(part)
-        if stage == "predict":
-            self._images_to_predict()
+    def prepare(self, part: str) -> InstanceSet:
+        """Find the instances of a split: see `instances`."""
+        return self.instances(part)
 
     def instances(self, part: str) -> InstanceSet:
         """Instances of "train", "val" or "test".
 
         Raises:
-            DataError, LisError, AnnotationError: see :meth:`setup`.
+            DataError, LisError, AnnotationError: see :func:`find_instances`.
         """
         if part not in self._found:
             found = find_instances(self.source, part, limit=self.limit, skip_bad=self.skip_bad)
@@ -178,28 +163,19 @@ class InstanceDataModule(LightningDataModule):
             keep_bright=self.keep_bright,
             skip_bad=self.skip_bad,
         )
-        rank, processes = self._share()
-        positions = TrainingPositions(
-            self._position, self.batch_size, rank=rank, processes=processes
-        )
-        return Batches(
-            InstanceStream(dataset, seed=self.seed),
-            workers=self.workers,
-            batch_sampler=positions,
-            join=collate_instances,
-        )
+        return self._endless(InstanceStream(dataset, seed=self.seed), collate_instances)
 
     def val_dataloader(self) -> CountedBatches:
         """This process's share of the validation split, image by image."""
-        return self._one_by_one(self.instances("val").images)
+        return self._evaluated(self.instances("val").images)
 
     def test_dataloader(self) -> CountedBatches:
         """This process's share of the test split, image by image."""
-        return self._one_by_one(self.instances("test").images)
+        return self._evaluated(self.instances("test").images)
 
     def predict_dataloader(self) -> CountedBatches:
         """This process's share of the images to predict, one by one."""
-        return self._one_by_one(self._images_to_predict())
+        return self._evaluated(self._images_to_predict())
 
     def transfer_batch_to_device(
         self, batch: dict[str, Any], device: torch.device, dataloader_idx: int
@@ -209,34 +185,8 @@ class InstanceDataModule(LightningDataModule):
         moved: dict[str, Any] = super().transfer_batch_to_device(taken, device, dataloader_idx)
         return batch | moved
 
-    def _one_by_one(self, images: Any) -> CountedBatches:
+    def _evaluated(self, images: Any) -> CountedBatches:
         steps = ([] if self.size is None else [resizing(self.size)]) + self.darkening(0)
         change = v2.Compose(steps) if steps else v2.Identity()
-        rank, processes = self._share()
-        return CountedBatches(
-            EvaluationImages(images, change=change, skip_bad=self.skip_bad),
-            workers=self.workers,
-            sampler=RankShare(len(images), rank=rank, processes=processes),
-            join=one_by_one,
-        )
-
-    def _position(self) -> int:
-        """Where in the stream of training images the trainer is."""
-        if self.trainer is None:
-            return 0
-        batches = self.trainer.global_step * self.trainer.accumulate_grad_batches
-        return batches * self.batch_size * self.trainer.world_size
-
-    def _share(self) -> tuple[int, int]:
-        """Rank and number of processes."""
-        if self.trainer is None:
-            return 0, 1
-        return self.trainer.global_rank, self.trainer.world_size
-
-    def _images_to_predict(self) -> list[Any]:
-        if self.predict_images is None:
-            raise DataError("predict_images: expected the folder of the images to predict")
-        try:
-            return list(list_images(Path(self.predict_images).expanduser()))[: self.limit]
-        except PairingError as error:
-            raise DataError(f"predict_images: {error}") from error
+        items = EvaluationImages(images, change=change, skip_bad=self.skip_bad)
+        return self._one_by_one(items, one_by_one)

@@ -13,7 +13,7 @@ from dealias.data import SampleError
 from dealias.data._images import read_image
 from dealias.data._random import Purpose, augmentation_seed, index_at, stream
 from dealias.instance._dataset import InstanceDataset, Item
-from dealias.instance._images import InstanceImageError, read_photograph
+from dealias.instance._images import read_annotated
 from dealias.instance._records import AnnotatedImage
 from dealias.labels import Sample
 
@@ -51,7 +51,7 @@ class InstanceStream(Dataset[Item]):
             index = int(others.randint(len(self.dataset)))
         record = self.dataset.instances.images[index]
         problem = f"{len(skipped)} images in a row can't be used, the last for: {skipped[-1]}"
-        raise InstanceImageError(record.path, problem)
+        raise SampleError(record.path, problem)
 
 
 class EvaluationImages(Dataset[Item]):
@@ -84,7 +84,7 @@ class EvaluationImages(Dataset[Item]):
         entry = self.images[index]
         try:
             image, record = _read(entry, index)
-        except (InstanceImageError, SampleError) as error:
+        except SampleError as error:
             if not self.skip_bad:
                 raise
             return {"image": None, "record": None, "name": entry.name, "skipped": [str(error)]}
@@ -94,7 +94,7 @@ class EvaluationImages(Dataset[Item]):
 
 def _read(entry: AnnotatedImage | Sample, index: int) -> tuple[Tensor, AnnotatedImage]:
     if isinstance(entry, AnnotatedImage):
-        return read_photograph(entry.path, entry.size), entry
+        return read_annotated(entry.path, entry.size), entry
     image = read_image(entry.image)
     size = (image.shape[-2], image.shape[-1])
     return image, AnnotatedImage(index + 1, entry.image.name, entry.image, size)
