@@ -7,8 +7,8 @@ from rich.table import Table
 
 from dealias._text import printable
 from dealias.cli._console import add_row, percent
-
-_SCORES = ("AP", "AP50", "AP75", "APs", "APm", "APl")
+from dealias.instance import INSTANCE_ERRORS
+from dealias.instance._average_precision import SCORES
 
 
 def print_instances(evaluation: Any, console: Console) -> None:
@@ -19,10 +19,10 @@ def print_instances(evaluation: Any, console: Console) -> None:
         f"{result['detections']:,} detections; in percent"
     )
     scores = Table("overlap of", title=title, title_justify="left")
-    for name in _SCORES:
+    for name in SCORES:
         scores.add_column(name, justify="right")
     for overlap, values in result["metrics"].items():
-        add_row(scores, overlap, *(percent(values[name]) for name in _SCORES))
+        add_row(scores, overlap, *(percent(values[name]) for name in SCORES))
     console.print(scores)
     classes = Table("class")
     classes.add_column("instances", justify="right")
@@ -32,5 +32,20 @@ def print_instances(evaluation: Any, console: Console) -> None:
         values = (percent(row[overlap]) for overlap in result["metrics"])
         add_row(classes, row["name"], f"{row['instances']:,}", *values)
     console.print(classes)
+    errors = result["errors"]
+    kinds = Table(
+        "kind",
+        title=f"errors of masks at IoU 0.5 from a score of {errors['threshold']:.2f}, "
+        f"where F1 is best: {percent(errors['F1'])} %",
+        title_justify="left",
+    )
+    for heading in ("number", "AP50 if mended"):
+        kinds.add_column(heading, justify="right")
+    for kind in INSTANCE_ERRORS:
+        row = errors["kinds"][kind.key]
+        add_row(
+            kinds, kind.title.lower(), f"{row['count']:,}", percent(row["AP50_gain"], sign=True)
+        )
+    console.print(kinds)
     for message in result["skipped"]:
         console.print(f"skipped {printable(message)}", soft_wrap=True)

@@ -6,7 +6,6 @@ from lightning_fabric.utilities.exceptions import MisconfigurationException
 
 from dealias._text import printable
 from dealias.cli._console import output_console, print_evaluation
-from dealias.cli._instances import print_instances
 from dealias.engine import Command, Commands, ConfigError
 from dealias.evaluation import Evaluation, main_process
 
@@ -34,6 +33,8 @@ def main(command: Command, arguments: Sequence[str]) -> int:
     elif isinstance(results, Evaluation):
         print_evaluation(results, console)
     elif results is not None:
+        from dealias.cli._instances import print_instances  # needs libraries for instances
+
         print_instances(results, console)
     if cli.writer is not None:
         console.print(f"{cli.writer.written:,} predictions: {printable(cli.writer.folder)}")

@@ -126,8 +126,6 @@ class Commands(LightningCLI):
         options = self.config[self.command]
         if options.probe is not None and options.report is None:
             raise ConfigError("--probe: is for the page of --report")
-        if options.report is not None and self.task != "segmentation":
-            raise ConfigError(f"--report: expected the task segmentation, got {self.task}")
         options.output = self.output = options.output or self._default_output()
         self.checkpoint = self._checkpoint(options)
         options.ckpt_path = None  # its options would go before those given

@@ -5,49 +5,19 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytorch_lightning as pl
-from numpy.typing import NDArray
 from PIL import Image
 from pytorch_lightning.loggers import TensorBoardLogger
-from torch import Tensor
 
-from dealias.engine._task import SegmentationTask
 from dealias.engine._training import Training
-from dealias.evaluation import draw_errors, gather, write_whole
-from dealias.labels import ClassSet
-from dealias.metrics.functional import error_map
-
-
-def picture(task: SegmentationTask, image: Tensor, target: Tensor, preds: Tensor) -> Any:
-    """An image, its target, its prediction and its errors, side by side.
-
-    Args:
-        task: for the classes and the bands.
-        image: uint8 (3, H, W).
-        target: integers (H, W).
-        preds: integers (H, W).
-
-    Returns:
-        uint8 (H, 4 W, 3).
-    """
-    photograph = image.permute(1, 2, 0).numpy()
-    errors = error_map(preds, target, **task.options.counting).numpy()
-    maps = (colored(labels.numpy(), task.classes) for labels in (target, preds))
-    return np.concatenate([photograph, *maps, draw_errors(errors, photograph)], axis=1)
-
-
-def colored(labels: NDArray[Any], classes: ClassSet) -> NDArray[np.uint8]:
-    """Colours (H, W, 3) of a label map; void is black."""
-    colors = np.concatenate([classes.colors(), np.zeros((1, 3), np.uint8)])
-    return colors[np.where(labels == classes.ignore_index, len(classes), labels)]
+from dealias.evaluation import gather, write_whole
 
 
 class SamplePictures(pl.Callback):
     """Draws the first images of each validation, to files and to TensorBoard.
 
     Args:
-        folder: gets STEP/NAME.png, input, target, prediction and errors side by side.
+        folder: gets STEP/NAME.png, what the task draws: see :meth:`Training.picture`.
         count: how many images; 0 for none.
     """
 
@@ -65,13 +35,11 @@ class SamplePictures(pl.Callback):
         dataloader_idx: int = 0,
     ) -> None:
         """Draw one of the first images."""
-        task = pl_module
         skip = batch_idx >= self.count or not trainer.is_global_zero or trainer.sanity_checking
-        if skip or outputs is None or not isinstance(task, SegmentationTask):
+        if skip or outputs is None or not isinstance(pl_module, Training):
             return
         (name,) = batch["name"]
-        parts = (batch["image"][0], batch["target"][0], outputs[0])
-        drawn = picture(task, *(part.cpu() for part in parts))
+        drawn = pl_module.picture(batch, outputs)
         path = self.folder / f"{trainer.global_step:07d}" / f"{name}.png"
         path.parent.mkdir(parents=True, exist_ok=True)
         with write_whole(path) as file:

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytorch_lightning as pl
 
 from dealias.engine._aliasing import FirstAliasing
-from dealias.engine._task import SegmentationTask
+from dealias.engine._training import TestPage, Training
 from dealias.evaluation import gather
-from dealias.report import Example, ReportWriter, read_probe
+from dealias.report import Example, ReportPart, ReportWriter, read_probe
+
+if TYPE_CHECKING:
+    from dealias.engine._task import SegmentationTask
 
 
 class TestReport(pl.Callback):
@@ -30,19 +34,15 @@ class TestReport(pl.Callback):
         self.output = output
         self.probe = None if probe is None else read_probe(probe)
         self.more: dict[str, Any] = {}
-        self._writer: ReportWriter | None = None
-        self._aliasing: FirstAliasing | None = None
+        self._page: TestPage | None = None
 
     def on_test_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Make the folder, before any process writes to it."""
-        if not isinstance(pl_module, SegmentationTask):
-            raise ValueError("--report: is for semantic segmentation")
-        options = pl_module.options
-        self._writer = ReportWriter(
-            self.folder, options.classes, protocol=options.protocol, band_width=options.band_width
-        )
+        if not isinstance(pl_module, Training):
+            raise TypeError(f"expected a task with a page of its own, got {type(pl_module)}")
+        self._page = pl_module.test_page(self.folder)
         if trainer.is_global_zero:
-            self._writer.begin()
+            self._page.begin()
         trainer.strategy.barrier()
 
     def on_test_batch_end(
@@ -55,14 +55,57 @@ class TestReport(pl.Callback):
         dataloader_idx: int = 0,
     ) -> None:
         """Draw one image."""
-        if outputs is None or self._writer is None or not isinstance(pl_module, SegmentationTask):
+        if outputs is not None and self._page is not None:
+            self._page.add(batch, outputs)
+
+    def on_test_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Write the page over what all processes drew."""
+        if self._page is None:
             return
-        images = pl_module.normalise(batch["image"])
+        parts = gather(self._page.part, trainer.world_size)
+        if trainer.is_global_zero:
+            for part in parts[1:]:
+                self._page.part.absorb(part)
+            self.more = self._page.finish(output=self.output, probe=self.probe)
+
+    def on_exception(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, exception: BaseException
+    ) -> None:
+        """Leave no half of a page."""
+        if self._page is not None and trainer.is_global_zero:
+            self._page.discard()
+
+
+class SegmentationPage:
+    """The page of a test of a :class:`SegmentationTask`.
+
+    Args:
+        task: what is tested.
+        folder: of the page.
+    """
+
+    def __init__(self, task: SegmentationTask, folder: Path) -> None:
+        self.task = task
+        options = task.options
+        self.writer = ReportWriter(
+            folder, options.classes, protocol=options.protocol, band_width=options.band_width
+        )
+        self.begin, self.discard = self.writer.begin, self.writer.discard
+        self._aliasing: FirstAliasing | None = None
+
+    @property
+    def part(self) -> ReportPart:
+        """What this process has drawn."""
+        return self.writer.part
+
+    def add(self, batch: Mapping[str, Any], outputs: Any) -> None:
+        """Draw the one image of a batch."""
+        images = self.task.normalise(batch["image"])
         if self._aliasing is None:
-            self._aliasing = FirstAliasing(pl_module.network, images)
+            self._aliasing = FirstAliasing(self.task.network, images)
         scores = self._aliasing(images)
         (name,) = batch["name"]
-        self._writer.add(
+        self.writer.add(
             Example(
                 name,
                 outputs[0].cpu().numpy(),
@@ -72,27 +115,14 @@ class TestReport(pl.Callback):
             )
         )
 
-    def on_test_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Write the page over what all processes drew."""
-        writer = self._writer
-        if writer is None or not isinstance(pl_module, SegmentationTask):
-            return
-        parts = gather(writer.part, trainer.world_size)
-        if not trainer.is_global_zero or pl_module.results is None:
-            return
-        for part in parts[1:]:
-            writer.part.absorb(part)
+    def finish(self, *, output: Path, probe: Mapping[str, Any] | None) -> dict[str, Any]:
+        """Write the page; see :meth:`ReportWriter.finish`."""
+        if self.task.results is None:
+            raise ValueError("results: expected those of a test, got none")
         site = self._aliasing.site if self._aliasing is not None else None
-        self.more = writer.finish(
-            pl_module.results.to_dict(),
-            output=self.output,
-            probe=self.probe,
+        return self.writer.finish(
+            self.task.results.to_dict(),
+            output=output,
+            probe=probe,
             site=None if site is None else site.name,
         )
-
-    def on_exception(
-        self, trainer: pl.Trainer, pl_module: pl.LightningModule, exception: BaseException
-    ) -> None:
-        """Leave no half of a page."""
-        if self._writer is not None and trainer.is_global_zero:
-            self._writer.discard()

@@ -6,15 +6,19 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from dealias.engine._inference import Inference
 from dealias.engine._optimization import Optimization
+from dealias.engine._report import SegmentationPage
 from dealias.engine._training import Training, build_network
 from dealias.evaluation import (
     Evaluation,
     Options,
+    draw_errors,
     evaluate_maps,
     gather,
     write_counts,
@@ -23,7 +27,7 @@ from dealias.evaluation import (
     write_whole,
 )
 from dealias.labels import ClassSet, write_label_map
-from dealias.metrics.functional import Protocol
+from dealias.metrics.functional import Protocol, error_map
 from dealias.models import create_model
 
 # The six of the paper, by the name they are logged under.
@@ -178,3 +182,23 @@ class SegmentationTask(Training):
         path.parent.mkdir(parents=True, exist_ok=True)
         with write_whole(path) as file:
             write_label_map(file, outputs[0].cpu().numpy(), self.classes)
+
+    def picture(self, batch: Mapping[str, Any], outputs: Tensor) -> NDArray[np.uint8]:
+        """The image of a batch, its target, prediction and errors side by side, (H, 4 W, 3)."""
+        image, target, preds = (
+            part[0].cpu() for part in (batch["image"], batch["target"], outputs)
+        )
+        photograph = image.permute(1, 2, 0).numpy()
+        errors = error_map(preds, target, **self.options.counting).numpy()
+        maps = (_colored(labels.numpy(), self.classes) for labels in (target, preds))
+        return np.concatenate([photograph, *maps, draw_errors(errors, photograph)], axis=1)
+
+    def test_page(self, folder: Path) -> SegmentationPage:
+        """A page of errors, to be written to a folder during a test."""
+        return SegmentationPage(self, folder)
+
+
+def _colored(labels: NDArray[Any], classes: ClassSet) -> NDArray[np.uint8]:
+    """Colours (H, W, 3) of a label map; void is black."""
+    colors = np.concatenate([classes.colors(), np.zeros((1, 3), np.uint8)])
+    return colors[np.where(labels == classes.ignore_index, len(classes), labels)]

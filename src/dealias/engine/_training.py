@@ -7,11 +7,12 @@ from collections.abc import Callable, Mapping, Sequence
 from difflib import get_close_matches
 from inspect import signature
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Protocol
 
 import numpy as np
 import pytorch_lightning as pl
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from dealias._text import printable
@@ -22,6 +23,34 @@ from dealias.models import ModelError, WeightsError, load_weights
 
 class TrainingError(ValueError):
     """Training can't go on; the message says at which step and why."""
+
+
+class TestPage(Protocol):
+    """A page that is written while a network is tested, image by image, by any process."""
+
+    @property
+    def part(self) -> Any:
+        """What this process has drawn; it absorbs the parts of others."""
+
+    def begin(self) -> None:
+        """Make the folder."""
+
+    def add(self, batch: Mapping[str, Any], outputs: Any) -> None:
+        """Draw the one image of a test batch, with what the test step returned."""
+
+    def finish(self, *, output: Path, probe: Mapping[str, Any] | None) -> dict[str, Any]:
+        """Write the page itself, when the results are there.
+
+        Args:
+            output: file that the result will be written to.
+            probe: result of `dealias probe`; or None.
+
+        Returns:
+            Keys for the result's file.
+        """
+
+    def discard(self) -> None:
+        """Remove what was written, unless it is finished."""
 
 
 def build_network(create: Callable[..., Any], options: Mapping[str, Any], **fixed: Any) -> Any:
@@ -155,6 +184,14 @@ class Training(pl.LightningModule):
 
     def write_prediction(self, folder: Path, name: str, outputs: Any) -> None:
         """Write what was found in an image of this name to a file in a folder."""
+        raise NotImplementedError
+
+    def picture(self, batch: Mapping[str, Any], outputs: Any) -> NDArray[np.uint8]:
+        """The one image of a validation batch beside what was found in it, (H, W, 3)."""
+        raise NotImplementedError
+
+    def test_page(self, folder: Path) -> TestPage:
+        """A page of errors, to be written to a folder during a test."""
         raise NotImplementedError
 
 

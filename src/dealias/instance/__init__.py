@@ -10,18 +10,22 @@ from dealias.instance._create import create_detector
 from dealias.instance._dataset import InstanceDataset, collate_instances, target_of
 from dealias.instance._detections import Detections
 from dealias.instance._detector import Detector, feature_consistency, stack_images
+from dealias.instance._errors import ErrorSummary, summarize_errors
 from dealias.instance._evaluation import InstanceEvaluation
 from dealias.instance._from_labels import Components, connected_components, label_maps_to_coco
 from dealias.instance._lis import LisError, LisFiles, lis_files
 from dealias.instance._mask2former import Mask2Former
 from dealias.instance._mask_rcnn import MaskRCNN, MaskRCNNOptions
 from dealias.instance._masks import MaskError, decode_masks, encode_masks, read_segmentation
+from dealias.instance._matching import INSTANCE_ERRORS, Matches, match_instances
 from dealias.instance._module import InstanceDataModule
 from dealias.instance._records import AnnotatedImage, Instance, InstanceSet, Problem
+from dealias.instance._report import InstanceReportPart, InstanceReportWriter
 from dealias.instance._task import InstanceTask
 from dealias.instance._transforms import instance_transform
 
 __all__ = [
+    "INSTANCE_ERRORS",
     "LIS_CLASSES",
     "AnnotatedImage",
     "AnnotationError",
@@ -29,10 +33,13 @@ __all__ = [
     "Components",
     "Detections",
     "Detector",
+    "ErrorSummary",
     "Instance",
     "InstanceDataModule",
     "InstanceDataset",
     "InstanceEvaluation",
+    "InstanceReportPart",
+    "InstanceReportWriter",
     "InstanceSet",
     "InstanceTask",
     "LisError",
@@ -41,6 +48,7 @@ __all__ = [
     "MaskError",
     "MaskRCNN",
     "MaskRCNNOptions",
+    "Matches",
     "Problem",
     "average_precision",
     "collate_instances",
@@ -53,8 +61,10 @@ __all__ = [
     "label_maps_to_coco",
     "lis_files",
     "match_categories",
+    "match_instances",
     "read_annotations",
     "read_segmentation",
     "stack_images",
+    "summarize_errors",
     "target_of",
 ]

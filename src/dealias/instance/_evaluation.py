@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -12,6 +11,8 @@ from typing import Any
 from dealias.evaluation import environment, write_whole
 from dealias.instance._average_precision import OVERLAPS, AveragePrecision, average_precision
 from dealias.instance._detections import Detections
+from dealias.instance._errors import ErrorSummary, Matched, finite, summarize_errors
+from dealias.instance._matching import match_instances
 from dealias.instance._records import AnnotatedImage
 
 
@@ -28,10 +29,12 @@ class InstanceEvaluation:
     classes: tuple[str, ...]
     found: list[tuple[AnnotatedImage, Detections]] = field(default_factory=list)
     skipped: list[str] = field(default_factory=list)
+    _known: dict[str, Any] = field(default_factory=dict, init=False, repr=False, compare=False)
 
     def absorb(self, image: AnnotatedImage, detections: Detections) -> None:
         """Add an image."""
         self.found.append((image, detections))
+        self._known.clear()
 
     def merge(self, other: InstanceEvaluation) -> InstanceEvaluation:
         """Both together, in the order of the images' ids."""
@@ -40,22 +43,40 @@ class InstanceEvaluation:
 
     def average_precision(self) -> dict[str, AveragePrecision]:
         """Average precision of boxes, masks and boundaries; see :func:`average_precision`."""
-        images = [image for image, _ in self.found]
-        detections = [detections for _, detections in self.found]
-        return {
-            overlap: average_precision(images, detections, classes=self.classes, overlap=overlap)
-            for overlap in OVERLAPS
-        }
+        if "precision" not in self._known:
+            images = [image for image, _ in self.found]
+            found = [detections for _, detections in self.found]
+            self._known["precision"] = {
+                overlap: average_precision(images, found, classes=self.classes, overlap=overlap)
+                for overlap in OVERLAPS
+            }
+        precision: dict[str, AveragePrecision] = self._known["precision"]
+        return precision
+
+    def matched(self) -> list[Matched]:
+        """Images and detections, with what :func:`match_instances` says of them."""
+        if "matched" not in self._known:
+            self._known["matched"] = [(*pair, match_instances(*pair)) for pair in self.found]
+        matched: list[Matched] = self._known["matched"]
+        return matched
+
+    def errors(self) -> ErrorSummary:
+        """The errors by kind; see :func:`summarize_errors`."""
+        if "errors" not in self._known:
+            self._known["errors"] = summarize_errors(self.matched(), len(self.classes))
+        errors: ErrorSummary = self._known["errors"]
+        return errors
 
     def to_dict(self) -> dict[str, Any]:
         """All figures, plain enough for JSON; None where undefined."""
         found = self.average_precision() if self.found else {}
+        errors = self.errors()
         return {
             "images": len(self.found),
             "instances": sum(len(image.instances) for image, _ in self.found),
             "detections": sum(len(detections) for _, detections in self.found),
             "metrics": {
-                overlap: {name: _finite(value) for name, value in precision.scores.items()}
+                overlap: {name: finite(value) for name, value in precision.scores.items()}
                 for overlap, precision in found.items()
             },
             "classes": [
@@ -66,10 +87,12 @@ class InstanceEvaluation:
                         for image, _ in self.found
                         for instance in image.instances
                     ),
-                    **{key: _finite(precision.classes[name]) for key, precision in found.items()},
+                    **{key: finite(precision.classes[name]) for key, precision in found.items()},
+                    "counts": {key: counts[label - 1] for key, counts in errors.counts.items()},
                 }
                 for label, name in enumerate(self.classes, start=1)
             ],
+            "errors": errors.to_dict(),
             "skipped": list(self.skipped),
             "environment": environment(),
         }
@@ -119,7 +142,3 @@ def write_plain(content: Any, path: Path) -> None:
     text = json.dumps(content, indent=2, ensure_ascii=False, allow_nan=False)
     with write_whole(path) as file:
         file.write(text.encode("utf-8", "backslashreplace") + b"\n")
-
-
-def _finite(value: float) -> float | None:
-    return value if math.isfinite(value) else None

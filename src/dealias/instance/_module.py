@@ -186,7 +186,11 @@ class InstanceDataModule(LoadingModule):
         return batch | moved
 
     def _evaluated(self, images: Any) -> CountedBatches:
-        steps = ([] if self.size is None else [resizing(self.size)]) + self.darkening(0)
-        change = v2.Compose(steps) if steps else v2.Identity()
-        items = EvaluationImages(images, change=change, skip_bad=self.skip_bad)
+        darkening = self.darkening(0)
+        items = EvaluationImages(
+            images,
+            resize=None if self.size is None else resizing(self.size),
+            darken=v2.Compose(darkening) if darkening else None,
+            skip_bad=self.skip_bad,
+        )
         return self._one_by_one(items, one_by_one)

@@ -57,12 +57,14 @@ class InstanceStream(Dataset[Item]):
 class EvaluationImages(Dataset[Item]):
     """Images as a network is to see them, with the instances of the image as it is stored.
 
-    An item has "image", uint8 [3, h, w]; "record", an :class:`AnnotatedImage`; "name"; and
-    "skipped", messages. With `skip_bad`, what can't be read has None for "image".
+    An item has "image", uint8 [3, h, w]; "record", an :class:`AnnotatedImage`; "name"; "skipped",
+    messages; and, if images are darkened, "original", uint8 [3, H, W], as it is stored. With
+    `skip_bad`, what can't be read has None for "image".
 
     Args:
         images: records, or images without any to predict.
-        change: resizes, darkens or otherwise changes an image, but moves nothing in it.
+        resize: changes the size of an image; None leaves it.
+        darken: changes an image but moves nothing in it, after `resize`; None leaves it.
         skip_bad: go on without images that can't be read.
     """
 
@@ -70,11 +72,13 @@ class EvaluationImages(Dataset[Item]):
         self,
         images: Sequence[AnnotatedImage] | Sequence[Sample],
         *,
-        change: Callable[[Tensor], Tensor],
+        resize: Callable[[Tensor], Tensor] | None = None,
+        darken: Callable[[Tensor], Tensor] | None = None,
         skip_bad: bool = False,
     ) -> None:
         self.images = images
-        self.change = change
+        self.resize = resize
+        self.darken = darken
         self.skip_bad = skip_bad
 
     def __len__(self) -> int:
@@ -88,8 +92,14 @@ class EvaluationImages(Dataset[Item]):
             if not self.skip_bad:
                 raise
             return {"image": None, "record": None, "name": entry.name, "skipped": [str(error)]}
-        changed = self.change(tv_tensors.Image(image)).as_subclass(Tensor)
-        return {"image": changed, "record": record, "name": entry.name, "skipped": []}
+        changed: Tensor = tv_tensors.Image(image)
+        if self.resize is not None:
+            changed = self.resize(changed)
+        item: Item = {"record": record, "name": entry.name, "skipped": []}
+        if self.darken is not None:
+            changed = self.darken(changed)
+            item["original"] = image
+        return item | {"image": changed.as_subclass(Tensor)}
 
 
 def _read(entry: AnnotatedImage | Sample, index: int) -> tuple[Tensor, AnnotatedImage]:
@@ -105,5 +115,5 @@ def one_by_one(items: Sequence[Item]) -> dict[str, Any]:
     if len(items) != 1:
         raise ValueError(f"items: expected one, got {len(items)}")
     (item,) = items
-    kept = ("image", "record", "name")
-    return {key: [item[key]] for key in kept} | {"skipped": item["skipped"]}
+    kept = item.keys() - {"skipped"}
+    return {key: [item[key]] for key in sorted(kept)} | {"skipped": item["skipped"]}

@@ -7,7 +7,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from dealias.engine import Optimization, Training
@@ -23,8 +25,19 @@ from dealias.instance._evaluation import (
     write_plain,
     write_result,
 )
+from dealias.instance._page import InstancePage, as_picture
+from dealias.instance._pictures import (
+    class_colors,
+    detection_outlines,
+    draw_outlines,
+    target_outlines,
+)
+from dealias.instance._records import AnnotatedImage
+
+Found = tuple[AnnotatedImage, Detections]
 
 _LOGGED = ("AP", "AP50", "AP75")
+_SURE = 0.3  # score of the detections in pictures of validation
 
 
 class InstanceTask(Training):
@@ -148,11 +161,35 @@ class InstanceTask(Training):
         write_result(self.results, folder / "result.json", more)
         write_detections(self.results, folder / "detections.json")
 
-    def write_prediction(self, folder: Path, name: str, outputs: tuple[Any, Detections]) -> None:
+    def write_prediction(
+        self, folder: Path, name: str, outputs: tuple[AnnotatedImage, Detections]
+    ) -> None:
         """Write what was found in COCO's format of results, as NAME.json."""
         path = folder / f"{name}.json"
         path.parent.mkdir(parents=True, exist_ok=True)
         write_plain(coco_results(*outputs, self.classes), path)
+
+    def picture(self, batch: Mapping[str, Any], outputs: Found) -> NDArray[np.uint8]:
+        """An image as the network saw it, with its instances, and with what was found.
+
+        Returns:
+            The three side by side, uint8 (H, 3 W, 3).
+        """
+        record, found = outputs
+        photograph = as_picture(batch["image"][0], record.size)
+        colors = class_colors(self.classes)
+        drawn = [
+            draw_outlines(photograph, outlines, width=2)
+            for outlines in (
+                target_outlines(record, colors),
+                detection_outlines(found, colors, _SURE),
+            )
+        ]
+        return np.concatenate([photograph, *drawn], axis=1)
+
+    def test_page(self, folder: Path) -> InstancePage:
+        """A page of found, missed and false instances, to be written to a folder during a test."""
+        return InstancePage(self, folder)
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Keep what the network is, so that it can be built from the checkpoint alone."""

@@ -11,6 +11,8 @@ from dealias.report._drawing import Drawn
 from dealias.report._folder import PageFolder
 from dealias.report._packing import to_script
 from dealias.report._page import (
+    DARKENED,
+    PHOTOGRAPH,
     class_rows,
     kind_rows,
     metric_columns,
@@ -99,11 +101,11 @@ def _layers() -> list[dict[str, Any]]:
             "plane": f"errors_{side}",
             "prediction": f"prediction_{side}",
             "opacity": 1,
-            "ground": 1,
+            "ground": DARKENED,
         }
 
     return [
-        {"key": "image", "title": "Photograph", "type": "photograph", "opacity": 1, "optional": 1},
+        PHOTOGRAPH,
         labels("target", "Target"),
         labels("prediction_a", "Prediction of A"),
         labels("prediction_b", "Prediction of B"),
@@ -114,7 +116,7 @@ def _layers() -> list[dict[str, Any]]:
             "title": "Mended and broken",
             "type": "changes",
             "opacity": 1,
-            "ground": 1,
+            "ground": DARKENED,
         },
     ]
 

@@ -21,7 +21,7 @@ from dealias.report._packing import Plane, pack, to_script
 
 RIGHT, VOID_MARK = 0, 5
 _VOID = 255  # of error_map
-_THUMBNAIL_WIDTH = 360
+THUMBNAIL_WIDTH = 360
 _PHOTOGRAPH_QUALITY = 88
 _THUMBNAIL_QUALITY = 75
 
@@ -98,16 +98,30 @@ def draw_files(
     planes = dict(planes)
     has = []
     if example.image is not None:
-        folder.write(f"images/{key}.webp", _webp(example.image, _PHOTOGRAPH_QUALITY, example.name))
+        write_photograph(folder, f"images/{key}.webp", example.image, example.name)
         has.append("image")
     if example.aliasing is not None:
-        planes["aliasing"] = _heat(example.aliasing)
+        planes["aliasing"] = heat_plane(example.aliasing)
         has.append("aliasing")
-    small = _webp(_shrink(picture), _THUMBNAIL_QUALITY, example.name)
-    folder.write(f"thumbs/{key}.webp", small)
+    write_thumbnail(folder, f"thumbs/{key}.webp", picture, example.name)
     script = to_script("dealias.maps.receive", key, pack(planes))
     folder.write(f"maps/{key}.js", script.encode("ascii"))
     return key, tuple(has)
+
+
+def write_photograph(folder: PageFolder, path: str, pixels: NDArray[np.uint8], name: str) -> None:
+    """Write a picture (H, W, 3) as a page shows it at its own size.
+
+    Raises:
+        OutputError: it can't be written.
+        ValueError: the image of this name is too large for WebP.
+    """
+    folder.write(path, _webp(pixels, _PHOTOGRAPH_QUALITY, name))
+
+
+def write_thumbnail(folder: PageFolder, path: str, pixels: NDArray[np.uint8], name: str) -> None:
+    """Write a picture (H, W, 3) made small for the gallery; see :func:`write_photograph`."""
+    folder.write(path, _webp(_shrink(pixels), _THUMBNAIL_QUALITY, name))
 
 
 def label_plane(labels: NDArray[np.integer], classes: ClassSet) -> Plane:
@@ -156,7 +170,7 @@ def count_by_class(
     return tuple(totals.tolist()), tuple(flat.tolist())
 
 
-def _heat(scores: NDArray[np.floating]) -> NDArray[np.uint8]:
+def heat_plane(scores: NDArray[np.floating]) -> NDArray[np.uint8]:
     """254 times the square root of a score, 255 where there is none."""
     known = np.isfinite(scores)
     root = np.sqrt(np.clip(np.where(known, scores, 0), 0, 1))
@@ -165,9 +179,9 @@ def _heat(scores: NDArray[np.floating]) -> NDArray[np.uint8]:
 
 def _shrink(picture: NDArray[np.uint8]) -> NDArray[np.uint8]:
     height, width = picture.shape[:2]
-    if width <= _THUMBNAIL_WIDTH:
+    if width <= THUMBNAIL_WIDTH:
         return picture
-    size = (_THUMBNAIL_WIDTH, max(1, round(_THUMBNAIL_WIDTH * height / width)))
+    size = (THUMBNAIL_WIDTH, max(1, round(THUMBNAIL_WIDTH * height / width)))
     return np.asarray(Image.fromarray(picture).resize(size, Image.Resampling.BOX))
 
 

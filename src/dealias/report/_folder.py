@@ -14,7 +14,6 @@ from dealias.evaluation import OutputError, write_whole
 
 _MARKER = "README.txt"
 _MARKER_TEXT = "Files of a page that dealias wrote; ../index.html opens it.\n"
-_PARTS = ("images", "maps", "thumbs")
 
 
 @dataclass(frozen=True)
@@ -49,19 +48,18 @@ class PageFolder:
             shutil.rmtree(self.new, ignore_errors=True)
             self.new.mkdir(parents=True)
             (self.new / _MARKER).write_text(_MARKER_TEXT, "utf-8")
-            for part in _PARTS:
-                (self.new / part).mkdir()
             for entry in (files("dealias.report") / "static").iterdir():
                 (self.new / entry.name).write_bytes(entry.read_bytes())
 
     def write(self, name: str, content: bytes) -> None:
-        """Write an asset.
+        """Write an asset, in a folder of its own kind if the name has one.
 
         Raises:
             OutputError: it can't be written.
         """
         path = self.new / name
         with _writing(path):
+            path.parent.mkdir(exist_ok=True)
             path.write_bytes(content)
 
     def finish(self, page: str) -> None:

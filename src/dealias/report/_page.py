@@ -31,8 +31,23 @@ _SHORT = {
     "displacement": ("+ displ.", "displacement"),
     "interior": ("+ interior", "interior error"),
 }
+# The layer of the viewer that the others lie on, and how far it is darkened under errors alone.
+PHOTOGRAPH = {
+    "key": "image",
+    "title": "Photograph",
+    "type": "photograph",
+    "folder": "images",
+    "opacity": 1,
+    "optional": 1,
+}
+DARKENED = 0.55
 _SCRIPTS = ("page.js", "state.js", "table.js")
 _PICTURE_SCRIPTS = ("maps.js", "layers.js", "stage.js", "viewer.js")
+_OWN_SCRIPTS = {
+    "report.html": ("report.js",),
+    "comparison.html": ("comparison.js",),
+    "instances.html": ("instances.js", "outlines.js"),
+}
 
 
 def metric_columns() -> list[dict[str, str]]:
@@ -117,10 +132,14 @@ def render(template: str, pictures: bool, context: Mapping[str, Any]) -> str:
         "css": css,
         "heat": heat,
     }
-    own = "comparison.js" if template.startswith("comparison") else "report.js"
     more = _PICTURE_SCRIPTS if pictures else ()
-    scripts = [*_SCRIPTS, own, *more, "gallery.js", "data.js"]
-    common = {"version": environment()["dealias"], "scripts": scripts, "pictures": pictures}
+    scripts = [*_SCRIPTS, *_OWN_SCRIPTS[template], "gallery.js", *more, "data.js"]
+    common = {
+        "version": environment()["dealias"],
+        "scripts": scripts,
+        "pictures": pictures,
+        "scored": False,
+    }
     text: str = templates.get_template(template).render(common | dict(context))
     return text
 

@@ -13,6 +13,8 @@ from dealias.report._drawing import Drawn
 from dealias.report._folder import PageFolder
 from dealias.report._packing import to_script
 from dealias.report._page import (
+    DARKENED,
+    PHOTOGRAPH,
     class_rows,
     css,
     kind_rows,
@@ -69,7 +71,7 @@ def finish_report(
 def _layers() -> list[dict[str, Any]]:
     """The layers of the viewer, bottom first."""
     return [
-        {"key": "image", "title": "Photograph", "type": "photograph", "opacity": 1, "optional": 1},
+        PHOTOGRAPH,
         {"key": "target", "title": "Target", "type": "labels", "plane": "target", "opacity": 0.6},
         {
             "key": "prediction",
@@ -93,7 +95,7 @@ def _layers() -> list[dict[str, Any]]:
             "plane": "errors",
             "prediction": "prediction",
             "opacity": 1,
-            "ground": 1,
+            "ground": DARKENED,
         },
     ]
 

@@ -1,4 +1,4 @@
-"""A page written while a network is tested, image by image."""
+"""Pages written while a network is tested, image by image."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from dealias.labels import ClassSet
 from dealias.metrics.functional import Protocol
@@ -17,6 +17,9 @@ from dealias.report._examples import Example
 from dealias.report._folder import PageFolder
 from dealias.report._report import count_aliasing, draw_example
 from dealias.report._report_page import finish_report
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
 
 
 @dataclass
@@ -39,7 +42,58 @@ class ReportPart:
             self.aliasing = other.aliasing if own is None else own + other.aliasing
 
 
-class ReportWriter:
+class PageWriter:
+    """A page that is there whole or not at all.
+
+    As a context, it begins, and discards what is not finished.
+
+    Args:
+        path: folder of the page; made if it isn't there. A page in it is replaced at the end.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.folder = PageFolder(path)
+        self._finished = False
+
+    def begin(self) -> None:
+        """Make the folder.
+
+        Raises:
+            OutputError: it can't be written, or holds assets of something else.
+        """
+        self.folder.begin()
+
+    def discard(self) -> None:
+        """Remove what was written, unless it is finished."""
+        if not self._finished:
+            self.folder.discard()
+
+    def finished(self, output: Path | None) -> dict[str, str]:
+        """Keep what was written, as the page is complete.
+
+        Args:
+            output: file that the result will be written to.
+
+        Returns:
+            The key ``report`` for that file: the way from there to the page.
+        """
+        self._finished = True
+        return {"report": way_to(self.folder.path, output)}
+
+    def __enter__(self) -> Self:
+        self.begin()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.discard()
+
+
+class ReportWriter(PageWriter):
     """Write the page of an evaluation with images as they come, none of them kept.
 
     Several processes may write the images of one page: one of them calls `begin` before any calls
@@ -70,7 +124,7 @@ class ReportWriter:
         protocol: Protocol = "paper",
         band_width: int = 15,
     ) -> None:
-        self.folder = PageFolder(path)
+        super().__init__(path)
         self.classes = classes
         self.counting = {
             "num_classes": len(classes),
@@ -79,15 +133,6 @@ class ReportWriter:
             "protocol": protocol,
         }
         self.part = ReportPart()
-        self._finished = False
-
-    def begin(self) -> None:
-        """Make the folder.
-
-        Raises:
-            OutputError: it can't be written, or holds assets of something else.
-        """
-        self.folder.begin()
 
     def add(self, example: Example) -> None:
         """Write the files of one image and count its errors against its aliasing scores.
@@ -140,25 +185,7 @@ class ReportWriter:
             probe=probe,
             title=title,
         )
-        self._finished = True
-        return {"report": way_to(self.folder.path, output)} | more
-
-    def discard(self) -> None:
-        """Remove what was written, unless it is finished."""
-        if not self._finished:
-            self.folder.discard()
-
-    def __enter__(self) -> ReportWriter:
-        self.begin()
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.discard()
+        return self.finished(output) | more
 
 
 def way_to(page: Path, output: Path | None) -> str:

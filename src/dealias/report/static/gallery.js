@@ -29,7 +29,8 @@ dealias.parts.push((data) => {
     const sort = data.sorts.find(({ key }) => key === state.get("sort")) ?? data.sorts[0];
     const kind = data.kinds.find(({ key }) => key === state.get("kind"))?.key ?? null;
     const index = data.classIndex.get(state.get("class")) ?? null;
-    const columns = [...data.columns.keys()].filter((i) => !kind || data.columns[i].kind === kind);
+    const counted = (column) => (kind ? column.kind === kind : !column.right);
+    const columns = [...data.columns.keys()].filter((i) => counted(data.columns[i]));
     return {
       sort, kind, index, columns,
       text: (state.get("find") ?? "").toLowerCase(),

@@ -99,17 +99,20 @@ dealias.layers = (() => {
     });
   }
 
-  function paint(layer, data, maps, only, shown) {
+  // Settings: {only: class index or null, kinds: Set of keys, score: lowest of detections}.
+  function paint(layer, data, maps, settings) {
+    const { only, kinds: shown } = settings;
     if (layer.type === "labels") return labels(data, maps, layer.plane, only);
     if (layer.type === "errors") {
       return errors(data, maps, layer.plane, layer.prediction, only, shown);
     }
     if (layer.type === "changes") return changes(data, maps, only, shown);
+    if (dealias.outlines?.draws(layer)) return dealias.outlines.paint(layer, data, maps, settings);
     return heat(maps, layer.plane);
   }
 
-  // What the layers say of one pixel, in words.
-  function describe(data, maps, x, y) {
+  // What the layers say of one pixel: [title, words, colour or nothing].
+  function describe(data, maps, x, y, score) {
     const i = y * maps.width + x;
     const className = (value) => data.classes[value]?.name ?? "void";
     const mark = (value) =>
@@ -117,7 +120,9 @@ dealias.layers = (() => {
     const told = [];
     for (const layer of data.layers) {
       const plane = maps.planes[layer.plane];
-      if (layer.type === "labels") told.push([layer.title, className(plane[i]), layer.plane]);
+      if (layer.type === "labels") {
+        told.push([layer.title, className(plane[i]), data.classes[plane[i]]?.color]);
+      }
       else if (layer.type === "errors") told.push([layer.title, mark(plane[i])]);
       else if (layer.type === "heat" && plane && plane[i] !== 255) {
         told.push([layer.title, ((plane[i] / 254) ** 2).toFixed(3)]);
@@ -127,6 +132,7 @@ dealias.layers = (() => {
         told.push([layer.title, words.toLowerCase()]);
       }
     }
+    if (maps.targets) told.unshift(...dealias.outlines.describe(data, maps, x, y, score));
     return told;
   }
 

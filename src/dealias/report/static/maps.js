@@ -4,7 +4,8 @@ dealias.maps = (() => {
   const KEPT = 6;
   const loading = new Map(); // key -> {promise, resolve}, the latest last
 
-  // The planes of an image: {height, width, planes: {name: Uint8Array | Uint16Array}}.
+  // The planes of an image, {height, width, planes: {name: Uint8Array | Uint16Array}}, and what
+  // else its script has.
   function load(key) {
     const known = loading.get(key);
     if (known) {
@@ -36,14 +37,15 @@ dealias.maps = (() => {
     if (entry) unpack(packed).then(entry.resolve, entry.reject);
   }
 
-  async function unpack(packed) {
-    const bytes = Uint8Array.from(atob(packed.data), (character) => character.charCodeAt(0));
+  async function unpack({ bytes: sizes, data: text, ...others }) {
+    const planes = {};
+    if (!text) return { ...others, planes };
+    const { height, width } = others;
+    const bytes = Uint8Array.from(atob(text), (character) => character.charCodeAt(0));
     const stream = new Blob([bytes]).stream().pipeThrough(new DecompressionStream("deflate"));
     const data = await new Response(stream).arrayBuffer();
-    const { height, width } = packed;
-    const planes = {};
     let start = 0;
-    for (const [name, size] of Object.entries(packed.bytes)) {
+    for (const [name, size] of Object.entries(sizes)) {
       const length = height * width * size;
       const own = data.slice(start, start + length);
       const plane = size === 1 ? new Uint8Array(own) : new Uint16Array(own);
@@ -51,7 +53,7 @@ dealias.maps = (() => {
       planes[name] = plane;
       start += length;
     }
-    return { height, width, planes };
+    return { ...others, planes };
   }
 
   return { load, receive };

@@ -5,7 +5,9 @@ dealias.stage = (root, told) => {
   const LARGEST = 64; // screen pixels an image pixel
   const GRID_FROM = 14;
   const REACH = 16; // how far from the slider a pointer still takes it, in screen pixels
-  let scene = null; // {width, height, panes: [{title, canvas, layers}], split}
+  // {width, height, panes: [{title, canvas, layers}], split}; the source of a layer is a picture, a
+  // colour, or draws itself in image pixels, told how many of them a screen pixel has.
+  let scene = null;
   let view = { scale: 1, x: 0, y: 0, fitted: true }; // image point in the middle, and its size
   let point = null; // the pixel that is pointed at
   let queued = false;
@@ -73,7 +75,8 @@ dealias.stage = (root, told) => {
       if (typeof source === "string") {
         context.fillStyle = source;
         context.fillRect(0, 0, scene.width, scene.height);
-      } else context.drawImage(source, 0, 0, scene.width, scene.height);
+      } else if (source.draw) source.draw(context, ratio / scale, opacity);
+      else context.drawImage(source, 0, 0, scene.width, scene.height);
       context.restore();
     }
     if (view.scale >= GRID_FROM) drawGrid(context, { left, top, scale, width, height, ratio });

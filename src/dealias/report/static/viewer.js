@@ -6,9 +6,11 @@ dealias.parts.push((data) => {
   if (!dialog) return;
   const find = (name) => dialog.querySelector(`#viewer-${name}`);
   const stage = dealias.stage(find("stage"), { onPoint: tell, onSplit: moveSplit, onView: keepView });
+  const MARKS = ["errors", "changes", "matches"]; // layers of the kinds of error
   const MODES = ["overlay", "slider", "panes"];
-  const VALUES = ["image", "mode", "on", "panes", "left", "right", "split", "opacity", "only", "kinds"];
-  let shown = null; // {row, maps, photograph, painted: Map}
+  const VALUES = ["image", "mode", "on", "panes", "left", "right", "split", "opacity", "only", "kinds",
+    "score"];
+  let shown = null; // {row, maps, photographs: {layer: Image}, painted: Map}
   let opener = null;
   let asked = 0;
 
@@ -37,6 +39,7 @@ dealias.parts.push((data) => {
       opacity: (layer) => part(opacity[layer.key], layer.opacity),
       only: data.classIndex.get(state.get("only")) ?? null,
       kinds: new Set(kinds == null ? data.kinds.map((kind) => kind.key) : kinds.split(",")),
+      score: part(state.get("score"), data.threshold),
     };
   }
 
@@ -69,10 +72,10 @@ dealias.parts.push((data) => {
   async function load(row) {
     find("problem").hidden = true;
     try {
-      const [maps, photograph] = await Promise.all([dealias.maps.load(row.key), photo(row)]);
+      const [maps, photographs] = await Promise.all([dealias.maps.load(row.key), photos(row)]);
       const next = neighbour(1);
       if (next) dealias.maps.load(next.key).catch(() => {});
-      return { row, maps, photograph, painted: new Map() };
+      return { row, maps, photographs, painted: new Map() };
     } catch (error) {
       stage.clear();
       find("problem").textContent = `This image can't be shown: ${error.message}`;
@@ -81,33 +84,37 @@ dealias.parts.push((data) => {
     }
   }
 
-  async function photo(row) {
-    if (!row.has.image) return null;
-    const image = new Image();
-    image.src = `assets/images/${row.key}.webp`;
-    await image.decode();
-    return image;
+  async function photos(row) {
+    const layers = layersOf(row).filter(({ type }) => type === "photograph");
+    const loaded = layers.map(async ({ key, folder }) => {
+      const image = new Image();
+      image.src = `assets/${folder}/${row.key}.webp`;
+      await image.decode();
+      return [key, image];
+    });
+    return Object.fromEntries(await Promise.all(loaded));
   }
 
-  function painted(layer, { only, kinds }) {
-    if (layer.type === "photograph") return shown.photograph;
-    const used = [only, layer.type === "errors" || layer.type === "changes" ? [...kinds] : ""];
-    const name = `${layer.key} ${used}`;
+  function painted(layer, { only, kinds, score }) {
+    if (layer.type === "photograph") return shown.photographs[layer.key];
+    const used = MARKS.includes(layer.type) ? [...kinds] : "";
+    const name = `${layer.key} ${only} ${used} ${score}`;
     if (!shown.painted.has(name)) {
       if (shown.painted.size > 24) shown.painted.clear();
-      shown.painted.set(name, dealias.layers.paint(layer, data, shown.maps, only, kinds));
+      const settings = { only, kinds, score };
+      shown.painted.set(name, dealias.layers.paint(layer, data, shown.maps, settings));
     }
     return shown.painted.get(name);
   }
 
-  // A layer that stands alone; errors get a dark ground to be seen on.
+  // A layer that stands alone; some get a dark ground to be seen on.
   function alone(layer, chosen, side) {
     const own = { source: painted(layer, chosen), opacity: 1, side };
     if (!layer.ground) return [own];
-    const plain = { only: null, kinds: chosen.kinds };
+    const plain = { ...chosen, only: null };
     const target = data.layers.find((other) => other.key === "target");
-    const ground = shown.photograph ?? painted(target, plain);
-    return [{ source: ground, opacity: 1, side }, { source: "#000", opacity: 0.55, side }, own];
+    const ground = shown.photographs.image ?? painted(target, plain);
+    return [{ source: ground, opacity: 1, side }, { source: "#000", opacity: layer.ground, side }, own];
   }
 
   function render() {
@@ -167,7 +174,8 @@ dealias.parts.push((data) => {
     find("split").value = 100 * chosen.split;
     fill(find("kinds"), data.kinds, (kind) => {
       const name = [swatch(kind.color), element("span", {}, kind.title)];
-      const count = element("span", { class: "count" }, data.count(row, kind.key));
+      const counted = data.count(row, kind.key, maps, chosen.score);
+      const count = element("span", { class: "count" }, counted);
       const pressed = chosen.kinds.has(kind.key);
       return toggle([...name, count], pressed, `kind-${kind.key}`, () => {
         const kinds = new Set(chosen.kinds);
@@ -175,6 +183,10 @@ dealias.parts.push((data) => {
         state.set({ kinds: kinds.size === data.kinds.length ? null : [...kinds] });
       });
     });
+    if (find("score")) {
+      find("score").value = Math.round(100 * chosen.score);
+      find("lowest").textContent = chosen.score.toFixed(2);
+    }
     shown.present ??= present(maps);
     fill(find("classes"), shown.present, (index) => {
       const { name, color } = data.classes[index];
@@ -232,7 +244,7 @@ dealias.parts.push((data) => {
 
   // Classes of the target or of a prediction, in order.
   function present(maps) {
-    const seen = new Set();
+    const seen = new Set(data.present?.(maps));
     for (const layer of data.layers) {
       if (layer.type !== "labels") continue;
       const plane = maps.planes[layer.plane];
@@ -252,10 +264,10 @@ dealias.parts.push((data) => {
       readout.textContent = "Point at a pixel, or move with Shift and the arrow keys, to read its labels.";
       return;
     }
-    const parts = dealias.layers.describe(data, shown.maps, point.x, point.y);
-    const told = parts.map(([title, text, plane]) => {
-      const index = plane ? shown.maps.planes[plane][point.y * shown.maps.width + point.x] : null;
-      const mark = index != null && data.classes[index] ? [swatch(data.classes[index].color)] : [];
+    const { score } = settings(shown.row);
+    const parts = dealias.layers.describe(data, shown.maps, point.x, point.y, score);
+    const told = parts.map(([title, text, color]) => {
+      const mark = color ? [swatch(color)] : [];
       return element("span", { class: "told" }, `${title}: `, ...mark, element("strong", {}, text));
     });
     const place = element("span", { class: "told" }, `x ${point.x}, y ${point.y}`);
@@ -360,6 +372,7 @@ dealias.parts.push((data) => {
   for (const side of ["left", "right"]) {
     find(side).addEventListener("change", () => state.set({ [side]: find(side).value }));
   }
+  find("score")?.addEventListener("input", () => state.set({ score: find("score").value }));
   find("split").addEventListener("input", () => moveSplit(find("split").value / 100));
   tell(null, false);
   state.listen(update);

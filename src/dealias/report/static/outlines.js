@@ -1,0 +1,208 @@
+// Instances, read from run lengths and drawn as lines of one width at any zoom.
+dealias.outlines = (() => {
+  "use strict";
+  const TYPES = ["targets", "detections", "matches"];
+  const WAYS = [[1, 0], [0, 1], [-1, 0], [0, -1]]; // right, down, left, up: inside is on the right
+
+  // Numbers of COCO's text form: five bits a character, the lowest first; 32 goes on, 16 is the
+  // sign. From the fourth on they are differences to the one before the last.
+  function runs(text) {
+    const found = [];
+    let value = 0;
+    let shift = 0;
+    for (const character of text) {
+      const bits = character.charCodeAt(0) - 48;
+      value += (bits & 31) * 2 ** shift;
+      shift += 5;
+      if (bits & 32) continue;
+      if (bits & 16) value -= 2 ** shift;
+      found.push(value + (found.length > 2 ? found[found.length - 2] : 0));
+      value = shift = 0;
+    }
+    return found;
+  }
+
+  // Runs go down the columns, outside first.
+  function spans(text, height) {
+    const found = [];
+    let at = 0;
+    let inside = false;
+    for (const run of runs(text)) {
+      for (let start = at, end = at + run; inside && start < end;) {
+        const x = Math.floor(start / height);
+        const stop = Math.min(end, (x + 1) * height);
+        found.push([x, start - x * height, stop - x * height]);
+        start = stop;
+      }
+      at += run;
+      inside = !inside;
+    }
+    return found;
+  }
+
+  // A mask within its box: {left, top, width, height, mask, path}.
+  function shape(text, imageHeight) {
+    const found = spans(text, imageHeight);
+    if (!found.length) return { left: 0, top: 0, width: 0, height: 0, mask: [], path: new Path2D() };
+    const left = found[0][0];
+    const width = found[found.length - 1][0] - left + 1;
+    const top = found.reduce((least, [, start]) => Math.min(least, start), Infinity);
+    const height = found.reduce((most, [, , stop]) => Math.max(most, stop), 0) - top;
+    const mask = new Uint8Array(width * height);
+    for (const [x, start, stop] of found) {
+      for (let y = start - top; y < stop - top; y++) mask[y * width + x - left] = 1;
+    }
+    return { left, top, width, height, mask, path: trace({ left, top, width, height, mask }) };
+  }
+
+  // Closed lines around a mask, holes too, that turn at corners of pixels.
+  function trace({ left, top, width, height, mask }) {
+    const inside = (x, y) => x >= 0 && y >= 0 && x < width && y < height && mask[y * width + x];
+    const across = width + 1;
+    const leaving = new Uint8Array(across * (height + 1)); // ways that lead on from a corner, bits
+    for (let y = 0; y < height; y++) {
+      for (let x = 0; x < width; x++) {
+        if (!mask[y * width + x]) continue;
+        const corner = y * across + x;
+        if (!inside(x, y - 1)) leaving[corner] |= 1;
+        if (!inside(x + 1, y)) leaving[corner + 1] |= 2;
+        if (!inside(x, y + 1)) leaving[corner + across + 1] |= 4;
+        if (!inside(x - 1, y)) leaving[corner + across] |= 8;
+      }
+    }
+    const path = new Path2D();
+    for (let corner = 0; corner < leaving.length; corner++) {
+      while (leaving[corner]) follow(corner);
+    }
+    return path;
+
+    function follow(start) {
+      let x = start % across;
+      let y = Math.floor(start / across);
+      let way = 31 - Math.clz32(leaving[start] & -leaving[start]);
+      path.moveTo(left + x, top + y);
+      do {
+        leaving[y * across + x] &= ~(1 << way);
+        x += WAYS[way][0];
+        y += WAYS[way][1];
+        // Right before straight on before left: pixels that touch at a corner stay apart.
+        const next = [1, 0, 3].map((turn) => (way + turn) % 4)
+          .find((other) => leaving[y * across + x] & (1 << other));
+        if (next !== way) path.lineTo(left + x, top + y);
+        way = next;
+      } while (way != null);
+      path.closePath();
+    }
+  }
+
+  // Targets [class, finder, crowd, run lengths], detections [class, score, kind, partner, IoU, run
+  // lengths], as objects with their shapes; kept with the maps that they came with.
+  function instances(maps) {
+    const height = maps.height;
+    maps.shapes ??= {
+      targets: maps.targets.map(([index, finder, crowd, text]) => (
+        { index, finder, crowd: crowd === 1, ...shape(text, height) })),
+      detections: maps.detections.map(([index, score, kind, partner, overlap, text]) => (
+        { index, score, kind, partner, overlap, ...shape(text, height) })),
+    };
+    return maps.shapes;
+  }
+
+  const isFound = ({ finder }, detections, score) => finder >= 0 && detections[finder].score >= score;
+
+  // Keys of the kinds of what is shown: {targets: [], detections: []}; null for neither.
+  function kinds(data, maps, score) {
+    const { targets, detections } = instances(maps);
+    const key = (index) => data.kinds[index]?.key ?? null;
+    return {
+      targets: targets.map((one) => {
+        if (one.crowd) return null;
+        return isFound(one, detections, score) ? "found" : "missed";
+      }),
+      detections: detections.map((one) => (one.score >= score ? key(one.kind) : null)),
+    };
+  }
+
+  function count(data, maps, wanted, score) {
+    const { targets, detections } = kinds(data, maps, score);
+    const list = wanted === "missed" ? targets : detections;
+    return list.filter((kind) => kind === wanted).length;
+  }
+
+  const draws = ({ type }) => TYPES.includes(type);
+
+  // A layer that draws itself.
+  function paint(layer, data, maps, { only, kinds: shown, score }) {
+    const { targets, detections } = instances(maps);
+    const wanted = ({ index }) => only == null || only === index;
+    const own = (list, dashed) => list.filter(wanted).map((one) => (
+      { ...one, dashed, color: data.classes[one.index].color }));
+    const sure = detections.filter((one) => one.score >= score);
+    sure.sort((a, b) => a.score - b.score); // the surest on top
+    if (layer.type === "targets") return drawing(own(targets, true));
+    if (layer.type === "detections") return drawing(own(sure, false));
+    const known = kinds(data, maps, score);
+    const colors = new Map(data.kinds.map(({ key, color }) => [key, color]));
+    const partner = ({ partner: index }) => only == null || targets[index]?.index === only;
+    const marked = [
+      ...detections.map((one, i) => ({ ...one, is: known.detections[i], dashed: false })),
+      ...targets.map((one, i) => ({ ...one, is: known.targets[i], dashed: true })),
+    ].filter((one) => shown.has(one.is) && (wanted(one) || (one.partner >= 0 && partner(one))));
+    for (const one of marked) Object.assign(one, { color: colors.get(one.is), fill: one.is !== "found" });
+    marked.sort((a, b) => a.fill - b.fill);
+    return drawing(marked);
+  }
+
+  // Lines with a dark edge, to be seen on anything; dashes for the target, as all over the page.
+  function drawing(shapes) {
+    const draw = (context, unit, opacity) => {
+      context.lineJoin = "round";
+      for (const { path, color, dashed, fill } of shapes) {
+        const rgb = dealias.color(color);
+        if (fill) {
+          context.globalAlpha = 0.22 * opacity;
+          context.fillStyle = rgb;
+          context.fill(path, "evenodd");
+        }
+        context.globalAlpha = opacity;
+        context.setLineDash(dashed ? [6 * unit, 4 * unit] : []);
+        for (const [style, width] of [["rgb(0 0 0 / 0.55)", 4], [rgb, 2]]) {
+          context.strokeStyle = style;
+          context.lineWidth = width * unit;
+          context.stroke(path);
+        }
+      }
+    };
+    return { draw };
+  }
+
+  const holds = ({ left, top, width, height, mask }, x, y) =>
+    x >= left && y >= top && x < left + width && y < top + height
+      && mask[(y - top) * width + x - left] === 1;
+
+  // The instances at a pixel: [title, words, colour].
+  function describe(data, maps, x, y, score) {
+    const { targets, detections } = instances(maps);
+    const known = kinds(data, maps, score);
+    const titles = new Map(data.kinds.map(({ key, title }) => [key, title.toLowerCase()]));
+    const told = [];
+    targets.forEach((one, i) => {
+      if (!holds(one, x, y)) return;
+      const { name, color } = data.classes[one.index];
+      told.push(["Target", `${name}, ${titles.get(known.targets[i]) ?? "a crowd"}`, color]);
+    });
+    detections.forEach((one, i) => {
+      if (one.score < score || !holds(one, x, y)) return;
+      const { name, color } = data.classes[one.index];
+      const overlap = one.partner >= 0 ? `, IoU ${one.overlap.toFixed(2)}` : "";
+      const kind = titles.get(known.detections[i]) ?? "in a crowd";
+      told.push(["Detection", `${name} ${one.score.toFixed(2)}, ${kind}${overlap}`, color]);
+    });
+    return told;
+  }
+
+  // Classes of the targets and the detections.
+  const present = (maps) => [...maps.targets, ...maps.detections].map(([index]) => index);
+
+  return { count, describe, draws, paint, present };
+})();
