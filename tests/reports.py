@@ -1,14 +1,18 @@
 """Label maps, photographs and results that the tests of reports share."""
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import yaml
 from PIL import Image
 
 from dealias.cli import main
+from dealias.instance import InstanceEvaluation, InstanceReportWriter
 from dealias.labels import ClassSet
 from helpers import random_maps
+from instances import CLASSES as INSTANCE_CLASSES
+from instances import random_case
 
 HOSTILE_FILE = "<img src=x onerror=alert(1)>"
 HOSTILE_CLASS = '<b title="x">pole & $x_1$</b>'
@@ -44,3 +48,23 @@ def evaluated(folder, side, *more):
     """The result of `dealias evaluate`, by way of its file."""
     assert evaluate(folder, side, "--output", folder / f"{side}.json", *more) == 0
     return json.loads((folder / f"{side}.json").read_text())
+
+
+def instance_evaluation(seed=0):
+    """Images with random instances and detections; one has a name that looks like code."""
+    evaluation = InstanceEvaluation((*INSTANCE_CLASSES[:2], HOSTILE_CLASS))
+    for image, detections in zip(*random_case(seed), strict=True):
+        name = HOSTILE_FILE if image.id == 3 else image.name
+        evaluation.absorb(replace(image, name=name), detections)
+    return evaluation
+
+
+def write_instance_page(folder, evaluation, **more):
+    """The page of an evaluation, with noise for photographs and for aliasing scores."""
+    rng = np.random.default_rng(0)
+    with InstanceReportWriter(folder) as writer:
+        for image, detections in evaluation.found:
+            pictures = rng.integers(0, 256, (2, *image.size, 3), dtype=np.uint8)
+            scores = rng.random(image.size)
+            writer.add(image, detections, pictures[0], original=pictures[1], aliasing=scores)
+        return writer.finish(evaluation, **more)

@@ -5,9 +5,10 @@ import json
 import pytest
 import torch
 import yaml
+from PIL import Image
 
 from dealias.cli import main
-from squares import write_squares
+from squares import SIZE, write_squares
 
 NETWORK = {
     "name": "mask_rcnn",
@@ -98,6 +99,25 @@ def test_test_writes_and_prints_average_precision(trained, config, tmp_path, cap
     assert set(result["metrics"]) == {"box", "mask", "boundary"}
     detections = json.loads((tmp_path / "run" / "test" / "detections.json").read_bytes())
     assert len(detections) == result["detections"]
+
+
+def test_validation_draws_pictures(trained):
+    drawn = sorted(trained.glob("samples/*/*.png"))
+    assert drawn
+    with Image.open(drawn[0]) as picture:
+        assert picture.size == (3 * SIZE[1], SIZE[0])
+
+
+def test_a_test_writes_a_page(trained, config, tmp_path):
+    run, page = tmp_path / "run", tmp_path / "page"
+    checkpoint = ["--ckpt_path", str(trained / "last.ckpt"), "--report", str(page)]
+    assert command("test", config, run, *checkpoint) == 0
+    result = json.loads((run / "test" / "result.json").read_bytes())
+    assert result["report"] == "../../page"
+    assert result["errors_against_aliasing"]["site"]
+    assert "Average precision" in (page / "index.html").read_text("utf-8")
+    assert len(list(page.glob("assets/originals/*.webp"))) == result["images"]
+    assert command("test", config, run, *checkpoint) == 2  # there already
 
 
 def test_predict_writes_what_test_found(trained, config, tmp_path):

@@ -246,11 +246,10 @@ def missed_against_aliasing(scored: Sequence[_Scored], threshold: float) -> dict
     """
     aliasing = np.array([one.aliasing for one in scored])
     found = np.array([one.found >= threshold for one in scored], bool)
-    right, wrong = aliasing[found], aliasing[~found]
+    right, wrong = np.sort(aliasing[found]), np.sort(aliasing[~found])
     share = None
     if right.size and wrong.size:
-        order = np.sort(right)
-        below = np.searchsorted(order, wrong) + np.searchsorted(order, wrong, side="right")
+        below = np.searchsorted(right, wrong) + np.searchsorted(right, wrong, side="right")
         share = float(below.mean() / (2 * right.size))
     return {
         "higher_share": share,

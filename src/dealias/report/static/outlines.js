@@ -204,5 +204,5 @@ dealias.outlines = (() => {
   // Classes of the targets and the detections.
   const present = (maps) => [...maps.targets, ...maps.detections].map(([index]) => index);
 
-  return { count, describe, draws, paint, present };
+  return { count, describe, draws, instances, paint, present };
 })();

@@ -1,0 +1,182 @@
+"""Pictures of instances, and the page of a test."""
+
+import json
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from dealias.evaluation import OutputError
+from dealias.instance import InstanceEvaluation, InstanceReportWriter, encode_masks, match_instances
+from dealias.instance._pictures import INSTANCE_COLORS, draw_outlines, match_outlines
+from dealias.instance._report import _Scored, missed_against_aliasing
+from dealias.report._packing import from_script, unpack
+from instances import SIZE, image_of, random_case
+from reports import HOSTILE_CLASS, HOSTILE_FILE, instance_evaluation, write_instance_page
+
+
+class TestPictures:
+    def test_lines_lie_inside_the_mask(self):
+        mask = torch.zeros(1, 7, 8, dtype=torch.bool)
+        mask[0, 1:6, 2:7] = True
+        red = (255, 0, 0)
+        drawn = draw_outlines(np.zeros((7, 8, 3), np.uint8), [(encode_masks(mask)[0], red)])
+        marked = (drawn == red).all(2)
+        expected = mask[0].numpy().copy()
+        expected[2:5, 3:6] = False
+        assert np.array_equal(marked, expected)
+        wide = [(encode_masks(mask)[0], red)]
+        thick = draw_outlines(np.zeros((7, 8, 3), np.uint8), wide, width=2)
+        assert int((thick == red).all(2).sum()) == 24  # all but the pixel in the middle
+
+    def test_the_border_of_the_image_ends_a_mask(self):
+        mask = torch.ones(1, 4, 4, dtype=torch.bool)
+        drawn = draw_outlines(np.zeros((4, 4, 3), np.uint8), [(encode_masks(mask)[0], (9, 9, 9))])
+        assert int((drawn == 9).all(2).sum()) == 12
+
+    def test_kinds_have_their_colours_from_the_threshold_on(self):
+        for image, detections in zip(*random_case(1), strict=True):
+            matches = match_instances(image, detections)
+            everything = match_outlines(image, detections, matches, 0)
+            colors = [color for _, color in everything]
+            kinds = [kind for kind in matches.kinds if kind != "ignored"]
+            missed = sum(
+                finder < 0 and not one.crowd
+                for one, finder in zip(image.instances, matches.finders, strict=True)
+            )
+            assert len(colors) == len(kinds) + missed
+            assert colors.count(INSTANCE_COLORS["background"]) == kinds.count("background")
+            above = match_outlines(image, detections, matches, 1.1)
+            real = sum(not one.crowd for one in image.instances)
+            assert [color for _, color in above] == [INSTANCE_COLORS["missed"]] * real
+
+
+def test_missed_against_aliasing_by_hand():
+    scored = [_Scored(0.1, 0.9), _Scored(0.3, 0.8), _Scored(0.3, -1), _Scored(0.5, 0.2)]
+    found = missed_against_aliasing(scored, 0.5)
+    # Pairs of missed and found: 0.3 against 0.1 and 0.3, 0.5 against both.
+    assert found["higher_share"] == pytest.approx((1 + 0.5 + 1 + 1) / 4)
+    assert found["found"] == {"mean": pytest.approx(0.2), "instances": 2}
+    assert found["missed"] == {"mean": pytest.approx(0.4), "instances": 2}
+    assert missed_against_aliasing(scored, 0.1)["missed"]["instances"] == 1
+    assert missed_against_aliasing(scored[:1], 0.5)["higher_share"] is None
+
+
+@pytest.fixture(scope="module")
+def written(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("written")
+    evaluation = instance_evaluation()
+    more = write_instance_page(folder / "page", evaluation, output=folder / "result.json", site="s")
+    return folder / "page", evaluation, more
+
+
+class TestPage:
+    def test_counts_are_those_of_the_result(self, written):
+        page, evaluation, more = written
+        (data,) = from_script("dealias.start", (page / "assets" / "data.js").read_text())
+        result = evaluation.to_dict()
+        keys = [kind["key"] for kind in data["kinds"]]
+        totals = np.sum([row[6] for row in data["rows"]], axis=0)
+        assert len(data["rows"]) == result["images"]
+        for key, total in zip(keys, totals, strict=True):
+            expected = result["errors"]["kinds"].get(key, {}).get("count")
+            assert total == (result["errors"]["found"] if key == "found" else expected), key
+        by_class = np.zeros((3, len(keys)), int)
+        for row in data["rows"]:
+            for index, *counts in np.reshape(row[7], (-1, 1 + len(keys))).tolist():
+                by_class[index] += counts
+        for row, counts in zip(result["classes"], by_class.tolist(), strict=True):
+            assert [row["counts"][key] for key in keys] == counts
+        assert more["report"] == "page"
+        assert more["errors_against_aliasing"]["site"] == "s"
+
+    def test_figures_and_names_are_text(self, written):
+        page, evaluation, _ = written
+        text = (page / "index.html").read_text("utf-8")
+        value = evaluation.average_precision()["boundary"].scores["AP"]
+        assert f"{100 * value:.2f}" in text
+        assert HOSTILE_CLASS not in text
+        assert HOSTILE_FILE not in text
+
+    def test_every_image_has_its_files(self, written):
+        page, evaluation, _ = written
+        (data,) = from_script("dealias.start", (page / "assets" / "data.js").read_text())
+        for name, key, height, width, layers, *_ in data["rows"]:
+            assert (height, width) == SIZE
+            assert set(layers) == {"image", "original", "aliasing"}
+            for folder in ("images", "originals", "thumbs"):
+                with Image.open(page / "assets" / folder / f"{key}.webp") as picture:
+                    assert picture.size == SIZE[::-1]
+            script = (page / "assets" / "maps" / f"{key}.js").read_text()
+            _, content = from_script("dealias.maps.receive", script)
+            assert unpack(content)["aliasing"].shape == SIZE
+            (pair,) = [pair for pair in evaluation.found if pair[0].name == name]
+            assert len(content["targets"]) == len(pair[0].instances)
+            assert len(content["detections"]) == len(pair[1])
+
+    def test_the_same_again_in_parts(self, written, tmp_path):
+        """Two processes draw every other image; one of them writes the page."""
+        page, evaluation, more = written
+        parts = []
+        first = InstanceReportWriter(tmp_path / "page")
+        first.begin()
+        for start in (0, 1):
+            writer = InstanceReportWriter(tmp_path / "page")
+            rng = np.random.default_rng(0)
+            for number, (image, detections) in enumerate(evaluation.found):
+                pictures = rng.integers(0, 256, (2, *image.size, 3), dtype=np.uint8)
+                scores = rng.random(image.size)
+                if number % 2 == start:
+                    seen, original = pictures
+                    writer.add(image, detections, seen, original=original, aliasing=scores)
+            parts.append(writer.part)
+        for part in parts:
+            first.part.absorb(part)
+        again = first.finish(evaluation, output=tmp_path / "result.json", site="s")
+        assert again == more
+        for path in sorted(page.rglob("*")):
+            if path.is_file():
+                assert path.read_bytes() == (tmp_path / path.relative_to(page.parent)).read_bytes()
+
+    def test_without_original_and_scores(self, tmp_path):
+        evaluation = InstanceEvaluation(("car", "person", "sign"))
+        image = image_of(1, torch.zeros(0, *SIZE, dtype=torch.bool), [])
+        detections = random_case(0)[1][0]
+        evaluation.absorb(image, detections)
+        with InstanceReportWriter(tmp_path / "page") as writer:
+            writer.add(image, detections, np.zeros((*SIZE, 3), np.uint8))
+            assert set(writer.finish(evaluation)) == {"report"}
+        assert "Missed where" not in (tmp_path / "page" / "index.html").read_text()
+
+    def test_an_error_leaves_nothing(self, tmp_path):
+        image, detections = (part[0] for part in random_case(0))
+        with (
+            pytest.raises(ValueError, match=r"images: expected \(120, 160\).*got \(3, 3\)"),
+            InstanceReportWriter(tmp_path / "page") as writer,
+        ):
+            writer.add(image, detections, np.zeros((3, 3, 3), np.uint8))
+        assert not (tmp_path / "page" / "assets.part").exists()
+        with (
+            pytest.raises(ValueError, match=r"aliasing: expected \(120, 160\)"),
+            InstanceReportWriter(tmp_path / "page") as writer,
+        ):
+            writer.add(image, detections, np.zeros((*SIZE, 3), np.uint8), aliasing=np.zeros((3, 3)))
+
+    def test_a_folder_of_something_else_is_left_alone(self, tmp_path):
+        (tmp_path / "assets").mkdir()
+        with pytest.raises(OutputError, match="is not of a dealias page"):
+            InstanceReportWriter(tmp_path).begin()
+
+
+def test_results_have_the_errors():
+    result = instance_evaluation().to_dict()
+    text = json.dumps(result, allow_nan=False)
+    assert set(json.loads(text)["errors"]["kinds"]) == {
+        "missed",
+        "localisation",
+        "classification",
+        "both",
+        "duplicate",
+        "background",
+    }
