@@ -10,7 +10,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
-from dealias._text import printable
+from dealias._text import FileError, printable
 from dealias.instance._classes import match_categories
 from dealias.instance._entries import (
     BadEntryError,
@@ -26,21 +26,8 @@ T = TypeVar("T")
 _LISTED = 8
 
 
-class AnnotationError(ValueError):
-    """A file does not hold annotations that can be used.
-
-    Attributes:
-        source: the file.
-        problem: what was expected and what came.
-    """
-
-    def __init__(self, source: str, problem: str) -> None:
-        self.source = source
-        self.problem = problem
-        super().__init__(f"{source}: {problem}")
-
-    def __reduce__(self) -> tuple[object, ...]:
-        return type(self), (self.source, self.problem)
+class AnnotationError(FileError):
+    """A file does not hold annotations that can be used; a mapping is called "annotations"."""
 
 
 def read_annotations(
@@ -69,10 +56,10 @@ def read_annotations(
             file name that leads out of the folder of images; an entry that can't be used, unless
             `skip_bad`; or nothing is left.
     """
-    name, content = _load(source)
+    path, content = _load(source)
     folder = Path(images)
     if not folder.is_dir():
-        raise AnnotationError(name, f"expected images in {printable(folder)}, which is no folder")
+        raise AnnotationError(path, f"expected images in {printable(folder)}, which is no folder")
     problems: list[Problem] = []
     try:
         categories = _categories(content)
@@ -80,44 +67,44 @@ def read_annotations(
         labels = match_categories(categories, wanted)
         found = _images(content, folder, problems)
     except ValueError as error:
-        raise AnnotationError(name, str(error)) from error
+        raise AnnotationError(path, str(error)) from error
     names = {id_: name for id_, name in categories.items() if id_ not in labels}
     instances, others = _instances(content, found, labels, names, problems)
     if not ignore_other_categories:
         problems += [Problem(title, f"category {names[id_]!r}: no class") for title, id_ in others]
     if problems and not skip_bad:
-        raise AnnotationError(name, _listed(problems))
+        raise AnnotationError(path, _listed(problems))
     kept = tuple(
         replace(image, instances=tuple(instances[id_]))
         for id_, image in found.items()
         if image is not None
     )
     if not any(image.instances for image in kept):
-        raise AnnotationError(name, f"no instance of {', '.join(wanted)} that can be used")
+        raise AnnotationError(path, f"no instance of {', '.join(wanted)} that can be used")
     ignored = Counter(names[id_] for _, id_ in others) if ignore_other_categories else {}
     return InstanceSet(tuple(wanted), kept, tuple(problems), dict(ignored))
 
 
-def _load(source: str | Path | Mapping[str, Any]) -> tuple[str, Mapping[str, Any]]:
+def _load(source: str | Path | Mapping[str, Any]) -> tuple[Path, Mapping[str, Any]]:
     content: Any = source
-    name = "annotations"
+    path = Path("annotations")
     if isinstance(source, (str, Path)):
-        name = printable(source)
+        path = Path(source)
         try:
-            text = Path(source).read_bytes()
+            text = path.read_bytes()
             content = json.loads(text) if text.strip() else None
         except OSError as error:
-            raise AnnotationError(name, f"can't be read: {error.strerror}") from error
+            raise AnnotationError(path, f"can't be read: {error.strerror}") from error
         except (ValueError, RecursionError) as error:
-            raise AnnotationError(name, f"expected JSON: {' '.join(str(error).split())}") from error
+            raise AnnotationError(path, f"expected JSON: {' '.join(str(error).split())}") from error
         if content is None:
-            raise AnnotationError(name, "expected JSON in COCO's format, got an empty file")
+            raise AnnotationError(path, "expected JSON in COCO's format, got an empty file")
     for key in ("images", "annotations", "categories"):
         if not isinstance(content, Mapping) or not isinstance(content.get(key), list):
-            raise AnnotationError(name, f"expected a mapping with a list {key!r}")
+            raise AnnotationError(path, f"expected a mapping with a list {key!r}")
         if not content[key]:
-            raise AnnotationError(name, f"expected at least one entry of {key!r}, got none")
-    return name, content
+            raise AnnotationError(path, f"expected at least one entry of {key!r}, got none")
+    return path, content
 
 
 def _categories(content: Mapping[str, Any]) -> dict[int, str]:
