@@ -1,4 +1,6 @@
+import itertools
 import math
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -58,7 +60,7 @@ class TestOptions:
             SegmentationDataModule(**{"name": "scenes", option: value})
 
     def test_ends_of_the_ranges(self):
-        SegmentationDataModule(
+        data = SegmentationDataModule(
             name="scenes",
             crop_size=(1, 1),
             base_size=(1, 1),
@@ -72,6 +74,8 @@ class TestOptions:
             val_scenes=1,
             scene_size=(64, 64),
         )
+        (batch,) = itertools.islice(data.train_dataloader(), 1)
+        assert batch["image"].shape == (1, 3, 1, 1)
 
     @pytest.mark.parametrize("workers", [None, 3])
     def test_workers(self, workers, monkeypatch):
@@ -82,7 +86,10 @@ class TestOptions:
         monkeypatch.setenv("LOCAL_WORLD_SIZE", "100")
         assert SegmentationDataModule(name="scenes").workers == 1
         monkeypatch.delenv("LOCAL_WORLD_SIZE")
-        assert SegmentationDataModule(name="scenes").workers == 8
+        data = SegmentationDataModule(name="scenes")
+        assert data.workers == 8
+        data.trainer = SimpleNamespace(num_devices=32)  # of Lightning's own launcher
+        assert data.workers == 2
 
     def test_lengths_from_a_file_are_lists(self, root):
         datamodule = module(root, crop_size=[12, 16], base_size=[20, 40], batch_size=2)

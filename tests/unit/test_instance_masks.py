@@ -64,7 +64,8 @@ class TestReading:
         mask = torch.zeros(1, 300, 400)
         mask[0, 250:, 390:] = 1
         text = encode_masks(mask)[0]["counts"].decode()
-        read_segmentation({"size": [300, 400], "counts": text}, 300, 400)
+        rle = read_segmentation({"size": [300, 400], "counts": text}, 300, 400)
+        assert torch.equal(decode_masks([rle], 300, 400), mask.to(torch.uint8))
 
     @pytest.mark.parametrize(
         ("segmentation", "message"),

@@ -1,6 +1,5 @@
-"""What several commands have in common: the files they write, the processes that read."""
+"""What several commands have in common: the files they write."""
 
-import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -36,17 +35,3 @@ def write_outputs(
     for name, write in _WRITERS.items():
         if options[name] is not None:
             write(evaluation, options[name], **({"more": more} if name == "output" else {}))
-
-
-def reading_processes(asked: int | None) -> int:
-    """How many processes read, of those asked for; by default one a core, at most 8.
-
-    Raises:
-        ValueError: a negative number.
-    """
-    if asked is None:
-        cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-        return min(8, max(1, (cores or 1) // int(os.environ.get("LOCAL_WORLD_SIZE", "1"))))
-    if asked < 0:
-        raise ValueError(f"--workers: expected 0 or more, got {asked}")
-    return asked

@@ -8,8 +8,7 @@ from typing import Any
 from jsonargparse import ArgumentParser, Namespace
 
 from dealias.cli._console import output_console, print_differences, progress, short_names
-from dealias.cli._outputs import reading_processes
-from dealias.evaluation import check_outputs
+from dealias.evaluation import check_outputs, reading_processes
 from dealias.report import (
     Examples,
     ResultFileError,

@@ -8,10 +8,9 @@ from dealias.cli._console import output_console, print_evaluation, progress
 from dealias.cli._outputs import (
     add_output_arguments,
     check_before,
-    reading_processes,
     write_outputs,
 )
-from dealias.evaluation import Options, evaluate_folders, main_process
+from dealias.evaluation import Options, evaluate_folders, main_process, reading_processes
 from dealias.labels import builtin_class_sets, load_class_set
 from dealias.metrics.functional import Protocol
 from dealias.report import read_probe, report_evaluation

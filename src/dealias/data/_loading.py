@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import Any
 
@@ -10,9 +9,8 @@ from pytorch_lightning import LightningDataModule
 
 from dealias.data._batches import Batches, CountedBatches, Join, RankShare, TrainingPositions
 from dealias.data._finding import DataError, spread
+from dealias.evaluation import reading_processes
 from dealias.labels import PairingError, Sample, list_images
-
-_MOST_WORKERS = 8
 
 
 class LoadingModule(LightningDataModule):
@@ -47,15 +45,20 @@ class LoadingModule(LightningDataModule):
         self.predict_images = predict_images
         self.limit = limit
         self.batch_size = batch_size
-        self.workers = _cores() if workers is None else workers
+        self._workers = workers
         self.seed = seed
         self.skip_bad = skip_bad
         self.skipped: list[str] = []
         check_counts({"batch_size": batch_size, "limit": limit})
-        if self.workers < 0:
-            raise ValueError(f"workers: expected 0 or more, got {workers}")
+        reading_processes(workers)  # so that one out of range shows now
         if not 0 <= seed < 2**32:
             raise ValueError(f"seed: expected 0 to 2**32 - 1, got {seed}")
+
+    @property
+    def workers(self) -> int:
+        """Reading processes; those of one machine share its cores."""
+        sharing = 1 if self.trainer is None else self.trainer.num_devices
+        return reading_processes(self._workers, sharing=sharing)
 
     def prepare(self, part: str) -> object:
         """Find what belongs to "train", "val" or "test", so that what is missing shows.
@@ -127,10 +130,3 @@ def check_counts(counts: dict[str, int | None]) -> None:
     for option, count in counts.items():
         if count is not None and count < 1:
             raise ValueError(f"{option}: expected at least 1, got {count}")
-
-
-def _cores() -> int:
-    """Reading processes for each training process of this machine."""
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    processes = int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
-    return min(_MOST_WORKERS, max(1, (cores or 1) // processes))

@@ -2,7 +2,7 @@
 
 from dealias.evaluation._error_maps import ERROR_COLORS, draw_errors, read_photograph
 from dealias.evaluation._files import OutputError, check_outputs, write_whole
-from dealias.evaluation._processes import ProcessError, gather, main_process
+from dealias.evaluation._processes import ProcessError, gather, main_process, reading_processes
 from dealias.evaluation._result import (
     CountsFileError,
     Evaluation,
@@ -49,6 +49,7 @@ __all__ = [
     "read_counts",
     "read_pair",
     "read_photograph",
+    "reading_processes",
     "write_counts",
     "write_csv",
     "write_json",

@@ -12,6 +12,9 @@ from torch.utils.data import DataLoader, Dataset
 T = TypeVar("T")
 
 
+_MOST_READERS = 8
+
+
 class ProcessError(ValueError):
     """A reading process died."""
 
@@ -48,6 +51,25 @@ def _exit(*_: object) -> None:
 
 def _as_is(found: object) -> object:
     return found
+
+
+def reading_processes(asked: int | None, *, sharing: int = 1) -> int:
+    """How many processes read for this one: those asked for, by default one a core, at most 8.
+
+    Args:
+        asked: 0 for none; None for the default.
+        sharing: processes that share the cores of this machine, if torchrun does not say so.
+
+    Raises:
+        ValueError: a negative number.
+    """
+    if asked is None:
+        cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+        sharing = max(sharing, int(os.environ.get("LOCAL_WORLD_SIZE", "1")))
+        return min(_MOST_READERS, max(1, (cores or 1) // sharing))
+    if asked < 0:
+        raise ValueError(f"workers: expected 0 or more, got {asked}")
+    return asked
 
 
 def main_process() -> bool:
