@@ -113,12 +113,17 @@ class InstanceCheck:
             "data_set": self.data_set,
             "ok": self.ok,
             "splits": [
-                vars(split)
-                | {
+                {
+                    "part": split.part,
+                    "split": split.split,
+                    "images": split.images,
                     "sizes": size_rows(split.sizes),
+                    "empty": split.empty,
                     "instances": split.instances,
                     "classes": [asdict(counts) for counts in split.classes],
                     "unseen": split.unseen,
+                    "ignored": split.ignored,
+                    "problems": split.problems,
                 }
                 for split in self.splits
             ],
