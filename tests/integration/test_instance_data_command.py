@@ -143,10 +143,10 @@ def test_outputs_are_not_replaced_unasked(root, capsys):
 
 
 def test_the_option_goes_before_the_task_of_the_configuration(root, capsys):
-    with pytest.raises(SystemExit) as stopped:  # label maps are no annotations
+    with pytest.raises(SystemExit) as stopped:  # a class set is no list
         check(root, "--task", "segmentation")
     assert stopped.value.code == 2
-    assert "data.annotations" in capsys.readouterr().err
+    assert "data.classes" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("option", ["--data.crop_size=[8, 8]", "--data.dark=x", "--parts=[all]"])
