@@ -56,6 +56,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _answer(asked: str | None, arguments: list[str]) -> int:
+    try:
+        return _dispatch(asked, arguments)
+    except ModuleNotFoundError as error:
+        missing = str(error.name).partition(".")[0]
+        if error.name is None or missing == "dealias":
+            raise
+        raise MissingPackageError(
+            f"the package {missing} is not there: pip install 'dealias[instance,probe]' has all"
+        ) from error
+
+
+def _dispatch(asked: str | None, arguments: list[str]) -> int:
     if asked in OWN_PARSERS and arguments[0] == asked:
         rest = arguments[arguments.index(asked) + 1 :]
         code: int = _module(OWN_PARSERS[asked]).main(asked, rest)
@@ -73,15 +85,7 @@ def _answer(asked: str | None, arguments: list[str]) -> int:
 
 
 def _module(name: str) -> Any:
-    try:
-        return importlib.import_module(f"dealias.cli.{name}")
-    except ModuleNotFoundError as error:
-        missing = str(error.name).partition(".")[0]
-        if missing == "dealias":
-            raise
-        raise MissingPackageError(
-            f"the package {missing} is not there: pip install 'dealias[probe,train]' has all"
-        ) from error
+    return importlib.import_module(f"dealias.cli.{name}")
 
 
 def _run(command: str, work: Callable[[], int]) -> int:

@@ -28,6 +28,7 @@ from dealias.metrics.functional import ERROR_KINDS, error_pixels
 COLUMNS = {"IoU": "↑", "BIoU": "↑", "BAcc": "↑", "FErr": "↓", "MErr": "↓", "DErr": "↓"}
 _MEANS = {"IoU": "mIoU"}
 _PIPE_WIDTH = 100
+_LISTED = 10
 
 
 def output_console() -> Console:
@@ -196,6 +197,25 @@ def _kind_table(result: dict[str, Any]) -> Table:
 def add_row(table: Table, *cells: str) -> None:
     """Add cells as they are: names of files and classes are not markup."""
     table.add_row(*(Text(printable(cell)) for cell in cells))
+
+
+def print_list(lines: Sequence[str], console: Console) -> None:
+    """Print the first lines of a list, and how many more there are."""
+    for line in lines[:_LISTED]:
+        console.print(f"  {printable(line)}", soft_wrap=True)
+    if len(lines) > _LISTED:
+        console.print(f"  and {len(lines) - _LISTED:,} more")
+
+
+def list_sizes(sizes: Mapping[tuple[int, int], int]) -> str:
+    """The first sizes (H, W) of images, and how many others there are.
+
+    >>> list_sizes({(360, 480): 7, (720, 960): 1})
+    '480x360, 960x720'
+    """
+    listed = [f"{width}x{height}" for height, width in sizes]
+    more = f" and {len(listed) - 3:,} other sizes" if len(listed) > 3 else ""
+    return f"{', '.join(listed[:3]) or 'no size'}{more}"
 
 
 def _arrow(arrow: str, console: Console) -> str:

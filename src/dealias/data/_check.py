@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -11,15 +10,21 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from torch.utils.data import DataLoader, Dataset
+from torch.utils.data import Dataset
 
 from dealias._text import printable
+from dealias.data._checking import (
+    Progress,
+    open_progress,
+    parts_to_read,
+    read_each,
+    shared_files,
+    size_rows,
+)
 from dealias.data._datasets import FileSamples, Samples
 from dealias.data._images import SampleError
 from dealias.data._module import SegmentationDataModule
 from dealias.labels import ClassSet, LabelFileError
-
-Progress = Callable[[int], contextlib.AbstractContextManager[Callable[[], object]]]
 
 
 @dataclass(frozen=True)
@@ -103,10 +108,7 @@ class DataCheck:
             "part": split.part,
             "split": split.split,
             "samples": split.samples,
-            "sizes": [
-                {"height": height, "width": width, "samples": count}
-                for (height, width), count in split.sizes.items()
-            ],
+            "sizes": size_rows(split.sizes),
             "classes": [
                 {"name": name, "pixels": pixels, "images": images, "share": _number(share)}
                 for name, pixels, images, share in rows
@@ -142,26 +144,18 @@ def check_data(
         ValueError: no or unknown parts.
         DataError: a split can't be found at all.
     """
-    unknown = [part for part in parts if part not in datamodule.splits]
-    if unknown or not parts:
-        known = ", ".join(datamodule.splits)
-        raise ValueError(f"parts: expected at least one of {known}, got {list(parts)!r}")
     splits = datamodule.splits
     if datamodule.data_set == "scenes":  # of another seed for each part
         splits = {part: part for part in splits}
-    read: dict[str, str] = {}
-    for part in parts:
-        read.setdefault(splits[part], part)
-    found = {part: datamodule.find(part) for part in read.values()}
+    found = {part: datamodule.find(part) for part in parts_to_read(splits, parts)}
     total = sum(len(samples) for samples, _ in found.values())
     checked = []
-    with progress(total) if progress else contextlib.nullcontext(lambda: None) as tick:
+    with open_progress(progress, total) as tick:
         for part, (samples, unpaired) in found.items():
             counted = _Counted(samples, datamodule.classes)
             reading = datamodule.workers if workers is None else workers
             checked.append(_check_split(part, splits[part], counted, unpaired, reading, tick))
-    times = Counter(path for samples, _ in found.values() for path in _image_files(samples))
-    shared = sorted(path for path, count in times.items() if count > 1)
+    shared = shared_files(_image_files(samples) for samples, _ in found.values())
     return DataCheck(datamodule.data_set, datamodule.classes.names, checked, shared)
 
 
@@ -178,11 +172,7 @@ def _check_split(
     pixels = np.zeros(classes + 1, np.int64)
     images = np.zeros(classes + 1, np.int64)
     problems = []
-    loader = DataLoader(
-        counted, batch_size=None, num_workers=min(workers, len(counted)), collate_fn=_as_is
-    )
-    for found in loader:
-        tick()
+    for found in read_each(counted, workers, tick):
         if isinstance(found, str):
             problems.append(found)
             continue
@@ -225,10 +215,6 @@ class _Counted(Dataset[Any]):
         counts = np.bincount(known, minlength=len(self.classes))
         height, width = target.shape
         return (height, width), np.append(counts, labels.size - known.size)
-
-
-def _as_is(found: object) -> object:
-    return found
 
 
 def _image_files(samples: Samples) -> list[Path]:

@@ -5,7 +5,17 @@ Needs torchvision, Lightning, timm, faster-coco-eval and SciPy, and transformers
 
 from dealias.instance._annotations import AnnotationError, read_annotations
 from dealias.instance._average_precision import AveragePrecision, average_precision
+from dealias.instance._check import (
+    ClassCounts,
+    InstanceCheck,
+    InstanceSplitCheck,
+    check_instances,
+)
 from dealias.instance._classes import LIS_CLASSES, match_categories
+from dealias.instance._contact_sheet import (
+    instance_contact_sheet,
+    write_instance_contact_sheet,
+)
 from dealias.instance._create import create_detector
 from dealias.instance._dataset import InstanceDataset, collate_instances, target_of
 from dealias.instance._detections import Detections
@@ -30,17 +40,20 @@ __all__ = [
     "AnnotatedImage",
     "AnnotationError",
     "AveragePrecision",
+    "ClassCounts",
     "Components",
     "Detections",
     "Detector",
     "ErrorSummary",
     "Instance",
+    "InstanceCheck",
     "InstanceDataModule",
     "InstanceDataset",
     "InstanceEvaluation",
     "InstanceReportPart",
     "InstanceReportWriter",
     "InstanceSet",
+    "InstanceSplitCheck",
     "InstanceTask",
     "LisError",
     "LisFiles",
@@ -51,12 +64,14 @@ __all__ = [
     "Matches",
     "Problem",
     "average_precision",
+    "check_instances",
     "collate_instances",
     "connected_components",
     "create_detector",
     "decode_masks",
     "encode_masks",
     "feature_consistency",
+    "instance_contact_sheet",
     "instance_transform",
     "label_maps_to_coco",
     "lis_files",
@@ -67,4 +82,5 @@ __all__ = [
     "stack_images",
     "summarize_errors",
     "target_of",
+    "write_instance_contact_sheet",
 ]

@@ -73,14 +73,15 @@ def read_annotations(
     if not ignore_other_categories:
         problems += [Problem(title, f"category {names[id_]!r}: no class") for title, id_ in others]
     if problems and not skip_bad:
-        raise AnnotationError(path, _listed(problems))
+        raise AnnotationError(path, f"{_listed(problems)}; skip_bad goes on without")
     kept = tuple(
         replace(image, instances=tuple(instances[id_]))
         for id_, image in found.items()
         if image is not None
     )
     if not any(image.instances for image in kept):
-        raise AnnotationError(path, f"no instance of {', '.join(wanted)} that can be used")
+        reason = f"no instance of {', '.join(wanted)} that can be used"
+        raise AnnotationError(path, reason + (f"; {_listed(problems)}" if problems else ""))
     ignored = Counter(names[id_] for _, id_ in others) if ignore_other_categories else {}
     return InstanceSet(tuple(wanted), kept, tuple(problems), dict(ignored))
 
@@ -195,4 +196,4 @@ def _listed(problems: Sequence[Problem]) -> str:
     listed = "; ".join(map(str, problems[:_LISTED]))
     more = f"; and {len(problems) - _LISTED} more" if len(problems) > _LISTED else ""
     count = "an entry" if len(problems) == 1 else f"{len(problems):,} entries"
-    return f"{count} can't be used: {listed}{more}; skip_bad goes on without"
+    return f"{count} can't be used: {listed}{more}"

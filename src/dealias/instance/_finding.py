@@ -16,8 +16,8 @@ from dealias.instance._annotations import read_annotations
 from dealias.instance._classes import LIS_CLASSES
 from dealias.instance._from_labels import label_maps_to_coco
 from dealias.instance._lis import Shot, lis_files
-from dealias.instance._records import InstanceSet
-from dealias.labels import load_class_set
+from dealias.instance._records import InstanceSet, Problem
+from dealias.labels import LabelFileError, load_class_set
 
 _CAMVID_CLASSES = ("Car", "Pedestrian", "Bicyclist", "SignSymbol")
 _DEFAULT_CLASSES = {"lis": LIS_CLASSES, "camvid": _CAMVID_CLASSES}
@@ -83,7 +83,7 @@ def find_instances(
 
     Raises:
         DataError, LisError: the data set isn't where it was looked for.
-        AnnotationError: its annotations can't be used.
+        AnnotationError, LabelFileError: its annotations or label maps can't be used.
     """
     split = source.splits[part]
     if source.name in LAYOUTS:
@@ -127,11 +127,18 @@ def _of_label_maps(source: Source, split: str, limit: int | None, *, skip_bad: b
         )
     samples = spread(found.samples, limit)
     folder = os.path.commonpath([sample.image.parent for sample in samples])
+    unreadable: list[LabelFileError] = []
     content = label_maps_to_coco(
         samples,
         images=folder,
         class_set=load_class_set(str(LAYOUTS[source.name].classes)),
         classes=source.classes,
         min_area=source.min_area,
+        skipped=unreadable if skip_bad else None,
     )
-    return read_annotations(content, images=folder, classes=source.classes, skip_bad=skip_bad)
+    if unreadable and len(unreadable) == len(samples):
+        raise unreadable[0]
+    instances = read_annotations(content, images=folder, classes=source.classes, skip_bad=skip_bad)
+    left_out = [Problem(printable(path), "no partner") for path in found.unpaired]
+    left_out += [Problem(printable(error.path), error.problem) for error in unreadable]
+    return replace(instances, skipped=(*left_out, *instances.skipped))

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from dealias._text import printable
 from dealias.instance._masks import encode_masks
-from dealias.labels import ClassSet, read_label_map
+from dealias.labels import ClassSet, LabelFileError, read_label_map
 
 _NEIGHBOURS = np.ones((3, 3), dtype=np.int64)  # diagonal ones, too
 
@@ -98,6 +98,7 @@ def label_maps_to_coco(
     class_set: ClassSet,
     classes: Sequence[str],
     min_area: int = 1,
+    skipped: list[LabelFileError] | None = None,
 ) -> dict[str, Any]:
     """Turn label maps into annotations in COCO's format, by :func:`connected_components`.
 
@@ -108,6 +109,8 @@ def label_maps_to_coco(
         classes: names of the classes to take instances of, such as ``("Car", "Pedestrian",
             "Bicyclist", "SignSymbol")`` of CamVid; they become categories 1, 2 and so on.
         min_area: parts with fewer pixels are left out.
+        skipped: where to put the errors of label maps that can't be read, which are then left out
+            with their images; None raises them.
 
     Returns:
         What an annotation file holds, fit for JSON and for
@@ -116,7 +119,7 @@ def label_maps_to_coco(
 
     Raises:
         ValueError: a class that the set lacks, or an image outside the folder; or
-            LabelFileError for label maps that can't be read.
+            LabelFileError for label maps that can't be read, unless there is a list for them.
     """
     missing = [name for name in classes if name not in class_set.names]
     if missing or not classes:
@@ -136,7 +139,13 @@ def label_maps_to_coco(
                 f"{printable(sample.image)}: expected an image in {printable(images)} "
                 f"with a label map"
             )
-        labels = read_label_map(sample.label, class_set, "target")
+        try:
+            labels = read_label_map(sample.label, class_set, "target")
+        except LabelFileError as error:
+            if skipped is None:
+                raise
+            skipped.append(error)
+            continue
         height, width = labels.shape
         content["images"].append(
             {

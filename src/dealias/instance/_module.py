@@ -115,7 +115,7 @@ class InstanceDataModule(LoadingModule):
         self.keep_bright = keep_bright
         self._dark: dict[str, Any] | None = {"ratio": ratio, "output": output} if dark else None
         self._noise = noise
-        self._found: dict[str, InstanceSet] = {}
+        self._found: dict[tuple[str, bool], InstanceSet] = {}
         self.darkening(0)  # so that options out of range show now
 
     @property
@@ -147,11 +147,19 @@ class InstanceDataModule(LoadingModule):
         Raises:
             DataError, LisError, AnnotationError: see :func:`find_instances`.
         """
-        if part not in self._found:
-            found = find_instances(self.source, part, limit=self.limit, skip_bad=self.skip_bad)
-            self.skipped += [str(problem) for problem in found.skipped]
-            self._found[part] = found
-        return self._found[part]
+        found = self._find(part, skip_bad=self.skip_bad)
+        self.skipped = [*dict.fromkeys([*self.skipped, *map(str, found.skipped)])]
+        return found
+
+    def find(self, part: str) -> InstanceSet:
+        """Instances of "train", "val" or "test", with what can't be used of them left out.
+
+        It is listed in the `skipped` of the set, whatever `skip_bad` says.
+
+        Raises:
+            DataError, LisError, AnnotationError: see :func:`find_instances`.
+        """
+        return self._find(part, skip_bad=True)
 
     def train_dataloader(self) -> Batches:
         """Training batches without end, from the step that the trainer is at."""
@@ -184,6 +192,13 @@ class InstanceDataModule(LoadingModule):
         taken = {key: batch[key] for key in ("image", "bright", "target") if key in batch}
         moved: dict[str, Any] = super().transfer_batch_to_device(taken, device, dataloader_idx)
         return batch | moved
+
+    def _find(self, part: str, *, skip_bad: bool) -> InstanceSet:
+        if (part, skip_bad) not in self._found:
+            self._found[part, skip_bad] = find_instances(
+                self.source, part, limit=self.limit, skip_bad=skip_bad
+            )
+        return self._found[part, skip_bad]
 
     def _evaluated(self, images: Any) -> CountedBatches:
         darkening = self.darkening(0)

@@ -1,0 +1,70 @@
+"""What looking through a data set takes, whatever it holds."""
+
+from __future__ import annotations
+
+import contextlib
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from torch.utils.data import DataLoader, Dataset
+
+Progress = Callable[[int], contextlib.AbstractContextManager[Callable[[], object]]]
+
+
+def parts_to_read(splits: Mapping[str, str], parts: Sequence[str]) -> list[str]:
+    """The parts to read: those asked for, but only the first of those that are the same split.
+
+    Args:
+        splits: of the data set, by part.
+        parts: of "train", "val" and "test".
+
+    Raises:
+        ValueError: no or unknown parts.
+
+    >>> parts_to_read({"train": "train", "val": "val", "test": "val"}, ["test", "val", "train"])
+    ['test', 'train']
+    """
+    unknown = [part for part in parts if part not in splits]
+    if unknown or not parts:
+        known = ", ".join(splits)
+        raise ValueError(f"parts: expected at least one of {known}, got {list(parts)!r}")
+    read: dict[str, str] = {}
+    for part in parts:
+        read.setdefault(splits[part], part)
+    return list(read.values())
+
+
+def open_progress(
+    progress: Progress | None, total: int
+) -> contextlib.AbstractContextManager[Callable[[], object]]:
+    """What `progress` opens for so many samples; without one, a context that shows nothing."""
+    return progress(total) if progress else contextlib.nullcontext(lambda: None)
+
+
+def read_each(items: Dataset[Any], workers: int, tick: Callable[[], object]) -> Iterator[Any]:
+    """Read all items in their order, `workers` at a time, and call `tick` after each."""
+    count = len(items)  # type: ignore[arg-type]  # torch has data sets without a length
+    loader = DataLoader(items, batch_size=None, num_workers=min(workers, count), collate_fn=_as_is)
+    for found in loader:
+        tick()
+        yield found
+
+
+def shared_files(splits: Iterable[Iterable[Path]]) -> list[Path]:
+    """Files that are in more than one of several splits, sorted."""
+    times = Counter(path for files in splits for path in set(files))
+    return sorted(path for path, count in times.items() if count > 1)
+
+
+def size_rows(sizes: Mapping[tuple[int, int], int]) -> list[dict[str, int]]:
+    """Numbers of samples by size (H, W), as what JSON can hold."""
+    return [
+        {"height": height, "width": width, "samples": count}
+        for (height, width), count in sizes.items()
+    ]
+
+
+def _as_is(found: object) -> object:
+    return found
