@@ -53,13 +53,16 @@ class TestPictures:
 
 
 def test_missed_against_aliasing_by_hand():
-    scored = [_Scored(0.1, 0.9), _Scored(0.3, 0.8), _Scored(0.3, -1), _Scored(0.5, 0.2)]
+    entries = [("a", 0.1, 0.9), ("b", 0.3, 0.8), ("b", 0.3, -1), ("c", 0.5, 0.2), ("b", 0.2, 0.1)]
+    scored = [_Scored(*entry) for entry in entries]
     found = missed_against_aliasing(scored, 0.5)
-    # Pairs of missed and found: 0.3 against 0.1 and 0.3, 0.5 against both.
-    assert found["higher_share"] == pytest.approx((1 + 0.5 + 1 + 1) / 4)
+    # Pairs of missed and found: 0.3, 0.5 and 0.2, each against 0.1 and 0.3; two in one image.
+    assert found["higher_share"] == pytest.approx((1 + 0.5 + 1 + 1 + 1 + 0) / 6)
+    assert found["within_images"] == pytest.approx((0.5 + 0) / 2)
     assert found["found"] == {"mean": pytest.approx(0.2), "instances": 2}
-    assert found["missed"] == {"mean": pytest.approx(0.4), "instances": 2}
+    assert found["missed"] == {"mean": pytest.approx(1 / 3), "instances": 3}
     assert missed_against_aliasing(scored, 0.1)["missed"]["instances"] == 1
+    assert missed_against_aliasing(scored[:1] + scored[2:3], 0.5)["within_images"] is None
     assert missed_against_aliasing(scored[:1], 0.5)["higher_share"] is None
 
 

@@ -44,6 +44,7 @@ KINDS = (*(kind.key for kind in INSTANCE_ERRORS), FOUND)  # by their number in t
 class _Scored(NamedTuple):
     """The aliasing score of an instance, and how surely it was found; -1 if it was not."""
 
+    image: str
     aliasing: float
     found: float
 
@@ -240,22 +241,33 @@ def missed_against_aliasing(scored: Sequence[_Scored], threshold: float) -> dict
         threshold: lowest score of the detections that count.
 
     Returns:
-        ``found`` and ``missed``, the mean aliasing score of each and its number; and
+        ``found`` and ``missed``, the mean aliasing score of each and its number;
         ``higher_share``, how often a missed instance has a higher score than a found one, ties
-        counted half. None where undefined.
+        counted half; and ``within_images``, the same of pairs in one image, which are equally dark
+        and noisy. None where undefined.
     """
     aliasing = np.array([one.aliasing for one in scored])
     found = np.array([one.found >= threshold for one in scored], bool)
     right, wrong = np.sort(aliasing[found]), np.sort(aliasing[~found])
-    share = None
-    if right.size and wrong.size:
-        below = np.searchsorted(right, wrong) + np.searchsorted(right, wrong, side="right")
-        share = float(below.mean() / (2 * right.size))
+    higher, pairs = _higher(right, wrong)
+    own_higher = own_pairs = 0.0
+    images = np.array([one.image for one in scored])
+    for image in dict.fromkeys(images.tolist()):
+        own = images == image
+        more = _higher(np.sort(aliasing[own & found]), aliasing[own & ~found])
+        own_higher, own_pairs = own_higher + more[0], own_pairs + more[1]
     return {
-        "higher_share": share,
+        "higher_share": higher / pairs if pairs else None,
+        "within_images": own_higher / own_pairs if own_pairs else None,
         "found": {"mean": float(right.mean()) if right.size else None, "instances": right.size},
         "missed": {"mean": float(wrong.mean()) if wrong.size else None, "instances": wrong.size},
     }
+
+
+def _higher(right: NDArray[np.floating], wrong: NDArray[np.floating]) -> tuple[float, int]:
+    """Pairs of a right and a wrong one in which the wrong one is higher, and all; `right` rises."""
+    below = np.searchsorted(right, wrong) + np.searchsorted(right, wrong, side="right")
+    return float(below.sum()) / 2, right.size * wrong.size
 
 
 def _content(image: AnnotatedImage, detections: Detections, matches: Matches) -> dict[str, Any]:
@@ -314,5 +326,5 @@ def _scored(
         known = part[np.isfinite(part)]
         if known.size and not instance.crowd:
             found = scores[finder] if finder != NOBODY else -1.0
-            scored.append(_Scored(float(known.mean()), found))
+            scored.append(_Scored(image.name, float(known.mean()), found))
     return scored
