@@ -1,18 +1,15 @@
 """The pages as a browser shows them; without Chromium these tests skip."""
 
 import importlib.resources
-import io
 import json
-import shutil
 
 import numpy as np
 import pytest
 from PIL import Image
 
+from browsing import Watched, opened_image, stage_picture, until
 from dealias.cli import main
 from dealias.evaluation import Options, evaluate_maps
-from dealias.instance import decode_masks
-from dealias.instance._report import count_kinds
 from dealias.report import Example, ReportWriter
 from helpers import random_maps
 from reports import (
@@ -25,21 +22,7 @@ from reports import (
     write_instance_page,
 )
 
-playwright = pytest.importorskip("playwright.sync_api", reason="Playwright is not installed")
-
 PAGES = ("single", "comparison", "probed", "instances")
-
-
-@pytest.fixture(scope="module")
-def browser():
-    names = ("chromium", "chromium-browser", "google-chrome")
-    executable = next(filter(None, map(shutil.which, names)), None)
-    if executable is None:
-        pytest.skip(f"no browser: none of {', '.join(names)} is on the path")
-    with playwright.sync_playwright() as started:
-        browser = started.chromium.launch(executable_path=executable, args=["--no-sandbox"])
-        yield browser
-        browser.close()
 
 
 @pytest.fixture(scope="module")
@@ -81,76 +64,6 @@ PROBE = {
     ],
     "settings": {"images": 3, "model": "<s>net</s>"},
 }
-
-
-class Watched:
-    """A page whose errors and requests are kept."""
-
-    def __init__(self, browser, folder, fragment="", **context):
-        settings = {"viewport": {"width": 1200, "height": 800}} | context
-        self.context = browser.new_context(**settings)
-        self.page = self.context.new_page()
-        self.errors, self.requests = [], []
-        self.page.on("console", self._console)
-        self.page.on("pageerror", lambda error: self.errors.append(str(error)))
-        self.page.on("dialog", lambda dialog: self.errors.append(f"dialog {dialog.message}"))
-        self.page.on("request", lambda request: self.requests.append(request.url))
-        self.page.on("requestfailed", self._lost)
-        self.folder = folder
-        self.address = (folder / "index.html").as_uri()
-        self.page.goto(self.address + fragment)
-        self.page.wait_for_selector(".card")
-
-    def _console(self, message):
-        if message.type in ("error", "warning"):
-            self.errors.append(message.text)
-
-    def _lost(self, request):
-        if request.failure != "net::ERR_ABORTED":  # the page was left before
-            self.errors.append(f"lost {request.url}")
-
-    def names(self):
-        return self.page.locator(".card-name").all_inner_texts()
-
-    def state(self):
-        return self.page.evaluate("Object.fromEntries(new URLSearchParams(location.hash.slice(1)))")
-
-    def width(self):
-        return self.page.evaluate("document.documentElement.scrollWidth")
-
-
-@pytest.fixture
-def open_page(browser, pages):
-    opened = []
-
-    def open_one(name, fragment="", **context):
-        opened.append(Watched(browser, pages / name, fragment, **context))
-        return opened[-1]
-
-    yield open_one
-    for one in opened:
-        inside = one.address.rsplit("/", 1)[0]
-        strangers = [url for url in one.requests if not url.startswith(inside)]
-        one.context.close()
-        assert strangers == []
-        assert one.errors == []
-
-
-def until(page, expression, argument=None):
-    """Wait until a condition holds; Playwright's own way is stopped by the pages' policy."""
-    for _ in range(100):
-        if page.evaluate(expression, argument):
-            return
-        page.wait_for_timeout(50)
-    raise AssertionError(f"never came true: {expression}")
-
-
-def opened_image(watched, name=None):
-    if name is None:
-        watched.page.locator(".card").first.click()
-    watched.page.wait_for_selector("#viewer-stage canvas")
-    until(watched.page, "document.querySelector('#viewer-layers li') != null")
-    return watched.page
 
 
 @pytest.mark.parametrize("name", PAGES)
@@ -306,7 +219,7 @@ def test_the_slider_moves_and_is_in_the_address(open_page):
     page.locator("input[value=slider]").check()
     page.locator("#viewer-left").select_option("target")
     page.locator("#viewer-right").select_option("image")
-    before = _picture(page)
+    before = stage_picture(page)
     stage = page.locator("#viewer-stage").bounding_box()
     middle = stage["y"] + stage["height"] / 2
     page.mouse.move(stage["x"] + stage["width"] / 2, middle)
@@ -314,7 +227,7 @@ def test_the_slider_moves_and_is_in_the_address(open_page):
     page.mouse.move(stage["x"] + stage["width"] / 4, middle, steps=4)
     page.mouse.up()
     until(page, "location.hash.includes('split=25')")
-    after = _picture(page)
+    after = stage_picture(page)
     width = after.shape[1]
     differ = (before != after).any(axis=(0, 2))
     assert differ[int(0.27 * width) : int(0.47 * width)].mean() > 0.9
@@ -325,14 +238,6 @@ def test_the_slider_moves_and_is_in_the_address(open_page):
     page.wait_for_selector("#viewer-layers li", state="attached")
     page.keyboard.press("]")
     assert watched.state()["split"] == "55"
-
-
-def _picture(page):
-    page.mouse.move(0, 0)
-    page.evaluate("() => new Promise(done => requestAnimationFrame(() => setTimeout(done, 50)))")
-    box = page.locator("#viewer-stage").bounding_box()
-    clip = box | {"y": box["y"] + box["height"] / 2 + 40, "height": 60}
-    return np.asarray(Image.open(io.BytesIO(page.screenshot(clip=clip))).convert("RGB"))
 
 
 def test_an_address_opens_the_same_pixels(open_page, pages):
@@ -437,102 +342,3 @@ def test_aliasing_is_a_layer_with_its_score(open_page):
     box = page.locator("#viewer-stage canvas").first.bounding_box()
     page.mouse.move(box["x"] + box["width"] / 2, box["y"] + box["height"] / 2)
     assert "Aliasing: 0." in page.locator("#viewer-readout").inner_text().replace("\n", "")
-
-
-def test_outlines_enclose_the_pixels_of_the_masks(open_page):
-    """Run lengths, shapes and their outlines are those of COCO's decoder."""
-    watched = open_page("instances")
-    evaluation = instance_evaluation()
-    script = """async ([key, list]) => {
-        const maps = await dealias.maps.load(key);
-        const context = document.createElement("canvas").getContext("2d");
-        const within = ({ path }) => {
-            const bits = [];
-            for (let y = 0; y < maps.height; y++) {
-                for (let x = 0; x < maps.width; x++) {
-                    bits.push(context.isPointInPath(path, x + 0.5, y + 0.5, "evenodd") ? 1 : 0);
-                }
-            }
-            return bits.join("");
-        };
-        return dealias.outlines.instances(maps)[list].map(within);
-    }"""
-    image, detections = next(pair for pair in evaluation.found if len(pair[1]) > 5)
-    key = next(row[1] for row in data_of(watched)["rows"] if row[0] == image.name)
-    for name, masks in (
-        ("targets", [instance.mask for instance in image.instances]),
-        ("detections", detections.masks),
-    ):
-        expected = decode_masks(masks, *image.size).numpy().reshape(len(masks), -1)
-        found = watched.page.evaluate(script, [key, name])
-        assert found == ["".join(map(str, row)) for row in expected.tolist()]
-
-
-def data_of(watched):
-    text = (watched.folder / "assets" / "data.js").read_text()
-    return json.loads(text.removeprefix("dealias.start(").removesuffix(");\n"))
-
-
-def test_a_pixel_tells_the_instances_there(open_page):
-    watched = open_page("instances")
-    evaluation = instance_evaluation()
-    threshold = evaluation.errors().threshold
-    image, detections, matches = next(m for m in evaluation.matched() if "found" in m[2].kinds)
-    finder = matches.kinds.index("found")
-    mask = decode_masks(detections.masks, *image.size)[finder]
-    y, x = (int(values[len(values) // 2]) for values in np.nonzero(mask.numpy()))
-    address = f"{watched.address}#image={image.name}&score=0&zoom=30&at={x + 0.5},{y + 0.5}"
-    watched.page.goto(address)
-    page = opened_image(watched, image.name)
-    box = page.locator("#viewer-stage canvas").first.bounding_box()
-    page.mouse.move(box["x"] + box["width"] / 2, box["y"] + box["height"] / 2)
-    told = page.locator("#viewer-readout").inner_text().replace("\n", "")
-    name = evaluation.classes[int(detections.labels[finder]) - 1]
-    score, overlap = float(detections.scores[finder]), matches.overlaps[finder]
-    assert f"Detection: {name} {score:.2f}, found, IoU {overlap:.2f}" in told
-    assert threshold > 0
-
-
-def test_the_lowest_score_changes_what_counts(open_page):
-    watched = open_page("instances")
-    evaluation = instance_evaluation()
-    image, detections, matches = max(evaluation.matched(), key=lambda one: len(one[1]))
-    names = [kind["key"] for kind in data_of(watched)["kinds"]]
-    for score in (None, 0, 60, 100):
-        fragment = "" if score is None else f"&score={score}"
-        watched.page.goto(f"{watched.address}#image={image.name}{fragment}")
-        page = opened_image(watched, image.name)
-        threshold = evaluation.errors().threshold if score is None else score / 100
-        counts = count_kinds(image, detections, matches, threshold)
-        expected = [sum(own.get(name, 0) for own in counts.values()) for name in names]
-        until(
-            page,
-            "expected => [...document.querySelectorAll('#viewer-kinds .count')]"
-            ".map(one => one.innerText).join() === expected",
-            ",".join(map(str, expected)),
-        )
-    page.locator("#viewer-score").fill("30")
-    assert watched.state()["score"] == "30"
-
-
-def test_kinds_of_instances_can_be_hidden(open_page):
-    watched = open_page("instances")
-    page = opened_image(watched)
-    before = _picture(page)
-    for button in page.locator("#viewer-kinds button").all():
-        button.click()
-    assert watched.state()["kinds"] == ""
-    assert (before != _picture(page)).any()
-    page.keyboard.press("2")
-    assert "original" in watched.state()["on"]
-
-
-def test_a_number_leads_to_its_images(open_page):
-    watched = open_page("instances")
-    link = watched.page.locator("#classes td a").filter(has_not_text="0").first
-    count = int(link.inner_text())
-    link.click()
-    state = watched.state()
-    assert (state["kind"], state["class"]) == ("missed", "car")
-    counts = watched.page.locator(".card .count").all_inner_texts()
-    assert sum(int(text.split()[0]) for text in counts) == count

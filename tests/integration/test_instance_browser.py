@@ -1,0 +1,110 @@
+"""The page of instances as a browser shows it; without Chromium these tests skip."""
+
+import numpy as np
+import pytest
+
+from browsing import data_of, opened_image, stage_picture, until
+from dealias.instance import decode_masks
+from dealias.instance._report import count_kinds
+from reports import instance_evaluation, write_instance_page
+
+
+@pytest.fixture(scope="module")
+def pages(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("pages")
+    write_instance_page(folder / "instances", instance_evaluation())
+    return folder
+
+
+def test_outlines_enclose_the_pixels_of_the_masks(open_page):
+    """Run lengths, shapes and their outlines are those of COCO's decoder."""
+    watched = open_page("instances")
+    evaluation = instance_evaluation()
+    script = """async ([key, list]) => {
+        const maps = await dealias.maps.load(key);
+        const context = document.createElement("canvas").getContext("2d");
+        const within = ({ path }) => {
+            const bits = [];
+            for (let y = 0; y < maps.height; y++) {
+                for (let x = 0; x < maps.width; x++) {
+                    bits.push(context.isPointInPath(path, x + 0.5, y + 0.5, "evenodd") ? 1 : 0);
+                }
+            }
+            return bits.join("");
+        };
+        return dealias.outlines.instances(maps)[list].map(within);
+    }"""
+    image, detections = next(pair for pair in evaluation.found if len(pair[1]) > 5)
+    key = next(row[1] for row in data_of(watched)["rows"] if row[0] == image.name)
+    for name, masks in (
+        ("targets", [instance.mask for instance in image.instances]),
+        ("detections", detections.masks),
+    ):
+        expected = decode_masks(masks, *image.size).numpy().reshape(len(masks), -1)
+        found = watched.page.evaluate(script, [key, name])
+        assert found == ["".join(map(str, row)) for row in expected.tolist()]
+
+
+def test_a_pixel_tells_the_instances_there(open_page):
+    watched = open_page("instances")
+    evaluation = instance_evaluation()
+    threshold = evaluation.errors().threshold
+    image, detections, matches = next(m for m in evaluation.matched() if "found" in m[2].kinds)
+    finder = matches.kinds.index("found")
+    mask = decode_masks(detections.masks, *image.size)[finder]
+    y, x = (int(values[len(values) // 2]) for values in np.nonzero(mask.numpy()))
+    address = f"{watched.address}#image={image.name}&score=0&zoom=30&at={x + 0.5},{y + 0.5}"
+    watched.page.goto(address)
+    page = opened_image(watched, image.name)
+    box = page.locator("#viewer-stage canvas").first.bounding_box()
+    page.mouse.move(box["x"] + box["width"] / 2, box["y"] + box["height"] / 2)
+    told = page.locator("#viewer-readout").inner_text().replace("\n", "")
+    name = evaluation.classes[int(detections.labels[finder]) - 1]
+    score, overlap = float(detections.scores[finder]), matches.overlaps[finder]
+    assert f"Detection: {name} {score:.2f}, found, IoU {overlap:.2f}" in told
+    assert threshold > 0
+
+
+def test_the_lowest_score_changes_what_counts(open_page):
+    watched = open_page("instances")
+    evaluation = instance_evaluation()
+    image, detections, matches = max(evaluation.matched(), key=lambda one: len(one[1]))
+    names = [kind["key"] for kind in data_of(watched)["kinds"]]
+    for score in (None, 0, 60, 100):
+        fragment = "" if score is None else f"&score={score}"
+        watched.page.goto(f"{watched.address}#image={image.name}{fragment}")
+        page = opened_image(watched, image.name)
+        threshold = evaluation.errors().threshold if score is None else score / 100
+        counts = count_kinds(image, detections, matches, threshold)
+        expected = [sum(own.get(name, 0) for own in counts.values()) for name in names]
+        until(
+            page,
+            "expected => [...document.querySelectorAll('#viewer-kinds .count')]"
+            ".map(one => one.innerText).join() === expected",
+            ",".join(map(str, expected)),
+        )
+    page.locator("#viewer-score").fill("30")
+    assert watched.state()["score"] == "30"
+
+
+def test_kinds_of_instances_can_be_hidden(open_page):
+    watched = open_page("instances")
+    page = opened_image(watched)
+    before = stage_picture(page)
+    for button in page.locator("#viewer-kinds button").all():
+        button.click()
+    assert watched.state()["kinds"] == ""
+    assert (before != stage_picture(page)).any()
+    page.keyboard.press("2")
+    assert "original" in watched.state()["on"]
+
+
+def test_a_number_leads_to_its_images(open_page):
+    watched = open_page("instances")
+    link = watched.page.locator("#classes td a").filter(has_not_text="0").first
+    count = int(link.inner_text())
+    link.click()
+    state = watched.state()
+    assert (state["kind"], state["class"]) == ("missed", "car")
+    counts = watched.page.locator(".card .count").all_inner_texts()
+    assert sum(int(text.split()[0]) for text in counts) == count
