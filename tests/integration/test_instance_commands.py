@@ -8,6 +8,7 @@ import yaml
 from PIL import Image
 
 from dealias.cli import main
+from dealias.report._packing import from_script, unpack
 from squares import SIZE, write_squares
 
 NETWORK = {
@@ -111,12 +112,21 @@ def test_validation_draws_pictures(trained):
 def test_a_test_writes_a_page(trained, config, tmp_path):
     run, page = tmp_path / "run", tmp_path / "page"
     checkpoint = ["--ckpt_path", str(trained / "last.ckpt"), "--report", str(page)]
+    checkpoint += ["--data.size", "[44, 33]"]  # of images of 64x48
     assert command("test", config, run, *checkpoint) == 0
     result = json.loads((run / "test" / "result.json").read_bytes())
     assert result["report"] == "../../page"
     assert result["errors_against_aliasing"]["site"]
     assert "Average precision" in (page / "index.html").read_text("utf-8")
-    assert len(list(page.glob("assets/originals/*.webp"))) == result["images"]
+    for folder in ("images", "originals", "thumbs"):
+        pictures = list(page.glob(f"assets/{folder}/*.webp"))
+        assert len(pictures) == result["images"]
+        for path in pictures:
+            with Image.open(path) as picture:
+                assert picture.size == SIZE[::-1]
+    script = next(page.glob("assets/maps/*.js")).read_text("ascii")
+    _, content = from_script("dealias.maps.receive", script)
+    assert unpack(content)["aliasing"].shape == SIZE
     assert command("test", config, run, *checkpoint) == 2  # there already
 
 

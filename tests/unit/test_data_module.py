@@ -91,6 +91,12 @@ class TestOptions:
         data.trainer = SimpleNamespace(num_devices=32)  # of Lightning's own launcher
         assert data.workers == 2
 
+    def test_less_images_than_processes(self, root):
+        data = module(root)
+        data.trainer = SimpleNamespace(global_rank=0, world_size=3, num_devices=1)
+        with pytest.raises(DataError, match="one image a process, got 2 images for 3 processes"):
+            data.val_dataloader()
+
     def test_lengths_from_a_file_are_lists(self, root):
         datamodule = module(root, crop_size=[12, 16], base_size=[20, 40], batch_size=2)
         batch = next(iter(datamodule.train_dataloader()))

@@ -1,6 +1,7 @@
 """Right and false detections, against COCO's evaluator and worked by hand."""
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -8,6 +9,7 @@ import torch
 
 from dealias.instance import (
     Detections,
+    InstanceEvaluation,
     average_precision,
     encode_masks,
     match_instances,
@@ -60,6 +62,39 @@ class TestMatching:
         matches = match_instances(image, found((A, 1, 0.3), (square(2, 0, 40), 1, 0.8)))
         assert matches.kinds == ("duplicate", "found")
         assert matches.finders.tolist() == [1]
+
+    def test_own_classes_come_before_others_but_after_duplicates(self):
+        # IoU 1/3 with the instance of its class, 0.6 with the other.
+        image = image_of(1, torch.cat([square(0, 0, 40), square(30, 0, 40)]), [1, 2])
+        near_other = square(20, 0, 40)
+        assert match_instances(image, found((near_other, 1, 0.9))).kinds == ("localisation",)
+        # Over 0.5 with both, and its own is taken.
+        image = image_of(1, torch.cat([A, square(4, 0, 40)]), [1, 2])
+        twice = found((A, 1, 0.9), (square(2, 0, 40), 1, 0.8))
+        assert match_instances(image, twice).kinds == ("found", "duplicate")
+
+    @pytest.mark.parametrize(
+        ("side", "kind"), [(20, "localisation"), (13, "localisation"), (12, "background")]
+    )
+    def test_touching_begins_at_a_tenth(self, side, kind):
+        # IoU 0.25, 0.106 and 0.09 with an instance of 40x40.
+        matches = match_instances(image_of(1, A, [1]), found((square(0, 0, side), 1, 0.9)))
+        assert matches.kinds == (kind,)
+
+    def test_of_equal_overlaps_the_last_is_found(self):
+        image = image_of(1, torch.cat([A, A]), [1, 1])
+        assert match_instances(image, found((A, 1, 0.9))).finders.tolist() == [-1, 0]
+
+    def test_the_hundred_surest_of_a_class_count(self):
+        others = [(square(0, 60, 10), 2, 0.1)] * 100
+        image = image_of(1, A, [1])
+        matches = match_instances(image, found(*others, (A, 1, 0.05), (A, 2, 0.01)))
+        assert matches.kinds == ("background",) * 100 + ("found", "ignored")
+
+    def test_no_error_is_about_a_crowd(self):
+        image = image_of(1, torch.cat([A, B]), [1, 2], crowd=[True, True])
+        matches = match_instances(image, found((A, 2, 0.9), (NEAR_A, 2, 0.8)))
+        assert matches.kinds == ("background", "background")
 
     def test_crowds_are_neither_found_nor_missed(self):
         image = image_of(1, torch.cat([A, B]), [1, 1], crowd=[True, False])
@@ -131,9 +166,37 @@ class TestSummary:
         assert twice.gains["duplicate"] == pytest.approx(1 - (51 + 50 * 2 / 3) / 101)
 
     def test_only_the_surest_of_several_is_mended(self):
-        image = image_of(1, A, [1])
-        result = summary((image, found((NEAR_A, 1, 0.9), (square(0, 0, 25), 1, 0.8))))
+        entries = (NEAR_A, 1, 0.9), (ELSEWHERE, 1, 0.85), (square(0, 0, 25), 1, 0.8)
+        result = summary((image_of(1, A, [1]), found(*entries)))
         assert result.gains["localisation"] == pytest.approx(1)
+
+    def test_what_another_has_found_is_not_mended(self):
+        entries = (NEAR_A, 1, 0.9), (ELSEWHERE, 1, 0.5), (A, 1, 0.3)
+        result = summary((image_of(1, A, [1]), found(*entries)))
+        # The right one comes third, and second without the first.
+        assert result.gains["localisation"] == pytest.approx(1 / 2 - 1 / 3)
+
+    def test_instances_of_different_images_are_different(self):
+        pairs = [(image_of(i, A, [1]), found((NEAR_A, 1, 0.9))) for i in (1, 2)]
+        assert summary(*pairs).gains["localisation"] == pytest.approx(1)
+
+    def test_a_missed_class_counts_while_it_has_detections(self):
+        image = image_of(1, torch.cat([A, B]), [1, 2])
+        wrong, right = (ELSEWHERE, 1, 0.9), (B, 2, 0.8)
+        assert summary((image, found(wrong, right))).gains["missed"] == 0
+        assert summary((image, found(right))).gains["missed"] == pytest.approx(0.5)
+
+    def test_equal_scores_stand_or_fall_together(self):
+        image = image_of(1, torch.cat([A, B]), [1, 1])
+        result = summary((image, found((A, 1, 0.5), (ELSEWHERE, 1, 0.5), (B, 1, 0.5))))
+        assert (result.precision, result.recall) == pytest.approx((2 / 3, 1))
+        assert result.counts["background"] == (1, 0, 0)
+
+    def test_none_right(self):
+        result = summary((image_of(1, A, [1]), found((ELSEWHERE, 1, 0.3), (NEAR_A, 1, 0.2))))
+        assert result.threshold == pytest.approx(0.2)
+        assert (result.precision, result.recall, result.f1) == (0, 0, 0)
+        assert result.counts["background"] == result.counts["localisation"] == (1, 0, 0)
 
     def test_nothing_is_undefined_not_an_error(self):
         result = summary((image_of(1, A, [1]), Detections.none()))
@@ -150,17 +213,65 @@ class TestSummary:
         pairs = list(zip(images, detections, strict=True))
         before = average_precision(images, detections, classes=CLASSES).scores["AP50"]
         result = summary(*pairs)
-        for kind in ("both", "duplicate", "background"):
-            left = [without(kind, *pair) for pair in pairs]
+        for kind in ("localisation", "classification", "both", "duplicate", "background"):
+            left = [mended(kind, *pair) for pair in pairs]
             after = average_precision(images, left, classes=CLASSES).scores["AP50"]
-            assert result.gains[kind] == pytest.approx(after - before, abs=1e-6)
+            assert result.gains[kind] == pytest.approx(after - before, abs=1e-6), kind
+        without = [left_found(*pair) for pair in pairs]
+        assert {one.label for image in without for one in image.instances} == {1, 2, 3}
+        after = average_precision(without, detections, classes=CLASSES).scores["AP50"]
+        assert result.gains["missed"] == pytest.approx(after - before, abs=1e-6)
 
 
-def without(kind, image, detections):
-    kinds = match_instances(image, detections).kinds
-    keep = [i for i, own in enumerate(kinds) if own != kind]
-    parts = (detections.boxes[keep], detections.labels[keep], detections.scores[keep])
-    return Detections(*parts, [detections.masks[i] for i in keep])
+def mended(kind, image, detections):
+    """Detections of an image without errors of a kind, slowly."""
+    matches = match_instances(image, detections)
+    masks, labels, keep, taken = list(detections.masks), detections.labels.clone(), [], set()
+    for i in detections.scores.argsort(descending=True, stable=True).tolist():
+        partner = int(matches.partners[i])
+        if matches.kinds[i] == kind:
+            free = partner >= 0 and matches.finders[partner] < 0 and partner not in taken
+            if kind not in ("localisation", "classification") or not free:
+                continue
+            taken.add(partner)
+            masks[i], labels[i] = image.instances[partner].mask, image.instances[partner].label
+        keep.append(i)
+    keep.sort()
+    parts = (detections.boxes[keep], labels[keep], detections.scores[keep])
+    return Detections(*parts, [masks[i] for i in keep])
+
+
+def left_found(image, detections):
+    """An image without the instances that were missed."""
+    finders = match_instances(image, detections).finders.tolist()
+    pairs = zip(image.instances, finders, strict=True)
+    return replace(image, instances=tuple(one for one, f in pairs if f >= 0 or one.crowd))
+
+
+def test_results_do_not_depend_on_the_order_of_images():
+    images, detections = random_case(3)
+    rounded = [replace(d, scores=(4 * d.scores).round() / 4) for d in detections]
+    results = []
+    for order in (1, -1):
+        evaluation = InstanceEvaluation(CLASSES)
+        for pair in list(zip(images, rounded, strict=True))[::order]:
+            evaluation.absorb(*pair)
+        results.append(evaluation.to_dict())
+    assert results[0] == results[1]
+
+
+def test_figures_follow_what_is_absorbed():
+    evaluation = InstanceEvaluation(CLASSES)
+    evaluation.absorb(image_of(1, A, [1]), found((A, 1, 0.9)))
+    assert evaluation.errors().recall == evaluation.average_precision()["mask"].scores["AP"] == 1
+    evaluation.absorb(image_of(2, A, [1]), Detections.none())
+    assert evaluation.errors().recall == 0.5
+    assert evaluation.average_precision()["mask"].scores["AP"] < 1
+    crowded = image_of(3, torch.cat([A, B]), [1, 2], crowd=[True, False])
+    evaluation.absorb(crowded, Detections.none())
+    result = evaluation.to_dict()
+    assert (result["instances"], result["crowds"]) == (3, 1)
+    assert [row["instances"] for row in result["classes"]] == [2, 1, 0]
 
 
 def test_counts_add_up_on_random_cases():
@@ -170,5 +281,10 @@ def test_counts_add_up_on_random_cases():
         real = [i for image in images for i in image.instances if not i.crowd]
         assert sum(result.counts["found"]) + sum(result.counts["missed"]) == len(real)
         shown = sum(int((d.scores >= np.float32(result.threshold)).sum()) for d in detections)
+        crowded = sum(
+            kind == "ignored" and score >= np.float32(result.threshold)
+            for image, one in zip(images, detections, strict=True)
+            for kind, score in zip(match_instances(image, one).kinds, one.scores, strict=True)
+        )
         named = sum(sum(n) for key, n in result.counts.items() if key != "missed")
-        assert named <= shown  # those in crowds are not counted
+        assert named == shown - crowded

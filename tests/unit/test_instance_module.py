@@ -1,9 +1,12 @@
 """Batches of instances, and what tests of networks for instances find."""
 
+import itertools
 import json
 
+import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 from dealias.data import DataError
 from dealias.instance import (
@@ -65,6 +68,17 @@ class TestTraining:
             assert bright.shape == dark.shape == (3, *SIZE)
             assert bright.float().mean() > dark.float().mean()
         assert "bright" not in batches(InstanceDataModule(**options, dark=True), 1)[0]
+
+    def test_images_to_test_come_with_what_they_were(self, options):
+        small = options | {"size": (32, 24)}
+        data = InstanceDataModule(**small, dark=True)
+        (batch,) = itertools.islice(data.val_dataloader(), 1)
+        assert batch["image"][0].shape == (3, 24, 32)
+        with Image.open(batch["record"][0].path) as file:
+            stored = torch.from_numpy(np.array(file.convert("RGB"))).permute(2, 0, 1)
+        assert torch.equal(batch["original"][0], stored)
+        (batch,) = itertools.islice(InstanceDataModule(**small).val_dataloader(), 1)
+        assert "original" not in batch
 
     def test_bad_images_are_replaced_and_listed_if_asked(self, options, tmp_path):
         (tmp_path / "train" / "2.png").write_bytes(b"no image")

@@ -8,11 +8,19 @@ import torch
 from PIL import Image
 
 from dealias.evaluation import OutputError
-from dealias.instance import InstanceEvaluation, InstanceReportWriter, encode_masks, match_instances
+from dealias.instance import (
+    Detections,
+    InstanceEvaluation,
+    InstanceReportWriter,
+    InstanceTask,
+    encode_masks,
+    match_instances,
+)
+from dealias.instance._page import InstancePage
 from dealias.instance._pictures import INSTANCE_COLORS, draw_outlines, match_outlines
 from dealias.instance._report import _Scored, missed_against_aliasing
 from dealias.report._packing import from_script, unpack
-from instances import SIZE, image_of, random_case
+from instances import SIZE, image_of, random_case, square
 from reports import HOSTILE_CLASS, HOSTILE_FILE, instance_evaluation, write_instance_page
 
 
@@ -152,6 +160,34 @@ class TestPage:
             assert set(writer.finish(evaluation)) == {"report"}
         assert "Missed where" not in (tmp_path / "page" / "index.html").read_text()
 
+    def test_the_aliasing_of_an_instance_is_that_in_its_box(self, tmp_path):
+        masks = torch.cat([square(10, 20, 8), square(50, 60, 10), square(0, 0, 9)])
+        image = image_of(1, masks, [1, 2, 1], crowd=[False, False, True])
+        scores = torch.tensor([0.7])
+        detections = Detections(
+            torch.zeros(1, 4), torch.tensor([2]), scores, encode_masks(masks[1:2])
+        )
+        aliasing = np.add.outer(np.arange(SIZE[0]) / 1000, np.arange(SIZE[1]) / 2000)
+        aliasing[60:65, 50:60] = np.nan
+        writer = InstanceReportWriter(tmp_path / "page")
+        writer.begin()
+        writer.add(image, detections, np.zeros((*SIZE, 3), np.uint8), aliasing=aliasing)
+        (missed, right) = writer.part.scored
+        assert missed.image == "1.png"
+        assert missed.aliasing == pytest.approx(0.0235 + 0.01350 / 2)
+        assert right.aliasing == pytest.approx(0.067 + 0.0545 / 2)
+        assert (missed.found, right.found) == (-1, pytest.approx(0.7))
+
+    def test_images_that_were_not_drawn_are_left_out(self, tmp_path):
+        evaluation = instance_evaluation()
+        image, detections = evaluation.found[4]
+        with InstanceReportWriter(tmp_path / "page") as writer:
+            writer.add(image, detections, np.zeros((*SIZE, 3), np.uint8))
+            writer.finish(evaluation)
+        text = (tmp_path / "page" / "assets" / "data.js").read_text()
+        (data,) = from_script("dealias.start", text)
+        assert [row[0] for row in data["rows"]] == [image.name]
+
     def test_an_error_leaves_nothing(self, tmp_path):
         image, detections = (part[0] for part in random_case(0))
         with (
@@ -170,6 +206,21 @@ class TestPage:
         (tmp_path / "assets").mkdir()
         with pytest.raises(OutputError, match="is not of a dealias page"):
             InstanceReportWriter(tmp_path).begin()
+
+
+def test_scores_of_the_padding_are_cut_off(tmp_path):
+    """Networks see images padded to sides that they can divide."""
+    task = InstanceTask({"name": "mask_rcnn", "backbone": "test_resnet"}, ["car"])
+    page = InstancePage(task, tmp_path / "page")
+    image = torch.zeros(3, 33, 44, dtype=torch.uint8)
+    (padded, _) = task.stack([image])
+    assert padded.shape[-2:] == (64, 64)
+    beyond = torch.ones(1, 64, 64)
+    beyond[:, :33, :44] = 0
+    page._aliasing = lambda _: beyond
+    scores = page._scores(image, (66, 88))
+    assert scores.shape == (66, 88)
+    assert scores.max() == 0
 
 
 def test_results_have_the_errors():

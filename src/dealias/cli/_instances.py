@@ -7,8 +7,7 @@ from rich.table import Table
 
 from dealias._text import printable
 from dealias.cli._console import add_row, percent
-from dealias.instance import INSTANCE_ERRORS
-from dealias.instance._average_precision import SCORES
+from dealias.instance import INSTANCE_ERRORS, SCORES
 
 
 def print_instances(evaluation: Any, console: Console) -> None:
@@ -35,8 +34,8 @@ def print_instances(evaluation: Any, console: Console) -> None:
     errors = result["errors"]
     kinds = Table(
         "kind",
-        title=f"errors of masks at IoU 0.5 from a score of {errors['threshold']:.2f}, "
-        f"where F1 is best: {percent(errors['F1'])} %",
+        title=f"errors of masks at IoU 0.5 from a score of {errors['threshold']:.2f} on, "
+        + (f"where F1 is best: {percent(errors['F1'])} %" if errors["F1"] else "none right"),
         title_justify="left",
     )
     for heading in ("number", "AP50 if mended"):

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pytorch_lightning as pl
 
 from dealias.engine._aliasing import FirstAliasing
-from dealias.engine._training import TestPage, Training
+from dealias.engine._training import ReportPage, Training
 from dealias.evaluation import gather
 from dealias.report import Example, ReportPart, ReportWriter, read_probe
 
@@ -34,7 +34,7 @@ class TestReport(pl.Callback):
         self.output = output
         self.probe = None if probe is None else read_probe(probe)
         self.more: dict[str, Any] = {}
-        self._page: TestPage | None = None
+        self._page: ReportPage | None = None
 
     def on_test_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Make the folder, before any process writes to it."""

@@ -25,7 +25,7 @@ class TrainingError(ValueError):
     """Training can't go on; the message says at which step and why."""
 
 
-class TestPage(Protocol):
+class ReportPage(Protocol):
     """A page that is written while a network is tested, image by image, by any process."""
 
     @property
@@ -190,7 +190,7 @@ class Training(pl.LightningModule):
         """The one image of a validation batch beside what was found in it, (H, W, 3)."""
         raise NotImplementedError
 
-    def test_page(self, folder: Path) -> TestPage:
+    def test_page(self, folder: Path) -> ReportPage:
         """A page of errors, to be written to a folder during a test."""
         raise NotImplementedError
 

@@ -4,7 +4,7 @@ Needs torchvision, Lightning, timm, faster-coco-eval and SciPy, and transformers
 """
 
 from dealias.instance._annotations import AnnotationError, read_annotations
-from dealias.instance._average_precision import AveragePrecision, average_precision
+from dealias.instance._average_precision import SCORES, AveragePrecision, average_precision
 from dealias.instance._check import (
     ClassCounts,
     InstanceCheck,
@@ -37,6 +37,7 @@ from dealias.instance._transforms import instance_transform
 __all__ = [
     "INSTANCE_ERRORS",
     "LIS_CLASSES",
+    "SCORES",
     "AnnotatedImage",
     "AnnotationError",
     "AveragePrecision",

@@ -136,6 +136,10 @@ def _images(
             raise ValueError(f"{title}: {error}") from error
         if type(id_) is int:
             found[id_] = image
+    names = Counter(image.name for image in found.values() if image is not None)
+    twice = [name for name, count in names.items() if count > 1]
+    if twice:
+        raise ValueError(f"images: two have the file name {printable(twice[0])!r}")
     return found
 
 

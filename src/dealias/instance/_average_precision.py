@@ -42,7 +42,7 @@ def average_precision(
     classes: Sequence[str],
     overlap: Overlap = "mask",
 ) -> AveragePrecision:
-    """Average precision as COCO has it, of at most 100 detections an image.
+    """Average precision as COCO has it, of at most 100 detections of a class in an image.
 
     Args:
         images: with the instances that are in them.

@@ -24,14 +24,15 @@ class ErrorSummary:
     """Errors of a set of images. Undefined figures are NaN.
 
     Attributes:
-        threshold: the score that F1 is highest from; what is below it counts as not detected in
-            the counts, but not in the gains.
+        threshold: the score that F1 is highest from, the lowest if none is right, 0.5 if there is
+            none; what is below it counts as not detected in the counts, but not in the gains.
         precision: share of the detections that are right, in [0, 1].
         recall: share of the instances that are found, in [0, 1].
         f1: harmonic mean of both.
         counts: for "found" and the key of each kind of error, its number by class; a missed or
             found instance counts for its class, a false detection for the class it was given.
-        gains: for the key of each kind of error, how far AP50 of masks would rise without it.
+        gains: for the key of each kind of error, how far AP50 of masks would rise without it. A
+            class that has neither instances nor detections any more is left out of the mean.
     """
 
     threshold: float
@@ -63,8 +64,10 @@ def summarize_errors(matched: Sequence[Matched], classes: int) -> ErrorSummary:
 
     A gain is that of AP50 if all errors of that kind alone were mended, as in Bolya et al., "TIDE:
     A General Toolbox for Identifying Object Detection Errors", ECCV 2020: detections of a wrong
-    class get the right one, badly outlined ones find their instance, unless a surer one has it;
-    other false ones are gone, and so are instances that were missed. Gains do not add up.
+    class get the right one and badly outlined ones find their instance, unless another detection
+    has found it; other false ones are gone, and so are instances that were missed. Gains do not add
+    up. Missed, other than there, is every instance that nothing found, also where a detection that
+    is badly outlined or of a wrong class lies on it.
 
     Args:
         matched: images in the order of their ids, with their detections and how these match.
@@ -82,7 +85,7 @@ def summarize_errors(matched: Sequence[Matched], classes: int) -> ErrorSummary:
     counts[MISSED.key] = tuple((targets - found).tolist())
     before = _mean_precision(rows, targets)
     gains = {
-        kind.key: _mean_precision(rows, targets - missed) - before
+        kind.key: _mean_precision(rows, targets - missed, targets > 0) - before
         if kind is MISSED
         else _mean_precision(_mended(rows, kind.key), targets) - before
         for kind in INSTANCE_ERRORS
@@ -155,8 +158,11 @@ def _best_threshold(rows: _Rows, targets: int) -> tuple[float, float, float, flo
     number = np.arange(1, len(right) + 1)
     f1 = 2 * right / (number + targets)
     last = np.append(rows.scores[1:] != rows.scores[:-1], True)[: len(right)]  # of equal scores
-    if not f1.size or not f1[last].max():
-        return 0.5, math.nan, 0.0 if targets else math.nan, 0.0 if targets else math.nan
+    nothing = 0.0 if targets else math.nan
+    if not f1.size:
+        return 0.5, math.nan, nothing, nothing
+    if not right[-1]:
+        return float(rows.scores[-1]), 0.0, nothing, nothing
     best = int(np.flatnonzero(last)[f1[last].argmax()])
     precision, recall = right[best] / number[best], right[best] / targets
     return float(rows.scores[best]), float(precision), float(recall), float(f1[best])
@@ -179,13 +185,19 @@ def _mended(rows: _Rows, kind: str) -> _Rows:
     return rows._replace(kinds=kinds.astype(np.str_), labels=labels).take(keep)
 
 
-def _mean_precision(rows: _Rows, targets: NDArray[np.int64]) -> float:
-    """AP50, the mean over the classes that there are."""
-    found = [
-        _precision(rows.kinds[rows.labels == label] == FOUND, int(count))
-        for label, count in enumerate(targets, start=1)
-        if count
-    ]
+def _mean_precision(
+    rows: _Rows, targets: NDArray[np.int64], classes: NDArray[np.bool_] | None = None
+) -> float:
+    """AP50, the mean over the classes that have instances, or had, and still have detections."""
+    counted = targets > 0 if classes is None else classes
+    found = []
+    for label in np.flatnonzero(counted) + 1:
+        right = rows.kinds[rows.labels == label] == FOUND
+        count = int(targets[label - 1])
+        if count:
+            found.append(_precision(right, count))
+        elif right.size:
+            found.append(0.0)
     return float(np.mean(found)) if found else math.nan
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -34,7 +34,6 @@ class InstanceEvaluation:
     def absorb(self, image: AnnotatedImage, detections: Detections) -> None:
         """Add an image."""
         self.found.append((image, detections))
-        self._known.clear()
 
     def merge(self, other: InstanceEvaluation) -> InstanceEvaluation:
         """Both together, in the order of the images' ids."""
@@ -43,37 +42,50 @@ class InstanceEvaluation:
 
     def average_precision(self) -> dict[str, AveragePrecision]:
         """Average precision of boxes, masks and boundaries; see :func:`average_precision`."""
-        if "precision" not in self._known:
-            images = [image for image, _ in self.found]
-            found = [detections for _, detections in self.found]
-            self._known["precision"] = {
+        images = [image for image, _ in self.found]
+        found = [detections for _, detections in self.found]
+        precision: dict[str, AveragePrecision] = self._once(
+            "precision",
+            lambda: {
                 overlap: average_precision(images, found, classes=self.classes, overlap=overlap)
                 for overlap in OVERLAPS
-            }
-        precision: dict[str, AveragePrecision] = self._known["precision"]
+            },
+        )
         return precision
 
     def matched(self) -> list[Matched]:
-        """Images and detections, with what :func:`match_instances` says of them."""
-        if "matched" not in self._known:
-            self._known["matched"] = [(*pair, match_instances(*pair)) for pair in self.found]
-        matched: list[Matched] = self._known["matched"]
+        """Images by id and their detections, with what :func:`match_instances` says of them."""
+        found = sorted(self.found, key=lambda pair: pair[0].id)
+        matched: list[Matched] = self._once(
+            "matched", lambda: [(*pair, match_instances(*pair)) for pair in found]
+        )
         return matched
 
     def errors(self) -> ErrorSummary:
         """The errors by kind; see :func:`summarize_errors`."""
-        if "errors" not in self._known:
-            self._known["errors"] = summarize_errors(self.matched(), len(self.classes))
-        errors: ErrorSummary = self._known["errors"]
+        errors: ErrorSummary = self._once(
+            "errors", lambda: summarize_errors(self.matched(), len(self.classes))
+        )
         return errors
+
+    def _once(self, name: str, work: Callable[[], Any]) -> Any:
+        """Work something out, unless it is known for as many images."""
+        count, value = self._known.get(name, (None, None))
+        if count != len(self.found):
+            value = work()
+            self._known[name] = len(self.found), value
+        return value
 
     def to_dict(self) -> dict[str, Any]:
         """All figures, plain enough for JSON; None where undefined."""
         found = self.average_precision() if self.found else {}
         errors = self.errors()
+        instances = [one for image, _ in self.found for one in image.instances]
+        crowds = sum(one.crowd for one in instances)
         return {
             "images": len(self.found),
-            "instances": sum(len(image.instances) for image, _ in self.found),
+            "instances": len(instances) - crowds,
+            "crowds": crowds,
             "detections": sum(len(detections) for _, detections in self.found),
             "metrics": {
                 overlap: {name: finite(value) for name, value in precision.scores.items()}
@@ -82,11 +94,7 @@ class InstanceEvaluation:
             "classes": [
                 {
                     "name": name,
-                    "instances": sum(
-                        instance.label == label
-                        for image, _ in self.found
-                        for instance in image.instances
-                    ),
+                    "instances": sum(one.label == label and not one.crowd for one in instances),
                     **{key: finite(precision.classes[name]) for key, precision in found.items()},
                     "counts": {key: counts[label - 1] for key, counts in errors.counts.items()},
                 }

@@ -60,6 +60,14 @@ def decode_masks(rles: Sequence[Rle], height: int, width: int) -> Tensor:
     return torch.from_numpy(np.ascontiguousarray(masks.transpose(2, 0, 1)))
 
 
+def mask_in_box(rle: Rle) -> tuple[NDArray[np.bool_], tuple[slice, slice]]:
+    """A mask within its box, and where that is: rows and columns."""
+    left, top, width, height = (int(value) for value in coco_mask.toBbox(rle))
+    place = slice(top, top + height), slice(left, left + width)
+    inside: NDArray[np.bool_] = coco_mask.decode(rle)[place].astype(bool)
+    return inside, place
+
+
 def mask_area(rle: Rle) -> int:
     """Pixels of a mask."""
     return int(coco_mask.area(rle))

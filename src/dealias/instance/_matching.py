@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -52,6 +53,7 @@ FALSE_DETECTIONS = (
 )
 INSTANCE_ERRORS = (MISSED, *FALSE_DETECTIONS)
 FOUND, IGNORED = "found", "ignored"
+MOST_DETECTIONS = 100  # of a class in an image, as COCO has it
 
 NOBODY = -1
 
@@ -62,9 +64,10 @@ class Matches:
 
     Attributes:
         kinds: of each detection: "found", if it is right; "ignored", if it lies in a crowd, which
-            counts as neither; or the key of one of `FALSE_DETECTIONS`.
-        partners: int64 [N], for each detection the instance that it found or that its error is
-            about; -1 for those in the background.
+            counts as neither, or comes after the 100 surest of its class; or the key of one of
+            `FALSE_DETECTIONS`.
+        partners: int64 [N], for each detection the instance that it found, the crowd that it lies
+            in, or the instance that its error is about; -1 for none.
         overlaps: float64 [N], IoU with the partner, in [0, 1]; 0 without one.
         finders: int64 [M], for each instance the detection that found it, or -1.
     """
@@ -81,11 +84,11 @@ def match_instances(
     """Put detections and instances of an image together by the IoU of their masks.
 
     As COCO does, the surest detection comes first, and takes the instance of its class that it
-    overlaps most, if that is free and the overlap is enough. So whether a detection is right does
-    not depend on less sure ones. The others are told apart as by Bolya et al., "TIDE: A General
-    Toolbox for Identifying Object Detection Errors", ECCV 2020, in the order of
-    `FALSE_DETECTIONS` but with a duplicate before the rest: what overlaps an instance of its own
-    class enough would else be taken for something worse.
+    overlaps most, if that is free and the overlap is enough; the 100 surest of each class count. So
+    whether a detection is right does not depend on less sure ones. The others are told apart as by
+    Bolya et al., "TIDE: A General Toolbox for Identifying Object Detection Errors", ECCV 2020, in
+    the order of `FALSE_DETECTIONS`, but with duplicates first: what overlaps an instance of its own
+    class enough is never of a wrong class.
 
     Args:
         image: with the instances that are in it.
@@ -109,8 +112,14 @@ def match_instances(
     finders = np.full(len(instances), NOBODY)
     kinds = [""] * len(detections)
     own_labels = detections.labels.numpy()
+    seen: Counter[int] = Counter()
     for index in detections.scores.argsort(descending=True, stable=True).tolist():
-        own = labels == own_labels[index]
+        label = int(own_labels[index])
+        seen[label] += 1
+        if seen[label] > MOST_DETECTIONS:
+            kinds[index] = IGNORED
+            continue
+        own = labels == label
         row = shared[index]
         free = own & ~crowd & (finders == NOBODY)
         partner = _most(row, free, overlap)
@@ -136,8 +145,8 @@ def _error(
     """The kind of error of a detection with these overlaps, and the instance that it is about."""
     for key, among, least in (
         ("duplicate", own, overlap),
-        ("classification", other, overlap),
         ("localisation", own, touch),
+        ("classification", other, overlap),
         ("both", other, touch),
     ):
         partner = _most(row, among, least)

@@ -137,6 +137,7 @@ def _context(
         "facts": [
             f"{result['images']:,} images",
             f"{result['instances']:,} instances of {len(result['classes'])} classes",
+            *([f"{result['crowds']:,} crowds"] if result["crowds"] else []),
             f"{result['detections']:,} detections",
         ],
         "sections": sections,

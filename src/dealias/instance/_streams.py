@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from pathlib import PurePosixPath
 from typing import Any
 
 from torch import Tensor
@@ -57,9 +58,9 @@ class InstanceStream(Dataset[Item]):
 class EvaluationImages(Dataset[Item]):
     """Images as a network is to see them, with the instances of the image as it is stored.
 
-    An item has "image", uint8 [3, h, w]; "record", an :class:`AnnotatedImage`; "name"; "skipped",
-    messages; and, if images are darkened, "original", uint8 [3, H, W], as it is stored. With
-    `skip_bad`, what can't be read has None for "image".
+    An item has "image", uint8 [3, h, w]; "record", an :class:`AnnotatedImage`; "name", without
+    suffix; "skipped", messages; and, if images are darkened, "original", uint8 [3, H, W], as it is
+    stored. With `skip_bad`, what can't be read has None for "image".
 
     Args:
         images: records, or images without any to predict.
@@ -86,16 +87,18 @@ class EvaluationImages(Dataset[Item]):
 
     def __getitem__(self, index: int) -> Item:
         entry = self.images[index]
+        named = isinstance(entry, AnnotatedImage)
+        name = str(PurePosixPath(entry.name).with_suffix("")) if named else entry.name
         try:
             image, record = _read(entry, index)
         except SampleError as error:
             if not self.skip_bad:
                 raise
-            return {"image": None, "record": None, "name": entry.name, "skipped": [str(error)]}
+            return {"image": None, "record": None, "name": name, "skipped": [str(error)]}
         changed: Tensor = tv_tensors.Image(image)
         if self.resize is not None:
             changed = self.resize(changed)
-        item: Item = {"record": record, "name": entry.name, "skipped": []}
+        item: Item = {"record": record, "name": name, "skipped": []}
         if self.darken is not None:
             changed = self.darken(changed)
             item["original"] = image
@@ -107,7 +110,7 @@ def _read(entry: AnnotatedImage | Sample, index: int) -> tuple[Tensor, Annotated
         return read_annotated(entry.path, entry.size), entry
     image = read_image(entry.image)
     size = (image.shape[-2], image.shape[-1])
-    return image, AnnotatedImage(index + 1, entry.image.name, entry.image, size)
+    return image, AnnotatedImage(index + 1, f"{entry.name}{entry.image.suffix}", entry.image, size)
 
 
 def one_by_one(items: Sequence[Item]) -> dict[str, Any]:

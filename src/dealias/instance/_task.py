@@ -12,9 +12,11 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from dealias._text import printable
 from dealias.engine import Optimization, Training
 from dealias.engine._training import build_network
 from dealias.evaluation import gather
+from dealias.instance._average_precision import OVERLAPS
 from dealias.instance._create import create_detector
 from dealias.instance._detections import Detections
 from dealias.instance._detector import Size, feature_consistency, stack_images
@@ -128,6 +130,8 @@ class InstanceTask(Training):
             return None
         stacked, sizes = self.stack([image])
         (found,) = self.network.detect(stacked, sizes, [record.size])
+        if not found.scores.isfinite().all():
+            raise ValueError(f"{printable(record.name)}: expected finite scores, got NaN")
         return record, found
 
     def on_validation_epoch_end(self) -> None:
@@ -144,14 +148,11 @@ class InstanceTask(Training):
             total = total.merge(part)
         self.results = total
         found = total.average_precision() if total.found else {}
-        for overlap, precision in found.items():
+        for overlap in OVERLAPS:
             for name in _LOGGED:
-                self.log(
-                    f"{stage}/{overlap}_{name}",
-                    precision.scores[name],
-                    sync_dist=True,
-                    prog_bar=name == "AP",
-                )
+                value = found[overlap].scores[name] if found else math.nan
+                key = f"{stage}/{overlap}_{name}"
+                self.log(key, value, sync_dist=True, prog_bar=name == "AP")
 
     def write_results(self, folder: Path, more: Mapping[str, Any] | None = None) -> None:
         """Write what the last test found: average precision, and the detections."""

@@ -87,7 +87,7 @@ dealias.parts.push((data) => {
     const all = order.length === data.rows.length ? "" : ` of ${number.format(data.rows.length)}`;
     find("found").textContent = order.length
       ? `${number.format(order.length)}${all} images, ${first + 1} to ${first + part.length} shown`
-      : "No image has such errors.";
+      : "No such image.";
     find("page").textContent = `Page ${number.format(page)} of ${number.format(pages)}`;
     find("previous").disabled = page <= 1;
     find("next").disabled = page >= pages;

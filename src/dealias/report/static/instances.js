@@ -28,7 +28,8 @@ dealias.prepare = (data) => {
   };
   data.sum = (row, index, columns, total) => {
     const count = total(row, index, columns);
-    return `${number.format(count)} ${count === 1 ? "error" : "errors"}`;
+    const noun = columns.every((i) => data.columns[i].right) ? "found" : count === 1 ? "error" : "errors";
+    return `${number.format(count)} ${noun}`;
   };
   data.count = (row, key, maps, score) => number.format(dealias.outlines.count(data, maps, key, score));
   data.present = (maps) => dealias.outlines.present(maps);

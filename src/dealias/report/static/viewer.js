@@ -1,7 +1,7 @@
 // One image in layers: over one another, side by side, or with a slider between two.
 dealias.parts.push((data) => {
   "use strict";
-  const { element, pixels, swatch, state, throttle } = dealias;
+  const { element, swatch, state, throttle } = dealias;
   const dialog = document.getElementById("viewer");
   if (!dialog) return;
   const find = (name) => dialog.querySelector(`#viewer-${name}`);
@@ -42,6 +42,8 @@ dealias.parts.push((data) => {
       score: part(state.get("score"), data.threshold),
     };
   }
+
+  const percentOf = (value) => Math.round(100 * value);
 
   // A percentage of the address as a fraction.
   function part(text, otherwise) {
@@ -184,8 +186,9 @@ dealias.parts.push((data) => {
       });
     });
     if (find("score")) {
-      find("score").value = Math.round(100 * chosen.score);
-      find("lowest").textContent = chosen.score.toFixed(2);
+      find("score").value = percentOf(chosen.score);
+      find("score").setAttribute("aria-valuetext", chosen.score.toFixed(3));
+      find("lowest").textContent = chosen.score.toFixed(3);
     }
     shown.present ??= present(maps);
     fill(find("classes"), shown.present, (index) => {
@@ -372,7 +375,11 @@ dealias.parts.push((data) => {
   for (const side of ["left", "right"]) {
     find(side).addEventListener("change", () => state.set({ [side]: find(side).value }));
   }
-  find("score")?.addEventListener("input", () => state.set({ score: find("score").value }));
+  // The step of the page's own threshold stands for it, as it lies between two.
+  find("score")?.addEventListener("input", () => {
+    const value = Number(find("score").value);
+    state.set({ score: value === percentOf(data.threshold) ? null : value });
+  });
   find("split").addEventListener("input", () => moveSplit(find("split").value / 100));
   tell(null, false);
   state.listen(update);
