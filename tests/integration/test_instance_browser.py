@@ -83,8 +83,12 @@ def test_the_lowest_score_changes_what_counts(open_page):
             ".map(one => one.innerText).join() === expected",
             ",".join(map(str, expected)),
         )
-    page.locator("#viewer-score").fill("30")
+    slider = page.locator("#viewer-score")
+    slider.fill("30")
     assert watched.state()["score"] == "30"
+    assert slider.get_attribute("aria-valuetext") == "0.300"
+    slider.fill(str(round(100 * evaluation.errors().threshold)))
+    assert "score" not in watched.state()  # the page's own
 
 
 def test_kinds_of_instances_can_be_hidden(open_page):
@@ -108,3 +112,10 @@ def test_a_number_leads_to_its_images(open_page):
     assert (state["kind"], state["class"]) == ("missed", "car")
     counts = watched.page.locator(".card .count").all_inner_texts()
     assert sum(int(text.split()[0]) for text in counts) == count
+
+
+def test_what_is_right_is_not_called_an_error(open_page):
+    watched = open_page("instances", "#kind=found")
+    counts = watched.page.locator(".card .count").all_inner_texts()
+    found = sum(int(text.removesuffix(" found")) for text in counts)
+    assert found == instance_evaluation().to_dict()["errors"]["found"] > 0
