@@ -1,5 +1,6 @@
 """Right and false detections, against COCO's evaluator and worked by hand."""
 
+import json
 import math
 from dataclasses import replace
 
@@ -9,12 +10,16 @@ import torch
 
 from dealias.instance import (
     Detections,
+    DetectionsError,
     InstanceEvaluation,
+    InstanceSet,
     average_precision,
     encode_masks,
     match_instances,
+    read_detections,
     summarize_errors,
 )
+from dealias.instance._evaluation import write_detections
 from instances import CLASSES, boxes_of, image_of, random_case, square
 
 
@@ -258,6 +263,67 @@ def test_results_do_not_depend_on_the_order_of_images():
             evaluation.absorb(*pair)
         results.append(evaluation.to_dict())
     assert results[0] == results[1]
+
+
+class TestReading:
+    def write(self, folder, pairs):
+        evaluation = InstanceEvaluation(CLASSES)
+        for pair in pairs:
+            evaluation.absorb(*pair)
+        write_detections(evaluation, folder / "detections.json")
+        images = tuple(image for image, _ in pairs)
+        return folder / "detections.json", InstanceSet(CLASSES, images), evaluation
+
+    def test_gives_what_was_written(self, tmp_path):
+        pairs = list(zip(*random_case(2), strict=True))
+        path, instances, evaluation = self.write(tmp_path, pairs)
+        assert read_detections(path, instances).to_dict() == evaluation.to_dict()
+
+    def test_categories_have_other_ids_and_names(self, tmp_path):
+        pair = image_of(1, A, [1]), found((A, 1, 0.9), (B, 2, 0.8))
+        path, instances, _ = self.write(tmp_path, [pair])
+        content = json.loads(path.read_text())
+        for entry in content:
+            entry["category_id"] += 10
+            del entry["bbox"]
+        path.write_text(json.dumps(content))
+        names = {11: "Car", 12: "dog", 13: "sign", 14: "person"}
+        ((_, detections),) = read_detections(path, instances, categories=names).found
+        assert detections.labels.tolist() == [1]
+        assert detections.boxes.tolist() == [[0, 0, 40, 40]]
+
+    @pytest.mark.parametrize(
+        ("change", "message"),
+        [
+            ({"image_id": 7}, "image_id: expected one that is known, got 7"),
+            ({"category_id": 4}, "category_id: expected one that is known, got 4"),
+            ({"score": "high"}, "score: expected a finite number, got 'high'"),
+            ({"score": math.nan}, "score: expected a finite number, got nan"),
+            ({"segmentation": None}, "segmentation: expected polygons or run lengths"),
+            ({"segmentation": {"size": [120, 160], "counts": [19200]}}, "covers no pixel of 1.png"),
+            ({"bbox": [0, 0, 0, 5]}, "bbox: expected"),
+            ({"bbox": [0, 0, 5]}, "bbox: expected"),
+            ({"bbox": "0055"}, "bbox: expected"),
+        ],
+    )
+    def test_bad_entries_are_named(self, change, message, tmp_path):
+        path, instances, _ = self.write(tmp_path, [(image_of(1, A, [1]), found((A, 1, 0.9)))])
+        (entry,) = json.loads(path.read_text())
+        path.write_text(json.dumps([entry, entry | change]))
+        with pytest.raises(DetectionsError, match=rf"detections\.json: entry 2: .*{message}"):
+            read_detections(path, instances)
+
+    @pytest.mark.parametrize(
+        ("text", "message"),
+        [("", "expected JSON"), ("{}", "expected a list"), ("[3]", "entry 1: image_id")],
+    )
+    def test_files_of_something_else(self, text, message, tmp_path):
+        path = tmp_path / "detections.json"
+        with pytest.raises(DetectionsError, match="can't be read: No such file"):
+            read_detections(path, InstanceSet(CLASSES, ()))
+        path.write_text(text)
+        with pytest.raises(DetectionsError, match=message):
+            read_detections(path, InstanceSet(CLASSES, ()))
 
 
 def test_figures_follow_what_is_absorbed():

@@ -31,6 +31,7 @@ from dealias.instance._matching import INSTANCE_ERRORS, Matches, match_instances
 from dealias.instance._module import InstanceDataModule
 from dealias.instance._records import AnnotatedImage, Instance, InstanceSet, Problem
 from dealias.instance._report import InstanceReportPart, InstanceReportWriter
+from dealias.instance._results import DetectionsError, read_detections
 from dealias.instance._task import InstanceTask
 from dealias.instance._transforms import instance_transform
 
@@ -44,6 +45,7 @@ __all__ = [
     "ClassCounts",
     "Components",
     "Detections",
+    "DetectionsError",
     "Detector",
     "ErrorSummary",
     "Instance",
@@ -79,6 +81,7 @@ __all__ = [
     "match_categories",
     "match_instances",
     "read_annotations",
+    "read_detections",
     "read_segmentation",
     "stack_images",
     "summarize_errors",

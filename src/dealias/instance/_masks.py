@@ -60,10 +60,16 @@ def decode_masks(rles: Sequence[Rle], height: int, width: int) -> Tensor:
     return torch.from_numpy(np.ascontiguousarray(masks.transpose(2, 0, 1)))
 
 
+def box_of_mask(rle: Rle) -> tuple[float, float, float, float]:
+    """(left, top, right, bottom) of a mask in pixels, right and bottom outside."""
+    left, top, width, height = (float(value) for value in coco_mask.toBbox(rle))
+    return left, top, left + width, top + height
+
+
 def mask_in_box(rle: Rle) -> tuple[NDArray[np.bool_], tuple[slice, slice]]:
     """A mask within its box, and where that is: rows and columns."""
-    left, top, width, height = (int(value) for value in coco_mask.toBbox(rle))
-    place = slice(top, top + height), slice(left, left + width)
+    left, top, right, bottom = map(int, box_of_mask(rle))
+    place = slice(top, bottom), slice(left, right)
     inside: NDArray[np.bool_] = coco_mask.decode(rle)[place].astype(bool)
     return inside, place
 

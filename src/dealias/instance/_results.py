@@ -1,0 +1,127 @@
+"""Reading what a network found, in COCO's format of results."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, TypeGuard
+
+import torch
+
+from dealias._text import FileError, printable
+from dealias.instance._classes import match_categories
+from dealias.instance._detections import Detections
+from dealias.instance._entries import BadEntryError, shown
+from dealias.instance._evaluation import InstanceEvaluation
+from dealias.instance._masks import MaskError, Rle, box_of_mask, mask_area, read_segmentation
+from dealias.instance._records import AnnotatedImage, InstanceSet
+
+_Found = tuple[tuple[float, float, float, float], int, float, Rle]
+
+
+class DetectionsError(FileError):
+    """A file does not hold detections that can be used."""
+
+
+def read_detections(
+    path: str | Path, instances: InstanceSet, *, categories: Mapping[int, str] | None = None
+) -> InstanceEvaluation:
+    """Read a file of results in COCO's format, and put it together with the instances.
+
+    Args:
+        path: JSON, a list of mappings with "image_id"; "category_id"; "score", any finite number;
+            "segmentation", run lengths or polygons; and "bbox", (left, top, width, height) in
+            pixels, by default the box of the mask. ``dealias test`` writes such a file as
+            test/detections.json.
+        instances: the images with what is in them. Images without an entry have no detections.
+        categories: names of the categories by id, as the annotation file of the results has them,
+            matched with the classes by :func:`match_categories`; detections of other categories are
+            left out. By default ids are 1 .. C in the order of the classes.
+
+    Returns:
+        An evaluation, for average precision and errors.
+
+    Raises:
+        DetectionsError: not such a file, or an entry of an unknown image or category, without a
+            finite score, with a broken or empty mask or a box without area; it is named.
+        ValueError: a class that no category has.
+    """
+    path = Path(path)
+    classes = instances.classes
+    named = dict(enumerate(classes, start=1)) if categories is None else categories
+    labels = match_categories(named, classes)
+    images = {image.id: image for image in instances.images}
+    found: dict[int, list[_Found]] = {id_: [] for id_ in images}
+
+    def take(number: int, entry: Any) -> None:
+        try:
+            id_ = _known(entry, "image_id", images)
+            category = _known(entry, "category_id", named)
+            if category in labels:
+                found[id_].append(_read(entry, images[id_], labels[category]))
+        except BadEntryError as error:
+            raise DetectionsError(path, f"entry {number}: {error}") from error
+
+    for number, entry in enumerate(_load(path), start=1):
+        take(number, entry)
+    evaluation = InstanceEvaluation(classes)
+    for id_, image in images.items():
+        evaluation.absorb(image, _together(found[id_]))
+    return evaluation
+
+
+def _load(path: Path) -> list[Any]:
+    try:
+        content = json.loads(path.read_bytes())
+    except OSError as error:
+        raise DetectionsError(path, f"can't be read: {error.strerror}") from error
+    except (ValueError, RecursionError) as error:
+        raise DetectionsError(path, f"expected JSON: {' '.join(str(error).split())}") from error
+    if not isinstance(content, list):
+        raise DetectionsError(path, f"expected a list of detections, got {shown(content)}")
+    return content
+
+
+def _known(entry: Any, key: str, known: Mapping[int, object]) -> int:
+    value = entry.get(key) if isinstance(entry, Mapping) else None
+    if type(value) is not int or value not in known:
+        raise BadEntryError(f"{key}: expected one that is known, got {shown(value)}")
+    return value
+
+
+def _read(entry: Mapping[str, Any], image: AnnotatedImage, label: int) -> _Found:
+    score = entry.get("score")
+    if not _is_finite(score):
+        raise BadEntryError(f"score: expected a finite number, got {shown(score)}")
+    try:
+        mask = read_segmentation(entry.get("segmentation"), *image.size)
+    except MaskError as error:
+        raise BadEntryError(f"segmentation: {error}") from error
+    if not mask_area(mask):
+        raise BadEntryError(f"segmentation: covers no pixel of {printable(image.name)}")
+    given = entry.get("bbox")
+    if given is None:
+        return box_of_mask(mask), label, float(score), mask
+    numbers = isinstance(given, list) and [_is_finite(value) for value in given]
+    if numbers != [True] * 4 or min(given[2:]) <= 0:
+        raise BadEntryError(f"bbox: expected [left, top, width, height], got {shown(given)}")
+    left, top, width, height = map(float, given)
+    return (left, top, left + width, top + height), label, float(score), mask
+
+
+def _is_finite(value: Any) -> TypeGuard[float]:
+    return type(value) in (int, float) and math.isfinite(value)
+
+
+def _together(found: list[_Found]) -> Detections:
+    if not found:
+        return Detections.none()
+    boxes, labels, scores, masks = zip(*found, strict=True)
+    return Detections(
+        torch.tensor(boxes, dtype=torch.float32),
+        torch.tensor(labels, dtype=torch.int64),
+        torch.tensor(scores, dtype=torch.float32),
+        list(masks),
+    )
