@@ -42,7 +42,7 @@ STUDY = Study(
     read=_read,
     class_metric="mask AP",
     read_classes=_read_classes,
-    recorded=("images", "instances", "environment"),
+    recorded=("images", "instances", "errors", "environment"),
 )
 
 if __name__ == "__main__":

@@ -27,6 +27,7 @@ def result_of(mask, classes=(0.25, None)):
     return {
         "images": 101,
         "instances": 679,
+        "errors": {"F1": 0.4},
         "environment": {"torch": "2.6"},
         "metrics": dict.fromkeys(KINDS, figures) | {"box": {"AP": 0.5, "AP50": 0.75}},
         "classes": [
@@ -192,6 +193,7 @@ class TestTables:
         assert content["tests"]["baseline_1"] == {
             "images": 101,
             "instances": 679,
+            "errors": {"F1": 0.4},
             "environment": {"torch": "2.6"},
         }
         fit, test = content["commands"]["baseline"]
