@@ -61,6 +61,7 @@ def at(datamodule, *, step=0, rank=0, processes=1, accumulate=1):
         global_step=step,
         global_rank=rank,
         world_size=processes,
+        num_devices=processes,
         accumulate_grad_batches=accumulate,
     )
     return datamodule

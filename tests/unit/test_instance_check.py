@@ -198,10 +198,15 @@ class TestProblems:
         assert [path.name for path in found.shared] == ["0.png"]
         assert not found.ok
 
-    def test_an_image_twice_in_one_split_is_not_in_two(self, options, tmp_path):
+    def test_an_image_twice_in_one_split_is_a_problem_but_not_in_two(self, options, tmp_path):
         with change(tmp_path) as content:
             content["images"][1]["file_name"] = "0.png"
-        assert check_instances(InstanceDataModule(**options), parts=["train"]).shared == []
+        found = check_instances(InstanceDataModule(**options), parts=["train"])
+        assert found.shared == []
+        (problem,) = found.splits[0].problems
+        assert problem.endswith("another has the file name '0.png'")
+        with pytest.raises(AnnotationError, match="another has the file name"):
+            InstanceDataModule(**options).instances("train")
 
     def test_annotations_of_which_nothing_is_left_say_why(self, options, tmp_path):
         for path in (tmp_path / "train").iterdir():

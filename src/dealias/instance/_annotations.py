@@ -125,6 +125,7 @@ def _images(
 ) -> dict[int, AnnotatedImage | None]:
     """Images by id; None for those that can't be used."""
     found: dict[int, AnnotatedImage | None] = {}
+    names: set[str] = set()
     for index, entry in enumerate(content["images"]):
         id_ = entry.get("id") if isinstance(entry, Mapping) else None
         if type(id_) is int and id_ in found:
@@ -134,12 +135,13 @@ def _images(
             image = _or_note(problems, title, partial(read_image, entry, folder))
         except ForbiddenPathError as error:
             raise ValueError(f"{title}: {error}") from error
+        if image is not None and image.name in names:
+            problems.append(Problem(title, f"another has the file name {printable(image.name)!r}"))
+            image = None
+        elif image is not None:
+            names.add(image.name)
         if type(id_) is int:
             found[id_] = image
-    names = Counter(image.name for image in found.values() if image is not None)
-    twice = [name for name, count in names.items() if count > 1]
-    if twice:
-        raise ValueError(f"images: two have the file name {printable(twice[0])!r}")
     return found
 
 

@@ -133,7 +133,7 @@ def render(template: str, pictures: bool, context: Mapping[str, Any]) -> str:
         "heat": heat,
     }
     more = _PICTURE_SCRIPTS if pictures else ()
-    scripts = [*_SCRIPTS, *_OWN_SCRIPTS[template], "gallery.js", *more, "data.js"]
+    scripts = [*_SCRIPTS, *_OWN_SCRIPTS.get(template, ()), "gallery.js", *more, "data.js"]
     common = {
         "version": environment()["dealias"],
         "scripts": scripts,
