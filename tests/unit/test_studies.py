@@ -44,8 +44,7 @@ def write_result(folder, content):
 
 @pytest.fixture
 def study(tmp_path):
-    folders = {"results": tmp_path / "results", "runs": tmp_path / "runs"}
-    return replace(camvid_dark.STUDY, trials={}, **folders)
+    return replace(camvid_dark.STUDY, results=tmp_path / "results", runs=tmp_path / "runs")
 
 
 @pytest.fixture
