@@ -30,14 +30,21 @@ def _read_classes(result: Any) -> Figures:
     return {row["name"]: row["mask"] for row in result["classes"]}
 
 
+_DEALIASED = ["--config", "camvid_dark/mask_rcnn_lite_dealiased"]
+
 STUDY = Study(
     results=Path(__file__).parents[1] / "results" / "camvid_dark",
     runs=Path("runs/camvid_dark"),
     variants={
         "baseline": ["--config", "camvid_dark/mask_rcnn_lite"],
-        "daf_freqmix": ["--config", "camvid_dark/mask_rcnn_lite_dealiased"],
+        "daf_freqmix": _DEALIASED,
     },
-    titles={"baseline": "baseline", "daf_freqmix": "DAF + FreqMix"},
+    trials={"daf_freqmix_all_sites": [*_DEALIASED, "--model.network.dealias.sites", "null"]},
+    titles={
+        "baseline": "baseline",
+        "daf_freqmix": "DAF + FreqMix",
+        "daf_freqmix_all_sites": "DAF + FreqMix, also before the step to a quarter of the image",
+    },
     metrics=dict.fromkeys(_FIGURES, "↑"),
     read=_read,
     class_metric="mask AP",

@@ -44,7 +44,8 @@ def write_result(folder, content):
 
 @pytest.fixture
 def study(tmp_path):
-    return replace(camvid_dark.STUDY, results=tmp_path / "results", runs=tmp_path / "runs")
+    folders = {"results": tmp_path / "results", "runs": tmp_path / "runs"}
+    return replace(camvid_dark.STUDY, trials={}, **folders)
 
 
 @pytest.fixture
