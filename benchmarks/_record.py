@@ -75,14 +75,14 @@ def record(name: str, result: Mapping[str, Any]) -> None:
     content = dict(result) | {
         "hardware": hardware(),
         "environment": environment(),
-        "commit": _commit(),
+        "commit": commit(),
     }
     RESULTS.mkdir(exist_ok=True)
     (RESULTS / f"{name}.json").write_text(json.dumps(content, indent=2) + "\n")
     print(name, json.dumps(dict(result), indent=2))
 
 
-def _commit() -> str:
+def commit() -> str:
     """What is checked out, with a mark if the code, and not only results, differs from it."""
     folder = RESULTS.parent.parent
     describe = ["git", "describe", "--always"]

@@ -38,12 +38,12 @@ STUDY = Study(
     variants={
         "baseline": ["--config", "camvid_dark/mask_rcnn_lite"],
         "daf_freqmix": _DEALIASED,
+        "daf_freqmix_all_sites": [*_DEALIASED, "--model.network.dealias.sites", "null"],
     },
-    trials={"daf_freqmix_all_sites": [*_DEALIASED, "--model.network.dealias.sites", "null"]},
     titles={
         "baseline": "baseline",
         "daf_freqmix": "DAF + FreqMix",
-        "daf_freqmix_all_sites": "DAF + FreqMix, also before the step to a quarter of the image",
+        "daf_freqmix_all_sites": "DAF + FreqMix at all steps",
     },
     metrics=dict.fromkeys(_FIGURES, "↑"),
     read=_read,

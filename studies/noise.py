@@ -2,8 +2,9 @@
 
 python -m studies.noise plain=runs/plain_0,runs/plain_1 de-aliased=runs/dealiased_0,...
 
-Each name stands for folders of ``dealias fit`` that differ in the seed alone. What is measured
-already is not measured again, so that an interrupted study goes on where it was.
+Each name stands for folders of ``dealias fit`` that differ in the seed alone, two at least, with
+the seeds in the same order; the first is what the others are compared to. What is measured already
+is not measured again, so that an interrupted study goes on where it was.
 """
 
 import argparse
@@ -11,14 +12,15 @@ import contextlib
 import copy
 import json
 import statistics
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
+from itertools import cycle
 from pathlib import Path
 from typing import Any
 
 import matplotlib as mpl
 import torch
-from benchmarks._record import _commit, hardware
+from benchmarks._record import commit, hardware
 from torch import Tensor
 
 from dealias.data import SegmentationDataModule
@@ -27,12 +29,15 @@ from dealias.evaluation import Evaluation, Options, environment, evaluate_maps
 from dealias.models import SegmentationModel, convert
 from dealias.spectral import aliasing_score
 from dealias.surgery import Place, Plan, Site, find_downsampling, restore
+from studies._summary import Summary, difference_cell, mean_cell, summarise, table_of
 
 SIGMAS = (0, 10, 20, 30, 40, 50)
 METRICS = ("mIoU", "BIoU", "BAcc", "FErr", "MErr", "DErr")
 _STYLES = ("-", "--", "-.", ":", (0, (1, 4)))
 _WHEN = {"before": "before any filter", "entering": "of what enters the step"}
 EXAMPLE = (1, 3, 128, 160)
+Measured = Mapping[str, Any]
+Value = Callable[[Measured], float]
 
 
 def measure(checkpoint: Path, sigma: float, data: SegmentationDataModule) -> dict[str, Any]:
@@ -122,7 +127,7 @@ def study(
                     "data": settings,
                     "hardware": hardware(),
                     "environment": environment(),
-                    "commit": _commit(),
+                    "commit": commit(),
                 }
                 path.write_text(json.dumps(content, indent=2) + "\n")
                 print(f"{folder.name}, sigma {sigma:g}: mIoU {found['metrics']['mIoU']:.4f}")
@@ -130,71 +135,82 @@ def study(
     return measured
 
 
-def curve(
-    measured: Sequence[dict[str, Any]], variant: str, value: Callable[[dict[str, Any]], float]
-) -> dict[float, tuple[float, float]]:
-    """Mean and standard deviation over runs, 0 for one, at each sigma."""
-    values: dict[float, list[float]] = {}
+def curves(measured: Sequence[Measured], value: Value) -> Summary:
+    """Mean, deviation and difference to the first variant over the runs, at each sigma."""
+    found: dict[tuple[str, int], dict[str, float]] = {}
+    runs: dict[str, list[str]] = {}
     for one in measured:
-        if one["variant"] == variant:
-            values.setdefault(one["sigma"], []).append(value(one))
-    return {
-        sigma: (statistics.fmean(v), statistics.stdev(v) if len(v) > 1 else 0.0)
-        for sigma, v in sorted(values.items())
+        names = runs.setdefault(one["variant"], [])
+        if one["run"] not in names:
+            names.append(one["run"])
+        figures = found.setdefault((one["variant"], names.index(one["run"])), {})
+        figures[f"{one['sigma']:g}"] = value(one)
+    return summarise(found, list(runs), range(len(next(iter(runs.values())))))
+
+
+def share_left(measured: Sequence[Measured]) -> Value:
+    """The mIoU of a measurement, in percent of that of its run without noise."""
+    clear = {
+        (one["variant"], one["run"]): one["metrics"]["mIoU"]
+        for one in measured
+        if one["sigma"] == 0
     }
+    return lambda one: 100 * one["metrics"]["mIoU"] / clear[one["variant"], one["run"]]
 
 
-def table(measured: Sequence[dict[str, Any]]) -> str:
+def _metric(name: str, one: Measured) -> float:
+    return 100 * float(one["metrics"][name])
+
+
+def _score(step: str, when: str, one: Measured) -> float:
+    return 100 * float(one["aliasing"][when][step])
+
+
+def tables(measured: Sequence[Measured]) -> str:
     """The study in Markdown, in percent: each metric, and the aliasing score of each step."""
-    variants = list(dict.fromkeys(one["variant"] for one in measured))
-    runs = {v: len({one["run"] for one in measured if one["variant"] == v}) for v in variants}
-    head = [f"{variant} (n={runs[variant]})" for variant in variants]
-    lines = []
+    lines = [
+        "Columns: standard deviation of the noise, on the scale of 0 to 255. Figures in percent:",
+        "mean and standard deviation over the runs; where a second table follows, the paired",
+        "difference to the first row of the first, and p of its t-test.",
+        "",
+    ]
 
-    def add(title: str, value: Callable[[dict[str, Any]], float]) -> None:
-        curves = [curve(measured, variant, value) for variant in variants]
-        lines.extend(["", f"**{title}**, in percent", "", "| sigma | " + " | ".join(head) + " |"])
-        lines.append("|---" * (len(head) + 1) + "|")
-        for sigma in sorted({sigma for found in curves for sigma in found}):
-            cells = [
-                "-"
-                if sigma not in found
-                else f"{100 * found[sigma][0]:.2f} ± {100 * found[sigma][1]:.2f}"
-                for found in curves
-            ]
-            lines.append(f"| {sigma:g} | " + " | ".join(cells) + " |")
+    def add(title: str, value: Value, *, differences: bool = False) -> None:
+        summary = curves(measured, value)
+        first, *others = summary
+        heads, names = {sigma: sigma for sigma in summary[first]}, {n: n for n in summary}
+        lines.extend([f"**{title}**", "", *table_of(summary, heads, names, mean_cell), ""])
+        if differences:
+            differing = {name: summary[name] for name in others}
+            lines.extend([*table_of(differing, heads, names, difference_cell), ""])
 
+    add("mIoU left, of that without noise", share_left(measured), differences=True)
     for name in METRICS:
-        add(name, lambda one, name=name: one["metrics"][name])  # type: ignore[misc]
-    for name in measured[0]["aliasing"]["before"]:
-        for when in ("before", "entering"):
-            title = f"Aliasing score at {name}, {_WHEN[when]}"
-            add(title, lambda one, name=name, when=when: one["aliasing"][when][name])  # type: ignore[misc]
-    return "\n".join(lines).lstrip() + "\n"
+        add(name, partial(_metric, name), differences=name == "mIoU")
+    for step in measured[0]["aliasing"]["before"]:
+        for when, words in _WHEN.items():
+            add(f"Aliasing score at {step}, {words}", partial(_score, step, when))
+    return "\n".join(lines)
 
 
-def _entering(step: str, one: dict[str, Any]) -> float:
-    return 100 * float(one["aliasing"]["entering"][step])
-
-
-def draw(measured: Sequence[dict[str, Any]], path: Path) -> None:
+def draw(measured: Sequence[Measured], path: Path) -> None:
     """mIoU, its share that is left, and aliasing scores against sigma."""
     mpl.use("Agg")
     from matplotlib import pyplot as plt
+    from matplotlib.lines import Line2D
 
-    variants = list(dict.fromkeys(one["variant"] for one in measured))
-    steps = list(measured[0]["aliasing"]["before"])
-    figure, (fall, left, scores) = plt.subplots(1, 3, figsize=(16, 4.2), layout="constrained")
-    for index, variant in enumerate(variants):
-        found = curve(measured, variant, lambda one: 100 * one["metrics"]["mIoU"])
-        sigmas, means, spread = list(found), *zip(*found.values(), strict=True)
-        fall.errorbar(sigmas, means, spread, capsize=3, color=f"C{index}", label=variant)
-        left.plot(sigmas, [100 * m / means[0] for m in means], color=f"C{index}", label=variant)
-        for step, style in zip(steps, _STYLES * len(steps), strict=False):
-            entering = curve(measured, variant, partial(_entering, step))
-            values = [mean for mean, _ in entering.values()]
-            label = f"{variant}, {step}"
-            scores.plot(list(entering), values, linestyle=style, color=f"C{index}", label=label)
+    figure, (fall, left, scores) = plt.subplots(1, 3, figsize=(15, 4.2), layout="constrained")
+    for axes, value in ((fall, partial(_metric, "mIoU")), (left, share_left(measured))):
+        for index, (variant, rows) in enumerate(curves(measured, value).items()):
+            means, spread = ([row[key] for row in rows.values()] for key in ("mean", "std"))
+            sigmas = [float(sigma) + 0.4 * index for sigma in rows]  # side by side
+            axes.errorbar(sigmas, means, spread, capsize=3, color=f"C{index}", label=variant)
+    steps = dict(zip(measured[0]["aliasing"]["before"], cycle(_STYLES)))
+    for step, style in steps.items():
+        entering = curves(measured, partial(_score, step, "entering"))
+        for index, rows in enumerate(entering.values()):
+            means = [row["mean"] for row in rows.values()]
+            scores.plot(list(map(float, rows)), means, linestyle=style, color=f"C{index}")
     for axes, title in (
         (fall, "mIoU (%)"),
         (left, "mIoU left, of that without noise (%)"),
@@ -205,7 +221,12 @@ def draw(measured: Sequence[dict[str, Any]], path: Path) -> None:
         axes.set_ylim(bottom=0)
         axes.grid(alpha=0.3)
     fall.legend()
-    scores.legend(fontsize=7, loc="upper left", bbox_to_anchor=(1, 1))
+    scores.legend(
+        [Line2D([], [], color="black", linestyle=style) for style in steps.values()],
+        list(steps),
+        loc="upper left",
+        bbox_to_anchor=(1, 1),
+    )
     figure.savefig(path, dpi=120)
     plt.close(figure)
 
@@ -223,6 +244,11 @@ def main() -> None:
         name: [Path(folder) for folder in folders.split(",")]
         for name, _, folders in (group.partition("=") for group in given.groups)
     }
+    counts = {len(folders) for folders in groups.values()}
+    if counts == {1} or len(counts) > 1:
+        parser.error("expected equally many folders for each name, two at least")
+    if 0 not in given.sigmas:
+        parser.error("--sigmas: expected 0 among them, to compare with")
     given.output.parent.mkdir(parents=True, exist_ok=True)
     measured = study(
         groups,
@@ -230,7 +256,7 @@ def main() -> None:
         sigmas=given.sigmas,
         options={"name": given.data, "limit": given.limit},
     )
-    given.output.with_suffix(".md").write_text(table(measured))
+    given.output.with_suffix(".md").write_text(tables(measured), "utf-8")
     draw(measured, given.output.with_suffix(".png"))
 
 

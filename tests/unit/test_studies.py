@@ -5,7 +5,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from studies import _training, camvid, camvid_dark
+from studies import _training, camvid, camvid_dark, noise
 from studies._summary import UNDEFINED, difference_cell, mean_cell, summarise
 
 SEEDS = (3, 5, 8)
@@ -45,7 +45,8 @@ def write_result(folder, content):
 @pytest.fixture
 def study(tmp_path):
     folders = {"results": tmp_path / "results", "runs": tmp_path / "runs"}
-    return replace(camvid_dark.STUDY, trials={}, **folders)
+    variants = {name: camvid_dark.STUDY.variants[name] for name in ("baseline", "daf_freqmix")}
+    return replace(camvid_dark.STUDY, variants=variants, **folders)
 
 
 @pytest.fixture
@@ -218,3 +219,67 @@ class TestTables:
         found = json.loads((tmp_path / "results.json").read_text("utf-8"))
         assert found["commands"] == content["commands"]
         assert list(found) == list(content)
+
+
+def measured_under_noise(variant, run, *rows):
+    """What is measured of a run at sigma 0, 20 and so on: mIoU, and the score behind any filter."""
+    return [
+        {
+            "variant": variant,
+            "run": run,
+            "sigma": 20 * index,
+            "metrics": dict.fromkeys(noise.METRICS, miou),
+            "aliasing": {"before": {"layer2": 0.3}, "entering": {"layer2": score}},
+        }
+        for index, (miou, score) in enumerate(rows)
+    ]
+
+
+class TestNoise:
+    @pytest.fixture
+    def measured(self):
+        return [
+            *measured_under_noise("plain", "plain_0", (0.5, 0.1), (0.3, 0.3)),
+            *measured_under_noise("plain", "plain_1", (0.6, 0.2), (0.3, 0.4)),
+            *measured_under_noise("other", "other_0", (0.5, 0.0), (0.4, 0.0)),
+            *measured_under_noise("other", "other_1", (0.4, 0.0), (0.3, 0.0)),
+        ]
+
+    def test_share_left_by_hand(self, measured):
+        summary = noise.curves(measured, noise.share_left(measured))
+        assert list(summary) == ["plain", "other"]
+        assert summary["plain"]["20"]["mean"] == pytest.approx((60 + 50) / 2)
+        row = summary["other"]["20"]  # 80 and 75, against 60 and 50
+        assert row["difference"] == pytest.approx(22.5)
+        assert row["difference_std"] == pytest.approx(math.sqrt(2) * 2.5)
+
+    def test_tables(self, measured):
+        lines = noise.tables(measured).splitlines()
+        at = lines.index("**mIoU**")
+        assert lines[at + 2 : at + 9] == [
+            "| | 0 | 20 |",
+            "|---|---:|---:|",
+            "| plain | 55.00 ± 7.07 | 30.00 ± 0.00 |",
+            "| other | 45.00 ± 7.07 | 35.00 ± 7.07 |",
+            "",
+            "| | 0 | 20 |",
+            "|---|---:|---:|",
+        ]
+        assert lines[at + 9] == "| other | -10.00 ± 14.14 (0.50) | +5.00 ± 7.07 (0.50) |"
+        at = lines.index("**Aliasing score at layer2, of what enters the step**")
+        assert lines[at + 4 : at + 6] == [
+            "| plain | 15.00 ± 7.07 | 35.00 ± 7.07 |",
+            "| other | 0.00 ± 0.00 | 0.00 ± 0.00 |",
+        ]
+
+    def test_the_published_table_is_of_the_published_numbers(self):
+        folder = camvid.RESULTS.parent / "noise"
+        measured = json.loads((folder / "noise.json").read_text("utf-8"))["measured"]
+        assert (folder / "noise.md").read_text("utf-8") == noise.tables(measured)
+
+    @pytest.mark.parametrize("groups", [["plain=a"], ["plain=a,b", "other=c"]])
+    def test_runs_that_cannot_be_compared_are_refused(self, groups, monkeypatch, capsys):
+        monkeypatch.setattr("sys.argv", ["noise", *groups])
+        with pytest.raises(SystemExit):
+            noise.main()
+        assert "equally many folders" in capsys.readouterr().err
