@@ -19,8 +19,8 @@ TITLES = {
     "daf": "DAF",
     "freqmix": "FreqMix",
     "daf_freqmix": "DAF + FreqMix",
-    "daf_all_sites": "DAF, also before the step to a quarter of the image",
-    "daf_freqmix_all_sites": "DAF + FreqMix, also there, mixing at 50 times its rate",
+    "daf_all_sites": "DAF at all steps",
+    "daf_freqmix_all_sites": "DAF + FreqMix at all steps, mixing at 50 times its rate",
 }
 _PLAIN, _DEALIASED = (["--config", f"camvid/upernet_lite0{end}"] for end in ("", "_dealiased"))
 _DEALIAS = "--model.network.dealias"
@@ -31,9 +31,9 @@ VARIANTS = {
     "daf": [*_DEALIASED, *_NO_MIXING],
     "freqmix": [*_DEALIASED, *_NO_FILTER],
     "daf_freqmix": _DEALIASED,
+    "daf_all_sites": [*_DEALIASED, *_NO_MIXING, *_ALL_SITES],
 }
 TRIALS = {  # one seed each: what was tried before
-    "daf_all_sites": [*_DEALIASED, *_NO_MIXING, *_ALL_SITES],
     "daf_freqmix_all_sites": [
         *_DEALIASED,
         *_ALL_SITES,
