@@ -8,7 +8,7 @@ from PIL import Image
 SIZE = (48, 64)
 
 
-def write_squares(folder, count=6, splits=("train", "val")):
+def write_squares(folder, count=6, splits=("train", "val"), category_ids=(1, 2)):
     """Images and annotations of each split below a folder; the options of the data module."""
     for split in splits:
         (folder / split).mkdir(parents=True)
@@ -16,7 +16,10 @@ def write_squares(folder, count=6, splits=("train", "val")):
         content = {
             "images": [],
             "annotations": [],
-            "categories": [{"id": 1, "name": "red"}, {"id": 2, "name": "blue"}],
+            "categories": [
+                {"id": id_, "name": name}
+                for id_, name in zip(category_ids, ("red", "blue"), strict=True)
+            ],
         }
         for index in range(count):
             pixels = rng.integers(90, 110, (*SIZE, 3)).astype(np.uint8)
@@ -31,7 +34,7 @@ def write_squares(folder, count=6, splits=("train", "val")):
                     {
                         "id": len(content["annotations"]) + 1,
                         "image_id": index,
-                        "category_id": label,
+                        "category_id": category_ids[label - 1],
                         "bbox": [x, y, side, side],
                         "segmentation": [polygon],
                         "area": side * side,

@@ -83,6 +83,10 @@ def test_the_lowest_score_changes_what_counts(open_page):
             ".map(one => one.innerText).join() === expected",
             ",".join(map(str, expected)),
         )
+        by_kind = dict(zip(names, expected, strict=True))
+        false = sum(count for name, count in by_kind.items() if name not in ("found", "missed"))
+        told = f"{by_kind['found']} of {by_kind['found'] + by_kind['missed']} found, {false} false"
+        assert page.locator("#viewer-scores").inner_text() == told
     slider = page.locator("#viewer-score")
     slider.fill("30")
     assert watched.state()["score"] == "30"

@@ -8,9 +8,11 @@ import yaml
 from PIL import Image
 
 from dealias.cli import main
+from dealias.instance import read_annotations, read_detections
 from dealias.report._packing import from_script, unpack
 from squares import SIZE, write_squares
 
+CATEGORY_IDS = (8, 3)
 NETWORK = {
     "name": "mask_rcnn",
     "backbone": "test_resnet",
@@ -31,7 +33,10 @@ NETWORK = {
 @pytest.fixture(scope="module")
 def config(tmp_path_factory):
     folder = tmp_path_factory.mktemp("squares")
-    data = write_squares(folder / "data") | {"dark": True, "keep_bright": True}
+    data = write_squares(folder / "data", category_ids=CATEGORY_IDS) | {
+        "dark": True,
+        "keep_bright": True,
+    }
     content = {
         "task": "instance",
         "model": {
@@ -98,8 +103,14 @@ def test_test_writes_and_prints_average_precision(trained, config, tmp_path, cap
     result = json.loads((tmp_path / "run" / "test" / "result.json").read_bytes())
     assert result["images"] == 6
     assert set(result["metrics"]) == {"box", "mask", "boundary"}
-    detections = json.loads((tmp_path / "run" / "test" / "detections.json").read_bytes())
+    path = tmp_path / "run" / "test" / "detections.json"
+    detections = json.loads(path.read_bytes())
     assert len(detections) == result["detections"]
+    named = {(entry["category_id"], entry["category"]) for entry in detections}
+    assert named <= set(zip(CATEGORY_IDS, ("red", "blue"), strict=True))
+    data = config.parent / "data"
+    instances = read_annotations(data / "val.json", images=data / "val", classes=["red", "blue"])
+    assert read_detections(path, instances).to_dict()["metrics"] == result["metrics"]
 
 
 def test_validation_draws_pictures(trained):

@@ -254,6 +254,13 @@ class TestBadFiles:
         with pytest.raises(AnnotationError, match=f"{kind}: two have the id"):
             read_annotations(content, images=images, skip_bad=True)
 
+    def test_an_annotation_whose_id_another_has(self, images, content):
+        content["annotations"].append(copy.deepcopy(content["annotations"][0]))
+        with pytest.raises(AnnotationError, match="annotation 1: another has this id"):
+            read_annotations(content, images=images)
+        found = read_annotations(content, images=images, skip_bad=True)
+        assert [str(problem) for problem in found.skipped] == ["annotation 1: another has this id"]
+
     def test_categories_without_a_name(self, images, content):
         content["categories"][0].pop("name")
         with pytest.raises(AnnotationError, match="categories: expected an id and a name"):

@@ -193,6 +193,8 @@ class TestGeometry:
         ({"options": {"channels": 0}}, "channels: expected integers from 1 on"),
         ({"options": {"anchor_sizes": [8, 16]}}, "anchor_sizes: expected 5, got 2"),
         ({"options": {"score_threshold": 2}}, "score_threshold"),
+        ({"options": {"score_threshold": "abc"}}, r"score_threshold: expected \[0, 1\), got 'abc'"),
+        ({"options": {"pyramid_norms": "maybe"}}, "pyramid_norms: expected true or false"),
         ({"dealias": {"cutof": 0.2}}, "'cutof'"),
     ],
 )

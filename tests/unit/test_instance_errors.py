@@ -292,15 +292,40 @@ class TestReading:
         assert detections.labels.tolist() == [1]
         assert detections.boxes.tolist() == [[0, 0, 40, 40]]
 
+    def test_a_mask_without_a_pixel_is_a_false_detection(self, tmp_path):
+        path, instances, _ = self.write(tmp_path, [(image_of(1, A, [1]), found((A, 1, 0.9)))])
+        (entry,) = json.loads(path.read_text())
+        empty = {"segmentation": {"size": [120, 160], "counts": [19200]}, "score": 0.95}
+        path.write_text(json.dumps([entry, entry | empty]))
+        evaluation = read_detections(path, instances)
+        assert len(evaluation.found[0][1]) == 2
+        assert evaluation.average_precision()["mask"].scores["AP50"] == pytest.approx(0.5)
+
+    def test_ids_are_by_default_those_of_the_annotation_file(self, tmp_path):
+        images = [image_of(1, A, [1])]
+        evaluation = InstanceEvaluation(CLASSES)
+        evaluation.absorb(images[0], found((A, 1, 0.9), (B, 2, 0.8)))
+        path = tmp_path / "detections.json"
+        write_detections(evaluation, path, {1: 3, 2: 9, 3: 1})
+        assert [entry["category_id"] for entry in json.loads(path.read_text())] == [3, 9]
+        names = {1: CLASSES[2], 3: CLASSES[0], 9: CLASSES[1], 11: "else"}
+        instances = InstanceSet(CLASSES, tuple(images), categories=names)
+        ((_, detections),) = read_detections(path, instances).found
+        assert detections.labels.tolist() == [1, 2]
+
     @pytest.mark.parametrize(
         ("change", "message"),
         [
             ({"image_id": 7}, "image_id: expected one that is known, got 7"),
             ({"category_id": 4}, "category_id: expected one that is known, got 4"),
             ({"score": "high"}, "score: expected a finite number, got 'high'"),
+            ({"score": 10**400}, "score: expected a finite number, got 1000"),
             ({"score": math.nan}, "score: expected a finite number, got nan"),
             ({"segmentation": None}, "segmentation: expected polygons or run lengths"),
-            ({"segmentation": {"size": [120, 160], "counts": [19200]}}, "covers no pixel of 1.png"),
+            (
+                {"segmentation": {"size": [120, 160], "counts": [19200]}, "bbox": None},
+                "covers no pixel of 1.png, and there is no bbox",
+            ),
             ({"bbox": [0, 0, 0, 5]}, "bbox: expected"),
             ({"bbox": [0, 0, 5]}, "bbox: expected"),
             ({"bbox": "0055"}, "bbox: expected"),

@@ -145,7 +145,9 @@ class TestCapture:
         assert all(torch.equal(a, b) for a, b in zip(one, two, strict=True))
         assert not torch.equal(one.ratio, other.ratio)
 
-    @pytest.mark.parametrize("ratio", [0.5, (50, 10), (0, 10), float("nan"), float("inf")])
+    @pytest.mark.parametrize(
+        "ratio", [0.5, (50, 10), (0, 10), float("nan"), float("inf"), "a", (1, 2, 3), ("a", "b")]
+    )
     def test_refuses_ratios_that_do_not_darken(self, ratio):
         with pytest.raises(ValueError, match="ratio: expected a number from 1 on"):
             draw_capture(1, ratio=ratio)

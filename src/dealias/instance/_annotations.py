@@ -48,13 +48,14 @@ def read_annotations(
         classes: names of classes 1 .. C, looked up as in :func:`match_categories`; by default all
             categories in the order of their ids.
         skip_bad: leave out, and list, what can't be used: images that aren't there, boxes without
-            area, broken polygons and run lengths, categories that are not known.
+            area, broken polygons and run lengths, categories that are not known, annotations whose
+            id another has.
         ignore_other_categories: leave out, and count, what is of a category that is no class.
 
     Raises:
-        AnnotationError: no such content; a class that no category has; an id that occurs twice; a
-            file name that leads out of the folder of images; an entry that can't be used, unless
-            `skip_bad`; or nothing is left.
+        AnnotationError: no such content; a class that no category has; an id of an image or a
+            category that occurs twice; a file name that leads out of the folder of images; an entry
+            that can't be used, unless `skip_bad`; or nothing is left.
     """
     path, content = _load(source)
     folder = Path(images)
@@ -83,7 +84,7 @@ def read_annotations(
         reason = f"no instance of {', '.join(wanted)} that can be used"
         raise AnnotationError(path, reason + (f"; {_listed(problems)}" if problems else ""))
     ignored = Counter(names[id_] for _, id_ in others) if ignore_other_categories else {}
-    return InstanceSet(tuple(wanted), kept, tuple(problems), dict(ignored))
+    return InstanceSet(tuple(wanted), kept, tuple(problems), dict(ignored), categories)
 
 
 def _load(source: str | Path | Mapping[str, Any]) -> tuple[Path, Mapping[str, Any]]:
@@ -155,12 +156,19 @@ def _instances(
     """Instances by image, and the annotations of other categories with their category."""
     found: dict[int, list[Instance]] = {id_: [] for id_ in images}
     others = []
+    numbers: set[int] = set()
     known = labels.keys() | other_categories.keys()
     for index, entry in enumerate(content["annotations"]):
         title = _title("annotation", entry, index)
         ids = _or_note(problems, title, partial(_ids_of, entry, images, known))
         if ids is None:
             continue
+        number = entry.get("id")
+        if type(number) is int and number in numbers:
+            problems.append(Problem(title, "another has this id"))
+            continue
+        if type(number) is int:
+            numbers.add(number)
         image = images[ids[0]]
         if ids[1] in other_categories:
             others.append((title, ids[1]))

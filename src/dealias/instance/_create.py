@@ -98,12 +98,15 @@ def _mask_rcnn_options(given: Mapping[str, Any]) -> MaskRCNNOptions:
     options = MaskRCNNOptions(**cast(Any, values))
     numbers = {**values, "anchor_sizes": min(options.anchor_sizes, default=0)}
     others = ("score_threshold", "pyramid_norms")
+    norms = values.get("pyramid_norms", False)
+    if type(norms) is not bool:
+        raise ModelError(f"options: pyramid_norms: expected true or false, got {norms!r}")
     for key, value in numbers.items():
         if key not in others and (type(value) is not int or value < 1):
             raise ModelError(f"options: {key}: expected integers from 1 on, got {given.get(key)!r}")
     if len(options.anchor_sizes) != 5:
         raise ModelError(f"options: anchor_sizes: expected 5, got {len(options.anchor_sizes)}")
-    if not 0 <= options.score_threshold < 1:
+    if type(options.score_threshold) not in (int, float) or not 0 <= options.score_threshold < 1:
         raise ModelError(
             f"options: score_threshold: expected [0, 1), got {options.score_threshold!r}"
         )

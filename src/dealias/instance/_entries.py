@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from pathlib import Path, PurePosixPath, PureWindowsPath
-from typing import Any
+from typing import Any, TypeGuard
 
 from PIL import Image
 
@@ -69,7 +69,7 @@ def read_instance(entry: Mapping[str, Any], size: tuple[int, int], label: int) -
     if pixels == 0:
         raise BadEntryError("segmentation: expected at least one pixel, got none")
     area = entry.get("area", pixels)
-    if not _is_number(area) or not area > 0:
+    if not is_number(area) or not area > 0:
         raise BadEntryError(f"area: expected a positive number, got {shown(area)}")
     return Instance(label, box, mask, float(area), bool(crowd))
 
@@ -95,6 +95,13 @@ def shown(value: Any) -> str:
     return text if len(text) <= 60 else text[:57] + "..."
 
 
+def is_number(value: Any) -> TypeGuard[float]:
+    """Whether a value from a file is a finite number, and an integer of 64 bits if it is one."""
+    if type(value) is int:
+        return abs(value) < 2**63
+    return type(value) is float and math.isfinite(value)
+
+
 def _value(entry: Any, key: str) -> Any:
     if not isinstance(entry, Mapping):
         raise BadEntryError(f"expected a mapping, got {shown(entry)}")
@@ -110,14 +117,8 @@ def _integer(entry: Any, key: str) -> int:
     return value
 
 
-def _is_number(value: Any) -> bool:
-    if type(value) is int:
-        return abs(value) < 2**63
-    return type(value) is float and math.isfinite(value)
-
-
 def _box(value: Any, size: tuple[int, int]) -> tuple[float, float, float, float]:
-    if not isinstance(value, list) or len(value) != 4 or not all(map(_is_number, value)):
+    if not isinstance(value, list) or len(value) != 4 or not all(map(is_number, value)):
         raise BadEntryError(f"bbox: expected [x, y, width, height], got {shown(value)}")
     x, y, width, height = map(float, value)
     if not (width > 0 and height > 0):

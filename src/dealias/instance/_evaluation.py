@@ -113,20 +113,29 @@ def write_result(
     write_plain(evaluation.to_dict() | dict(more or {}), path)
 
 
-def write_detections(evaluation: InstanceEvaluation, path: Path) -> None:
-    """Write what was found in COCO's format of results, with the name of the file as well."""
+def write_detections(
+    evaluation: InstanceEvaluation, path: Path, ids: Mapping[int, int] | None = None
+) -> None:
+    """Write what was found in COCO's format of results; see :func:`coco_results`."""
     results = [
         result
         for image, detections in evaluation.found
-        for result in coco_results(image, detections, evaluation.classes)
+        for result in coco_results(image, detections, evaluation.classes, ids)
     ]
     write_plain(results, path)
 
 
 def coco_results(
-    image: AnnotatedImage, detections: Detections, classes: tuple[str, ...]
+    image: AnnotatedImage,
+    detections: Detections,
+    classes: tuple[str, ...],
+    ids: Mapping[int, int] | None = None,
 ) -> list[dict[str, Any]]:
-    """Detections of an image as COCO's format of results has them, the surest first."""
+    """Detections of an image as COCO's format of results has them, the surest first.
+
+    The names of the file and the class are there as well. `ids` are those of the categories by
+    label, by default the labels.
+    """
     results = []
     for index in detections.scores.argsort(descending=True, stable=True).tolist():
         left, top, right, bottom = detections.boxes[index].tolist()
@@ -135,7 +144,7 @@ def coco_results(
             {
                 "image_id": image.id,
                 "file_name": image.name,
-                "category_id": label,
+                "category_id": label if ids is None else ids[label],
                 "category": classes[label - 1],
                 "score": float(detections.scores[index]),
                 "bbox": [left, top, right - left, bottom - top],

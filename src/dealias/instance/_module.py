@@ -114,7 +114,7 @@ class InstanceDataModule(LoadingModule):
         self.flip = flip
         self.keep_bright = keep_bright
         self._dark: dict[str, Any] | None = {"ratio": ratio, "output": output} if dark else None
-        self._noise = noise
+        self.noise = noise
         self._found: dict[tuple[str, bool], InstanceSet] = {}
         self.darkening(0)  # so that options out of range show now
 
@@ -133,8 +133,8 @@ class InstanceDataModule(LoadingModule):
         steps: list[Any] = []
         if self._dark is not None:
             steps.append(LowLight(**self._dark, seed=seed))
-        if self._noise and seed is not None:
-            steps.append(GaussianNoise(self._noise, seed=seed))
+        if self.noise and seed is not None:
+            steps.append(GaussianNoise(self.noise, seed=seed))
         return steps
 
     def prepare(self, part: str) -> InstanceSet:

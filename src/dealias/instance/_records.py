@@ -72,12 +72,14 @@ class InstanceSet:
         images: in the order of the file.
         skipped: entries that were left out because they can't be used.
         ignored: number of instances left out because their category is no class, by category.
+        categories: names of all categories of the annotation file by id; empty if there is none.
     """
 
     classes: tuple[str, ...]
     images: tuple[AnnotatedImage, ...]
     skipped: tuple[Problem, ...] = ()
     ignored: Mapping[str, int] = field(default_factory=dict)
+    categories: Mapping[int, str] = field(default_factory=dict)
 
     def __len__(self) -> int:
         return len(self.images)

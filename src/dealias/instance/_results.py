@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import json
-import math
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, TypeGuard
+from typing import Any
 
 import torch
 
 from dealias._text import FileError, printable
 from dealias.instance._classes import match_categories
 from dealias.instance._detections import Detections
-from dealias.instance._entries import BadEntryError, shown
+from dealias.instance._entries import BadEntryError, is_number, shown
 from dealias.instance._evaluation import InstanceEvaluation
 from dealias.instance._masks import MaskError, Rle, box_of_mask, mask_area, read_segmentation
 from dealias.instance._records import AnnotatedImage, InstanceSet
@@ -38,19 +37,22 @@ def read_detections(
         instances: the images with what is in them. Images without an entry have no detections.
         categories: names of the categories by id, as the annotation file of the results has them,
             matched with the classes by :func:`match_categories`; detections of other categories are
-            left out. By default ids are 1 .. C in the order of the classes.
+            left out. By default those of `instances`; where they come from no annotation file, ids
+            are 1 .. C in the order of the classes.
 
     Returns:
         An evaluation, for average precision and errors.
 
     Raises:
         DetectionsError: not such a file, or an entry of an unknown image or category, without a
-            finite score, with a broken or empty mask or a box without area; it is named.
+            finite score, with a broken mask or a box without area, or with an empty mask and no
+            box; it is named.
         ValueError: a class that no category has.
     """
     path = Path(path)
     classes = instances.classes
-    named = dict(enumerate(classes, start=1)) if categories is None else categories
+    named = instances.categories if categories is None else categories
+    named = named or dict(enumerate(classes, start=1))
     labels = match_categories(named, classes)
     images = {image.id: image for image in instances.images}
     found: dict[int, list[_Found]] = {id_: [] for id_ in images}
@@ -93,26 +95,23 @@ def _known(entry: Any, key: str, known: Mapping[int, object]) -> int:
 
 def _read(entry: Mapping[str, Any], image: AnnotatedImage, label: int) -> _Found:
     score = entry.get("score")
-    if not _is_finite(score):
+    if not is_number(score):
         raise BadEntryError(f"score: expected a finite number, got {shown(score)}")
     try:
         mask = read_segmentation(entry.get("segmentation"), *image.size)
     except MaskError as error:
         raise BadEntryError(f"segmentation: {error}") from error
-    if not mask_area(mask):
-        raise BadEntryError(f"segmentation: covers no pixel of {printable(image.name)}")
     given = entry.get("bbox")
     if given is None:
+        if not mask_area(mask):
+            name = printable(image.name)
+            raise BadEntryError(f"segmentation: covers no pixel of {name}, and there is no bbox")
         return box_of_mask(mask), label, float(score), mask
-    numbers = isinstance(given, list) and [_is_finite(value) for value in given]
+    numbers = isinstance(given, list) and [is_number(value) for value in given]
     if numbers != [True] * 4 or min(given[2:]) <= 0:
         raise BadEntryError(f"bbox: expected [left, top, width, height], got {shown(given)}")
     left, top, width, height = map(float, given)
     return (left, top, left + width, top + height), label, float(score), mask
-
-
-def _is_finite(value: Any) -> TypeGuard[float]:
-    return type(value) in (int, float) and math.isfinite(value)
 
 
 def _together(found: list[_Found]) -> Detections:

@@ -17,6 +17,7 @@ from dealias.engine import Optimization, Training
 from dealias.engine._training import build_network
 from dealias.evaluation import gather
 from dealias.instance._average_precision import OVERLAPS
+from dealias.instance._classes import match_categories
 from dealias.instance._create import create_detector
 from dealias.instance._detections import Detections
 from dealias.instance._detector import Size, feature_consistency, stack_images
@@ -27,6 +28,7 @@ from dealias.instance._evaluation import (
     write_plain,
     write_result,
 )
+from dealias.instance._module import InstanceDataModule
 from dealias.instance._page import InstancePage, as_picture
 from dealias.instance._pictures import (
     class_colors,
@@ -78,6 +80,7 @@ class InstanceTask(Training):
         self.consistency = consistency
         self.results: InstanceEvaluation | None = None
         self._part = InstanceEvaluation(self.classes)
+        self._ids: dict[int, int] | None = None
 
     def stack(self, images: Sequence[Tensor]) -> tuple[Tensor, list[Size]]:
         """Images uint8 [3, h, w] as the network takes them, and their sizes."""
@@ -141,6 +144,7 @@ class InstanceTask(Training):
     def on_test_epoch_end(self) -> None:
         """Put together what all processes found, and log average precision."""
         self._finish("test")
+        self._ids = self._category_ids()
 
     def _finish(self, stage: str) -> None:
         total = InstanceEvaluation(self.classes)
@@ -160,7 +164,16 @@ class InstanceTask(Training):
             raise ValueError("results: expected those of a test, got none")
         folder.mkdir(parents=True, exist_ok=True)
         write_result(self.results, folder / "result.json", more)
-        write_detections(self.results, folder / "detections.json")
+        write_detections(self.results, folder / "detections.json", self._ids)
+
+    def _category_ids(self) -> dict[int, int] | None:
+        """Ids of the categories in the annotation file of the test by label, if it has one."""
+        data = getattr(self.trainer, "datamodule", None)
+        if not isinstance(data, InstanceDataModule):
+            return None
+        categories = data.instances("test").categories
+        found = match_categories(categories, self.classes) if categories else {}
+        return {label: id_ for id_, label in found.items()} or None
 
     def write_prediction(
         self, folder: Path, name: str, outputs: tuple[AnnotatedImage, Detections]

@@ -100,9 +100,10 @@ def draw_capture(
 
 def check_ratio(ratio: float | tuple[float, float]) -> tuple[float, float]:
     """Return (lowest, highest); raise ValueError unless 1 <= lowest <= highest."""
-    low, high = (ratio, ratio) if isinstance(ratio, (int, float)) else ratio
-    if not 1 <= low <= high < math.inf:
+    ends = ratio if isinstance(ratio, (list, tuple)) else (ratio, ratio)
+    numbers = len(ends) == 2 and all(isinstance(end, (int, float)) for end in ends)
+    if not numbers or not 1 <= ends[0] <= ends[1] < math.inf:
         raise ValueError(
             f"ratio: expected a number from 1 on, or (lowest, highest) of such, got {ratio!r}"
         )
-    return float(low), float(high)
+    return float(ends[0]), float(ends[1])

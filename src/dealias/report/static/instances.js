@@ -19,12 +19,16 @@ dealias.prepare = (data) => {
     { key: "recall", by: "score", order: "ascending", value: recall },
     { key: "name", by: "name", order: "ascending" },
   ];
-  data.describe = (row) => {
-    const found = number.format(sum(row, ["found"]));
-    const all = number.format(sum(row, ["found", "missed"]));
-    const wrong = number.format(sum(row, errors.filter((key) => key !== "missed")));
-    return [element("span", {}, element("strong", {}, found), ` of ${all} found, `,
-      element("strong", {}, wrong), " false")];
+  // By the page's lowest score, or by the one that is chosen where the maps are at hand.
+  data.describe = (row, chosen) => {
+    const one = (key) => chosen
+      ? dealias.outlines.count(data, chosen.maps, key, chosen.score)
+      : row.counts[column(key)];
+    const wrong = errors.filter((key) => key !== "missed").reduce((all, key) => all + one(key), 0);
+    const found = one("found");
+    return [element("span", {}, element("strong", {}, number.format(found)),
+      ` of ${number.format(found + one("missed"))} found, `,
+      element("strong", {}, number.format(wrong)), " false")];
   };
   data.sum = (row, index, columns, total) => {
     const count = total(row, index, columns);

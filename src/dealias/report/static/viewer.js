@@ -185,6 +185,7 @@ dealias.parts.push((data) => {
         state.set({ kinds: kinds.size === data.kinds.length ? null : [...kinds] });
       });
     });
+    find("scores").replaceChildren(...data.describe(row, { maps, score: chosen.score }));
     if (find("score")) {
       find("score").value = percentOf(chosen.score);
       find("score").setAttribute("aria-valuetext", chosen.score.toFixed(3));
