@@ -369,7 +369,9 @@ def test_noise_on_tested_images_is_the_same_every_time_and_harms(trained, config
         run = tmp_path / str(index)
         checkpoint = ["--ckpt_path", str(trained / "last.ckpt")]
         assert command("test", config, run, *checkpoint, "--noise", sigma) == 0
-        found.append(json.loads((run / "test" / "result.json").read_bytes())["metrics"])
+        result = json.loads((run / "test" / "result.json").read_bytes())
+        assert result.get("noise", 0) == float(sigma)
+        found.append(result["metrics"])
     assert found[1] == found[2]
     assert found[0] != found[1]
 

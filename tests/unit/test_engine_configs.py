@@ -38,6 +38,14 @@ def test_options_of_the_network_leave_the_others_of_the_file(tmp_path):
     assert others == ["--seed", "1"]
 
 
+@pytest.mark.parametrize("base", ["lis/mask_rcnn_r50", "lis/mask_rcnn_r50.yaml"])
+def test_a_file_adds_to_one_that_comes_with_the_library(tmp_path, base):
+    path = write(tmp_path / "mine.yaml", f"base: {base}\ndata: {{batch_size: 1}}\n")
+    read = read_config(path)
+    original = read_config(find_config("lis/mask_rcnn_r50"))
+    assert read == original | {"data": original["data"] | {"batch_size": 1}}
+
+
 @pytest.mark.parametrize("arguments", [["--model.network.x"], ["--model.network.x", "[1"]])
 def test_options_of_the_network_need_a_value(arguments):
     with pytest.raises(ConfigError, match=r"--model\.network\.x: expected"):
@@ -48,7 +56,7 @@ def test_options_of_the_network_need_a_value(arguments):
     ("text", "message"),
     [
         ("base: a.yaml", "adds to itself"),
-        ("base: missing.yaml", "missing.yaml: can't be read"),
+        ("base: missing.yaml", "a.yaml: base: missing.yaml: no such configuration file"),
         ("- 1", "expected a mapping"),
         ("a: [", "expected YAML"),
     ],

@@ -147,6 +147,14 @@ def test_a_checkpoint_of_dealias_fit(tmp_path):
     assert converted.model.classes == {"names": NAMES, "palette": None}
 
 
+def test_a_checkpoint_of_a_network_for_instances(tmp_path):
+    model = create_model("upernet", num_classes=5, backbone="test_resnet")
+    network = {"name": "mask_rcnn", "num_classes": 5, "frozen_norms": False}
+    path = written(tmp_path / "last.ckpt", trained(model, network=network, consistency=0.0))
+    with pytest.raises(ModelError, match=r"expected a network for semantic .* 'mask_rcnn'"):
+        convert(path)
+
+
 @pytest.mark.parametrize(
     ("network", "message"),
     [

@@ -126,7 +126,8 @@ class SegmentationDataModule(LoadingModule):
         self.max_class_share = max_class_share
         self.flip = flip
         self.photometric = photometric
-        self.noise = GaussianNoise(noise, seed=0) if noise else None
+        self.noise = noise
+        self._add_noise = GaussianNoise(noise, seed=0) if noise else None
         self.scenes = {"train": scenes, "val": val_scenes, "test": val_scenes}
         self.scene_size = _lengths("scene_size", scene_size, least=SMALLEST_SCENE)
         self._samples: dict[str, Samples] = {}
@@ -213,7 +214,7 @@ class SegmentationDataModule(LoadingModule):
 
     def _evaluated(self, samples: Samples) -> CountedBatches:
         return self._one_by_one(
-            SegmentationDataset(samples, change=self.noise, skip_bad=self.skip_bad)
+            SegmentationDataset(samples, change=self._add_noise, skip_bad=self.skip_bad)
         )
 
     def _check_options(self) -> None:

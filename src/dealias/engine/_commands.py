@@ -269,7 +269,8 @@ class Commands(LightningCLI):
         """Evaluate on the test split, and write what was found to test/ in the run's folder."""
         self.trainer.test(**arguments, verbose=False)
         if self.trainer.is_global_zero:
-            more = None if self.report is None else self.report.more
+            more = {"noise": self.datamodule.noise} if self.datamodule.noise else {}
+            more |= {} if self.report is None else self.report.more
             self.model.write_results(self.output / "test", more)
 
     def predict(self, **arguments: Any) -> None:

@@ -61,7 +61,8 @@ def find_config(name: str) -> Path:
 def read_config(path: Path) -> dict[str, Any]:
     """The options of a file, added to those of the file that its key ``base`` names, if any.
 
-    The path in ``base`` is relative to the file. Mappings are joined; anything else replaces.
+    ``base`` is a path relative to the file, or else what :func:`find_config` takes. Mappings are
+    joined; anything else replaces.
 
     Raises:
         ConfigError: a file is not there, is not YAML, or adds to itself.
@@ -84,7 +85,14 @@ def _read(path: Path, above: tuple[Path, ...]) -> dict[str, Any]:
     base = content.pop("base", None)
     if base is None:
         return content
-    return join(_read(path.parent / str(base), (*above, path.resolve())), content)
+    if (path.parent / str(base)).is_file():
+        found = path.parent / str(base)
+    else:
+        try:
+            found = find_config(str(base))
+        except ConfigError as error:
+            raise ConfigError(f"{printable(path)}: base: {error}") from error
+    return join(_read(found, (*above, path.resolve())), content)
 
 
 def join(base: Mapping[str, Any], more: Mapping[str, Any]) -> dict[str, Any]:
