@@ -361,6 +361,7 @@ def test_data_that_is_missing(config, tmp_path, capsys):
     said = failure(capsys, "fit", config, tmp_path / "run", *data)
     assert "nowhere" in said
     assert "leftImg8bit" in said
+    assert not (tmp_path / "run").exists()
 
 
 def test_noise_on_tested_images_is_the_same_every_time_and_harms(trained, config, tmp_path):

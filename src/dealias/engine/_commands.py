@@ -239,7 +239,11 @@ class Commands(LightningCLI):
         return super().instantiate_trainer(**kwargs | _processes(trainer))
 
     def after_instantiate_classes(self) -> None:
-        """Load weights, but for training, which goes on from more than them."""
+        """Find the data before anything is written, and load weights.
+
+        Not for training, though, which goes on from more than weights.
+        """
+        self.datamodule.setup(self.command)
         if self.converted is not None:
             load_weights(self.model.network, self.converted.state_dict(), source=self.source)
         elif self.checkpoint is not None and self.command != "fit":
