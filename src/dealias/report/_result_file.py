@@ -71,7 +71,7 @@ def read_result(path: Path) -> dict[str, Any]:
     Raises:
         ResultFileError: not such a file; the message says where and what was expected.
     """
-    result = _read(path, _SHAPE, "a result of dealias evaluate")
+    result = _read(path, _SHAPE, "a result for semantic segmentation, of dealias evaluate or test")
     if result.get("errors_against_aliasing") is not None:
         aliasing = result["errors_against_aliasing"]
         _check(aliasing, _ALIASING, printable(path), "errors_against_aliasing")
