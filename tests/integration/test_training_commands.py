@@ -154,14 +154,16 @@ def test_options_that_can_not_be_are_named(config, tmp_path, capsys, option, mes
     assert re.search(message, failure(capsys, "fit", config, tmp_path, *option))
 
 
-def test_accumulated_steps_resume_where_they_were(config, tmp_path):
+def test_accumulated_steps_resume_where_they_were(config, tmp_path, capsys):
     options = ["--trainer.accumulate_grad_batches", "2", "--checkpoint_every", "1"]
     whole, parts = tmp_path / "whole", tmp_path / "parts"
     assert command("fit", config, whole, *options) == 0
     stop = ["--trainer.callbacks+=stops.StopAtStep", "--trainer.callbacks.step=3"]
     assert command("fit", config, parts, *options, *stop) == 0
     assert state_of(parts / "last.ckpt")["global_step"] == 3
+    options += ["--trainer.enable_progress_bar", "true"]
     assert command("fit", config, parts, *options, "--ckpt_path", "last") == 0
+    assert "12/12" in capsys.readouterr().out
     assert_same_state(whole / "last.ckpt", parts / "last.ckpt")
 
 
