@@ -381,7 +381,7 @@ def test_noise_on_tested_images_is_the_same_every_time_and_harms(trained, config
 
 def test_noise_is_not_negative(config, tmp_path, capsys):
     assert command("fit", config, tmp_path / "run", "--noise", "-1") == 2
-    assert "sigma: expected a number from 0 on" in capsys.readouterr().err
+    assert " noise: expected a number from 0 on" in capsys.readouterr().err
 
 
 def test_options_before_the_command_are_refused(capsys):

@@ -22,6 +22,7 @@ from dealias.data._layouts import LAYOUTS
 from dealias.data._loading import LoadingModule, check_counts
 from dealias.data._scenes import SMALLEST_SCENE
 from dealias.data.lowlight import GaussianNoise
+from dealias.data.lowlight._gaussian import check_sigma
 from dealias.labels import ClassSet, load_class_set
 
 DataSetName = Literal["ade20k", "camvid", "cityscapes", "folder", "scenes", "voc2012"]
@@ -126,6 +127,7 @@ class SegmentationDataModule(LoadingModule):
         self.max_class_share = max_class_share
         self.flip = flip
         self.photometric = photometric
+        check_sigma(noise, name="noise")
         self.noise = noise
         self._add_noise = GaussianNoise(noise, seed=0) if noise else None
         self.scenes = {"train": scenes, "val": val_scenes, "test": val_scenes}

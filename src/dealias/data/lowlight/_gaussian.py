@@ -39,7 +39,7 @@ def gaussian_noise(images: Tensor, sigma: float, *, generator: Generator | None 
     return (images + sigma / 255 * normal).clamp(0, 1).to(images.dtype)
 
 
-def check_sigma(sigma: float) -> None:
-    """Raise ValueError unless `sigma` is a number from 0 on."""
+def check_sigma(sigma: float, *, name: str = "sigma") -> None:
+    """Raise ValueError, with the name of the option, unless `sigma` is a number from 0 on."""
     if isinstance(sigma, bool) or not isinstance(sigma, (int, float)) or not 0 <= sigma < math.inf:
-        raise ValueError(f"sigma: expected a number from 0 on, of 0 to 255, got {sigma!r}")
+        raise ValueError(f"{name}: expected a number from 0 on, of 0 to 255, got {sigma!r}")
