@@ -141,7 +141,7 @@ class TestEvaluation:
         ({"keep_bright": True}, "keep_bright: expected dark"),
         ({"classes": None}, "classes: expected the names of classes for the data set coco"),
         ({"dark": True, "ratio": (5, 2)}, "ratio"),
-        ({"noise": -1}, "sigma"),
+        ({"noise": -1}, "noise: expected a number from 0 on"),
     ],
 )
 def test_bad_options(options, changed, message):

@@ -11,6 +11,7 @@ from torchvision.transforms import v2
 from dealias.data._batches import Batches, CountedBatches
 from dealias.data._loading import LoadingModule, check_counts
 from dealias.data.lowlight import EXPOSURE_RATIO, GaussianNoise, LowLight
+from dealias.data.lowlight._gaussian import check_sigma
 from dealias.instance._dataset import InstanceDataset, collate_instances
 from dealias.instance._finding import (
     Source,
@@ -114,6 +115,7 @@ class InstanceDataModule(LoadingModule):
         self.flip = flip
         self.keep_bright = keep_bright
         self._dark: dict[str, Any] | None = {"ratio": ratio, "output": output} if dark else None
+        check_sigma(noise, name="noise")
         self.noise = noise
         self._found: dict[tuple[str, bool], InstanceSet] = {}
         self.darkening(0)  # so that options out of range show now
