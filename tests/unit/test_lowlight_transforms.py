@@ -1,5 +1,6 @@
 import pickle
 
+import numpy as np
 import pytest
 import torch
 from torch.utils.data import DataLoader, Dataset
@@ -145,6 +146,16 @@ class TestTransforms:
         assert isinstance(noisy, tv_tensors.Image)
         assert not torch.equal(noisy, image)
         assert all(passed[key] is target[key] for key in ("boxes", "masks", "labels"))
+
+    @pytest.mark.parametrize("make", [v2.functional.to_pil_image, lambda image: image.numpy()])
+    def test_refuses_images_that_are_no_tensors(self, noise, make, scenes):
+        with pytest.raises(ValueError, match=r"expected a tensor, got .*v2\.ToImage"):
+            noise()(make(scenes[0]))
+        with pytest.raises(ValueError, match="expected a tensor"):
+            noise()({"image": make(scenes[0]), "label": 3})
+        labels = np.arange(3)
+        sample = noise()({"image": tv_tensors.Image(scenes[0]), "labels": labels})
+        assert sample["labels"] is labels
 
     def test_can_be_pickled(self, noise, scenes):
         transform = noise(seed=0)

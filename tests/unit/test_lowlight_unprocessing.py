@@ -78,6 +78,15 @@ class TestWhiteBalance:
         result = inverse_white_balance(image, brightness, red, blue)[..., 0, 0]
         assert result.tolist() == [pytest.approx([0.3, 0.6, 0.4]), pytest.approx([0.1, 0.3, 0.2])]
 
+    def test_gains_are_numbers_or_one_an_image_in_any_mix(self):
+        image = torch.rand(2, 3, 4, 4, dtype=torch.float64) * 0.8
+        numbers = white_balance(image, 1.25, 2, 1.6)
+        ones = torch.ones(2, dtype=torch.float64)
+        for gains in ((1.25 * ones, 2, 1.6), (1.25, 2 * ones, 1.6), (1.25, 2, 1.6 * ones)):
+            assert torch.equal(white_balance(image, *gains), numbers)
+            inverted = inverse_white_balance(numbers, *gains)
+            assert torch.equal(inverted, inverse_white_balance(numbers, 1.25, 2, 1.6))
+
     def test_white_stays_white_and_gains_fade_to_it(self):
         # At a mean of 0.95 the fade is (0.05 / 0.1)^2 = 1/4; the gain of red is 1/2.
         image = torch.tensor([0.9, 0.95, 1.0]).expand(3, 1, 3)

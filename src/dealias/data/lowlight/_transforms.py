@@ -5,6 +5,8 @@ from __future__ import annotations
 import hashlib
 from typing import Any
 
+import numpy as np
+import PIL.Image
 import torch
 from torch import Generator, Tensor
 from torchvision import tv_tensors
@@ -25,11 +27,25 @@ class _ImageNoise(v2.Transform):  # type: ignore[misc]
             raise ValueError(f"seed: expected an integer or None, got {seed!r}")
         self.seed = seed
 
+    def check_inputs(self, flat_inputs: list[Any]) -> None:
+        """Called by torchvision, with all parts of a sample.
+
+        Raises:
+            ValueError: there is an image, but no tensor.
+        """
+        others = [x for x in flat_inputs if isinstance(x, (PIL.Image.Image, np.ndarray))]
+        if others and not any(_is_image(part) for part in flat_inputs):
+            raise ValueError(
+                f"{type(self).__name__}: expected a tensor, got {type(others[0]).__name__}; "
+                "torchvision.transforms.v2.ToImage makes one of it"
+            )
+
     def transform(self, inpt: Any, params: dict[str, Any]) -> Any:  # noqa: ARG002
         """Called by torchvision, for each part of a sample."""
-        if isinstance(inpt, (tv_tensors.Image, tv_tensors.Video)):
-            return tv_tensors.wrap(self.apply(inpt.as_subclass(Tensor)), like=inpt)
-        return self.apply(inpt) if type(inpt) is Tensor else inpt
+        if not _is_image(inpt):
+            return inpt
+        noisy = self.apply(inpt.as_subclass(Tensor))
+        return noisy if type(inpt) is Tensor else tv_tensors.wrap(noisy, like=inpt)
 
     def apply(self, images: Tensor) -> Tensor:
         """Noise for a batch: of the global generator, or of one for each image's content."""
@@ -50,7 +66,8 @@ class _ImageNoise(v2.Transform):  # type: ignore[misc]
 class LowLight(_ImageNoise):
     """Make bright images dark and noisy; see :func:`low_light`.
 
-    Each image of a batch has its own draws. Boxes, masks and labels pass unchanged.
+    Each image of a batch has its own draws. Boxes, masks and labels pass unchanged; images are
+    tensors, which torchvision's ToImage makes of others.
 
     Args:
         ratio: exposure ratio, or the (lowest, highest) that it is uniform in.
@@ -117,6 +134,10 @@ class GaussianNoise(_ImageNoise):
     def noisy(self, batch: Tensor, generator: Generator | None) -> Tensor:
         """Noise for images [N, 3, H, W]."""
         return gaussian_noise(batch, self.sigma, generator=generator)
+
+
+def _is_image(part: Any) -> bool:
+    return isinstance(part, (tv_tensors.Image, tv_tensors.Video)) or type(part) is Tensor
 
 
 def content_generator(image: Tensor, seed: int) -> Generator:

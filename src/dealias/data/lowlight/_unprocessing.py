@@ -102,5 +102,6 @@ def _gains(
     image: Tensor, brightness: Tensor | float, red: Tensor | float, blue: Tensor | float
 ) -> Tensor:
     """Gains [..., 3, 1, 1], or [3, 1, 1]."""
-    gain, of_red, of_blue = (per_image(value, image, 3) for value in (brightness, red, blue))
-    return torch.cat([gain * of_red, gain * torch.ones_like(of_red), gain * of_blue], -3)
+    gains = (per_image(value, image, 3) for value in (brightness, red, blue))
+    gain, of_red, of_blue = torch.broadcast_tensors(*gains)  # type: ignore[no-untyped-call]
+    return torch.cat([gain * of_red, gain, gain * of_blue], -3)
