@@ -13,6 +13,15 @@ def printable(text: Path | str) -> str:
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in str(text))
 
 
+def plain_name(name: str) -> str:
+    """Write a name so that those are equal that differ in case, blanks, "-" and "_" alone.
+
+    >>> plain_name("Traffic-light") == plain_name("traffic light")
+    True
+    """
+    return "".join(name.lower().replace("-", " ").replace("_", " ").split())
+
+
 class FileError(ValueError):
     """A file can't be used. It can be sent between processes.
 

@@ -123,6 +123,7 @@ def breakages():
 
     return [
         (image(file_name="c.png"), "image 7", "no such file: .*c.png"),
+        (image(file_name=300 * "c"), "image 7", "no such file: .*ccc"),
         (image(file_name=""), "image 7", "file_name: expected a name"),
         (image(file_name=3), "image 7", "file_name: expected a name"),
         (without("images", "file_name"), "image 7", "file_name: missing"),
@@ -150,8 +151,9 @@ def breakages():
         (annotation(segmentation=zeros), "annotation 1", "segmentation: .* at least one pixel"),
         (annotation(segmentation=broken), "annotation 1", "segmentation: expected run lengths"),
         (without("annotations", "segmentation"), "annotation 1", "segmentation: missing"),
-        (annotation(area=0), "annotation 1", "area: expected a positive number, got 0"),
-        (annotation(area=None), "annotation 1", "area: expected a positive number, got None"),
+        (annotation(area=0), "annotation 1", "area: expected a positive number, .* got 0"),
+        (annotation(area=2e10), "annotation 1", "area: .* at most 1e.10, got 2"),
+        (annotation(area=None), "annotation 1", "area: expected a positive number, .* got None"),
         (annotation(iscrowd=2), "annotation 1", "iscrowd: expected 0 or 1, got 2"),
         (replaced("annotations", "x"), "annotation number 1", "expected a mapping, got 'x'"),
     ]
@@ -260,6 +262,11 @@ class TestBadFiles:
             read_annotations(content, images=images)
         found = read_annotations(content, images=images, skip_bad=True)
         assert [str(problem) for problem in found.skipped] == ["annotation 1: another has this id"]
+
+    def test_one_file_under_two_names(self, images, content):
+        content["images"][0]["file_name"] = "./b.png"
+        with pytest.raises(AnnotationError, match=r"image 3: another has the file name 'b\.png'"):
+            read_annotations(content, images=images)
 
     def test_categories_without_a_name(self, images, content):
         content["categories"][0].pop("name")

@@ -3,6 +3,7 @@
 import contextlib
 import io
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -135,8 +136,25 @@ class TestByHand:
         )
         assert average_precision([image], [found], classes=CLASSES).scores["AP"] == 1
 
+    @pytest.mark.parametrize("overlap", ["box", "mask", "boundary"])
+    def test_ids_of_images_are_any_integers(self, overlap):
+        images, detections = random_case(1)
+        others = [replace(image, id=image.id - 4) for image in images]
+        expected = average_precision(images, detections, classes=CLASSES, overlap=overlap)
+        assert average_precision(others, detections, classes=CLASSES, overlap=overlap) == expected
+
 
 class TestErrors:
+    def test_masks_of_another_image(self):
+        image = replace(image_of(1, square(0, 0, 40), [1]), size=(160, 120))
+        with pytest.raises(ValueError, match=r"1\.png: expected masks of 120x160, got one of 160x"):
+            average_precision([image], [Detections.none()], classes=CLASSES)
+
+    def test_a_label_that_is_no_class(self):
+        image = image_of(1, square(0, 0, 40), [1])
+        with pytest.raises(ValueError, match="expected labels of 3 classes, got 4"):
+            average_precision([image], [detected(square(0, 0, 9), label=4)], classes=CLASSES)
+
     def test_an_overlap_that_there_is_not(self):
         with pytest.raises(ValueError, match="overlap: expected one of box, mask, boundary"):
             average_precision([], [], classes=CLASSES, overlap="segm")

@@ -114,6 +114,11 @@ class TestMatching:
         with pytest.raises(ValueError, match="expected an IoU in"):
             match_instances(image_of(1, A, [1]), Detections.none(), **options)
 
+    def test_masks_of_another_image(self):
+        image = replace(image_of(1, A, [1]), size=(160, 120), instances=())
+        with pytest.raises(ValueError, match=r"1\.png: expected masks of 120x160, got one of 160x"):
+            match_instances(image, found((A, 1, 0.9)))
+
     def test_nothing_to_find_and_nothing_found(self):
         empty = image_of(1, torch.zeros(0, *A.shape[1:], dtype=torch.bool), [])
         assert match_instances(empty, found((A, 1, 0.9))).kinds == ("background",)
@@ -285,12 +290,25 @@ class TestReading:
         content = json.loads(path.read_text())
         for entry in content:
             entry["category_id"] += 10
-            del entry["bbox"]
+            del entry["bbox"], entry["category"]
         path.write_text(json.dumps(content))
         names = {11: "Car", 12: "dog", 13: "sign", 14: "person"}
         ((_, detections),) = read_detections(path, instances, categories=names).found
         assert detections.labels.tolist() == [1]
         assert detections.boxes.tolist() == [[0, 0, 40, 40]]
+
+    def test_scores_stay_apart_and_names_may_be_others_for_the_same(self, tmp_path):
+        pair = image_of(1, A, [1]), found((A, 1, 0.9), (B, 1, 0.8))
+        path, instances, _ = self.write(tmp_path, [pair])
+        content = json.loads(path.read_text())
+        content[0] |= {"score": 0.99999998, "category": "Car", "file_name": "there/1.jpg"}
+        content[1] |= {"score": 0.99999999}
+        path.write_text(json.dumps(content))
+        evaluation = read_detections(path, instances)
+        assert evaluation.average_precision()["mask"].scores["AP50"] == pytest.approx(0.5)
+        content[1] |= {"score": 1e300}
+        path.write_text(json.dumps(content))
+        assert read_detections(path, instances).errors().threshold == 0.99999998
 
     def test_a_mask_without_a_pixel_is_a_false_detection(self, tmp_path):
         path, instances, _ = self.write(tmp_path, [(image_of(1, A, [1]), found((A, 1, 0.9)))])
@@ -329,6 +347,8 @@ class TestReading:
             ({"bbox": [0, 0, 0, 5]}, "bbox: expected"),
             ({"bbox": [0, 0, 5]}, "bbox: expected"),
             ({"bbox": "0055"}, "bbox: expected"),
+            ({"file_name": "2.png"}, "file_name: expected '1.png', as image 1 is called, got '2."),
+            ({"category": "sign"}, "category: expected 'car', as category 1 is called, got 'sign'"),
         ],
     )
     def test_bad_entries_are_named(self, change, message, tmp_path):
@@ -349,6 +369,22 @@ class TestReading:
         path.write_text(text)
         with pytest.raises(DetectionsError, match=message):
             read_detections(path, InstanceSet(CLASSES, ()))
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"scores": torch.tensor([math.nan])}, "scores: expected finite numbers, got nan"),
+        ({"boxes": torch.full((1, 4), math.inf)}, "boxes: expected finite numbers, got inf"),
+        ({"scores": torch.ones(2)}, r"scores: expected shape \(1,\) for 1 masks, got \(2,\)"),
+        ({"boxes": torch.ones(4)}, r"boxes: expected shape \(1, 4\) for 1 masks, got \(4,\)"),
+        ({"masks": []}, r"boxes: expected shape \(0, 4\) for 0 masks, got \(1, 4\)"),
+        ({"labels": torch.tensor([0])}, "labels: expected 1 or more, got 0"),
+    ],
+)
+def test_detections_that_can_not_be(change, message):
+    with pytest.raises(ValueError, match=message):
+        replace(found((A, 1, 0.9)), **change)
 
 
 def test_figures_follow_what_is_absorbed():

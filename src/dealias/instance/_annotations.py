@@ -126,7 +126,7 @@ def _images(
 ) -> dict[int, AnnotatedImage | None]:
     """Images by id; None for those that can't be used."""
     found: dict[int, AnnotatedImage | None] = {}
-    names: set[str] = set()
+    paths: set[Path] = set()
     for index, entry in enumerate(content["images"]):
         id_ = entry.get("id") if isinstance(entry, Mapping) else None
         if type(id_) is int and id_ in found:
@@ -136,11 +136,11 @@ def _images(
             image = _or_note(problems, title, partial(read_image, entry, folder))
         except ForbiddenPathError as error:
             raise ValueError(f"{title}: {error}") from error
-        if image is not None and image.name in names:
+        if image is not None and image.path in paths:
             problems.append(Problem(title, f"another has the file name {printable(image.name)!r}"))
             image = None
         elif image is not None:
-            names.add(image.name)
+            paths.add(image.path)
         if type(id_) is int:
             found[id_] = image
     return found

@@ -27,7 +27,8 @@ class AveragePrecision(NamedTuple):
 
     Attributes:
         scores: "AP", mean over the IoU thresholds 0.5, 0.55, ... 0.95; "AP50" and "AP75" at one;
-            "APs", "APm" and "APl" for areas below 32x32, between, and from 96x96 pixels on.
+            "APs", "APm" and "APl" for areas up to 32x32 pixels, from there to 96x96, and from
+            there on; those of exactly 32x32 or 96x96 count on both sides, as COCO has it.
         classes: "AP" by class.
     """
 
@@ -56,8 +57,8 @@ def average_precision(
         The scores. A class that is in no image is left out of the means.
 
     Raises:
-        ValueError: not as many detections as images, no images or one that occurs twice, or an
-            overlap that there is not.
+        ValueError: not as many detections as images, no images or one that occurs twice, a label
+            over C, masks of another size than their image, or an overlap that there is not.
 
     The arithmetic is faster-coco-eval's. Boundaries: Cheng et al., "Boundary IoU", CVPR 2021.
     """
@@ -67,8 +68,12 @@ def average_precision(
         raise ValueError(f"detections: expected {len(images)}, one an image, got {len(detections)}")
     if not images or len({image.id for image in images}) != len(images):
         raise ValueError("images: expected at least one, and no id twice")
-    target = COCO(_target(images, classes))
-    found = target.loadRes(_results(images, detections, overlap))
+    for image, found_there in zip(images, detections, strict=True):
+        found_there.check_against(image, classes=len(classes))
+    # The evaluator takes positive ids alone, and goes through images in their order.
+    numbers = {id_: rank for rank, id_ in enumerate(sorted(image.id for image in images), start=1)}
+    target = COCO(_target(images, classes, numbers))
+    found = target.loadRes(_results(images, detections, overlap, numbers))
     evaluator = COCOeval_faster(
         target, found, _IOU_TYPES[overlap], boundary_cpu_count=1, rle_iou_max_workers=1
     )
@@ -92,11 +97,13 @@ def _mean(values: NDArray[np.float64]) -> float:
     return float(defined.mean()) if defined.size else math.nan
 
 
-def _target(images: Sequence[AnnotatedImage], classes: Sequence[str]) -> dict[str, Any]:
+def _target(
+    images: Sequence[AnnotatedImage], classes: Sequence[str], numbers: Mapping[int, int]
+) -> dict[str, Any]:
     annotations = [
         {
             "id": number,
-            "image_id": image.id,
+            "image_id": numbers[image.id],
             "category_id": instance.label,
             "bbox": _as_coco(instance.box),
             "segmentation": instance.mask,
@@ -108,14 +115,20 @@ def _target(images: Sequence[AnnotatedImage], classes: Sequence[str]) -> dict[st
         )
     ]
     return {
-        "images": [{"id": i.id, "height": i.size[0], "width": i.size[1]} for i in images],
+        "images": [
+            {"id": numbers[image.id], "height": image.size[0], "width": image.size[1]}
+            for image in images
+        ],
         "annotations": annotations,
         "categories": [{"id": id_, "name": name} for id_, name in enumerate(classes, start=1)],
     }
 
 
 def _results(
-    images: Sequence[AnnotatedImage], detections: Sequence[Detections], overlap: Overlap
+    images: Sequence[AnnotatedImage],
+    detections: Sequence[Detections],
+    overlap: Overlap,
+    numbers: Mapping[int, int],
 ) -> list[dict[str, Any]]:
     """Boxes or masks alone: the area of a detection is that of what is compared."""
     results = []
@@ -126,7 +139,8 @@ def _results(
             shape: Mapping[str, Any] = (
                 {"bbox": _as_coco(box)} if overlap == "box" else {"segmentation": mask}
             )
-            results.append({"image_id": image.id, "category_id": label, "score": score, **shape})
+            entry = {"image_id": numbers[image.id], "category_id": label, "score": score}
+            results.append({**entry, **shape})
     return results
 
 

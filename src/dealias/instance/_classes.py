@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from dealias._text import printable
+from dealias._text import plain_name, printable
 
 LIS_CLASSES = (
     "bicycle",
@@ -53,6 +53,11 @@ def match_categories(categories: Mapping[int, str], classes: Sequence[str]) -> d
     return found
 
 
+def same_class(name: str, other: str) -> bool:
+    """Whether two names are matched by :func:`match_categories`."""
+    return _key(name) == _key(other)
+
+
 def _key(name: str) -> str:
-    plain = "".join(name.lower().replace("-", " ").replace("_", " ").split())
+    plain = plain_name(name)
     return _SYNONYMS.get(plain, plain)

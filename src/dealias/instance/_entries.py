@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os.path
 from collections.abc import Mapping
 from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import Any, TypeGuard
@@ -12,6 +13,8 @@ from PIL import Image
 from dealias._text import printable
 from dealias.instance._masks import MaskError, mask_area, read_segmentation
 from dealias.instance._records import AnnotatedImage, Instance
+
+_LARGEST = 1e10  # area; COCO's AP counts none beyond
 
 
 class BadEntryError(ValueError):
@@ -40,7 +43,7 @@ def read_image(entry: Any, folder: Path) -> AnnotatedImage:
             f"expected a size in pixels, at most PIL.Image.MAX_IMAGE_PIXELS, got {width}x{height}"
         )
     path = path_inside(folder, name)
-    if not path.is_file():
+    if not os.path.isfile(path):  # noqa: PTH113 - also for names that are too long
         raise BadEntryError(f"no such file: {printable(path)}")
     return AnnotatedImage(id_, name, path, (height, width))
 
@@ -69,8 +72,10 @@ def read_instance(entry: Mapping[str, Any], size: tuple[int, int], label: int) -
     if pixels == 0:
         raise BadEntryError("segmentation: expected at least one pixel, got none")
     area = entry.get("area", pixels)
-    if not is_number(area) or not area > 0:
-        raise BadEntryError(f"area: expected a positive number, got {shown(area)}")
+    if not is_number(area) or not 0 < area <= _LARGEST:
+        raise BadEntryError(
+            f"area: expected a positive number, at most {_LARGEST:.0e}, got {shown(area)}"
+        )
     return Instance(label, box, mask, float(area), bool(crowd))
 
 

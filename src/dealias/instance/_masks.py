@@ -53,7 +53,14 @@ def encode_masks(masks: Tensor) -> list[Rle]:
 
 
 def decode_masks(rles: Sequence[Rle], height: int, width: int) -> Tensor:
-    """Masks uint8 [N, H, W] of run lengths, 0 or 1."""
+    """Masks uint8 [N, H, W] of run lengths, 0 or 1.
+
+    Raises:
+        ValueError: run lengths of another size.
+    """
+    for rle in rles:
+        if tuple(rle["size"]) != (height, width):
+            raise ValueError(f"masks: expected size [{height}, {width}], got {rle['size']}")
     if not rles:
         return torch.zeros(0, height, width, dtype=torch.uint8)
     masks: NDArray[np.uint8] = coco_mask.decode(list(rles))  # (H, W, N)

@@ -97,12 +97,13 @@ def match_instances(
         touch: least IoU with an instance that a detection is about at all, in [0, `overlap`].
 
     Raises:
-        ValueError: a threshold out of range.
+        ValueError: a threshold out of range, or masks of another size than the image.
     """
     if not 0 < overlap <= 1:
         raise ValueError(f"overlap: expected an IoU in (0, 1], got {overlap}")
     if not 0 <= touch <= overlap:
         raise ValueError(f"touch: expected an IoU in [0, {overlap}], got {touch}")
+    detections.check_against(image)
     instances = image.instances
     crowd = np.array([instance.crowd for instance in instances], bool)
     labels = np.array([instance.label for instance in instances], np.int64)

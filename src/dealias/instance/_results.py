@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 import torch
 
 from dealias._text import FileError, printable
-from dealias.instance._classes import match_categories
+from dealias.instance._classes import match_categories, same_class
 from dealias.instance._detections import Detections
 from dealias.instance._entries import BadEntryError, is_number, shown
 from dealias.instance._evaluation import InstanceEvaluation
@@ -40,13 +40,16 @@ def read_detections(
             left out. By default those of `instances`; where they come from no annotation file, ids
             are 1 .. C in the order of the classes.
 
+    "file_name" and "category" are optional; where they are, they have to name the same as the ids,
+    though the name of a file may differ in folder and suffix.
+
     Returns:
         An evaluation, for average precision and errors.
 
     Raises:
-        DetectionsError: not such a file, or an entry of an unknown image or category, without a
-            finite score, with a broken mask or a box without area, or with an empty mask and no
-            box; it is named.
+        DetectionsError: not such a file, or an entry of an unknown image or category, with another
+            name than theirs, without a finite score, with a broken mask or a box without area, or
+            with an empty mask and no box; it is named.
         ValueError: a class that no category has.
     """
     path = Path(path)
@@ -61,6 +64,7 @@ def read_detections(
         try:
             id_ = _known(entry, "image_id", images)
             category = _known(entry, "category_id", named)
+            _check_names(entry, images[id_], named[category])
             if category in labels:
                 found[id_].append(_read(entry, images[id_], labels[category]))
         except BadEntryError as error:
@@ -93,6 +97,21 @@ def _known(entry: Any, key: str, known: Mapping[int, object]) -> int:
     return value
 
 
+def _check_names(entry: Mapping[str, Any], image: AnnotatedImage, category: str) -> None:
+    """Ids count images or classes in an order of their own where the names are others."""
+    given = entry.get("file_name")
+    if isinstance(given, str) and PurePosixPath(given).stem != PurePosixPath(image.name).stem:
+        raise BadEntryError(
+            f"file_name: expected {image.name!r}, as image {image.id} is called, got {shown(given)}"
+        )
+    given = entry.get("category")
+    if isinstance(given, str) and not same_class(given, category):
+        raise BadEntryError(
+            f"category: expected {category!r}, as category {entry['category_id']} is called, "
+            f"got {shown(given)}"
+        )
+
+
 def _read(entry: Mapping[str, Any], image: AnnotatedImage, label: int) -> _Found:
     score = entry.get("score")
     if not is_number(score):
@@ -119,8 +138,8 @@ def _together(found: list[_Found]) -> Detections:
         return Detections.none()
     boxes, labels, scores, masks = zip(*found, strict=True)
     return Detections(
-        torch.tensor(boxes, dtype=torch.float32),
+        torch.tensor(boxes, dtype=torch.float64),
         torch.tensor(labels, dtype=torch.int64),
-        torch.tensor(scores, dtype=torch.float32),
+        torch.tensor(scores, dtype=torch.float64),
         list(masks),
     )
