@@ -1,4 +1,5 @@
 import pickle
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -10,8 +11,10 @@ from torchvision.ops import masks_to_boxes
 from dealias.data import SampleError
 from dealias.data.lowlight import LowLight
 from dealias.instance import (
+    Instance,
     InstanceDataset,
     collate_instances,
+    encode_masks,
     instance_transform,
     read_annotations,
 )
@@ -132,6 +135,21 @@ class TestTransforms:
         item = InstanceDataset(instances, transform=instance_transform(size=None))[0]
         assert item["target"]["boxes"][0].tolist() == [0, 3, 12, 8]
 
+    @pytest.mark.parametrize("size", [(2, 900), (900, 2)])
+    def test_a_thin_image_keeps_two_pixels(self, instances, size):
+        path = instances.images[0].path
+        Image.new("RGB", size[::-1]).save(path)
+        mask = encode_masks(torch.ones(1, *size))[0]
+        one = Instance(1, (0.0, 0.0, float(size[1]), float(size[0])), mask, 1800.0)
+        thin = replace(instances.images[0], size=size, instances=(one,))
+        instances = replace(instances, images=(thin,))
+        transform = instance_transform(size=(256, 192))
+        item = InstanceDataset(instances, transform=transform, darken=LowLight(seed=0))[0]
+        expected = (256, 2) if size[0] > 2 else (2, 256)
+        assert item["image"].shape[1:] == item["target"]["masks"].shape[1:] == expected
+        assert item["target"]["boxes"].tolist() == [[0, 0, *expected[::-1]]]
+        assert item["target"]["masks"].all()
+
     @pytest.mark.parametrize("options", [{"flip": 1.1}, {"size": (400, 600)}, {"size": (4, 0)}])
     def test_bad_options(self, options):
         with pytest.raises(ValueError, match=next(iter(options))):
@@ -151,6 +169,17 @@ class TestDark:
         dataset = InstanceDataset(instances, darken=LowLight(seed=0), keep_bright=True)
         assert torch.equal(dataset[0]["bright"], InstanceDataset(instances)[0]["image"])
         assert not torch.equal(dataset[0]["image"], dataset[0]["bright"])
+
+    def test_an_image_of_one_row_is_an_error_or_skipped(self, instances):
+        path = instances.images[0].path
+        Image.new("RGB", (40, 1)).save(path)
+        row = replace(instances.images[0], size=(1, 40), instances=())
+        instances = replace(instances, images=(row,))
+        with pytest.raises(SampleError, match=r"a\.png: .*at least 2x2 pixels"):
+            InstanceDataset(instances, darken=LowLight(seed=0))[0]
+        item = InstanceDataset(instances, darken=LowLight(seed=0), skip_bad=True)[0]
+        assert item["image"] is None
+        assert "a.png" in item["skipped"][0]
 
     def test_bright_without_dark_is_an_error(self, instances):
         with pytest.raises(ValueError, match="keep_bright: expected a darken"):

@@ -66,13 +66,15 @@ class InstanceDataset(Dataset[Item]):
     def __getitem__(self, index: int) -> Item:
         record = self.instances.images[index]
         try:
-            image = read_annotated(record.path, record.size)
+            return self._item(record)
         except SampleError as error:
             if not self.skip_bad:
                 raise
             return {"image": None, "target": None, "name": record.name, "skipped": [str(error)]}
+
+    def _item(self, record: AnnotatedImage) -> Item:
         item: Item = {
-            "image": tv_tensors.Image(image),
+            "image": tv_tensors.Image(read_annotated(record.path, record.size)),
             "target": target_of(record),
             "name": record.name,
             "skipped": [],
@@ -81,10 +83,22 @@ class InstanceDataset(Dataset[Item]):
             item = self.transform(item)
         if self.darken is not None:
             bright = item["image"]
-            item = item | {"image": self.darken(bright)}
+            item = item | {"image": darkened(self.darken, bright, record)}
             if self.keep_bright:
                 item["bright"] = bright
         return item
+
+
+def darkened(darken: Callable[[Tensor], Tensor], image: Tensor, record: AnnotatedImage) -> Tensor:
+    """A darker image.
+
+    Raises:
+        SampleError: it can't be darkened, as one that is too small.
+    """
+    try:
+        return darken(image)
+    except ValueError as error:
+        raise SampleError(record.path, str(error)) from error
 
 
 def target_of(record: AnnotatedImage) -> dict[str, Any]:

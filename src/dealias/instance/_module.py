@@ -111,6 +111,8 @@ class InstanceDataModule(LoadingModule):
         splits = {"train": train_split or train, "val": val_split or val}
         splits["test"] = test_split or val_split or test
         self.source = Source(name, root, self.classes, splits, shot, images, annotations, min_area)
+        if size is not None:
+            resizing(size)  # so that one out of range shows now
         self.size = size
         self.flip = flip
         self.keep_bright = keep_bright

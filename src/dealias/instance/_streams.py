@@ -13,7 +13,7 @@ from torchvision import tv_tensors
 from dealias.data import SampleError
 from dealias.data._images import read_image
 from dealias.data._random import Purpose, augmentation_seed, index_at, stream
-from dealias.instance._dataset import InstanceDataset, Item
+from dealias.instance._dataset import InstanceDataset, Item, darkened
 from dealias.instance._images import read_annotated
 from dealias.instance._records import AnnotatedImage
 from dealias.labels import Sample
@@ -59,8 +59,9 @@ class EvaluationImages(Dataset[Item]):
     """Images as a network is to see them, with the instances of the image as it is stored.
 
     An item has "image", uint8 [3, h, w]; "record", an :class:`AnnotatedImage`; "name", without
-    suffix; "skipped", messages; and, if images are darkened, "original", uint8 [3, H, W], as it is
-    stored. With `skip_bad`, what can't be read has None for "image".
+    suffix, unless two would then have the same; "skipped", messages; and, if images are darkened,
+    "original", uint8 [3, H, W], as it is stored. With `skip_bad`, what can't be read has None for
+    "image".
 
     Args:
         images: records, or images without any to predict.
@@ -78,6 +79,7 @@ class EvaluationImages(Dataset[Item]):
         skip_bad: bool = False,
     ) -> None:
         self.images = images
+        self._names = _names(images)
         self.resize = resize
         self.darken = darken
         self.skip_bad = skip_bad
@@ -87,22 +89,33 @@ class EvaluationImages(Dataset[Item]):
 
     def __getitem__(self, index: int) -> Item:
         entry = self.images[index]
-        named = isinstance(entry, AnnotatedImage)
-        name = str(PurePosixPath(entry.name).with_suffix("")) if named else entry.name
+        name = self._names[index]
         try:
             image, record = _read(entry, index)
+            changed: Tensor = tv_tensors.Image(image)
+            if self.resize is not None:
+                changed = self.resize(changed)
+            item: Item = {"record": record, "name": name, "skipped": []}
+            if self.darken is not None:
+                changed = darkened(self.darken, changed, record)
+                item["original"] = image
         except SampleError as error:
             if not self.skip_bad:
                 raise
             return {"image": None, "record": None, "name": name, "skipped": [str(error)]}
-        changed: Tensor = tv_tensors.Image(image)
-        if self.resize is not None:
-            changed = self.resize(changed)
-        item: Item = {"record": record, "name": name, "skipped": []}
-        if self.darken is not None:
-            changed = self.darken(changed)
-            item["original"] = image
         return item | {"image": changed.as_subclass(Tensor)}
+
+
+def _names(images: Sequence[AnnotatedImage] | Sequence[Sample]) -> list[str]:
+    plain = [
+        str(PurePosixPath(entry.name).with_suffix(""))
+        if isinstance(entry, AnnotatedImage)
+        else entry.name
+        for entry in images
+    ]
+    if len(set(plain)) == len(plain):
+        return plain
+    return [str(PurePosixPath(entry.name)) for entry in images]
 
 
 def _read(entry: AnnotatedImage | Sample, index: int) -> tuple[Tensor, AnnotatedImage]:

@@ -9,6 +9,8 @@ from torchvision.transforms import v2
 
 from dealias.instance._dataset import Item, Transform
 
+_LEAST = 2  # pixels, of either side; Bayer patterns have so many
+
 
 def instance_transform(
     *, size: tuple[int, int] | None = (600, 400), flip: float = 0.0
@@ -40,13 +42,37 @@ def instance_transform(
 def resizing(size: tuple[int, int]) -> Any:
     """A transform that makes images just fit in (longer side, shorter side), their shape kept.
 
+    Images so thin that less would be left keep two pixels.
+
     Raises:
         ValueError: no such sides.
     """
     if len(size) != 2 or not 1 <= size[1] <= size[0]:
         raise ValueError(f"size: expected (longer side, shorter side), got {size!r}")
-    longer, shorter = size
-    return v2.Resize(shorter if shorter < longer else None, max_size=longer)
+    return _FitWithin(*size)
+
+
+class _FitWithin(v2.Transform):  # type: ignore[misc]
+    """torchvision's Resize, but thin images, which it may leave no pixel, keep two of them."""
+
+    def __init__(self, longer: int, shorter: int) -> None:
+        super().__init__()
+        self.longer = longer
+        self.shorter = shorter
+
+    def make_params(self, flat_inputs: list[Any]) -> dict[str, Any]:
+        """Called by torchvision, once a sample: the sizes that it takes."""
+        height, width = v2.query_size(flat_inputs)
+        if self.longer * min(height, width) < _LEAST * max(height, width):
+            least = min(_LEAST, self.shorter)
+            sides = (self.longer, least) if height > width else (least, self.longer)
+            return {"size": [*sides], "max_size": None}
+        shortest = [self.shorter] if self.shorter < self.longer else None
+        return {"size": shortest, "max_size": self.longer}
+
+    def transform(self, inpt: Any, params: dict[str, Any]) -> Any:
+        """Called by torchvision, for each part of a sample."""
+        return v2.functional.resize(inpt, **params)
 
 
 def _per_instance(item: Item) -> tuple[Tensor, ...]:
