@@ -1,6 +1,8 @@
 """fit, test and predict for instances, as a person runs them."""
 
 import json
+import re
+import shutil
 
 import pytest
 import torch
@@ -161,6 +163,72 @@ def test_other_tasks_and_missing_bright_images(config, tmp_path, capsys):
     assert "expected segmentation or instance, got 'panoptic'" in capsys.readouterr().err
     assert command("fit", config, tmp_path / "run", "--data.keep_bright", "false") == 2
     assert "data.keep_bright" in capsys.readouterr().err
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--data.size", "[33, 44]"], r"size: expected \(longer side, shorter side\)"),
+        (["--noise", "20"], "--noise: is for images that are tested on"),
+    ],
+)
+def test_what_a_run_can_not_have_leaves_no_folder(config, tmp_path, capsys, options, message):
+    assert command("fit", config, tmp_path / "run", *options) == 2
+    assert re.search(message, capsys.readouterr().err)
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_file_where_the_folder_is_to_be(config, tmp_path, capsys):
+    file = tmp_path / "run"
+    file.write_text("mine")
+    for output in (file, file / "deeper"):
+        assert command("fit", config, output) == 2
+        assert "run: expected a folder, got a file" in capsys.readouterr().err
+    assert file.read_text() == "mine"
+
+
+@pytest.mark.parametrize("name", ["test", "predict", "fit"])
+def test_a_checkpoint_of_other_classes_is_refused(trained, config, tmp_path, capsys, name):
+    options = ["--ckpt_path", str(trained / "last.ckpt"), "--data.classes", "[blue, red]"]
+    options += ["--data.predict_images", str(config.parent / "data" / "val")]
+    assert command(name, config, tmp_path / "run", *options) == 2
+    said = capsys.readouterr().err
+    assert "the first that differs is 'blue', which it has 'red' for" in said
+    assert not (tmp_path / "run").exists()
+
+
+def test_predictions_of_a_test_have_the_ids_of_the_annotations(trained, config, tmp_path):
+    run = tmp_path / "run"
+    checkpoint = ["--ckpt_path", str(trained / "last.ckpt"), "--label_maps", "true"]
+    assert command("test", config, run, *checkpoint) == 0
+    tested = json.loads((run / "test" / "detections.json").read_bytes())
+    files = sorted((run / "test" / "predictions").glob("*.json"), key=lambda path: int(path.stem))
+    assert [one for path in files for one in json.loads(path.read_bytes())] == tested
+    assert {one["category_id"] for one in tested} <= set(CATEGORY_IDS)
+
+
+def test_images_that_differ_in_suffix_alone_have_predictions_of_their_own(
+    trained, config, tmp_path
+):
+    data = tmp_path / "data"
+    shutil.copytree(config.parent / "data", data)
+    content = json.loads((data / "val.json").read_bytes())
+    with Image.open(data / "val" / "1.png") as image:
+        image.save(data / "val" / "0.bmp")
+    content["images"][1]["file_name"] = "0.bmp"
+    (data / "val.json").write_text(json.dumps(content))
+    run = tmp_path / "run"
+    options = ["--ckpt_path", str(trained / "last.ckpt"), "--label_maps", "true"]
+    assert command("test", config, run, *options, "--data.root", str(data)) == 0
+    found = sorted(path.name for path in run.glob("test/predictions/*.json"))
+    assert found == ["0.bmp.json", *(f"{i}.png.json" for i in (0, 2, 3, 4, 5))]
+
+
+def test_a_checkpoint_is_not_one_to_convert(trained, tmp_path, capsys):
+    output = tmp_path / "converted"
+    assert main(["convert", str(trained / "last.ckpt"), "--output", str(output)]) == 2
+    assert "expected a network for semantic segmentation" in capsys.readouterr().err
 
 
 def test_a_checkpoint_of_another_network_is_refused(trained, config, tmp_path, capsys):

@@ -10,10 +10,12 @@ import sys
 import numpy as np
 import pytest
 import torch
+import yaml
 from PIL import Image
 
 from dealias.cli import main
 from dealias.data import write_scenes
+from dealias.labels import load_class_set
 from dealias.models import load
 
 METRICS = ("mIoU", "BIoU", "BAcc", "FErr", "MErr", "DErr")
@@ -280,6 +282,31 @@ def test_a_checkpoint_of_other_classes(trained, config, tmp_path, capsys):
     assert "classifier" in said
 
 
+def test_a_checkpoint_of_classes_in_another_order_or_of_other_names(
+    trained, config, tmp_path, capsys
+):
+    folder = tmp_path / "scenes"
+    write_scenes(folder, 1, size=(64, 96))
+    names = list(load_class_set("scenes").names)
+    classes = tmp_path / "scenes.yaml"
+    data = ["--data.name", "folder", "--data.root", str(folder), "--data.classes", str(classes)]
+    data += ["--data.test_split", "."]
+    assert main(["convert", str(trained / "best.ckpt"), "--output", str(tmp_path / "net")]) == 0
+    checkpoint, converted = str(trained / "last.ckpt"), str(tmp_path / "net")
+    for other, refused in (
+        ([names[1], names[0], *names[2:]], {checkpoint, converted}),
+        (["else", *names[1:]], {checkpoint}),
+        ([names[0].upper(), *names[1:]], set()),
+    ):
+        classes.write_text(yaml.safe_dump({"names": other}), encoding="utf-8")
+        for path in (checkpoint, converted):
+            options = ["--ckpt_path", path, "--overwrite", "true", *data]
+            code = command("test", config, tmp_path / "run", *options)
+            assert code == (2 if path in refused else 0)
+            said = f"the first that differs is '{other[0]}', which it has '{names[0]}' for"
+            assert (said in capsys.readouterr().err) == (path in refused)
+
+
 def test_a_checkpoint_of_another_network(trained, config, tmp_path, capsys):
     checkpoint = ["--ckpt_path", str(trained / "last.ckpt")]
     other = ["--model.network.backbone", "test_efficientnet"]
@@ -379,8 +406,9 @@ def test_noise_on_tested_images_is_the_same_every_time_and_harms(trained, config
     assert found[0] != found[1]
 
 
-def test_noise_is_not_negative(config, tmp_path, capsys):
-    assert command("fit", config, tmp_path / "run", "--noise", "-1") == 2
+def test_noise_is_not_negative(trained, config, tmp_path, capsys):
+    options = ["--ckpt_path", str(trained / "last.ckpt"), "--noise", "-1"]
+    assert command("test", config, tmp_path / "run", *options) == 2
     assert " noise: expected a number from 0 on" in capsys.readouterr().err
 
 

@@ -150,7 +150,7 @@ def test_a_checkpoint_of_dealias_fit(tmp_path):
 def test_a_checkpoint_of_a_network_for_instances(tmp_path):
     model = create_model("upernet", num_classes=5, backbone="test_resnet")
     network = {"name": "mask_rcnn", "num_classes": 5, "frozen_norms": False}
-    path = written(tmp_path / "last.ckpt", trained(model, network=network, consistency=0.0))
+    path = written(tmp_path / "last.ckpt", trained(model, network=network, task="instance"))
     with pytest.raises(ModelError, match=r"expected a network for semantic .* 'mask_rcnn'"):
         convert(path)
 

@@ -110,7 +110,7 @@ class Commands(LightningCLI):
             "--noise",
             type=float,
             default=0.0,
-            help="deviation of noise on images, of 255, in tests",
+            help="deviation of noise on images, of 255; not in fit",
         )
         add("--report", type=Path | None, default=None, help="folder of a page of errors, in test")
         add("--probe", type=Path | None, default=None, help="result of dealias probe for the page")
@@ -126,6 +126,8 @@ class Commands(LightningCLI):
         options = self.config[self.command]
         if options.probe is not None and options.report is None:
             raise ConfigError("--probe: is for the page of --report")
+        if options.noise and self.command == "fit":
+            raise ConfigError("--noise: is for images that are tested on, and fit trains")
         options.output = self.output = options.output or self._default_output()
         self.checkpoint = self._checkpoint(options)
         options.ckpt_path = None  # its options would go before those given
@@ -169,6 +171,10 @@ class Commands(LightningCLI):
         return path
 
     def _check_output(self, report: Path | None, *, overwrite: bool) -> None:
+        for folder in (self.output, *([report] if report else [])):
+            there = next(path for path in (folder, *folder.parents) if path.exists())
+            if not there.is_dir():
+                raise OutputError(f"{printable(there)}: expected a folder, got a file")
         taken = {
             "fit": []
             if self.checkpoint
@@ -239,14 +245,17 @@ class Commands(LightningCLI):
         return super().instantiate_trainer(**kwargs | _processes(trainer))
 
     def after_instantiate_classes(self) -> None:
-        """Find the data before anything is written, and load weights.
+        """Find the data and load weights before anything is written.
 
-        Not for training, though, which goes on from more than weights.
+        Training, which goes on from more than weights, loads the checkpoint once more.
         """
         self.datamodule.setup(self.command)
+        if self.command == "fit":
+            self.model.check_data(self.datamodule)
         if self.converted is not None:
+            self.model.check_classes(self.converted.classes, source=self.source, renamed=True)
             load_weights(self.model.network, self.converted.state_dict(), source=self.source)
-        elif self.checkpoint is not None and self.command != "fit":
+        elif self.checkpoint is not None:
             self.model.on_load_checkpoint(WholeCheckpoints().load_checkpoint(self.checkpoint))
 
     @property

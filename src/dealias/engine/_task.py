@@ -73,7 +73,7 @@ class SegmentationTask(Training):
         seed: int = 0,
     ) -> None:
         built = build_network(create_model, network, num_classes=len(classes))
-        super().__init__(built, optimization, seed)
+        super().__init__(built, optimization, seed, classes.names)
         self.classes = classes
         self.options = Options(classes, protocol, band_width, boundary)
         self.inference = inference

@@ -15,7 +15,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from dealias._text import printable
+from dealias._text import plain_name, printable
 from dealias.engine._optimization import Optimization
 from dealias.evaluation import gather
 from dealias.models import ModelError, WeightsError, load_weights
@@ -86,6 +86,7 @@ class Training(pl.LightningModule):
         network: has `backbone` and `config`, as :class:`dealias.models.SegmentationModel`.
         optimization: how weights are learnt.
         seed: of the randomness in training.
+        class_names: names of the classes, in the order of their labels.
 
     Attributes:
         monitor: the figure, logged in validation, that the best checkpoint has the highest of.
@@ -94,11 +95,14 @@ class Training(pl.LightningModule):
 
     monitor: ClassVar[str]
 
-    def __init__(self, network: Any, optimization: Optimization, seed: int) -> None:
+    def __init__(
+        self, network: Any, optimization: Optimization, seed: int, class_names: Sequence[str]
+    ) -> None:
         super().__init__()
         self.network = network
         self.optimization = optimization
         self.seed = seed
+        self.class_names = tuple(class_names)
         self.skipped: list[str] = []
 
     def configure_optimizers(self) -> Any:
@@ -157,6 +161,8 @@ class Training(pl.LightningModule):
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Refuse a checkpoint that does not fit, with the reason."""
+        parameters = checkpoint.get("hyper_parameters", {})
+        self.check_classes(parameters.get("classes"), source="checkpoint")
         prefix = "network."
         state = {
             name[len(prefix) :]: value
@@ -165,13 +171,49 @@ class Training(pl.LightningModule):
         }
         load_weights(self.network, state, source="checkpoint")
         # What has no tensors would go unnoticed, such as filters.
-        held = checkpoint.get("hyper_parameters", {}).get("network", {})
+        held = parameters.get("network", {})
         for key in ("dealias", "mean", "std"):
             if key in held and _settings(held[key]) != _settings(self.network.config.get(key)):
                 raise WeightsError(
                     f"checkpoint: its network was built with {key} {_settings(held[key])}, "
                     f"this one with {_settings(self.network.config.get(key))}"
                 )
+
+    def check_classes(
+        self, held: Mapping[str, Any] | None, *, source: str, renamed: bool = False
+    ) -> None:
+        """Refuse weights that were learnt for other classes, or for these in another order.
+
+        Names are the same that differ in case, blanks, "-" and "_" alone. Other numbers of classes
+        show in the weights.
+
+        Args:
+            held: has "names", of the classes that they were learnt for; None if it is not known.
+            source: what has the weights, for the message.
+            renamed: whether others may have named the same classes otherwise, so that only another
+                order is refused.
+
+        Raises:
+            WeightsError: the classes are others.
+        """
+        names = held.get("names") if held is not None else None
+        if names is None or len(names) != len(self.class_names):
+            return
+        theirs, ours = ([*map(plain_name, part)] for part in (names, self.class_names))
+        if theirs == ours or (renamed and sorted(theirs) != sorted(ours)):
+            return
+        first = next(k for k, pair in enumerate(zip(theirs, ours, strict=True)) if len({*pair}) > 1)
+        raise WeightsError(
+            f"{source}: expected the classes of the data in their order; the first that differs is "
+            f"{printable(self.class_names[first])!r}, which it has {printable(names[first])!r} for"
+        )
+
+    def check_data(self, datamodule: Any) -> None:
+        """Refuse data that this can't be trained on, before anything of a run is written.
+
+        Raises:
+            ValueError: something that training needs is missing.
+        """
 
     def write_results(self, folder: Path, more: Mapping[str, Any] | None = None) -> None:
         """Write what the last test found to files in a folder, which is made if need be.

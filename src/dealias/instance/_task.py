@@ -41,6 +41,7 @@ from dealias.instance._records import AnnotatedImage
 Found = tuple[AnnotatedImage, Detections]
 
 _LOGGED = ("AP", "AP50", "AP75")
+_NO_BRIGHT = "consistency: expected bright images; data.keep_bright has them"
 _SURE = 0.3  # score of the detections in pictures of validation
 
 
@@ -75,7 +76,7 @@ class InstanceTask(Training):
         if not 0 <= consistency < math.inf:
             raise ValueError(f"consistency: expected a weight from 0 on, got {consistency}")
         built = build_network(create_detector, network, num_classes=len(classes))
-        super().__init__(built, optimization, seed)
+        super().__init__(built, optimization, seed, classes)
         self.classes = tuple(classes)
         self.consistency = consistency
         self.results: InstanceEvaluation | None = None
@@ -104,17 +105,29 @@ class InstanceTask(Training):
         terms = self.network.loss(images, sizes, batch["target"], features)
         if self.consistency:
             if "bright" not in batch:
-                raise ValueError("consistency: expected bright images; data.keep_bright has them")
+                raise ValueError(_NO_BRIGHT)
             bright, _ = self.stack(batch["bright"])
             term = feature_consistency(self.network.features(bright), features)
             terms["consistency"] = self.consistency * term
         return self.add_up(terms, batch["name"])
 
+    def check_data(self, datamodule: Any) -> None:
+        """Refuse data without bright images if there is a loss of consistency with them.
+
+        Raises:
+            ValueError: there are none.
+        """
+        if self.consistency and not getattr(datamodule, "keep_bright", True):
+            raise ValueError(_NO_BRIGHT)
+
     def on_validation_epoch_start(self) -> None:
         """Count from nothing."""
         self._part = InstanceEvaluation(self.classes)
 
-    on_test_epoch_start = on_validation_epoch_start
+    def on_test_epoch_start(self) -> None:
+        """Count from nothing, and look up what the annotation file calls the classes."""
+        self.on_validation_epoch_start()
+        self._ids = self._category_ids()
 
     def validation_step(self, batch: Mapping[str, Any], batch_idx: int) -> Any:
         """What is found in the one image of a batch, kept; None if it was skipped."""
@@ -132,9 +145,10 @@ class InstanceTask(Training):
         if image is None:
             return None
         stacked, sizes = self.stack([image])
-        (found,) = self.network.detect(stacked, sizes, [record.size])
-        if not found.scores.isfinite().all():
-            raise ValueError(f"{printable(record.name)}: expected finite scores, got NaN")
+        try:
+            (found,) = self.network.detect(stacked, sizes, [record.size])
+        except ValueError as error:  # such as scores that are not finite
+            raise ValueError(f"{printable(record.name)}: {error}") from error
         return record, found
 
     def on_validation_epoch_end(self) -> None:
@@ -144,7 +158,6 @@ class InstanceTask(Training):
     def on_test_epoch_end(self) -> None:
         """Put together what all processes found, and log average precision."""
         self._finish("test")
-        self._ids = self._category_ids()
 
     def _finish(self, stage: str) -> None:
         total = InstanceEvaluation(self.classes)
@@ -178,10 +191,14 @@ class InstanceTask(Training):
     def write_prediction(
         self, folder: Path, name: str, outputs: tuple[AnnotatedImage, Detections]
     ) -> None:
-        """Write what was found in COCO's format of results, as NAME.json."""
+        """Write what was found in COCO's format of results, as NAME.json.
+
+        Ids of categories are those of the annotation file in a test; in prediction, which knows of
+        none, 1 .. C, and ids of images their numbers.
+        """
         path = folder / f"{name}.json"
         path.parent.mkdir(parents=True, exist_ok=True)
-        write_plain(coco_results(*outputs, self.classes), path)
+        write_plain(coco_results(*outputs, self.classes, self._ids), path)
 
     def picture(self, batch: Mapping[str, Any], outputs: Found) -> NDArray[np.uint8]:
         """An image as the network saw it, with its instances, and with what was found.

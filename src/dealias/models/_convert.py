@@ -64,7 +64,7 @@ def _from_own(source: str, content: Mapping[str, Any], state: Mapping[str, Tenso
     config = parameters.get("network")
     if not isinstance(config, dict):
         raise ModelError(f'{source}: expected hyper_parameters with "network", got none')
-    if "consistency" in parameters:
+    if parameters.get("task") == "instance":
         raise ModelError(
             f"{source}: expected a network for semantic segmentation, got one for instances, "
             f"{config.get('name')!r}, which dealias test and predict take as --ckpt_path"
