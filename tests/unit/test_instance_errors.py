@@ -347,6 +347,7 @@ class TestReading:
             ({"bbox": [0, 0, 0, 5]}, "bbox: expected"),
             ({"bbox": [0, 0, 5]}, "bbox: expected"),
             ({"bbox": "0055"}, "bbox: expected"),
+            ({"bbox": [1e308, 0, 1e308, 5]}, "bbox: expected"),
             ({"file_name": "2.png"}, "file_name: expected '1.png', as image 1 is called, got '2."),
             ({"category": "sign"}, "category: expected 'car', as category 1 is called, got 'sign'"),
         ],

@@ -17,6 +17,7 @@ from dealias.instance._evaluation import InstanceEvaluation
 from dealias.instance._masks import MaskError, Rle, box_of_mask, mask_area, read_segmentation
 from dealias.instance._records import AnnotatedImage, InstanceSet
 
+_FARTHEST = 1e9  # pixels of a box, whose area and sides stay numbers
 _Found = tuple[tuple[float, float, float, float], int, float, Rle]
 
 
@@ -127,7 +128,7 @@ def _read(entry: Mapping[str, Any], image: AnnotatedImage, label: int) -> _Found
             raise BadEntryError(f"segmentation: covers no pixel of {name}, and there is no bbox")
         return box_of_mask(mask), label, float(score), mask
     numbers = isinstance(given, list) and [is_number(value) for value in given]
-    if numbers != [True] * 4 or min(given[2:]) <= 0:
+    if numbers != [True] * 4 or min(given[2:]) <= 0 or max(map(abs, given)) > _FARTHEST:
         raise BadEntryError(f"bbox: expected [left, top, width, height], got {shown(given)}")
     left, top, width, height = map(float, given)
     return (left, top, left + width, top + height), label, float(score), mask
