@@ -87,6 +87,6 @@ def commit() -> str:
     folder = RESULTS.parent.parent
     describe = ["git", "describe", "--always"]
     run = subprocess.run(describe, cwd=folder, capture_output=True, text=True, check=False)
-    differs = ["git", "diff", "--quiet", "HEAD", "--", ".", ":!benchmarks/results"]
+    differs = ["git", "diff", "--quiet", "HEAD", "--", ".", ":!benchmarks/results", ":!results"]
     changed = subprocess.run(differs, cwd=folder, check=False).returncode
     return run.stdout.strip() + ("-dirty" if changed else "")

@@ -109,11 +109,21 @@ def _scores(
 def study(
     groups: dict[str, list[Path]], path: Path, *, sigmas: Sequence[float], options: dict[str, Any]
 ) -> list[dict[str, Any]]:
-    """Measure what is not in the file yet, and write it there after each measurement."""
-    content = json.loads(path.read_text()) if path.exists() else {"measured": []}
+    """Measure what is not in the file yet, and write it there after each measurement.
+
+    Each says by "on", an index into "measured_on", with what it was measured.
+    """
+    content = {"measured": [], "measured_on": []}
+    if path.exists():
+        content = json.loads(path.read_text())
     settings = {key: str(value) for key, value in options.items()}
     if content.get("data", settings) != settings:
         raise ValueError(f"{path}: holds what was measured with {content['data']}")
+    content["data"] = settings
+    here = {"hardware": hardware(), "environment": environment(), "commit": commit()}
+    if here not in content["measured_on"]:
+        content["measured_on"].append(here)
+    on = content["measured_on"].index(here)
     done = {(one["variant"], one["run"], one["sigma"]) for one in content["measured"]}
     for variant, folders in groups.items():
         for folder in folders:
@@ -122,13 +132,8 @@ def study(
                     continue
                 data = SegmentationDataModule(**options, noise=sigma, workers=0)
                 found = measure(folder / "last.ckpt", sigma, data)
-                content["measured"].append({"variant": variant, "run": folder.name, **found})
-                content |= {
-                    "data": settings,
-                    "hardware": hardware(),
-                    "environment": environment(),
-                    "commit": commit(),
-                }
+                found = {"variant": variant, "run": folder.name, **found, "on": on}
+                content["measured"].append(found)
                 path.write_text(json.dumps(content, indent=2) + "\n")
                 print(f"{folder.name}, sigma {sigma:g}: mIoU {found['metrics']['mIoU']:.4f}")
     measured: list[dict[str, Any]] = content["measured"]

@@ -277,6 +277,31 @@ class TestNoise:
         measured = json.loads((folder / "noise.json").read_text("utf-8"))["measured"]
         assert (folder / "noise.md").read_text("utf-8") == noise.tables(measured)
 
+    def test_only_what_is_missing_is_measured(self, monkeypatch, tmp_path):
+        asked = []
+
+        def measure(checkpoint, sigma, data):
+            asked.append((checkpoint.parent.name, sigma, data.noise))
+            return {"metrics": {"mIoU": 0.5}, "sigma": sigma}
+
+        monkeypatch.setattr(noise, "measure", measure)
+        path = tmp_path / "noise.json"
+
+        def study(*runs, commit, limit=None):
+            monkeypatch.setattr(noise, "commit", lambda: commit)
+            options = {"name": "camvid", "limit": limit}
+            return noise.study({"plain": runs}, path, sigmas=(0, 20), options=options)
+
+        study(Path("plain_0"), commit="a")
+        measured = study(Path("plain_0"), Path("plain_1"), commit="b")
+        assert asked == [(f"plain_{n}", sigma, sigma) for n in (0, 1) for sigma in (0, 20)]
+        content = json.loads(path.read_text("utf-8"))
+        assert content["measured"] == measured
+        where = [content["measured_on"][one["on"]]["commit"] for one in measured]
+        assert where == ["a", "a", "b", "b"]
+        with pytest.raises(ValueError, match=r"holds what was measured with .*'limit': 'None'"):
+            study(commit="b", limit=26)
+
     @pytest.mark.parametrize("groups", [["plain=a"], ["plain=a,b", "other=c"]])
     def test_runs_that_cannot_be_compared_are_refused(self, groups, monkeypatch, capsys):
         monkeypatch.setattr("sys.argv", ["noise", *groups])
