@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 from collections.abc import Mapping, Sequence
+from itertools import zip_longest
 from typing import Any, Literal, get_args
 
 from dealias._text import printable
@@ -25,7 +26,7 @@ def take_task(options: Mapping[str, Any], arguments: Sequence[str]) -> str:
         ConfigError: there is no such task.
     """
     task = options.get("task", "segmentation")
-    for argument, following in zip(arguments, [*arguments[1:], ""], strict=True):
+    for argument, following in zip_longest(arguments, arguments[1:], fillvalue=""):
         option, equals, value = argument.partition("=")
         if option == "--task":
             task = value if equals else following
