@@ -113,7 +113,7 @@ def study(
 
     Each says by "on", an index into "measured_on", with what it was measured.
     """
-    content = {"measured": [], "measured_on": []}
+    content: dict[str, Any] = {"measured": [], "measured_on": []}
     if path.exists():
         content = json.loads(path.read_text())
     settings = {key: str(value) for key, value in options.items()}

@@ -143,11 +143,12 @@ def test_a_test_writes_a_page(trained, config, tmp_path):
     assert command("test", config, run, *checkpoint) == 2  # there already
 
 
-def test_predict_writes_what_test_found(trained, config, tmp_path):
+def test_predict_finds_in_images_as_they_are_what_a_bright_test_finds(trained, config, tmp_path):
     folder = config.parent / "data" / "val"
     checkpoint = ["--ckpt_path", str(trained / "last.ckpt")]
     run = tmp_path / "run"
-    assert command("test", config, run, *checkpoint) == 0
+    bright = ["--data.dark", "false", "--data.keep_bright", "false"]
+    assert command("test", config, run, *checkpoint, *bright) == 0
     images = ["--data.predict_images", str(folder)]
     assert command("predict", config, run, *checkpoint, *images) == 0
     found = sorted(run.glob("predictions/*.json"))
@@ -194,7 +195,12 @@ def test_a_checkpoint_of_other_classes_is_refused(trained, config, tmp_path, cap
     options += ["--data.predict_images", str(config.parent / "data" / "val")]
     assert command(name, config, tmp_path / "run", *options) == 2
     said = capsys.readouterr().err
+    assert "last.ckpt: expected the classes of the data in their order" in said
     assert "the first that differs is 'blue', which it has 'red' for" in said
+    options[3] = "[red]"
+    assert command(name, config, tmp_path / "run", *options) == 2
+    said = capsys.readouterr().err
+    assert "expected 1 classes, as the data has, got weights for 2: red, blue" in said
     assert not (tmp_path / "run").exists()
 
 
@@ -206,6 +212,30 @@ def test_predictions_of_a_test_have_the_ids_of_the_annotations(trained, config, 
     files = sorted((run / "test" / "predictions").glob("*.json"), key=lambda path: int(path.stem))
     assert [one for path in files for one in json.loads(path.read_bytes())] == tested
     assert {one["category_id"] for one in tested} <= set(CATEGORY_IDS)
+
+
+def test_what_is_left_out_is_in_the_result_and_on_the_page(trained, config, tmp_path, capsys):
+    data = tmp_path / "data"
+    shutil.copytree(config.parent / "data", data)
+    content = json.loads((data / "val.json").read_bytes())
+    content["annotations"][0]["bbox"] = [1, 1, 0, 4]
+    (data / "val.json").write_text(json.dumps(content))
+    (data / "val" / "3.png").write_bytes(b"no image")
+    run, page = tmp_path / "run", tmp_path / "page"
+    options = ["--ckpt_path", str(trained / "last.ckpt"), "--data.root", str(data)]
+    options += ["--data.skip_bad", "true", "--report", str(page), "--noise", "5"]
+    assert command("test", config, run, *options) == 1
+    said = capsys.readouterr().out
+    skipped = json.loads((run / "test" / "result.json").read_bytes())["skipped"]
+    assert len(skipped) == 2
+    assert skipped[0].startswith("val: annotation 1: bbox: expected a positive width")
+    assert "3.png: not an image" in skipped[1]
+    html = (page / "index.html").read_text("utf-8")
+    assert "Instances under noise, sigma 5 of 255" in html
+    for message in ("val: annotation 1: bbox", "3.png: not an image"):
+        assert said.count(message) == 1
+        assert message in html
+    assert f"results of {trained / 'last.ckpt'}: {run / 'test'}" in said
 
 
 def test_images_that_differ_in_suffix_alone_have_predictions_of_their_own(

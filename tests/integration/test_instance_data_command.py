@@ -41,8 +41,8 @@ def test_a_good_data_set(root, capsys):
     assert check(root, "--output", root / "r.json", "--sheet", root / "s.png") == 0
     said, errors = capsys.readouterr()
     assert errors == ""
-    assert "train: split train, 6 images of 64x48; 0 without an instance" in said
-    assert "val: split val, 6 images of 64x48; 0 without an instance" in said
+    assert "train: split train, 6 images of 64x48; 0 of them without an instance" in said
+    assert "val: split val, 6 images of 64x48; 0 of them without an instance" in said
     rows = [line.replace("│", " ").split() for line in said.splitlines()]
     for name in ("red", "blue"):
         assert rows.count([name, "6", "6", "6", "0", "0", "0"]) == 2
@@ -58,10 +58,10 @@ def test_what_can_not_be_used_is_listed(root, capsys):
     (root / "val" / "2.png").unlink()
     assert check(root, "--output", root / "r.json", "--sheet", root / "s.png") == 1
     said = capsys.readouterr().out
-    assert "2 annotations or images that can't be used:" in said
+    assert "annotations or images that can't be used: 2" in said
     assert "  annotation 1: bbox: expected a positive width and height" in said
     assert f"  {root / 'train/3.png'}: not an image" in said
-    assert "1 annotations or images that can't be used:" in said
+    assert "annotations or images that can't be used: 1" in said
     assert f"  image 2: no such file: {root / 'val/2.png'}" in said
     assert "not every file is as it should be" in said
     assert [len(split["problems"]) for split in splits(root / "r.json")] == [2, 1]
@@ -72,7 +72,7 @@ def test_long_lists_are_cut_on_the_terminal_alone(root, capsys):
     break_annotations(root, 11)
     assert check(root, "--output", root / "r.json", "--parts=[train]") == 1
     said = capsys.readouterr().out
-    assert "11 annotations or images that can't be used:" in said
+    assert "annotations or images that can't be used: 11" in said
     assert "annotation 10:" in said
     assert "annotation 11:" not in said
     assert "and 1 more" in said

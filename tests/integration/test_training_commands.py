@@ -96,6 +96,17 @@ def test_a_run_leaves_checkpoints_logs_and_pictures(trained):
         assert picture.size == (4 * 96, 64)
 
 
+def test_a_configuration_alone_is_enough(config, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    for name in ("fit", "test"):
+        assert main([name, "--config", config.name]) == 0
+    run = tmp_path / "runs" / tmp_path.name / "tiny"
+    assert (run / "test" / "result.json").is_file()
+    ends = "results of {0}/best.ckpt: {0}/test".format(f"runs/{tmp_path.name}/tiny")
+    assert capsys.readouterr().out.endswith(f"{ends}\n")
+    assert main(["test", "--config", config.name, "--overwrite"]) == 0
+
+
 def test_the_saved_configuration_runs_again(trained, tmp_path):
     assert command("fit", trained / "config.yaml", tmp_path / "again") == 0
     assert_same_state(trained / "last.ckpt", tmp_path / "again" / "last.ckpt")
@@ -150,9 +161,12 @@ def test_a_checkpoint_of_other_filters_is_refused(trained, config, tmp_path, cap
         ),
         (["--trainer.accelerator", "cuda"], "cuda|CUDA|accelerator"),
         (["--trainer.enable_checkpointing", "false"], "always keeps last.ckpt"),
+        (["--config", "linked.yaml"], "data.noise: expected it as noise, for the whole run"),
     ],
 )
-def test_options_that_can_not_be_are_named(config, tmp_path, capsys, option, message):
+def test_options_that_can_not_be_are_named(config, tmp_path, capsys, monkeypatch, option, message):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "linked.yaml").write_text("data: {noise: 20}\n", encoding="utf-8")
     assert re.search(message, failure(capsys, "fit", config, tmp_path, *option))
 
 
@@ -259,7 +273,7 @@ def failure(capsys, name, config, output, *options):
 def test_outputs_are_not_replaced_unasked(trained, config, capsys):
     before = (trained / "last.ckpt").read_bytes()
     said = failure(capsys, "fit", config, trained)
-    assert "exists already; --ckpt_path last goes on from it, --overwrite true replaces it" in said
+    assert "exists already; --ckpt_path last goes on from it, --overwrite replaces it" in said
     assert (trained / "last.ckpt").read_bytes() == before
 
 
@@ -278,8 +292,8 @@ def test_a_checkpoint_of_other_classes(trained, config, tmp_path, capsys):
     data = ["--data.name", "folder", "--data.root", str(folder), "--data.classes", str(classes)]
     checkpoint = ["--ckpt_path", str(trained / "last.ckpt"), "--data.test_split", "."]
     said = failure(capsys, "test", config, tmp_path / "run", *data, *checkpoint)
-    assert "expected 2 classes, the checkpoint has 11" in said
-    assert "classifier" in said
+    assert f"{trained / 'last.ckpt'}: expected 2 classes, as the data has, got weights for" in said
+    assert " 11: sky, building" in said
 
 
 def test_a_checkpoint_of_classes_in_another_order_or_of_other_names(
@@ -330,6 +344,35 @@ class Evil:
 
     def __reduce__(self):
         return (open, (str(self.path), "w"))
+
+
+def test_misspelt_options_are_named_on_a_line(config, tmp_path, capsys):
+    for arguments in (["fit", "--config", str(config)], ["data", "check"]):
+        with pytest.raises(SystemExit) as left:
+            main([*arguments, "--data.name", "scenes", "--data.sizes", "3"])
+        assert left.value.code == 2
+        tip, error = capsys.readouterr().err.strip().splitlines()[-2:]
+        assert tip.startswith("tip: ")
+        assert "--data.sizes" in error
+    assert not list(tmp_path.glob("runs"))
+
+
+def test_predictions_are_whole_or_as_they_were(trained, config, tmp_path, capsys):
+    folder, run = tmp_path / "images", tmp_path / "run"
+    folder.mkdir()
+    for name in "ab":
+        Image.new("RGB", (96, 64)).save(folder / f"{name}.png")
+    options = ["--ckpt_path", str(trained / "last.ckpt"), "--data.predict_images", str(folder)]
+    assert command("predict", config, run, *options) == 0
+    before = {path: path.read_bytes() for path in run.rglob("*.png")}
+    assert [path.name for path in sorted(before)] == ["a.png", "b.png"]
+    (folder / "b.png").write_bytes(b"no image")
+    for place, kept in ((run, before), (tmp_path / "other", {})):
+        assert "b.png" in failure(capsys, "predict", config, place, *options, "--overwrite")
+        assert {path: path.read_bytes() for path in place.rglob("*.*")} == kept
+    (folder / "b.png").unlink()
+    assert command("predict", config, run, *options, "--overwrite") == 0
+    assert [path.name for path in run.rglob("*.png")] == ["a.png"]
 
 
 def test_a_loss_that_is_not_finite_stops_and_keeps_the_checkpoint(config, tmp_path, capsys):

@@ -127,6 +127,9 @@ class TestEvaluation:
     def test_images_without_annotations_to_predict(self, options, tmp_path):
         data = InstanceDataModule(**options, predict_images=tmp_path / "val")
         (first, *_) = found = list(data.predict_dataloader())
+        dark = InstanceDataModule(**options, dark=True, predict_images=tmp_path / "val")
+        same = next(iter(dark.predict_dataloader()))  # they may be dark already
+        assert torch.equal(same["image"][0], first["image"][0])
         assert len(found) == 6
         assert first["record"][0].size == SIZE
         assert first["record"][0].instances == ()
@@ -151,7 +154,7 @@ def test_bad_options(options, changed, message):
 
 def test_what_is_missing_shows_in_setup(options, tmp_path, monkeypatch):
     monkeypatch.delenv("DEALIAS_LIS", raising=False)
-    with pytest.raises(DataError, match="expected root, or its folder in DEALIAS_LIS"):
+    with pytest.raises(DataError, match=r"(?s)in DEALIAS_LIS, with.*RGB-dark/JPEGImages"):
         InstanceDataModule(name="lis").setup("fit")
     with pytest.raises(LisError, match="RGB-dark/JPEGImages"):
         InstanceDataModule(name="lis", root=tmp_path).setup("test")
@@ -169,6 +172,9 @@ def test_camvid_has_instances(camvid):
     assert found.classes == data.classes == ("Car", "Pedestrian", "Bicyclist", "SignSymbol")
     assert next(iter(data.val_dataloader()))["image"][0].shape == (3, 192, 256)
     assert all(i.area >= 48 for image in found.images for i in image.instances)
+    data = InstanceDataModule(name="camvid", root=camvid, min_area=10**6, limit=2)
+    with pytest.raises(DataError, match=r"Car, .* with 1,000,000 pixels or more in 2 label maps"):
+        data.instances("val")
 
 
 class TestResult:

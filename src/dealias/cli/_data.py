@@ -10,6 +10,7 @@ from jsonargparse import ArgumentParser, Namespace
 
 from dealias.cli._console import output_console, print_list, progress
 from dealias.engine import take_configs
+from dealias.engine._configs import BriefParser
 from dealias.engine._tasks import TaskName, take_task, task_classes
 from dealias.evaluation import check_outputs, write_whole
 
@@ -34,9 +35,13 @@ def main(command: str, arguments: Sequence[str]) -> int:
     return _check(looking, data, options.check)
 
 
+class _Parser(BriefParser, ArgumentParser):
+    """jsonargparse's, without the screen of options."""
+
+
 def _parser(command: str, task: str, data: Any) -> ArgumentParser:
-    parser = ArgumentParser(prog=f"dealias {command}", description="Look through a data set.")
-    check = ArgumentParser(description="Read every file, count classes and sizes, list problems.")
+    parser = _Parser(prog=f"dealias {command}", description="Look through a data set.")
+    check = _Parser(description="Read every file, count classes and sizes, list problems.")
     add = check.add_argument
     add("--options", action="config", help="options as JSON or YAML")
     add("--task", type=TaskName, default=task, help="what networks are to find")

@@ -27,7 +27,7 @@ def print_splits(found: InstanceCheck, console: Console) -> None:
 def _print_split(split: InstanceSplitCheck, console: Console) -> None:
     title = (
         f"{split.part}: split {printable(split.split)}, {split.images:,} images of "
-        f"{list_sizes(split.sizes)}; {split.empty:,} without an instance"
+        f"{list_sizes(split.sizes)}; {split.empty:,} of them without an instance"
     )
     console.print(title, soft_wrap=True)
     table = Table("class")
@@ -38,10 +38,10 @@ def _print_split(split: InstanceSplitCheck, console: Console) -> None:
     console.print(table)
     if split.unseen:
         absent = ", ".join(map(printable, split.unseen))
-        console.print(f"without an instance: {absent}", soft_wrap=True)
+        console.print(f"classes without an instance: {absent}", soft_wrap=True)
     if split.ignored:
         listed = ", ".join(f"{printable(name)} {count:,}" for name, count in split.ignored.items())
         console.print(f"left out, as they are no classes: {listed}", soft_wrap=True)
     if split.problems:
-        console.print(f"{len(split.problems):,} annotations or images that can't be used:")
+        console.print(f"annotations or images that can't be used: {len(split.problems):,}")
         print_list(split.problems, console)

@@ -32,12 +32,10 @@ def print_instances(evaluation: Any, console: Console) -> None:
         add_row(classes, row["name"], f"{row['instances']:,}", *values)
     console.print(classes)
     errors = result["errors"]
-    kinds = Table(
-        "kind",
-        title=f"errors of masks at IoU 0.5 from a score of {errors['threshold']:.2f} on, "
-        + (f"where F1 is best: {percent(errors['F1'])} %" if errors["F1"] else "none right"),
-        title_justify="left",
-    )
+    best = f"where F1 is best: {percent(errors['F1'])} %" if errors["F1"] else "none right"
+    title = f"errors of masks at IoU 0.5 from a score of {errors['threshold']:.2f} on, {best}"
+    console.print(title, style="table.title", soft_wrap=True)
+    kinds = Table("kind")
     for heading in ("number", "AP50 if mended"):
         kinds.add_column(heading, justify="right")
     for kind in INSTANCE_ERRORS:

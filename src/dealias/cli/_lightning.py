@@ -36,6 +36,11 @@ def main(command: Command, arguments: Sequence[str]) -> int:
         from dealias.cli._instances import print_instances  # needs libraries for instances
 
         print_instances(results, console)
+    if command == "test":
+        console.print(f"results of {cli.weights}: {printable(cli.output / 'test')}", soft_wrap=True)
+        if cli.report is not None:
+            page = printable(cli.report.folder / "index.html")
+            console.print(f"page: {page}", soft_wrap=True)
     if cli.writer is not None:
         console.print(f"{cli.writer.written:,} predictions: {printable(cli.writer.folder)}")
     shown = [] if command == "fit" or results is None else results.skipped

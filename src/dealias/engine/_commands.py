@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import warnings
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
@@ -24,7 +24,7 @@ from dealias.engine._checkpoints import (
     LastCheckpoint,
     WholeCheckpoints,
 )
-from dealias.engine._configs import ConfigError, take_configs
+from dealias.engine._configs import BriefParser, ConfigError, take_configs
 from dealias.engine._pictures import PredictionWriter, SamplePictures
 from dealias.engine._progress import StepProgress
 from dealias.engine._report import TestReport
@@ -45,10 +45,17 @@ _EXPECTED_WARNINGS = (
     ".*does not have many workers.*",  # as many as there are cores to spare
     ".*smaller than the logging interval.*",
     "Checkpoint directory .* exists and is not empty",  # it was asked for
+    r"Found \d+ module\(s\) in eval mode",  # batch norms that keep their statistics
+    "(?s).*returned None.*on purpose",  # for an image that was left out as asked
     "(?s).*JSONARGPARSE_DEPRECATION_WARNINGS",  # of what Lightning calls
     r"(?s).*deprecated in v4\.",
     ".*isinstance.treespec, LeafSpec.*",
 )
+_LINKS = {  # where an option goes that has one place for all of the run
+    "model.seed": "seed_everything",
+    "data.seed": "seed_everything",
+    "data.noise": "noise",
+}
 _ASIDES = ("💡 Tip", "`weights_only` was not set")  # of Lightning: products, and how it reads files
 
 
@@ -68,6 +75,7 @@ class Commands(LightningCLI):
 
     def __init__(self, command: Command, arguments: Sequence[str]) -> None:
         options, self.config_files, others = take_configs(arguments)
+        _refuse_linked(options)
         config = ["--config", yaml.safe_dump(options)] if options else []
         self.command = command
         self.task = take_task(options, others)
@@ -87,6 +95,7 @@ class Commands(LightningCLI):
                 trainer_defaults=_DEFAULTS,
                 seed_everything_default=0,
                 parser_kwargs={"prog": "dealias"},
+                parser_class=_Parser,
                 args=[command, *config, *others],
                 auto_configure_optimizers=False,
                 load_from_checkpoint_support=False,
@@ -103,7 +112,14 @@ class Commands(LightningCLI):
         add = parser.add_argument
         add("--task", type=TaskName, default=self.task, help="what networks are to find")
         add("--output", type=Path | None, default=None, help="folder of the run; runs/NAME")
-        add("--overwrite", type=bool, default=False, help="replace outputs of an earlier run")
+        add(
+            "--overwrite",
+            type=bool,
+            nargs="?",
+            const=True,
+            default=False,
+            help="replace outputs of an earlier run",
+        )
         add("--checkpoint_every", type=int, default=1000, help="steps between last.ckpt, in fit")
         add("--samples", type=int, default=4, help="images to draw at each validation, in fit")
         add(
@@ -116,9 +132,8 @@ class Commands(LightningCLI):
         add("--probe", type=Path | None, default=None, help="result of dealias probe for the page")
         add("--label_maps", type=bool, default=False, help="write what was predicted, in test")
         parser.link_arguments("data.classes", "model.classes", apply_on="instantiate")
-        for name in ("model.seed", "data.seed"):
-            parser.link_arguments("seed_everything", name)
-        parser.link_arguments("noise", "data.noise")
+        for target, option in _LINKS.items():
+            parser.link_arguments(option, target)
 
     def parse_arguments(self, parser: LightningArgumentParser, args: Any) -> None:
         """Read the options, and find the folder of the run and the checkpoint."""
@@ -187,7 +202,7 @@ class Commands(LightningCLI):
             if not overwrite and (any(path.iterdir()) if path.is_dir() else path.exists()):
                 hint = "--ckpt_path last goes on from it, " if self.command == "fit" else ""
                 raise OutputError(
-                    f"{printable(path)}: exists already; {hint}--overwrite true replaces it"
+                    f"{printable(path)}: exists already; {hint}--overwrite replaces it"
                 )
 
     def instantiate_trainer(self, **kwargs: Any) -> Trainer:
@@ -256,7 +271,15 @@ class Commands(LightningCLI):
             self.model.check_classes(self.converted.classes, source=self.source, renamed=True)
             load_weights(self.model.network, self.converted.state_dict(), source=self.source)
         elif self.checkpoint is not None:
+            self.model.checkpoint = printable(self.checkpoint)
             self.model.on_load_checkpoint(WholeCheckpoints().load_checkpoint(self.checkpoint))
+
+    @property
+    def weights(self) -> str:
+        """What was tested, for a message."""
+        if self.checkpoint is not None:
+            return printable(self.checkpoint)
+        return self.source if self.converted is not None else str(self.model.network.config["name"])
 
     @property
     def skipped(self) -> list[str]:
@@ -291,6 +314,10 @@ class Commands(LightningCLI):
         self.trainer.predict(**arguments, return_predictions=False)
 
 
+class _Parser(BriefParser, LightningArgumentParser):
+    """Lightning's, without the screen of options."""
+
+
 class _SharedBatchNorm(LayerSync):
     """Lightning's ``sync_batchnorm``, for the batch norms of timm as well."""
 
@@ -301,6 +328,15 @@ class _SharedBatchNorm(LayerSync):
     def revert(self, model: nn.Module) -> nn.Module:
         """Leave it: alone, a process computes the same with either."""
         return model
+
+
+def _refuse_linked(options: Mapping[str, Any]) -> None:
+    """Refuse options in a file that the parser would pass over."""
+    for target, option in _LINKS.items():
+        section, _, name = target.partition(".")
+        given = options.get(section)
+        if isinstance(given, Mapping) and name in given:
+            raise ConfigError(f"{target}: expected it as {option}, for the whole run")
 
 
 def _is_no_aside(record: logging.LogRecord) -> bool:

@@ -18,6 +18,13 @@ class ConfigError(ValueError):
     """A configuration file is not there or can't be read."""
 
 
+class BriefParser:
+    """Mixed into a parser, keeps a screen of options from coming before what is wrong."""
+
+    def print_usage(self, file: Any = None) -> None:
+        """Nothing; --help has all of it."""
+
+
 def config_folders() -> list[Path]:
     """Where the configurations that come with the library are: installed, and in a checkout."""
     package = Path(dealias.__file__).parent

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -52,7 +53,9 @@ class SamplePictures(pl.Callback):
 
 
 class PredictionWriter(pl.Callback):
-    """Writes predictions as the task does, such as label maps.
+    """Writes predictions as the task does, such as label maps: all of them, or none.
+
+    They come to lie in the folder when the last is made, and what an earlier run predicted goes.
 
     Args:
         folder: gets a file an image; made if it isn't there.
@@ -64,14 +67,15 @@ class PredictionWriter(pl.Callback):
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
+        self._new = folder.with_name(f"{folder.name}.part")
         self.skipped: list[str] = []
         self.written = 0
 
     def on_predict_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Remove what an earlier run predicted; that there is any was agreed to."""
-        if trainer.is_global_zero and self.folder.is_dir():
-            for path in [*self.folder.rglob("*.png"), *self.folder.rglob("*.json")]:
-                path.unlink()
+        """Make the folder, before any process writes to it."""
+        if trainer.is_global_zero:
+            shutil.rmtree(self._new, ignore_errors=True)
+            self._new.mkdir(parents=True)
         trainer.strategy.barrier()
 
     on_test_start = on_predict_start
@@ -90,15 +94,34 @@ class PredictionWriter(pl.Callback):
         if outputs is None or not isinstance(pl_module, Training):
             return
         (name,) = batch["name"]
-        pl_module.write_prediction(self.folder, name, outputs)
+        pl_module.write_prediction(self._new, name, outputs)
         self.written += 1
 
     on_test_batch_end = on_predict_batch_end
 
     def on_predict_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Add up what all processes wrote."""
+        """Add up what all processes wrote, and put it in place; that it replaces was agreed to."""
         parts = gather((self.written, self.skipped), trainer.world_size)
         self.written = sum(written for written, _ in parts)
         self.skipped = [message for _, skipped in parts for message in skipped]
+        if trainer.is_global_zero:
+            self._put_in_place()
 
     on_test_end = on_predict_end
+
+    def _put_in_place(self) -> None:
+        for path in [*self.folder.rglob("*.png"), *self.folder.rglob("*.json")]:
+            path.unlink()
+        for path in self._new.rglob("*"):
+            if path.is_file():
+                place = self.folder / path.relative_to(self._new)
+                place.parent.mkdir(parents=True, exist_ok=True)
+                path.replace(place)
+        shutil.rmtree(self._new)
+
+    def on_exception(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, exception: BaseException
+    ) -> None:
+        """Leave no half of the predictions."""
+        if trainer.is_global_zero:
+            shutil.rmtree(self._new, ignore_errors=True)

@@ -66,7 +66,8 @@ class TestReport(pl.Callback):
         if trainer.is_global_zero:
             for part in parts[1:]:
                 self._page.part.absorb(part)
-            self.more = self._page.finish(output=self.output, probe=self.probe)
+            noise = getattr(getattr(trainer, "datamodule", None), "noise", 0.0)
+            self.more = self._page.finish(output=self.output, probe=self.probe, noise=noise)
 
     def on_exception(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, exception: BaseException
@@ -115,7 +116,9 @@ class SegmentationPage:
             )
         )
 
-    def finish(self, *, output: Path, probe: Mapping[str, Any] | None) -> dict[str, Any]:
+    def finish(
+        self, *, output: Path, probe: Mapping[str, Any] | None, noise: float
+    ) -> dict[str, Any]:
         """Write the page; see :meth:`ReportWriter.finish`."""
         if self.task.results is None:
             raise ValueError("results: expected those of a test, got none")
@@ -125,4 +128,10 @@ class SegmentationPage:
             output=output,
             probe=probe,
             site=None if site is None else site.name,
+            title=title_under_noise("Segmentation errors", noise),
         )
+
+
+def title_under_noise(title: str, noise: float) -> str:
+    """The heading of a page, which says what noise was added to the images."""
+    return f"{title} under noise, sigma {noise:g} of 255" if noise else title

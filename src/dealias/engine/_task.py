@@ -140,6 +140,7 @@ class SegmentationTask(Training):
         for part in gather(self._part, self.trainer.world_size):
             total = total.merge(part)
         total.shards.append((1, 1))
+        total.skipped = [*self.left_out(), *total.skipped]
         self.results = total
         found = total.to_dict()["metrics"]
         for name in METRICS:

@@ -38,12 +38,15 @@ class ReportPage(Protocol):
     def add(self, batch: Mapping[str, Any], outputs: Any) -> None:
         """Draw the one image of a test batch, with what the test step returned."""
 
-    def finish(self, *, output: Path, probe: Mapping[str, Any] | None) -> dict[str, Any]:
+    def finish(
+        self, *, output: Path, probe: Mapping[str, Any] | None, noise: float
+    ) -> dict[str, Any]:
         """Write the page itself, when the results are there.
 
         Args:
             output: file that the result will be written to.
             probe: result of `dealias probe`; or None.
+            noise: standard deviation of the noise on the images, of 255.
 
         Returns:
             Keys for the result's file.
@@ -104,6 +107,7 @@ class Training(pl.LightningModule):
         self.seed = seed
         self.class_names = tuple(class_names)
         self.skipped: list[str] = []
+        self.checkpoint = "checkpoint"  # its path, where that is known, for messages
 
     def configure_optimizers(self) -> Any:
         """The optimizer and its schedule over all steps of the trainer."""
@@ -159,23 +163,28 @@ class Training(pl.LightningModule):
         parts = gather(self.skipped, self.trainer.world_size)
         self.skipped = [message for part in parts for message in part]
 
+    def left_out(self) -> list[str]:
+        """Messages about what the data set left out as asked, before any image was read."""
+        data = getattr(self.trainer, "datamodule", None)
+        return list(getattr(data, "skipped", []))
+
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Refuse a checkpoint that does not fit, with the reason."""
         parameters = checkpoint.get("hyper_parameters", {})
-        self.check_classes(parameters.get("classes"), source="checkpoint")
+        self.check_classes(parameters.get("classes"), source=self.checkpoint)
         prefix = "network."
         state = {
             name[len(prefix) :]: value
             for name, value in checkpoint["state_dict"].items()
             if name.startswith(prefix)
         }
-        load_weights(self.network, state, source="checkpoint")
+        load_weights(self.network, state, source=self.checkpoint)
         # What has no tensors would go unnoticed, such as filters.
         held = parameters.get("network", {})
         for key in ("dealias", "mean", "std"):
             if key in held and _settings(held[key]) != _settings(self.network.config.get(key)):
                 raise WeightsError(
-                    f"checkpoint: its network was built with {key} {_settings(held[key])}, "
+                    f"{self.checkpoint}: its network was built with {key} {_settings(held[key])}, "
                     f"this one with {_settings(self.network.config.get(key))}"
                 )
 
@@ -184,8 +193,7 @@ class Training(pl.LightningModule):
     ) -> None:
         """Refuse weights that were learnt for other classes, or for these in another order.
 
-        Names are the same that differ in case, blanks, "-" and "_" alone. Other numbers of classes
-        show in the weights.
+        Names are the same that differ in case, blanks, "-" and "_" alone.
 
         Args:
             held: has "names", of the classes that they were learnt for; None if it is not known.
@@ -197,8 +205,13 @@ class Training(pl.LightningModule):
             WeightsError: the classes are others.
         """
         names = held.get("names") if held is not None else None
-        if names is None or len(names) != len(self.class_names):
+        if names is None:
             return
+        if len(names) != len(self.class_names):
+            raise WeightsError(
+                f"{source}: expected {len(self.class_names)} classes, as the data has, got weights "
+                f"for {len(names)}: {', '.join(map(printable, names))}"
+            )
         theirs, ours = ([*map(plain_name, part)] for part in (names, self.class_names))
         if theirs == ours or (renamed and sorted(theirs) != sorted(ours)):
             return

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any, NamedTuple
+from zipfile import is_zipfile
 
 import numpy as np
 import torch
@@ -268,8 +269,10 @@ def read_counts(path: Path) -> Evaluation:
     except FileNotFoundError as error:
         raise CountsFileError(f"{printable(path)}: no such file") from error
     except Exception as error:  # decoders fail in many ways on broken files
+        archive = is_zipfile(path)  # of other files NumPy says how to read them at a risk
+        reason = f": {error}" if archive else ", got a file of another kind"
         raise CountsFileError(
-            f"{printable(path)}: expected counts written by --counts: {error}"
+            f"{printable(path)}: expected counts written by --counts{reason}"
         ) from error
 
 

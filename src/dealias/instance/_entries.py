@@ -129,7 +129,10 @@ def _box(value: Any, size: tuple[int, int]) -> tuple[float, float, float, float]
     if not (width > 0 and height > 0):
         raise BadEntryError(f"bbox: expected a positive width and height, got {shown(value)}")
     right, bottom = x + width, y + height
-    if x >= size[1] or y >= size[0] or right <= 0 or bottom <= 0:
+    outside = x >= size[1] or y >= size[0] or right <= 0 or bottom <= 0
+    # Slightly outside is common; further than by the image's size is a mistake.
+    far = x < -size[1] or y < -size[0] or right > 2 * size[1] or bottom > 2 * size[0]
+    if outside or far:
         raise BadEntryError(
             f"bbox: expected a box in the image of {size[1]}x{size[0]}, got {shown(value)}"
         )

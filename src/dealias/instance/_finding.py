@@ -15,7 +15,7 @@ from dealias.data._layouts import LAYOUTS
 from dealias.instance._annotations import read_annotations
 from dealias.instance._classes import LIS_CLASSES
 from dealias.instance._from_labels import label_maps_to_coco
-from dealias.instance._lis import Shot, lis_files
+from dealias.instance._lis import LIS_TREE, Shot, lis_files
 from dealias.instance._records import InstanceSet, Problem
 from dealias.labels import LabelFileError, load_class_set
 
@@ -90,8 +90,9 @@ def find_instances(
         return _of_label_maps(source, split, limit, skip_bad=skip_bad)
     root = source.root or os.environ.get(f"DEALIAS_{source.name.upper()}")
     if not root:
+        layout = f", with\n{LIS_TREE}" if source.name == "lis" else ""
         raise DataError(
-            f"{source.name}: expected root, or its folder in DEALIAS_{source.name.upper()}"
+            f"{source.name}: expected root, or its folder in DEALIAS_{source.name.upper()}{layout}"
         )
     root = Path(root).expanduser()
     if source.name == "lis":
@@ -138,6 +139,12 @@ def _of_label_maps(source: Source, split: str, limit: int | None, *, skip_bad: b
     )
     if unreadable and len(unreadable) == len(samples):
         raise unreadable[0]
+    if not content["annotations"]:
+        names = ", ".join(map(printable, source.classes))
+        raise DataError(
+            f"{source.name}, split {printable(split)!r}: no instance of {names} with "
+            f"{source.min_area:,} pixels or more in {len(samples):,} label maps"
+        )
     instances = read_annotations(content, images=folder, classes=source.classes, skip_bad=skip_bad)
     left_out = [Problem(printable(path), "no partner") for path in found.unpaired]
     left_out += [Problem(printable(error.path), error.problem) for error in unreadable]

@@ -13,7 +13,7 @@ from dealias._text import printable
 Shot = Literal["RGB-normal", "RGB-dark", "RAW-normal", "RAW-dark"]
 Split = Literal["train", "test", "traintest"]
 
-_TREE = """\
+LIS_TREE = """\
 RGB-normal/JPEGImages/1.JPG ...
 RGB-dark/JPEGImages/2.JPG ...
 RAW-normal/JPEGImages/1.png ...
@@ -69,4 +69,4 @@ def lis_files(root: str | Path, shot: Shot, split: Split) -> LisFiles:
 
 
 def _missing(root: Path, problem: str) -> LisError:
-    return LisError(f"LIS: {problem}\nLooked in {printable(root)}; expected there:\n{_TREE}")
+    return LisError(f"LIS: {problem}\nLooked in {printable(root)}; expected there:\n{LIS_TREE}")

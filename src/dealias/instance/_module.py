@@ -52,7 +52,8 @@ class InstanceDataModule(LoadingModule):
         limit: use so many images of a split, spread evenly over it, and no more.
         size: longer and shorter side in pixels that images are made to fit in; None leaves them.
         flip: whether training images are flipped left to right at random.
-        dark: whether images are made dark, after the resizing: see :class:`LowLight`.
+        dark: whether images are made dark, after the resizing: see :class:`LowLight`. Images to
+            predict stay as they are.
         ratio: lowest and highest exposure ratio of dark images.
         output: "raw", the camera's linear RGB, or "srgb", for dark images.
         noise: standard deviation of Gaussian noise, of 255, on images that are not trained on.
@@ -127,15 +128,16 @@ class InstanceDataModule(LoadingModule):
         """Number of classes, without background."""
         return len(self.classes)
 
-    def darkening(self, seed: int | None) -> list[Any]:
+    def darkening(self, seed: int | None, *, dark: bool = True) -> list[Any]:
         """The transforms that make images dark and noisy.
 
         Args:
             seed: None for random darkness to train on; or a number, for images that are changed in
                 the same way every time.
+            dark: whether `dark` of the data set counts, as it does for all but images to predict.
         """
         steps: list[Any] = []
-        if self._dark is not None:
+        if self._dark is not None and dark:
             steps.append(LowLight(**self._dark, seed=seed))
         if self.noise and seed is not None:
             steps.append(GaussianNoise(self.noise, seed=seed))
@@ -152,7 +154,8 @@ class InstanceDataModule(LoadingModule):
             DataError, LisError, AnnotationError: see :func:`find_instances`.
         """
         found = self._find(part, skip_bad=self.skip_bad)
-        self.skipped = [*dict.fromkeys([*self.skipped, *map(str, found.skipped)])]
+        messages = [f"{self.source.splits[part]}: {problem}" for problem in found.skipped]
+        self.skipped = [*dict.fromkeys([*self.skipped, *messages])]
         return found
 
     def find(self, part: str) -> InstanceSet:
@@ -186,8 +189,8 @@ class InstanceDataModule(LoadingModule):
         return self._evaluated(self.instances("test").images)
 
     def predict_dataloader(self) -> CountedBatches:
-        """This process's share of the images to predict, one by one."""
-        return self._evaluated(self._images_to_predict())
+        """This process's share of the images to predict, one by one and no darker than they are."""
+        return self._evaluated(self._images_to_predict(), darken=False)
 
     def transfer_batch_to_device(
         self, batch: dict[str, Any], device: torch.device, dataloader_idx: int
@@ -204,8 +207,8 @@ class InstanceDataModule(LoadingModule):
             )
         return self._found[part, skip_bad]
 
-    def _evaluated(self, images: Any) -> CountedBatches:
-        darkening = self.darkening(0)
+    def _evaluated(self, images: Any, *, darken: bool = True) -> CountedBatches:
+        darkening = self.darkening(0, dark=darken)
         items = EvaluationImages(
             images,
             resize=None if self.size is None else resizing(self.size),

@@ -12,6 +12,7 @@ from PIL import Image
 from torch import Tensor
 
 from dealias.engine._aliasing import FirstAliasing
+from dealias.engine._report import title_under_noise
 from dealias.instance._detections import Detections
 from dealias.instance._records import AnnotatedImage
 from dealias.instance._report import InstanceReportPart, InstanceReportWriter
@@ -64,7 +65,9 @@ class InstancePage:
         resized = Image.fromarray(own).resize((size[1], size[0]), Image.Resampling.NEAREST)
         return np.asarray(resized)
 
-    def finish(self, *, output: Path, probe: Mapping[str, Any] | None) -> dict[str, Any]:
+    def finish(
+        self, *, output: Path, probe: Mapping[str, Any] | None, noise: float
+    ) -> dict[str, Any]:
         """Write the page; see :meth:`InstanceReportWriter.finish`."""
         if self.task.results is None:
             raise ValueError("results: expected those of a test, got none")
@@ -74,6 +77,7 @@ class InstancePage:
             output=output,
             probe=probe,
             site=None if site is None else site.name,
+            title=title_under_noise("Instances", noise),
         )
 
 

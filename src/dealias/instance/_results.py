@@ -129,7 +129,10 @@ def _read(entry: Mapping[str, Any], image: AnnotatedImage, label: int) -> _Found
         return box_of_mask(mask), label, float(score), mask
     numbers = isinstance(given, list) and [is_number(value) for value in given]
     if numbers != [True] * 4 or min(given[2:]) <= 0 or max(map(abs, given)) > _FARTHEST:
-        raise BadEntryError(f"bbox: expected [left, top, width, height], got {shown(given)}")
+        raise BadEntryError(
+            f"bbox: expected [left, top, width, height] in pixels, the last two positive, none "
+            f"beyond {_FARTHEST:.0e}, got {shown(given)}"
+        )
     left, top, width, height = map(float, given)
     return (left, top, left + width, top + height), label, float(score), mask
 

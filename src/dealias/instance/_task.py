@@ -163,6 +163,7 @@ class InstanceTask(Training):
         total = InstanceEvaluation(self.classes)
         for part in gather(self._part, self.trainer.world_size):
             total = total.merge(part)
+        total.skipped = [*self.left_out(), *total.skipped]
         self.results = total
         found = total.average_precision() if total.found else {}
         for overlap in OVERLAPS:

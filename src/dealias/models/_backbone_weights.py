@@ -66,7 +66,8 @@ def _read(path: Path, name: str) -> dict[str, Tensor]:
         name = timm_name(name)
         raise WeightsError(
             f"{printable(path)}: no such file; where there is a connection, this makes one: "
-            f'python -c "import timm, safetensors.torch as s; '
+            f'python -c "import pathlib, timm, safetensors.torch as s; '
+            f"pathlib.Path({printable(path.parent)!r}).mkdir(parents=True, exist_ok=True); "
             f"s.save_file(timm.create_model('{name}', pretrained=True).state_dict(), "
             f'{printable(path)!r})"'
         )
