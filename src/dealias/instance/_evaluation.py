@@ -116,7 +116,11 @@ def write_result(
 def write_detections(
     evaluation: InstanceEvaluation, path: Path, ids: Mapping[int, int] | None = None
 ) -> None:
-    """Write what was found in COCO's format of results; see :func:`coco_results`."""
+    """Write what was found in COCO's format of results; see :func:`coco_results`.
+
+    Each entry has a box and a mask. pycocotools takes the area of such an entry from the box: its
+    APs, APm and APl of masks are those of :func:`average_precision` once "bbox" is taken out.
+    """
     results = [
         result
         for image, detections in evaluation.found

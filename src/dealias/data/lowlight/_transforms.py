@@ -64,7 +64,7 @@ class _ImageNoise(v2.Transform):  # type: ignore[misc]
 
 
 class LowLight(_ImageNoise):
-    """Make bright images dark and noisy; see :func:`low_light`.
+    """Make images as noisy as with little light, and as bright as before; see :func:`low_light`.
 
     Each image of a batch has its own draws. Boxes, masks and labels pass unchanged; images are
     tensors, which torchvision's ToImage makes of others.
