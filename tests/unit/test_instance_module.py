@@ -143,6 +143,7 @@ class TestEvaluation:
         ({"seed": -1}, "seed: expected 0"),
         ({"keep_bright": True}, "keep_bright: expected dark"),
         ({"classes": None}, "classes: expected the names of classes for the data set coco"),
+        ({"name": "lis", "classes": []}, "classes: expected the names of classes"),
         ({"dark": True, "ratio": (5, 2)}, "ratio"),
         ({"noise": -1}, "noise: expected a number from 0 on"),
     ],

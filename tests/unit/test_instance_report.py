@@ -155,7 +155,7 @@ class TestPage:
         image = image_of(1, torch.zeros(0, *SIZE, dtype=torch.bool), [])
         detections = random_case(0)[1][0]
         evaluation.absorb(image, detections)
-        with InstanceReportWriter(tmp_path / "page") as writer:
+        with InstanceReportWriter(str(tmp_path / "page")) as writer:
             writer.add(image, detections, np.zeros((*SIZE, 3), np.uint8))
             assert set(writer.finish(evaluation)) == {"report"}
         assert "Missed where" not in (tmp_path / "page" / "index.html").read_text()

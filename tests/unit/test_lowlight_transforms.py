@@ -88,6 +88,7 @@ class TestLowLight:
             (torch.zeros(1, 3, 4, 4, dtype=torch.int64), "expected uint8 or floating point"),
             (torch.zeros(1, 1, 4, 4), r"expected shape \(..., 3, H, W\)"),
             (torch.zeros(1, 3, 1, 4), "at least 2x2"),
+            (torch.full((1, 3, 4, 4), torch.nan), "expected finite values"),
             (torch.zeros(3, 4, 4), r"with as many as capture has \(1\)"),
             (torch.zeros(2, 3, 4, 4), r"with as many as capture has \(1\)"),
         ],

@@ -59,7 +59,7 @@ def classes_of(name: str, classes: Sequence[str] | None) -> tuple[str, ...]:
     Raises:
         ValueError: none are given, and the data set has none by default.
     """
-    found = tuple(classes or _DEFAULT_CLASSES.get(name, ()))
+    found = tuple(_DEFAULT_CLASSES.get(name, ()) if classes is None else classes)
     if not found:
         raise ValueError(f"classes: expected the names of classes for the data set {name}")
     return found

@@ -81,7 +81,7 @@ class InstanceReportWriter(PageWriter):
         part: what this process has drawn, an :class:`InstanceReportPart`.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: str | Path) -> None:
         super().__init__(path)
         self.part = InstanceReportPart()
 

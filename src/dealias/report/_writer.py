@@ -51,8 +51,8 @@ class PageWriter:
         path: folder of the page; made if it isn't there. A page in it is replaced at the end.
     """
 
-    def __init__(self, path: Path) -> None:
-        self.folder = PageFolder(path)
+    def __init__(self, path: str | Path) -> None:
+        self.folder = PageFolder(Path(path))
         self._finished = False
 
     def begin(self) -> None:
@@ -118,7 +118,7 @@ class ReportWriter(PageWriter):
 
     def __init__(
         self,
-        path: Path,
+        path: str | Path,
         classes: ClassSet,
         *,
         protocol: Protocol = "paper",

@@ -121,7 +121,7 @@ def from_unit(images: Tensor, dtype: torch.dtype) -> Tensor:
 
 
 def check_images(images: Tensor) -> None:
-    """Raise ValueError unless `images` are RGB [..., 3, H, W], uint8 or floating point."""
+    """Raise ValueError unless `images` are RGB [..., 3, H, W], uint8 or finite floating point."""
     if images.dtype != torch.uint8 and not images.is_floating_point():
         raise ValueError(f"images: expected uint8 or floating point, got {images.dtype}")
     if images.ndim < 3 or images.shape[-3] != 3 or min(images.shape[-2:]) < 2:
@@ -129,6 +129,8 @@ def check_images(images: Tensor) -> None:
             f"images: expected shape (..., 3, H, W) of at least 2x2 pixels, "
             f"got {tuple(images.shape)}"
         )
+    if not images.isfinite().all():
+        raise ValueError("images: expected finite values in [0, 1], got others")
 
 
 def check_output(output: str) -> None:
