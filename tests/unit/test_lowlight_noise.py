@@ -134,6 +134,13 @@ class TestCapture:
         check_uniform(log_gain, math.log(0.218), math.log(13.96))
         check_normal(capture.read_scale.log() - 0.656 * log_gain, 1.093, 0.286)
         check_normal(capture.row_scale.log() - 0.471 * log_gain, -0.808, 0.244)
+        residual = (
+            capture.read_scale.log() - 0.656 * log_gain,
+            capture.row_scale.log() - 0.471 * log_gain,
+        )
+        drawn = (1 / capture.brightness, capture.red, capture.blue, capture.ratio, log_gain)
+        related = torch.corrcoef(torch.stack([*drawn, *residual]).double())
+        assert (related - torch.eye(7)).abs().max() < 5 / math.sqrt(n)  # independent
         shapes = torch.tensor(CANON_5D4.read_shapes)
         found, counts = capture.read_shape.unique(return_counts=True)
         assert torch.equal(found, shapes.unique())
@@ -164,6 +171,10 @@ class TestGaussianNoise:
     def test_floats_are_on_the_same_scale(self):
         noisy = gaussian_noise(flat(0.5), 20, generator=generator())
         check_moments(noisy, 0.5, (20 / 255) ** 2)
+
+    def test_double_precision_is_kept(self):
+        noisy = gaussian_noise(flat(0.5, torch.float64), 20, generator=generator())
+        assert (noisy != noisy.float().double()).double().mean() > 0.9
 
     @pytest.mark.parametrize("dtype", [torch.float16, torch.float32, torch.uint8])
     def test_clips_and_keeps_dtype(self, dtype):

@@ -1,4 +1,5 @@
 import pickle
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -9,17 +10,30 @@ from torchvision.transforms import v2
 
 from dealias.data import ProceduralScenes
 from dealias.data.lowlight import (
+    CANON_5D4,
     Capture,
     GaussianNoise,
     LowLight,
     contact_sheet,
     demosaic,
+    develop,
     draw_capture,
+    expose,
     low_light,
     mosaic,
+    quantization_noise,
+    read_noise,
+    row_noise,
+    shot_noise,
     to_raw,
 )
 
+OTHER = replace(
+    CANON_5D4,
+    white_level=1023,
+    color_matrix=((1.8, -0.6, -0.2), (-0.2, 1.6, -0.4), (0.0, -0.5, 1.5)),
+    system_gain=(1.0, 2.0),
+)
 NOISES = [LowLight, lambda **options: GaussianNoise(20, **options)]
 IDS = ["LowLight", "GaussianNoise"]
 
@@ -34,6 +48,85 @@ def quiet(count=1, **changes):
     capture = draw_capture(count, ratio=1)
     silent = {"system_gain": 1e-4, "read_scale": 0.0, "row_scale": 0.0} | changes
     return capture._replace(**{k: torch.full((count,), v) for k, v in silent.items()})
+
+
+def seeded(seed=2):
+    return torch.Generator().manual_seed(seed)
+
+
+class TestSteps:
+    """The whole is its steps in their order, with each image's own parameters."""
+
+    def test_exposure(self):
+        capture = draw_capture(2, camera=OTHER, generator=seeded())
+        raw = torch.rand(2, 6, 8, generator=seeded())
+        generator = seeded(3)
+        ratio, gain, shape, scale, row = (
+            values[:, None, None]
+            for values in (
+                capture.ratio,
+                capture.system_gain,
+                capture.read_shape,
+                capture.read_scale,
+                capture.row_scale,
+            )
+        )
+        zeros = torch.zeros_like(raw)
+        noisy = shot_noise(raw * OTHER.range / ratio / gain, 1.0, generator=generator) * gain
+        law = torch.rand(raw.shape, generator=generator) + torch.finfo(torch.float32).eps / 4
+        noisy = noisy + scale * (law.pow(shape) - (1 - law).pow(shape)) / shape
+        noisy = noisy + row * row_noise(zeros, 1.0, generator=generator)
+        noisy = noisy + quantization_noise(zeros, generator=generator)
+        expected = (noisy * ratio / OTHER.range).clamp(0, 1)
+        found = expose(raw, capture, camera=OTHER, generator=seeded(3))
+        torch.testing.assert_close(found, expected, atol=1e-5, rtol=1e-5)
+
+    @pytest.mark.parametrize("output", ["raw", "srgb"])
+    def test_the_whole(self, scenes, output):
+        capture = draw_capture(3, camera=OTHER, generator=seeded())
+        images = scenes.double() / 255
+        dark = expose(
+            to_raw(images, capture, camera=OTHER), capture, camera=OTHER, generator=seeded(3)
+        )
+        expected = demosaic((dark * 255).round() / 255)
+        if output == "srgb":
+            expected = develop(expected, capture, camera=OTHER)
+        options = {"output": output, "camera": OTHER}
+        found = low_light(images, capture, generator=seeded(3), **options)
+        torch.testing.assert_close(found, expected)  # of double precision
+
+    @pytest.mark.parametrize("step", [to_raw, develop])
+    def test_of_a_batch_are_those_of_its_images(self, scenes, step):
+        capture = draw_capture(3, generator=seeded())
+        images = scenes / 255
+        alone = [
+            step(image[None], Capture(*(values[index : index + 1] for values in capture)))
+            for index, image in enumerate(images)
+        ]
+        torch.testing.assert_close(step(images, capture), torch.cat(alone))
+
+    def test_what_a_sensor_can_not_hold_is_clipped(self):
+        bright = torch.ones(1, 3, 4, 4)
+        assert to_raw(bright, quiet(brightness=0.8)).max() == 1
+        white = develop(torch.ones(1, 3, 2, 2), quiet(brightness=1.2, red=2.4, blue=1.5))
+        torch.testing.assert_close(white, torch.ones_like(white))
+
+    def test_noise_of_the_images_of_a_batch_is_their_own(self):
+        flat = torch.zeros(2, 50, 50)
+        for noise in (
+            lambda x: shot_noise(x + 9, 1.0),
+            lambda x: read_noise(x, 1.0, 0.1),
+            lambda x: row_noise(x, 1.0),
+            quantization_noise,
+        ):
+            first, second = noise(flat)
+            assert not torch.equal(first, second)
+
+    def test_uint8_is_rounded(self, scenes):
+        capture = draw_capture(3, generator=seeded())
+        found = low_light(scenes, capture, generator=seeded(3))
+        exact = low_light(scenes / 255, capture, generator=seeded(3)) * 255
+        assert (found - exact).abs().max() <= 0.5 + 1e-3
 
 
 class TestLowLight:
@@ -113,16 +206,25 @@ class TestTransforms:
         assert torch.equal(two(scenes[0]), first)
         assert not torch.equal(noise(seed=2)(scenes[0]), first)
 
+    def test_memory_layout_and_empty_batches_change_nothing(self, noise, scenes):
+        turned = scenes[0].permute(0, 2, 1)
+        assert torch.equal(noise(seed=1)(turned), noise(seed=1)(turned.contiguous()))
+        for transform in (noise(seed=1), noise()):
+            assert transform(scenes[:0]).shape == scenes[:0].shape
+
     def test_a_seeded_batch_is_its_images(self, noise, scenes):
         transform = noise(seed=1)
         assert torch.equal(transform(scenes), torch.stack([transform(x) for x in scenes]))
 
-    def test_images_that_differ_have_other_noise(self, noise):
+    @pytest.mark.parametrize("scale", [1, 255])
+    def test_images_that_differ_have_other_noise(self, noise, scale):
         image = torch.full((3, 64, 64), 128, dtype=torch.uint8)
         other = image.clone()
         other[0, 0, 0] = 129
-        difference = noise(seed=1)(image).int() - noise(seed=1)(other).int()
-        assert (difference != 0).float().mean() > 0.3
+        if scale > 1:
+            image, other = image / scale, other / scale
+        difference = noise(seed=1)(image) != noise(seed=1)(other)
+        assert difference.float().mean() > 0.3
 
     def test_without_a_seed_the_global_generator_decides(self, noise, scenes):
         transform = noise()
@@ -195,6 +297,15 @@ def test_on_any_device(scenes, device):
     assert noisy.device == images.device
     assert torch.equal(LowLight(seed=4)(images), noisy)
     assert LowLight()(images).shape == images.shape
+
+
+def test_the_transform_is_the_function_with_its_options(scenes):
+    torch.manual_seed(3)
+    capture = draw_capture(3, ratio=(40, 50), camera=OTHER)
+    expected = low_light(scenes, capture, output="srgb", camera=OTHER)
+    torch.manual_seed(3)
+    found = LowLight(ratio=(40, 50), output="srgb", camera=OTHER)(scenes)
+    assert torch.equal(found, expected)
 
 
 def test_arguments_are_checked_at_once():

@@ -93,6 +93,12 @@ class TestWhiteBalance:
         red = inverse_white_balance(image, 1.0, 2.0, 1.0)[0, 0]
         assert red.tolist() == pytest.approx([0.45, 0.95 * (0.25 + 0.75 * 0.5), 1.0], abs=1e-5)
 
+    def test_colours_fade_by_the_mean_of_their_channels(self):
+        # A mean of 0.95: a quarter of the way to 1, from gains of 1/2, 1 and 1/1.6.
+        image = torch.tensor([1.0, 0.9, 0.95])[:, None, None]
+        found = inverse_white_balance(image, 1.0, 2.0, 1.6).flatten().tolist()
+        assert found == pytest.approx([0.625, 0.9, 0.95 * (0.25 + 0.75 / 1.6)], abs=1e-5)
+
     def test_gains_below_one_are_not_raised(self):
         # A dark exposure: dividing brightens, and the highlights keep that gain.
         image = torch.ones(3, 1, 1)
