@@ -85,6 +85,22 @@ def detected(mask, label=1, score=0.9):
 
 
 class TestByHand:
+    def test_areas_are_those_of_the_annotations(self):
+        image = image_of(1, square(0, 0, 20), [1])
+        large = replace(image, instances=(replace(image.instances[0], area=1e5),))
+        found = average_precision([large], [detected(square(0, 0, 20))], classes=CLASSES)
+        assert found.scores["APl"] == 1
+        assert math.isnan(found.scores["APs"])
+
+    def test_the_hundred_surest_of_a_class_count(self):
+        image = image_of(1, square(0, 0, 20), [1])
+        masks = torch.cat([*[square(60, 60, 20)] * 100, square(0, 0, 20)])
+        scores = torch.linspace(0.9, 0.1, 101)
+        many = Detections(
+            boxes_of(masks), torch.ones(101, dtype=torch.int64), scores, encode_masks(masks)
+        )
+        assert average_precision([image], [many], classes=CLASSES).scores["AP"] == 0
+
     def test_a_box_of_iou_0_8_counts_up_to_that_threshold(self):
         image = image_of(1, square(0, 0, 40), [1])
         mask = square(0, 0, 40)

@@ -41,6 +41,11 @@ class TestReading:
         expected[1:3, 1:4] = 1
         assert torch.equal(mask, expected)
 
+    def test_polygons_may_reach_out_a_little(self):
+        mask = decode_masks([read_segmentation([[-2, 1, 9, 1, 9, 3, -2, 3]], 5, 6)], 5, 6)[0]
+        assert mask[1:3].all()
+        assert mask.sum() == 12
+
     def test_several_polygons_are_their_union_as_in_pycocotools(self):
         polygons = [(np.random.default_rng(k).random(10) * 40).tolist() for k in range(3)]
         expected = oracle.merge(oracle.frPyObjects(polygons, 40, 50))

@@ -9,6 +9,7 @@ import torch
 from PIL import Image
 
 from dealias.data import DataError
+from dealias.data.lowlight import LowLight
 from dealias.instance import (
     AnnotationError,
     Detections,
@@ -61,6 +62,35 @@ class TestTraining:
         ]
         assert sorted(names) == [f"{index}.png" for index in range(6)]
 
+    @pytest.mark.parametrize("flip", [False, True])
+    def test_about_half_of_the_images_are_flipped_if_asked(self, options, flip, tmp_path):
+        drawn = batches(InstanceDataModule(**options, flip=flip), 30)
+        turned = 0
+        for name, image in (
+            pair for batch in drawn for pair in zip(batch["name"], batch["image"], strict=True)
+        ):
+            with Image.open(tmp_path / "train" / name) as file:
+                stored = torch.from_numpy(np.array(file)).permute(2, 0, 1)
+            same = torch.equal(image, stored)
+            assert same or torch.equal(image, stored.flip(-1))
+            turned += not same
+        assert 15 < turned < 45 if flip else turned == 0
+
+    def test_an_image_is_dark_in_another_way_at_each_visit(self, options):
+        visits = {}
+        for batch in batches(InstanceDataModule(**options, dark=True, flip=False), 6):
+            for name, image in zip(batch["name"], batch["image"], strict=True):
+                visits.setdefault(name, []).append(image)
+        assert [len(images) for images in visits.values()] == [2] * 6
+        assert not any(torch.equal(*images) for images in visits.values())
+
+    def test_noise_is_for_tests_alone(self, options):
+        quiet, noisy = (
+            batches(InstanceDataModule(**options, flip=False, noise=sigma), 1)[0]
+            for sigma in (0.0, 40.0)
+        )
+        assert_same(quiet, noisy)
+
     def test_dark_images_come_with_their_bright_copies_if_asked(self, options):
         data = InstanceDataModule(**options, dark=True, keep_bright=True, flip=False)
         (batch,) = batches(data, 1)
@@ -104,6 +134,32 @@ class TestEvaluation:
         assert found[0]["image"][0].shape == (3, 24, 32)
         assert found[0]["record"][0].size == SIZE
         assert len(found[0]["record"][0].instances) == 2
+
+    def test_images_keep_their_size_without_one(self, options):
+        (batch, *_) = InstanceDataModule(**options | {"size": None}).val_dataloader()
+        assert batch["image"][0].shape == (3, *SIZE)
+
+    def test_they_are_darkened_by_its_options_after_resizing(self, options):
+        options = options | {"size": (32, 24)}
+        dark = {"dark": True, "ratio": (60, 70), "output": "srgb"}
+        (plain, *_), (found, *_) = (
+            InstanceDataModule(**options, **more).val_dataloader() for more in ({}, dark)
+        )
+        expected = LowLight(ratio=(60, 70), output="srgb", seed=0)(plain["image"][0])
+        assert torch.equal(found["image"][0], expected)
+
+    def test_splits(self, options):
+        found = [
+            InstanceDataModule(**options, **given).source.splits
+            for given in ({}, {"val_split": "a"}, {"val_split": "a", "test_split": "b"})
+        ]
+        assert [(one["val"], one["test"]) for one in found] == [
+            ("val", "val"),
+            ("a", "a"),
+            ("a", "b"),
+        ]
+        lis = InstanceDataModule(name="lis").source.splits
+        assert lis == {"train": "train", "val": "test", "test": "test"}
 
     def test_darkness_is_the_same_every_time_whatever_the_seed(self, options):
         data = [InstanceDataModule(**options, dark=True, seed=seed) for seed in (0, 1)]
@@ -202,6 +258,14 @@ class TestResult:
         assert [row["instances"] for row in result["classes"]] == [1, 1]
         assert result["skipped"] == ["a file"]
         assert empty.to_dict()["metrics"] == {}
+
+    def test_images_come_in_the_order_of_their_ids(self, options):
+        images = InstanceDataModule(**options).instances("val").images
+        parts = [InstanceEvaluation(("red", "blue")) for _ in range(2)]
+        for index, image in enumerate(images):
+            parts[index % 2].absorb(image, Detections.none())
+        merged = parts[1].merge(parts[0])
+        assert [image.id for image, _ in merged.found] == [image.id for image in images]
 
     def test_detections_as_coco_has_them(self, options):
         record, detections = self.found(options)
