@@ -12,6 +12,7 @@ from PIL import Image
 from dealias.cli import main
 from dealias.instance import read_annotations, read_detections
 from dealias.report._packing import from_script, unpack
+from detectors import SMALL
 from squares import SIZE, write_squares
 
 CATEGORY_IDS = (8, 3)
@@ -19,16 +20,7 @@ NETWORK = {
     "name": "mask_rcnn",
     "backbone": "test_resnet",
     "dealias": {},
-    "options": {
-        "channels": 16,
-        "box_channels": 16,
-        "mask_channels": 8,
-        "mask_convolutions": 1,
-        "anchor_sizes": [8, 16, 32, 64, 128],
-        "candidates": 60,
-        "proposals": 40,
-        "boxes_drawn": 16,
-    },
+    "options": SMALL["mask_rcnn"],
 }
 
 

@@ -14,31 +14,8 @@ from dealias.instance import (
 from dealias.instance._mask2former import _detections as of_queries
 from dealias.instance._mask_rcnn import _detections as of_boxes
 from dealias.models import ModelError
+from detectors import SMALL
 
-SMALL = {
-    "mask_rcnn": {
-        "channels": 16,
-        "box_channels": 16,
-        "mask_channels": 8,
-        "mask_convolutions": 1,
-        "anchor_sizes": [8, 16, 32, 64, 128],
-        "candidates": 60,
-        "proposals": 40,
-        "boxes_drawn": 16,
-    },
-    "mask2former": {
-        "feature_size": 32,
-        "mask_feature_size": 32,
-        "hidden_dim": 32,
-        "encoder_feedforward_dim": 32,
-        "dim_feedforward": 32,
-        "encoder_layers": 1,
-        "decoder_layers": 2,
-        "num_attention_heads": 2,
-        "num_queries": 5,
-        "train_num_points": 64,
-    },
-}
 NAMES = tuple(SMALL)
 
 
@@ -181,6 +158,90 @@ class TestGeometry:
         dark = [torch.tensor([0.0, 0.1, 1.0, -5.0]), torch.tensor([[0.2, 0.0]])]
         # Means of 0, 0.01, 0.1, 0.1 and of 0.04, 0.
         assert feature_consistency(bright, dark).item() == pytest.approx((0.0525 + 0.02) / 2)
+
+
+class TestMaskRCNN:
+    def test_options_go_where_they_belong(self):
+        numbers = {
+            "anchors_drawn": 31,
+            "boxes_drawn": 17,
+            "candidates": 62,
+            "proposals": 44,
+            "detections": 9,
+            "score_threshold": 0.2,
+            "pyramid_norms": True,
+        }
+        model = detector("mask_rcnn", options=SMALL["mask_rcnn"] | numbers)
+        assert model.rpn.fg_bg_sampler.batch_size_per_image == 31
+        assert model.rpn._pre_nms_top_n == {"training": 62, "testing": 31}
+        assert model.rpn._post_nms_top_n == {"training": 44, "testing": 22}
+        assert model.rpn.anchor_generator.sizes == ((8,), (16,), (32,), (64,), (128,))
+        assert model.roi_heads.fg_bg_sampler.batch_size_per_image == 17
+        assert model.roi_heads.detections_per_img == 9
+        assert model.roi_heads.score_thresh == 0.2
+        norms = [m for m in model.neck.modules() if isinstance(m, torch.nn.BatchNorm2d)]
+        assert len(norms) == 8  # of four lateral and four output convolutions
+        plain = detector("mask_rcnn")
+        assert not [m for m in plain.neck.modules() if isinstance(m, torch.nn.BatchNorm2d)]
+
+
+class TestMask2Former:
+    def test_the_loss_sees_classes_from_zero_and_masks_at_the_top_left(self, monkeypatch):
+        model = detector("mask2former")
+        images, sizes, targets = batch()
+        targets[0]["iscrowd"][1] = 1
+        seen, loss = [], model.network.get_loss_dict
+
+        def look(masks, classes, mask_labels, class_labels, auxiliary):
+            terms = loss(masks, classes, mask_labels, class_labels, auxiliary)
+            seen.append((mask_labels, class_labels, auxiliary, terms))
+            return terms
+
+        monkeypatch.setattr(model.network, "get_loss_dict", look)
+        found = loss_of(model, images, sizes, targets)
+        ((masks, classes, auxiliary, terms),) = seen
+        assert [labels.tolist() for labels in classes] == [[0], [1]]
+        for drawn, known, (height, width) in zip(masks, targets, sizes, strict=True):
+            assert drawn.shape[1:] == images.shape[2:]
+            assert torch.equal(drawn[0, :height, :width], known["masks"][0].float())
+            assert drawn[0].sum() == known["masks"][0].sum()
+        layers = SMALL["mask2former"]["decoder_layers"]  # the last is no auxiliary one
+        assert len(auxiliary) == layers - 1
+        assert len(terms) == 3 * layers
+        assert sum(found.values()).item() == pytest.approx(
+            sum(v.sum().item() for v in terms.values())
+        )
+        assert set(found) == {"classes", "masks", "dice"}
+
+    def test_detections_by_hand(self, monkeypatch):
+        model = detector("mask2former").eval()
+        images, sizes = stack_images([torch.zeros(3, 16, 20)])  # padded to 32x32
+        masks = torch.full((1, 2, 32, 32), -20.0)
+        masks[0, 0, :, 10:] = 20  # over the right half and the padding
+        masks[0, 1, 4:8, 2:6] = 2  # unsure: a probability of 0.88
+        classes = torch.tensor([[[0.0, 0.0, 3.0, 0.0], [2.0, 0.0, 0.0, 1.0]]])  # and none
+        monkeypatch.setattr(model, "_decode", lambda _: ([classes], [masks]))
+        (found,) = model.detect(images, sizes, [(32, 40)])
+        sure = classes[0].softmax(-1)
+        assert found.labels[:2].tolist() == [3, 1]
+        assert found.scores[0].item() == pytest.approx(sure[0, 2].item(), abs=1e-3)
+        height, width = 32, 40
+        first, second = decode_masks(found.masks[:2], height, width)
+        assert first[:, 21:].all()
+        assert not first[:, :19].any()
+        assert 2 * 16 <= second.sum() <= 6 * 16
+        assert found.scores[1] < 0.9 * sure[1, 0]
+
+
+def test_how_images_are_scaled_and_what_built_it_are_kept():
+    options = {"mean": [0.1, 0.2, 0.3], "std": [0.4, 0.5, 0.6], "frozen_norms": True}
+    options |= {"backbone_options": {"drop_path_rate": 0.1}}
+    model = detector("mask_rcnn", **options)
+    assert (model.mean, model.std) == ((0.1, 0.2, 0.3), (0.4, 0.5, 0.6))
+    assert model.config.items() >= options.items()
+    again = create_detector(**model.config)
+    assert again.config == model.config
+    again.load_state_dict(model.state_dict())
 
 
 @pytest.mark.parametrize(
