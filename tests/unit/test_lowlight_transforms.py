@@ -207,8 +207,8 @@ class TestTransforms:
         assert not torch.equal(noise(seed=2)(scenes[0]), first)
 
     def test_memory_layout_and_empty_batches_change_nothing(self, noise, scenes):
-        turned = scenes[0].permute(0, 2, 1)
-        assert torch.equal(noise(seed=1)(turned), noise(seed=1)(turned.contiguous()))
+        for turned in (scenes[0].permute(0, 2, 1), (scenes[0] / 255).permute(0, 2, 1)):
+            assert torch.equal(noise(seed=1)(turned), noise(seed=1)(turned.contiguous()))
         for transform in (noise(seed=1), noise()):
             assert transform(scenes[:0]).shape == scenes[:0].shape
 
