@@ -13,6 +13,7 @@ from dealias.cli import main
 from dealias.instance import read_annotations, read_detections
 from dealias.report._packing import from_script, unpack
 from detectors import SMALL
+from processes import in_two
 from squares import SIZE, write_squares
 
 CATEGORY_IDS = (8, 3)
@@ -105,6 +106,27 @@ def test_test_writes_and_prints_average_precision(trained, config, tmp_path, cap
     data = config.parent / "data"
     instances = read_annotations(data / "val.json", images=data / "val", classes=["red", "blue"])
     assert read_detections(path, instances).to_dict()["metrics"] == result["metrics"]
+
+
+def test_two_processes_find_what_one_finds(trained, config, tmp_path):
+    checkpoint = ["--ckpt_path", str(trained / "last.ckpt")]
+    assert command("test", config, tmp_path / "one", *checkpoint) == 0
+    page = ["--report", tmp_path / "page"]
+    arguments = ["--config", config, "--output", tmp_path / "two", *checkpoint, *page]
+    code, said, errors = in_two("test", *arguments)
+    assert code == 0, errors
+    assert said.count("6 images") == 1
+    assert len([*tmp_path.glob("page/assets/maps/*.js")]) == 6
+    one, two = (
+        (tmp_path / name / "test" / "detections.json").read_bytes() for name in ("one", "two")
+    )
+    assert one == two
+    results = [
+        json.loads((tmp_path / name / "test" / "result.json").read_bytes())
+        for name in ("one", "two")
+    ]
+    for key in ("images", "instances", "metrics", "classes", "errors"):
+        assert results[0][key] == results[1][key], key
 
 
 def test_validation_draws_pictures(trained):

@@ -1,11 +1,9 @@
 """fit, validate, test and predict, as a person runs them."""
 
 import json
-import os
 import re
 import signal
 import subprocess
-import sys
 
 import numpy as np
 import pytest
@@ -17,6 +15,7 @@ from dealias.cli import main
 from dealias.data import write_scenes
 from dealias.labels import load_class_set
 from dealias.models import load
+from processes import in_two, process
 
 METRICS = ("mIoU", "BIoU", "BAcc", "FErr", "MErr", "DErr")
 CONFIG = """
@@ -62,11 +61,6 @@ def trained(tmp_path_factory):
 
 def command(name, config, output, *options):
     return main([name, "--config", str(config), "--output", str(output), *options])
-
-
-def process(*arguments, **options):
-    environment = os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)}
-    return subprocess.Popen([sys.executable, *arguments], env=environment, **options)
 
 
 def state_of(path):
@@ -237,16 +231,14 @@ def test_test_equals_predict_and_evaluate(trained, config, tmp_path, capsys):
 def test_two_processes_count_what_one_counts(trained, config, tmp_path):
     checkpoint = ["--ckpt_path", str(trained / "last.ckpt")]
     assert command("test", config, tmp_path / "one", *checkpoint) == 0
-    launch = ["-m", "torch.distributed.run", "--nproc-per-node", "2", "-m", "dealias"]
-    arguments = ["test", "--config", str(config), "--output", str(tmp_path / "two"), *checkpoint]
-    with process(*launch, *arguments, stderr=subprocess.PIPE, stdout=subprocess.PIPE) as two:
-        said = two.communicate(timeout=300)
-    assert two.returncode == 0, said[1].decode()
+    arguments = ["test", "--config", config, "--output", tmp_path / "two", *checkpoint]
+    code, said, errors = in_two(*arguments)
+    assert code == 0, errors
     one, both = (np.load(tmp_path / name / "test" / "counts.npz") for name in ("one", "two"))
     assert sorted(one) == sorted(both)
     for name in one:
         assert np.array_equal(one[name], both[name]), name
-    assert said[0].decode().count("3 images") == 1
+    assert said.count("3 images") == 1
 
 
 def test_a_converted_checkpoint_tests_the_same(trained, config, tmp_path):

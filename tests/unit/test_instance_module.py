@@ -2,6 +2,7 @@
 
 import itertools
 import json
+import shutil
 
 import numpy as np
 import pytest
@@ -221,6 +222,22 @@ def test_what_is_missing_shows_in_setup(options, tmp_path, monkeypatch):
         InstanceDataModule(**options).setup("predict")
     with pytest.raises(AnnotationError, match="green"):
         InstanceDataModule(**options | {"classes": ["green"]}).setup("validate")
+
+
+def test_lis_takes_the_shot_asked_for(tmp_path):
+    write_squares(tmp_path / "all")
+    root = tmp_path / "lis"
+    (root / "annotations").mkdir(parents=True)
+    for shot, dark in (("RGB-dark", "+1"), ("RAW-normal", "")):
+        shutil.copytree(tmp_path / "all" / "train", root / shot / "JPEGImages")
+        for split in ("train", "test"):
+            file = root / "annotations" / f"lis_coco_png_{split}{dark}.json"
+            shutil.copy(tmp_path / "all" / "train.json", file)
+    for shot in ("RGB-dark", "RAW-normal"):
+        data = InstanceDataModule(name="lis", root=root, classes=["red", "blue"], shot=shot)
+        paths = [image.path for part in ("train", "test") for image in data.instances(part).images]
+        assert {path.parents[1].name for path in paths} == {shot}
+        assert len(paths) == 12
 
 
 def test_camvid_has_instances(camvid):

@@ -210,9 +210,10 @@ class TestTables:
         content = json.loads((published / "results.json").read_text("utf-8"))
         for run, metrics in content["metrics"].items():
             fractions = {name: value / 100 for name, value in metrics.items()}
-            write_result(tmp_path / "runs" / run, {"metrics": fractions})
+            write_result(tmp_path / "runs" / run, {"metrics": fractions} | content["tests"][run])
         study = replace(camvid.STUDY, results=tmp_path)
-        _training.main(study, None, ["--runs", str(tmp_path / "runs")])
+        seeds = sorted({run.rpartition("_")[2] for run in content["metrics"]})
+        _training.main(study, None, ["--runs", str(tmp_path / "runs"), "--seeds", *seeds])
         assert not trained
         table = (tmp_path / "table.md").read_text("utf-8")
         assert table == (published / "table.md").read_text("utf-8")
