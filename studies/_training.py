@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from benchmarks._record import hardware
+from benchmarks._record import commit, hardware
 
 from studies._summary import (
     Figures,
@@ -126,7 +126,7 @@ def _content(
     content["commands"] = {
         name: list(map(shlex.join, study.commands(name, "SEED"))) for name, _ in results
     }
-    return content | {"hardware": hardware() | {"threads": 1}}
+    return content | {"hardware": hardware() | {"threads": 1}, "commit": commit()}
 
 
 def _percent(figures: Figures) -> Figures:

@@ -55,6 +55,7 @@ STUDY = Study(
     titles=TITLES,
     metrics=METRICS,
     read=_read,
+    recorded=("environment",),
 )
 
 if __name__ == "__main__":
