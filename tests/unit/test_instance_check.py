@@ -237,7 +237,7 @@ class TestLabelMaps:
         assert val.problems[1].startswith(f"{tmp_path / 'valannot/a.png'}: ")
         data = InstanceDataModule(**camvid_like, skip_bad=True)
         assert len(data.instances("val")) == 1
-        assert data.skipped == val.problems
+        assert data.skipped == [f"val: {problem}" for problem in val.problems]
 
     def test_none_that_can_be_used(self, camvid_like, tmp_path):
         for path in (tmp_path / "valannot").iterdir():

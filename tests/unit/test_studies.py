@@ -63,6 +63,7 @@ def trained(monkeypatch):
 
     monkeypatch.setattr(_training.subprocess, "run", run)
     monkeypatch.setattr(_training, "hardware", dict)
+    monkeypatch.setattr(_training, "commit", lambda: "1234567")
     return commands
 
 
@@ -203,6 +204,7 @@ class TestTables:
         assert fit.startswith(start.format("fit"))
         assert test.startswith(start.format("test"))
         assert content["hardware"] == {"threads": 1}
+        assert content["commit"] == "1234567"
 
     def test_the_published_tables_come_from_the_published_runs(self, tmp_path, trained):
         """What results/camvid holds is read back as runs, and must come out as it was."""
