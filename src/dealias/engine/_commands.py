@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal
 
@@ -24,7 +24,13 @@ from dealias.engine._checkpoints import (
     LastCheckpoint,
     WholeCheckpoints,
 )
-from dealias.engine._configs import BriefParser, ConfigError, take_configs
+from dealias.engine._configs import (
+    LINKS,
+    BriefParser,
+    ConfigError,
+    refuse_linked,
+    take_configs,
+)
 from dealias.engine._pictures import PredictionWriter, SamplePictures
 from dealias.engine._progress import StepProgress
 from dealias.engine._report import TestReport
@@ -51,11 +57,6 @@ _EXPECTED_WARNINGS = (
     r"(?s).*deprecated in v4\.",
     ".*isinstance.treespec, LeafSpec.*",
 )
-_LINKS = {  # where an option goes that has one place for all of the run
-    "model.seed": "seed_everything",
-    "data.seed": "seed_everything",
-    "data.noise": "noise",
-}
 _ASIDES = ("💡 Tip", "`weights_only` was not set")  # of Lightning: products, and how it reads files
 
 
@@ -75,7 +76,7 @@ class Commands(LightningCLI):
 
     def __init__(self, command: Command, arguments: Sequence[str]) -> None:
         options, self.config_files, others = take_configs(arguments)
-        _refuse_linked(options)
+        refuse_linked(options)
         config = ["--config", yaml.safe_dump(options)] if options else []
         self.command = command
         self.task = take_task(options, others)
@@ -132,7 +133,7 @@ class Commands(LightningCLI):
         add("--probe", type=Path | None, default=None, help="result of dealias probe for the page")
         add("--label_maps", type=bool, default=False, help="write what was predicted, in test")
         parser.link_arguments("data.classes", "model.classes", apply_on="instantiate")
-        for target, option in _LINKS.items():
+        for target, option in LINKS.items():
             parser.link_arguments(option, target)
 
     def parse_arguments(self, parser: LightningArgumentParser, args: Any) -> None:
@@ -328,15 +329,6 @@ class _SharedBatchNorm(LayerSync):
     def revert(self, model: nn.Module) -> nn.Module:
         """Leave it: alone, a process computes the same with either."""
         return model
-
-
-def _refuse_linked(options: Mapping[str, Any]) -> None:
-    """Refuse options in a file that the parser would pass over."""
-    for target, option in _LINKS.items():
-        section, _, name = target.partition(".")
-        given = options.get(section)
-        if isinstance(given, Mapping) and name in given:
-            raise ConfigError(f"{target}: expected it as {option}, for the whole run")
 
 
 def _is_no_aside(record: logging.LogRecord) -> bool:

@@ -12,6 +12,11 @@ import dealias
 from dealias._text import printable
 
 _FREE = "--model.network."
+LINKS = {  # options that are set elsewhere, once for the whole run
+    "model.seed": "seed_everything",
+    "data.seed": "seed_everything",
+    "data.noise": "noise",
+}
 
 
 class ConfigError(ValueError):
@@ -148,6 +153,19 @@ def take_configs(arguments: Sequence[str]) -> tuple[dict[str, Any], list[Path], 
         else:
             given = join(given, _nested(option, text))
     return join(options, given), files, others
+
+
+def refuse_linked(options: Mapping[str, Any]) -> None:
+    """Refuse options in a file that the parser would pass over, as it sets them from others.
+
+    Raises:
+        ConfigError: one of `LINKS` is there.
+    """
+    for target, option in LINKS.items():
+        section, _, name = target.partition(".")
+        given = options.get(section)
+        if isinstance(given, Mapping) and name in given:
+            raise ConfigError(f"{target}: expected it as {option}, for the whole run")
 
 
 def _nested(option: str, text: str) -> dict[str, Any]:
