@@ -316,6 +316,11 @@ class TestLisLayout:
             (tmp_path / "annotations" / f"lis_coco_{name}.json").touch()
         return tmp_path
 
+    def test_suffixes_are_in_either_case(self, root):
+        images = root / "RGB-dark" / "JPEGImages"
+        (images / "1.JPG").rename(images / "1.PNG")
+        assert lis_files(root, "RGB-dark", "train").annotations.name == "lis_coco_png_train+1.json"
+
     def test_dark_images_have_plus_one_and_the_kind_is_that_of_the_images(self, root):
         images, annotations = lis_files(root, "RGB-dark", "train")
         assert images == root / "RGB-dark" / "JPEGImages"

@@ -17,7 +17,12 @@ from dealias.instance import (
     match_instances,
 )
 from dealias.instance._page import InstancePage
-from dealias.instance._pictures import INSTANCE_COLORS, draw_outlines, match_outlines
+from dealias.instance._pictures import (
+    INSTANCE_COLORS,
+    detection_outlines,
+    draw_outlines,
+    match_outlines,
+)
 from dealias.instance._report import _Scored, missed_against_aliasing
 from dealias.report._packing import from_script, unpack
 from instances import SIZE, image_of, random_case, square
@@ -42,6 +47,19 @@ class TestPictures:
         mask = torch.ones(1, 4, 4, dtype=torch.bool)
         drawn = draw_outlines(np.zeros((4, 4, 3), np.uint8), [(encode_masks(mask)[0], (9, 9, 9))])
         assert int((drawn == 9).all(2).sum()) == 12
+
+    def test_detections_are_drawn_from_the_threshold_on_the_surest_on_top(self):
+        masks = torch.cat([square(left, 0, 10) for left in (0, 20, 40)])
+        found = Detections(
+            torch.zeros(3, 4),
+            torch.tensor([1, 2, 2]),
+            torch.tensor([0.75, 0.25, 0.5]),
+            encode_masks(masks),
+        )
+        colors = np.array([[1, 1, 1], [2, 2, 2]], np.uint8)
+        drawn = detection_outlines(found, colors, 0.5)
+        assert [mask for mask, _ in drawn] == [found.masks[2], found.masks[0]]
+        assert [int(color[0]) for _, color in drawn] == [2, 1]
 
     def test_kinds_have_their_colours_from_the_threshold_on(self):
         for image, detections in zip(*random_case(1), strict=True):
