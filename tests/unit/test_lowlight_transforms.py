@@ -256,6 +256,8 @@ class TestTransforms:
             noise()(make(scenes[0]))
         with pytest.raises(ValueError, match="expected a tensor"):
             noise()({"image": make(scenes[0]), "label": 3})
+        with pytest.raises(ValueError, match="expected a tensor"):  # a sample of detection
+            noise()((make(scenes[0]), {"labels": torch.tensor([1])}))
         labels = np.arange(3)
         sample = noise()({"image": tv_tensors.Image(scenes[0]), "labels": labels})
         assert sample["labels"] is labels

@@ -31,10 +31,17 @@ class _ImageNoise(v2.Transform):  # type: ignore[misc]
         """Called by torchvision, with all parts of a sample.
 
         Raises:
-            ValueError: there is an image, but no tensor.
+            ValueError: an image is no tensor.
         """
-        others = [x for x in flat_inputs if isinstance(x, (PIL.Image.Image, np.ndarray))]
-        if others and not any(_is_image(part) for part in flat_inputs):
+        # Labels may be tensors, and arrays, too.
+        known = any(_is_image(part) and part.ndim > 2 for part in flat_inputs)
+        others = [
+            part
+            for part in flat_inputs
+            if isinstance(part, PIL.Image.Image)
+            or (isinstance(part, np.ndarray) and part.ndim > 1 and not known)
+        ]
+        if others:
             raise ValueError(
                 f"{type(self).__name__}: expected a tensor, got {type(others[0]).__name__}; "
                 "torchvision.transforms.v2.ToImage makes one of it"
