@@ -50,10 +50,11 @@ def _difference(
         return {"difference": None, "difference_std": None, "p": None}
     differences = [a - b for a, b in pairs]
     deviation = statistics.stdev(differences)
+    same = deviation <= 1e-12 * max(abs(value) for pair in pairs for value in pair)  # but rounding
     return {
         "difference": statistics.mean(differences),
         "difference_std": deviation,
-        "p": float(stats.ttest_rel(*zip(*pairs, strict=True)).pvalue) if deviation else None,
+        "p": None if same else float(stats.ttest_rel(*zip(*pairs, strict=True)).pvalue),
     }
 
 

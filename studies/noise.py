@@ -249,6 +249,8 @@ def main() -> None:
         name: [Path(folder) for folder in folders.split(",")]
         for name, _, folders in (group.partition("=") for group in given.groups)
     }
+    if any(len({path.name for path in paths}) < len(paths) for paths in groups.values()):
+        parser.error("expected folders of other names for each run of a variant")
     counts = {len(folders) for folders in groups.values()}
     if counts == {1} or len(counts) > 1:
         parser.error("expected equally many folders for each name, two at least")

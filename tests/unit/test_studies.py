@@ -100,6 +100,8 @@ class TestSummary:
         row = summarise(found, ["plain", "other"], SEEDS)["other"]["x"]
         assert (row["difference"], row["p"]) == (0, None)
         assert difference_cell(row) == f"+0.00 ± 0.00 ({UNDEFINED})"
+        found = found_of(plain=(0.1, 0.2, 0.3), other=(0.2, 0.3, 0.4))  # the same but for rounding
+        assert summarise(found, ["plain", "other"], SEEDS)["other"]["x"]["p"] is None
 
 
 class TestRuns:
@@ -305,9 +307,16 @@ class TestNoise:
         with pytest.raises(ValueError, match=r"holds what was measured with .*'limit': 'None'"):
             study(commit="b", limit=26)
 
-    @pytest.mark.parametrize("groups", [["plain=a"], ["plain=a,b", "other=c"]])
-    def test_runs_that_cannot_be_compared_are_refused(self, groups, monkeypatch, capsys):
+    @pytest.mark.parametrize(
+        ("groups", "message"),
+        [
+            (["plain=a"], "equally many folders"),
+            (["plain=a,b", "other=c"], "equally many folders"),
+            (["plain=a/0,b/0"], "folders of other names"),
+        ],
+    )
+    def test_runs_that_cannot_be_compared_are_refused(self, groups, message, monkeypatch, capsys):
         monkeypatch.setattr("sys.argv", ["noise", *groups])
         with pytest.raises(SystemExit):
             noise.main()
-        assert "equally many folders" in capsys.readouterr().err
+        assert message in capsys.readouterr().err
