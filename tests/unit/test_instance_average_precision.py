@@ -166,6 +166,11 @@ class TestErrors:
         with pytest.raises(ValueError, match=r"1\.png: expected masks of 120x160, got one of 160x"):
             average_precision([image], [Detections.none()], classes=CLASSES)
 
+    def test_an_instance_of_no_class(self):
+        image = image_of(1, square(0, 0, 20), [4])
+        with pytest.raises(ValueError, match=r"1\.png: expected labels of 3 classes, got 4"):
+            average_precision([image], [Detections.none()], classes=CLASSES)
+
     def test_a_label_that_is_no_class(self):
         image = image_of(1, square(0, 0, 40), [1])
         with pytest.raises(ValueError, match="expected labels of 3 classes, got 4"):

@@ -129,6 +129,22 @@ class TestTransforms:
         assert target["iscrowd"].tolist() == [1]
         assert len(target["boxes"]) == len(target["masks"]) == 1
 
+    def test_instances_go_whose_mask_vanishes(self, instances):
+        record = instances.images[0]
+        thin = torch.zeros(1, *SIZE, dtype=torch.uint8)
+        thin[0, torch.arange(1, 30, 2), torch.arange(1, 30, 2)] = 1  # a line of dots
+        line = Instance(1, (1.0, 1.0, 30.0, 30.0), encode_masks(thin)[0], 15.0)
+        record = replace(record, instances=(line, *record.instances))
+        dataset = InstanceDataset(replace(instances, images=(record,)))
+        whole = dataset[0]["target"]
+        small = instance_transform(size=(20, 15))(dataset[0])["target"]
+        assert len(whole["labels"]) == 3
+        assert small["masks"].flatten(1).any(1).all()
+        assert {len(small[key]) for key in ("boxes", "labels", "masks", "area", "iscrowd")} == {2}
+        assert small["area"].tolist() == whole["area"][1:].tolist()
+        assert isinstance(small["masks"], tv_tensors.Mask)
+        assert isinstance(small["boxes"], tv_tensors.BoundingBoxes)
+
     def test_boxes_that_reach_out_are_clipped(self, instances):
         wide = instances.images[0].instances[0]
         object.__setattr__(wide, "box", (-3.0, 3.0, 12.0, 8.0))

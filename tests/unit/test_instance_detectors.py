@@ -252,7 +252,14 @@ def test_how_images_are_scaled_and_what_built_it_are_kept():
         ({"mean": [0.5]}, "mean: expected one for each of R, G and B"),
         ({"options": {"chanels": 3}}, "'chanels'"),
         ({"options": {"channels": 0}}, "channels: expected integers from 1 on"),
-        ({"options": {"anchor_sizes": [8, 16]}}, "anchor_sizes: expected 5, got 2"),
+        ({"mean": 3}, "mean: expected one for each of R, G and B"),
+        ({"std": [0.1, 0.0, 0.2]}, "std: expected positive numbers"),
+        ({"mean": [0.1, float("nan"), 0.2]}, "mean: expected numbers"),
+        ({"frozen_norms": "no"}, "frozen_norms: expected true or false, got 'no'"),
+        ({"options": {"anchor_sizes": [8, 16]}}, r"anchor_sizes: expected 5 integers, got \[8"),
+        ({"options": {"anchor_sizes": 8}}, "anchor_sizes: expected 5 integers, got 8"),
+        ({"options": {"anchor_sizes": [8, 16.5, 32, 64, 128]}}, "anchor_sizes: expected integers"),
+        ({"options": {"anchor_sizes": [8, "a", 32, 64, 128]}}, "anchor_sizes: expected integers"),
         ({"options": {"score_threshold": 2}}, "score_threshold"),
         ({"options": {"score_threshold": "abc"}}, r"score_threshold: expected \[0, 1\), got 'abc'"),
         ({"options": {"pyramid_norms": "maybe"}}, "pyramid_norms: expected true or false"),
@@ -269,6 +276,10 @@ def test_other_names_and_options():
         create_detector("yolo", num_classes=3)
     with pytest.raises(ModelError, match="num_querys: no such options of Mask2Former"):
         detector("mask2former", options={"num_querys": 3})
+    with pytest.raises(ModelError, match="to_dict: no such options of Mask2Former"):
+        detector("mask2former", options={"to_dict": 3})
+    with pytest.raises(ModelError, match="'num_queries': 'x'} can't be those of Mask2Former"):
+        detector("mask2former", options={"num_queries": "x"})
 
 
 @pytest.mark.slow

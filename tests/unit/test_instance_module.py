@@ -126,6 +126,12 @@ class TestTraining:
         with pytest.raises(ValueError, match="20 images in a row can't be used"):
             batches(InstanceDataModule(**options, skip_bad=True), 1)
 
+    def test_the_last_of_many_bad_images_is_named(self, options, tmp_path):
+        for path in (tmp_path / "train").iterdir():
+            path.write_bytes(b"no image")
+        with pytest.raises(ValueError, match=r"^(.*\.png): 20 images in a row .* for: \1: not an"):
+            batches(InstanceDataModule(**options, skip_bad=True), 1)
+
 
 class TestEvaluation:
     def test_images_are_resized_and_instances_are_not(self, options):

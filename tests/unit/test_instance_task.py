@@ -1,10 +1,15 @@
 """How a network for instances is trained."""
 
+import json
+import warnings
+
 import pytest
+import pytorch_lightning as pl
 import torch
 
-from dealias.instance import InstanceTask, feature_consistency
+from dealias.instance import InstanceDataModule, InstanceTask, feature_consistency
 from detectors import SMALL
+from squares import write_squares
 
 NETWORK = {
     "name": "mask_rcnn",
@@ -60,12 +65,40 @@ def test_dark_features_are_held_to_the_bright_ones(monkeypatch, batch):
     assert made.skipped == batch["skipped"]
     with pytest.raises(ValueError, match="consistency: expected bright images"):
         made.training_step({key: batch[key] for key in batch if key != "bright"}, 0)
+    assert made.skipped == batch["skipped"]  # once, though met twice
 
 
 def test_without_its_weight_there_is_no_such_term(monkeypatch, batch):
     made, seen = task(monkeypatch)
     made.training_step(batch, 0)
     assert "consistency" not in seen[0][0]
+
+
+def test_a_plain_trainer_predicts_with_numbers_for_classes(tmp_path):
+    data = InstanceDataModule(
+        **write_squares(tmp_path, category_ids=(8, 3)), predict_images=tmp_path / "val"
+    )
+    network = NETWORK | {"options": NETWORK["options"] | {"score_threshold": 0.0}}
+    made = InstanceTask(network, data.classes)
+    trainer = pl.Trainer(
+        accelerator="cpu",
+        logger=False,
+        enable_progress_bar=False,
+        enable_model_summary=False,
+        enable_checkpointing=False,
+        use_distributed_sampler=False,
+    )
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # Lightning's, of workers and the like
+        trainer.test(made, data, verbose=False)
+        found = trainer.predict(made, data)
+    assert len(found) == 6
+    image, detections = found[0]
+    assert (image.name, len(detections) > 0) == ("0.png", True)
+    made.write_prediction(tmp_path / "out", "0", found[0])
+    written = json.loads((tmp_path / "out" / "0.json").read_bytes())
+    assert len(written) == len(detections)
+    assert {one["category_id"] for one in written} <= {1, 2}
 
 
 @pytest.mark.parametrize("weight", [-1.0, float("nan"), float("inf")])

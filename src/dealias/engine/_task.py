@@ -104,7 +104,7 @@ class SegmentationTask(Training):
         Raises:
             TrainingError: it is not finite.
         """
-        self.skipped += batch["skipped"]
+        self.skip(batch["skipped"])
         images, target = self.normalise(batch["image"]), batch["target"].long()
         terms = self.network.loss(images, target, ignore_index=self.classes.ignore_index)
         return self.add_up(terms, batch["name"])

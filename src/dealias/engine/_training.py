@@ -158,6 +158,10 @@ class Training(pl.LightningModule):
             f"{', '.join(map(printable, names[:4]))}; {why}; checkpoints are as they were"
         )
 
+    def skip(self, messages: Sequence[str]) -> None:
+        """List files that were left out in training, each once however often it is met."""
+        self.skipped += [message for message in messages if message not in self.skipped]
+
     def on_train_end(self) -> None:
         """List what any process skipped."""
         parts = gather(self.skipped, self.trainer.world_size)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import fields
 from typing import Any, cast
@@ -57,8 +58,10 @@ def create_detector(
     if type(num_classes) is not int or num_classes < 1:
         raise ModelError(f"num_classes: expected a positive integer, got {num_classes!r}")
     for key, value in (("mean", mean), ("std", std)):
-        if value is not None and len(value) != 3:
-            raise ModelError(f"{key}: expected one for each of R, G and B, got {value!r}")
+        if value is not None:
+            _check_per_channel(key, value)
+    if type(frozen_norms) is not bool:
+        raise ModelError(f"frozen_norms: expected true or false, got {frozen_norms!r}")
     own = dict(backbone_options or {})
     built = create_backbone(backbone, own)
     if backbone_weights is not None:
@@ -87,6 +90,16 @@ def create_detector(
     return model.train()
 
 
+def _check_per_channel(key: str, value: Any) -> None:
+    if not isinstance(value, (list, tuple)) or len(value) != 3:
+        raise ModelError(f"{key}: expected one for each of R, G and B, got {value!r}")
+    least = 0.0 if key == "std" else -math.inf
+    numbers = all(type(one) in (int, float) and least < one < math.inf for one in value)
+    if not numbers:
+        what = "positive numbers" if key == "std" else "numbers"
+        raise ModelError(f"{key}: expected {what}, got {value!r}")
+
+
 def _mask_rcnn_options(given: Mapping[str, Any]) -> MaskRCNNOptions:
     known = [field.name for field in fields(MaskRCNNOptions)]
     unknown = [key for key in given if key not in known]
@@ -96,16 +109,18 @@ def _mask_rcnn_options(given: Mapping[str, Any]) -> MaskRCNNOptions:
         )
     values = {key: tuple(v) if isinstance(v, list) else v for key, v in given.items()}
     options = MaskRCNNOptions(**cast(Any, values))
-    numbers = {**values, "anchor_sizes": min(options.anchor_sizes, default=0)}
+    if not isinstance(options.anchor_sizes, tuple) or len(options.anchor_sizes) != 5:
+        raise ModelError(
+            f"options: anchor_sizes: expected 5 integers, got {given['anchor_sizes']!r}"
+        )
     others = ("score_threshold", "pyramid_norms")
+    numbers = [(key, one) for key, v in values.items() for one in (v if type(v) is tuple else (v,))]
     norms = values.get("pyramid_norms", False)
     if type(norms) is not bool:
         raise ModelError(f"options: pyramid_norms: expected true or false, got {norms!r}")
-    for key, value in numbers.items():
+    for key, value in numbers:
         if key not in others and (type(value) is not int or value < 1):
             raise ModelError(f"options: {key}: expected integers from 1 on, got {given.get(key)!r}")
-    if len(options.anchor_sizes) != 5:
-        raise ModelError(f"options: anchor_sizes: expected 5, got {len(options.anchor_sizes)}")
     if type(options.score_threshold) not in (int, float) or not 0 <= options.score_threshold < 1:
         raise ModelError(
             f"options: score_threshold: expected [0, 1), got {options.score_threshold!r}"

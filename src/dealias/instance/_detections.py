@@ -59,10 +59,10 @@ class Detections:
                     f"{printable(image.name)}: expected masks of {image.size[1]}x{image.size[0]}, "
                     f"got one of {rle['size'][1]}x{rle['size'][0]}"
                 )
-        if classes is not None and len(self) and self.labels.max() > classes:
+        labels = [*self.labels.tolist(), *(instance.label for instance in image.instances)]
+        if classes is not None and max(labels, default=0) > classes:
             raise ValueError(
-                f"{printable(image.name)}: expected labels of {classes} classes, "
-                f"got {int(self.labels.max())}"
+                f"{printable(image.name)}: expected labels of {classes} classes, got {max(labels)}"
             )
 
     @classmethod

@@ -173,7 +173,7 @@ def _mended(rows: _Rows, kind: str) -> _Rows:
     wrong = rows.kinds == kind
     if kind not in ("localisation", "classification"):
         return rows.take(~wrong)
-    # Of those about one instance, the surest finds it and the others become duplicates.
+    # Of those about one instance, the surest finds it; the others would be duplicates, and go.
     candidates = np.flatnonzero(wrong & rows.partner_free)
     _, first = np.unique(rows.partners[candidates], return_index=True)
     surest = candidates[first]

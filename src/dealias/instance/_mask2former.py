@@ -136,8 +136,8 @@ def _transformers_network(
         transformers = importlib.import_module("transformers")
     except ImportError as error:
         raise ModelError(f"name 'mask2former': {error}; pip install transformers") from error
-    general = transformers.Mask2FormerConfig()
-    unknown = [key for key in options if not hasattr(general, key) or key in _FIXED]
+    known = transformers.Mask2FormerConfig().to_dict()
+    unknown = [key for key in options if key not in known or key in _FIXED]
     if unknown:
         raise ModelError(f"options: {', '.join(unknown)}: no such options of Mask2Former")
     # Stands in for the backbone, for its numbers of channels alone.
@@ -147,11 +147,17 @@ def _transformers_network(
         layer_type="basic",
         out_features=[f"stage{stage}" for stage in range(1, len(channels) + 1)],
     )
-    with _fewer_warnings():
-        config = transformers.Mask2FormerConfig(
-            backbone_config=stand_in, num_labels=num_classes, **options
-        )
-    network: Any = transformers.Mask2FormerForUniversalSegmentation(config)
+    try:
+        with _fewer_warnings():
+            config = transformers.Mask2FormerConfig(
+                backbone_config=stand_in, num_labels=num_classes, **options
+            )
+        network: Any = transformers.Mask2FormerForUniversalSegmentation(config)
+    except Exception as error:  # its checks raise errors of several kinds
+        reason = " ".join(str(error).split())
+        raise ModelError(
+            f"options: {dict(options)} can't be those of Mask2Former: {reason}"
+        ) from error
     network.model.pixel_level_module.encoder = nn.Identity()
     built: nn.Module = network
     return built

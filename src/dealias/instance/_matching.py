@@ -83,8 +83,8 @@ def match_instances(
 ) -> Matches:
     """Put detections and instances of an image together by the IoU of their masks.
 
-    As COCO does, the surest detection comes first, and takes the instance of its class that it
-    overlaps most, if that is free and the overlap is enough; the 100 surest of each class count. So
+    As COCO does, the surest detection comes first, and takes of the instances of its class that
+    are still free the one that it overlaps most, if enough; the 100 surest of each class count. So
     whether a detection is right does not depend on less sure ones. The others are told apart as by
     Bolya et al., "TIDE: A General Toolbox for Identifying Object Detection Errors", ECCV 2020, in
     the order of `FALSE_DETECTIONS`, but with duplicates first: what overlaps an instance of its own

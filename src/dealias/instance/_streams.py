@@ -49,8 +49,8 @@ class InstanceStream(Dataset[Item]):
             if item["image"] is not None:
                 return item | {"skipped": skipped + item["skipped"]}
             skipped += item["skipped"]
+            record = self.dataset.instances.images[index]
             index = int(others.randint(len(self.dataset)))
-        record = self.dataset.instances.images[index]
         problem = f"{len(skipped)} images in a row can't be used, the last for: {skipped[-1]}"
         raise SampleError(record.path, problem)
 

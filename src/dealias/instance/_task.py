@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -38,11 +38,26 @@ from dealias.instance._pictures import (
 )
 from dealias.instance._records import AnnotatedImage
 
-Found = tuple[AnnotatedImage, Detections]
-
 _LOGGED = ("AP", "AP50", "AP75")
 _NO_BRIGHT = "consistency: expected bright images; data.keep_bright has them"
 _SURE = 0.3  # score of the detections in pictures of validation
+
+
+class Prediction:
+    """An image and what was found in it, in this order; Lightning passes it on as it is.
+
+    Attributes:
+        image: with the instances that are known to be in it.
+        detections: what was found.
+    """
+
+    def __init__(self, image: AnnotatedImage, detections: Detections) -> None:
+        self.image = image
+        self.detections = detections
+
+    def __iter__(self) -> Iterator[Any]:
+        """The image, and then the detections."""
+        return iter((self.image, self.detections))
 
 
 class InstanceTask(Training):
@@ -99,7 +114,7 @@ class InstanceTask(Training):
             TrainingError: it is not finite.
             ValueError: there are no bright images to be consistent with.
         """
-        self.skipped += batch["skipped"]
+        self.skip(batch["skipped"])
         images, sizes = self.stack(batch["image"])
         features = self.network.features(images)
         terms = self.network.loss(images, sizes, batch["target"], features)
@@ -129,6 +144,10 @@ class InstanceTask(Training):
         self.on_validation_epoch_start()
         self._ids = self._category_ids()
 
+    def on_predict_start(self) -> None:
+        """Number the classes, whatever a test before called them."""
+        self._ids = None
+
     def validation_step(self, batch: Mapping[str, Any], batch_idx: int) -> Any:
         """What is found in the one image of a batch, kept; None if it was skipped."""
         self._part.skipped += batch["skipped"]
@@ -149,7 +168,7 @@ class InstanceTask(Training):
             (found,) = self.network.detect(stacked, sizes, [record.size])
         except ValueError as error:  # such as scores that are not finite
             raise ValueError(f"{printable(record.name)}: {error}") from error
-        return record, found
+        return Prediction(record, found)
 
     def on_validation_epoch_end(self) -> None:
         """Put together what all processes found, and log average precision."""
@@ -189,9 +208,7 @@ class InstanceTask(Training):
         found = match_categories(categories, self.classes) if categories else {}
         return {label: id_ for id_, label in found.items()} or None
 
-    def write_prediction(
-        self, folder: Path, name: str, outputs: tuple[AnnotatedImage, Detections]
-    ) -> None:
+    def write_prediction(self, folder: Path, name: str, outputs: Prediction) -> None:
         """Write what was found in COCO's format of results, as NAME.json.
 
         Ids of categories are those of the annotation file in a test; in prediction, which knows of
@@ -199,9 +216,9 @@ class InstanceTask(Training):
         """
         path = folder / f"{name}.json"
         path.parent.mkdir(parents=True, exist_ok=True)
-        write_plain(coco_results(*outputs, self.classes, self._ids), path)
+        write_plain(coco_results(outputs.image, outputs.detections, self.classes, self._ids), path)
 
-    def picture(self, batch: Mapping[str, Any], outputs: Found) -> NDArray[np.uint8]:
+    def picture(self, batch: Mapping[str, Any], outputs: Prediction) -> NDArray[np.uint8]:
         """An image as the network saw it, with its instances, and with what was found.
 
         Returns:

@@ -5,10 +5,12 @@ from __future__ import annotations
 from typing import Any
 
 from torch import Tensor
+from torchvision import tv_tensors
 from torchvision.transforms import v2
 
 from dealias.instance._dataset import Item, Transform
 
+_PER_INSTANCE = ("labels", "area", "iscrowd")
 _LEAST = 2  # pixels, of either side; Bayer patterns have so many
 
 
@@ -24,7 +26,8 @@ def instance_transform(
 
     Returns:
         A transform of the items of :class:`dealias.instance.InstanceDataset`. It clips boxes to the
-        image, and takes out instances whose box is less than a pixel wide or high.
+        image, and takes out instances whose box is less than a pixel wide or high, or whose mask
+        has no pixel left.
 
     Raises:
         ValueError: an argument is out of range.
@@ -35,6 +38,7 @@ def instance_transform(
     if flip:
         steps.append(v2.RandomHorizontalFlip(flip))
     steps += [v2.ClampBoundingBoxes(), v2.SanitizeBoundingBoxes(labels_getter=_per_instance)]
+    steps.append(_without_vanished)
     transform: Transform = v2.Compose(steps)
     return transform
 
@@ -75,5 +79,19 @@ class _FitWithin(v2.Transform):  # type: ignore[misc]
         return v2.functional.resize(inpt, **params)
 
 
+def _without_vanished(item: Item) -> Item:
+    """An item without the instances that are too thin for any pixel of their mask to be left."""
+    target = item["target"]
+    left = (target["masks"].as_subclass(Tensor) != 0).flatten(1).any(1)
+    if left.all():
+        return item
+    kept = {
+        key: tv_tensors.wrap(target[key].as_subclass(Tensor)[left], like=target[key])
+        for key in ("boxes", "masks")
+    }
+    kept |= {key: target[key][left] for key in _PER_INSTANCE}
+    return item | {"target": target | kept}
+
+
 def _per_instance(item: Item) -> tuple[Tensor, ...]:
-    return tuple(item["target"][key] for key in ("labels", "area", "iscrowd"))
+    return tuple(item["target"][key] for key in _PER_INSTANCE)
