@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 
+import torch.distributed as dist
 from lightning_fabric.utilities.exceptions import MisconfigurationException
 
 from dealias._text import printable
@@ -16,6 +17,14 @@ def main(command: Command, arguments: Sequence[str]) -> int:
     Returns:
         0 if all went well, 1 if files were left out as asked.
     """
+    try:
+        return _run(command, arguments)
+    finally:
+        if dist.is_available() and dist.is_initialized():
+            dist.destroy_process_group()  # whose threads may else abort the process as it ends
+
+
+def _run(command: Command, arguments: Sequence[str]) -> int:
     try:
         cli = Commands(command, arguments)
     except MisconfigurationException as error:  # options of the trainer
