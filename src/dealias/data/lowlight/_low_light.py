@@ -129,7 +129,7 @@ def check_images(images: Tensor) -> None:
             f"images: expected shape (..., 3, H, W) of at least 2x2 pixels, "
             f"got {tuple(images.shape)}"
         )
-    if not images.isfinite().all():
+    if images.is_floating_point() and not images.isfinite().all():
         raise ValueError("images: expected finite values in [0, 1], got others")
 
 
