@@ -180,3 +180,37 @@ def test_camvid(camvid, tmp_path, capsys):
         assert pixels == split["samples"] * 360 * 480
         assert split["unseen"] == []
     assert "367 images of 480x360; " in capsys.readouterr().out
+
+
+def test_masks_of_0_and_255_are_pointed_out(root, capsys):
+    for path in (root / "labels").rglob("*.png"):
+        labels = np.array(Image.open(path))
+        Image.fromarray((labels == 1).astype(np.uint8) * 255).save(path)
+    assert check(root) == 0
+    said = capsys.readouterr().out
+    assert "warning: no target has b, and " in said
+    assert "if 255 stands for b, add label_map: {0: 0, 255: 1} to the class set" in said
+
+
+def test_large_tiles(root, capsys, monkeypatch):
+    monkeypatch.setenv("DEALIAS_MAX_PIXELS", "1")  # to be as it was afterwards
+    monkeypatch.delenv("DEALIAS_MAX_PIXELS")
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 300)
+    assert check(root) == 1
+    assert "refused as a decompression bomb" in capsys.readouterr().out
+    assert check(root, "--max_pixels", "560") == 0
+    monkeypatch.delenv("DEALIAS_MAX_PIXELS")
+    with (root / "data.yaml").open("a", encoding="utf-8") as file:
+        file.write("max_pixels: 560\n")
+    assert check(root) == 0
+
+
+def test_photographs_to_be_turned_beside_upright_label_maps(root, capsys):
+    exif = Image.Exif()
+    exif[274] = 8
+    path = root / "images/train/00.png"
+    with Image.open(path) as image:
+        turned = image.transpose(Image.Transpose.ROTATE_90)
+    turned.save(path, exif=exif)
+    assert check(root) == 1
+    assert "00.png: expected pixels stored upright" in capsys.readouterr().out

@@ -516,7 +516,7 @@ def test_stopping_leaves_whole_files_and_no_workers(stop, group, tmp_path):
     signal.signal(signal.SIGINT, before)
     with process:
         deadline = time.monotonic() + 60
-        while not (tmp_path / "maps").exists() and time.monotonic() < deadline:
+        while not list((tmp_path / "maps").glob("*.png")) and time.monotonic() < deadline:
             time.sleep(0.1)
         workers = children(process.pid)
         time.sleep(0.5)

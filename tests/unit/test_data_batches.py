@@ -17,6 +17,7 @@ from dealias.data._batches import Batches, RankShare, TrainingPositions, collate
 from dealias.data._datasets import FileSamples
 from dealias.data._images import read_image, read_target
 from dealias.data._random import index_at
+from dealias.images import ImageError
 from dealias.labels import LabelFileError
 from image_folders import cut_short, write_classes, write_image, write_samples
 
@@ -206,7 +207,7 @@ class TestEvaluation:
 class TestBadFiles:
     @pytest.mark.parametrize("workers", [0, 2])
     def test_training_names_the_file(self, broken, workers):
-        with pytest.raises((SampleError, LabelFileError), match=r"0[135]\.png: "):
+        with pytest.raises((ImageError, SampleError, LabelFileError), match=r"0[135]\.png: "):
             training(module(broken, workers=workers), 10)
 
     @pytest.mark.parametrize("workers", [0, 2])
@@ -248,7 +249,7 @@ class TestBadFiles:
     @pytest.mark.parametrize("workers", [0, 1])
     def test_evaluation_names_the_file(self, broken, workers):
         loader = module(broken, val_split="train", workers=workers).val_dataloader()
-        with pytest.raises(SampleError, match=r"images/train/01\.png: can't be read: ") as raised:
+        with pytest.raises(ImageError, match=r"images/train/01\.png: can't be read: ") as raised:
             list(loader)
         assert raised.value.path == broken / "images/train/01.png"
 
@@ -265,7 +266,7 @@ class TestBadFiles:
 
     def test_prediction(self, broken):
         options = {"predict_images": broken / "images/train"}
-        with pytest.raises(SampleError, match=r"01\.png"):
+        with pytest.raises(ImageError, match=r"01\.png"):
             list(module(broken, **options).predict_dataloader())
         batches = list(module(broken, skip_bad=True, **options).predict_dataloader())
         assert [batch["image"] is None for batch in batches] == [n == 1 for n in range(7)]
@@ -279,7 +280,7 @@ class TestBadFiles:
         (broken / "labels/train/02.png").unlink()
         skipped = [batch["skipped"] for batch in loader]
         assert skipped[0] == [f"{broken / 'images/train/00.png'}: no such file"]
-        assert skipped[2] == [f"{broken / 'labels/train/02.png'}: can't be read: no such file"]
+        assert skipped[2] == [f"{broken / 'labels/train/02.png'}: no such file"]
 
     def test_other_errors_are_not_passed_over(self):
         dataset = _Failing(OSError("disk"))

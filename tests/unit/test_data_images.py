@@ -3,8 +3,8 @@ import pytest
 import torch
 from PIL import Image
 
-from dealias.data import SampleError
 from dealias.data._images import read_image, read_target
+from dealias.images import ImageError
 from dealias.labels import ClassSet, LabelFileError
 from image_folders import write_image
 
@@ -29,11 +29,6 @@ def test_transparency_is_dropped(tmp_path):
     assert read_image(tmp_path / "a.png")[:, 0, 0].tolist() == [10, 20, 30]
 
 
-def test_sixteen_bits_are_cut(tmp_path):
-    Image.fromarray(np.array([[0, 255, 256, 65535]], np.uint16)).save(tmp_path / "a.png")
-    assert read_image(tmp_path / "a.png")[:, 0].tolist() == [[0, 0, 1, 255]] * 3
-
-
 @pytest.mark.parametrize(
     ("content", "problem"),
     [
@@ -44,20 +39,13 @@ def test_sixteen_bits_are_cut(tmp_path):
 )
 def test_what_is_no_image(tmp_path, content, problem):
     (tmp_path / "a.png").write_bytes(content)
-    with pytest.raises(SampleError, match=rf"a\.png: ({problem})"):
+    with pytest.raises(ImageError, match=rf"a\.png: ({problem})"):
         read_image(tmp_path / "a.png")
 
 
 def test_a_folder(tmp_path):
-    with pytest.raises(SampleError, match="can't be read: Is a directory"):
+    with pytest.raises(ImageError, match="can't be read: Is a directory"):
         read_image(tmp_path)
-
-
-def test_a_bomb(tmp_path, monkeypatch):
-    write_image(tmp_path / "a.png", np.zeros((20, 20)))
-    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 300)
-    with pytest.raises(SampleError, match="refused as a decompression bomb"):
-        read_image(tmp_path / "a.png")
 
 
 def test_targets_of_many_classes(tmp_path):

@@ -10,6 +10,7 @@ from torchvision.ops import masks_to_boxes
 
 from dealias.data import SampleError
 from dealias.data.lowlight import LowLight
+from dealias.images import ImageError
 from dealias.instance import (
     Instance,
     InstanceDataset,
@@ -86,7 +87,7 @@ class TestItems:
     def test_a_corrupt_image_is_an_error_or_skipped(self, instances):
         path = instances.images[0].path
         path.write_bytes(path.read_bytes()[:100])
-        with pytest.raises(SampleError, match=r"a\.png: can't be read"):
+        with pytest.raises(ImageError, match=r"a\.png: can't be read"):
             InstanceDataset(instances)[0]
         item = InstanceDataset(instances, skip_bad=True, transform=instance_transform())[0]
         assert item["image"] is item["target"] is None

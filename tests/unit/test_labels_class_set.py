@@ -1,8 +1,10 @@
+import json
+
 import numpy as np
 import pytest
 import yaml
 
-from dealias.labels import ClassSetError, builtin_class_sets, load_class_set
+from dealias.labels import ClassSet, ClassSetError, builtin_class_sets, load_class_set
 
 SIZES = {"ade20k": 150, "camvid": 11, "cityscapes": 19, "voc2012": 21}
 
@@ -41,6 +43,20 @@ def test_a_file_of_ones_own(tmp_path):
     assert classes.stored_labels(tmp_path / "a.png", "prediction") is None
 
 
+def test_further_colours_of_classes(tmp_path):
+    path = tmp_path / "mine.yaml"
+    content = {
+        "names": ["land", "water"],
+        "palette": [[1, 2, 3], [4, 5, 6]],
+        "color_map": {"#0A0b0c": "water", "#0d0e0f": 0, "#101112": "ignore"},
+    }
+    path.write_text(yaml.safe_dump(content))
+    classes = load_class_set(path)
+    assert classes.color_map == {(10, 11, 12): 1, (13, 14, 15): 0, (16, 17, 18): 255}
+    assert classes.labels_of_colors()[4, 5, 6] == classes.labels_of_colors()[10, 11, 12] == {1}
+    assert ClassSet.from_dict(json.loads(json.dumps(classes.to_dict())), "a.json") == classes
+
+
 def test_colours_without_a_palette_are_distinct(tmp_path):
     path = tmp_path / "mine.yml"
     path.write_text(yaml.safe_dump({"names": [f"c{i}" for i in range(60)]}))
@@ -65,6 +81,14 @@ def test_colours_without_a_palette_are_distinct(tmp_path):
         ("names: [a]\nvoid_color: red", "expected a colour"),
         ("names: [a]\nlabel_map: {1: 4}", r"classes 0\.\.0 or ignore, got \[4\]"),
         ("names: [a]\nlabel_map: {1: a}", "expected integers or 'ignore', got 1: 'a'"),
+        ("names: [a]\ncolor_map: {'#000000': 0}", "color_map without a palette"),
+        ("names: [a]\ncolor_map: {black: 0}", "expected '#rrggbb' and a class.*got 'black': 0"),
+        ("names: [a]\ncolor_map: {'#000000': b}", "its name or 'ignore', got '#000000': 'b'"),
+        ("names: [a]\ncolor_map: [1]", "color_map: expected '#rrggbb': class"),
+        (
+            "names: [a]\npalette: [[1, 2, 3]]\ncolor_map: {'#000000': 4}",
+            r"color_map: expected classes 0\.\.0 or ignore, got \[4\]",
+        ),
         ("names: [a, b, a]", "several classes are named 'a'"),
         ("names: [a]\nlabel_map_files: x", "label_map_files without a label_map"),
         ("names: [a]\nlabel_map: [1]", "label_map: expected stored label: class"),

@@ -11,6 +11,7 @@ from jsonargparse import ArgumentParser
 
 import dealias
 from dealias.evaluation import main_process
+from dealias.images import MAX_PIXELS_HELP, allow_pixels
 
 __all__ = ["main"]
 
@@ -33,6 +34,9 @@ COMMANDS = {
     "probe": "Show where a network aliases on images, and what would mend it.",
     "convert": "Make a network of a checkpoint of the published code, or of one of dealias fit.",
 }
+
+
+_READ_IMAGES = ("evaluate", "compare", "figures", "probe")
 
 
 class MissingPackageError(ValueError):
@@ -79,9 +83,14 @@ def _dispatch(asked: str | None, arguments: list[str]) -> int:
         command = ArgumentParser(description=help_text)
         if name == asked and name not in OWN_PARSERS:  # the libraries of the others stay unloaded
             _module(name).add_arguments(command)
+        if name in _READ_IMAGES:
+            command.add_argument("--max-pixels", type=int, metavar="N", help=MAX_PIXELS_HELP)
         commands.add_subcommand(name, command, help=help_text)
-    options = parser.parse_args(arguments)
-    return int(_module(options.command).run(options[options.command]))
+    parsed = parser.parse_args(arguments)
+    options = parsed[parsed.command]
+    if parsed.command in _READ_IMAGES:
+        allow_pixels(options.max_pixels)
+    return int(_module(parsed.command).run(options))
 
 
 def _module(name: str) -> Any:

@@ -79,6 +79,8 @@ def print_evaluation(evaluation: Evaluation, console: Console, *, worst: int = 5
         pixels = [f"{count:,}" for count in row.error_pixels]
         add_row(table, row.name, percent(row.miou), *pixels)
     console.print(table)
+    for message in evaluation.warnings():
+        console.print(f"warning: {printable(message)}", soft_wrap=True)
     for message in evaluation.skipped:
         console.print(f"skipped {printable(message)}", soft_wrap=True)
 

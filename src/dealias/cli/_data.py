@@ -13,6 +13,7 @@ from dealias.engine import take_configs
 from dealias.engine._configs import BriefParser
 from dealias.engine._tasks import TaskName, take_task, task_classes
 from dealias.evaluation import check_outputs, write_whole
+from dealias.images import MAX_PIXELS_HELP, allow_pixels
 
 # Each has `check`, `print_splits` and `write_sheet`; instances need libraries of their own.
 _MODULES = {"segmentation": "_data_segmentation", "instance": "_data_instance"}
@@ -28,9 +29,11 @@ def main(command: str, arguments: Sequence[str]) -> int:
     task = take_task(given, others)
     _, data = task_classes(task)
     parser = _parser(command, task, data)
-    if "data" in given:
-        others = [*others[:1], "--options", json.dumps({"data": given["data"]}), *others[1:]]
+    taken = {key: given[key] for key in ("data", "max_pixels") if key in given}
+    if taken:
+        others = [*others[:1], "--options", json.dumps(taken), *others[1:]]
     options = parser.parse_args(others)
+    allow_pixels(options.check.max_pixels)
     looking = importlib.import_module(f"dealias.cli.{_MODULES[task]}")
     return _check(looking, data, options.check)
 
@@ -48,6 +51,7 @@ def _parser(command: str, task: str, data: Any) -> ArgumentParser:
     check.add_class_arguments(data, "data", fail_untyped=False)
     add("--parts", type=list[Literal["train", "val", "test"]], default=["train", "val"])
     add("--sheet", type=Path, metavar="FILE.png", help="draw samples, and what training sees")
+    add("--max_pixels", type=int | None, default=None, help=MAX_PIXELS_HELP)
     add("--output", type=Path, metavar="FILE.json", help="write what was found")
     add("--overwrite", action="store_true", help="replace outputs that exist")
     commands = parser.add_subcommands(required=True, dest="command")

@@ -35,6 +35,8 @@ def _print_split(split: SplitCheck, names: Sequence[str], console: Console) -> N
     if split.unseen:
         absent = ", ".join(printable(names[label]) for label in split.unseen)
         console.print(f"without a pixel: {absent}", soft_wrap=True)
+    for message in split.warnings:
+        console.print(f"warning: {printable(message)}", soft_wrap=True)
     for what, lines in (
         ("files without a partner", list(map(str, split.unpaired))),
         ("files that can't be used", split.problems),

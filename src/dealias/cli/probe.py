@@ -6,12 +6,12 @@ from pathlib import Path
 from typing import Any
 
 from jsonargparse import ArgumentParser, Namespace
-from PIL import Image
 from rich.table import Table
 
 import dealias
 from dealias.cli._console import output_console, percent, progress
 from dealias.evaluation import check_outputs, environment, write_whole
+from dealias.images import open_image
 from dealias.probe import (
     SPECS,
     Network,
@@ -106,7 +106,7 @@ def _write_maps(
             features = capture_maps(network, plan, image)[mapped.site.name]
             size = (image.shape[1], image.shape[2])
             scores = pixel_scores(features, mapped.cutoff, size)[0].numpy()
-            with Image.open(path) as whole:
+            with open_image(path) as (whole, _):
                 whole_size = (whole.height, whole.width)
             output = options.maps / path.relative_to(options.images).with_suffix(".png")
             write_scores(output, scores, whole_size)

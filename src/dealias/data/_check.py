@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 from torch.utils.data import Dataset
 
-from dealias._text import printable
+from dealias._text import FileError, printable
 from dealias.data._checking import (
     Progress,
     open_progress,
@@ -22,9 +22,9 @@ from dealias.data._checking import (
     size_rows,
 )
 from dealias.data._datasets import FileSamples, Samples
-from dealias.data._images import SampleError
 from dealias.data._module import SegmentationDataModule
-from dealias.labels import ClassSet, LabelFileError
+from dealias.evaluation import void_warnings
+from dealias.labels import ClassSet
 
 
 @dataclass(frozen=True)
@@ -41,6 +41,7 @@ class SplitCheck:
         void_pixels: pixels of void.
         unpaired: files without a partner.
         problems: what is wrong with each sample that can't be used, naming the file.
+        warnings: signs that labels mean something else than the class set says.
     """
 
     part: str
@@ -52,6 +53,7 @@ class SplitCheck:
     void_pixels: int
     unpaired: list[Path] = field(default_factory=list)
     problems: list[str] = field(default_factory=list)
+    warnings: list[str] = field(default_factory=list)
 
     @property
     def void_share(self) -> float:
@@ -118,6 +120,7 @@ class DataCheck:
             "unseen": [self.classes[label] for label in split.unseen],
             "unpaired": [str(path) for path in split.unpaired],
             "problems": split.problems,
+            "warnings": split.warnings,
         }
 
 
@@ -167,10 +170,10 @@ def _check_split(
     workers: int,
     tick: Callable[[], object],
 ) -> SplitCheck:
-    classes = len(counted.classes)
+    names, void = counted.classes.names, counted.classes.ignore_index
     sizes: Counter[tuple[int, int]] = Counter()
-    pixels = np.zeros(classes + 1, np.int64)
-    images = np.zeros(classes + 1, np.int64)
+    pixels = np.zeros(len(names) + 1, np.int64)
+    images = np.zeros(len(names) + 1, np.int64)
     problems = []
     for found in read_each(counted, workers, tick):
         if isinstance(found, str):
@@ -190,6 +193,7 @@ def _check_split(
         int(pixels[-1]),
         unpaired,
         problems,
+        void_warnings(pixels[:-1].tolist(), int(pixels[-1]), names, void),
     )
 
 
@@ -206,7 +210,7 @@ class _Counted(Dataset[Any]):
     def __getitem__(self, index: int) -> tuple[tuple[int, int], NDArray[np.int64]] | str:
         try:
             _, target = self.samples.read(index)
-        except (SampleError, LabelFileError) as error:
+        except FileError as error:
             return str(error)
         if target is None:
             return f"{printable(self.samples.names[index])}: no label map"

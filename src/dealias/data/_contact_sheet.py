@@ -8,11 +8,11 @@ from pathlib import Path
 import numpy as np
 from torch import Tensor
 
+from dealias._text import FileError
 from dealias.data._datasets import Samples, TrainingStream
-from dealias.data._images import SampleError
 from dealias.data._module import SegmentationDataModule
 from dealias.data._sheet import Picture, Sheet, spread_usable, write_picture
-from dealias.labels import ClassSet, LabelFileError
+from dealias.labels import ClassSet
 
 _SHEET = Sheet()
 
@@ -42,7 +42,7 @@ def contact_sheet(
     usable = spread_usable(len(found), samples, lambda index: _read(found, index))
     drawn = [_pair(name, image, target, classes) for name, image, target in usable]
     stream = TrainingStream(found, datamodule.augmentation(), seed=datamodule.seed, skip_bad=True)
-    with contextlib.suppress(SampleError, LabelFileError):  # none of them can be used
+    with contextlib.suppress(FileError):  # none of them can be used
         for position in range(crops):
             item = stream[position]
             name = f"crop of {item['name']}"
@@ -77,7 +77,7 @@ def color_labels(target: Tensor, classes: ClassSet) -> Picture:
 
 def _read(found: Samples, index: int) -> tuple[str, Tensor, Tensor] | None:
     """Name, image and target; None for a sample that can't be used."""
-    with contextlib.suppress(SampleError, LabelFileError):
+    with contextlib.suppress(FileError):
         image, target = found.read(index)
         if target is not None:
             return found.names[index], image, target

@@ -11,7 +11,7 @@ from torch import Tensor
 from torch.utils.data import Dataset
 from torchvision import tv_tensors
 
-from dealias._text import printable
+from dealias._text import FileError, printable
 from dealias.data._images import (
     SampleError,
     check_same_size,
@@ -21,7 +21,7 @@ from dealias.data._images import (
 )
 from dealias.data._random import Purpose, augmentation_seed, index_at, stream
 from dealias.data._scenes import render_scene
-from dealias.labels import ClassSet, LabelFileError, Sample
+from dealias.labels import ClassSet, Sample
 
 Item = dict[str, Any]
 
@@ -75,7 +75,8 @@ class FileSamples:
         if sample.label is None:
             return image, None
         target = read_target(sample.label, self.classes)
-        check_same_size(sample.image, image, sample.label, target)
+        like = f" like its label map {printable(sample.label)}"
+        check_same_size(sample.image, image, (target.shape[0], target.shape[1]), like)
         return image, target
 
 
@@ -145,7 +146,7 @@ class SegmentationDataset(Dataset[Item]):
         name = self.samples.names[index]
         try:
             image, target = self.samples.read(index)
-        except (SampleError, LabelFileError) as error:
+        except FileError as error:
             if not self.skip_bad:
                 raise
             bad = {"image": None, "name": name, "skipped": [str(error)]}
@@ -195,7 +196,7 @@ class TrainingStream(Dataset[Item]):
             try:
                 image, target = self.samples.read(index)
                 break
-            except (SampleError, LabelFileError) as error:
+            except FileError as error:
                 skipped.append(str(error))
                 if not self.skip_bad:
                     raise

@@ -2,57 +2,31 @@
 
 from __future__ import annotations
 
-import warnings
 from pathlib import Path
 
 import numpy as np
 import torch
-from PIL import Image, UnidentifiedImageError
 from torch import Tensor
 
-from dealias._text import FileError, list_pixels, printable
+from dealias._text import FileError, list_pixels
+from dealias.images import check_not_turned, open_image, read_photograph
 from dealias.labels import ClassSet, LabelFileError, read_label_map
 
 
 class SampleError(FileError):
-    """An image can't be read, or does not fit its label map."""
+    """An image does not fit its label map."""
 
 
 def read_image(path: Path) -> Tensor:
-    """Read an image as colours.
-
-    Args:
-        path: anything that Pillow reads. Gray and palette images become RGB, transparency is
-            dropped, 16 bits are cut to the upper 8, and no rotation that the file may ask for is
-            done, since label maps follow the pixels as stored.
+    """Read an image as colours: :func:`dealias.images.read_photograph` as a tensor.
 
     Returns:
         uint8 [3, H, W], RGB in [0, 255], laid out with the channels of a pixel side by side.
 
     Raises:
-        SampleError: no such file, not an image, truncated, or larger than Pillow's guard against
-            decompression bombs (`PIL.Image.MAX_IMAGE_PIXELS`).
+        ImageError: it can't be read.
     """
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("error", Image.DecompressionBombWarning)
-            with Image.open(path) as image:
-                image.info.pop("transparency", None)  # Pillow would warn that it is dropped
-                if image.mode.startswith("I"):  # Pillow would clip 16 bits at 255
-                    gray = np.array(image).astype(np.uint16) >> 8
-                    pixels = np.repeat(gray.astype(np.uint8)[..., None], 3, axis=2)
-                else:
-                    pixels = np.array(image if image.mode == "RGB" else image.convert("RGB"))
-    except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
-        raise SampleError(path, f"refused as a decompression bomb: {error}") from error
-    except FileNotFoundError as error:
-        raise SampleError(path, "no such file") from error
-    except UnidentifiedImageError as error:
-        raise SampleError(path, "not an image that can be read") from error
-    except Exception as error:  # decoders fail in many ways on broken files
-        reason = getattr(error, "strerror", None) or str(error) or type(error).__name__
-        raise SampleError(path, f"can't be read: {printable(reason)}") from error
-    return torch.from_numpy(pixels).permute(2, 0, 1)
+    return torch.from_numpy(read_photograph(path)).permute(2, 0, 1)
 
 
 def read_target(path: Path, classes: ClassSet) -> Tensor:
@@ -87,11 +61,25 @@ def target_dtype(classes: ClassSet) -> torch.dtype:
     return torch.uint8 if fits else torch.int64
 
 
-def check_same_size(image_path: Path, image: Tensor, label_path: Path, target: Tensor) -> None:
-    """Raise SampleError unless an image [3, H, W] and its target [H, W] are of one size."""
-    if image.shape[1:] != target.shape:
-        raise SampleError(
-            image_path,
-            f"expected {target.shape[1]}x{target.shape[0]} pixels like its label map "
-            f"{printable(label_path)}, got {image.shape[2]}x{image.shape[1]}",
-        )
+def check_same_size(path: Path, image: Tensor, size: tuple[int, int], why: str) -> None:
+    """Check that an image is of the size that belongs to it.
+
+    Args:
+        path: the file.
+        image: [3, H, W].
+        size: (H, W) expected.
+        why: what says so, for messages.
+
+    Raises:
+        ImageError: it would be of that size if it were turned as its file asks.
+        SampleError: it is of another size.
+    """
+    if image.shape[1:] == size:
+        return
+    if image.shape[:0:-1] == size:
+        with open_image(path) as (stored, _):
+            check_not_turned(path, stored)
+    raise SampleError(
+        path,
+        f"expected {size[1]}x{size[0]} pixels{why}, got {image.shape[2]}x{image.shape[1]}",
+    )

@@ -36,6 +36,7 @@ from dealias.engine._progress import StepProgress
 from dealias.engine._report import TestReport
 from dealias.engine._tasks import TaskName, take_task, task_classes
 from dealias.evaluation import OutputError, main_process
+from dealias.images import MAX_PIXELS_HELP, allow_pixels
 from dealias.models import load, load_weights, sync_batch_norm
 
 Command = Literal["fit", "validate", "test", "predict"]
@@ -131,6 +132,7 @@ class Commands(LightningCLI):
         )
         add("--report", type=Path | None, default=None, help="folder of a page of errors, in test")
         add("--probe", type=Path | None, default=None, help="result of dealias probe for the page")
+        add("--max_pixels", type=int | None, default=None, help=MAX_PIXELS_HELP)
         add("--label_maps", type=bool, default=False, help="write what was predicted, in test")
         parser.link_arguments("data.classes", "model.classes", apply_on="instantiate")
         for target, option in LINKS.items():
@@ -140,6 +142,7 @@ class Commands(LightningCLI):
         """Read the options, and find the folder of the run and the checkpoint."""
         self.config = parser.parse_args(args)
         options = self.config[self.command]
+        allow_pixels(options.max_pixels)
         if options.probe is not None and options.report is None:
             raise ConfigError("--probe: is for the page of --report")
         if options.noise and self.command == "fit":

@@ -1,6 +1,6 @@
 """From folders of label maps to counts, results and the files they are kept in."""
 
-from dealias.evaluation._error_maps import ERROR_COLORS, draw_errors, read_photograph
+from dealias.evaluation._error_maps import ERROR_COLORS, draw_errors
 from dealias.evaluation._files import OutputError, check_outputs, write_whole
 from dealias.evaluation._processes import ProcessError, gather, main_process, reading_processes
 from dealias.evaluation._result import (
@@ -24,6 +24,7 @@ from dealias.evaluation._run import (
     evaluate_pairs,
 )
 from dealias.evaluation._sources import Sources, read_pair
+from dealias.evaluation._warnings import void_warnings
 
 __all__ = [
     "ERROR_COLORS",
@@ -48,8 +49,8 @@ __all__ = [
     "merge_counts",
     "read_counts",
     "read_pair",
-    "read_photograph",
     "reading_processes",
+    "void_warnings",
     "write_counts",
     "write_csv",
     "write_json",

@@ -10,7 +10,8 @@ from PIL import Image
 from torch import Tensor
 
 from dealias.evaluation._files import OutputError, write_whole
-from dealias.labels import ClassSet, LabelFileError
+from dealias.images import read_photograph
+from dealias.labels import ClassSet
 from dealias.metrics.functional import ERROR_KINDS, error_map
 
 # Told apart by colour-blind people, and from most scenes (Okabe and Ito, 2008).
@@ -59,7 +60,7 @@ def write_error_map(
         image: the photograph, resized to (H, W) if need be; or None.
 
     Raises:
-        LabelFileError: the photograph can't be read.
+        ImageError: the photograph can't be read.
         OutputError: the file can't be written.
     """
     errors = error_map(preds, target, **counting).numpy()
@@ -73,23 +74,3 @@ def write_error_map(
         raise OutputError(f"{path.parent}: can't be written: {error.strerror}") from error
     with write_whole(path) as file:
         Image.fromarray(draw_errors(errors, background)).save(file, "png")
-
-
-def read_photograph(path: Path, size: tuple[int, int]) -> NDArray[np.uint8]:
-    """Read a photograph, resized if need be.
-
-    Args:
-        path: anything that Pillow reads.
-        size: (W, H) in pixels.
-
-    Returns:
-        (H, W, 3), RGB in 0 .. 255.
-
-    Raises:
-        LabelFileError: it can't be read.
-    """
-    try:
-        with Image.open(path) as image:
-            return np.asarray(image.convert("RGB").resize(size))
-    except Exception as error:  # decoders fail in many ways on broken files
-        raise LabelFileError(path, f"can't be read as an image: {error}") from error

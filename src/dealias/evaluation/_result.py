@@ -21,6 +21,7 @@ from torch import Tensor
 from dealias._text import printable
 from dealias.evaluation._files import write_whole
 from dealias.evaluation._sources import Sources
+from dealias.evaluation._warnings import label_warnings
 from dealias.metrics.functional import (
     ERROR_KINDS,
     HardPixelCounts,
@@ -83,6 +84,7 @@ class Evaluation:
         skipped: what was left out, a message each.
         shards: which parts of how many were counted.
         sources: the folders they were read from, if that was so.
+        void_pixels: pixels whose target is void.
     """
 
     settings: Settings
@@ -92,6 +94,7 @@ class Evaluation:
     skipped: list[str] = field(default_factory=list)
     shards: list[tuple[int, int]] = field(default_factory=list)
     sources: Sources | None = None
+    void_pixels: int = 0
 
     @classmethod
     def empty(cls, settings: Settings) -> Evaluation:
@@ -124,6 +127,7 @@ class Evaluation:
             sorted(self.skipped + other.skipped),
             sorted({*self.shards, *other.shards}),
             self.sources if other.sources in (None, self.sources) else None,
+            self.void_pixels + other.void_pixels,
         )
 
     def absorb(self, other: Evaluation) -> None:
@@ -131,12 +135,22 @@ class Evaluation:
         self.counts.confusion.add_(other.counts.confusion)
         self.counts.edges.add_(other.counts.edges)
         self.boundary.add_(other.boundary)
+        self.void_pixels += other.void_pixels
         self.images += other.images
         self.skipped += other.skipped
 
     def worst(self, limit: int = 5) -> list[ImageRow]:
         """The images of the lowest mIoU, the worst first; those without a class come last."""
         return sorted(self.images, key=lambda row: (math.isnan(row.miou), row.miou))[:limit]
+
+    def warnings(self) -> list[str]:
+        """Signs that labels mean something else than the class set says, a message each."""
+        return label_warnings(
+            self.counts.confusion.sum(0),
+            self.void_pixels,
+            self.settings.names,
+            self.settings.ignore_index,
+        )
 
     def to_dict(self) -> dict[str, Any]:
         """The result as plain numbers: metrics are fractions, and None where not defined."""
@@ -168,6 +182,8 @@ class Evaluation:
                 | {"IoU_gain": {key: column[index] for key, column in gain_columns.items()}}
                 for index, name in enumerate(self.settings.names)
             ],
+            "void_pixels": self.void_pixels,
+            "warnings": self.warnings(),
             "error_shares": {key: _plain(share) for key, share in error_shares(table).items()},
             "mIoU_gain": {key: _plain(mean) for key, (mean, _) in gains.items()},
             "costly_pairs": {kind.key: self._pairs(kind) for kind in ERROR_KINDS},
@@ -252,6 +268,7 @@ def write_counts(evaluation: Evaluation, path: Path) -> None:
             confusion=evaluation.counts.confusion.numpy(),
             edges=evaluation.counts.edges.numpy(),
             boundary=evaluation.boundary.numpy(),
+            void_pixels=np.array(evaluation.void_pixels, np.int64),
             image_miou=np.array([row.miou for row in evaluation.images], np.float64),
             image_error_pixels=np.array(errors, np.int64).reshape(-1, len(ERROR_KINDS)),
         )
@@ -296,6 +313,7 @@ def _parse_counts(file: Mapping[str, Any]) -> Evaluation:
     result.shards = [(int(index), int(parts)) for index, parts in header["shards"]]
     if header.get("sources") is not None:  # earlier files have none
         result.sources = Sources.from_dict(header["sources"], "header")
+    result.void_pixels = int(file["void_pixels"]) if "void_pixels" in file else 0  # of earlier ones
     for into, name in (
         (result.counts.confusion, "confusion"),
         (result.counts.edges, "edges"),

@@ -10,11 +10,12 @@ import torch
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from dealias._text import printable
+from dealias._text import FileError, printable
 from dealias.evaluation._error_maps import write_error_map
 from dealias.evaluation._processes import gather, process_group, read_in_order
 from dealias.evaluation._result import Evaluation, ImageRow, Settings
 from dealias.evaluation._sources import Sources, read_pair
+from dealias.evaluation._warnings import last_class_mapping
 from dealias.labels import ClassSet, LabelFileError, Pair, find_images, pair_folders
 from dealias.metrics.functional import (
     LabelRangeError,
@@ -123,7 +124,8 @@ def evaluate_maps(name: str, preds: Tensor, target: Tensor, options: Options) ->
         boundary = torch.cat([measure(preds, target, **options.labels) for measure in measures])
     wrong = tuple(int(count) for count in error_pixels(counts.confusion).values())
     row = ImageRow(name, float(scores(counts)["mIoU"]), wrong)
-    return Evaluation(options.settings, counts, boundary, [row])
+    void = target.numel() - int(counts.confusion.sum())
+    return Evaluation(options.settings, counts, boundary, [row], void_pixels=void)
 
 
 def evaluate_pairs(
@@ -158,11 +160,12 @@ def evaluate_pairs(
             raise found
         total.skipped += problems
         if found is not None:
-            row, confusion, edges, boundary = found
+            row, void_pixels, confusion, edges, boundary = found
             total.images.append(row)
             total.counts.confusion.add_(torch.from_numpy(confusion))
             total.counts.edges.add_(torch.from_numpy(edges))
             total.boundary.add_(torch.from_numpy(boundary))
+            total.void_pixels += void_pixels
     return total
 
 
@@ -275,7 +278,7 @@ class _Pairs(Dataset[Any]):
         image = self.images.get(pair.name)
         try:
             found = evaluate_pair(pair, self.options, image)
-        except LabelFileError as error:
+        except FileError as error:
             if not self.skip_bad:
                 return error, []
             if error.path == image:
@@ -285,7 +288,7 @@ class _Pairs(Dataset[Any]):
         except ValueError as error:
             return error, []
         counts = (found.counts.confusion, found.counts.edges, found.boundary)
-        return (found.images[0], *(part.numpy() for part in counts)), []
+        return (found.images[0], found.void_pixels, *(part.numpy() for part in counts)), []
 
 
 def _photographs(folder: Path | None, pairs: Sequence[Pair]) -> tuple[dict[str, Path], list[str]]:
@@ -302,6 +305,10 @@ def _photographs(folder: Path | None, pairs: Sequence[Pair]) -> tuple[dict[str, 
 
 
 def _hint(error: LabelRangeError, classes: ClassSet) -> str:
+    if len(classes) == 2 and list(error.pixels) == [255] and not classes.label_map:
+        mapping = last_class_mapping(255, classes.names)
+        mapped = " and --map-predictions" if error.argument == "preds" else ""
+        return f"; if 255 stands for {classes.names[1]}, add {mapping} to the class set{mapped}"
     if error.argument != "preds" or not (classes.label_map or classes.reduce_zero_label):
         return ""
     if classes.ignore_index in error.pixels:

@@ -10,7 +10,7 @@ from typing import Any
 
 from torch.utils.data import Dataset
 
-from dealias.data import SampleError
+from dealias._text import FileError
 from dealias.data._checking import (
     Progress,
     open_progress,
@@ -222,6 +222,6 @@ class _Problems(Dataset[str | None]):
         image = self.images[index]
         try:
             read_annotated(image.path, image.size)
-        except SampleError as error:
+        except FileError as error:
             return str(error)
         return None

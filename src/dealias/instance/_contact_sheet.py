@@ -10,7 +10,7 @@ from typing import Any
 from torch import Tensor
 from torchvision import tv_tensors
 
-from dealias.data import SampleError
+from dealias._text import FileError
 from dealias.data._random import augmentation_seed
 from dealias.data._sheet import Picture, Sheet, spread_usable, write_picture
 from dealias.instance._images import read_annotated
@@ -49,7 +49,7 @@ def instance_contact_sheet(
 
     def read(index: int) -> Picture | None:
         record = found.images[index]
-        with contextlib.suppress(SampleError):
+        with contextlib.suppress(FileError):
             image = read_annotated(record.path, record.size)
             with augmentation_seed(datamodule.seed, index):
                 seen = _changed(image, steps)

@@ -10,6 +10,7 @@ from torch import Tensor
 from torch.utils.data import Dataset
 from torchvision import tv_tensors
 
+from dealias._text import FileError
 from dealias.data import SampleError
 from dealias.instance._images import read_annotated
 from dealias.instance._masks import decode_masks
@@ -67,7 +68,7 @@ class InstanceDataset(Dataset[Item]):
         record = self.instances.images[index]
         try:
             return self._item(record)
-        except SampleError as error:
+        except FileError as error:
             if not self.skip_bad:
                 raise
             return {"image": None, "target": None, "name": record.name, "skipped": [str(error)]}

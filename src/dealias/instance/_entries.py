@@ -8,9 +8,8 @@ from collections.abc import Mapping
 from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import Any, TypeGuard
 
-from PIL import Image
-
 from dealias._text import printable
+from dealias.images import max_pixels
 from dealias.instance._masks import MaskError, mask_area, read_segmentation
 from dealias.instance._records import AnnotatedImage, Instance
 
@@ -37,10 +36,10 @@ def read_image(entry: Any, folder: Path) -> AnnotatedImage:
     if not isinstance(name, str) or not name:
         raise BadEntryError(f"file_name: expected a name, got {shown(name)}")
     height, width = (_integer(entry, key) for key in ("height", "width"))
-    limit = Image.MAX_IMAGE_PIXELS
+    limit = max_pixels()
     if height < 1 or width < 1 or (limit is not None and height * width > limit):
         raise BadEntryError(
-            f"expected a size in pixels, at most PIL.Image.MAX_IMAGE_PIXELS, got {width}x{height}"
+            f"expected a size in pixels, at most {limit} of them, got {width}x{height}"
         )
     path = path_inside(folder, name)
     if not os.path.isfile(path):  # noqa: PTH113 - also for names that are too long

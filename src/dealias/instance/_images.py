@@ -6,25 +6,20 @@ from pathlib import Path
 
 from torch import Tensor
 
-from dealias.data import SampleError
-from dealias.data._images import read_image
+from dealias.data._images import check_same_size, read_image
 
 
 def read_annotated(path: Path, size: tuple[int, int]) -> Tensor:
     """Read an image, uint8 [3, H, W].
 
     Args:
-        path: see :func:`dealias.data._images.read_image`.
+        path: see :func:`dealias.images.read_photograph`.
         size: (H, W) that its annotations are for.
 
     Raises:
-        SampleError: it can't be read, or is of another size.
+        ImageError: it can't be read.
+        SampleError: it is of another size.
     """
     image = read_image(path)
-    if image.shape[1:] != size:
-        raise SampleError(
-            path,
-            f"expected {size[1]}x{size[0]} pixels, as its annotations say, "
-            f"got {image.shape[2]}x{image.shape[1]}",
-        )
+    check_same_size(path, image, size, ", as its annotations say")
     return image

@@ -10,6 +10,7 @@ from torch import Tensor
 from torch.utils.data import Dataset
 from torchvision import tv_tensors
 
+from dealias._text import FileError
 from dealias.data import SampleError
 from dealias.data._images import read_image
 from dealias.data._random import Purpose, augmentation_seed, index_at, stream
@@ -99,7 +100,7 @@ class EvaluationImages(Dataset[Item]):
             if self.darken is not None:
                 changed = darkened(self.darken, changed, record)
                 item["original"] = image
-        except SampleError as error:
+        except FileError as error:
             if not self.skip_bad:
                 raise
             return {"image": None, "record": None, "name": name, "skipped": [str(error)]}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fnmatch
+import re
 from dataclasses import dataclass, field
 from importlib.resources import files
 from pathlib import Path
@@ -22,6 +23,7 @@ _KEYS = {
     "palette",
     "ignore_index",
     "void_color",
+    "color_map",
     "label_map",
     "label_map_files",
     "reduce_zero_label",
@@ -42,6 +44,8 @@ class ClassSet:
         palette: colour of each class, (R, G, B) in 0 .. 255; or None.
         ignore_index: the label of void, outside 0 .. C - 1.
         void_color: colour of void in colour-coded files; or None.
+        color_map: further colours of colour-coded files, (R, G, B) to class, or to
+            `ignore_index`.
         label_map: stored label to class, or to `ignore_index`, for stored targets that do not
             hold classes. Empty if they do.
         label_map_files: pattern of the names of the files that `label_map` is for, predictions
@@ -57,6 +61,7 @@ class ClassSet:
     palette: tuple[tuple[int, int, int], ...] | None = None
     ignore_index: int = 255
     void_color: tuple[int, int, int] | None = None
+    color_map: dict[tuple[int, int, int], int] = field(default_factory=dict)
     label_map: dict[int, int] = field(default_factory=dict)
     label_map_files: str | None = None
     reduce_zero_label: bool = False
@@ -79,14 +84,15 @@ class ClassSet:
                 f"class set {self.name!r}: expected one colour a class ({len(self)}), "
                 f"got {len(self.palette)}"
             )
-        wrong = sorted(
-            {c for c in self.label_map.values() if c != self.ignore_index} - set(range(len(self)))
-        )
-        if wrong:
-            raise ClassSetError(
-                f"class set {self.name!r}: label_map: expected classes 0..{len(self) - 1} "
-                f"or ignore, got {wrong}"
-            )
+        for key, values in (("label_map", self.label_map), ("color_map", self.color_map)):
+            wrong = sorted({*values.values()} - {self.ignore_index} - {*range(len(self))})
+            if wrong:
+                raise ClassSetError(
+                    f"class set {self.name!r}: {key}: expected classes 0..{len(self) - 1} "
+                    f"or ignore, got {wrong}"
+                )
+        if self.color_map and self.palette is None:
+            raise ClassSetError(f"class set {self.name!r}: color_map without a palette")
         if self.label_map and self.reduce_zero_label:
             raise ClassSetError(
                 f"class set {self.name!r}: label_map and reduce_zero_label exclude one another"
@@ -98,7 +104,10 @@ class ClassSet:
     def to_dict(self) -> dict[str, Any]:
         """Plain values for JSON."""
         return vars(self) | {
-            "label_map": {str(stored): label for stored, label in self.label_map.items()}
+            "label_map": {str(stored): label for stored, label in self.label_map.items()},
+            "color_map": {
+                f"#{bytes(color).hex()}": label for color, label in self.color_map.items()
+            },
         }
 
     @classmethod
@@ -145,6 +154,19 @@ class ClassSet:
             classes = {k + 1: k for k in range(len(self))}
             return {0: self.ignore_index, self.ignore_index: self.ignore_index} | classes
         return None
+
+    def labels_of_colors(self) -> dict[tuple[int, int, int], frozenset[int]]:
+        """The classes and void that each colour of colour-coded files stands for; else empty."""
+        if self.palette is None:
+            return {}
+        known = [*enumerate(self.palette)]
+        if self.void_color is not None:
+            known.append((self.ignore_index, self.void_color))
+        known += [(label, color) for color, label in self.color_map.items()]
+        found: dict[tuple[int, int, int], frozenset[int]] = {}
+        for label, color in known:
+            found[color] = found.get(color, frozenset()) | {label}
+        return found
 
     def colors(self) -> NDArray[np.uint8]:
         """Colours [C, 3] to draw the classes in: the palette, or well-spread hues without one."""
@@ -220,8 +242,10 @@ def _parse(content: Any, name: str, source: str) -> ClassSet:
         options["palette"] = tuple(_color(c, source) for c in content["palette"])
     if content.get("void_color") is not None:
         options["void_color"] = _color(content["void_color"], source)
+    void = options.get("ignore_index", 255)
+    if content.get("color_map") is not None:
+        options["color_map"] = _color_map(content["color_map"], void, names, source)
     if content.get("label_map") is not None:
-        void = options.get("ignore_index", 255)
         options["label_map"] = _label_map(content["label_map"], void, source)
     return ClassSet(str(content.get("name", name)), tuple(names), **options)
 
@@ -247,4 +271,24 @@ def _label_map(value: Any, ignore_index: int, source: str) -> dict[int, int]:
                 f"{source}: label_map: expected integers or 'ignore', got {stored!r}: {label!r}"
             )
         result[stored] = label
+    return result
+
+
+def _color_map(
+    value: Any, ignore_index: int, names: list[str], source: str
+) -> dict[tuple[int, int, int], int]:
+    if not isinstance(value, dict):
+        raise ClassSetError(f"{source}: color_map: expected '#rrggbb': class, got {value!r}")
+    meanings = {"ignore": ignore_index} | {name: label for label, name in enumerate(names)}
+    result = {}
+    for color, label in value.items():
+        known = re.fullmatch("#[0-9a-fA-F]{6}", str(color))
+        label = meanings.get(label, label)
+        if not known or type(label) is not int:
+            raise ClassSetError(
+                f"{source}: color_map: expected '#rrggbb' and a class, its name or 'ignore', "
+                f"got {color!r}: {label!r}"
+            )
+        red, green, blue = bytes.fromhex(color[1:])
+        result[red, green, blue] = label
     return result

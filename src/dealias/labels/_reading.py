@@ -1,6 +1,5 @@
 """Reading label maps from files."""
 
-import warnings
 import zipfile
 from collections.abc import Mapping
 from pathlib import Path
@@ -9,10 +8,11 @@ from typing import IO
 import numpy as np
 from numpy.lib import format as npy
 from numpy.typing import NDArray
-from PIL import Image, UnidentifiedImageError
 
-from dealias._text import FileError, list_pixels, printable
+from dealias._text import FileError, list_pixels
+from dealias.images import ImageError, max_pixels, open_image, reason
 from dealias.labels._class_set import ClassSet, Role
+from dealias.labels._palette import palette_means_colors
 
 IMAGE_SUFFIXES = (".png", ".tif", ".tiff")
 LABEL_SUFFIXES = (*IMAGE_SUFFIXES, ".npy", ".npz")
@@ -35,9 +35,12 @@ def read_label_map(path: Path, classes: ClassSet, role: Role) -> NDArray[np.inte
     """Read a label map as classes.
 
     Args:
-        path: PNG or TIFF (8- or 16-bit gray, 1-bit, palette read as indices, or RGB in the
-            colours of `classes`), NPY, or NPZ with a single array, (H, W) or (1, H, W).
-        classes: their set; its `label_map`, `reduce_zero_label` and palette are applied.
+        path: PNG or TIFF (1 to 16 bits of gray, 32-bit integers, a palette, or RGB in the colours
+            of `classes`), NPY, or NPZ with a single array, (H, W) or (1, H, W). Pixels come as
+            they are stored: no turn that a file asks for is made. A palette is read as indices,
+            unless all colours in use are those of `classes` at other indices: then by colour.
+        classes: their set; its `label_map`, `reduce_zero_label`, palette and `color_map` are
+            applied.
         role: "prediction" or "target": targets may store labels where predictions store classes;
             "stored" for predictions that store what targets do.
 
@@ -46,15 +49,16 @@ def read_label_map(path: Path, classes: ClassSet, role: Role) -> NDArray[np.inte
         they are, to be refused where they are counted with the other map at hand.
 
     Raises:
-        LabelFileError: no such file, not a label map, truncated, larger than Pillow's guard
-            against decompression bombs (`PIL.Image.MAX_IMAGE_PIXELS`), colours not in the
-            palette, or labels that a label map lacks.
+        LabelFileError: no such file, not a label map, truncated, of more than
+            :func:`dealias.images.max_pixels`, colours not in the palette, a palette of which some
+            colours are those of classes at other indices and some are of no class, or labels that
+            a label map lacks.
     """
     suffix = path.suffix.lower()
     if suffix in (".npy", ".npz"):
         stored = _read_array(path)
     elif suffix in IMAGE_SUFFIXES:
-        stored = _read_image(path)
+        stored = _read_image(path, classes, role)
     else:
         raise LabelFileError(path, f"expected one of {', '.join(LABEL_SUFFIXES)}")
     if stored.size == 0:
@@ -65,38 +69,21 @@ def read_label_map(path: Path, classes: ClassSet, role: Role) -> NDArray[np.inte
     return _narrow(stored if meaning is None else _translate(path, stored, meaning))
 
 
-def _read_image(path: Path) -> NDArray[np.integer]:
+def _read_image(path: Path, classes: ClassSet, role: Role) -> NDArray[np.integer]:
     """Labels (H, W), or colours (H, W, 3)."""
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("error", Image.DecompressionBombWarning)
-            with Image.open(path) as image:
-                frames = getattr(image, "n_frames", 1)
-                if frames != 1:
-                    raise LabelFileError(path, f"expected one image, got {frames}")
-                stored_as = _raw_mode(image)
-                if stored_as in _SPREAD:
-                    return np.array(image) // _SPREAD[stored_as]
-                if image.mode in (*_INDEX_MODES, "RGB") and stored_as not in _CHANGED:
-                    return np.array(image)
-                if image.mode == "RGBA" and stored_as not in _CHANGED:
-                    return _opaque(path, np.array(image))
-    except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
-        raise LabelFileError(path, f"refused as a decompression bomb: {error}") from error
-    except UnidentifiedImageError as error:
-        raise LabelFileError(path, "not an image that can be read") from error
-    except LabelFileError:
-        raise
-    except Exception as error:  # decoders fail in many ways on broken files
-        raise LabelFileError(path, f"can't be read: {_reason(error)}") from error
+        with open_image(path) as (image, stored_as):
+            if image.mode == "P" and palette_means_colors(path, image, classes, role):
+                return np.array(image.convert("RGB"))
+            if stored_as in _SPREAD:
+                return np.array(image) // _SPREAD[stored_as]
+            if image.mode in (*_INDEX_MODES, "RGB") and stored_as not in _CHANGED:
+                return np.array(image)
+            if image.mode == "RGBA" and stored_as not in _CHANGED:
+                return _opaque(path, np.array(image))
+    except ImageError as error:
+        raise LabelFileError(path, error.problem) from error
     raise LabelFileError(path, f"expected gray, palette or 8-bit RGB, got {stored_as!r}")
-
-
-def _raw_mode(image: Image.Image) -> str:
-    """How the file stores pixels, before Pillow makes them those of `image.mode`."""
-    tiles = getattr(image, "tile", None)
-    options = tiles[0][3] if tiles else image.mode
-    return str(options[0] if isinstance(options, tuple) else options)
 
 
 def _opaque(path: Path, pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
@@ -116,7 +103,7 @@ def _read_array(path: Path) -> NDArray[np.integer]:
     except LabelFileError:
         raise
     except Exception as error:  # decoders fail in many ways on broken files
-        raise LabelFileError(path, f"can't be read: {_reason(error)}") from error
+        raise LabelFileError(path, f"can't be read: {reason(error)}") from error
     if array.dtype == np.bool_:
         array = array.astype(np.uint8)
     if not np.issubdtype(array.dtype, np.integer):
@@ -152,12 +139,12 @@ def _npy_header(file: IO[bytes]) -> tuple[tuple[int, ...], np.dtype[np.generic]]
 def _check_size(path: Path, shape: tuple[int, ...], dtype: np.dtype[np.generic]) -> None:
     """Refuse what Pillow would, before anything of that size is allocated."""
     pixels = int(np.prod([int(n) for n in shape], dtype=object)) if shape else 1
-    limit = Image.MAX_IMAGE_PIXELS
+    limit = max_pixels()
     if limit is not None and pixels > limit:
         raise LabelFileError(
             path,
             f"refused as a decompression bomb: {dtype} of shape {shape} has {pixels:,} values, "
-            f"more than PIL.Image.MAX_IMAGE_PIXELS = {limit:,}",
+            f"more than {limit:,}; --max-pixels allows larger ones",
         )
 
 
@@ -167,16 +154,12 @@ def _from_colors(path: Path, pixels: NDArray[np.integer], classes: ClassSet) -> 
         raise LabelFileError(
             path, f"expected labels, got RGB, and class set {classes.name!r} has no palette"
         )
-    label_of: dict[int, int] = {}
-    ambiguous = set()
-    known = [*enumerate(classes.palette)]
-    if classes.void_color is not None:
-        known.append((classes.ignore_index, classes.void_color))
-    for label, (red, green, blue) in known:
-        code = red << 16 | green << 8 | blue
-        if code in label_of:
-            ambiguous.add(code)
-        label_of[code] = label
+    labels_of = {
+        red << 16 | green << 8 | blue: labels
+        for (red, green, blue), labels in classes.labels_of_colors().items()
+    }
+    label_of = {code: min(labels) for code, labels in labels_of.items()}
+    ambiguous = {code for code, labels in labels_of.items() if len(labels) > 1}
     codes = pixels.astype(np.int32) @ np.array([1 << 16, 1 << 8, 1], np.int32)
     found = _count_labels(codes)
     wrong = [(c, n) for c, n in found if c not in label_of or c in ambiguous]
@@ -230,9 +213,3 @@ def _narrow(labels: NDArray[np.integer]) -> NDArray[np.integer]:
         return labels.astype(np.uint8)
     fits = low >= -(2**31) and high < 2**31
     return labels.astype(np.int32 if fits else np.int64)
-
-
-def _reason(error: Exception) -> str:
-    if isinstance(error, FileNotFoundError):
-        return "no such file"
-    return printable(getattr(error, "strerror", None) or str(error) or type(error).__name__)

@@ -2,20 +2,14 @@
 
 from pathlib import Path
 
-import numpy as np
 import torch
-from PIL import Image
 from torch import Tensor
 
-from dealias._text import printable
+from dealias.images import ImageError, read_photograph
 
 SUFFIXES = (".bmp", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp")
 # Networks halve their maps five times or so; what remains is cut off evenly.
 _MULTIPLE = 32
-
-
-class ImageError(ValueError):
-    """A folder or a file does not hold what can be looked at."""
 
 
 def list_images(folder: Path, limit: int | None = None) -> list[Path]:
@@ -28,12 +22,12 @@ def list_images(folder: Path, limit: int | None = None) -> list[Path]:
     if limit is not None and limit < 1:
         raise ValueError(f"limit: expected at least 1, got {limit}")
     if not folder.is_dir():
-        raise ImageError(f"{printable(folder)}: not a folder")
+        raise ImageError(folder, "not a folder")
     found = sorted(
         path for path in folder.rglob("*") if path.suffix.lower() in SUFFIXES and path.is_file()
     )
     if not found:
-        raise ImageError(f"{printable(folder)}: no images ({', '.join(SUFFIXES)})")
+        raise ImageError(folder, f"no images ({', '.join(SUFFIXES)})")
     return found[:limit]
 
 
@@ -41,7 +35,7 @@ def read_image(path: Path, *, noise: float = 0.0, seed: int = 0) -> Tensor:
     """Read an image for a network.
 
     Args:
-        path: anything that Pillow reads.
+        path: see :func:`dealias.images.read_photograph`.
         noise: standard deviation of Gaussian noise to add, of 255; the sum is clipped to the range.
         seed: of the noise.
 
@@ -51,19 +45,11 @@ def read_image(path: Path, *, noise: float = 0.0, seed: int = 0) -> Tensor:
     Raises:
         ImageError: the file cannot be read, or is less than 32 pixels high or wide.
     """
-    try:
-        with Image.open(path) as image:
-            if image.mode.startswith("I"):  # Pillow would cut 16 bits off at 255
-                pixels = np.repeat(np.array(image)[..., None] / 257, 3, axis=2)
-            else:
-                pixels = np.array(image.convert("RGB"))
-    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
-        raise ImageError(f"{printable(path)}: not an image that can be read: {error}") from error
-    x = torch.from_numpy(pixels).permute(2, 0, 1).float() / 255
+    x = torch.from_numpy(read_photograph(path)).permute(2, 0, 1).float() / 255
     for axis in (1, 2):
         size = x.shape[axis] // _MULTIPLE * _MULTIPLE
         if size == 0:
-            raise ImageError(f"{printable(path)}: expected {_MULTIPLE} pixels or more a side")
+            raise ImageError(path, f"expected {_MULTIPLE} pixels or more a side")
         x = x.narrow(axis, (x.shape[axis] - size) // 2, size)
     if noise:
         generator = torch.Generator().manual_seed(seed)

@@ -11,9 +11,10 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from dealias._text import printable
-from dealias.evaluation import Sources, read_pair, read_photograph
-from dealias.labels import ClassSet, LabelFileError, Pair, PairingError, find_images, pair_folders
+from dealias._text import FileError, printable
+from dealias.evaluation import Sources, read_pair
+from dealias.images import ImageError, open_image, read_photograph
+from dealias.labels import ClassSet, Pair, PairingError, find_images, pair_folders
 
 
 @dataclass(frozen=True)
@@ -94,7 +95,7 @@ class FolderExamples:
         """Read one.
 
         Raises:
-            LabelFileError: a file that can't be used.
+            LabelFileError, ImageError: a file that can't be used.
             PairingError: there is no such image, or no longer.
         """
         pair = self._pair(name)
@@ -120,7 +121,7 @@ class FolderExamples:
             return None, None
         try:
             return read_photograph(path, size), None
-        except LabelFileError as error:
+        except FileError as error:
             if not self.skip_bad:
                 raise
             return None, str(error)
@@ -133,18 +134,13 @@ def read_scores(path: Path, size: tuple[int, int]) -> NDArray[np.float32]:
         (H, W) in [0, 1], NaN where there is no score.
 
     Raises:
-        LabelFileError: not such a picture.
+        ImageError: not such a picture.
     """
-    try:
-        with Image.open(path) as picture:
-            if not picture.mode.startswith("I"):
-                raise LabelFileError(path, f"expected 16-bit gray, got mode {picture.mode}")
-            resized = picture.resize(size, Image.Resampling.NEAREST)
-            values: NDArray[np.float32] = np.asarray(resized, np.float32)
-    except LabelFileError:
-        raise
-    except Exception as error:  # decoders fail in many ways on broken files
-        raise LabelFileError(path, f"can't be read as an image: {error}") from error
+    with open_image(path) as (picture, _):
+        if not picture.mode.startswith("I"):
+            raise ImageError(path, f"expected 16-bit gray, got mode {picture.mode}")
+        resized = picture.resize(size, Image.Resampling.NEAREST)
+        values: NDArray[np.float32] = np.asarray(resized, np.float32)
     scores: NDArray[np.float32] = values / np.float32(65534)
     scores[values == 65535] = np.nan
     return scores

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dealias._text import printable
-from dealias.evaluation import read_photograph
+from dealias.images import read_photograph
 from dealias.labels import ClassSet
 from dealias.report._drawing import file_key
 from dealias.report._examples import Example
@@ -54,7 +54,7 @@ class PageExamples:
 
         Raises:
             ResultFileError: the page has no such image, or its maps can't be used.
-            LabelFileError: its photograph can't be read.
+            ImageError: its photograph can't be read.
         """
         if name not in self._has:
             raise ResultFileError(f"{printable(self.assets)}: no image named {printable(name)!r}")

@@ -1,0 +1,89 @@
+"""Signs that labels mean something else than the class set says."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+# Fewer void pixels than this are left out on purpose in most data sets of many classes.
+_LARGE_VOID = 0.1
+_FAR_BETTER = 2.0
+
+
+def label_warnings(
+    confusion: Tensor, void_pixels: int, names: Sequence[str], ignore_index: int
+) -> list[str]:
+    """Say where targets seem to store a class as void, or predictions to count from another label.
+
+    Args:
+        confusion: int64 [C, C], pixels by target class and predicted class, void left out.
+        void_pixels: pixels whose target is void.
+        names: of the classes.
+        ignore_index: the label of void.
+
+    Returns:
+        A message each: where classes are in no target and a tenth of the pixels or more is void,
+        or any of them for two classes, which masks of 0 and 255 store; and where class recall would
+        be one half or more, and twice as high, if a number were added to the predicted labels.
+    """
+    shift = _shift_warning(confusion)
+    return [
+        *void_warnings(confusion.sum(1).tolist(), void_pixels, names, ignore_index),
+        *([] if shift is None else [shift]),
+    ]
+
+
+def last_class_mapping(label: int, names: Sequence[str]) -> str:
+    """How a class set says that a label is the last of its classes."""
+    known = ", ".join(f"{k}: {k}" for k in range(len(names) - 1))
+    return f"label_map: {{{known}, {label}: {len(names) - 1}}}"
+
+
+def void_warnings(
+    pixels: Sequence[int], void_pixels: int, names: Sequence[str], ignore_index: int
+) -> list[str]:
+    """Say where targets seem to store a class as void; see :func:`label_warnings`.
+
+    Args:
+        pixels: of each class in targets.
+        void_pixels: pixels whose target is void.
+        names: of the classes.
+        ignore_index: the label of void.
+    """
+    total = sum(pixels) + void_pixels
+    absent = [label for label, count in enumerate(pixels) if count == 0]
+    least = 0 if len(names) == 2 else _LARGE_VOID * total
+    if not absent or not void_pixels or void_pixels < least:
+        return []
+    listed = ", ".join(names[label] for label in absent[:4])
+    listed += f" and {len(absent) - 4} more" if len(absent) > 4 else ""
+    hint = "check the class set"
+    if absent == [len(names) - 1]:
+        mapping = last_class_mapping(ignore_index, names)
+        hint = f"if {ignore_index} stands for {listed}, add {mapping} to the class set"
+    return [
+        f"no target has {listed}, and {void_pixels / total:.1%} of the pixels are void "
+        f"({ignore_index}): {hint}"
+    ]
+
+
+def _shift_warning(confusion: Tensor) -> str | None:
+    classes = len(confusion)
+    target = confusion.sum(1)
+    present = target > 0
+    if int(present.sum()) < 2:
+        return None
+    shifts = range(classes)
+    hits = torch.stack([confusion.roll(-shift, 1).diagonal() for shift in shifts])
+    recall = (hits[:, present] / target[present]).mean(1)
+    best = int(recall.argmax())
+    if recall[best] < 0.5 or recall[best] < _FAR_BETTER * recall[0]:
+        return None
+    found = f"mean class recall is {recall[0]:.1%}, but {recall[best]:.1%} if "
+    if classes == 2:
+        return found + "the two predicted classes are swapped: do targets count them the same way?"
+    by = best if best <= classes // 2 else best - classes
+    verb, label = ("subtracted from", by) if by > 0 else ("added to", -by)
+    return found + f"{label} is {verb} predicted labels: do both count classes from the same label?"

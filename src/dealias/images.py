@@ -1,0 +1,196 @@
+"""Image files as they are stored: the one way in which photographs and label maps are opened."""
+
+import os
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, UnidentifiedImageError
+
+from dealias._text import FileError, printable
+
+MAX_PIXELS_HELP = "read images of up to so many pixels, for large tiles; else Pillow's limit"
+
+_VARIABLE = "DEALIAS_MAX_PIXELS"
+_ORIENTATION = 274  # the tag of TIFF and EXIF
+_Flip = Image.Transpose
+# What undoes the turn that Pillow makes for each orientation.
+_UNDO = {
+    2: _Flip.FLIP_LEFT_RIGHT,
+    3: _Flip.ROTATE_180,
+    4: _Flip.FLIP_TOP_BOTTOM,
+    5: _Flip.TRANSPOSE,
+    6: _Flip.ROTATE_90,
+    7: _Flip.TRANSVERSE,
+    8: _Flip.ROTATE_270,
+}
+_EIGHT_BITS = ("1", "L", "LA", "P", "PA", "RGB", "RGBA", "RGBX", "CMYK", "YCbCr")
+_SIXTEEN_BITS = ("I;16", "I;16B", "I;16L", "I;16N")
+_PHOTOMETRIC, _WHITE_IS_ZERO = 262, 0  # a tag of TIFF, and its value for inverted gray
+
+
+class ImageError(FileError):
+    """An image, or a folder of images, can't be used."""
+
+
+@contextmanager
+def open_image(path: Path) -> Iterator[tuple[Image.Image, str]]:
+    """Open the one image of a file, its pixels as they are stored.
+
+    No turn that the file asks for is made (EXIF, or the orientation of TIFF), so that a photograph
+    and its label map lie over each other as their pixels do.
+
+    Args:
+        path: anything that Pillow reads. Of the pictures in a JPEG with several (MPO), the first.
+
+    Yields:
+        The image, and the name that Pillow has for how the file stores its pixels, such as "L;2";
+        16 bits of inverted gray, which Pillow leaves inverted, end in "I" as fewer bits do.
+
+    Raises:
+        ImageError: no such file, not an image, broken, several images, or more than
+            :func:`max_pixels`. What is raised while the image is open, but for a FileError, counts
+            as the fault of the file too, since Pillow reads pixels late.
+    """
+    usual, Image.MAX_IMAGE_PIXELS = Image.MAX_IMAGE_PIXELS, max_pixels()
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("error", Image.DecompressionBombWarning)
+            # Given a path, Pillow maps turned TIFF files into memory with their sides swapped.
+            with path.open("rb") as file, Image.open(file) as image:
+                frames = getattr(image, "n_frames", 1)
+                if frames != 1 and image.format != "MPO":
+                    raise ImageError(path, f"expected one image, got {frames}")
+                stored_as = _raw_mode(image)
+                yield _as_stored(image), stored_as
+    except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
+        raise ImageError(
+            path, f"refused as a decompression bomb: {error}; --max-pixels allows larger ones"
+        ) from error
+    except UnidentifiedImageError as error:
+        raise ImageError(path, "not an image that can be read") from error
+    except FileNotFoundError as error:
+        raise ImageError(path, "no such file") from error
+    except FileError:
+        raise
+    except Exception as error:  # decoders fail in many ways on broken files
+        raise ImageError(path, f"can't be read: {reason(error)}") from error
+    finally:
+        Image.MAX_IMAGE_PIXELS = usual
+
+
+def read_photograph(path: Path, size: tuple[int, int] | None = None) -> NDArray[np.uint8]:
+    """Read an image as colours.
+
+    Gray and palette images become RGB, transparency is dropped, deeper channels are cut to their
+    upper 8 bits, and pixels come as they are stored (see :func:`open_image`).
+
+    Args:
+        path: anything that Pillow reads whose range is known: up to 16 bits a channel, unsigned.
+        size: (W, H) in pixels to resize to; by default the image's own.
+
+    Returns:
+        uint8 (H, W, 3), RGB in 0 .. 255.
+
+    Raises:
+        ImageError: as :func:`open_image`; signed, 32-bit or floating-point pixels; or an image
+            that asks for a quarter turn and has the size asked for only after it.
+    """
+    with open_image(path) as (image, stored_as):
+        if size is not None and image.size == size[::-1] != size:
+            check_not_turned(path, image)
+        image.info.pop("transparency", None)  # Pillow would warn that it is dropped
+        if image.mode in _EIGHT_BITS:
+            colors = image if image.mode == "RGB" else image.convert("RGB")
+        elif image.mode in _SIXTEEN_BITS or stored_as.removesuffix("I") in _SIXTEEN_BITS:
+            colors = Image.fromarray(_upper_bits(image, stored_as)).convert("RGB")
+        else:
+            raise ImageError(
+                path,
+                "expected up to 16 unsigned bits a channel, whose range is known, "
+                f"got {stored_as!r}",
+            )
+        return np.array(colors if size is None else colors.resize(size))
+
+
+def check_not_turned(path: Path, image: Image.Image) -> None:
+    """Raise ImageError if the image asks for a quarter turn.
+
+    For images whose label map has their height for its width: it was drawn on the turned image.
+    """
+    orientation = image.getexif().get(_ORIENTATION)
+    if orientation in (5, 6, 7, 8):
+        raise ImageError(
+            path,
+            f"expected pixels stored upright, as those of its label map, got {image.width}x"
+            f"{image.height} to be turned (orientation {orientation}); save it turned",
+        )
+
+
+def max_pixels() -> int | None:
+    """The most pixels of an image that is read: `DEALIAS_MAX_PIXELS`, or Pillow's own limit.
+
+    Raises:
+        ValueError: the variable is not a positive integer.
+    """
+    text = os.environ.get(_VARIABLE)
+    if text is None:
+        return Image.MAX_IMAGE_PIXELS
+    if not (text.isascii() and text.isdecimal() and int(text)):
+        raise ValueError(f"{_VARIABLE}: expected a positive integer, got {text!r}")
+    return int(text)
+
+
+def allow_pixels(count: int | None) -> None:
+    """Read images of up to `count` pixels from now on, in processes started later too.
+
+    Raises:
+        ValueError: less than 1.
+    """
+    if count is None:
+        return
+    if count < 1:
+        raise ValueError(f"max_pixels: expected at least 1, got {count}")
+    os.environ[_VARIABLE] = str(count)
+
+
+def reason(error: Exception) -> str:
+    """What an error of a decoder or of the system says, on one line."""
+    if isinstance(error, FileNotFoundError):
+        return "no such file"
+    return printable(getattr(error, "strerror", None) or str(error) or type(error).__name__)
+
+
+def _raw_mode(image: Image.Image) -> str:
+    """How the file stores pixels, before Pillow makes them those of `image.mode`."""
+    tiles = getattr(image, "tile", None)
+    options = tiles[0][3] if tiles else image.mode
+    raw = str(options[0] if isinstance(options, tuple) else options) or image.mode
+    inverted = getattr(image, "tag_v2", {}).get(_PHOTOMETRIC) == _WHITE_IS_ZERO
+    return f"{raw}I" if inverted and raw.startswith("I;") else raw
+
+
+def _as_stored(image: Image.Image) -> Image.Image:
+    """Undo the turn that Pillow makes in TIFF files on reading their pixels."""
+    if image.format != "TIFF":
+        return image
+    orientation = image.getexif().get(_ORIENTATION)
+    if orientation not in _UNDO:
+        return image
+    image.load()
+    if _ORIENTATION in image.getexif():
+        return image
+    stored = image.transpose(_UNDO[orientation])
+    stored.getexif()[_ORIENTATION] = orientation
+    return stored
+
+
+def _upper_bits(image: Image.Image, stored_as: str) -> NDArray[np.uint8]:
+    bits = 12 if stored_as.startswith("I;12") else 16
+    values = np.array(image).astype(np.uint16)
+    if stored_as.endswith("I"):
+        values = 2**bits - 1 - values
+    return (values >> bits - 8).astype(np.uint8)

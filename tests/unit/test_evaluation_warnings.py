@@ -1,0 +1,87 @@
+"""Signs that labels mean something else than the class set says."""
+
+import re
+
+import numpy as np
+import pytest
+import torch
+
+from dealias.evaluation import void_warnings
+from dealias.evaluation._warnings import label_warnings
+
+NAMES = ("road", "car", "person", "tree")
+
+
+def confusion_of(target, preds, classes):
+    table = np.zeros((classes, classes), np.int64)
+    np.add.at(table, (target, preds), 1)
+    return torch.from_numpy(table)
+
+
+def test_two_classes_of_which_one_is_void():
+    found = label_warnings(torch.tensor([[900, 20], [0, 0]]), 80, ("background", "lesion"), 255)
+    assert found == [
+        "no target has lesion, and 8.0% of the pixels are void (255): if 255 stands for lesion, "
+        "add label_map: {0: 0, 255: 1} to the class set"
+    ]
+
+
+@pytest.mark.parametrize(
+    ("pixels", "void", "expected"),
+    [
+        ([5, 5, 5, 5], 90, []),  # every class is there
+        ([5, 5, 5, 0], 0, []),  # nothing is void
+        ([50, 30, 11, 0], 9, []),  # little is void, as in most data sets
+        (
+            [50, 30, 10, 0],
+            10,
+            ["if 255 stands for tree, add label_map: {.*2: 2, 255: 3}"],
+        ),
+        ([50, 0, 0, 5], 45, ["no target has car, person, and 45.0% .*: check the class set"]),
+        ([0, 0, 0, 0], 0, []),
+    ],
+)
+def test_classes_that_no_target_has(pixels, void, expected):
+    found = void_warnings(pixels, void, NAMES, 255)
+    assert len(found) == len(expected)
+    for message, pattern in zip(found, expected, strict=True):
+        assert re.search(pattern.replace("{", r"\{"), message)
+
+
+def test_many_absent_classes_are_cut_short():
+    [message] = void_warnings([1] + [0] * 9, 9, [f"c{k}" for k in range(10)], 255)
+    assert message.startswith("no target has c1, c2, c3, c4 and 5 more, and 90.0%")
+
+
+@pytest.mark.parametrize(
+    ("shift", "advice"),
+    [(1, "1 is subtracted from"), (-1, "1 is added to"), (2, "2 is")],
+)
+def test_labels_counted_from_another_one(shift, advice):
+    rng = np.random.RandomState(0)
+    target = rng.randint(0, 4, 5_000)
+    preds = np.where(rng.rand(5_000) < 0.9, target, rng.randint(0, 4, 5_000))
+    right = confusion_of(target, preds, 4)
+    assert label_warnings(right, 0, NAMES, 255) == []
+    [message] = label_warnings(confusion_of(target, (preds + shift) % 4, 4), 0, NAMES, 255)
+    assert advice in message
+    recall = float((right.diagonal() / right.sum(1)).mean())
+    assert f"but {recall:.1%} if" in message
+
+
+def test_two_classes_swapped():
+    [message] = label_warnings(torch.tensor([[10, 90], [80, 20]]), 0, ("no", "yes"), 255)
+    assert message.startswith("mean class recall is 15.0%, but 85.0% if the two predicted classes")
+
+
+@pytest.mark.parametrize(
+    "confusion",
+    [
+        [[0, 90], [0, 10]],  # a network that answers one class to everything
+        [[0, 100], [0, 0]],  # one class alone says too little
+        [[0, 0], [0, 0]],
+        [[40, 60], [60, 40]],  # bad, but not far better the other way round
+    ],
+)
+def test_bad_predictions_are_not_taken_for_shifted(confusion):
+    assert label_warnings(torch.tensor(confusion), 0, ("no", "yes"), 255) == []
