@@ -151,15 +151,15 @@ def breakages():
         (annotation(bbox=[2, -5, 4, 4]), "annotation 1", "bbox: expected a box in the image"),
         (annotation(bbox=[-21, 1, 30, 4]), "annotation 1", "bbox: expected a box in the image"),
         (annotation(bbox=[2, 1, 4, 19.5]), "annotation 1", "bbox: expected a box in the image"),
-        (without("annotations", "bbox"), "annotation 1", "bbox: missing"),
         (annotation(segmentation=[[1, 1, 2, 2]]), "annotation 1", "segmentation: .* three points"),
         (annotation(segmentation=[[1] * 6]), "annotation 1", "segmentation: .* at least one pixel"),
         (annotation(segmentation=zeros), "annotation 1", "segmentation: .* at least one pixel"),
         (annotation(segmentation=broken), "annotation 1", "segmentation: expected run lengths"),
         (without("annotations", "segmentation"), "annotation 1", "segmentation: missing"),
-        (annotation(area=0), "annotation 1", "area: expected a positive number, .* got 0"),
+        (annotation(area=-1), "annotation 1", "area: expected a number from 0 on, .* got -1"),
+        (annotation(area="9"), "annotation 1", "area: expected a number from 0 on, .* got '9'"),
         (annotation(area=2e10), "annotation 1", "area: .* at most 1e.10, got 2"),
-        (annotation(area=None), "annotation 1", "area: expected a positive number, .* got None"),
+        (annotation(area=float("nan")), "annotation 1", "area: expected a number from 0 on"),
         (annotation(iscrowd=2), "annotation 1", "iscrowd: expected 0 or 1, got 2"),
         (replaced("annotations", "x"), "annotation number 1", "expected a mapping, got 'x'"),
     ]
@@ -298,7 +298,9 @@ class TestCategories:
 
     def test_two_categories_of_one_name(self):
         with pytest.raises(ValueError, match="class 'tv': 2 categories of this name"):
-            match_categories({1: "tv", 2: "TV monitor"}, ["tv"])
+            match_categories({1: "tv", 2: "tv"}, ["tv"])
+        with pytest.raises(ValueError, match="class 'TV': 2 categories of this name"):
+            match_categories({1: "tv", 2: "TV monitor"}, ["TV"])
 
     def test_a_class_twice(self):
         with pytest.raises(ValueError, match="classes: expected names that differ"):

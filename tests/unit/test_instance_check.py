@@ -15,8 +15,7 @@ from dealias.instance import (
     instance_contact_sheet,
     write_instance_contact_sheet,
 )
-from dealias.instance._pictures import class_colors
-from dealias.labels import LabelFileError
+from dealias.labels import LabelFileError, spread_colors
 from image_folders import cut_short, write_image
 from squares import SIZE, write_squares
 
@@ -258,7 +257,7 @@ class TestContactSheet:
         page = instance_contact_sheet(data, samples=1)
         left, right = (page[20 : 20 + 270, x : x + 360] for x in (4, 4 + 360 + 4))
         record = data.instances("train").images[0]
-        colors = class_colors(data.classes).astype(int)
+        colors = spread_colors(len(data.classes)).astype(int)
         for instance, color in zip(record.instances, colors, strict=True):
             x, y, _, _ = instance.box
             corner = int((y + 0.5) * 5.625), int((x + 0.5) * 5.625)  # of 48 x 64 pixels

@@ -42,6 +42,8 @@ def _print_split(split: InstanceSplitCheck, console: Console) -> None:
     if split.ignored:
         listed = ", ".join(f"{printable(name)} {count:,}" for name, count in split.ignored.items())
         console.print(f"left out, as they are no classes: {listed}", soft_wrap=True)
+    for note in split.notes:
+        console.print(printable(note), soft_wrap=True)
     if split.problems:
         console.print(f"annotations or images that can't be used: {len(split.problems):,}")
         print_list(split.problems, console)

@@ -23,6 +23,11 @@ def print_instances(evaluation: Any, console: Console) -> None:
     for overlap, values in result["metrics"].items():
         add_row(scores, overlap, *(percent(values[name]) for name in SCORES))
     console.print(scores)
+    console.print(
+        f"APs, APm and APl of masks and boundaries: detections by the area of their "
+        f"{result['detection_area']}",
+        soft_wrap=True,
+    )
     classes = Table("class")
     classes.add_column("instances", justify="right")
     for overlap in result["metrics"]:
@@ -46,3 +51,5 @@ def print_instances(evaluation: Any, console: Console) -> None:
     console.print(kinds)
     for message in result["skipped"]:
         console.print(f"skipped {printable(message)}", soft_wrap=True)
+    for note in result["notes"]:
+        console.print(printable(note), soft_wrap=True)

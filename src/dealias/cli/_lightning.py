@@ -56,4 +56,7 @@ def _run(command: Command, arguments: Sequence[str]) -> int:
     for message in cli.skipped:
         if message not in shown:
             console.print(f"skipped {printable(message)}", soft_wrap=True)
+    if command == "fit" or results is None:
+        for note in getattr(cli.datamodule, "notes", []):
+            console.print(printable(note), soft_wrap=True)
     return 1 if cli.skipped else 0

@@ -10,19 +10,23 @@ from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
-from dealias._text import FileError, printable
+from dealias._text import FileError, plain_name, printable
 from dealias.instance._classes import match_categories
 from dealias.instance._entries import (
     BadEntryError,
     ForbiddenPathError,
+    as_id,
+    plain,
     read_image,
     read_instance,
     shown,
 )
+from dealias.instance._notes import Notes
 from dealias.instance._records import AnnotatedImage, Instance, InstanceSet, Problem
 
 T = TypeVar("T")
 
+_LISTS = ("images", "annotations", "categories")
 _LISTED = 8
 
 
@@ -43,7 +47,7 @@ def read_annotations(
     All that can be wrong with the file itself shows here, before an image is read.
 
     Args:
-        source: a JSON file, or what it holds.
+        source: a JSON file, or what it holds, where arrays and run lengths as bytes will do, too.
         images: the folder that file names are relative to.
         classes: names of classes 1 .. C, looked up as in :func:`match_categories`; by default all
             categories in the order of their ids.
@@ -51,6 +55,10 @@ def read_annotations(
             area, broken polygons and run lengths, categories that are not known, annotations whose
             id another has.
         ignore_other_categories: leave out, and count, what is of a category that is no class.
+
+    Broken polygons beside whole ones are left out; an area of 0, and an area or a box that is not
+    there, is that of the mask. Both, and what else is not used as it stands, is counted in the
+    `notes` of the set.
 
     Raises:
         AnnotationError: no such content; a class that no category has; an id of an image or a
@@ -64,13 +72,16 @@ def read_annotations(
     problems: list[Problem] = []
     try:
         categories = _categories(content)
-        wanted = tuple(categories[i] for i in sorted(categories)) if classes is None else classes
-        labels = match_categories(categories, wanted)
+        by_id = dict.fromkeys(categories[i] for i in sorted(categories))
+        wanted = tuple(by_id) if classes is None else tuple(classes)
+        used = {_id_of(entry, "category_id") for entry in content["annotations"]}
+        labels = match_categories(categories, wanted, used=used)
         found = _images(content, folder, problems)
     except ValueError as error:
         raise AnnotationError(path, str(error)) from error
     names = {id_: name for id_, name in categories.items() if id_ not in labels}
-    instances, others = _instances(content, found, labels, names, problems)
+    notes = Notes()
+    instances, others = _instances(content, found, labels, names, problems, notes)
     if not ignore_other_categories:
         problems += [Problem(title, f"category {names[id_]!r}: no class") for title, id_ in others]
     if problems and not skip_bad:
@@ -84,7 +95,8 @@ def read_annotations(
         reason = f"no instance of {', '.join(wanted)} that can be used"
         raise AnnotationError(path, reason + (f"; {_listed(problems)}" if problems else ""))
     ignored = Counter(names[id_] for _, id_ in others) if ignore_other_categories else {}
-    return InstanceSet(tuple(wanted), kept, tuple(problems), dict(ignored), categories)
+    more = (*_look_alikes(categories, labels, wanted), *_of_lvis(content), *notes.listed())
+    return InstanceSet(wanted, kept, tuple(problems), dict(ignored), categories, labels, more)
 
 
 def _load(source: str | Path | Mapping[str, Any]) -> tuple[Path, Mapping[str, Any]]:
@@ -101,23 +113,25 @@ def _load(source: str | Path | Mapping[str, Any]) -> tuple[Path, Mapping[str, An
             raise AnnotationError(path, f"expected JSON: {' '.join(str(error).split())}") from error
         if content is None:
             raise AnnotationError(path, "expected JSON in COCO's format, got an empty file")
-    for key in ("images", "annotations", "categories"):
+    for key in _LISTS:
         if not isinstance(content, Mapping) or not isinstance(content.get(key), list):
             raise AnnotationError(path, f"expected a mapping with a list {key!r}")
         if not content[key]:
             raise AnnotationError(path, f"expected at least one entry of {key!r}, got none")
+    if not isinstance(source, (str, Path)):
+        content = dict(source) | {key: [*map(plain, source[key])] for key in _LISTS}
     return path, content
 
 
 def _categories(content: Mapping[str, Any]) -> dict[int, str]:
     categories: dict[int, str] = {}
     for entry in content["categories"]:
-        named = isinstance(entry, Mapping) and isinstance(entry.get("name"), str)
-        if not named or type(entry.get("id")) is not int:
+        id_ = _id_of(entry, "id")
+        if id_ is None or not isinstance(entry.get("name"), str):
             raise ValueError(f"categories: expected an id and a name, got {shown(entry)}")
-        if entry["id"] in categories:
-            raise ValueError(f"categories: two have the id {entry['id']}")
-        categories[entry["id"]] = entry["name"]
+        if id_ in categories:
+            raise ValueError(f"categories: two have the id {id_}")
+        categories[id_] = entry["name"]
     return categories
 
 
@@ -128,8 +142,8 @@ def _images(
     found: dict[int, AnnotatedImage | None] = {}
     paths: set[Path] = set()
     for index, entry in enumerate(content["images"]):
-        id_ = entry.get("id") if isinstance(entry, Mapping) else None
-        if type(id_) is int and id_ in found:
+        id_ = _id_of(entry, "id")
+        if id_ in found:
             raise ValueError(f"images: two have the id {id_}")
         title = _title("image", entry, index)
         try:
@@ -141,7 +155,7 @@ def _images(
             image = None
         elif image is not None:
             paths.add(image.path)
-        if type(id_) is int:
+        if id_ is not None:
             found[id_] = image
     return found
 
@@ -152,6 +166,7 @@ def _instances(
     labels: Mapping[int, int],
     other_categories: Mapping[int, str],
     problems: list[Problem],
+    notes: Notes,
 ) -> tuple[dict[int, list[Instance]], list[tuple[str, int]]]:
     """Instances by image, and the annotations of other categories with their category."""
     found: dict[int, list[Instance]] = {id_: [] for id_ in images}
@@ -163,19 +178,21 @@ def _instances(
         ids = _or_note(problems, title, partial(_ids_of, entry, images, known))
         if ids is None:
             continue
-        number = entry.get("id")
-        if type(number) is int and number in numbers:
+        number = _id_of(entry, "id")
+        if number in numbers:
             problems.append(Problem(title, "another has this id"))
             continue
-        if type(number) is int:
+        if number is not None:
             numbers.add(number)
         image = images[ids[0]]
         if ids[1] in other_categories:
             others.append((title, ids[1]))
         elif image is not None:
             read = partial(read_instance, entry, image.size, labels[ids[1]])
-            instance = _or_note(problems, title, read)
+            instance, kinds = _or_note(problems, title, read) or (None, [])
             found[image.id] += [] if instance is None else [instance]
+            for kind in kinds:
+                notes.add(kind, title)
     return found, others
 
 
@@ -183,12 +200,42 @@ def _ids_of(entry: Any, images: Container[int], categories: Container[int]) -> t
     """The image and the category of an annotation."""
     if not isinstance(entry, Mapping):
         raise BadEntryError(f"expected a mapping, got {shown(entry)}")
-    image, category = entry.get("image_id"), entry.get("category_id")
-    if type(image) is not int or image not in images:
-        raise BadEntryError(f"image_id: expected the id of an image, got {shown(image)}")
-    if type(category) is not int or category not in categories:
-        raise BadEntryError(f"category_id: expected the id of a category, got {shown(category)}")
+    image, category = _id_of(entry, "image_id"), _id_of(entry, "category_id")
+    if image is None or image not in images:
+        got = shown(entry.get("image_id"))
+        raise BadEntryError(f"image_id: expected the id of an image, got {got}")
+    if category is None or category not in categories:
+        got = shown(entry.get("category_id"))
+        raise BadEntryError(f"category_id: expected the id of a category, got {got}")
     return image, category
+
+
+def _id_of(entry: Any, key: str) -> int | None:
+    return as_id(entry.get(key)) if isinstance(entry, Mapping) else None
+
+
+def _look_alikes(
+    categories: Mapping[int, str], labels: Mapping[int, int], classes: Sequence[str]
+) -> list[str]:
+    """Messages about categories that are no classes, though one has their name but for the case."""
+    taken = {plain_name(classes[label - 1]): id_ for id_, label in labels.items()}
+    return [
+        f"category {id_}, {name!r}, is no class; category {taken[plain_name(name)]}, "
+        f"{categories[taken[plain_name(name)]]!r}, is"
+        for id_, name in categories.items()
+        if id_ not in labels and plain_name(name) in taken
+    ]
+
+
+def _of_lvis(content: Mapping[str, Any]) -> list[str]:
+    """A message where images say which categories were looked for, as those of LVIS do."""
+    keys = {"neg_category_ids", "not_exhaustive_category_ids"}
+    if not any(isinstance(image, Mapping) and keys & image.keys() for image in content["images"]):
+        return []
+    return [
+        "not every category was looked for in every image, as in LVIS; average precision is "
+        "COCO's, which counts a detection of what was not looked for as false, and not LVIS's"
+    ]
 
 
 def _or_note(problems: list[Problem], title: str, read: Callable[[], T]) -> T | None:
@@ -202,8 +249,8 @@ def _or_note(problems: list[Problem], title: str, read: Callable[[], T]) -> T | 
 
 def _title(kind: str, entry: Any, index: int) -> str:
     """Call an entry by its id, and by its place if it has none."""
-    id_ = entry.get("id") if isinstance(entry, Mapping) else None
-    return f"{kind} {id_}" if type(id_) is int else f"{kind} number {index + 1}"
+    id_ = _id_of(entry, "id")
+    return f"{kind} {id_}" if id_ is not None else f"{kind} number {index + 1}"
 
 
 def _listed(problems: Sequence[Problem]) -> str:

@@ -14,6 +14,7 @@ from dealias.instance._detections import Detections
 from dealias.instance._records import AnnotatedImage
 
 Overlap = Literal["box", "mask", "boundary"]
+DetectionArea = Literal["mask", "box"]
 
 OVERLAPS: tuple[Overlap, ...] = get_args(Overlap)
 SCORES = ("AP", "AP50", "AP75", "APs", "APm", "APl")
@@ -42,6 +43,7 @@ def average_precision(
     *,
     classes: Sequence[str],
     overlap: Overlap = "mask",
+    detection_area: DetectionArea = "mask",
 ) -> AveragePrecision:
     """Average precision as COCO has it, of at most 100 detections of a class in an image.
 
@@ -52,18 +54,28 @@ def average_precision(
         overlap: how a detection and an instance are compared: by the IoU of their "box", of their
             "mask", or, for "boundary", by the lesser of the IoU of the masks and that of their
             inner boundaries, 2 % of the image diagonal wide.
+        detection_area: what APs, APm and APl of masks and boundaries take for the area of a
+            detection: the pixels of its "mask", as pycocotools does with results without "bbox",
+            and so do Detectron2 and MMDetection, which take it out; or width times height of its
+            "box", as pycocotools does with results that have "bbox" and "segmentation". A
+            detection that finds nothing counts as false if its area is in the range, so that no
+            other score differs. For the overlap of boxes it is always that of the box, though
+            pycocotools has that of the mask for results without "bbox"; instances have the area
+            that the annotations say.
 
     Returns:
         The scores. A class that is in no image is left out of the means.
 
     Raises:
         ValueError: not as many detections as images, no images or one that occurs twice, a label
-            over C, masks of another size than their image, or an overlap that there is not.
+            over C, masks of another size than their image, or an overlap or an area that there is
+            not.
 
     The arithmetic is faster-coco-eval's. Boundaries: Cheng et al., "Boundary IoU", CVPR 2021.
     """
     if overlap not in OVERLAPS:
         raise ValueError(f"overlap: expected one of {', '.join(OVERLAPS)}, got {overlap!r}")
+    check_detection_area(detection_area)
     if len(images) != len(detections):
         raise ValueError(f"detections: expected {len(images)}, one an image, got {len(detections)}")
     if not images or len({image.id for image in images}) != len(images):
@@ -73,7 +85,7 @@ def average_precision(
     # The evaluator takes positive ids alone, and goes through images in their order.
     numbers = {id_: rank for rank, id_ in enumerate(sorted(image.id for image in images), start=1)}
     target = COCO(_target(images, classes, numbers))
-    found = target.loadRes(_results(images, detections, overlap, numbers))
+    found = target.loadRes(_results(images, detections, overlap, detection_area, numbers))
     evaluator = COCOeval_faster(
         target, found, _IOU_TYPES[overlap], boundary_cpu_count=1, rle_iou_max_workers=1
     )
@@ -90,6 +102,14 @@ def average_precision(
     }
     by_class = {name: _mean(everywhere[:, :, index]) for index, name in enumerate(classes)}
     return AveragePrecision(scores, by_class)
+
+
+def check_detection_area(area: DetectionArea) -> DetectionArea:
+    """The area, if there is such a one; else ValueError."""
+    known = get_args(DetectionArea)
+    if area not in known:
+        raise ValueError(f"detection_area: expected one of {', '.join(known)}, got {area!r}")
+    return area
 
 
 def _mean(values: NDArray[np.float64]) -> float:
@@ -128,22 +148,25 @@ def _results(
     images: Sequence[AnnotatedImage],
     detections: Sequence[Detections],
     overlap: Overlap,
+    area: DetectionArea,
     numbers: Mapping[int, int],
 ) -> list[dict[str, Any]]:
-    """Boxes or masks alone: the area of a detection is that of what is compared."""
+    """Boxes or masks alone have their own area, both together that of the box."""
     results = []
     for image, found in zip(images, detections, strict=True):
         parts = (found.boxes, found.labels, found.scores)
         boxes, labels, scores = (part.tolist() for part in parts)
         for box, label, score, mask in zip(boxes, labels, scores, found.masks, strict=True):
-            shape: Mapping[str, Any] = (
-                {"bbox": _as_coco(box)} if overlap == "box" else {"segmentation": mask}
-            )
             entry = {"image_id": numbers[image.id], "category_id": label, "score": score}
-            results.append({**entry, **shape})
+            if overlap == "box" or area == "box":
+                entry["bbox"] = _as_coco(box)
+            if overlap != "box":
+                entry["segmentation"] = mask
+            results.append(entry)
     return results
 
 
 def _as_coco(box: Sequence[float]) -> list[float]:
+    """(left, top, width, height), as decimal numbers in a file were before they were added up."""
     left, top, right, bottom = box
-    return [left, top, right - left, bottom - top]
+    return [left, top, round(right - left, 9), round(bottom - top, 9)]

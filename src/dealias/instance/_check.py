@@ -66,6 +66,7 @@ class InstanceSplitCheck:
         classes: what they hold of each class.
         ignored: number of annotations left out because their category is no class, by category.
         problems: what is wrong with each annotation or image that can't be used.
+        notes: what is used otherwise than it stands in the file, such as an area of 0.
     """
 
     part: str
@@ -76,6 +77,7 @@ class InstanceSplitCheck:
     classes: list[ClassCounts]
     ignored: dict[str, int] = field(default_factory=dict)
     problems: list[str] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
 
     @property
     def instances(self) -> int:
@@ -124,6 +126,7 @@ class InstanceCheck:
                     "unseen": split.unseen,
                     "ignored": split.ignored,
                     "problems": split.problems,
+                    "notes": split.notes,
                 }
                 for split in self.splits
             ],
@@ -189,6 +192,7 @@ def _check_split(
         _count(instances.classes, usable),
         dict(instances.ignored),
         problems,
+        list(instances.notes),
     )
 
 

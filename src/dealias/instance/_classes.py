@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections import Counter
+from collections.abc import Container, Mapping, Sequence
 
 from dealias._text import plain_name, printable
 
@@ -21,15 +22,23 @@ LIS_CLASSES = (
 _SYNONYMS = {"motorcycle": "motorbike", "tv": "tvmonitor"}
 
 
-def match_categories(categories: Mapping[int, str], classes: Sequence[str]) -> dict[int, int]:
+def match_categories(
+    categories: Mapping[int, str],
+    classes: Sequence[str],
+    *,
+    used: Container[int | None] | None = None,
+) -> dict[int, int]:
     """Find the classes among the categories of a file, by name and never by position.
 
-    Names may differ in case, blanks, "-" and "_", and as those of COCO and PASCAL VOC do
-    (motorcycle and motorbike, tv and tvmonitor).
+    A category of exactly the name comes first. Where there is none, names may differ in case,
+    blanks, "-" and "_", and as those of COCO and PASCAL VOC do (motorcycle and motorbike, tv and
+    tvmonitor), as long as one category alone does.
 
     Args:
         categories: names of the categories, by id.
         classes: names of classes 1 .. C, in this order.
+        used: ids of the categories that something is of. Of several categories that fit a class
+            the only one among them is meant; if none is, all are.
 
     Returns:
         Label 1 .. C by category id. Categories that are no classes are left out.
@@ -39,22 +48,32 @@ def match_categories(categories: Mapping[int, str], classes: Sequence[str]) -> d
 
     >>> match_categories({4: "motorcycle", 3: "car", 1: "person"}, ["car", "motorbike"])
     {4: 2, 3: 1}
+    >>> match_categories({1: "car", 2: "Car"}, ["car"])
+    {1: 1}
     """
-    labels = {_key(name): label for label, name in enumerate(classes, start=1)}
-    if len(labels) != len(classes):
+    exactly: dict[str, list[int]] = {}
+    alike: dict[str, list[int]] = {}
+    for id_, name in categories.items():
+        exactly.setdefault(name, []).append(id_)
+        alike.setdefault(_key(name), []).append(id_)
+    times = Counter(map(_key, classes))
+    doubtful = any(times[_key(name)] > 1 and name not in exactly for name in classes)
+    if doubtful or len({*classes}) != len(classes):
         raise ValueError(f"classes: expected names that differ, got {list(classes)}")
-    found = {id_: labels[_key(name)] for id_, name in categories.items() if _key(name) in labels}
-    known = ", ".join(printable(name) for name in categories.values())
+    labels: dict[int, int] = {}
     for label, name in enumerate(classes, start=1):
-        ids = [id_ for id_, matched in found.items() if matched == label]
-        if len(ids) != 1:
-            count = "no category" if not ids else f"{len(ids)} categories"
+        ids = exactly.get(name) or alike.get(_key(name), [])
+        in_use = ids if used is None else [id_ for id_ in ids if id_ in used]
+        if len(ids) != 1 and len(in_use) != 1 and (in_use or not ids):
+            count = "no category" if not ids else f"{len(in_use)} categories"
+            known = ", ".join(map(printable, categories.values()))
             raise ValueError(f"class {name!r}: {count} of this name; there are {known}")
-    return found
+        labels |= dict.fromkeys(ids if len(ids) == 1 else in_use or ids, label)
+    return {id_: labels[id_] for id_ in categories if id_ in labels}
 
 
 def same_class(name: str, other: str) -> bool:
-    """Whether two names are matched by :func:`match_categories`."""
+    """Whether two names are the same to :func:`match_categories` where none is exactly."""
     return _key(name) == _key(other)
 
 

@@ -15,9 +15,10 @@ from dealias.data._random import augmentation_seed
 from dealias.data._sheet import Picture, Sheet, spread_usable, write_picture
 from dealias.instance._images import read_annotated
 from dealias.instance._module import InstanceDataModule
-from dealias.instance._pictures import class_colors, draw_outlines, target_outlines
+from dealias.instance._pictures import draw_outlines, target_outlines
 from dealias.instance._records import AnnotatedImage
 from dealias.instance._transforms import resizing
+from dealias.labels import spread_colors
 
 _SHEET = Sheet(cell=(270, 360), pairs_a_row=2)
 _LINE = 1.5  # width of outlines in pixels of the page
@@ -45,7 +46,7 @@ def instance_contact_sheet(
     found = datamodule.find(part)
     steps = [] if datamodule.size is None else [resizing(datamodule.size)]
     steps += datamodule.darkening(None)
-    colors = class_colors(found.classes)
+    colors = spread_colors(len(found.classes))
 
     def read(index: int) -> Picture | None:
         record = found.images[index]

@@ -9,7 +9,12 @@ from pathlib import Path
 from typing import Any
 
 from dealias.evaluation import environment, write_whole
-from dealias.instance._average_precision import OVERLAPS, AveragePrecision, average_precision
+from dealias.instance._average_precision import (
+    OVERLAPS,
+    AveragePrecision,
+    DetectionArea,
+    average_precision,
+)
 from dealias.instance._detections import Detections
 from dealias.instance._errors import ErrorSummary, Matched, finite, summarize_errors
 from dealias.instance._matching import match_instances
@@ -24,11 +29,17 @@ class InstanceEvaluation:
         classes: names of classes 1 .. C.
         found: each image with its detections.
         skipped: messages about files that were left out.
+        notes: messages about what is used otherwise than it stands in the files, such as broken
+            polygons.
+        detection_area: what APs, APm and APl take for the area of a detection; see
+            :func:`average_precision`.
     """
 
     classes: tuple[str, ...]
     found: list[tuple[AnnotatedImage, Detections]] = field(default_factory=list)
     skipped: list[str] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+    detection_area: DetectionArea = "mask"
     _known: dict[str, Any] = field(default_factory=dict, init=False, repr=False, compare=False)
 
     def absorb(self, image: AnnotatedImage, detections: Detections) -> None:
@@ -38,7 +49,13 @@ class InstanceEvaluation:
     def merge(self, other: InstanceEvaluation) -> InstanceEvaluation:
         """Both together, in the order of the images' ids."""
         found = sorted(self.found + other.found, key=lambda pair: pair[0].id)
-        return InstanceEvaluation(self.classes, found, self.skipped + other.skipped)
+        return InstanceEvaluation(
+            self.classes,
+            found,
+            self.skipped + other.skipped,
+            list(dict.fromkeys(self.notes + other.notes)),
+            self.detection_area,
+        )
 
     def average_precision(self) -> dict[str, AveragePrecision]:
         """Average precision of boxes, masks and boundaries; see :func:`average_precision`."""
@@ -47,7 +64,13 @@ class InstanceEvaluation:
         precision: dict[str, AveragePrecision] = self._once(
             "precision",
             lambda: {
-                overlap: average_precision(images, found, classes=self.classes, overlap=overlap)
+                overlap: average_precision(
+                    images,
+                    found,
+                    classes=self.classes,
+                    overlap=overlap,
+                    detection_area=self.detection_area,
+                )
                 for overlap in OVERLAPS
             },
         )
@@ -91,6 +114,7 @@ class InstanceEvaluation:
                 overlap: {name: finite(value) for name, value in precision.scores.items()}
                 for overlap, precision in found.items()
             },
+            "detection_area": self.detection_area,
             "classes": [
                 {
                     "name": name,
@@ -102,6 +126,7 @@ class InstanceEvaluation:
             ],
             "errors": errors.to_dict(),
             "skipped": list(self.skipped),
+            "notes": list(self.notes),
             "environment": environment(),
         }
 
@@ -119,7 +144,8 @@ def write_detections(
     """Write what was found in COCO's format of results; see :func:`coco_results`.
 
     Each entry has a box and a mask. pycocotools takes the area of such an entry from the box: its
-    APs, APm and APl of masks are those of :func:`average_precision` once "bbox" is taken out.
+    APs, APm and APl of masks are those of :func:`average_precision` with "box" for
+    `detection_area`, and with "mask" once "bbox" is taken out.
     """
     results = [
         result

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import math
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -18,31 +19,52 @@ class MaskError(ValueError):
     """A segmentation is broken."""
 
 
-def read_segmentation(segmentation: Any, height: int, width: int) -> Rle:
-    """Read a segmentation of an annotation file.
+def read_segmentation(
+    segmentation: Any, height: int, width: int, *, dropped: list[str] | None = None
+) -> Rle:
+    """Read a segmentation of an annotation file, or one in memory.
 
     Args:
-        segmentation: polygons as lists [x0, y0, x1, y1, ...], whose union counts; or run lengths
-            {"size": [height, width], "counts": ...}, compressed or not.
+        segmentation: polygons as lists [x0, y0, x1, y1, ...], whose union counts; run lengths
+            {"size": [height, width], "counts": ...}, compressed, as text or bytes, or not; or a
+            mask (H, W), an array or tensor of bool or integers, zero outside.
         height: of the image, in pixels.
         width: of the image, in pixels.
+        dropped: where to put what is wrong with polygons of fewer than three points, of an odd
+            number of coordinates, or with one that is not finite; they are then left out, as long
+            as another is whole. None raises it.
 
     Returns:
         Compressed run lengths.
 
     Raises:
-        MaskError: neither; less than three points, coordinates that are no numbers or far outside
-            the image; run lengths of another size, negative, or of another sum than height x width.
+        MaskError: none of these; polygons that are all broken, coordinates that are no numbers or
+            far outside the image; run lengths of another size, negative, or of another sum than
+            height x width; a mask of another size.
 
     What isn't well formed never gets to the decoder, which trusts its input.
     """
-    if isinstance(segmentation, dict):
+    if isinstance(segmentation, (np.ndarray, Tensor)):
+        return _from_mask(torch.as_tensor(segmentation), height, width)
+    if isinstance(segmentation, Mapping):
         return _from_run_lengths(segmentation, height, width)
-    if not isinstance(segmentation, list) or not segmentation:
+    if not isinstance(segmentation, (list, tuple)) or not segmentation:
         raise MaskError(f"expected polygons or run lengths, got {_shown(segmentation)}")
-    for polygon in segmentation:
-        _check_polygon(polygon, height, width)
-    rle: Rle = coco_mask.merge(coco_mask.frPyObjects(segmentation, height, width))
+    whole, broken = [], []
+    for entry in segmentation:
+        polygon = entry.tolist() if isinstance(entry, np.ndarray) else entry
+        problem = _problem(polygon, height, width)
+        if problem is None:
+            whole.append(list(polygon))
+        elif dropped is None:
+            raise MaskError(problem)
+        else:
+            broken.append(problem)
+    if dropped is not None:
+        if not whole:
+            raise MaskError(broken[0])
+        dropped += broken
+    rle: Rle = coco_mask.merge(coco_mask.frPyObjects(whole, height, width))
     return rle
 
 
@@ -86,37 +108,62 @@ def mask_area(rle: Rle) -> int:
     return int(coco_mask.area(rle))
 
 
-def _check_polygon(polygon: Any, height: int, width: int) -> None:
-    if not isinstance(polygon, list) or len(polygon) < 6 or len(polygon) % 2:
-        raise MaskError(
-            f"expected a polygon of three points or more as [x0, y0, x1, y1, ...], "
-            f"got {_shown(polygon)}"
-        )
+def _problem(polygon: Any, height: int, width: int) -> str | None:
+    """What is wrong with a polygon that can be left out; None if it is whole.
+
+    Raises:
+        MaskError: it can't be left out, since it may cover pixels.
+    """
+    points = (
+        f"expected a polygon of three points or more as [x0, y0, x1, y1, ...], "
+        f"got {_shown(polygon)}"
+    )
+    if not isinstance(polygon, (list, tuple)):
+        raise MaskError(points)
+    finite = True
     for index, value in enumerate(polygon):
         size = height if index % 2 else width
         number = isinstance(value, (int, float)) and not isinstance(value, bool)
+        if number and not math.isfinite(value):
+            finite = False
         # Slightly outside is common; the work of the decoder grows with the distance.
-        if not number or not -size <= value <= 2 * size:
-            raise MaskError(
-                f"expected coordinates in or near the image of {width}x{height}, "
-                f"got {_shown(value)}"
-            )
+        elif not number or not -size <= value <= 2 * size:
+            raise MaskError(_far(value, height, width))
+    if len(polygon) < 6 or len(polygon) % 2:
+        return points
+    return None if finite else _far(next(v for v in polygon if not math.isfinite(v)), height, width)
 
 
-def _from_run_lengths(rle: dict[str, Any], height: int, width: int) -> Rle:
-    if rle.get("size") != [height, width]:
+def _far(value: Any, height: int, width: int) -> str:
+    return f"expected coordinates in or near the image of {width}x{height}, got {_shown(value)}"
+
+
+def _from_mask(mask: Tensor, height: int, width: int) -> Rle:
+    if mask.shape != (height, width) or mask.is_floating_point() or mask.is_complex():
+        raise MaskError(
+            f"expected a mask of bool or integers of shape ({height}, {width}), "
+            f"got {mask.dtype} {tuple(mask.shape)}"
+        )
+    return encode_masks(mask[None])[0]
+
+
+def _from_run_lengths(rle: Mapping[str, Any], height: int, width: int) -> Rle:
+    size, counts = rle.get("size"), rle.get("counts")
+    if not isinstance(size, (list, tuple, np.ndarray)) or list(size) != [height, width]:
         raise MaskError(
             f"expected run lengths of size [{height}, {width}], got {_shown(rle.get('size'))}"
         )
-    counts = rle.get("counts")
-    compressed = isinstance(counts, str)
-    runs = _decompress(counts) if isinstance(counts, str) else counts
+    text = counts.decode("latin-1") if isinstance(counts, bytes) else counts
+    if isinstance(text, str):
+        runs: Any = _decompress(text)
+    else:
+        runs = counts.tolist() if isinstance(counts, np.ndarray) else counts
     if not isinstance(runs, list) or not all(type(run) is int and run >= 0 for run in runs):
         raise MaskError(f"expected run lengths from 0 on, got {_shown(counts)}")
     if sum(runs) != height * width:
         raise MaskError(f"expected run lengths that add up to {height * width}, got {sum(runs)}")
-    if compressed:
-        return {"size": [height, width], "counts": str(counts).encode("ascii")}
+    if isinstance(text, str):
+        return {"size": [height, width], "counts": text.encode("ascii")}
     plain: Rle = coco_mask.frPyObjects({"size": [height, width], "counts": runs}, height, width)
     return plain
 

@@ -63,6 +63,9 @@ class InstanceDataModule(LoadingModule):
         seed: of the order, the flips and the dark; 0 to 2**32 - 1.
         skip_bad: go on without annotations and images that can't be used, and list them.
 
+    Attributes:
+        notes: messages about what is used otherwise than it stands in the files of annotations.
+
     Raises:
         ValueError: an option is out of range.
     """
@@ -120,6 +123,7 @@ class InstanceDataModule(LoadingModule):
         self._dark: dict[str, Any] | None = {"ratio": ratio, "output": output} if dark else None
         check_sigma(noise, name="noise")
         self.noise = noise
+        self.notes: list[str] = []
         self._found: dict[tuple[str, bool], InstanceSet] = {}
         self.darkening(0)  # so that options out of range show now
 
@@ -154,8 +158,16 @@ class InstanceDataModule(LoadingModule):
             DataError, LisError, AnnotationError: see :func:`find_instances`.
         """
         found = self._find(part, skip_bad=self.skip_bad)
-        messages = [f"{self.source.splits[part]}: {problem}" for problem in found.skipped]
+        split = self.source.splits[part]
+        messages = [f"{split}: {problem}" for problem in found.skipped]
         self.skipped = [*dict.fromkeys([*self.skipped, *messages])]
+        notes = [f"{split}: {note}" for note in found.notes]
+        if found.ignored:
+            notes.append(
+                f"{split}: annotations of {len(found.ignored):,} categories that are no classes, "
+                f"left out: {sum(found.ignored.values()):,}"
+            )
+        self.notes = [*dict.fromkeys([*self.notes, *notes])]
         return found
 
     def find(self, part: str) -> InstanceSet:

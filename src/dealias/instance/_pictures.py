@@ -12,7 +12,6 @@ from dealias.instance._detections import Detections
 from dealias.instance._masks import Rle, mask_in_box
 from dealias.instance._matching import FOUND, IGNORED, MISSED, NOBODY, Matches
 from dealias.instance._records import AnnotatedImage
-from dealias.labels import ClassSet
 
 Color = tuple[int, int, int]
 
@@ -26,11 +25,6 @@ INSTANCE_COLORS: dict[str, Color] = {
     "duplicate": (230, 159, 0),
     "background": (204, 121, 167),
 }
-
-
-def class_colors(classes: tuple[str, ...]) -> NDArray[np.uint8]:
-    """Colours [C, 3] to draw the classes in."""
-    return ClassSet("instances", classes).colors()
 
 
 def draw_outlines(

@@ -73,6 +73,9 @@ class InstanceSet:
         skipped: entries that were left out because they can't be used.
         ignored: number of instances left out because their category is no class, by category.
         categories: names of all categories of the annotation file by id; empty if there is none.
+        labels: label 1 .. C by id of the categories that are classes; empty if there is no file.
+        notes: what is used otherwise than it stands in the file, such as an area of 0, with how
+            many entries it is.
     """
 
     classes: tuple[str, ...]
@@ -80,6 +83,8 @@ class InstanceSet:
     skipped: tuple[Problem, ...] = ()
     ignored: Mapping[str, int] = field(default_factory=dict)
     categories: Mapping[int, str] = field(default_factory=dict)
+    labels: Mapping[int, int] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
 
     def __len__(self) -> int:
         return len(self.images)

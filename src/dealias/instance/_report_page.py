@@ -8,7 +8,8 @@ from typing import Any
 
 from dealias.instance._average_precision import SCORES
 from dealias.instance._matching import FOUND, INSTANCE_ERRORS
-from dealias.instance._pictures import INSTANCE_COLORS, class_colors
+from dealias.instance._pictures import INSTANCE_COLORS
+from dealias.labels import spread_colors
 from dealias.report._drawing import Drawn
 from dealias.report._folder import PageFolder
 from dealias.report._packing import to_script
@@ -57,7 +58,7 @@ def finish_page(
     Raises:
         OutputError: it can't be written.
     """
-    colors = class_colors(tuple(classes)).tolist()
+    colors = spread_colors(len(classes)).tolist()
     threshold = math.floor(1e5 * result["errors"]["threshold"]) / 1e5  # as scores are rounded
     data = {
         "title": title,
@@ -142,6 +143,8 @@ def _context(
         ],
         "sections": sections,
         "skipped": result["skipped"],
+        "notes": result["notes"],
+        "detection_area": result["detection_area"],
         "environment": result.get("environment", {}),
         "scores": [{"key": name, "note": _NOTES[name]} for name in SCORES],
         "metrics": result["metrics"],

@@ -3,18 +3,27 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path, PurePosixPath
 from typing import Any
 
 import torch
 
-from dealias._text import FileError, printable
+from dealias._text import FileError
+from dealias.instance._average_precision import DetectionArea
 from dealias.instance._classes import match_categories, same_class
 from dealias.instance._detections import Detections
-from dealias.instance._entries import BadEntryError, is_number, shown
+from dealias.instance._entries import (
+    BROKEN_POLYGONS,
+    BadEntryError,
+    as_id,
+    is_number,
+    plain,
+    shown,
+)
 from dealias.instance._evaluation import InstanceEvaluation
 from dealias.instance._masks import MaskError, Rle, box_of_mask, mask_area, read_segmentation
+from dealias.instance._notes import Notes
 from dealias.instance._records import AnnotatedImage, InstanceSet
 
 _FARTHEST = 1e9  # pixels of a box, whose area and sides stay numbers
@@ -26,60 +35,85 @@ class DetectionsError(FileError):
 
 
 def read_detections(
-    path: str | Path, instances: InstanceSet, *, categories: Mapping[int, str] | None = None
+    source: str | Path | Sequence[Mapping[str, Any]],
+    instances: InstanceSet,
+    *,
+    categories: Mapping[int, str] | None = None,
+    detection_area: DetectionArea = "mask",
 ) -> InstanceEvaluation:
-    """Read a file of results in COCO's format, and put it together with the instances.
+    """Read results in COCO's format, and put them together with the instances.
 
     Args:
-        path: JSON, a list of mappings with "image_id"; "category_id"; "score", any finite number;
-            "segmentation", run lengths or polygons; and "bbox", (left, top, width, height) in
-            pixels, by default the box of the mask. ``dealias test`` writes such a file as
-            test/detections.json.
+        source: a JSON file, or what it holds: a list of mappings with "image_id"; "category_id";
+            "score", any finite number; "segmentation", as :func:`read_segmentation` takes it; and
+            "bbox", (left, top, width, height) in pixels, by default the box of the mask.
+            ``dealias test`` writes such a file as test/detections.json.
         instances: the images with what is in them. Images without an entry have no detections.
         categories: names of the categories by id, as the annotation file of the results has them,
             matched with the classes by :func:`match_categories`; detections of other categories are
             left out. By default those of `instances`; where they come from no annotation file, ids
             are 1 .. C in the order of the classes.
+        detection_area: see :func:`average_precision`.
 
     "file_name" and "category" are optional; where they are, they have to name the same as the ids,
-    though the name of a file may differ in folder and suffix.
+    though the name of a file may differ in folder and suffix. A detection whose mask has no pixel
+    is false, as it is to pycocotools.
 
     Returns:
-        An evaluation, for average precision and errors.
+        An evaluation, for average precision and errors. Its `skipped` and `notes` are those of the
+        instances and say, with their number, which detections are left out, have lost a broken
+        polygon or have no pixel.
 
     Raises:
         DetectionsError: not such a file, or an entry of an unknown image or category, with another
-            name than theirs, without a finite score, with a broken mask or a box without area, or
-            with an empty mask and no box; it is named.
+            name than theirs, without a finite score, with a broken mask or a box of negative
+            width or height; it is named.
         ValueError: a class that no category has.
     """
-    path = Path(path)
+    path, entries = _load(source)
     classes = instances.classes
     named = instances.categories if categories is None else categories
     named = named or dict(enumerate(classes, start=1))
-    labels = match_categories(named, classes)
+    labels = instances.labels if categories is None else {}
+    if not labels:
+        used = {as_id(entry.get("category_id")) for entry in entries if isinstance(entry, Mapping)}
+        labels = match_categories(named, classes, used=used)
     images = {image.id: image for image in instances.images}
     found: dict[int, list[_Found]] = {id_: [] for id_ in images}
+    notes = Notes()
 
     def take(number: int, entry: Any) -> None:
         try:
             id_ = _known(entry, "image_id", images)
             category = _known(entry, "category_id", named)
-            _check_names(entry, images[id_], named[category])
-            if category in labels:
-                found[id_].append(_read(entry, images[id_], labels[category]))
+            _check_names(entry, images[id_], category, named[category])
+            if category not in labels:
+                kind = f"detections of category {category}, {named[category]!r}, which is no class"
+                notes.add(f"{kind}, left out", f"entry {number}")
+                return
+            dropped: list[str] = []
+            found[id_].append(_read(entry, images[id_], labels[category], dropped))
         except BadEntryError as error:
             raise DetectionsError(path, f"entry {number}: {error}") from error
+        for _ in dropped:
+            notes.add(BROKEN_POLYGONS, f"entry {number}")
+        if not mask_area(found[id_][-1][-1]):
+            notes.add("detections without a pixel, which are false", f"entry {number}")
 
-    for number, entry in enumerate(_load(path), start=1):
+    for number, entry in enumerate(entries, start=1):
         take(number, entry)
-    evaluation = InstanceEvaluation(classes)
+    evaluation = InstanceEvaluation(classes, detection_area=detection_area)
     for id_, image in images.items():
         evaluation.absorb(image, _together(found[id_]))
+    evaluation.skipped = [str(problem) for problem in instances.skipped]
+    evaluation.notes = [*instances.notes, *notes.listed()]
     return evaluation
 
 
-def _load(path: Path) -> list[Any]:
+def _load(source: str | Path | Sequence[Mapping[str, Any]]) -> tuple[Path, list[Any]]:
+    if not isinstance(source, (str, Path)):
+        return Path("detections"), [*map(plain, source)]
+    path = Path(source)
     try:
         content = json.loads(path.read_bytes())
     except OSError as error:
@@ -88,17 +122,18 @@ def _load(path: Path) -> list[Any]:
         raise DetectionsError(path, f"expected JSON: {' '.join(str(error).split())}") from error
     if not isinstance(content, list):
         raise DetectionsError(path, f"expected a list of detections, got {shown(content)}")
-    return content
+    return path, content
 
 
 def _known(entry: Any, key: str, known: Mapping[int, object]) -> int:
     value = entry.get(key) if isinstance(entry, Mapping) else None
-    if type(value) is not int or value not in known:
+    id_ = as_id(value)
+    if id_ is None or id_ not in known:
         raise BadEntryError(f"{key}: expected one that is known, got {shown(value)}")
-    return value
+    return id_
 
 
-def _check_names(entry: Mapping[str, Any], image: AnnotatedImage, category: str) -> None:
+def _check_names(entry: Mapping[str, Any], image: AnnotatedImage, id_: int, category: str) -> None:
     """Ids count images or classes in an order of their own where the names are others."""
     given = entry.get("file_name")
     if isinstance(given, str) and PurePosixPath(given).stem != PurePosixPath(image.name).stem:
@@ -108,29 +143,27 @@ def _check_names(entry: Mapping[str, Any], image: AnnotatedImage, category: str)
     given = entry.get("category")
     if isinstance(given, str) and not same_class(given, category):
         raise BadEntryError(
-            f"category: expected {category!r}, as category {entry['category_id']} is called, "
-            f"got {shown(given)}"
+            f"category: expected {category!r}, as category {id_} is called, got {shown(given)}"
         )
 
 
-def _read(entry: Mapping[str, Any], image: AnnotatedImage, label: int) -> _Found:
+def _read(
+    entry: Mapping[str, Any], image: AnnotatedImage, label: int, dropped: list[str]
+) -> _Found:
     score = entry.get("score")
     if not is_number(score):
         raise BadEntryError(f"score: expected a finite number, got {shown(score)}")
     try:
-        mask = read_segmentation(entry.get("segmentation"), *image.size)
+        mask = read_segmentation(entry.get("segmentation"), *image.size, dropped=dropped)
     except MaskError as error:
         raise BadEntryError(f"segmentation: {error}") from error
     given = entry.get("bbox")
     if given is None:
-        if not mask_area(mask):
-            name = printable(image.name)
-            raise BadEntryError(f"segmentation: covers no pixel of {name}, and there is no bbox")
         return box_of_mask(mask), label, float(score), mask
     numbers = isinstance(given, list) and [is_number(value) for value in given]
-    if numbers != [True] * 4 or min(given[2:]) <= 0 or max(map(abs, given)) > _FARTHEST:
+    if numbers != [True] * 4 or min(given[2:]) < 0 or max(map(abs, given)) > _FARTHEST:
         raise BadEntryError(
-            f"bbox: expected [left, top, width, height] in pixels, the last two positive, none "
+            f"bbox: expected [left, top, width, height] in pixels, the last two from 0 on, none "
             f"beyond {_FARTHEST:.0e}, got {shown(given)}"
         )
     left, top, width, height = map(float, given)

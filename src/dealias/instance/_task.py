@@ -16,8 +16,7 @@ from dealias._text import printable
 from dealias.engine import Optimization, Training
 from dealias.engine._training import build_network
 from dealias.evaluation import gather
-from dealias.instance._average_precision import OVERLAPS
-from dealias.instance._classes import match_categories
+from dealias.instance._average_precision import OVERLAPS, DetectionArea, check_detection_area
 from dealias.instance._create import create_detector
 from dealias.instance._detections import Detections
 from dealias.instance._detector import Size, feature_consistency, stack_images
@@ -31,12 +30,12 @@ from dealias.instance._evaluation import (
 from dealias.instance._module import InstanceDataModule
 from dealias.instance._page import InstancePage, as_picture
 from dealias.instance._pictures import (
-    class_colors,
     detection_outlines,
     draw_outlines,
     target_outlines,
 )
 from dealias.instance._records import AnnotatedImage
+from dealias.labels import spread_colors
 
 _LOGGED = ("AP", "AP50", "AP75")
 _NO_BRIGHT = "consistency: expected bright images; data.keep_bright has them"
@@ -73,6 +72,8 @@ class InstanceTask(Training):
         consistency: weight of :func:`feature_consistency` between dark images and their bright
             copies, such as 0.01; 0 for none. Batches need the bright copies.
         seed: of the randomness in training.
+        detection_area: what APs, APm and APl of masks take for the area of a detection, "mask" or
+            "box"; see :func:`dealias.instance.average_precision`.
 
     Attributes:
         results: what the last validation or test found, in every process; None before.
@@ -87,6 +88,7 @@ class InstanceTask(Training):
         optimization: Optimization = Optimization(),  # noqa: B008 - it is frozen
         consistency: float = 0.0,
         seed: int = 0,
+        detection_area: DetectionArea = "mask",
     ) -> None:
         if not 0 <= consistency < math.inf:
             raise ValueError(f"consistency: expected a weight from 0 on, got {consistency}")
@@ -95,7 +97,8 @@ class InstanceTask(Training):
         self.classes = tuple(classes)
         self.consistency = consistency
         self.results: InstanceEvaluation | None = None
-        self._part = InstanceEvaluation(self.classes)
+        self.detection_area: DetectionArea = check_detection_area(detection_area)
+        self._part = self._nothing()
         self._ids: dict[int, int] | None = None
 
     def stack(self, images: Sequence[Tensor]) -> tuple[Tensor, list[Size]]:
@@ -137,7 +140,7 @@ class InstanceTask(Training):
 
     def on_validation_epoch_start(self) -> None:
         """Count from nothing."""
-        self._part = InstanceEvaluation(self.classes)
+        self._part = self._nothing()
 
     def on_test_epoch_start(self) -> None:
         """Count from nothing, and look up what the annotation file calls the classes."""
@@ -178,11 +181,15 @@ class InstanceTask(Training):
         """Put together what all processes found, and log average precision."""
         self._finish("test")
 
+    def _nothing(self) -> InstanceEvaluation:
+        return InstanceEvaluation(self.classes, detection_area=self.detection_area)
+
     def _finish(self, stage: str) -> None:
-        total = InstanceEvaluation(self.classes)
+        total = self._nothing()
         for part in gather(self._part, self.trainer.world_size):
             total = total.merge(part)
         total.skipped = [*self.left_out(), *total.skipped]
+        total.notes = list(getattr(getattr(self.trainer, "datamodule", None), "notes", []))
         self.results = total
         found = total.average_precision() if total.found else {}
         for overlap in OVERLAPS:
@@ -204,8 +211,7 @@ class InstanceTask(Training):
         data = getattr(self.trainer, "datamodule", None)
         if not isinstance(data, InstanceDataModule):
             return None
-        categories = data.instances("test").categories
-        found = match_categories(categories, self.classes) if categories else {}
+        found = data.instances("test").labels
         return {label: id_ for id_, label in found.items()} or None
 
     def write_prediction(self, folder: Path, name: str, outputs: Prediction) -> None:
@@ -226,7 +232,7 @@ class InstanceTask(Training):
         """
         record, found = outputs
         photograph = as_picture(batch["image"][0], record.size)
-        colors = class_colors(self.classes)
+        colors = spread_colors(len(self.classes))
         drawn = [
             draw_outlines(photograph, outlines, width=2)
             for outlines in (

@@ -6,6 +6,7 @@ from dealias.labels._class_set import (
     Role,
     builtin_class_sets,
     load_class_set,
+    spread_colors,
 )
 from dealias.labels._pairing import (
     Pair,
@@ -45,5 +46,6 @@ __all__ = [
     "pair_folders",
     "pair_images",
     "read_label_map",
+    "spread_colors",
     "write_label_map",
 ]

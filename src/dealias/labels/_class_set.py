@@ -172,10 +172,19 @@ class ClassSet:
         """Colours [C, 3] to draw the classes in: the palette, or well-spread hues without one."""
         if self.palette is not None:
             return np.array(self.palette, np.uint8)
-        hue = np.arange(len(self)) * 0.618034 % 1  # golden-ratio steps never bunch up
-        wheel = np.abs((hue[:, None] * 6 + np.array([0, 4, 2])) % 6 - 3) - 1
-        colors: NDArray[np.uint8] = (np.clip(wheel, 0, 1) * 160 + 60).astype(np.uint8)
-        return colors
+        return spread_colors(len(self))
+
+
+def spread_colors(count: int) -> NDArray[np.uint8]:
+    """Colours [count, 3] of well-spread hues.
+
+    >>> spread_colors(2).tolist()
+    [[220, 60, 60], [60, 106, 220]]
+    """
+    hue = np.arange(count) * 0.618034 % 1  # golden-ratio steps never bunch up
+    wheel = np.abs((hue[:, None] * 6 + np.array([0, 4, 2])) % 6 - 3) - 1
+    colors: NDArray[np.uint8] = (np.clip(wheel, 0, 1) * 160 + 60).astype(np.uint8)
+    return colors
 
 
 def builtin_class_sets() -> list[str]:
