@@ -3,6 +3,7 @@
 import json
 import re
 import shutil
+from html import unescape
 
 import pytest
 import torch
@@ -250,6 +251,43 @@ def test_what_is_left_out_is_in_the_result_and_on_the_page(trained, config, tmp_
         assert said.count(message) == 1
         assert message in html
     assert f"results of {trained / 'last.ckpt'}: {run / 'test'}" in said
+
+
+def test_what_is_used_otherwise_is_in_the_result_and_on_the_page(trained, config, tmp_path, capsys):
+    data = tmp_path / "data"
+    shutil.copytree(config.parent / "data", data)
+    content = json.loads((data / "val.json").read_bytes())
+    content["annotations"][3]["segmentation"].append([1, 2, 3, 4])
+    content["annotations"][4]["area"] = content["annotations"][6]["area"] = 0
+    content["categories"].append({"id": 99, "name": "Red"})
+    (data / "val.json").write_text(json.dumps(content))
+    run, page = tmp_path / "run", tmp_path / "page"
+    options = ["--ckpt_path", str(trained / "last.ckpt"), "--data.root", str(data)]
+    options += ["--report", str(page), "--model.detection_area", "box"]
+    assert command("test", config, run, *options) == 0
+    said = capsys.readouterr().out
+    result = json.loads((run / "test" / "result.json").read_bytes())
+    assert result["skipped"] == []
+    assert result["notes"] == [
+        "val: category 99, 'Red', is no class; category 8, 'red', is",
+        "val: broken polygons that are left out of a segmentation with others: 1, the first of "
+        "annotation 4",
+        "val: instances without an area, or with 0, that have the area of their mask: 2, the first "
+        "of annotation 5",
+    ]
+    html = unescape((page / "index.html").read_text("utf-8"))
+    for note in result["notes"]:
+        assert said.count(note) == 1
+        assert note in html
+    assert result["detection_area"] == "box"
+    assert "detections by the area of their box" in said
+    assert "it is the area of the box where boxes are compared, else of the box" in re.sub(
+        r"\s+", " ", html
+    )
+    instances = read_annotations(data / "val.json", images=data / "val", classes=["red", "blue"])
+    path = run / "test" / "detections.json"
+    found = read_detections(path, instances, detection_area="box")
+    assert found.to_dict()["metrics"] == result["metrics"]
 
 
 def test_images_that_differ_in_suffix_alone_have_predictions_of_their_own(

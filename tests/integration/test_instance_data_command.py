@@ -68,6 +68,19 @@ def test_what_can_not_be_used_is_listed(root, capsys):
     assert (root / "s.png").exists()
 
 
+def test_what_is_used_otherwise_is_said(root, capsys):
+    content = json.loads((root / "train.json").read_bytes())
+    content["annotations"][2]["segmentation"].insert(0, [1, 2])
+    (root / "train.json").write_text(json.dumps(content))
+    assert check(root, "--output", str(root / "out.json")) == 0
+    note = (
+        "broken polygons that are left out of a segmentation with others: 1, the first of "
+        "annotation 3"
+    )
+    assert capsys.readouterr().out.count(note) == 1
+    assert [split["notes"] for split in splits(root / "out.json")] == [[note], []]
+
+
 def test_long_lists_are_cut_on_the_terminal_alone(root, capsys):
     break_annotations(root, 11)
     assert check(root, "--output", root / "r.json", "--parts=[train]") == 1

@@ -77,7 +77,8 @@ class ClassSet:
         if self.ignore_index in range(len(self)):
             raise ClassSetError(
                 f"class set {self.name!r}: expected an ignore_index outside 0..{len(self) - 1}, "
-                f"got {self.ignore_index}, which is {self.names[self.ignore_index]!r}"
+                f"got {self.ignore_index}, which is {self.names[self.ignore_index]!r}; "
+                "label maps of 16 bits may have 65535"
             )
         if self.palette is not None and len(self.palette) != len(self):
             raise ClassSetError(

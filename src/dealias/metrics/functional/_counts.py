@@ -128,7 +128,8 @@ def count_hard_pixels(
             but their borders are edges under "paper".
         band_width: side in pixels of the square that dilates edges into bands; odd.
         protocol: "paper" is the published evaluation, quirks included: labels that cancel in the
-            Laplacian hide an edge, and borders with void make a band. "exact" mends both.
+            Laplacian, or of which one is 256 more than the other, hide an edge, and borders with
+            void make a band. "exact" mends all.
 
     Returns:
         Counts on the device of `preds`, summed over the batch; zeros for an empty one.
