@@ -251,6 +251,9 @@ def test_what_is_left_out_is_in_the_result_and_on_the_page(trained, config, tmp_
         assert said.count(message) == 1
         assert message in html
     assert f"results of {trained / 'last.ckpt'}: {run / 'test'}" in said
+    assert "APs, APm and APl of mask and boundary: by the area of a detection's mask" in said
+    plain = re.sub(r"\s+", " ", html)
+    assert "by the area of a detection's box where boxes are compared, else of its mask." in plain
 
 
 def test_what_is_used_otherwise_is_in_the_result_and_on_the_page(trained, config, tmp_path, capsys):
@@ -280,10 +283,8 @@ def test_what_is_used_otherwise_is_in_the_result_and_on_the_page(trained, config
         assert said.count(note) == 1
         assert note in html
     assert result["detection_area"] == "box"
-    assert "detections by the area of their box" in said
-    assert "it is the area of the box where boxes are compared, else of the box" in re.sub(
-        r"\s+", " ", html
-    )
+    assert "APs, APm and APl of mask and boundary: by the area of a detection's box" in said
+    assert "by the area of a detection's box." in re.sub(r"\s+", " ", html)
     instances = read_annotations(data / "val.json", images=data / "val", classes=["red", "blue"])
     path = run / "test" / "detections.json"
     found = read_detections(path, instances, detection_area="box")

@@ -230,6 +230,21 @@ def test_what_is_missing_shows_in_setup(options, tmp_path, monkeypatch):
         InstanceDataModule(**options | {"classes": ["green"]}).setup("validate")
 
 
+def test_what_is_used_otherwise_is_noted(options, tmp_path):
+    content = json.loads((tmp_path / "train.json").read_bytes())
+    content["annotations"][0]["area"] = 0
+    (tmp_path / "train.json").write_text(json.dumps(content))
+    data = InstanceDataModule(**options | {"classes": ["red"]})
+    data.setup("fit")
+    assert data.skipped == []
+    assert data.notes == [
+        "train: instances without an area, or with 0, that have the area of their mask: 1, the "
+        "first of annotation 1",
+        "train: annotations whose category is no class, left out: 6",
+        "val: annotations whose category is no class, left out: 6",
+    ]
+
+
 def test_lis_takes_the_shot_asked_for(tmp_path):
     write_squares(tmp_path / "all")
     root = tmp_path / "lis"

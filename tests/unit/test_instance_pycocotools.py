@@ -9,7 +9,13 @@ from PIL import Image
 from pycocotools import mask as coco_mask
 
 from coco_files import SIZE, case, judge, read, run_lengths, scores_of, without
-from dealias.instance import SCORES, average_precision, read_annotations, read_detections
+from dealias.instance import (
+    SCORES,
+    InstanceReportWriter,
+    average_precision,
+    read_annotations,
+    read_detections,
+)
 
 # pycocotools' own, when it decodes a mask.
 pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
@@ -122,6 +128,9 @@ class TestCategories:
         )
         others = sum(entry["category_id"] == 1 for entry in results)
         assert f"category 1, 'Car', which is no class, left out: {others}, the" in found.notes[-1]
+        assert found.notes[-2] == (
+            f"annotations whose category is no class, left out: {instances.ignored['Car']}"
+        )
 
     @pytest.mark.parametrize("classes", [["CAR"], ["cAR"]])
     def test_in_another_case_the_one_in_use_is_meant(self, classes, folder, tmp_path):
@@ -129,6 +138,14 @@ class TestCategories:
         content["categories"].append({"id": 5, "name": "Car"})
         instances, _ = read(tmp_path, content, results, images=folder, classes=classes)
         assert instances.labels == {2: 1}
+
+    def test_exactly_comes_first_also_where_it_is_not_used(self, folder, tmp_path):
+        content, results = case(categories={2: "car"})
+        content["categories"].append({"id": 5, "name": "Car"})
+        message = "no instance of Car that can be used; category 2, 'car', is no class; category 5"
+        options = {"images": folder, "classes": ["Car"], "ignore_other_categories": True}
+        with pytest.raises(ValueError, match=message):
+            read(tmp_path, content, results, **options)
 
     def test_in_another_case_two_in_use_are_refused(self, folder, tmp_path):
         content, results = case(categories={2: "car", 5: "Car"})
@@ -287,7 +304,12 @@ class TestDetectionsWithoutPixels:
         assert found.notes == [
             f"detections without a pixel, which are false: {number}, the first of entry 2"
         ]
-        assert found.errors().counts["background"] != (0, 0, 0)
+        assert sum(found.errors().counts["background"]) >= number
+        with InstanceReportWriter(tmp_path / "page") as writer:
+            for image, detections in found.found:
+                writer.add(image, detections, np.zeros((*SIZE, 3), np.uint8))
+            writer.finish(found)
+        assert found.notes[0] in (tmp_path / "page" / "index.html").read_text("utf-8")
 
 
 class TestAreasOfInstances:

@@ -24,7 +24,7 @@ def print_instances(evaluation: Any, console: Console) -> None:
         add_row(scores, overlap, *(percent(values[name]) for name in SCORES))
     console.print(scores)
     console.print(
-        f"APs, APm and APl of masks and boundaries: detections by the area of their "
+        f"APs, APm and APl of mask and boundary: by the area of a detection's "
         f"{result['detection_area']}",
         soft_wrap=True,
     )

@@ -91,11 +91,13 @@ def read_annotations(
         for id_, image in found.items()
         if image is not None
     )
+    alike = _look_alikes(categories, labels, wanted)
     if not any(image.instances for image in kept):
         reason = f"no instance of {', '.join(wanted)} that can be used"
-        raise AnnotationError(path, reason + (f"; {_listed(problems)}" if problems else ""))
+        listed = [_listed(problems)] if problems else []
+        raise AnnotationError(path, "; ".join([reason, *alike, *listed]))
     ignored = Counter(names[id_] for _, id_ in others) if ignore_other_categories else {}
-    more = (*_look_alikes(categories, labels, wanted), *_of_lvis(content), *notes.listed())
+    more = (*alike, *_of_lvis(content), *notes.listed())
     return InstanceSet(wanted, kept, tuple(problems), dict(ignored), categories, labels, more)
 
 

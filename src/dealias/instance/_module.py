@@ -161,12 +161,7 @@ class InstanceDataModule(LoadingModule):
         split = self.source.splits[part]
         messages = [f"{split}: {problem}" for problem in found.skipped]
         self.skipped = [*dict.fromkeys([*self.skipped, *messages])]
-        notes = [f"{split}: {note}" for note in found.notes]
-        if found.ignored:
-            notes.append(
-                f"{split}: annotations of {len(found.ignored):,} categories that are no classes, "
-                f"left out: {sum(found.ignored.values()):,}"
-            )
+        notes = [f"{split}: {note}" for note in found.remarks]
         self.notes = [*dict.fromkeys([*self.notes, *notes])]
         return found
 

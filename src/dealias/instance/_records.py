@@ -88,3 +88,10 @@ class InstanceSet:
 
     def __len__(self) -> int:
         return len(self.images)
+
+    @property
+    def remarks(self) -> list[str]:
+        """The notes, and how many instances are of no class, for what comes of the set."""
+        number = sum(self.ignored.values())
+        others = f"annotations whose category is no class, left out: {number:,}"
+        return [*self.notes, *([others] if number else [])]

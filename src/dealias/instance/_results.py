@@ -106,7 +106,7 @@ def read_detections(
     for id_, image in images.items():
         evaluation.absorb(image, _together(found[id_]))
     evaluation.skipped = [str(problem) for problem in instances.skipped]
-    evaluation.notes = [*instances.notes, *notes.listed()]
+    evaluation.notes = [*instances.remarks, *notes.listed()]
     return evaluation
 
 

@@ -211,8 +211,8 @@ class InstanceTask(Training):
         data = getattr(self.trainer, "datamodule", None)
         if not isinstance(data, InstanceDataModule):
             return None
-        found = data.instances("test").labels
-        return {label: id_ for id_, label in found.items()} or None
+        found = sorted(data.instances("test").labels.items(), reverse=True)
+        return {label: id_ for id_, label in found} or None  # the lowest id of several
 
     def write_prediction(self, folder: Path, name: str, outputs: Prediction) -> None:
         """Write what was found in COCO's format of results, as NAME.json.
