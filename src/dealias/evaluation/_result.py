@@ -43,11 +43,19 @@ class CountsFileError(ValueError):
 
 
 class ImageRow(NamedTuple):
-    """One image: its name, the mIoU over the classes it has, and wrong pixels by kind."""
+    """One image.
+
+    Attributes:
+        name: unique in an evaluation.
+        miou: mIoU over the classes that it has; NaN without any.
+        error_pixels: wrong pixels by kind.
+        digests: of the prediction and of the target, see :func:`digest_labels`.
+    """
 
     name: str
     miou: float
     error_pixels: tuple[int, ...]
+    digests: tuple[str, str]
 
 
 @dataclass(frozen=True)
@@ -195,6 +203,7 @@ class Evaluation:
                         kind.key: count
                         for kind, count in zip(ERROR_KINDS, row.error_pixels, strict=True)
                     },
+                    "digests": dict(zip(("prediction", "target"), row.digests, strict=True)),
                 }
                 for row in self.images
             ],
@@ -247,7 +256,7 @@ def write_csv(evaluation: Evaluation, path: Path) -> None:
         file.write(text.getvalue().encode("utf-8", "backslashreplace"))
 
 
-_FORMAT = 1
+_FORMAT = 2
 
 
 def write_counts(evaluation: Evaluation, path: Path) -> None:
@@ -271,6 +280,7 @@ def write_counts(evaluation: Evaluation, path: Path) -> None:
             void_pixels=np.array(evaluation.void_pixels, np.int64),
             image_miou=np.array([row.miou for row in evaluation.images], np.float64),
             image_error_pixels=np.array(errors, np.int64).reshape(-1, len(ERROR_KINDS)),
+            image_digests=np.array([row.digests for row in evaluation.images], "U16").reshape(-1, 2),
         )
 
 
@@ -306,6 +316,7 @@ def _parse_counts(file: Mapping[str, Any]) -> Evaluation:
         header["images"],
         file["image_miou"].tolist(),
         map(tuple, file["image_error_pixels"].tolist()),
+        map(tuple, file["image_digests"].tolist()),
         strict=True,
     )
     result.images = [ImageRow(*row) for row in rows]

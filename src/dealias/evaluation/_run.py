@@ -11,6 +11,7 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from dealias._text import FileError, printable
+from dealias.evaluation._digests import digest_labels
 from dealias.evaluation._error_maps import write_error_map
 from dealias.evaluation._processes import gather, process_group, read_in_order
 from dealias.evaluation._result import Evaluation, ImageRow, Settings
@@ -123,7 +124,8 @@ def evaluate_maps(name: str, preds: Tensor, target: Tensor, options: Options) ->
         measures: Any = (boundary_iou_counts, boundary_f_counts)
         boundary = torch.cat([measure(preds, target, **options.labels) for measure in measures])
     wrong = tuple(int(count) for count in error_pixels(counts.confusion).values())
-    row = ImageRow(name, float(scores(counts)["mIoU"]), wrong)
+    digests = (digest_labels(preds.cpu().numpy()), digest_labels(target.cpu().numpy()))
+    row = ImageRow(name, float(scores(counts)["mIoU"]), wrong, digests)
     void = target.numel() - int(counts.confusion.sum())
     return Evaluation(options.settings, counts, boundary, [row], void_pixels=void)
 

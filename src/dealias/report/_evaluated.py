@@ -39,13 +39,17 @@ def report_evaluation(
         ``errors_against_aliasing`` if there are aliasing maps.
 
     Raises:
+        LabelFileError: a file can't be read, or its labels are no longer those that were counted.
         ValueError: as :func:`write_report`; or an evaluation not of folders.
     """
     if evaluation.sources is None:
         raise ValueError("evaluation: expected one of folders, with its sources")
     maps = ((probe or {}).get("maps") or {}).get("folder")
     examples = FolderExamples(
-        evaluation.sources, aliasing=None if maps is None else Path(maps), skip_bad=skip_bad
+        evaluation.sources,
+        aliasing=None if maps is None else Path(maps),
+        digests={row.name: row.digests for row in evaluation.images},
+        skip_bad=skip_bad,
     )
     title = f"Errors of {evaluation.sources.predictions.name}"
     more = write_report(

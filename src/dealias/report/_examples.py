@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -12,9 +12,9 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from dealias._text import FileError, printable
-from dealias.evaluation import Sources, read_pair
+from dealias.evaluation import Sources, digest_labels, read_pair
 from dealias.images import ImageError, open_image, read_photograph
-from dealias.labels import ClassSet, Pair, PairingError, find_images, pair_folders
+from dealias.labels import ClassSet, LabelFileError, Pair, PairingError, find_images, pair_folders
 
 
 @dataclass(frozen=True)
@@ -65,6 +65,8 @@ class FolderExamples:
         sources: the folders.
         aliasing: folder of 16-bit pictures of the aliasing score, as `dealias probe --maps` writes
             them; images without one have no score.
+        digests: of the prediction and the target of each image that was counted, by its name;
+            those of other images are not checked.
         skip_bad: go without a photograph that can't be read, and say so in the example.
 
     Raises:
@@ -72,9 +74,15 @@ class FolderExamples:
     """
 
     def __init__(
-        self, sources: Sources, *, aliasing: Path | None = None, skip_bad: bool = False
+        self,
+        sources: Sources,
+        *,
+        aliasing: Path | None = None,
+        digests: Mapping[str, Sequence[str]] | None = None,
+        skip_bad: bool = False,
     ) -> None:
         self.sources = sources
+        self.digests = digests or {}
         self.skip_bad = skip_bad
         pairs = pair_folders(sources.predictions, sources.targets).pairs
         self._pairs = {pair.name: pair for pair in pairs}
@@ -95,11 +103,15 @@ class FolderExamples:
         """Read one.
 
         Raises:
-            LabelFileError, ImageError: a file that can't be used.
+            LabelFileError, ImageError: a file that can't be used, or is not what was counted.
             PairingError: there is no such image, or no longer.
         """
         pair = self._pair(name)
         prediction, target = read_pair(pair, self.classes, self.sources.map_predictions)
+        files = ((pair.prediction, prediction), (pair.target, target))
+        for (path, labels), counted in zip(files, self.digests.get(name, ()), strict=False):
+            if digest_labels(labels) != counted:
+                raise LabelFileError(path, "its labels are no longer those that were counted")
         size = (target.shape[1], target.shape[0])
         image, problem = self._photograph(name, size)
         scores = self._aliasing.get(name)

@@ -22,9 +22,16 @@ def find_examples(result: Mapping[str, Any], path: Path) -> Examples:
 
     Raises:
         ResultFileError: they are in neither; the message says why.
-        ValueError: they are, but can't be used.
+        ValueError: they are, but can't be used. Loading an image raises it where labels are no
+            longer those that were counted.
     """
     problems = []
+    rows = result["per_image"]
+    digests = {
+        str(row["name"]): (row["digests"]["prediction"], row["digests"]["target"])
+        for row in rows
+        if "digests" in row
+    }
     if result.get("sources") is not None:
         sources = Sources.from_dict(result["sources"], printable(path))
         folders = [sources.predictions, sources.targets]
@@ -33,12 +40,12 @@ def find_examples(result: Mapping[str, Any], path: Path) -> Examples:
             if sources.images is not None and not sources.images.is_dir():
                 parts = (sources.classes, sources.predictions, sources.targets)
                 sources = Sources(*parts, map_predictions=sources.map_predictions)
-            return FolderExamples(sources, skip_bad=True)
+            return FolderExamples(sources, digests=digests, skip_bad=True)
         problems.append(f"{printable(gone)} is no folder")
     if isinstance(result.get("report"), str):
         page = path.parent / result["report"]
         if (page / "index.html").is_file():
-            return PageExamples(page)
+            return PageExamples(page, digests)
         problems.append(f"{printable(page)} holds no page")
     why = "; ".join(problems) or "it names neither folders nor a page"
     raise ResultFileError(f"{printable(path)}: its images are not to be found: {why}")

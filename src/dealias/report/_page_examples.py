@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dealias._text import printable
+from dealias.evaluation import digest_labels
 from dealias.images import read_photograph
 from dealias.labels import ClassSet
 from dealias.report._drawing import file_key
@@ -23,12 +24,14 @@ class PageExamples:
 
     Args:
         page: folder of the page.
+        digests: see :class:`FolderExamples`.
 
     Raises:
         ResultFileError: it holds no page of an evaluation.
     """
 
-    def __init__(self, page: Path) -> None:
+    def __init__(self, page: Path, digests: Mapping[str, Sequence[str]] | None = None) -> None:
+        self.digests = digests or {}
         self.assets = page / "assets"
         data = _arguments(self.assets / "data.js", "dealias.start")[0]
         try:
@@ -53,7 +56,8 @@ class PageExamples:
         """Read one.
 
         Raises:
-            ResultFileError: the page has no such image, or its maps can't be used.
+            ResultFileError: the page has no such image, or its maps can't be used, or they are
+                not those that were counted.
             ImageError: its photograph can't be read.
         """
         if name not in self._has:
@@ -66,6 +70,9 @@ class PageExamples:
             prediction, target = (self._labels(planes[part]) for part in ("prediction", "target"))
         except (ValueError, KeyError, IndexError) as error:
             raise ResultFileError(f"{printable(path)}: {error}") from error
+        for labels, counted in zip((prediction, target), self.digests.get(name, ()), strict=False):
+            if digest_labels(labels) != counted:
+                raise ResultFileError(f"{printable(path)}: its labels are not those of the result")
         image = None
         if "image" in self._has[name]:
             size = (target.shape[1], target.shape[0])

@@ -43,6 +43,7 @@ _SHAPE = {
     ],
     "skipped": [str],
 }
+_DIGESTS = {"prediction": str, "target": str}
 _ALIASING = {
     "edges": [_NUMBER],
     "groups": {name: {"pixels": int, "histogram": [int]} for name in GROUPS},
@@ -72,6 +73,9 @@ def read_result(path: Path) -> dict[str, Any]:
         ResultFileError: not such a file; the message says where and what was expected.
     """
     result = _read(path, _SHAPE, "a result for semantic segmentation, of dealias evaluate or test")
+    for index, row in enumerate(result["per_image"]):
+        if "digests" in row:
+            _check(row["digests"], _DIGESTS, printable(path), f"per_image[{index}].digests")
     if result.get("errors_against_aliasing") is not None:
         aliasing = result["errors_against_aliasing"]
         _check(aliasing, _ALIASING, printable(path), "errors_against_aliasing")
