@@ -7,8 +7,10 @@ import pytest
 from PIL import Image
 
 from dealias.cli import main
-from dealias.report import PageExamples, read_result
-from reports import HOSTILE_FILE, evaluate, evaluated, write_folders
+from dealias.evaluation import Options, evaluate_folders
+from dealias.labels import LabelFileError
+from dealias.report import PageExamples, read_result, report_evaluation
+from reports import CLASSES, HOSTILE_FILE, evaluate, evaluated, write_folders
 
 
 @pytest.fixture(scope="module")
@@ -129,8 +131,61 @@ def test_targets_that_differ_are_refused(runs, tmp_path, capsys):
     evaluated(tmp_path / "other", "b", "--overwrite")
     command = ["compare", str(runs / "a.json"), str(tmp_path / "other" / "b.json")]
     assert main([*command, "--workers", "0", "--report", str(tmp_path / "page")]) == 2
-    assert "the targets of the two evaluations differ" in capsys.readouterr().err
+    error = capsys.readouterr().err
+    assert f"expected the same targets in both, got others of '{HOSTILE_FILE}'" in error
     assert not (tmp_path / "page").exists()
+    figures = ["figures", command[1], command[2], "--output", str(tmp_path / "f"), "--strips", "0"]
+    assert main(figures) == 0
+    assert "no best figures are marked: expected the same targets" in capsys.readouterr().out
+    assert "**" not in (tmp_path / "f" / "table.md").read_text()
+
+
+def test_unequal_sets_of_images_are_refused(runs, tmp_path, capsys):
+    shutil.copytree(runs, tmp_path / "other")
+    (tmp_path / "other" / "b" / "image_01.png").unlink()
+    evaluate(tmp_path / "other", "b", "--overwrite", "--skip-bad", "--output", tmp_path / "b.json")
+    assert main(["compare", str(runs / "a.json"), str(tmp_path / "b.json")]) == 2
+    error = " ".join(capsys.readouterr().err.split())
+    assert "got 1 in a alone, such as 'image_01'; 4 are in both" in error
+
+
+@pytest.mark.parametrize("part", ["a", "targets"])
+def test_label_maps_that_change_after_they_were_counted_are_refused(tmp_path, part, capsys):
+    """Wrong pixels stay wrong, in another class: figures by kind do not show it."""
+    write_folders(tmp_path)
+    result = evaluated(tmp_path, "a")
+    evaluated(tmp_path, "b")
+    options = Options(CLASSES)
+    counted = evaluate_folders(tmp_path / "a", tmp_path / "targets", options)
+    path = tmp_path / part / "image_02.png"
+    labels = np.asarray(Image.open(path)).copy()
+    other = np.asarray(Image.open(tmp_path / ({"a", "targets"} - {part}).pop() / path.name))
+    y, x = np.argwhere((labels != other) & (labels < 5) & (other < 5))[0]
+    labels[y, x] = next(k for k in range(5) if k not in (labels[y, x], other[y, x]))
+    Image.fromarray(labels).save(path)
+    with pytest.raises(LabelFileError, match=rf"{part}/image_02.png: its labels are no longer"):
+        report_evaluation(counted, tmp_path / "page")
+    assert not (tmp_path / "page").exists()
+    files = [str(tmp_path / "a.json"), str(tmp_path / "b.json")]
+    for command in (
+        ["compare", *files, "--report", str(tmp_path / "page"), "--workers", "0"],
+        ["figures", files[0], "--output", str(tmp_path / "figures"), "--strips", "5"],
+    ):
+        assert main(command) == 2
+        assert f"{part}/image_02.png: its labels are no longer" in capsys.readouterr().err
+    assert not (tmp_path / "page").exists()
+    assert not (tmp_path / "figures").exists()
+    assert all(len(row["digests"]["target"]) == 16 for row in result["per_image"])
+
+
+def test_a_page_of_another_evaluation_is_refused(tmp_path, capsys):
+    write_folders(tmp_path)
+    for side in ("a", "b"):
+        evaluated(tmp_path, side, "--report", tmp_path / "page", "--overwrite")
+    shutil.rmtree(tmp_path / "targets")
+    command = ["figures", str(tmp_path / "a.json"), "--output", str(tmp_path / "f")]
+    assert main(command) == 2
+    assert "its labels are not those of the result" in capsys.readouterr().err
 
 
 def test_figures_of_two_results(runs, tmp_path, capsys):

@@ -4,7 +4,7 @@ import json
 import numpy as np
 import pytest
 
-from dealias.evaluation import Options, evaluate_maps
+from dealias.evaluation import Evaluation, Options, digest_labels, evaluate_maps
 from dealias.report import (
     Example,
     PageExamples,
@@ -42,7 +42,25 @@ def result_of(*seeds):
     return total.to_dict()
 
 
+def other_result_of(*seeds):
+    """The same images with other predictions."""
+    options = Options(CLASSES, "paper", 15)
+    total = Evaluation.empty(options.settings)
+    for seed in seeds:
+        prediction, target = maps_of(seed)
+        total.absorb(evaluate_maps(f"image_{seed}", prediction.flip(1), target, options))
+    return total.to_dict()
+
+
 class TestResultFile:
+    def test_digests_depend_on_labels_and_size_alone(self):
+        labels = np.arange(12).reshape(3, 4)
+        kinds = [labels.astype(kind) for kind in (np.uint8, np.uint16, np.int32)]
+        assert {digest_labels(other) for other in kinds} == {digest_labels(labels)}
+        assert digest_labels(np.asfortranarray(labels)) == digest_labels(labels)
+        others = (labels.reshape(4, 3), labels + 300, labels - 300, np.flip(labels))
+        assert len({digest_labels(other) for other in (labels, *others)}) == 5
+
     def test_what_is_written_is_read(self, tmp_path):
         result = json.loads(json.dumps(result_of(0, 1)))
         (tmp_path / "r.json").write_text(json.dumps(result))
@@ -82,12 +100,11 @@ class TestResultFile:
 
 class TestComparison:
     def test_differences_are_b_minus_a(self):
-        a, b = result_of(0, 1), result_of(1, 2)
+        a, b = result_of(0, 1), other_result_of(0, 1)
         found = compare_results(a, b, names=("one", "two"))
         assert found["metrics"]["FErr"]["difference"] == b["metrics"]["FErr"] - a["metrics"]["FErr"]
-        assert [row["name"] for row in found["per_image"]] == ["image_1"]
-        assert (found["only_a"], found["only_b"]) == (["image_0"], ["image_2"])
-        assert len(found["notes"]) == 2
+        assert {row["name"] for row in found["per_image"]} == {"image_0", "image_1"}
+        assert found["notes"] == []
         wrong = [sum(row["error_pixels"]["interior"] for row in r["per_image"]) for r in (a, b)]
         assert found["error_pixels"]["interior"]["difference"] == wrong[1] - wrong[0]
         json.dumps(found, allow_nan=False)
@@ -105,11 +122,38 @@ class TestComparison:
             ({"protocol": "exact"}, "expected one protocol, got 'paper' in A and 'exact' in B"),
             ({"band_width": 9}, "expected one band width, got 15 in A and 9 in B"),
             ({"classes": []}, "expected the same classes"),
+            ({"ignore_index": 9}, "expected one ignore index, got 255 in A and 9 in B"),
+            ({"per_image": []}, "got 1 in A alone, such as 'image_0'; 0 are in both"),
+            ({"per_image": 2 * result_of(0)["per_image"]}, "B: expected a row an image"),
+            ({"per_image": result_of(1)["per_image"]}, "1 in A alone, .*'image_0'; 1 in B alone"),
         ],
     )
     def test_what_can_not_be_compared_is_refused(self, change, message):
         with pytest.raises(ResultFileError, match=message):
             compare_results(result_of(0), result_of(0) | change)
+
+    def test_common_images_that_are_alike_do_not_hide_that_others_are_missing(self):
+        with pytest.raises(
+            ResultFileError, match=r"1 in B alone, such as 'image_2'; 2 are in both"
+        ):
+            compare_results(result_of(0, 1), result_of(0, 1, 2))
+
+    def test_the_same_names_with_other_targets_are_refused(self):
+        a, b = result_of(0), result_of(1)
+        b["per_image"][0]["name"] = "image_0"
+        with pytest.raises(ResultFileError, match="others of 'image_0' in B than in A"):
+            compare_results(a, b)
+        del b["per_image"][0]["digests"]
+        pixels = [row["pixels"] for row in (a["classes"][0], b["classes"][0])]
+        message = f"got {pixels[0]:,} pixels of road in A and {pixels[1]:,} in B"
+        with pytest.raises(ResultFileError, match=message):
+            compare_results(a, b)
+
+    def test_another_noise_is_said(self):
+        a, b = result_of(0), result_of(0) | {"noise": 25.0}
+        assert compare_results(a, b)["notes"] == [
+            "The images had noise of another sigma, of 255: 0 in A, 25 in B."
+        ]
 
     def test_changes_are_told_apart(self):
         before, after = (np.array(m, np.uint8) for m in ([0, 1, 0, 2, 5], [0, 0, 4, 3, 5]))

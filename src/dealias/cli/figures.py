@@ -1,6 +1,8 @@
 """``dealias figures``."""
 
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from jsonargparse import ArgumentParser, Namespace
 
@@ -9,6 +11,7 @@ from dealias.cli._console import output_console, short_names
 from dealias.evaluation import check_outputs
 from dealias.report import (
     ResultFileError,
+    check_comparable,
     class_table,
     find_examples,
     mean_table,
@@ -50,6 +53,21 @@ def run(options: Namespace) -> int:
         )
         written = write_tables(options.output, f"{prefix}classes", class_table(result))
         count += len(drawn) + len(written)
-    count += len(write_tables(options.output, "table", mean_table(results)))
+    problem = _incomparable(results)
+    if problem:
+        console.print(f"table: no best figures are marked: {problem}", soft_wrap=True)
+    table = mean_table(results, bold=not problem)
+    count += len(write_tables(options.output, "table", table))
     console.print(f"{count} files: {printable(options.output)}", soft_wrap=True)
     return 0
+
+
+def _incomparable(results: Mapping[str, Mapping[str, Any]]) -> str | None:
+    """Why the rows of a table can't be compared; None if they can."""
+    (first, one), *others = results.items()
+    try:
+        for name, other in others:
+            check_comparable(one, other, names=(first, name))
+    except ResultFileError as error:
+        return str(error)
+    return None

@@ -280,7 +280,9 @@ def write_counts(evaluation: Evaluation, path: Path) -> None:
             void_pixels=np.array(evaluation.void_pixels, np.int64),
             image_miou=np.array([row.miou for row in evaluation.images], np.float64),
             image_error_pixels=np.array(errors, np.int64).reshape(-1, len(ERROR_KINDS)),
-            image_digests=np.array([row.digests for row in evaluation.images], "U16").reshape(-1, 2),
+            image_digests=np.array([row.digests for row in evaluation.images], "U16").reshape(
+                -1, 2
+            ),
         )
 
 

@@ -2,7 +2,7 @@
 
 from dealias.report._aliasing import AliasingErrors, higher_share, rank_correlation
 from dealias.report._comparison import ComparisonError, write_comparison
-from dealias.report._difference import compare_results
+from dealias.report._difference import check_comparable, compare_results
 from dealias.report._evaluated import report_evaluation
 from dealias.report._examples import Example, Examples, FolderExamples
 from dealias.report._figures import write_figures
@@ -31,6 +31,7 @@ __all__ = [
     "ReportWriter",
     "ResultFileError",
     "Tables",
+    "check_comparable",
     "class_table",
     "compare_results",
     "escape_latex",

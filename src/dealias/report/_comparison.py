@@ -78,12 +78,9 @@ def _draw(
     folder: PageFolder, examples: Sequence[Examples], counting: Mapping[str, Any], name: str
 ) -> Drawn:
     first, second = (side.load(name) for side in examples)
-    classes, others = (side.classes for side in examples)
-    if classes.ignore_index != others.ignore_index:
-        second = _with_void(second, others.ignore_index, classes.ignore_index)
     if not np.array_equal(first.target, second.target):
         raise ComparisonError(f"{printable(name)}: the targets of the two evaluations differ")
-    return draw_changes(folder, first, second, classes, counting)
+    return draw_changes(folder, first, second, examples[0].classes, counting)
 
 
 def draw_changes(
@@ -158,11 +155,6 @@ def _picture(changes: NDArray[np.uint8], background: NDArray[np.uint8]) -> NDArr
         color = np.array(change["color"], np.uint8)
         canvas[changes == mark] = color // 2 if mark == _BOTH else color
     return canvas
-
-
-def _with_void(example: Example, own: int, wanted: int) -> Example:
-    target = np.where(example.target == own, wanted, example.target)
-    return Example(example.name, example.prediction, target, example.image, None, example.problem)
 
 
 def _without_picture(row: Mapping[str, Any]) -> Drawn:

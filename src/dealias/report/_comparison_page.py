@@ -50,7 +50,7 @@ def finish_comparison(
     Args:
         folder: of the page.
         comparison: from :func:`compare_results`.
-        drawn: of the images in both.
+        drawn: of the images.
         classes: what the labels mean; None without pictures.
         no_pictures: why there are none.
 
@@ -138,7 +138,7 @@ def _context(
         "heading": title,
         "names": comparison["names"],
         "facts": [
-            f"{count:,} images in both",
+            f"{count:,} images",
             f"{len(listed)} classes",
             f"protocol {comparison['protocol']}",
             f"bands of {comparison['band_width']} px",

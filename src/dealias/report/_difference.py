@@ -9,7 +9,7 @@ from dealias._text import printable
 from dealias.metrics.functional import ERROR_KINDS
 from dealias.report._result_file import CLASS_METRICS, METRICS, ResultFileError
 
-_SAME = ("protocol", "band_width")
+_SAME = ("protocol", "band_width", "ignore_index")
 
 
 def compare_results(
@@ -25,29 +25,17 @@ def compare_results(
     Returns:
         ``names``; ``metrics`` and ``classes`` with ``a``, ``b`` and ``difference`` of each figure,
         None where one of them is not defined; ``error_pixels`` by kind; ``per_image`` with the
-        mIoU of the images in both, largest loss first; ``only_a`` and ``only_b``, images in one;
-        ``notes`` on what the figures are not of, for people.
+        mIoU of each image, largest loss first; ``notes`` on what else differs, for people.
 
     Raises:
-        ResultFileError: other classes, another protocol or band width.
+        ResultFileError: as :func:`check_comparable`.
     """
-    for key in _SAME:
-        if a[key] != b[key]:
-            raise ResultFileError(
-                f"expected one {key.replace('_', ' ')}, "
-                f"got {a[key]!r} in {printable(names[0])} and {b[key]!r} in {printable(names[1])}"
-            )
-    listed = [[row["name"] for row in result["classes"]] for result in (a, b)]
-    if listed[0] != listed[1]:
-        raise ResultFileError(
-            f"expected the same classes in both, got {len(listed[0])} in {printable(names[0])} "
-            f"and {len(listed[1])} in {printable(names[1])}, not all alike"
-        )
+    check_comparable(a, b, names=names)
     classes = zip(a["classes"], b["classes"], strict=True)
-    images = [{row["name"]: row for row in result["per_image"]} for result in (a, b)]
-    both = [name for name in images[0] if name in images[1]]
-    only = [[name for name in mine if name not in other] for mine, other in (images, images[::-1])]
-    rows = [{"name": name} | _pair(*(side[name]["mIoU"] for side in images)) for name in both]
+    second = {row["name"]: row["mIoU"] for row in b["per_image"]}
+    rows = [
+        {"name": row["name"]} | _pair(row["mIoU"], second[row["name"]]) for row in a["per_image"]
+    ]
     return {
         "names": list(names),
         "protocol": a["protocol"],
@@ -66,15 +54,83 @@ def compare_results(
             for kind in ERROR_KINDS
         },
         "per_image": sorted(rows, key=_loss),
-        "only_a": only[0],
-        "only_b": only[1],
-        "notes": [
-            f"{len(missing):,} images are in {printable(name)} alone: the figures are of them too, "
-            "the gallery is not."
-            for missing, name in zip(only, names, strict=True)
-            if missing
-        ],
+        "notes": _noise(a, b, names),
     }
+
+
+def check_comparable(
+    a: Mapping[str, Any], b: Mapping[str, Any], *, names: Sequence[str] = ("A", "B")
+) -> None:
+    """Refuse two results whose figures differ for another reason than the predictions.
+
+    Args:
+        a: the first, from :func:`read_result`.
+        b: the second.
+        names: two, for messages.
+
+    Raises:
+        ResultFileError: another protocol, band width or void label, other classes, images that
+            are not in both, or the same images with other targets.
+    """
+    first, second = map(printable, names)
+    for key in _SAME:
+        if a[key] != b[key]:
+            raise ResultFileError(
+                f"expected one {key.replace('_', ' ')}, "
+                f"got {a[key]!r} in {first} and {b[key]!r} in {second}"
+            )
+    listed = [[row["name"] for row in result["classes"]] for result in (a, b)]
+    if listed[0] != listed[1]:
+        raise ResultFileError(
+            f"expected the same classes in both, got {len(listed[0])} in {first} "
+            f"and {len(listed[1])} in {second}, not all alike"
+        )
+    rows = [_rows(result, name) for result, name in zip((a, b), names, strict=True)]
+    alone = [mine.keys() - theirs.keys() for mine, theirs in (rows, rows[::-1])]
+    if any(alone):
+        told = [
+            f"{len(images):,} in {name} alone, such as {printable(min(images))!r}"
+            for images, name in zip(alone, (first, second), strict=True)
+            if images
+        ]
+        raise ResultFileError(
+            f"expected the same images in both, got {'; '.join(told)}; "
+            f"{len(rows[0].keys() & rows[1].keys()):,} are in both. Figures are over all images of "
+            "a result: evaluate both on the same ones"
+        )
+    other = next((name for name, row in rows[0].items() if _differ(row, rows[1][name])), None)
+    if other is not None:
+        raise ResultFileError(
+            f"expected the same targets in both, got others of {printable(other)!r} in {second} "
+            f"than in {first}"
+        )
+    for one, two in zip(a["classes"], b["classes"], strict=True):
+        if one["pixels"] != two["pixels"]:
+            raise ResultFileError(
+                f"expected the same targets in both, got {one['pixels']:,} pixels of "
+                f"{printable(one['name'])} in {first} and {two['pixels']:,} in {second}"
+            )
+
+
+def _rows(result: Mapping[str, Any], name: str) -> dict[str, Mapping[str, Any]]:
+    rows = {row["name"]: row for row in result["per_image"]}
+    if len(rows) < len(result["per_image"]):
+        raise ResultFileError(f"{printable(name)}: expected a row an image, got several of a name")
+    return rows
+
+
+def _differ(one: Mapping[str, Any], two: Mapping[str, Any]) -> bool:
+    """Whether two rows of a name are known to be of different targets."""
+    targets = [row["digests"]["target"] for row in (one, two) if "digests" in row]
+    return len(set(targets)) > 1
+
+
+def _noise(a: Mapping[str, Any], b: Mapping[str, Any], names: Sequence[str]) -> list[str]:
+    sigmas = [result.get("noise", 0) for result in (a, b)]
+    if sigmas[0] == sigmas[1]:
+        return []
+    told = [f"{sigma:g} in {name}" for sigma, name in zip(sigmas, names, strict=True)]
+    return [f"The images had noise of another sigma, of 255: {told[0]}, {told[1]}."]
 
 
 def _loss(row: Mapping[str, Any]) -> tuple[bool, float, str]:

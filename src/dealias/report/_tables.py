@@ -32,11 +32,12 @@ class Tables(NamedTuple):
     latex: str
 
 
-def mean_table(results: Mapping[str, Mapping[str, Any]]) -> Tables:
+def mean_table(results: Mapping[str, Mapping[str, Any]], *, bold: bool = True) -> Tables:
     """Set the six figures of each result in a row, in percent, the best of several in bold.
 
     Args:
         results: by the name of the row, from :func:`read_result`.
+        bold: whether to; not for results that :func:`check_comparable` refuses.
     """
     rows = {
         name: [result["metrics"][MEANS.get(key, key)] for key in ARROWS]
@@ -44,7 +45,7 @@ def mean_table(results: Mapping[str, Mapping[str, Any]]) -> Tables:
     }
     heads = [MEANS.get(key, key) for key in ARROWS]
     best = [_best(column, arrow) for column, arrow in zip(_columns(rows), _ARROWS, strict=True)]
-    return _set("", heads, rows, best if len(rows) > 1 else [None] * len(heads))
+    return _set("", heads, rows, best if bold and len(rows) > 1 else [None] * len(heads))
 
 
 def class_table(result: Mapping[str, Any]) -> Tables:
