@@ -555,3 +555,35 @@ def test_real_targets_against_themselves_and_shifted(camvid, tmp_path):
     # A shift of two pixels displaces boundaries; what void was is wrong in other ways.
     assert result["error_shares"]["displacement"] > 0.8
     assert 0.5 < result["metrics"]["mIoU"] < 1
+
+
+def test_predictions_and_targets_of_one_folder(data, capsys):
+    assert evaluate(data, "--output", data / "two.json") == 0
+    for name in NAMES:
+        (data / "predictions" / f"{name}.png").rename(data / "predictions" / f"{name}_pred.png")
+        (data / "targets" / f"{name}.png").rename(data / "predictions" / f"{name}_target.png")
+    one = ["evaluate", "--classes", "camvid", "--workers", "0", "--output", str(data / "one.json")]
+    one += ["--predictions", str(data / "predictions"), "--targets", str(data / "predictions")]
+    assert main(one) == 0
+    metrics, again = (
+        json.loads((data / f"{name}.json").read_text())["metrics"] for name in ("one", "two")
+    )
+    assert metrics == again
+    (data / "predictions" / "a_target.png").unlink()
+    capsys.readouterr()
+    assert main([*one, "--overwrite"]) == 2
+    message = capsys.readouterr().err
+    assert "1 files without a partner: " in message
+    assert "a_pred.png; --skip-bad" in message
+
+
+def test_files_without_a_partner_are_of_the_inner_folder(data, capsys):
+    (data / "predictions").rename(data / "targets" / "predictions")
+    (data / "targets" / "b.png").unlink()
+    (data / "targets" / "predictions" / "c.png").unlink()
+    command = ["evaluate", "--classes", "camvid", "--workers", "0", "--targets"]
+    command += [str(data / "targets"), "--predictions", str(data / "targets" / "predictions")]
+    assert main(command) == 2
+    message = " ".join(capsys.readouterr().err.split())
+    assert "1 predictions without a target: " in message
+    assert message.index("predictions/b.png") < message.index("1 targets without a prediction")

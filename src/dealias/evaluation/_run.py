@@ -246,7 +246,7 @@ def _pairs_of_shard(
     """The pairs of a shard; the first one also lists the files without a partner."""
     found = pair_folders(predictions, targets)
     if found.unpaired and not skip_bad:
-        raise EvaluationError(_unpaired_message(found.unpaired, predictions))
+        raise EvaluationError(_unpaired_message(found.unpaired, predictions, targets))
     index, parts = shard
     if not 1 <= index <= parts:
         raise EvaluationError(f"shard: expected I/N with 1 <= I <= N, got {index}/{parts}")
@@ -318,12 +318,18 @@ def _hint(error: LabelRangeError, classes: ClassSet) -> str:
     return "; --map-predictions is for predictions that store labels as the targets do"
 
 
-def _unpaired_message(unpaired: Sequence[Path], predictions: Path) -> str:
+def _unpaired_message(unpaired: Sequence[Path], predictions: Path, targets: Path) -> str:
+    without = {
+        targets: "targets without a prediction",
+        predictions: "predictions without a target",
+    }
+    if predictions == targets:
+        without = {targets: "files without a partner"}
     sides: dict[str, list[str]] = {}
     for path in unpaired:
-        predicted = path.is_relative_to(predictions)
-        side = "predictions without a target" if predicted else "targets without a prediction"
-        sides.setdefault(side, []).append(printable(path))
+        folders = [folder for folder in without if path.is_relative_to(folder)]
+        inner = max(folders, key=lambda folder: len(folder.parts))  # one may lie in the other
+        sides.setdefault(without[inner], []).append(printable(path))
     told = [
         f"{len(paths):,} {side}: {', '.join(paths[:4])}{', ...' if len(paths) > 4 else ''}"
         for side, paths in sides.items()
