@@ -1,16 +1,20 @@
 """The pages as a browser shows them; without Chromium these tests skip."""
 
 import importlib.resources
+import io
 import json
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
-from browsing import Watched, opened_image, stage_picture, until
+from browsing import Watched, data_of, opened_image, stage_picture, until
 from dealias.cli import main
-from dealias.evaluation import Options, evaluate_maps
-from dealias.report import Example, ReportWriter
+from dealias.evaluation import Evaluation, Options, evaluate_maps
+from dealias.metrics.functional import ERROR_KINDS, error_map
+from dealias.report import Example, PageExamples, ReportWriter
+from dealias.report._drawing import file_key
 from helpers import random_maps
 from reports import (
     CLASSES,
@@ -22,7 +26,7 @@ from reports import (
     write_instance_page,
 )
 
-PAGES = ("single", "comparison", "probed", "instances")
+PAGES = ("single", "comparison", "probed", "instances", "long")
 
 
 @pytest.fixture(scope="module")
@@ -42,7 +46,31 @@ def pages(tmp_path_factory):
         writer.add(Example("one", *(m.numpy() for m in maps), aliasing=scores))
         writer.finish(evaluate_maps("one", *maps, options).to_dict(), probe=PROBE)
     write_instance_page(folder / "instances", instance_evaluation(), probe=PROBE)
+    with ReportWriter(folder / "long", CLASSES) as writer:
+        total = Evaluation.empty(options.settings)
+        for name, size in LONG.items():
+            target, prediction = long_maps(size)
+            writer.add(Example(name, prediction, target, gradient(size)))
+            maps = (torch.from_numpy(labels) for labels in (prediction, target))
+            total.absorb(evaluate_maps(name, *maps, options))
+        writer.finish(total.to_dict())
     return folder
+
+
+# Longer than a WebP may be, and than a canvas of Chromium's: 16,383 and 65,535 pixels.
+LONG = {"wide": (40, 20_000), "tall": (66_000, 8)}
+
+
+def long_maps(size):
+    """Road in the target; predictions change class every 1000 pixels, along the longer side."""
+    along = np.indices(size).max(0) // 1000 % 5
+    return np.zeros(size, np.uint8), along.astype(np.uint8)
+
+
+def gradient(size):
+    """Black where the longer side begins, white where it ends."""
+    gray = (255 * np.indices(size).max(0) // max(size)).astype(np.uint8)
+    return np.repeat(gray[..., None], 3, axis=2)
 
 
 PROBE = {
@@ -342,3 +370,128 @@ def test_aliasing_is_a_layer_with_its_score(open_page):
     box = page.locator("#viewer-stage canvas").first.bounding_box()
     page.mouse.move(box["x"] + box["width"] / 2, box["y"] + box["height"] / 2)
     assert "Aliasing: 0." in page.locator("#viewer-readout").inner_text().replace("\n", "")
+
+
+def pair_pixels(pages, kind, target, prediction):
+    """By image, where a kind of error is of one target class taken for one other."""
+    mark = [one.key for one in ERROR_KINDS].index(kind) + 1
+    wanted = [CLASSES.names.index(name) for name in (target, prediction)]
+    found = {}
+    for path in (pages / "targets").iterdir():
+        labels = [np.asarray(Image.open(pages / part / path.name)) for part in ("targets", "a")]
+        marks = error_map(*map(torch.tensor, labels[::-1]), num_classes=5, band_width=15).numpy()
+        found[path.stem] = (marks == mark) & (labels[0] == wanted[0]) & (labels[1] == wanted[1])
+    return {name: pixels for name, pixels in found.items() if pixels.any()}
+
+
+def test_a_pair_leads_to_its_own_errors_alone(open_page, pages):
+    result = json.loads((pages / "a.json").read_text())
+    kind, pair = min(
+        ((kind, pair) for kind, pairs in result["costly_pairs"].items() for pair in pairs),
+        key=lambda one: one[1]["pixels"],
+    )
+    expected = pair_pixels(pages, kind, pair["target"], pair["prediction"])
+    assert 0 < len(expected) < 30
+    assert sum(pixels.sum() for pixels in expected.values()) == pair["pixels"]
+    watched = open_page("single")
+    link = watched.page.locator(
+        f"#pairs a[data-filter-kind={kind}]",
+        has_text=f"{pair['target']} as {pair['prediction']}",
+    )
+    state = {"kind": kind, "class": pair["target"], "as": pair["prediction"], "sort": "wrong"}
+    address = link.get_attribute("href")
+    link.click()
+    assert watched.state() == state
+    for one in (watched, open_page("single", address)):
+        assert one.state() == state
+        counts = one.page.locator(".card .count").all_inner_texts()
+        cards = dict(zip(one.names(), counts, strict=True))
+        most = sorted((int(pixels.sum()) for pixels in expected.values()), reverse=True)[:24]
+        assert [int(text.split()[0].replace(",", "")) for text in counts] == most
+        assert all(int(text.split()[0]) == expected[name].sum() for name, text in cards.items())
+        assert one.page.locator("#gallery-as").input_value() == pair["prediction"]
+        card = one.page.locator("a.card").first.get_attribute("href")
+        opened = opened_image(one)
+        assert opened.evaluate("location.hash") == card
+        assert one.state()["taken"] == pair["prediction"]
+        toggle = opened.locator("[data-name=pair]")
+        assert toggle.inner_text() == f"{pair['target']} as {pair['prediction']}"
+        name = opened.locator("#viewer-name").inner_text()
+        painted = painted_errors(one, name, state)
+        void = np.asarray(Image.open(pages / "targets" / f"{name}.png")) == 255
+        assert (painted[~void] == expected[name][~void]).all()
+        toggle.click()
+        assert not {"only", "taken"} & one.state().keys()
+        assert opened.locator("[data-name=pair]").count() == 0
+
+
+def painted_errors(watched, name, state):
+    """Where the layer of errors has any colour, as the viewer paints it for a pair."""
+    data = data_of(watched)
+    row = next(row for row in data["rows"] if row[0] == name)
+    only, taken = (CLASSES.names.index(state[key]) for key in ("class", "as"))
+    alpha = watched.page.evaluate(
+        """async ([data, key, only, taken, kind]) => {
+          const maps = await dealias.maps.load(key);
+          const layer = data.layers.find((one) => one.key === "errors");
+          const settings = { only, taken, kinds: new Set([kind]) };
+          const { width, height } = maps;
+          const context = dealias.element("canvas", { width, height }).getContext("2d");
+          dealias.layers.paint(layer, data, maps, settings).draw(context);
+          const pixels = context.getImageData(0, 0, width, height).data;
+          return [...pixels].filter((_, i) => i % 4 === 3);
+        }""",
+        [data, row[1], only, taken, state["kind"]],
+    )
+    return np.array(alpha).reshape(32, 48) > 0
+
+
+def test_classes_of_instances_lead_to_as_many_errors_as_they_say(open_page):
+    watched = open_page("instances")
+    links = watched.page.locator("#classes tbody a").all()
+    assert len(links) >= 15
+    for link in links:
+        link.evaluate("link => link.click()")
+        counts = watched.page.locator(".card .count").all_inner_texts()
+        shown = sum(int(text.split()[0].replace(",", "")) for text in counts)
+        assert shown == int(link.inner_text())
+
+
+@pytest.mark.parametrize("name", LONG)
+def test_images_longer_than_a_picture_may_be_are_shown_to_the_end(open_page, pages, name):
+    height, width = LONG[name]
+    for place in (10, max(LONG[name]) - 10):
+        y, x = (place, 4) if height > width else (20, place)
+        address = f"#image={name}&zoom=40&at={x + 0.5},{y + 0.5}"
+        _, prediction = long_maps(LONG[name])
+        color = CLASSES.colors()[prediction[y, x]]
+        page = opened_image(
+            open_page("long", f"{address}&on=prediction&opacity=prediction:100"), name
+        )
+        assert np.abs(middle_pixel(page) - color.astype(int)).max() <= 1
+        page.locator("#viewer-stage canvas").hover()
+        assert f"x {x}, y {y}" in page.locator("#viewer-readout").inner_text()
+        page = opened_image(open_page("long", f"{address}&on=image"), name)
+        assert np.abs(middle_pixel(page) - 255 * place // max(LONG[name])).max() <= 6
+
+
+def middle_pixel(page):
+    page.mouse.move(0, 0)
+    page.evaluate("() => new Promise(done => requestAnimationFrame(() => setTimeout(done, 50)))")
+    box = page.locator("#viewer-stage canvas").first.bounding_box()
+    place = {"x": box["x"] + box["width"] / 2 - 8, "y": box["y"] + box["height"] / 2 - 8}
+    shot = Image.open(io.BytesIO(page.screenshot(clip=place | {"width": 16, "height": 16})))
+    return np.asarray(shot.convert("RGB"))[8, 8].astype(int)
+
+
+def test_long_images_come_back_from_their_page(pages):
+    examples = PageExamples(pages / "long")
+    for name, size in LONG.items():
+        example = examples.load(name)
+        assert (example.prediction == long_maps(size)[1]).all()
+        assert example.image.shape == (*size, 3)
+        assert np.abs(example.image.astype(int) - gradient(size)).max() <= 8
+        for kind, longest in (("images", 16383), ("thumbs", 1440)):
+            (path,) = (pages / "long/assets" / kind).glob(f"{file_key(name)}.webp")
+            with Image.open(path) as picture:
+                assert max(picture.size) <= longest

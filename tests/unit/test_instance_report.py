@@ -1,6 +1,7 @@
 """Pictures of instances, and the page of a test."""
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -224,6 +225,23 @@ class TestPage:
         (tmp_path / "assets").mkdir()
         with pytest.raises(OutputError, match="is not of a dealias page"):
             InstanceReportWriter(tmp_path).begin()
+
+
+def test_outlines_lie_where_they_belong_on_images_longer_than_a_webp(tmp_path):
+    masks = torch.zeros(1, 40, 20_000, dtype=torch.bool)
+    masks[0, 5:35, 19_000:19_900] = True
+    image = replace(image_of(1, masks, [1]), size=(40, 20_000))
+    evaluation = InstanceEvaluation(("car",))
+    evaluation.absorb(image, Detections.none())
+    with InstanceReportWriter(tmp_path) as writer:
+        writer.add(image, Detections.none(), np.zeros((40, 20_000, 3), np.uint8))
+        writer.finish(evaluation)
+    (path,) = (tmp_path / "assets" / "thumbs").iterdir()
+    with Image.open(path) as picture:
+        assert picture.size == (360, 1)
+        drawn = np.asarray(picture.convert("L"))[0] > 20
+    assert drawn[343:357].any()  # 360 * 19,000 / 20,000 is 342
+    assert not drawn[:335].any()
 
 
 def test_scores_of_the_padding_are_cut_off(tmp_path):

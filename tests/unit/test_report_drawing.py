@@ -7,7 +7,7 @@ from dealias.labels import ClassSet
 from dealias.metrics.functional import count_hard_pixels, error_map
 from dealias.report._aliasing import GROUPS, AliasingErrors
 from dealias.report._charts import distributions, spectrum
-from dealias.report._drawing import boundary_bands, count_by_class, label_plane
+from dealias.report._drawing import boundary_bands, count_by_class, count_by_pair, label_plane
 from dealias.report._folder import PageFolder, page_folder
 from dealias.report._packing import from_script, pack, to_script, unpack
 from dealias.report._page import number, percent, render, signed
@@ -58,6 +58,18 @@ def test_pixels_are_counted_by_class():
         counts = [int(((columns == column) & seen).sum()) for column in (1, 2)]
         expected += [label, *counts] if any(counts) else []
     assert list(flat) == expected
+
+
+def test_wrong_pixels_are_counted_by_pair_of_classes():
+    target = np.array([[2, 2, 2, 255], [0, 0, 2, 1]])
+    prediction = np.array([[1, 1, 0, 1], [2, 0, 1, 1]])
+    columns = np.array([[1, 2, 1, 0], [2, 0, 1, 0]])
+    assert count_by_pair(columns, target, prediction, 2).tolist() == [
+        [0, 2, 0, 1],
+        [2, 0, 1, 0],
+        [2, 1, 2, 1],
+    ]
+    assert count_by_pair(0 * columns, target, prediction, 2).shape == (0, 4)
 
 
 def test_void_is_the_number_behind_the_classes():

@@ -105,7 +105,7 @@ class InstanceReportWriter(PageWriter):
 
         Raises:
             OutputError: a file can't be written.
-            ValueError: images or scores of another size, or an image too large for WebP.
+            ValueError: images or scores of another size.
         """
         key, layers = file_key(image.name), ["image"]
         for folder, pixels in (("images", seen), ("originals", original)):
@@ -115,7 +115,7 @@ class InstanceReportWriter(PageWriter):
                         f"{folder}: expected {image.size}, as {printable(image.name)} is, "
                         f"got {pixels.shape[:2]}"
                     )
-                write_photograph(self.folder, f"{folder}/{key}.webp", pixels, image.name)
+                write_photograph(self.folder, f"{folder}/{key}.webp", pixels)
         if original is not None:
             layers.append("original")
         matches = match_instances(image, detections)
@@ -180,12 +180,13 @@ class InstanceReportWriter(PageWriter):
         self, image: AnnotatedImage, detections: Detections, matches: Matches, threshold: float
     ) -> Drawn:
         key = file_key(image.name)
+        height, across = image.size
         with Image.open(self.folder.new / "images" / f"{key}.webp") as file:
-            pixels: NDArray[np.uint8] = np.asarray(file.convert("RGB"))
+            pixels: NDArray[np.uint8] = np.asarray(file.convert("RGB").resize((across, height)))
         outlines = match_outlines(image, detections, matches, threshold)
-        width = max(1, round(1.5 * image.size[1] / THUMBNAIL_WIDTH))
+        width = max(1, round(1.5 * across / THUMBNAIL_WIDTH))
         picture = draw_outlines(pixels, outlines, width=width)
-        write_thumbnail(self.folder, f"thumbs/{key}.webp", picture, image.name)
+        write_thumbnail(self.folder, f"thumbs/{key}.webp", picture)
         counts = count_kinds(image, detections, matches, threshold)
         by_class = [
             (label - 1, *(counts[label].get(kind, 0) for kind in KINDS)) for label in sorted(counts)

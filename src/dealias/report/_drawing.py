@@ -12,7 +12,6 @@ import torch
 from numpy.typing import NDArray
 from PIL import Image
 
-from dealias._text import printable
 from dealias.labels import ClassSet
 from dealias.metrics.functional import dilate, error_map, label_edges
 from dealias.report._examples import Example
@@ -22,6 +21,8 @@ from dealias.report._packing import Plane, pack, to_script
 RIGHT, VOID_MARK = 0, 5
 _VOID = 255  # of error_map
 THUMBNAIL_WIDTH = 360
+_TALLEST_THUMBNAIL = 4 * THUMBNAIL_WIDTH
+_LONGEST_PICTURE = 16383  # of WebP, in pixels
 _PHOTOGRAPH_QUALITY = 88
 _THUMBNAIL_QUALITY = 75
 
@@ -38,6 +39,8 @@ class Drawn(NamedTuple):
         counts: pixels by column, in all.
         by_class: for each class with any, its number followed by its pixels by column.
         problem: what was left out, for people; or None.
+        by_pair: for each target class and the class that it is taken for, their numbers followed
+            by the wrong pixels by column, (pairs, 2 + columns); None on pages without pairs.
     """
 
     name: str
@@ -48,6 +51,7 @@ class Drawn(NamedTuple):
     counts: tuple[int, ...]
     by_class: tuple[int, ...]
     problem: str | None
+    by_pair: NDArray[np.int32] | None = None
 
 
 def mark_errors(
@@ -92,36 +96,40 @@ def draw_files(
 
     Raises:
         OutputError: one can't be written.
-        ValueError: the image is too large for WebP.
     """
     key = file_key(example.name)
     planes = dict(planes)
     has = []
     if example.image is not None:
-        write_photograph(folder, f"images/{key}.webp", example.image, example.name)
+        write_photograph(folder, f"images/{key}.webp", example.image)
         has.append("image")
     if example.aliasing is not None:
         planes["aliasing"] = heat_plane(example.aliasing)
         has.append("aliasing")
-    write_thumbnail(folder, f"thumbs/{key}.webp", picture, example.name)
+    write_thumbnail(folder, f"thumbs/{key}.webp", picture)
     script = to_script("dealias.maps.receive", key, pack(planes))
     folder.write(f"maps/{key}.js", script.encode("ascii"))
     return key, tuple(has)
 
 
-def write_photograph(folder: PageFolder, path: str, pixels: NDArray[np.uint8], name: str) -> None:
-    """Write a picture (H, W, 3) as a page shows it at its own size.
+def write_photograph(folder: PageFolder, path: str, pixels: NDArray[np.uint8]) -> None:
+    """Write a picture (H, W, 3) as a page shows it; one longer than WebP takes is made smaller.
 
     Raises:
         OutputError: it can't be written.
-        ValueError: the image of this name is too large for WebP.
     """
-    folder.write(path, _webp(pixels, _PHOTOGRAPH_QUALITY, name))
+    fitted = _shrink(pixels, _LONGEST_PICTURE, _LONGEST_PICTURE)
+    folder.write(path, _webp(fitted, _PHOTOGRAPH_QUALITY))
 
 
-def write_thumbnail(folder: PageFolder, path: str, pixels: NDArray[np.uint8], name: str) -> None:
-    """Write a picture (H, W, 3) made small for the gallery; see :func:`write_photograph`."""
-    folder.write(path, _webp(_shrink(pixels), _THUMBNAIL_QUALITY, name))
+def write_thumbnail(folder: PageFolder, path: str, pixels: NDArray[np.uint8]) -> None:
+    """Write a picture (H, W, 3) made small for the gallery.
+
+    Raises:
+        OutputError: it can't be written.
+    """
+    small = _shrink(pixels, THUMBNAIL_WIDTH, _TALLEST_THUMBNAIL)
+    folder.write(path, _webp(small, _THUMBNAIL_QUALITY))
 
 
 def label_plane(labels: NDArray[np.integer], classes: ClassSet) -> Plane:
@@ -170,6 +178,31 @@ def count_by_class(
     return tuple(totals.tolist()), tuple(flat.tolist())
 
 
+def count_by_pair(
+    columns: NDArray[np.integer],
+    target: NDArray[np.integer],
+    prediction: NDArray[np.integer],
+    number: int,
+) -> NDArray[np.int32]:
+    """Count pixels by column for each target class and the class that it is taken for.
+
+    Args:
+        columns: (H, W), the column that a pixel counts in, from 1 on; 0 for none.
+        target: target classes, (H, W).
+        prediction: predicted classes, (H, W).
+        number: of columns.
+
+    Returns:
+        (pairs, 2 + number): the target class, the predicted class, and the counts.
+    """
+    counted = columns > 0
+    cells = np.stack([target[counted], prediction[counted]]).astype(np.int64)
+    pairs, place = np.unique(cells, axis=1, return_inverse=True)
+    place = place.reshape(-1) * number + columns[counted].astype(np.int64) - 1
+    counts = np.bincount(place, minlength=pairs.shape[1] * number).reshape(-1, number)
+    return np.concatenate([pairs.T, counts], axis=1).astype(np.int32)
+
+
 def heat_plane(scores: NDArray[np.floating]) -> NDArray[np.uint8]:
     """254 times the square root of a score, 255 where there is none."""
     known = np.isfinite(scores)
@@ -177,19 +210,16 @@ def heat_plane(scores: NDArray[np.floating]) -> NDArray[np.uint8]:
     return np.where(known, np.rint(254 * root), 255).astype(np.uint8)
 
 
-def _shrink(picture: NDArray[np.uint8]) -> NDArray[np.uint8]:
+def _shrink(picture: NDArray[np.uint8], widest: int, tallest: int) -> NDArray[np.uint8]:
     height, width = picture.shape[:2]
-    if width <= THUMBNAIL_WIDTH:
+    scale = min(1.0, widest / width, tallest / height)
+    if scale == 1:
         return picture
-    size = (THUMBNAIL_WIDTH, max(1, round(THUMBNAIL_WIDTH * height / width)))
+    size = (max(1, round(scale * width)), max(1, round(scale * height)))
     return np.asarray(Image.fromarray(picture).resize(size, Image.Resampling.BOX))
 
 
-def _webp(pixels: NDArray[np.uint8], quality: int, name: str) -> bytes:
+def _webp(pixels: NDArray[np.uint8], quality: int) -> bytes:
     file = io.BytesIO()
-    try:
-        Image.fromarray(pixels).save(file, "webp", quality=quality, method=2)
-    except (OSError, ValueError) as error:  # larger than 16383 pixels a side
-        size = f"{pixels.shape[1]}x{pixels.shape[0]}"
-        raise ValueError(f"{printable(name)}: {size} pixels do not fit WebP: {error}") from error
+    Image.fromarray(pixels).save(file, "webp", quality=quality, method=2)
     return file.getvalue()

@@ -93,8 +93,24 @@ def script_kinds() -> list[dict[str, Any]]:
     return [{key: kind[key] for key in keys} for kind in kind_rows()]
 
 
-def script_row(drawn: Drawn, scores: Sequence[float | None]) -> list[Any]:
-    """An image with the scores that it is sorted by, for the scripts."""
+def script_row(
+    drawn: Drawn, scores: Sequence[float | None], pairs: Sequence[tuple[int, int]] = ()
+) -> list[Any]:
+    """An image with the scores that it is sorted by, for the scripts.
+
+    Args:
+        drawn: the image.
+        scores: in the order of the page's sorts.
+        pairs: target and predicted class of the pairs that the page leads to.
+    """
+    number = {pair: index for index, pair in enumerate(pairs)}
+    counted = [] if drawn.by_pair is None else drawn.by_pair.tolist()
+    by_pair = [
+        value
+        for target, prediction, *counts in counted
+        if (target, prediction) in number
+        for value in (number[target, prediction], *counts)
+    ]
     rounded = [None if score is None else round(score, 5) for score in scores]
     return [
         drawn.name,
@@ -105,6 +121,7 @@ def script_row(drawn: Drawn, scores: Sequence[float | None]) -> list[Any]:
         rounded,
         drawn.counts,
         drawn.by_class,
+        by_pair,
     ]
 
 

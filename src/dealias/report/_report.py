@@ -20,6 +20,7 @@ from dealias.report._drawing import (
     Drawn,
     boundary_bands,
     count_by_class,
+    count_by_pair,
     draw_files,
     label_plane,
     mark_errors,
@@ -131,8 +132,9 @@ def draw_example(
     columns = np.where(planes["errors"] == VOID_MARK, 0, planes["errors"])
     maps = (example.target, example.prediction)
     totals, by_class = count_by_class(columns, maps, len(classes), len(ERROR_KINDS))
+    by_pair = count_by_pair(columns, *maps, len(ERROR_KINDS))
     height, width = errors.shape
-    return Drawn(example.name, key, height, width, has, totals, by_class, example.problem)
+    return Drawn(example.name, key, height, width, has, totals, by_class, example.problem, by_pair)
 
 
 def count_aliasing(example: Example, counting: Mapping[str, Any]) -> AliasingErrors | None:

@@ -51,15 +51,19 @@ def finish_report(
         OutputError: it can't be written.
     """
     rows = {row.name: row for row in drawn}
+    number = {name: index for index, name in enumerate(classes.names)}
+    linked = [pair for pairs in result["costly_pairs"].values() for pair in pairs]
+    pairs = sorted({(number[pair["target"]], number[pair["prediction"]]) for pair in linked})
     data = {
         "title": title,
         "pictures": True,
         "class_set": classes.to_dict(),
         "classes": class_rows(classes),
+        "pairs": pairs,
         "kinds": script_kinds(),
         "layers": _layers(),
         "rows": [
-            script_row(rows[row["name"]], [row["mIoU"]])
+            script_row(rows[row["name"]], [row["mIoU"]], pairs)
             for row in result["per_image"]
             if row["name"] in rows
         ],

@@ -26,9 +26,9 @@ dealias.prepare = (data) => {
       " ", element("span", { class: "from-to" }, `${before} → ${after}`),
     ];
   };
-  const both = (row, index, columns, total) => CHANGES.map((key) => {
+  const both = (row, of, columns, total) => CHANGES.map((key) => {
     const own = columns.filter((i) => data.columns[i].key === key);
-    return `${pixels(total(row, index, own))} ${key}`;
+    return `${pixels(total(row, of, own))} ${key}`;
   });
   data.sum = (...about) => both(...about).join(", ");
   const counted = (row, key, kind) =>

@@ -6,22 +6,22 @@ dealias.parts.push((data) => {
   const PAGE = 24;
   const section = document.getElementById("gallery");
   const find = (name) => section.querySelector(`#gallery-${name}`);
-  const VALUES = ["sort", "order", "kind", "class", "find", "page"];
+  const VALUES = ["sort", "order", "kind", "class", "as", "find", "page"];
   const width = data.columns.length; // counts of a row: in all, and again for each class
   let order = data.rows;
 
-  // The counts of a row, in all or of one class.
-  function counts(row, index) {
+  // The counts of a row: in all, of one class, or of one pair of classes.
+  function counts(row, { index, pair }) {
     if (index == null) return row.counts;
-    const flat = row.byClass;
+    const [flat, wanted] = pair == null ? [row.byClass, index] : [row.byPair, pair];
     for (let at = 0; at < flat.length; at += width + 1) {
-      if (flat[at] === index) return flat.slice(at + 1, at + 1 + width);
+      if (flat[at] === wanted) return flat.slice(at + 1, at + 1 + width);
     }
     return [];
   }
 
-  function total(row, index, columns) {
-    const found = counts(row, index);
+  function total(row, of, columns) {
+    const found = counts(row, of);
     return columns.reduce((sum, column) => sum + (found[column] ?? 0), 0);
   }
 
@@ -29,10 +29,15 @@ dealias.parts.push((data) => {
     const sort = data.sorts.find(({ key }) => key === state.get("sort")) ?? data.sorts[0];
     const kind = data.kinds.find(({ key }) => key === state.get("kind"))?.key ?? null;
     const index = data.classIndex.get(state.get("class")) ?? null;
+    const as = data.classIndex.get(state.get("as"));
+    const pair = data.pairs.findIndex((one) => one[0] === index && one[1] === as);
     const counted = (column) => (kind ? column.kind === kind : !column.right);
     const columns = [...data.columns.keys()].filter((i) => counted(data.columns[i]));
     return {
       sort, kind, index, columns,
+      of: { index, pair: pair < 0 ? null : pair },
+      only: index == null ? null : data.classes[index].name,
+      taken: pair < 0 ? null : data.classes[as].name,
       text: (state.get("find") ?? "").toLowerCase(),
       reversed: state.get("order") === "reversed",
       page: Math.max(1, Math.trunc(Number(state.get("page"))) || 1),
@@ -40,21 +45,21 @@ dealias.parts.push((data) => {
   }
 
   // What a row is sorted by; null comes last.
-  function measure({ sort, index, columns }) {
+  function measure({ sort, of, columns }) {
     if (sort.by === "name") return null;
     if (sort.by === "score") return (row) => sort.value(row);
     const wanted = (i) => !sort.columns || sort.columns.includes(data.columns[i].key);
     const own = columns.filter(wanted);
     const used = own.length ? own : [...data.columns.keys()].filter(wanted);
-    return (row) => total(row, index, used);
+    return (row) => total(row, of, used);
   }
 
   function arrange() {
     const chosen = settings();
-    const { index, columns, kind, text, sort } = chosen;
+    const { index, of, columns, kind, text, sort } = chosen;
     let rows = data.rows;
     if (kind != null || index != null) {
-      rows = rows.filter((row) => total(row, index, columns) > 0);
+      rows = rows.filter((row) => total(row, of, columns) > 0);
     }
     if (text) rows = rows.filter((row) => row.name.toLowerCase().includes(text));
     const value = measure(chosen);
@@ -79,7 +84,12 @@ dealias.parts.push((data) => {
     const first = (page - 1) * PAGE;
     find("sort").value = chosen.sort.key;
     find("kind").value = chosen.kind ?? "";
-    find("class").value = chosen.index == null ? "" : data.classes[chosen.index].name;
+    find("class").value = chosen.only ?? "";
+    const takers = data.pairs.filter(([target]) => target === chosen.index);
+    const named = takers.map(([, as]) => element("option", {}, data.classes[as].name));
+    find("as").replaceChildren(element("option", { value: "" }, "any"), ...named);
+    find("as").value = chosen.taken ?? "";
+    find("taken").hidden = !takers.length;
     if (find("find") !== document.activeElement) find("find").value = state.get("find") ?? "";
     find("order").setAttribute("aria-pressed", String(chosen.reversed));
     const part = order.slice(first, first + PAGE);
@@ -104,22 +114,22 @@ dealias.parts.push((data) => {
       width: row.thumb[0], height: row.thumb[1], alt: data.alternative(row),
     });
     if (row.thumb[0] < 200) picture.classList.add("coarse");
-    const href = state.address({ image: row.name });
+    const { only, taken, kind: kinds } = chosen;
+    const shown = { image: row.name, only, taken, kinds };
+    const href = state.address(shown);
     const link = element("a", { class: "card", href }, picture, name, about, bar);
     link.addEventListener("click", (event) => {
       if (event.ctrlKey || event.metaKey || event.shiftKey) return;
       event.preventDefault();
-      const { kind, index } = settings();
-      const only = index == null ? null : data.classes[index].name;
-      state.set({ image: row.name, only, kinds: kind }, { entry: true });
+      state.set(shown, { entry: true });
     });
     return element("li", {}, link);
   }
 
   // A bar of the counts by column, and the number of pixels that the filters let through.
-  function shares(row, { index, columns }) {
-    const found = counts(row, index);
-    const sum = total(row, index, columns);
+  function shares(row, { of, columns }) {
+    const found = counts(row, of);
+    const sum = total(row, of, columns);
     const svg = drawn("svg", {
       class: "shares", viewBox: "0 0 100 6", preserveAspectRatio: "none", "aria-hidden": "true",
     });
@@ -130,7 +140,7 @@ dealias.parts.push((data) => {
       svg.append(drawn("rect", { x: at, y: 0, width: length, height: 6, fill }));
       at += length;
     }
-    const text = element("span", { class: "count" }, data.sum(row, index, columns, total));
+    const text = element("span", { class: "count" }, data.sum(row, of, columns, total));
     return element("span", { class: "card-bar" }, svg, text);
   }
 
@@ -146,7 +156,8 @@ dealias.parts.push((data) => {
     state.set({ order: state.get("order") ? null : "reversed", page: null });
   });
   find("kind").addEventListener("change", () => filter({ kind: find("kind").value || null }));
-  find("class").addEventListener("change", () => filter({ class: find("class").value || null }));
+  find("class").addEventListener("change", () => filter({ class: find("class").value || null, as: null }));
+  find("as").addEventListener("change", () => filter({ as: find("as").value || null }));
   find("find").addEventListener("input", () => state.set({ find: find("find").value || null, page: null }));
   find("clear").addEventListener("click", () => {
     find("find").value = "";
@@ -164,8 +175,9 @@ dealias.parts.push((data) => {
   for (const link of document.querySelectorAll("[data-filter-kind]")) {
     link.addEventListener("click", (event) => {
       event.preventDefault();
-      const { filterKind, filterClass } = link.dataset;
-      state.set({ kind: filterKind, class: filterClass, sort: data.most, page: null, order: null });
+      const { filterKind, filterClass, filterAs } = link.dataset;
+      const chosen = { kind: filterKind, class: filterClass, as: filterAs, find: null };
+      state.set({ ...chosen, sort: data.most, page: null, order: null });
       section.scrollIntoView();
       section.querySelector("h2").focus();
     });

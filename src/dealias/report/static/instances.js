@@ -30,8 +30,8 @@ dealias.prepare = (data) => {
       ` of ${number.format(found + one("missed"))} found, `,
       element("strong", {}, number.format(wrong)), " false")];
   };
-  data.sum = (row, index, columns, total) => {
-    const count = total(row, index, columns);
+  data.sum = (row, of, columns, total) => {
+    const count = total(row, of, columns);
     const noun = columns.every((i) => data.columns[i].right) ? "found" : count === 1 ? "error" : "errors";
     return `${number.format(count)} ${noun}`;
   };

@@ -3,6 +3,7 @@ dealias.layers = (() => {
   "use strict";
   const RIGHT = 0;
   const VOID_MARK = 5;
+  const TILE = 8192; // pixels a side
   const FAINT = 36; // of 255, for classes that are not looked at
   const HEAT = [[0, 0, 4], [81, 18, 124], [183, 55, 121], [252, 137, 97], [252, 253, 191]];
   const littleEndian = new Uint8Array(new Uint32Array([1]).buffer)[0] === 1;
@@ -12,13 +13,33 @@ dealias.layers = (() => {
       ? ((alpha << 24) | (blue << 16) | (green << 8) | red) >>> 0
       : ((red << 24) | (green << 16) | (blue << 8) | alpha) >>> 0;
 
-  function picture(maps, paint) {
-    const canvas = document.createElement("canvas");
-    canvas.width = maps.width;
-    canvas.height = maps.height;
+  // A layer that draws itself, from tiles: browsers take no canvas of any length.
+  function picture({ width, height }, paint) {
+    const pixels = new Uint32Array(width * height);
+    paint(pixels);
+    const tiles = [];
+    for (let top = 0; top < height; top += TILE) {
+      for (let left = 0; left < width; left += TILE) {
+        tiles.push({ left, top, canvas: tile(pixels, width, height, left, top) });
+      }
+    }
+    const draw = (context) => {
+      for (const { left, top, canvas } of tiles) context.drawImage(canvas, left, top);
+    };
+    return { draw };
+  }
+
+  function tile(pixels, width, height, left, top) {
+    const across = Math.min(TILE, width - left);
+    const down = Math.min(TILE, height - top);
+    const canvas = dealias.element("canvas", { width: across, height: down });
     const context = canvas.getContext("2d");
-    const image = context.createImageData(maps.width, maps.height);
-    paint(new Uint32Array(image.data.buffer));
+    const image = context.createImageData(across, down);
+    const own = new Uint32Array(image.data.buffer);
+    for (let y = 0; y < down; y++) {
+      const start = (top + y) * width + left;
+      own.set(pixels.subarray(start, start + across), y * across);
+    }
     context.putImageData(image, 0, 0);
     return canvas;
   }
@@ -37,7 +58,7 @@ dealias.layers = (() => {
   }
 
   // Wrong pixels in the colour of their kind; right ones are clear.
-  function errors(data, maps, plane, prediction, only, shown) {
+  function errors(data, maps, plane, prediction, { only, taken, kinds: shown }) {
     const table = new Uint32Array(VOID_MARK + 1);
     data.kinds.forEach((kind, index) => {
       table[index + 1] = shown.has(kind.key) ? pack(kind.color, 255) : 0;
@@ -49,7 +70,9 @@ dealias.layers = (() => {
     return picture(maps, (out) => {
       for (let i = 0; i < out.length; i++) {
         const mark = source[i];
-        const counts = only == null || mark === VOID_MARK || target[i] === only || found[i] === only;
+        const counts = only == null || mark === VOID_MARK
+          || (taken == null ? target[i] === only || found[i] === only
+            : target[i] === only && found[i] === taken);
         if (mark !== RIGHT && counts) out[i] = table[mark];
       }
     });
@@ -99,12 +122,15 @@ dealias.layers = (() => {
     });
   }
 
-  // Settings: {only: class index or null, kinds: Set of keys, score: lowest of detections}.
+  // Settings: {only: class index or null, taken: the class that it is taken for or null, kinds: Set
+  // of keys, score: lowest of detections}.
   function paint(layer, data, maps, settings) {
-    const { only, kinds: shown } = settings;
-    if (layer.type === "labels") return labels(data, maps, layer.plane, only);
+    const { only, taken, kinds: shown } = settings;
+    if (layer.type === "labels") {
+      return labels(data, maps, layer.plane, layer.plane === "target" ? only : taken ?? only);
+    }
     if (layer.type === "errors") {
-      return errors(data, maps, layer.plane, layer.prediction, only, shown);
+      return errors(data, maps, layer.plane, layer.prediction, settings);
     }
     if (layer.type === "changes") return changes(data, maps, only, shown);
     if (dealias.outlines?.draws(layer)) return dealias.outlines.paint(layer, data, maps, settings);

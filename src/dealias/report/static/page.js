@@ -45,14 +45,21 @@ const dealias = (() => {
     };
   }
 
+  // The size of a small picture.
+  function small(width, height) {
+    const scale = Math.min(1, 360 / width, 1440 / height);
+    return [width, height].map((side) => Math.max(1, Math.round(scale * side)));
+  }
+
   // data.js calls this; parts of the page add themselves to `parts`.
   const parts = [];
   function start(data) {
-    data.rows = data.rows.map(([name, key, height, width, has, scores, counts, byClass]) => ({
-      name, key, scores, counts, byClass,
+    data.rows = data.rows.map(([name, key, height, width, has, scores, counts, byClass, byPair]) => ({
+      name, key, scores, counts, byClass, byPair,
       has: Object.fromEntries(has.map((layer) => [layer, true])),
-      thumb: width > 360 ? [360, Math.max(1, Math.round((360 * height) / width))] : [width, height],
+      thumb: small(width, height),
     }));
+    data.pairs ??= []; // [target, prediction] of the pairs that links lead to
     dealias.prepare(data);
     data.classIndex = new Map(data.classes.map((entry, index) => [entry.name, index]));
     data.byName = new Map(data.rows.map((row) => [row.name, row]));

@@ -15,7 +15,7 @@ dealias.prepare = (data) => {
   data.describe = (row) => [
     element("span", {}, "mIoU ", element("strong", {}, percent(row.scores[0]))),
   ];
-  data.sum = (row, index, columns, total) => `${pixels(total(row, index, columns))} wrong`;
+  data.sum = (row, of, columns, total) => `${pixels(total(row, of, columns))} wrong`;
   const column = (key) => data.kinds.findIndex((kind) => kind.key === key);
   data.count = (row, key) => pixels(row.counts[column(key)]);
   data.alternative = (row) => {

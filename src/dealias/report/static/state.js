@@ -31,7 +31,10 @@ dealias.state = (() => {
 
   const address = (changes = {}) => {
     const next = new URLSearchParams(values);
-    for (const [name, value] of Object.entries(changes)) next.set(name, value);
+    for (const [name, value] of Object.entries(changes)) {
+      if (value == null) next.delete(name);
+      else next.set(name, value);
+    }
     return `#${next}`;
   };
 

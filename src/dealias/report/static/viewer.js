@@ -8,7 +8,7 @@ dealias.parts.push((data) => {
   const stage = dealias.stage(find("stage"), { onPoint: tell, onSplit: moveSplit, onView: keepView });
   const MARKS = ["errors", "changes", "matches"]; // layers of the kinds of error
   const MODES = ["overlay", "slider", "panes"];
-  const VALUES = ["image", "mode", "on", "panes", "left", "right", "split", "opacity", "only", "kinds",
+  const VALUES = ["image", "mode", "on", "panes", "left", "right", "split", "opacity", "only", "taken", "kinds",
     "score"];
   let shown = null; // {row, maps, photographs: {layer: Image}, painted: Map}
   let opener = null;
@@ -28,6 +28,7 @@ dealias.parts.push((data) => {
     const opacity = Object.fromEntries(
       (state.get("opacity") ?? "").split(",").map((part) => part.split(":")));
     const kinds = state.get("kinds");
+    const only = data.classIndex.get(state.get("only")) ?? null;
     return {
       layers,
       mode: MODES.includes(state.get("mode")) ? state.get("mode") : "overlay",
@@ -37,7 +38,8 @@ dealias.parts.push((data) => {
       right: one("right", data.slider[1]),
       split: part(state.get("split"), 0.5),
       opacity: (layer) => part(opacity[layer.key], layer.opacity),
-      only: data.classIndex.get(state.get("only")) ?? null,
+      only,
+      taken: only == null ? null : data.classIndex.get(state.get("taken")) ?? null,
       kinds: new Set(kinds == null ? data.kinds.map((kind) => kind.key) : kinds.split(",")),
       score: part(state.get("score"), data.threshold),
     };
@@ -97,13 +99,13 @@ dealias.parts.push((data) => {
     return Object.fromEntries(await Promise.all(loaded));
   }
 
-  function painted(layer, { only, kinds, score }) {
+  function painted(layer, { only, taken, kinds, score }) {
     if (layer.type === "photograph") return shown.photographs[layer.key];
     const used = MARKS.includes(layer.type) ? [...kinds] : "";
-    const name = `${layer.key} ${only} ${used} ${score}`;
+    const name = `${layer.key} ${only} ${taken} ${used} ${score}`;
     if (!shown.painted.has(name)) {
       if (shown.painted.size > 24) shown.painted.clear();
-      const settings = { only, kinds, score };
+      const settings = { only, taken, kinds, score };
       shown.painted.set(name, dealias.layers.paint(layer, data, shown.maps, settings));
     }
     return shown.painted.get(name);
@@ -113,7 +115,7 @@ dealias.parts.push((data) => {
   function alone(layer, chosen, side) {
     const own = { source: painted(layer, chosen), opacity: 1, side };
     if (!layer.ground) return [own];
-    const plain = { ...chosen, only: null };
+    const plain = { ...chosen, only: null, taken: null };
     const target = data.layers.find((other) => other.key === "target");
     const ground = shown.photographs.image ?? painted(target, plain);
     return [{ source: ground, opacity: 1, side }, { source: "#000", opacity: layer.ground, side }, own];
@@ -192,13 +194,22 @@ dealias.parts.push((data) => {
       find("lowest").textContent = chosen.score.toFixed(3);
     }
     shown.present ??= present(maps);
-    fill(find("classes"), shown.present, (index) => {
+    const pair = chosen.taken == null ? [] : [[chosen.only, chosen.taken]];
+    fill(find("classes"), [...pair, ...shown.present], (index) => {
+      if (Array.isArray(index)) return pairToggle(index.map((one) => data.classes[one]));
       const { name, color } = data.classes[index];
-      const pressed = chosen.only === index;
+      const pressed = chosen.only === index && chosen.taken == null;
       return toggle([swatch(color), element("span", {}, name)], pressed, `class-${index}`, () => {
-        state.set({ only: pressed ? null : name });
+        state.set({ only: pressed ? null : name, taken: null });
       });
     });
+  }
+
+  // The pair of classes that a link led to, until it is let go.
+  function pairToggle([target, found]) {
+    const words = element("span", {}, `${target.name} as ${found.name}`);
+    const children = [swatch(target.color), swatch(found.color), words];
+    return toggle(children, true, "pair", () => state.set({ only: null, taken: null }));
   }
 
   // Children made anew would lose the focus: it goes to the one with the same name.
