@@ -169,7 +169,7 @@ def test_label_maps_that_change_after_they_were_counted_are_refused(tmp_path, pa
     files = [str(tmp_path / "a.json"), str(tmp_path / "b.json")]
     for command in (
         ["compare", *files, "--report", str(tmp_path / "page"), "--workers", "0"],
-        ["figures", files[0], "--output", str(tmp_path / "figures"), "--strips", "5"],
+        ["figures", *files[::-1], "--output", str(tmp_path / "figures"), "--strips", "5"],
     ):
         assert main(command) == 2
         assert f"{part}/image_02.png: its labels are no longer" in capsys.readouterr().err

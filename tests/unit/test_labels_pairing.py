@@ -117,6 +117,7 @@ def test_files_without_a_partner_are_listed_on_either_side(folders):
         (["a.png"], ["a.png", "a_gtFine_labelIds.png"], "2 files are named 'a'"),
         (["x/a.png", "x/a_pred.png"], ["x/a.png"], "2 files are named 'a': .*a_pred"),
         (["a.png", "a_pred.png"], ["a.png", "a_gt.png"], "2 files are named 'a'"),
+        (["a.png"], ["a.png", "a_mask.png"], "2 files are named 'a'"),
         (["a_pred.png", "a_out.png"], ["a.png", "a_L.png"], "2 files are named 'a'"),
     ],
 )
@@ -260,6 +261,25 @@ def test_names_that_endings_alone_tell_apart_keep_them(folders):
     ]
     listed = list_images(folders[0])
     assert [sample.name for sample in listed] == ["bus", "car_mask_pred", "car_pred"]
+
+
+@pytest.mark.parametrize(
+    ("predictions", "targets", "left"),
+    [
+        (["a.png", "a_rgb.png"], ["a.png"], "a_rgb.png"),
+        (["a.png", "a_mask.png"], ["a.png"], "a_mask.png"),
+        (["a.png", "a_mask.png"], ["a_mask.png"], "a.png"),
+        (["a_pred.png"], ["a.png", "a_img.png"], "a_img.png"),
+    ],
+)
+def test_a_file_left_over_whose_ending_fits_its_side_less_has_no_partner(
+    folders, predictions, targets, left
+):
+    touch(folders[0], *predictions)
+    touch(folders[1], *targets)
+    pairing = pair_folders(*folders)
+    assert len(pairing.pairs) == 1
+    assert [path.name for path in pairing.unpaired] == [left]
 
 
 def test_the_image_of_a_name_is_the_one_with_the_fewest_foreign_endings(tmp_path):

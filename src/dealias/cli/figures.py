@@ -10,12 +10,14 @@ from dealias._text import printable
 from dealias.cli._console import output_console, short_names
 from dealias.evaluation import check_outputs
 from dealias.report import (
+    Examples,
     ResultFileError,
     check_comparable,
     class_table,
     find_examples,
     mean_table,
     read_result,
+    worst_images,
     write_figures,
     write_tables,
 )
@@ -40,13 +42,18 @@ def run(options: Namespace) -> int:
         for name, path in zip(short_names(options.files), options.files, strict=True)
     }
     console = output_console()
-    count = 0
-    for (name, result), path in zip(results.items(), options.files, strict=True):
+    images: list[Examples | None] = []
+    for result, path in zip(results.values(), options.files, strict=True):
+        images.append(None)
         try:
-            examples = find_examples(result, path) if options.strips else None
+            images[-1] = find_examples(result, path) if options.strips else None
         except ResultFileError as error:
             console.print(f"no strips of images: {error}", soft_wrap=True)
-            examples = None
+        if images[-1] is not None:
+            for name in worst_images(result, options.strips):
+                images[-1].load(name)  # what can't be drawn shows before anything is
+    count = 0
+    for (name, result), examples in zip(results.items(), images, strict=True):
         prefix = f"{'_'.join(Path(name).parts)}_" if len(results) > 1 else ""
         drawn = write_figures(
             options.output, result, examples, images=options.strips, prefix=prefix

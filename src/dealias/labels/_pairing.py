@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from dealias._text import printable
-from dealias.labels._naming import companion_of, endings_of, names_of, role_of, root_of
+from dealias.labels._naming import FileRole, companion_of, endings_of, names_of, role_of, root_of
 from dealias.labels._reading import LABEL_SUFFIXES
 
 _IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".tif", ".tiff", ".bmp")
@@ -69,10 +69,12 @@ def pair_folders(predictions: Path, targets: Path) -> Pairing:
     Folders are searched with their subfolders. A file's name is its stem without the endings of
     data sets and tools, any number of them: _leftImg8bit, _gtFine, _labelIds, _labelTrainIds,
     CamVid's _L behind a number, _pred, _out, _gt, _target, _mask, _label, _seg and the like. Files
-    of a folder that these endings alone tell apart pair by what they share of them. If no name is
-    in several folders of one side, the folders that the files lie in do not matter, else they are
-    part of the name. Where a folder has both the labelTrainIds and the labelIds of an image, the
-    former count. Colour and instance files beside a label map are passed over.
+    of a folder that these endings alone tell apart pair by what they share of them; of those left
+    over, one whose endings say that it is what the folder holds is refused, and others have no
+    partner. If no name is in several folders of one side, the folders that the files lie in do not
+    matter, else they are part of the name. Where a folder has both the labelTrainIds and the
+    labelIds of an image, the former count. Colour and instance files beside a label map are passed
+    over.
 
     Predictions and targets may lie in one folder if their endings say which is which.
 
@@ -96,7 +98,7 @@ def pair_folders(predictions: Path, targets: Path) -> Pairing:
                 f"{printable(predictions)}: is given for predictions and for targets: expected two "
                 "folders, or names that tell which is which, such as 1_pred.png and 1_target.png"
             )
-    matches, unpaired = _match(predictions, predicted, targets, true)
+    matches, unpaired = _match(predictions, predicted, targets, true, "prediction")
     return Pairing([Pair(*match) for match in matches], unpaired)
 
 
@@ -126,7 +128,7 @@ def pair_images(images: Path, labels: Path) -> Sampling:
                 f"{printable(images)}: is given for images and for label maps: expected two "
                 "folders, or names that tell which is which, such as 1.jpg and 1_mask.png"
             )
-    matches, unpaired = _match(images, found, labels, true)
+    matches, unpaired = _match(images, found, labels, true, "image")
     return Sampling([Sample(*match) for match in matches], unpaired)
 
 
@@ -148,9 +150,12 @@ def list_images(folder: Path) -> list[Sample]:
 
 
 def _match(
-    first: Path, first_files: list[Path], second: Path, second_files: list[Path]
+    first: Path, first_files: list[Path], second: Path, second_files: list[Path], kind: FileRole
 ) -> tuple[list[tuple[str, Path, Path]], list[Path]]:
-    """Name and both files of each pair in the order of the names, and the files of no pair."""
+    """Name and both files of each pair in the order of the names, and the files of no pair.
+
+    The first side holds files of a kind, the second targets.
+    """
     listed = [(first, first_files), (second, second_files)]
     if not first.samefile(second):  # one may lie in the other: no file is of both
         listed = [
@@ -169,29 +174,42 @@ def _match(
             f"({_examples(listed[0][1])}) is among the {len(sides[1]):,} in {printable(second)} "
             f"({_examples(listed[1][1])})"
         )
-    return sorted(m for n in shared for m in _match_root(n, sides[0][n], sides[1][n])), unpaired
+    pairs = []
+    for name in shared:
+        matched, left = _match_root(name, sides[0][name], sides[1][name], kind)
+        pairs += matched
+        unpaired += left
+    return sorted(pairs), unpaired
 
 
 def _match_root(
-    root: str, first: list[Path], second: list[Path]
-) -> Iterator[tuple[str, Path, Path]]:
-    """Pair the files of one root, those that need the fewest endings taken off first."""
+    root: str, first: list[Path], second: list[Path], kind: FileRole
+) -> tuple[list[tuple[str, Path, Path]], list[Path]]:
+    """Pair the files of one root, those that need the fewest endings taken off first.
+
+    A file that is left over has no partner, unless its endings say that it is what its side holds:
+    then it is not known which file is meant.
+    """
     if len(first) == len(second) == 1:
-        yield root, first[0], second[0]
-        return
+        return [(root, first[0], second[0])], []
     ways = {(one, two): _shared_name(one, two) for one in first for two in second}
-    names: set[str] = set()
+    pairs: dict[str, tuple[Path, Path]] = {}
+    left = {*first, *second}
     while ways:
         least = min(cost for cost, _ in ways.values())
         best = {files: name for files, (cost, name) in ways.items() if cost == least}
         used = {path for files in best for path in files}
-        if len(used) < 2 * len(best) or len(names | {*best.values()}) < len(names) + len(best):
+        if len(used) < 2 * len(best) or len(pairs.keys() | {*best.values()}) < len(pairs) + len(
+            best
+        ):
             break
-        names |= {*best.values()}
-        yield from ((_named(root, name), *files) for files, name in best.items())
+        pairs |= {name: files for files, name in best.items()}
+        left -= used
         ways = {files: way for files, way in ways.items() if used.isdisjoint(files)}
-    if len(first) != len(second) or len(names) < len(first):
+    meant = any(role_of(path) == (kind if path in first else "target") for path in left)
+    if ways or meant:
         raise _several(root, max(first, second, key=len))
+    return [(_named(root, name), *files) for name, files in pairs.items()], sorted(left)
 
 
 def _shared_name(first: Path, second: Path) -> tuple[int, str]:

@@ -5,7 +5,7 @@ from dealias.report._comparison import ComparisonError, write_comparison
 from dealias.report._difference import check_comparable, compare_results
 from dealias.report._evaluated import report_evaluation
 from dealias.report._examples import Example, Examples, FolderExamples
-from dealias.report._figures import write_figures
+from dealias.report._figures import worst_images, write_figures
 from dealias.report._finding import find_examples
 from dealias.report._page_examples import PageExamples
 from dealias.report._report import write_report
@@ -43,6 +43,7 @@ __all__ = [
     "read_probe",
     "read_result",
     "report_evaluation",
+    "worst_images",
     "write_comparison",
     "write_figures",
     "write_report",

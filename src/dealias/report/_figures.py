@@ -79,7 +79,7 @@ def write_figures(
     if result.get("errors_against_aliasing"):
         drawings["aliasing"] = lambda figure: _draw_aliasing(figure, result)
     if examples is not None and images > 0:
-        shown = [examples.load(name) for name in _worst(result, images)]
+        shown = [examples.load(name) for name in worst_images(result, images)]
         classes, counting = examples.classes, counting_of(result, examples.classes)
         if shown:
             drawings["strips"] = lambda figure: _draw_strips(figure, shown, classes, counting)
@@ -113,7 +113,8 @@ def _save(figure: Any, folder: Path, name: str) -> list[Path]:
     return paths
 
 
-def _worst(result: Mapping[str, Any], count: int) -> list[str]:
+def worst_images(result: Mapping[str, Any], count: int) -> list[str]:
+    """Names of the images of a result with the lowest mIoU, the worst first."""
     rows = [row for row in result["per_image"] if row["mIoU"] is not None]
     return [row["name"] for row in sorted(rows, key=lambda row: row["mIoU"])[:count]]
 
