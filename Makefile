@@ -25,13 +25,13 @@ install: $(VENV)/.installed-dev  ## Install the library and everything needed to
 demo: $(VENV)/.installed  ## Train a tiny network with and without de-aliasing, in three minutes.
 	$(BIN)/dealias demo
 
-browser:  # for the tests of pages, which skip without one
+browser:  ## Install Chromium, for the tests of pages, which skip without one; asks apt as root.
 	@command -v chromium > /dev/null \
 		|| { [ "$$(id -u)" = 0 ] && apt-get -qq update && apt-get -qq -y install chromium; } \
 			> /dev/null 2>&1 \
 		|| echo "no chromium on the path, and it can't be installed: tests in a browser will skip"
 
-test: $(VENV)/.installed-dev browser  ## Run the tests but the slow ones.
+test: $(VENV)/.installed-dev  ## Run the tests but the slow ones.
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto -m "not slow"
 
 test-slow: $(VENV)/.installed-dev  ## Run the slow tests.

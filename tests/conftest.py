@@ -39,3 +39,9 @@ def camvid() -> Path:
 def parity() -> Path:
     """Inputs with the results of the published code on them."""
     return _folder_from("DEALIAS_PARITY")
+
+
+@pytest.fixture(scope="session")
+def predictions() -> Path:
+    """Label maps that public networks predicted: camvid_espnet, camvid_espnet_two_shifts, voc."""
+    return _folder_from("DEALIAS_PREDICTIONS")

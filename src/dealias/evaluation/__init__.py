@@ -1,6 +1,6 @@
 """From folders of label maps to counts, results and the files they are kept in."""
 
-from dealias.evaluation._digests import digest_labels
+from dealias.evaluation._digests import digest_file, digest_labels, digest_rows
 from dealias.evaluation._error_maps import ERROR_COLORS, draw_errors
 from dealias.evaluation._files import OutputError, check_outputs, write_whole
 from dealias.evaluation._processes import ProcessError, gather, main_process, reading_processes
@@ -39,7 +39,9 @@ __all__ = [
     "Settings",
     "Sources",
     "check_outputs",
+    "digest_file",
     "digest_labels",
+    "digest_rows",
     "draw_errors",
     "environment",
     "evaluate_folders",

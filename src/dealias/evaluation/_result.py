@@ -49,13 +49,14 @@ class ImageRow(NamedTuple):
         name: unique in an evaluation.
         miou: mIoU over the classes that it has; NaN without any.
         error_pixels: wrong pixels by kind.
-        digests: of the prediction and of the target, see :func:`digest_labels`.
+        digests: of the prediction and of the target, see :func:`digest_file` and
+            :func:`digest_labels`; empty where they are not known.
     """
 
     name: str
     miou: float
     error_pixels: tuple[int, ...]
-    digests: tuple[str, str]
+    digests: tuple[str, str] = ("", "")
 
 
 @dataclass(frozen=True)
@@ -203,8 +204,8 @@ class Evaluation:
                         kind.key: count
                         for kind, count in zip(ERROR_KINDS, row.error_pixels, strict=True)
                     },
-                    "digests": dict(zip(("prediction", "target"), row.digests, strict=True)),
                 }
+                | _digests(row)
                 for row in self.images
             ],
             "skipped": self.skipped,
@@ -256,7 +257,7 @@ def write_csv(evaluation: Evaluation, path: Path) -> None:
         file.write(text.getvalue().encode("utf-8", "backslashreplace"))
 
 
-_FORMAT = 2
+_FORMAT = 1
 
 
 def write_counts(evaluation: Evaluation, path: Path) -> None:
@@ -280,9 +281,7 @@ def write_counts(evaluation: Evaluation, path: Path) -> None:
             void_pixels=np.array(evaluation.void_pixels, np.int64),
             image_miou=np.array([row.miou for row in evaluation.images], np.float64),
             image_error_pixels=np.array(errors, np.int64).reshape(-1, len(ERROR_KINDS)),
-            image_digests=np.array([row.digests for row in evaluation.images], "U16").reshape(
-                -1, 2
-            ),
+            image_digests=np.array([row.digests for row in evaluation.images], str).reshape(-1, 2),
         )
 
 
@@ -318,10 +317,13 @@ def _parse_counts(file: Mapping[str, Any]) -> Evaluation:
         header["images"],
         file["image_miou"].tolist(),
         map(tuple, file["image_error_pixels"].tolist()),
-        map(tuple, file["image_digests"].tolist()),
         strict=True,
     )
     result.images = [ImageRow(*row) for row in rows]
+    if "image_digests" in file:  # earlier files have none
+        digests = map(tuple, file["image_digests"].tolist())
+        images = zip(result.images, digests, strict=True)
+        result.images = [row._replace(digests=found) for row, found in images]
     result.skipped = [str(message) for message in header["skipped"]]
     result.shards = [(int(index), int(parts)) for index, parts in header["shards"]]
     if header.get("sources") is not None:  # earlier files have none
@@ -364,6 +366,12 @@ def merge_counts(paths: Sequence[Path], *, partial: bool = False) -> Evaluation:
     if missing and not partial:
         raise CountsFileError(f"shards are missing: {', '.join(missing)}; --partial allows that")
     return total
+
+
+def _digests(row: ImageRow) -> dict[str, Any]:
+    if not all(row.digests):
+        return {}
+    return {"digests": dict(zip(("prediction", "target"), row.digests, strict=True))}
 
 
 def _plain(value: Tensor | float) -> Any:

@@ -11,7 +11,7 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from dealias._text import FileError, printable
-from dealias.evaluation._digests import digest_labels
+from dealias.evaluation._digests import digest_file, digest_labels
 from dealias.evaluation._error_maps import write_error_map
 from dealias.evaluation._processes import gather, process_group, read_in_order
 from dealias.evaluation._result import Evaluation, ImageRow, Settings
@@ -92,10 +92,12 @@ def evaluate_pair(pair: Pair, options: Options, image: Path | None = None) -> Ev
         OutputError: the error map can't be written.
     """
     classes = options.classes
+    # Before they are read: if a file changes meanwhile, what is read later differs from it.
+    digests = (digest_file(pair.prediction), digest_file(pair.target))
     prediction, target = read_pair(pair, classes, options.map_predictions)
     maps = torch.from_numpy(prediction), torch.from_numpy(target)
     try:
-        found = evaluate_maps(pair.name, *maps, options)
+        found = evaluate_maps(pair.name, *maps, options, digests=digests)
     except LabelRangeError as error:
         path = pair.prediction if error.argument == "preds" else pair.target
         raise LabelFileError(path, error.detail + _hint(error, classes)) from error
@@ -105,7 +107,14 @@ def evaluate_pair(pair: Pair, options: Options, image: Path | None = None) -> Ev
     return found
 
 
-def evaluate_maps(name: str, preds: Tensor, target: Tensor, options: Options) -> Evaluation:
+def evaluate_maps(
+    name: str,
+    preds: Tensor,
+    target: Tensor,
+    options: Options,
+    *,
+    digests: tuple[str, str] | None = None,
+) -> Evaluation:
     """Count one image.
 
     Args:
@@ -113,6 +122,7 @@ def evaluate_maps(name: str, preds: Tensor, target: Tensor, options: Options) ->
         preds: predicted classes, integers (H, W).
         target: classes or void, integers (H, W).
         options: how to count; `map_predictions` and `error_maps` are for files.
+        digests: of the files that the two come from; by default of their labels.
 
     Raises:
         LabelRangeError: labels that are neither a class nor, in the target, void.
@@ -124,7 +134,8 @@ def evaluate_maps(name: str, preds: Tensor, target: Tensor, options: Options) ->
         measures: Any = (boundary_iou_counts, boundary_f_counts)
         boundary = torch.cat([measure(preds, target, **options.labels) for measure in measures])
     wrong = tuple(int(count) for count in error_pixels(counts.confusion).values())
-    digests = (digest_labels(preds.cpu().numpy()), digest_labels(target.cpu().numpy()))
+    if digests is None:
+        digests = (digest_labels(preds.cpu().numpy()), digest_labels(target.cpu().numpy()))
     row = ImageRow(name, float(scores(counts)["mIoU"]), wrong, digests)
     void = target.numel() - int(counts.confusion.sum())
     return Evaluation(options.settings, counts, boundary, [row], void_pixels=void)

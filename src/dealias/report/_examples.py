@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from dealias._text import FileError, printable
-from dealias.evaluation import Sources, digest_labels, read_pair
+from dealias.evaluation import Sources, digest_file, read_pair
 from dealias.images import ImageError, open_image, read_photograph
 from dealias.labels import ClassSet, LabelFileError, Pair, PairingError, find_images, pair_folders
 
@@ -108,10 +108,10 @@ class FolderExamples:
         """
         pair = self._pair(name)
         prediction, target = read_pair(pair, self.classes, self.sources.map_predictions)
-        files = ((pair.prediction, prediction), (pair.target, target))
-        for (path, labels), counted in zip(files, self.digests.get(name, ()), strict=False):
-            if digest_labels(labels) != counted:
-                raise LabelFileError(path, "its labels are no longer those that were counted")
+        files = (pair.prediction, pair.target)
+        for path, counted in zip(files, self.digests.get(name, ()), strict=False):
+            if counted and digest_file(path) != counted:
+                raise LabelFileError(path, "it is no longer the file that was counted")
         size = (target.shape[1], target.shape[0])
         image, problem = self._photograph(name, size)
         scores = self._aliasing.get(name)

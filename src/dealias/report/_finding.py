@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from dealias._text import printable
-from dealias.evaluation import Sources
+from dealias.evaluation import Sources, digest_rows
 from dealias.report._examples import Examples, FolderExamples
 from dealias.report._page_examples import PageExamples
 from dealias.report._result_file import ResultFileError
@@ -45,7 +45,7 @@ def find_examples(result: Mapping[str, Any], path: Path) -> Examples:
     if isinstance(result.get("report"), str):
         page = path.parent / result["report"]
         if (page / "index.html").is_file():
-            return PageExamples(page, digests)
+            return PageExamples(page, digest_rows(rows))
         problems.append(f"{printable(page)} holds no page")
     why = "; ".join(problems) or "it names neither folders nor a page"
     raise ResultFileError(f"{printable(path)}: its images are not to be found: {why}")

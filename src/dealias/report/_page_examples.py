@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +10,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dealias._text import printable
-from dealias.evaluation import digest_labels
 from dealias.images import read_photograph
 from dealias.labels import ClassSet
 from dealias.report._drawing import file_key
@@ -24,14 +23,13 @@ class PageExamples:
 
     Args:
         page: folder of the page.
-        digests: see :class:`FolderExamples`.
+        counted: digest of the rows that the page must be of; or None for any.
 
     Raises:
-        ResultFileError: it holds no page of an evaluation.
+        ResultFileError: it holds no page of an evaluation, or that of another one.
     """
 
-    def __init__(self, page: Path, digests: Mapping[str, Sequence[str]] | None = None) -> None:
-        self.digests = digests or {}
+    def __init__(self, page: Path, counted: str | None = None) -> None:
         self.assets = page / "assets"
         data = _arguments(self.assets / "data.js", "dealias.start")[0]
         try:
@@ -41,6 +39,10 @@ class PageExamples:
             raise ResultFileError(
                 f"{printable(page)}: expected the page of an evaluation, got another"
             ) from error
+        if counted is not None and data.get("counted", counted) != counted:
+            raise ResultFileError(
+                f"{printable(page)}: expected the page of the result, got another"
+            )
 
     @property
     def classes(self) -> ClassSet:
@@ -56,8 +58,7 @@ class PageExamples:
         """Read one.
 
         Raises:
-            ResultFileError: the page has no such image, or its maps can't be used, or they are
-                not those that were counted.
+            ResultFileError: the page has no such image, or its maps can't be used.
             ImageError: its photograph can't be read.
         """
         if name not in self._has:
@@ -70,9 +71,6 @@ class PageExamples:
             prediction, target = (self._labels(planes[part]) for part in ("prediction", "target"))
         except (ValueError, KeyError, IndexError) as error:
             raise ResultFileError(f"{printable(path)}: {error}") from error
-        for labels, counted in zip((prediction, target), self.digests.get(name, ()), strict=False):
-            if digest_labels(labels) != counted:
-                raise ResultFileError(f"{printable(path)}: its labels are not those of the result")
         image = None
         if "image" in self._has[name]:
             size = (target.shape[1], target.shape[0])

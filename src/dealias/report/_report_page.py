@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from dealias.evaluation import ERROR_COLORS
+from dealias.evaluation import ERROR_COLORS, digest_rows
 from dealias.labels import ClassSet
 from dealias.metrics.functional import ERROR_KINDS
 from dealias.report._charts import distributions
@@ -56,6 +56,7 @@ def finish_report(
     pairs = sorted({(number[pair["target"]], number[pair["prediction"]]) for pair in linked})
     data = {
         "title": title,
+        "counted": digest_rows(result["per_image"]),
         "pictures": True,
         "class_set": classes.to_dict(),
         "classes": class_rows(classes),
