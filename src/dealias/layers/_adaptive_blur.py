@@ -1,3 +1,5 @@
+import math
+
 import torch
 from torch import Tensor, nn
 
@@ -21,8 +23,9 @@ def adaptive_blur(x: Tensor, kernels: Tensor) -> Tensor:
     True
     """
     channels, height, width = x.shape[1:]
-    groups, taps = kernels.shape[1:3]
-    size = round(taps**0.5)
+    groups = kernels.shape[1]
+    taps = kernels.unbind(2)
+    size = math.isqrt(len(taps))
     padded = pad_for(x, size)
 
     def shifted(tap: int) -> Tensor:
@@ -31,9 +34,9 @@ def adaptive_blur(x: Tensor, kernels: Tensor) -> Tensor:
         return view.view(-1, groups, channels // groups, height, width)
 
     # One shifted view at a time: unfolding would take size * size times the memory.
-    y = shifted(0) * kernels[:, :, None, 0]
-    for tap in range(1, taps):
-        y = torch.addcmul(y, shifted(tap), kernels[:, :, None, tap])
+    y = shifted(0) * taps[0][:, :, None]
+    for tap in range(1, len(taps)):
+        y = torch.addcmul(y, shifted(tap), taps[tap][:, :, None])
     return y.flatten(1, 2)
 
 

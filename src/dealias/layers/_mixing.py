@@ -9,6 +9,7 @@ from dealias.layers._pooling import corner_values, relative_amplitudes
 from dealias.spectral import lowpass
 from dealias.spectral._check import check_choice, check_cutoff, per_axis
 from dealias.spectral._response import Border
+from dealias.spectral._tracing import is_traced
 
 Pooling = Literal["power", "official"]
 
@@ -133,7 +134,7 @@ class FrequencyMixing(nn.Module):
     def _position_logits(self, x: Tensor) -> Tensor:
         conv = self.freq_weight_conv
         watched = conv._forward_hooks or conv._forward_pre_hooks or type(conv) is not nn.Conv2d
-        if x.device.type != "cpu" or torch.compiler.is_compiling() or watched:
+        if x.device.type != "cpu" or is_traced() or watched:
             logits: Tensor = conv(x)
             return logits
         # On a CPU a convolution to two channels takes several times as long as one to the 18

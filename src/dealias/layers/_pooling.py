@@ -59,7 +59,7 @@ def corner_values(x: Tensor, cutoff: tuple[float, float]) -> Tensor:
             (Response(c, band_edge="official") for c in cutoff), x.shape[-2:], strict=True
         )
     )
-    products = row @ (x @ column.mT)  # (N, C, 2, 2)
+    products = row @ (x @ column.transpose(0, 1))  # (N, C, 2, 2)
     real = products[..., 0, 0] - products[..., 1, 1]
     imaginary = products[..., 0, 1] + products[..., 1, 0]
     low = torch.stack((real, imaginary))

@@ -23,4 +23,4 @@ def lowpass_by_fft(x: Tensor, rows: Response, columns: Response) -> Tensor:
 
 def _negated(gain: Tensor) -> Tensor:
     """Gain at the negative of each frequency."""
-    return gain.flip(0).roll(1)
+    return gain.flip(0).roll(1, 0)

@@ -16,6 +16,7 @@ from dealias.spectral._response import (
     passes_all,
 )
 from dealias.spectral._slabs import lowpass_by_slabs, suits_slabs
+from dealias.spectral._tracing import is_traced
 
 Backend = Literal["auto", "fft", "matmul"]
 
@@ -110,7 +111,8 @@ def lowpass(
         order: see :func:`lowpass_matrix`.
         backend: ``"matmul"``; ``"fft"``, a real FFT in float32 or float64; or ``"auto"``, which
             takes the FFT for large maps alone, and never in a graph that is being compiled or
-            exported.
+            exported. An export to ONNX by ``torch.onnx.export`` takes the matrix products, even
+            with ``"fft"``, since ONNX Runtime fails on the inverse of a real FFT.
 
     Returns:
         Tensor of the shape, dtype and memory format of ``x``, also under autocast. An axis
@@ -136,8 +138,10 @@ def lowpass(
     if passes_all(rows) and passes_all(columns):
         return x
     if backend == "auto":
-        large = not torch.compiler.is_compiling() and x.shape[-2] + x.shape[-1] > _LARGE
+        large = not is_traced() and x.shape[-2] + x.shape[-1] > _LARGE
         backend = "fft" if large else "matmul"
+    if torch.onnx.is_in_onnx_export():  # ONNX Runtime fails on the inverse of a real FFT
+        backend = "matmul"
     apply = lowpass_by_fft if backend == "fft" else lowpass_by_matmul
     if backend == "matmul" and suits_slabs(x, rows, columns):
         apply = lowpass_by_slabs

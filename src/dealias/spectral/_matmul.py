@@ -2,9 +2,9 @@ from functools import lru_cache
 
 import torch
 from torch import Tensor
-from torch.nn import Parameter
 
 from dealias.spectral._response import Response, matrix, passes_all, unmatched
+from dealias.spectral._tracing import is_plain
 
 
 def lowpass_by_matmul(x: Tensor, rows: Response, columns: Response) -> Tensor:
@@ -27,11 +27,6 @@ def response_matrix(response: Response, n: int, like: Tensor, *, imaginary: bool
         # A fake or wrapped tensor must not outlive its trace in the cache.
         return matrix(response, n, like.device, imaginary=imaginary).to(like.dtype)
     return _cached_matrix(response, n, like.dtype, like.device, imaginary)
-
-
-def is_plain(x: Tensor) -> bool:
-    """Whether x is no subclass, and nothing is being traced."""
-    return not torch.compiler.is_compiling() and type(x) in (Tensor, Parameter)
 
 
 @lru_cache(maxsize=64)

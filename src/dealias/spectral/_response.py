@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from dealias.spectral._check import check_choice, check_cutoff
+from dealias.spectral._tracing import is_traced
 
 Transfer = Literal["ideal", "raised_cosine", "butterworth"]
 Border = Literal["wrap", "reflect"]
@@ -51,10 +52,13 @@ def passes_all(response: Response) -> bool:
 
 
 def unmatched(response: Response, n: int) -> bool:
-    """Whether the band holds a frequency without its negative, so that the filter is complex."""
-    if response.band_edge == "symmetric":
-        return False
-    first, last = _official_band(response, n)
+    """Whether the band may hold a frequency without its negative: then the filter is complex.
+
+    While a graph is traced, n may stand for other lengths, of which some do.
+    """
+    if response.band_edge == "symmetric" or is_traced():
+        return response.band_edge == "official"
+    first, last = (int(edge) for edge in _official_band(response, torch.arange(n)))
     return first + last != 0 and 2 * first != -n
 
 
@@ -63,8 +67,8 @@ def gains(response: Response, n: int, device: torch.device) -> Tensor:
     size = period(response, n)
     k = torch.arange(size, device=device)
     if response.band_edge == "official":
-        first, last = _official_band(response, n)
-        k = (k + n // 2) % n - n // 2
+        first, last = _official_band(response, k)
+        k = _modulo(k + n // 2, n) - n // 2
         return ((k >= first) & (k <= last)).double()
     # One correctly rounded division, so that a cutoff written as k / n keeps frequency k.
     frequency = torch.minimum(k, size - k).double() / size
@@ -86,14 +90,22 @@ def matrix(response: Response, n: int, device: torch.device, *, imaginary: bool 
     """
     size = period(response, n)
     k = torch.arange(size, device=device)
-    angle = (k[:, None] * k % size).double() * (2 * torch.pi / size)
+    angle = _modulo(k[:, None] * k, size).double() * (2 * torch.pi / size)
     wave = torch.sin(angle) if imaginary else torch.cos(angle)
     kernel = wave @ gains(response, n, device) / size
     i = torch.arange(n, device=device)
-    circulant = kernel[(i[:, None] - i) % size]
+    circulant = kernel[_modulo(i[:, None] - i + size, size)]
     return circulant if response.border == "wrap" else circulant + kernel[i[:, None] + i + 1]
 
 
-def _official_band(response: Response, n: int) -> tuple[int, int]:
+def _modulo(a: Tensor, n: int) -> Tensor:
+    """Remainder of whole numbers, none of them negative; ONNX has none by a number that is free."""
+    return a - a // n * n
+
+
+def _official_band(response: Response, k: Tensor) -> tuple[Tensor, Tensor]:
+    """First and last frequency, from 0 to n - 1 in order: a graph has no rounding of a size."""
+    n = k[-1].double() + 1
     half, reach = n / 2, n * response.cutoff
-    return round(half - reach) - n // 2, round(half + reach) - 1 - n // 2
+    middle = torch.floor(half)
+    return torch.round(half - reach) - middle, torch.round(half + reach) - 1 - middle

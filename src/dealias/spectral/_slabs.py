@@ -5,8 +5,9 @@ from functools import lru_cache
 import torch
 from torch import Tensor
 
-from dealias.spectral._matmul import is_channels_last, is_plain
+from dealias.spectral._matmul import is_channels_last
 from dealias.spectral._response import Response, matrix
+from dealias.spectral._tracing import is_plain
 
 # Elements of a slab: small enough for the processor's second-level cache.
 _SLAB = 2**17

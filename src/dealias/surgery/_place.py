@@ -38,7 +38,7 @@ class Place:
         if self.layout == "channels_last":
             return x.permute(0, 3, 1, 2)
         height, width = _get(args, kwargs, self.grid)
-        return x.mT.reshape(x.shape[0], x.shape[2], height, width)
+        return x.transpose(1, 2).reshape(x.shape[0], x.shape[2], height, width)
 
     def put(
         self, args: tuple[Any, ...], kwargs: dict[str, Any], maps: Tensor
@@ -47,7 +47,7 @@ class Place:
         if self.layout == "channels_last":
             maps = maps.permute(0, 2, 3, 1)
         elif self.layout == "tokens":
-            maps = maps.flatten(2).mT
+            maps = maps.flatten(2).transpose(1, 2)
         if isinstance(self.argument, str):
             return args, {**kwargs, self.argument: maps}
         return (*args[: self.argument], maps, *args[self.argument + 1 :]), kwargs
