@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from dealias.probe import pixel_scores
 from dealias.surgery import find_downsampling, restore
 from dealias.surgery._insertion import FILTER, inserted
+from dealias.surgery._walk import submodule
 from dealias.surgery.plan import Site
 
 
@@ -53,12 +54,12 @@ class FirstAliasing:
         if self.site is None or self.site.place is None:
             return None
         site, place = self.site, self.site.place
-        host = self.network.get_submodule(site.name)
+        host = submodule(self.network, site.name)
 
         def look(_: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
             raise _SeenError(place.take(args, kwargs))
 
-        handle = host.register_forward_pre_hook(look, with_kwargs=True, prepend=True)
+        handle = nn.Module.register_forward_pre_hook(host, look, with_kwargs=True, prepend=True)
         try:
             self.network(images)
         except _SeenError as seen:  # what comes after the step is not needed

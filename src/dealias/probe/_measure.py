@@ -17,6 +17,7 @@ from dealias.probe._images import read_image
 from dealias.probe._networks import Network
 from dealias.spectral import aliasing_score, filter_orthogonality, radial_spectrum
 from dealias.surgery import Place, Plan, Site, find_downsampling
+from dealias.surgery._walk import submodule
 from dealias.surgery.plan import Rate
 
 
@@ -193,8 +194,10 @@ def _hooks(
     with contextlib.ExitStack() as stack:
         for site in plan:
             if site.place is not None:
-                handle = model.get_submodule(site.name).register_forward_pre_hook(
-                    hook(site.place, recorders[site.name]), with_kwargs=True
+                handle = nn.Module.register_forward_pre_hook(
+                    submodule(model, site.name),
+                    hook(site.place, recorders[site.name]),
+                    with_kwargs=True,
                 )
                 stack.callback(handle.remove)
         yield
@@ -216,7 +219,7 @@ def _cutoff(cutoff: float | str, site: Site) -> Rate:
 
 
 def _orthogonality(model: nn.Module, site: Site) -> float | None:
-    step = model.get_submodule(site.step)
+    step = submodule(model, site.step)
     weight = getattr(step, "weight", None)
     if not isinstance(weight, Tensor) or weight.ndim != 4 or len(weight) < 2:
         return None

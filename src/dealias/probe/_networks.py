@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from dealias._text import printable
+from dealias.surgery._walk import modules
 
 SPECS = "timm:NAME, torchvision:NAME, hf:NAME_OR_PATH, a .pt2 file or module.path:factory"
 
@@ -130,7 +131,7 @@ def _from_export(path: str) -> Network:
     # Unflattened, the graph has its modules back, and with them the places to look at.
     model = torch.export.unflatten(torch.export.load(path))
     # What was noted of the graph's values while exporting cannot be copied with the network.
-    for module in model.modules():
+    for module in modules(model):
         for node in getattr(module, "graph", torch.fx.Graph()).nodes:
             node.meta.clear()
     return Network(model)
@@ -147,13 +148,15 @@ def _from_factory(module: str, name: str) -> Network:
         raise NetworkError(
             f"model: expected a module from {module}:{name}, got {type(model).__name__}"
         )
-    return Network(model.eval())
+    for part in modules(model):
+        part.training = False
+    return Network(model)
 
 
 def _load_weights(model: nn.Module, path: Path) -> None:
     try:
         state = torch.load(path, map_location="cpu", weights_only=True)
-        model.load_state_dict(state)
+        nn.Module.load_state_dict(model, state)
     except Exception as error:
         raise NetworkError(f"{printable(path)}: {' '.join(str(error).split())}") from error
 

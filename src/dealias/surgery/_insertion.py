@@ -10,6 +10,7 @@ from torch import nn
 from torch.utils.hooks import RemovableHandle
 
 from dealias.surgery._place import Place
+from dealias.surgery._walk import modules, named_modules, submodule
 
 FILTER, MIXING = "dealias_filter", "frequency_mixing"
 # Kept by the module that is hung on: pickled with it, a handle also keeps later hooks of another
@@ -38,15 +39,16 @@ class InputFilter(nn.Module):
 
 def put_filter(host: nn.Module, filter: nn.Module, place: Place) -> None:  # noqa: A002
     """Filter what enters a module."""
-    host.add_module(FILTER, InputFilter(filter, place).train(host.training))
-    _keep(host, FILTER, host.register_forward_pre_hook(_filter_input, with_kwargs=True))
+    nn.Module.add_module(host, FILTER, InputFilter(filter, place).train(host.training))
+    hook = nn.Module.register_forward_pre_hook(host, _filter_input, with_kwargs=True)
+    _keep(host, FILTER, hook)
 
 
 def put_mixing(host: nn.Module, mixing: nn.Module) -> None:
     """Mix the frequencies of what leaves a convolution."""
     mixing.register_load_state_dict_pre_hook(_keep_if_absent)  # type: ignore[no-untyped-call]
-    host.add_module(MIXING, mixing.train(host.training))
-    _keep(host, MIXING, host.register_forward_hook(_mix_output))
+    nn.Module.add_module(host, MIXING, mixing.train(host.training))
+    _keep(host, MIXING, nn.Module.register_forward_hook(host, _mix_output))
 
 
 def _keep_if_absent(module: nn.Module, state_dict: dict[str, Any], prefix: str, *_: Any) -> None:
@@ -59,14 +61,14 @@ def inserted(model: nn.Module) -> list[str]:
     """Paths of what was put in."""
     return [
         f"{name}.{child}".lstrip(".")
-        for name, module in model.named_modules()
+        for name, module in named_modules(model)
         for child in getattr(module, _HANDLES, ())
     ]
 
 
 def remove_all(model: nn.Module) -> None:
     """Take out what was put in."""
-    for module in list(model.modules()):
+    for module in modules(model):
         handles: dict[str, RemovableHandle] = module.__dict__.pop(_HANDLES, {})
         for child, handle in handles.items():
             handle.remove()
@@ -78,9 +80,9 @@ def host_of(model: nn.Module, name: str) -> tuple[str, nn.Module] | None:
 
     A sequence runs every child it has: there it hangs on the first, which gets the same map.
     """
-    host = model.get_submodule(name)
+    host = submodule(model, name)
     while type(host).forward is nn.Sequential.forward:
-        child, host = next(iter(host.named_children()))
+        child, host = next((c, m) for c, m in host._modules.items() if m is not None)
         name = f"{name}.{child}".lstrip(".")
     if isinstance(host, nn.Sequential | nn.ModuleList | nn.ModuleDict):
         return None

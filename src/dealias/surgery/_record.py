@@ -10,6 +10,7 @@ from torch.utils._pytree import tree_leaves
 
 from dealias.surgery._recorder import Recorder
 from dealias.surgery._trace import Trace
+from dealias.surgery._walk import modules, parameters
 
 
 def record(model: nn.Module, example_input: Any) -> Trace:
@@ -26,7 +27,7 @@ def record(model: nn.Module, example_input: Any) -> Trace:
     """
     if not isinstance(model, nn.Module):
         raise ValueError(f"model: expected a torch.nn.Module, got {type(model).__name__}")
-    if any(isinstance(module, torch.jit.ScriptModule) for module in model.modules()):
+    if any(isinstance(module, torch.jit.ScriptModule) for module in modules(model)):
         raise ValueError("model: expected Python modules, got TorchScript, which takes no hooks")
     args, kwargs = _arguments(example_input)
     tensors = [leaf for leaf in tree_leaves((args, kwargs)) if isinstance(leaf, Tensor)]
@@ -58,23 +59,23 @@ def _arguments(example_input: Any) -> tuple[tuple[Any, ...], dict[str, Any]]:
 @contextlib.contextmanager
 def _as_it_was(model: nn.Module) -> Iterator[None]:
     """Evaluation mode without gradients; afterwards flags, buffers and random state of before."""
-    modules = list(model.modules())
-    training = [module.training for module in modules]
+    every = modules(model)
+    training = [module.training for module in every]
     buffers = [
         [(name, b, None if b is None else b.clone()) for name, b in module._buffers.items()]
-        for module in modules
+        for module in every
     ]
-    devices = {t.device.index or 0 for t in model.parameters() if t.device.type == "cuda"}
+    devices = {t.device.index or 0 for t in parameters(model) if t.device.type == "cuda"}
     # In inference mode the recorder would see nothing.
     quiet = torch.inference_mode(False), torch.no_grad()
     with torch.random.fork_rng(devices=sorted(devices)), quiet[0], quiet[1]:
         try:
-            for module in modules:
+            for module in every:
                 # Not model.eval(), which some networks override to freeze layers.
                 module.training = False
             yield
         finally:
-            for module, flag, saved in zip(modules, training, buffers, strict=True):
+            for module, flag, saved in zip(every, training, buffers, strict=True):
                 module.training = flag
                 module._buffers.clear()
                 for name, buffer, value in saved:

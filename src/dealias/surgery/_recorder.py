@@ -11,6 +11,7 @@ from torch.utils.weak import WeakTensorKeyDictionary
 from dealias.surgery._operations import Reading, read_operation
 from dealias.surgery._shapes import Shape, fall_of
 from dealias.surgery._trace import FIRST, INPUT, LEARNED, Call, Event, Sum, Trace
+from dealias.surgery._walk import named_modules
 
 _PRODUCTS = {"convolution", "addmm", "mm", "bmm", "baddbmm"}
 
@@ -34,10 +35,12 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
 
     def hook(self, model: nn.Module) -> None:
         """Watch every module of the model."""
-        for name, module in model.named_modules():
+        for name, module in named_modules(model):
             self._handles += [
-                module.register_forward_pre_hook(self._enter(name), prepend=True, with_kwargs=True),
-                module.register_forward_hook(self._leave),
+                nn.Module.register_forward_pre_hook(
+                    module, self._enter(name), prepend=True, with_kwargs=True
+                ),
+                nn.Module.register_forward_hook(module, self._leave),
             ]
 
     def remove_hooks(self) -> None:

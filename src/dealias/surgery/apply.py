@@ -22,6 +22,7 @@ from dealias.surgery._insertion import (
 )
 from dealias.surgery._place import Place
 from dealias.surgery._record import record
+from dealias.surgery._walk import parameters, submodule
 from dealias.surgery.downsampling import plan_of
 from dealias.surgery.mixing import mixing_sites
 from dealias.surgery.plan import Excluded, MixingSite, Plan, Rate, Site
@@ -188,7 +189,7 @@ def _mixings(
         given = {"reduction": gcd(site.channels, 16), **options}
         module = _build(FrequencyMixing, site.channels, f, **given)
         done = Inserted(site.name, f"{site.name}.{MIXING}", "mixing", f)
-        work.append(_Insertion(target.get_submodule(site.name), module, None, done))
+        work.append(_Insertion(submodule(target, site.name), module, None, done))
     return work
 
 
@@ -252,6 +253,6 @@ def _try_out(model: nn.Module, example_input: Any) -> None:
 
 def _like(module: nn.Module, host: nn.Module, model: nn.Module) -> nn.Module:
     """On the device and of the precision of the module that it hangs on."""
-    weights = (p for m in (host, model) for p in m.parameters() if p.is_floating_point())
+    weights = (p for m in (host, model) for p in parameters(m) if p.is_floating_point())
     weight = next(weights, None)
     return module if weight is None else module.to(weight.device, weight.dtype)

@@ -1,0 +1,56 @@
+"""Walk the modules of any network by its registers.
+
+A network may have an attribute called ``modules``, ``train`` or ``type``, which hides the method of
+:class:`torch.nn.Module`; and the methods of PyTorch that recurse call those of every child. Hooks
+are registered by the class's method, called with the module, for the same reason.
+"""
+
+from collections.abc import Iterator
+
+from torch import nn
+
+
+def named_modules(model: nn.Module) -> Iterator[tuple[str, nn.Module]]:
+    """Every module once with its path, in the order of :meth:`torch.nn.Module.named_modules`.
+
+    >>> [name for name, _ in named_modules(nn.Sequential(nn.ReLU(), nn.Sequential(nn.ReLU())))]
+    ['', '0', '1', '1.0']
+    """
+    seen: set[nn.Module] = set()
+
+    def walk(module: nn.Module, name: str) -> Iterator[tuple[str, nn.Module]]:
+        if module in seen:
+            return
+        seen.add(module)
+        yield name, module
+        for child, inner in module._modules.items():
+            if inner is not None:
+                yield from walk(inner, f"{name}.{child}".lstrip("."))
+
+    return walk(model, "")
+
+
+def modules(model: nn.Module) -> list[nn.Module]:
+    """Every module once."""
+    return [module for _, module in named_modules(model)]
+
+
+def parameters(model: nn.Module) -> Iterator[nn.Parameter]:
+    """The parameters of every module."""
+    for module in modules(model):
+        yield from (p for p in module._parameters.values() if p is not None)
+
+
+def submodule(model: nn.Module, name: str) -> nn.Module:
+    """The module of a path.
+
+    Raises:
+        KeyError: there is none.
+    """
+    module = model
+    for child in name.split(".") if name else ():
+        inner = module._modules[child]
+        if inner is None:
+            raise KeyError(name)
+        module = inner
+    return module
