@@ -12,6 +12,7 @@ from dealias.models._errors import ModelError, WeightsError
 from dealias.models._reading import read_safetensors
 from dealias.models._segmentation import SegmentationModel
 from dealias.models._weights import load_weights
+from dealias.surgery import check_inserted
 
 _WEIGHTS, _CONFIG = "model.safetensors", "config.json"
 
@@ -28,9 +29,13 @@ def save(model: SegmentationModel, folder: Path | str, *, overwrite: bool = Fals
 
     Raises:
         OutputError: the folder holds something and may not be overwritten, or can't be written.
+        ValueError: the backbone has lost what was put into it: see
+            :func:`dealias.surgery.check_inserted`.
     """
     from safetensors.torch import save as to_bytes
 
+    if model.dealias_report is not None:
+        check_inserted(model.backbone, model.dealias_report)
     folder = Path(folder)
     check_outputs([], [folder], [], overwrite=overwrite)
     content = {

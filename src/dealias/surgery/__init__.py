@@ -2,6 +2,7 @@
 
 from dealias.surgery._place import Place
 from dealias.surgery.apply import dealias, restore
+from dealias.surgery.check import check_inserted
 from dealias.surgery.downsampling import find_downsampling
 from dealias.surgery.mixing import find_mixing
 from dealias.surgery.plan import Excluded, MixingSite, Plan, Site
@@ -15,6 +16,7 @@ __all__ = [
     "Plan",
     "Report",
     "Site",
+    "check_inserted",
     "dealias",
     "find_downsampling",
     "find_mixing",

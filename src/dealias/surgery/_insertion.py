@@ -4,18 +4,33 @@ The hooks are functions of this module without state: they reach what is inserte
 module that they are called with, so copies and pickles of a network call their own.
 """
 
+from dataclasses import dataclass
 from typing import Any, cast
 
-from torch import nn
+from torch import Tensor, nn
 from torch.utils.hooks import RemovableHandle
 
+from dealias.layers import FrequencyMixing
 from dealias.surgery._place import Place
 from dealias.surgery._walk import modules, named_modules, submodule
+from dealias.surgery.report import Report
 
 FILTER, MIXING = "dealias_filter", "frequency_mixing"
-# Kept by the module that is hung on: pickled with it, a handle also keeps later hooks of another
-# process from taking its number.
-_HANDLES = "_dealias_handles"
+# What is hung on a module, kept by it, and what was put into a network, kept by that: neither is in
+# the state dict, and both go with copies and pickles.
+_HELD, _RECORD = "_dealias_held", "_dealias_report"
+
+
+@dataclass(frozen=True)
+class _Held:
+    """A hook, and the biases by which folding is told.
+
+    Pickled, the handle also keeps later hooks of another process from taking its number.
+    """
+
+    handle: RemovableHandle
+    bias: nn.Parameter | None = None  # of the convolution
+    own_bias: nn.Parameter | None = None  # of the mixing
 
 
 class InputFilter(nn.Module):
@@ -41,14 +56,16 @@ def put_filter(host: nn.Module, filter: nn.Module, place: Place) -> None:  # noq
     """Filter what enters a module."""
     nn.Module.add_module(host, FILTER, InputFilter(filter, place).train(host.training))
     hook = nn.Module.register_forward_pre_hook(host, _filter_input, with_kwargs=True)
-    _keep(host, FILTER, hook)
+    host.__dict__.setdefault(_HELD, {})[FILTER] = _Held(hook)
 
 
 def put_mixing(host: nn.Module, mixing: nn.Module) -> None:
     """Mix the frequencies of what leaves a convolution."""
     mixing.register_load_state_dict_pre_hook(_keep_if_absent)  # type: ignore[no-untyped-call]
     nn.Module.add_module(host, MIXING, mixing.train(host.training))
-    _keep(host, MIXING, nn.Module.register_forward_hook(host, _mix_output))
+    hook = nn.Module.register_forward_hook(host, _mix_output)
+    held = _Held(hook, host._parameters.get("bias"), _own_bias(host))
+    host.__dict__.setdefault(_HELD, {})[MIXING] = held
 
 
 def _keep_if_absent(module: nn.Module, state_dict: dict[str, Any], prefix: str, *_: Any) -> None:
@@ -62,17 +79,52 @@ def inserted(model: nn.Module) -> list[str]:
     return [
         f"{name}.{child}".lstrip(".")
         for name, module in named_modules(model)
-        for child in getattr(module, _HANDLES, ())
+        for child in module.__dict__.get(_HELD, ())
     ]
 
 
 def remove_all(model: nn.Module) -> None:
     """Take out what was put in."""
     for module in modules(model):
-        handles: dict[str, RemovableHandle] = module.__dict__.pop(_HANDLES, {})
-        for child, handle in handles.items():
-            handle.remove()
+        module.__dict__.pop(_RECORD, None)
+        everything: dict[str, _Held] = module.__dict__.pop(_HELD, {})
+        for child, held in everything.items():
+            held.handle.remove()
             delattr(module, child)
+
+
+def keep_record(model: nn.Module, report: Report) -> None:
+    """Let a network remember what was put into it."""
+    model.__dict__[_RECORD] = report
+
+
+def record_of(model: nn.Module) -> Report | None:
+    """What was put into a network itself, be it there or lost; None for nothing."""
+    report: Report | None = model.__dict__.get(_RECORD)
+    return report
+
+
+def is_hooked(host: nn.Module, child: str) -> bool:
+    """Whether a module calls what hangs on it."""
+    if child == FILTER:
+        return _filter_input in host._forward_pre_hooks.values()
+    return _mix_output in host._forward_hooks.values()
+
+
+def is_folded(host: nn.Module) -> bool:
+    """Whether the normalisation that follows a mixed convolution was folded into it.
+
+    Folding gives the convolution another bias, or one where it had none. A state dict that is
+    assigned gives the mixing another as well.
+    """
+    held: _Held = host.__dict__[_HELD][MIXING]
+    bias = host._parameters.get("bias", held.bias)
+    return bias is not held.bias and (held.bias is None or _own_bias(host) is held.own_bias)
+
+
+def _own_bias(host: nn.Module) -> nn.Parameter | None:
+    mixing = cast(FrequencyMixing, host._modules[MIXING])
+    return mixing.freq_weight_conv._parameters.get("bias")
 
 
 def host_of(model: nn.Module, name: str) -> tuple[str, nn.Module] | None:
@@ -89,13 +141,14 @@ def host_of(model: nn.Module, name: str) -> tuple[str, nn.Module] | None:
     return name, host
 
 
-def _keep(host: nn.Module, child: str, handle: RemovableHandle) -> None:
-    host.__dict__.setdefault(_HANDLES, {})[child] = handle
-
-
 def _filter_input(module: nn.Module, args: Any, kwargs: Any) -> Any:
     return cast(nn.Module, getattr(module, FILTER))(args, kwargs)
 
 
-def _mix_output(module: nn.Module, args: Any, output: Any) -> Any:  # noqa: ARG001
+def _mix_output(module: nn.Module, args: Any, output: Tensor) -> Any:  # noqa: ARG001
+    if is_folded(module):
+        raise ValueError(
+            "a convolution with frequency mixing after it was folded with the normalisation that "
+            "comes after both: fold first, then de-alias"
+        )
     return cast(nn.Module, getattr(module, MIXING))(output)

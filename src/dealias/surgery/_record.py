@@ -29,31 +29,43 @@ def record(model: nn.Module, example_input: Any) -> Trace:
         raise ValueError(f"model: expected a torch.nn.Module, got {type(model).__name__}")
     if any(isinstance(module, torch.jit.ScriptModule) for module in modules(model)):
         raise ValueError("model: expected Python modules, got TorchScript, which takes no hooks")
+    recorder = Recorder(_tensors(example_input))
+    recorder.hook(model)
+    try:
+        run(model, example_input, recorder)
+    finally:
+        recorder.remove_hooks()
+    return recorder.trace
+
+
+def run(model: nn.Module, example_input: Any, recorder: Recorder | None = None) -> None:
+    """Run the model once as :func:`record` does, watched by a recorder or not."""
     args, kwargs = _arguments(example_input)
-    tensors = [leaf for leaf in tree_leaves((args, kwargs)) if isinstance(leaf, Tensor)]
-    if not tensors:
-        raise ValueError(f"example_input holds no tensor: {type(example_input).__name__}")
-    recorder = Recorder(tensors)
-    with contextlib.ExitStack() as stack:
-        stack.enter_context(_as_it_was(model))
-        stack.callback(recorder.remove_hooks)
-        recorder.hook(model)
+    tensors = _tensors(example_input)
+    with _as_it_was(model), recorder or contextlib.nullcontext():
         try:
-            with recorder:
-                model(*args, **kwargs)
+            model(*args, **kwargs)
         except Exception as error:
             shapes = ", ".join(str(tuple(tensor.shape)) for tensor in tensors)
+            place = recorder.place() if recorder else ""
             raise ValueError(
-                f"the model fails on the example input of shape {shapes}"
-                f"{recorder.place()}: {type(error).__name__}: {error}"
+                f"the model fails on the example input of shape {shapes}{place}: "
+                f"{type(error).__name__}: {error}"
             ) from error
-    return recorder.trace
 
 
 def _arguments(example_input: Any) -> tuple[tuple[Any, ...], dict[str, Any]]:
     if isinstance(example_input, Mapping):
         return (), dict(example_input)
     return (example_input if isinstance(example_input, tuple) else (example_input,)), {}
+
+
+def _tensors(example_input: Any) -> list[Tensor]:
+    leaves = tree_leaves(_arguments(example_input))
+    tensors = [leaf for leaf in leaves if isinstance(leaf, Tensor)]
+    if not tensors:
+        raise ValueError(f"example_input holds no tensor: {type(example_input).__name__}")
+    return tensors
 
 
 @contextlib.contextmanager

@@ -16,8 +16,10 @@ from dealias.surgery._insertion import (
     MIXING,
     host_of,
     inserted,
+    keep_record,
     put_filter,
     put_mixing,
+    record_of,
     remove_all,
 )
 from dealias.surgery._place import Place
@@ -50,6 +52,10 @@ def dealias(
     after: mixing modules that a checkpoint knows nothing of keep what they have. The result can be
     copied, pickled, compiled and exported like any network. The mixing modules start as the
     identity; their parameters are trainable whatever those of the network are.
+
+    Fold normalisation, reparameterize and trace the network with ``torch.fx`` before, not after:
+    these replace modules that something hangs on, which :func:`dealias.surgery.check_inserted`
+    notices.
 
     Args:
         model: any network.
@@ -106,7 +112,9 @@ def dealias(
     for insertion in work:
         insertion.carry_out(target)
     _try_out(target, example_input)
-    return target, Report(tuple(i.done for i in work), (*left, *plan.excluded))
+    report = Report(tuple(i.done for i in work), (*left, *plan.excluded))
+    keep_record(target, report)
+    return target, report
 
 
 def restore(model: M) -> M:
@@ -129,7 +137,7 @@ def restore(model: M) -> M:
       (0): MaxPool2d(kernel_size=2, stride=2, padding=0, dilation=1, ceil_mode=False)
     )
     """
-    if not inserted(model):
+    if not inserted(model) and record_of(model) is None:
         raise ValueError("nothing to restore: the model was not de-aliased")
     remove_all(model)
     return model
