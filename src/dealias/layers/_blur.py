@@ -35,7 +35,7 @@ class BlurFilter(nn.Module):
     An even size moves the map by half a pixel. The kernel is no parameter; the state dict is empty.
 
     Args:
-        channels: C of the map.
+        channels: C of the map; None for any.
         size: of the kernel, 2 to 7; 3 is (1, 2, 1) / 4 along each axis.
 
     Raises:
@@ -48,9 +48,9 @@ class BlurFilter(nn.Module):
 
     kernel: Tensor
 
-    def __init__(self, channels: int, size: int = 3) -> None:
+    def __init__(self, channels: int | None = None, size: int = 3) -> None:
         super().__init__()
-        if not isinstance(channels, int) or channels < 1:
+        if channels is not None and (not isinstance(channels, int) or channels < 1):
             raise ValueError(f"channels must be a positive integer, got {channels!r}")
         self.channels = channels
         self.size = size
@@ -59,12 +59,15 @@ class BlurFilter(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """Blur x [N, C, H, W] or [C, H, W]."""
         check_maps(x)
-        if x.ndim not in (3, 4) or x.shape[-3] != self.channels:
-            raise ValueError(f"x must be [N, {self.channels}, H, W], got {tuple(x.shape)}")
+        if x.ndim not in (3, 4) or self.channels not in (None, x.shape[-3]):
+            raise ValueError(f"x must be [N, {self.channels or 'C'}, H, W], got {tuple(x.shape)}")
+        channels = self.channels or x.shape[-3]
         kernel = self.kernel.to(x.dtype)
-        weight = (kernel[:, None] * kernel).expand(self.channels, 1, -1, -1)
-        return nn.functional.conv2d(pad_for(x, self.size), weight, groups=self.channels)
+        weight = (kernel[:, None] * kernel).expand(channels, 1, -1, -1)
+        return nn.functional.conv2d(pad_for(x, self.size), weight, groups=channels)
 
     def extra_repr(self) -> str:
-        """Channels and size."""
-        return f"{self.channels}, size={self.size}"
+        """Channels, if they are fixed, and size."""
+        return (
+            f"size={self.size}" if self.channels is None else f"{self.channels}, size={self.size}"
+        )

@@ -5,6 +5,7 @@ import math
 import statistics
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -112,7 +113,8 @@ def measure_aliasing(
             each.
 
     Returns:
-        The plan of the network, and a result for each of its sites.
+        The plan of the network on the first image, and a result for each of its sites; for each
+        use, where a module is shared. Calls that the first image had not are not scored.
 
     Raises:
         ValueError: no paths, an image or the network fails, the network has no downsampling step,
@@ -126,6 +128,7 @@ def measure_aliasing(
     plan = find_downsampling(model, network.arguments(read_image(paths[0])))
     if not plan:
         raise ValueError("the network has no downsampling step to probe")
+    uses = [use for site in plan for use in site.uses]
     records = {
         site.name: _Record(
             _cutoff(cutoff, site),
@@ -133,16 +136,15 @@ def measure_aliasing(
             # Wider rings on a small map, so that each holds frequencies.
             min(bins, max(1, min(site.input_size) // 4)),
         )
-        for site in plan
+        for site in uses
     }
     opened = progress(len(paths)) if progress else contextlib.nullcontext(lambda: None)
     recorders = {name: record.add for name, record in records.items()}
-    with _hooks(model, plan, recorders), opened as advance:
+    with opened as advance:
         for i, path in enumerate(paths):
-            before = {name: len(record.scores) for name, record in records.items()}
-            _run(network, read_image(path, noise=noise, seed=i), path)
-            for name, record in records.items():
-                _one_an_image(record, before[name])
+            image = read_image(path, noise=noise, seed=i)
+            with _hooks(model, plan, recorders):
+                _run(network, image, path)
             advance()
     results = [
         SiteResult(
@@ -152,19 +154,22 @@ def measure_aliasing(
             _orthogonality(model, site),
             _mean(records[site.name].spectrum),
         )
-        for site in plan
+        for site in uses
     ]
     return plan, results
 
 
 def capture_maps(network: Network, plan: Plan[Site], image: Tensor) -> dict[str, Tensor]:
-    """The map [1, C, H, W] that enters each step with a place, for one image [3, H, W]."""
+    """The map [1, C, H, W] that enters each step with a place, for one image [3, H, W].
+
+    By name of the site; of each use, where a module is shared.
+    """
     maps: dict[str, Tensor] = {}
 
     def keep(name: str) -> Callable[[Tensor], None]:
         return lambda x: maps.update({name: x.detach().float()})
 
-    recorders = {name: keep(name) for name in plan.names}
+    recorders = {use.name: keep(use.name) for site in plan for use in site.uses}
     with torch.no_grad(), _hooks(network.model, plan, recorders):
         _run(network, image, Path("the image"))
     return maps
@@ -185,9 +190,16 @@ def _run(network: Network, image: Tensor, path: Path) -> None:
 def _hooks(
     model: nn.Module, plan: Plan[Site], recorders: Mapping[str, Callable[[Tensor], None]]
 ) -> Iterator[None]:
-    def hook(place: Place, record: Callable[[Tensor], None]) -> Callable[..., None]:
+    """For one pass, in which calls count from 0 on."""
+
+    def hook(place: Place, site: Site) -> Callable[..., None]:
+        numbers = count()
+        uses = {use.call: recorders[use.name] for use in site.uses}
+
         def look(_: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
-            record(place.take(args, kwargs))
+            record = uses.get(next(numbers))
+            if record is not None:
+                record(place.take(args, kwargs))
 
         return look
 
@@ -196,18 +208,11 @@ def _hooks(
             if site.place is not None:
                 handle = nn.Module.register_forward_pre_hook(
                     submodule(model, site.name),
-                    hook(site.place, recorders[site.name]),
+                    hook(site.place, site),
                     with_kwargs=True,
                 )
                 stack.callback(handle.remove)
         yield
-
-
-def _one_an_image(record: _Record, before: int) -> None:
-    """A module that ran several times on an image counts by its mean."""
-    new = record.scores[before:]
-    if len(new) > 1:
-        record.scores[before:] = [statistics.fmean(new)]
 
 
 def _cutoff(cutoff: float | str, site: Site) -> Rate:

@@ -43,10 +43,15 @@ class Cutoffs:
         return self.at(plan[site.after])
 
     def _auto(self, site: Site) -> Rate:
-        if self.filter != "flc":
-            return site.nyquist
-        rows, columns = (0.5 / stride for stride in site.stride)
+        # The lowest of its uses, where their module is shared and asked for by name.
+        rates = [self._auto_of(use) for use in site.uses]
+        rows, columns = (min(axis) for axis in zip(*rates, strict=True))
         return rows if rows == columns else (rows, columns)
+
+    def _auto_of(self, use: Site) -> tuple[float, float]:
+        if self.filter == "flc":
+            return 0.5 / use.stride[0], 0.5 / use.stride[1]
+        return use.nyquist if isinstance(use.nyquist, tuple) else (use.nyquist, use.nyquist)
 
 
 def check_names(argument: str, given: Any, names: tuple[str, ...]) -> None:

@@ -1,5 +1,6 @@
 """Watch a network run: which module inside which, and what becomes of the resolution."""
 
+from collections import Counter
 from collections.abc import Iterable, Mapping, MutableMapping
 from typing import Any
 
@@ -26,6 +27,7 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
         super().__init__()  # type: ignore[no-untyped-call]
         self.trace = Trace()
         self._stack: list[Call] = []
+        self._calls: Counter[str] = Counter()
         self._handles: list[Any] = []
         self._bits: MutableMapping[Tensor, int] = WeakTensorKeyDictionary()
         self._sliced: MutableMapping[Tensor, tuple[int, int, Shape]] = WeakTensorKeyDictionary()
@@ -55,7 +57,9 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
 
     def _enter(self, name: str) -> Any:
         def enter(module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
-            call = Call(name, module, self._stack[-1] if self._stack else None)
+            parent = self._stack[-1] if self._stack else None
+            call = Call(name, module, parent, self._calls[name])
+            self._calls[name] += 1
             given: list[tuple[int | str, Any]] = [*enumerate(args), *kwargs.items()]
             for key, value in given:
                 if call.argument is None and _is_map(value):

@@ -19,6 +19,7 @@ class Call:
     name: str
     module: nn.Module
     parent: "Call | None"
+    number: int = 0  # among the calls of the module
     argument: int | str | None = None
     source: tuple[int, ...] | None = None
     result: tuple[int, ...] | None = None

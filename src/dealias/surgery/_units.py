@@ -2,7 +2,7 @@
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from dealias.surgery._place import Place
 from dealias.surgery._shapes import Layout, Pair, layout_of
@@ -25,6 +25,7 @@ class Unit:
     channels: Pair
     layout: Layout
     number: int = 1  # among the steps of one kind that one module runs and none holds
+    others: list["Unit"] = field(default_factory=list)  # further calls of the same module
 
     @property
     def name(self) -> str:
@@ -46,7 +47,12 @@ class Unit:
 
     @property
     def place(self) -> Place | None:
-        """Where the map enters; None if it cannot be had there."""
+        """Where the map enters, in every call; None if it cannot be had there."""
+        places = {self._place, *(other._place for other in self.others)}
+        return self._place if len(places) == 1 else None
+
+    @property
+    def _place(self) -> Place | None:
         call = self.call
         grid = next((key for key, size in call.grids.items() if size == self.size), None)
         if not self.attached or call.argument is None or (self.layout == "tokens" and grid is None):
@@ -56,6 +62,8 @@ class Unit:
     @property
     def reason_for_no_place(self) -> str:
         """Why there is none."""
+        if self.attached and self._place is not None:
+            return "takes the map in different ways from one call to the next"
         if self.attached:
             return "tokens enter without their height and width"
         where = self.call.name or "the model itself"
@@ -178,7 +186,9 @@ def _once(units: Iterable[Unit]) -> list[Unit]:
     first: dict[object, Unit] = {}
     for unit in units:
         key = unit.name if unit.attached else (unit.name, unit.size, unit.result_size)
-        first.setdefault(key, unit)
+        kept = first.setdefault(key, unit)
+        if unit.attached and kept is not unit:
+            kept.others.append(unit)
     numbers: Counter[str] = Counter()
     for unit in first.values():
         numbers[unit.name] += 1

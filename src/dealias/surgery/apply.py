@@ -27,7 +27,7 @@ from dealias.surgery._record import record
 from dealias.surgery._walk import parameters, submodule
 from dealias.surgery.downsampling import plan_of
 from dealias.surgery.mixing import mixing_sites
-from dealias.surgery.plan import Excluded, MixingSite, Plan, Rate, Site
+from dealias.surgery.plan import Excluded, MixingSite, Plan, Rate, Site, by_reason
 from dealias.surgery.report import Inserted, Report
 
 Filter = Literal["daf", "flc", "blur", "adaptive_blur"]
@@ -62,7 +62,8 @@ def dealias(
         example_input: as for :func:`find_downsampling`; only its shapes matter.
         filter: ``"daf"``, an ideal low-pass at the Nyquist frequency of the step; ``"flc"``, one at
             that of the stride alone, 1 / (2 s); ``"blur"``, a binomial kernel; ``"adaptive_blur"``,
-            kernels chosen from the content; or None.
+            kernels chosen from the content, of networks of its own for so many channels: a module
+            that is shared by steps of different channels is left; or None.
         mixing: whether to put a :class:`dealias.layers.FrequencyMixing` after the convolutions of
             :func:`find_mixing`, those that follow the sites chosen.
         cutoff: in cycles per pixel, in (0, 0.5], of the filters "daf" and "flc" and of the mixing
@@ -94,7 +95,7 @@ def dealias(
     _check(model, filter, mixing)
     trace = record(model, example_input)
     plan, units = plan_of(trace)
-    mixable = mixing_sites(trace, plan, units)
+    mixable, unmixable = mixing_sites(trace, plan, units)
     chosen = _chosen(plan, sites)
     cutoffs = Cutoffs(cutoff, filter)
     cutoffs.check((*plan.names, *(site.name for site in mixable)))
@@ -104,11 +105,17 @@ def dealias(
     left: list[Excluded] = []
     if filter is not None:
         work, left = _filters(target, plan, chosen, cutoffs, filter, filter_options or {})
+        for step in left:
+            if sites is not None and step.name in chosen:
+                raise ValueError(f"sites: {step.name!r} can't be filtered: {step.reason}")
     if mixing:
+        left += unmixable
         sites_to_mix = [site for site in mixable if site.after in chosen]
         work += _mixings(target, plan, sites_to_mix, cutoffs, mixing_options or {})
     if not work:
-        raise ValueError(f"nothing to put in; the sites of this network are:\n{plan}")
+        unasked = set(plan.names) - chosen
+        why = "\n".join(["", *by_reason("left", (s for s in left if s.name not in unasked))])
+        raise ValueError(f"nothing to put in; the sites of this network are:\n{plan}{why}")
     for insertion in work:
         insertion.carry_out(target)
     _try_out(target, example_input)
@@ -170,9 +177,14 @@ def _filters(
     for site in plan:
         found = host_of(target, site.name) if site.place else None
         if site.name not in chosen or site.place is None or found is None:
-            reason = site.reason or (
-                "not among the sites asked for" if found else "a container that runs its children"
-            )
+            reason = site.reason or "not among the sites asked for"
+            if site.name in chosen:
+                reason = "a container that runs its children"
+            left.append(Excluded(site.name, site.kind, reason))
+            continue
+        channels = sorted({use.in_channels for use in site.uses})
+        if filter == "adaptive_blur" and len(channels) > 1:
+            reason = f"one module for maps of {' and '.join(map(str, channels))} channels"
             left.append(Excluded(site.name, site.kind, reason))
             continue
         name, host = found
@@ -221,7 +233,7 @@ def _build(make: Callable[..., nn.Module], *args: Any, **options: Any) -> nn.Mod
 _FILTERS: dict[str, Callable[[int, Rate, Mapping[str, Any]], nn.Module]] = {
     "daf": lambda channels, f, options: DealiasingFilter(f, **options),  # noqa: ARG005
     "flc": lambda channels, f, options: DealiasingFilter(f, **options),  # noqa: ARG005
-    "blur": lambda channels, f, options: BlurFilter(channels, **options),  # noqa: ARG005
+    "blur": lambda channels, f, options: BlurFilter(**options),  # noqa: ARG005
     "adaptive_blur": lambda channels, f, options: AdaptiveBlur(  # noqa: ARG005
         channels, **{"groups": gcd(channels, 8), **options}
     ),

@@ -1,6 +1,7 @@
 """The downsampling steps of any network, read from one forward pass."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 from torch import nn
@@ -10,7 +11,7 @@ from dealias.surgery._record import record
 from dealias.surgery._shapes import Pair
 from dealias.surgery._trace import Trace
 from dealias.surgery._units import Unit, find_units
-from dealias.surgery.plan import Plan, Rate, Site
+from dealias.surgery.plan import Plan, Rate, Site, rate_text
 
 Rates = tuple[float, float]
 
@@ -42,7 +43,11 @@ def find_downsampling(model: nn.Module, example_input: Any) -> Plan[Site]:
       of its input, so the two are one step from the image: K and s of both, from the channels of
       the image to those pooled. If that Nyquist frequency is 0.5, neither needs a filter. Hence
       the stem of a ResNet is not filtered, and layer2 to layer4 are;
-    - that no module holds, so that there is nothing to put a filter before.
+    - that no module holds, so that there is nothing to put a filter before;
+    - whose module runs at several steps, of different Nyquist frequencies.
+
+    A module that runs at several steps, as the pooling of a U-Net may, is one site, the first of
+    its ``uses``.
 
     Args:
         model: any module.
@@ -69,10 +74,31 @@ def find_downsampling(model: nn.Module, example_input: Any) -> Plan[Site]:
 
 
 def plan_of(trace: Trace) -> tuple[Plan[Site], list[Unit]]:
-    """The sites of a recorded pass, and the unit of each."""
+    """The sites of a recorded pass, and every use of a unit, in the order they ran."""
     units, excluded = find_units(trace)
-    sites = [_site(unit, units) for unit in units]
-    return Plan(tuple(sites), tuple(excluded)), units
+    uses = [use for unit in units for use in (unit, *unit.others)]
+    uses.sort(key=lambda use: use.events[0].bit)
+    sites = [_with_uses(unit, uses) for unit in units]
+    return Plan(tuple(sites), tuple(excluded)), uses
+
+
+def _with_uses(unit: Unit, units: Sequence[Unit]) -> Site:
+    """The site of a unit, with the further uses of its module."""
+    site = _site(unit, units)
+    others = [
+        replace(_site(other, units), name=f"{site.name}#{number}")
+        for number, other in enumerate(unit.others, 2)
+    ]
+    uses = [site, *others]
+    rates = sorted({rate_text(use.nyquist) for use in uses})
+    if len(rates) > 1:
+        reason = f"one module for steps of Nyquist frequencies {' and '.join(rates)}"
+    elif site.place is None:
+        reason = site.reason
+    else:
+        # One use that needs a filter is enough.
+        reason = site.reason if all(use.reason for use in uses) else ""
+    return replace(site, reason=reason, others=tuple(others))
 
 
 def _site(unit: Unit, units: Sequence[Unit]) -> Site:
@@ -93,6 +119,7 @@ def _site(unit: Unit, units: Sequence[Unit]) -> Site:
         step=unit.main.call.name,
         place=unit.place,
         reason=_reason_to_leave(unit, rates, units),
+        call=unit.call.number,
     )
 
 

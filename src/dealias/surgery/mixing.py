@@ -12,7 +12,7 @@ from dealias.surgery._shapes import layout_of
 from dealias.surgery._trace import Event, Sum, Trace
 from dealias.surgery._units import Unit
 from dealias.surgery.downsampling import plan_of
-from dealias.surgery.plan import MixingSite, Plan, Site
+from dealias.surgery.plan import Excluded, MixingSite, Plan, Site, rate_text
 
 # Their convolutions are none of the network's own.
 _INSERTED = (FrequencyMixing, InputFilter)
@@ -37,7 +37,8 @@ def find_mixing(model: nn.Module, example_input: Any) -> Plan[MixingSite]:
 
     Returns:
         The sites in the order they run, each with the downsampling site that it follows, and that
-        site's Nyquist frequency as cutoff.
+        site's Nyquist frequency as cutoff. A convolution that runs after several sites, of
+        different Nyquist frequencies, is none.
 
     Raises:
         ValueError: as :func:`find_downsampling`.
@@ -45,20 +46,31 @@ def find_mixing(model: nn.Module, example_input: Any) -> Plan[MixingSite]:
     trace = record(model, example_input)
     plan, units = plan_of(trace)
     filtered = {site.name for site in plan if not site.reason}
-    return Plan(tuple(s for s in mixing_sites(trace, plan, units) if s.after in filtered))
+    sites, excluded = mixing_sites(trace, plan, units)
+    return Plan(tuple(site for site in sites if site.after in filtered), tuple(excluded))
 
 
-def mixing_sites(trace: Trace, plan: Plan[Site], units: Sequence[Unit]) -> list[MixingSite]:
-    """The sites after any downsampling site, filtered or not."""
+def mixing_sites(
+    trace: Trace, plan: Plan[Site], units: Sequence[Unit]
+) -> tuple[list[MixingSite], list[Excluded]]:
+    """The sites after any downsampling site, filtered or not, and those with several cutoffs."""
     sites: dict[str, MixingSite] = {}
+    cutoffs: dict[str, list[str]] = {}
     for total in trace.sums:
         convolution = _last_convolution(total, trace, units)
-        if convolution is None or convolution.call.name in sites:
+        if convolution is None:
             continue
         step = _step_before(convolution, units)
         if step is not None:
-            sites[convolution.call.name] = MixingSite(
-                name=convolution.call.name,
+            name = convolution.call.name
+            found = cutoffs.setdefault(name, [])
+            text = rate_text(plan[step.name].nyquist)
+            if text not in found:
+                found.append(text)
+            if name in sites:
+                continue
+            sites[name] = MixingSite(
+                name=name,
                 unit=total.call.name,
                 after=step.name,
                 channels=convolution.reading.channels[1],
@@ -66,7 +78,13 @@ def mixing_sites(trace: Trace, plan: Plan[Site], units: Sequence[Unit]) -> list[
                 size=convolution.reading.result_size,
             )
     order = [event.call.name for event in trace.events]
-    return sorted(sites.values(), key=lambda site: order.index(site.name))
+    ordered = sorted(sites.values(), key=lambda site: order.index(site.name))
+    excluded = [
+        Excluded(name, "mixing", f"one module after steps of Nyquist frequencies {' and '.join(f)}")
+        for name, f in cutoffs.items()
+        if len(f) > 1
+    ]
+    return [site for site in ordered if len(cutoffs[site.name]) == 1], excluded
 
 
 def _last_convolution(total: Sum, trace: Trace, units: Sequence[Unit]) -> Event | None:

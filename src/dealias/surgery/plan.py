@@ -1,7 +1,7 @@
 """What was found in a network: sites, and the steps that are none."""
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Generic, Protocol, TypeVar, overload
 
 from dealias.surgery._place import Place
@@ -35,6 +35,9 @@ class Site:
         place: where the map is among the arguments of the unit, and in which layout; None where a
             filter cannot be put before it.
         reason: why :func:`dealias.dealias` leaves the site by default; empty if it filters it.
+        call: which call of the unit it is in a pass, from 0 on.
+        others: of a module that runs at several steps, the further ones, as sites whose names end
+            in "#2", "#3" and so on.
     """
 
     name: str
@@ -50,17 +53,27 @@ class Site:
     step: str
     place: Place | None
     reason: str
+    call: int = 0
+    others: tuple["Site", ...] = ()
+
+    @property
+    def uses(self) -> tuple["Site", ...]:
+        """The steps at which the module runs, in their order: one, where it is not shared."""
+        return replace(self, others=()), *self.others
 
     @property
     def row(self) -> dict[str, str]:
         """The site as a row of the table."""
+        channels = [f"{use.in_channels} -> {use.out_channels}" for use in self.uses]
+        sizes = [f"{_size(use.input_size)} -> {_size(use.output_size)}" for use in self.uses]
+        name = self.name or "(model)"
         return {
-            "site": self.name or "(model)",
+            "site": f"{name} (shared, {len(sizes)} uses)" if self.others else name,
             "kind": self.kind,
             "kernel": _by(self.kernel),
             "stride": _by(self.stride),
-            "channels": f"{self.in_channels} -> {self.out_channels}",
-            "size": f"{_size(self.input_size)} -> {_size(self.output_size)}",
+            "channels": ", ".join(dict.fromkeys(channels)),
+            "size": ", ".join(dict.fromkeys(sizes)),
             "ESR": rate_text(self.esr),
             "Nyquist": rate_text(self.nyquist),
             "left because": self.reason,
