@@ -31,6 +31,7 @@ MODULES = {
     "mixing, reflect": learned(FrequencyMixing(16, CUTOFF, border="reflect")),
     "mixing, official": learned(FrequencyMixing(16, CUTOFF, pooling="official")),
     "blur": BlurFilter(4),
+    "blur of any channels": BlurFilter(),
     "adaptive blur": learned(AdaptiveBlur(16, groups=4)),
 }
 X = torch.randn(1, 16, *SIZES[0], generator=torch.Generator().manual_seed(0))

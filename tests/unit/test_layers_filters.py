@@ -71,6 +71,14 @@ def test_blurs_keep_the_size_and_a_constant(size: int) -> None:
         torch.testing.assert_close(module(x[0]), x[0])
 
 
+def test_blur_of_any_channels() -> None:
+    blur = BlurFilter(size=5)
+    assert str(blur) == "BlurFilter(size=5)"
+    for channels in (1, 3, 8):
+        x = torch.randn(2, channels, 9, 8)
+        torch.testing.assert_close(blur(x), BlurFilter(channels, 5)(x), rtol=0, atol=0)
+
+
 def test_blur_lowers_the_aliasing_score() -> None:
     x = torch.randn(2, 4, 32, 32)
     assert (aliasing_score(BlurFilter(4, 3)(x), 0.25) < aliasing_score(x, 0.25) / 3).all()

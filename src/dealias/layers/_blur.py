@@ -61,7 +61,7 @@ class BlurFilter(nn.Module):
         check_maps(x)
         if x.ndim not in (3, 4) or self.channels not in (None, x.shape[-3]):
             raise ValueError(f"x must be [N, {self.channels or 'C'}, H, W], got {tuple(x.shape)}")
-        channels = self.channels or x.shape[-3]
+        channels = int(self.channels or x.shape[-3])  # a graph keeps it fixed
         kernel = self.kernel.to(x.dtype)
         weight = (kernel[:, None] * kernel).expand(channels, 1, -1, -1)
         return nn.functional.conv2d(pad_for(x, self.size), weight, groups=channels)
