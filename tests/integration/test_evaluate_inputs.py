@@ -86,11 +86,12 @@ def test_masks_of_0_and_255_are_pointed_out(folders, capsys):
     save(folders / "targets/a.png", target * 255)
     classes = folders / "lesions.yaml"
     classes.write_text("names: [background, lesion]\n")
-    code, result = evaluate(folders, classes=classes)
+    code, result = evaluate(folders, "--report", folders / "page", classes=classes)
     assert code == 0
     assert result["void_pixels"] == 600
     [warning] = result["warnings"]
     assert f"warning: {warning}" in capsys.readouterr().out
+    assert f'<p class="notice">{warning}</p>' in (folders / "page/index.html").read_text()
     # As it says:
     classes.write_text(f"names: [background, lesion]\n{warning[warning.index('label_map') :]}")
     classes.write_text(classes.read_text().replace(" to the class set", "\n"))

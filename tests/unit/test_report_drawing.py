@@ -128,13 +128,15 @@ def test_text_in_templates_is_escaped():
         "heading": "<i>",
         "facts": ["<b>"],
         "sections": [],
+        "warnings": ["<em>"],
         "skipped": ["<u>"],
         "environment": {"<a>": "<s>"},
     }
     page = render("_base.html", False, context)
-    for tag in ("<i>", "<b>", "<u>", "<a>", "<s>"):
+    for tag in ("<i>", "<b>", "<em>", "<u>", "<a>", "<s>"):
         assert tag not in page
     assert "&lt;i&gt;x&lt;/i&gt;" in page
+    assert '<p class="notice">&lt;em&gt;</p>' in page
     assert "default-src 'none'; script-src 'self'" in page
 
 

@@ -154,6 +154,7 @@ def _context(
             f"bands of {result['band_width']} px",
         ],
         "sections": sections,
+        "warnings": result.get("warnings", []),
         "skipped": [*result["skipped"], *result.get("problems", [])],
         "environment": result.get("environment", {}),
         "figures": [
