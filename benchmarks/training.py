@@ -13,7 +13,7 @@ from benchmarks._device import synchronised
 from benchmarks._record import record, time_in_turns
 from dealias.data import SegmentationDataModule, write_scenes
 from dealias.engine import Optimization
-from dealias.engine._configs import find_config, read_config
+from dealias.engine.configs import find_config, read_config
 from dealias.models import create_model
 
 NETWORKS = {  # batch and crop that a CPU bears, and a GPU's

@@ -15,10 +15,10 @@ import torch
 
 from dealias.data import SegmentationDataModule
 from dealias.engine import SegmentationTask, find_config
-from dealias.engine._configs import read_config
+from dealias.engine.configs import read_config
 from dealias.evaluation import Evaluation, evaluate_maps
 from dealias.models import load_weights
-from dealias.models._reading import read_checkpoint
+from dealias.models.weight_files import read_checkpoint
 from studies.camvid import METRICS, RESULTS
 
 _SITES = [f"blocks.{stage}.0.conv_dw" for stage in (1, 2, 3, 5)]

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError
 
-from dealias._text import FileError, printable
+from dealias.text import FileError, printable
 
 MAX_PIXELS_HELP = "read images of up to so many pixels, for large tiles; else Pillow's limit"
 

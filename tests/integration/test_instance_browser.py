@@ -5,7 +5,7 @@ import pytest
 
 from browsing import data_of, opened_image, stage_picture, until
 from dealias.instance import decode_masks
-from dealias.instance._report import count_kinds
+from dealias.report.instances.writer import count_kinds
 from reports import instance_evaluation, write_instance_page
 
 

@@ -12,7 +12,7 @@ from PIL import Image
 
 from dealias.cli import main
 from dealias.instance import read_annotations, read_detections
-from dealias.report._packing import from_script, unpack
+from dealias.report.packing import from_script, unpack
 from detectors import SMALL
 from processes import in_two
 from squares import SIZE, write_squares

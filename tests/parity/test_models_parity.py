@@ -8,7 +8,7 @@ import torch
 
 from dealias.cli import main
 from dealias.models import SegmentationModel, UPerNet, create_model, load
-from dealias.models._official import official_config, official_name
+from dealias.models.official import official_config, official_name
 
 
 def filled(key: str, shape: list[int]) -> torch.Tensor:

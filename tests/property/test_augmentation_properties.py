@@ -5,8 +5,8 @@ from torch import Tensor
 from torchvision import tv_tensors
 
 from dealias.data import augmentation
-from dealias.data._augmentation import MEAN_COLOR, RandomScaledCrop
-from dealias.data._random import augmentation_seed
+from dealias.data.seeds import augmentation_seed
+from dealias.data.segmentation.augment import MEAN_COLOR, RandomScaledCrop
 
 VOID = 255
 lengths = st.integers(1, 40)

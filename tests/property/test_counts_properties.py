@@ -3,7 +3,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dealias.metrics.functional import count_hard_pixels, error_pixels, error_shares, scores
-from dealias.metrics.functional._counts import _count_dense, tally
+from dealias.metrics.functional.counts import _count_dense, tally
 from helpers import VOID, random_maps
 
 maps = st.builds(

@@ -10,7 +10,7 @@ from dealias.metrics.functional import (
     dilate,
     label_edges,
 )
-from dealias.metrics.functional._counts import _count_dense, tally
+from dealias.metrics.functional.counts import _count_dense, tally
 from helpers import VOID, exact_edges, paper_edges, random_maps, slow_counts
 
 SHAPES = [(1, 1), (1, 9), (9, 1), (2, 2), (3, 64), (17, 65), (40, 130)]

@@ -13,10 +13,10 @@ from dealias.data import (
     SegmentationDataset,
     TrainingStream,
 )
-from dealias.data._batches import Batches, RankShare, TrainingPositions, collate
-from dealias.data._datasets import FileSamples
-from dealias.data._images import read_image, read_target
-from dealias.data._random import index_at
+from dealias.data.batches import Batches, RankShare, TrainingPositions, collate
+from dealias.data.reading import read_image, read_target
+from dealias.data.seeds import index_at
+from dealias.data.segmentation.datasets import FileSamples
 from dealias.images import ImageError
 from dealias.labels import LabelFileError
 from image_folders import cut_short, write_classes, write_image, write_samples

@@ -14,7 +14,7 @@ from dealias.data import (
     contact_sheet,
     write_contact_sheet,
 )
-from dealias.data._contact_sheet import color_labels
+from dealias.data.segmentation.sheet import color_labels
 from dealias.labels import ClassSet
 from image_folders import cut_short, write_classes, write_image
 

@@ -1,7 +1,7 @@
 import pytest
 
 from dealias.data import DataError, find_samples
-from dealias.data._layouts import LAYOUTS
+from dealias.data.layouts import LAYOUTS
 
 
 def touch(root, *paths):

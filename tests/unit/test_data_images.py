@@ -3,7 +3,7 @@ import pytest
 import torch
 from PIL import Image
 
-from dealias.data._images import read_image, read_target
+from dealias.data.reading import read_image, read_target
 from dealias.images import ImageError
 from dealias.labels import ClassSet, LabelFileError
 from image_folders import write_image

@@ -8,8 +8,8 @@ from PIL import Image
 from torch.utils.data import DataLoader
 
 from dealias.data import ProceduralScenes, render_scene, write_scenes
-from dealias.data._classes import Label
-from dealias.data._shapes import (
+from dealias.data.scenes.classes import Label
+from dealias.data.scenes.shapes import (
     BelowParabola,
     Box,
     ConvexPolygon,
@@ -21,7 +21,7 @@ from dealias.data._shapes import (
     draw_image,
     draw_labels,
 )
-from dealias.data._street import FENCE_PERIODS, POLE_WIDTHS
+from dealias.data.scenes.street import FENCE_PERIODS, POLE_WIDTHS
 from dealias.labels import load_class_set
 
 SIZE = (96, 160)

@@ -5,7 +5,7 @@ import torch
 from torch import nn
 
 import dealias
-from dealias.engine._aliasing import FirstAliasing
+from dealias.engine.aliasing import FirstAliasing
 from dealias.probe import pixel_scores
 
 IMAGES = torch.rand(2, 3, 48, 64)

@@ -3,7 +3,7 @@
 import pytest
 
 from dealias.engine import ConfigError, find_config
-from dealias.engine._configs import config_folders, config_names, read_config, take_configs
+from dealias.engine.configs import config_folders, config_names, read_config, take_configs
 
 
 def write(path, text):

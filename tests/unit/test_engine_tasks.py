@@ -3,7 +3,7 @@
 import pytest
 
 from dealias.engine import ConfigError
-from dealias.engine._tasks import take_task
+from dealias.engine.tasks import take_task
 
 
 @pytest.mark.parametrize(

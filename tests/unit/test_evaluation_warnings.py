@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from dealias.evaluation import void_warnings
-from dealias.evaluation._warnings import label_warnings
+from dealias.evaluation.warnings import label_warnings
 
 NAMES = ("road", "car", "person", "tree")
 

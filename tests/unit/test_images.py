@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from dealias.data._images import read_image as read_for_training
+from dealias.data.reading import read_image as read_for_training
 from dealias.images import ImageError, open_image, read_photograph
 from dealias.probe import read_image as read_for_probe
 from image_folders import write_image

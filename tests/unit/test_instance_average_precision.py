@@ -16,7 +16,7 @@ from dealias.instance import (
     average_precision,
     encode_masks,
 )
-from dealias.metrics.functional._bands import inner_boundary
+from dealias.metrics.functional.bands import inner_boundary
 from instances import CLASSES, SIZE, boxes_of, image_of, random_case, square
 
 

@@ -11,9 +11,9 @@ from dealias.instance import (
     feature_consistency,
     stack_images,
 )
-from dealias.instance._mask2former import _detections as of_queries
-from dealias.instance._mask_rcnn import _detections as of_boxes
 from dealias.models import ModelError
+from dealias.models.detectors.mask2former import _detections as of_queries
+from dealias.models.detectors.mask_rcnn import _detections as of_boxes
 from detectors import SMALL
 
 NAMES = tuple(SMALL)

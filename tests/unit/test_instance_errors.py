@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 
+from dealias.evaluation.instances.evaluation import write_detections
 from dealias.instance import (
     Detections,
     DetectionsError,
@@ -19,7 +20,6 @@ from dealias.instance import (
     read_detections,
     summarize_errors,
 )
-from dealias.instance._evaluation import write_detections
 from instances import CLASSES, boxes_of, image_of, random_case, square
 
 

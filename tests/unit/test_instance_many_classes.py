@@ -10,6 +10,7 @@ import torch
 from PIL import Image
 
 from coco_files import SIZE, case, judge, read, scores_of, without
+from dealias.engine.instances import Prediction
 from dealias.instance import (
     Detections,
     InstanceDataModule,
@@ -20,10 +21,9 @@ from dealias.instance import (
     read_annotations,
     target_of,
 )
-from dealias.instance._report import KINDS
-from dealias.instance._task import Prediction
 from dealias.labels import spread_colors
-from dealias.report._packing import from_script
+from dealias.report.instances.writer import KINDS
+from dealias.report.packing import from_script
 from detectors import SMALL
 
 

@@ -11,6 +11,7 @@ from PIL import Image
 
 from dealias.data import DataError
 from dealias.data.lowlight import LowLight
+from dealias.evaluation.instances.evaluation import coco_results, write_result
 from dealias.instance import (
     AnnotationError,
     Detections,
@@ -18,7 +19,6 @@ from dealias.instance import (
     InstanceEvaluation,
     LisError,
 )
-from dealias.instance._evaluation import coco_results, write_result
 from squares import SIZE, write_squares
 
 

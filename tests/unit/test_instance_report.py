@@ -8,7 +8,14 @@ import pytest
 import torch
 from PIL import Image
 
-from dealias.evaluation import OutputError
+from dealias.engine.instance_page import InstancePage
+from dealias.evaluation.instances.outlines import (
+    INSTANCE_COLORS,
+    detection_outlines,
+    draw_outlines,
+    match_outlines,
+)
+from dealias.files import OutputError
 from dealias.instance import (
     Detections,
     InstanceEvaluation,
@@ -17,15 +24,8 @@ from dealias.instance import (
     encode_masks,
     match_instances,
 )
-from dealias.instance._page import InstancePage
-from dealias.instance._pictures import (
-    INSTANCE_COLORS,
-    detection_outlines,
-    draw_outlines,
-    match_outlines,
-)
-from dealias.instance._report import _Scored, missed_against_aliasing
-from dealias.report._packing import from_script, unpack
+from dealias.report.instances.writer import _Scored, missed_against_aliasing
+from dealias.report.packing import from_script, unpack
 from instances import SIZE, image_of, random_case, square
 from reports import HOSTILE_CLASS, HOSTILE_FILE, instance_evaluation, write_instance_page
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from dealias.data._images import read_target
+from dealias.data.reading import read_target
 from dealias.labels import ClassSet, LabelFileError, load_class_set, read_label_map
 
 CAMVID = load_class_set("camvid")

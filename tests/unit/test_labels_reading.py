@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from dealias._text import list_pixels, printable
 from dealias.labels import LabelFileError, load_class_set, read_label_map
+from dealias.text import list_pixels, printable
 
 CAMVID = load_class_set("camvid")
 LABELS = np.array([[0, 1, 2], [3, 10, 11]], np.uint8)

@@ -8,9 +8,9 @@ import torch
 from PIL import Image
 
 from dealias.cli import main
-from dealias.engine._task import SegmentationTask
+from dealias.engine.segmentation import SegmentationTask
 from dealias.labels import ClassSet, read_label_map, write_label_map
-from dealias.models._blocks import Classifier
+from dealias.models.blocks import Classifier
 from dealias.report import PageExamples
 
 SIZE = (40, 60)

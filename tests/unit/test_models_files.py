@@ -6,7 +6,7 @@ import shutil
 import pytest
 import torch
 
-from dealias.evaluation import OutputError
+from dealias.files import OutputError
 from dealias.models import ModelError, WeightsError, create_model, load, save
 
 pytest.importorskip("timm")

@@ -2,15 +2,15 @@ import numpy as np
 import pytest
 import torch
 
-from dealias.evaluation import OutputError
+from dealias.files import OutputError
 from dealias.labels import ClassSet
 from dealias.metrics.functional import count_hard_pixels, error_map
-from dealias.report._aliasing import GROUPS, AliasingErrors
-from dealias.report._charts import distributions, spectrum
-from dealias.report._drawing import boundary_bands, count_by_class, count_by_pair, label_plane
-from dealias.report._folder import PageFolder, page_folder
-from dealias.report._packing import from_script, pack, to_script, unpack
-from dealias.report._page import number, percent, render, signed
+from dealias.report.aliasing import GROUPS, AliasingErrors
+from dealias.report.charts import distributions, spectrum
+from dealias.report.drawing import boundary_bands, count_by_class, count_by_pair, label_plane
+from dealias.report.folder import PageFolder, page_folder
+from dealias.report.packing import from_script, pack, to_script, unpack
+from dealias.report.rendering import number, percent, render, signed
 from helpers import band, paper_edges, random_maps
 
 

@@ -20,9 +20,9 @@ from dealias.report import (
     read_result,
     write_figures,
 )
-from dealias.report._comparison import change_map, draw_changes
-from dealias.report._folder import page_folder
-from dealias.report._report import counting_of
+from dealias.report.comparison import change_map, draw_changes
+from dealias.report.folder import page_folder
+from dealias.report.segmentation import counting_of
 from helpers import random_maps
 from reports import CLASSES, HOSTILE_CLASS
 

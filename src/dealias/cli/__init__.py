@@ -10,15 +10,15 @@ from typing import Any
 from jsonargparse import ArgumentParser
 
 import dealias
-from dealias.evaluation import main_process
 from dealias.images import MAX_PIXELS_HELP, allow_pixels
+from dealias.processes import main_process
 
 __all__ = ["main"]
 
 # Commands that read their options themselves, configuration files among them, and their modules.
 OWN_PARSERS = {
-    **dict.fromkeys(("fit", "validate", "test", "predict"), "_lightning"),
-    "data": "_data",
+    **dict.fromkeys(("fit", "validate", "test", "predict"), "training"),
+    "data": "data",
 }
 COMMANDS = {
     "fit": "Train a network from a configuration file.",

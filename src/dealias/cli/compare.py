@@ -7,8 +7,9 @@ from typing import Any
 
 from jsonargparse import ArgumentParser, Namespace
 
-from dealias.cli._console import output_console, print_differences, progress, short_names
-from dealias.evaluation import check_outputs, reading_processes
+from dealias.cli.console import output_console, print_differences, progress, short_names
+from dealias.files import check_outputs
+from dealias.processes import reading_processes
 from dealias.report import (
     Examples,
     ResultFileError,

@@ -4,10 +4,10 @@ from pathlib import Path
 
 from jsonargparse import ArgumentParser, Namespace
 
-from dealias._text import printable
-from dealias.cli._console import output_console
-from dealias.evaluation import check_outputs
+from dealias.cli.console import output_console
+from dealias.files import check_outputs
 from dealias.models import convert, save
+from dealias.text import printable
 
 
 def add_arguments(parser: ArgumentParser) -> None:

@@ -4,7 +4,7 @@ from pathlib import Path
 
 from jsonargparse import ArgumentParser, Namespace
 
-from dealias.cli._console import output_console, print_comparison
+from dealias.cli.console import output_console, print_comparison
 from dealias.demo import run as run_demo
 
 

@@ -4,15 +4,16 @@ from pathlib import Path
 
 from jsonargparse import ArgumentParser, Namespace
 
-from dealias.cli._console import output_console, print_evaluation, progress
-from dealias.cli._outputs import (
+from dealias.cli.console import output_console, print_evaluation, progress
+from dealias.cli.outputs import (
     add_output_arguments,
     check_before,
     write_outputs,
 )
-from dealias.evaluation import Options, evaluate_folders, main_process, reading_processes
+from dealias.evaluation import Options, evaluate_folders
 from dealias.labels import builtin_class_sets, load_class_set
 from dealias.metrics.functional import Protocol
+from dealias.processes import main_process, reading_processes
 from dealias.report import read_probe, report_evaluation
 
 

@@ -6,9 +6,8 @@ from typing import Any
 
 from jsonargparse import ArgumentParser, Namespace
 
-from dealias._text import printable
-from dealias.cli._console import output_console, short_names
-from dealias.evaluation import check_outputs
+from dealias.cli.console import output_console, short_names
+from dealias.files import check_outputs
 from dealias.report import (
     Examples,
     ResultFileError,
@@ -21,6 +20,7 @@ from dealias.report import (
     write_figures,
     write_tables,
 )
+from dealias.text import printable
 
 
 def add_arguments(parser: ArgumentParser) -> None:

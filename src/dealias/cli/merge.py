@@ -4,8 +4,8 @@ from pathlib import Path
 
 from jsonargparse import ArgumentParser, Namespace
 
-from dealias.cli._console import output_console, print_evaluation
-from dealias.cli._outputs import add_output_arguments, check_before, write_outputs
+from dealias.cli.console import output_console, print_evaluation
+from dealias.cli.outputs import add_output_arguments, check_before, write_outputs
 from dealias.evaluation import merge_counts
 
 

@@ -9,8 +9,9 @@ from jsonargparse import ArgumentParser, Namespace
 from rich.table import Table
 
 import dealias
-from dealias.cli._console import output_console, percent, progress
-from dealias.evaluation import check_outputs, environment, write_whole
+from dealias.cli.console import output_console, percent, progress
+from dealias.evaluation import environment
+from dealias.files import check_outputs, write_whole
 from dealias.images import open_image
 from dealias.probe import (
     SPECS,
@@ -27,8 +28,7 @@ from dealias.probe import (
     read_image,
     write_scores,
 )
-from dealias.surgery import Plan, Report, Site
-from dealias.surgery.plan import rate_text
+from dealias.surgery import Plan, Report, Site, rate_text
 
 _BINS = 32
 _DRAWN_IMAGES = 4

@@ -6,28 +6,35 @@ What needs torchvision or Lightning is imported on first use.
 import importlib
 from typing import TYPE_CHECKING, Any
 
-from dealias.data._finding import DataError, find_samples
-from dealias.data._images import SampleError
-from dealias.data._scenes import ProceduralScenes, Scene, render_scene, write_scenes
+from dealias.data.finding import DataError, find_samples
+from dealias.data.reading import SampleError
+from dealias.data.scenes import ProceduralScenes, Scene, render_scene, write_scenes
 
 if TYPE_CHECKING:
-    from dealias.data._augmentation import augmentation
-    from dealias.data._check import DataCheck, SplitCheck, check_data
-    from dealias.data._contact_sheet import contact_sheet, write_contact_sheet
-    from dealias.data._datasets import SegmentationDataset, TrainingStream
-    from dealias.data._module import SegmentationDataModule
+    from dealias.data.segmentation import (
+        DataCheck,
+        SegmentationDataModule,
+        SegmentationDataset,
+        SplitCheck,
+        TrainingStream,
+        augmentation,
+        check_data,
+        contact_sheet,
+        write_contact_sheet,
+    )
 
-_LATER = {
-    "DataCheck": "_check",
-    "SegmentationDataModule": "_module",
-    "SegmentationDataset": "_datasets",
-    "SplitCheck": "_check",
-    "TrainingStream": "_datasets",
-    "augmentation": "_augmentation",
-    "check_data": "_check",
-    "contact_sheet": "_contact_sheet",
-    "write_contact_sheet": "_contact_sheet",
-}
+# Needs torchvision and Lightning.
+_SEGMENTATION = (
+    "DataCheck",
+    "SegmentationDataModule",
+    "SegmentationDataset",
+    "SplitCheck",
+    "TrainingStream",
+    "augmentation",
+    "check_data",
+    "contact_sheet",
+    "write_contact_sheet",
+)
 
 __all__ = [
     "DataCheck",
@@ -50,6 +57,6 @@ __all__ = [
 
 
 def __getattr__(name: str) -> Any:
-    if name in _LATER:
-        return getattr(importlib.import_module(f"dealias.data.{_LATER[name]}"), name)
+    if name in _SEGMENTATION:
+        return getattr(importlib.import_module("dealias.data.segmentation"), name)
     raise AttributeError(f"module 'dealias.data' has no attribute {name!r}")

@@ -1,31 +1,41 @@
 """Training, testing and prediction, on PyTorch Lightning."""
 
-from dealias.engine._checkpoints import (
+import importlib
+from typing import TYPE_CHECKING, Any
+
+from dealias.engine.checkpoints import (
     BestCheckpoint,
     CheckpointError,
     LastCheckpoint,
     WholeCheckpoints,
 )
-from dealias.engine._commands import Command, Commands
-from dealias.engine._configs import ConfigError, config_names, find_config, take_configs
-from dealias.engine._inference import Inference, slide
-from dealias.engine._optimization import Optimization, parameter_groups
-from dealias.engine._pictures import PredictionWriter, SamplePictures
-from dealias.engine._task import SegmentationTask
-from dealias.engine._training import Training, TrainingError
+from dealias.engine.commands import Command, Commands
+from dealias.engine.configs import BriefParser, ConfigError, config_names, find_config, take_configs
+from dealias.engine.inference import Inference, slide
+from dealias.engine.optimization import Optimization, parameter_groups
+from dealias.engine.pictures import PredictionWriter, SamplePictures
+from dealias.engine.segmentation import SegmentationTask
+from dealias.engine.tasks import TaskName, take_task, task_classes
+from dealias.engine.training import Training, TrainingError
+
+if TYPE_CHECKING:
+    from dealias.engine.instances import InstanceTask
 
 __all__ = [
     "BestCheckpoint",
+    "BriefParser",
     "CheckpointError",
     "Command",
     "Commands",
     "ConfigError",
     "Inference",
+    "InstanceTask",
     "LastCheckpoint",
     "Optimization",
     "PredictionWriter",
     "SamplePictures",
     "SegmentationTask",
+    "TaskName",
     "Training",
     "TrainingError",
     "WholeCheckpoints",
@@ -34,4 +44,12 @@ __all__ = [
     "parameter_groups",
     "slide",
     "take_configs",
+    "take_task",
+    "task_classes",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    if name == "InstanceTask":  # needs libraries for instances
+        return importlib.import_module("dealias.engine.instances").InstanceTask
+    raise AttributeError(f"module 'dealias.engine' has no attribute {name!r}")

@@ -1,6 +1,6 @@
 """Classes and palettes of data sets, reading label maps, pairing folders."""
 
-from dealias.labels._class_set import (
+from dealias.labels.class_set import (
     ClassSet,
     ClassSetError,
     Role,
@@ -8,7 +8,7 @@ from dealias.labels._class_set import (
     load_class_set,
     spread_colors,
 )
-from dealias.labels._pairing import (
+from dealias.labels.pairing import (
     Pair,
     Pairing,
     PairingError,
@@ -20,12 +20,12 @@ from dealias.labels._pairing import (
     pair_folders,
     pair_images,
 )
-from dealias.labels._reading import (
+from dealias.labels.reading import (
     LABEL_SUFFIXES,
     LabelFileError,
     read_label_map,
 )
-from dealias.labels._writing import write_label_map
+from dealias.labels.writing import write_label_map
 
 __all__ = [
     "LABEL_SUFFIXES",

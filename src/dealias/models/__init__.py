@@ -1,13 +1,14 @@
 """Segmentation networks by name, with and without de-aliasing."""
 
-from dealias.models._convert import Converted, convert
-from dealias.models._create import create_model
-from dealias.models._errors import ModelError, WeightsError
-from dealias.models._files import load, save
-from dealias.models._segmentation import SegmentationModel
-from dealias.models._sync import sync_batch_norm
-from dealias.models._upernet import UPerNet
-from dealias.models._weights import load_weights
+from dealias.models.batch_norm import sync_batch_norm
+from dealias.models.conversion import Converted, convert
+from dealias.models.creation import create_model
+from dealias.models.errors import ModelError, WeightsError
+from dealias.models.saved import load, save
+from dealias.models.segmentation import SegmentationModel
+from dealias.models.upernet import UPerNet
+from dealias.models.weight_files import read_checkpoint
+from dealias.models.weights import load_weights
 
 __all__ = [
     "Converted",
@@ -19,6 +20,7 @@ __all__ = [
     "create_model",
     "load",
     "load_weights",
+    "read_checkpoint",
     "save",
     "sync_batch_norm",
 ]

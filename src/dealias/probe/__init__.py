@@ -1,10 +1,10 @@
 """Where a network aliases on images, whatever library it comes from."""
 
-from dealias.probe._figures import draw_maps, draw_spectra
-from dealias.probe._images import list_images, read_image
-from dealias.probe._maps import first_filtered, pixel_scores, write_scores
-from dealias.probe._measure import SiteResult, capture_maps, measure_aliasing
-from dealias.probe._networks import SPECS, Network, NetworkError, load_network
+from dealias.probe.figures import draw_maps, draw_spectra
+from dealias.probe.inputs import list_images, read_image
+from dealias.probe.maps import first_filtered, pixel_scores, write_scores
+from dealias.probe.measure import SiteResult, capture_maps, measure_aliasing
+from dealias.probe.networks import SPECS, Network, NetworkError, load_network
 
 __all__ = [
     "SPECS",

@@ -1,16 +1,16 @@
 """Pages and figures on which a person sees the errors."""
 
-from dealias.report._aliasing import AliasingErrors, higher_share, rank_correlation
-from dealias.report._comparison import ComparisonError, write_comparison
-from dealias.report._difference import check_comparable, compare_results
-from dealias.report._evaluated import report_evaluation
-from dealias.report._examples import Example, Examples, FolderExamples
-from dealias.report._figures import worst_images, write_figures
-from dealias.report._finding import find_examples
-from dealias.report._page_examples import PageExamples
-from dealias.report._report import write_report
-from dealias.report._result_file import ResultFileError, read_probe, read_result
-from dealias.report._tables import (
+from dealias.report.aliasing import AliasingErrors, higher_share, rank_correlation
+from dealias.report.comparison import ComparisonError, write_comparison
+from dealias.report.difference import check_comparable, compare_results
+from dealias.report.evaluated import report_evaluation
+from dealias.report.examples import Example, Examples, FolderExamples
+from dealias.report.figures import worst_images, write_figures
+from dealias.report.finding import find_examples
+from dealias.report.page_examples import PageExamples
+from dealias.report.result_files import ResultFileError, read_probe, read_result
+from dealias.report.segmentation import write_report
+from dealias.report.tables import (
     Tables,
     class_table,
     escape_latex,
@@ -18,7 +18,7 @@ from dealias.report._tables import (
     mean_table,
     write_tables,
 )
-from dealias.report._writer import ReportPart, ReportWriter
+from dealias.report.writer import ReportPart, ReportWriter
 
 __all__ = [
     "AliasingErrors",

@@ -10,8 +10,9 @@ import torch
 from torch import nn
 
 from dealias.layers import AdaptiveBlur, BlurFilter, DealiasingFilter, FrequencyMixing
-from dealias.surgery._cutoffs import Cutoff, Cutoffs, check_names
-from dealias.surgery._insertion import (
+from dealias.surgery.cutoffs import Cutoff, Cutoffs, check_names
+from dealias.surgery.downsampling import plan_of
+from dealias.surgery.insertion import (
     FILTER,
     MIXING,
     host_of,
@@ -22,13 +23,12 @@ from dealias.surgery._insertion import (
     record_of,
     remove_all,
 )
-from dealias.surgery._place import Place
-from dealias.surgery._record import record
-from dealias.surgery._walk import parameters, submodule
-from dealias.surgery.downsampling import plan_of
 from dealias.surgery.mixing import mixing_sites
+from dealias.surgery.place import Place
 from dealias.surgery.plan import Excluded, MixingSite, Plan, Rate, Site, by_reason
+from dealias.surgery.record import record
 from dealias.surgery.report import Inserted, Report
+from dealias.surgery.walk import parameters, submodule
 
 Filter = Literal["daf", "flc", "blur", "adaptive_blur"]
 M = TypeVar("M", bound=nn.Module)

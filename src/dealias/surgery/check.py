@@ -6,10 +6,10 @@ from typing import Any
 import torch
 from torch import nn
 
-from dealias.surgery._insertion import MIXING, is_folded, is_hooked, record_of
-from dealias.surgery._record import run
-from dealias.surgery._walk import named_modules, submodule
+from dealias.surgery.insertion import MIXING, is_folded, is_hooked, record_of
+from dealias.surgery.record import run
 from dealias.surgery.report import Inserted, Report
+from dealias.surgery.walk import named_modules, submodule
 
 
 def check_inserted(

@@ -7,11 +7,11 @@ from typing import Any
 from torch import nn
 
 from dealias.spectral import equivalent_sampling_rate
-from dealias.surgery._record import record
-from dealias.surgery._shapes import Pair
-from dealias.surgery._trace import Trace
-from dealias.surgery._units import Unit, find_units
 from dealias.surgery.plan import Plan, Rate, Site, rate_text
+from dealias.surgery.record import record
+from dealias.surgery.shapes import Pair
+from dealias.surgery.trace import Trace
+from dealias.surgery.units import Unit, find_units
 
 Rates = tuple[float, float]
 

@@ -6,13 +6,13 @@ from typing import Any
 from torch import nn
 
 from dealias.layers import FrequencyMixing
-from dealias.surgery._insertion import InputFilter
-from dealias.surgery._record import record
-from dealias.surgery._shapes import layout_of
-from dealias.surgery._trace import Event, Sum, Trace
-from dealias.surgery._units import Unit
 from dealias.surgery.downsampling import plan_of
+from dealias.surgery.insertion import InputFilter
 from dealias.surgery.plan import Excluded, MixingSite, Plan, Site, rate_text
+from dealias.surgery.record import record
+from dealias.surgery.shapes import layout_of
+from dealias.surgery.trace import Event, Sum, Trace
+from dealias.surgery.units import Unit
 
 # Their convolutions are none of the network's own.
 _INSERTED = (FrequencyMixing, InputFilter)

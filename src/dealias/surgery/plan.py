@@ -4,8 +4,8 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Generic, Protocol, TypeVar, overload
 
-from dealias.surgery._place import Place
-from dealias.surgery._shapes import Pair
+from dealias.surgery.place import Place
+from dealias.surgery.shapes import Pair
 
 Rate = float | tuple[float, float]
 

@@ -1,19 +1,20 @@
 """Label maps to counts, counts to metrics: tensors in, tensors out."""
 
-from dealias.metrics.functional._bands import Protocol, dilate, inner_boundary, label_edges
-from dealias.metrics.functional._boundary import (
+from dealias.metrics.functional.bands import Protocol, dilate, inner_boundary, label_edges
+from dealias.metrics.functional.boundary import (
     boundary_f_counts,
     boundary_f_score,
     boundary_iou,
     boundary_iou_counts,
 )
-from dealias.metrics.functional._counts import (
+from dealias.metrics.functional.counts import (
     HardPixelCounts,
     LabelRangeError,
     banded_confusion,
+    check_options,
     count_hard_pixels,
 )
-from dealias.metrics.functional._errors import (
+from dealias.metrics.functional.error_kinds import (
     ERROR_KINDS,
     ClassPair,
     ErrorKind,
@@ -23,7 +24,7 @@ from dealias.metrics.functional._errors import (
     error_shares,
     miou_gain,
 )
-from dealias.metrics.functional._scores import scores
+from dealias.metrics.functional.hard_pixel_scores import scores
 
 __all__ = [
     "ERROR_KINDS",
@@ -37,6 +38,7 @@ __all__ = [
     "boundary_f_score",
     "boundary_iou",
     "boundary_iou_counts",
+    "check_options",
     "costly_pairs",
     "count_hard_pixels",
     "dilate",

@@ -1,0 +1,80 @@
+"""``dealias data check``."""
+
+import importlib
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Literal
+
+from jsonargparse import ArgumentParser, Namespace
+
+from dealias.cli.console import output_console, print_list, progress
+from dealias.engine import BriefParser, TaskName, take_configs, take_task, task_classes
+from dealias.files import check_outputs, write_whole
+from dealias.images import MAX_PIXELS_HELP, allow_pixels
+
+# Each has `check`, `print_splits` and `write_sheet`; instances need libraries of their own.
+_MODULES = {"segmentation": "data_segmentation", "instance": "data_instance"}
+
+
+def main(command: str, arguments: Sequence[str]) -> int:
+    """Look through a data set.
+
+    Returns:
+        0 if all of it can be used, 1 if not.
+    """
+    given, _, others = take_configs(arguments)
+    task = take_task(given, others)
+    _, data = task_classes(task)
+    parser = _parser(command, task, data)
+    taken = {key: given[key] for key in ("data", "max_pixels") if key in given}
+    if taken:
+        others = [*others[:1], "--options", json.dumps(taken), *others[1:]]
+    options = parser.parse_args(others)
+    allow_pixels(options.check.max_pixels)
+    looking = importlib.import_module(f"dealias.cli.{_MODULES[task]}")
+    return _check(looking, data, options.check)
+
+
+class _Parser(BriefParser, ArgumentParser):
+    """jsonargparse's, without the screen of options."""
+
+
+def _parser(command: str, task: str, data: Any) -> ArgumentParser:
+    parser = _Parser(prog=f"dealias {command}", description="Look through a data set.")
+    check = _Parser(description="Read every file, count classes and sizes, list problems.")
+    add = check.add_argument
+    add("--options", action="config", help="options as JSON or YAML")
+    add("--task", type=TaskName, default=task, help="what networks are to find")
+    check.add_class_arguments(data, "data", fail_untyped=False)
+    add("--parts", type=list[Literal["train", "val", "test"]], default=["train", "val"])
+    add("--sheet", type=Path, metavar="FILE.png", help="draw samples, and what training sees")
+    add("--max_pixels", type=int | None, default=None, help=MAX_PIXELS_HELP)
+    add("--output", type=Path, metavar="FILE.json", help="write what was found")
+    add("--overwrite", action="store_true", help="replace outputs that exist")
+    commands = parser.add_subcommands(required=True, dest="command")
+    commands.add_subcommand("check", check, help="read every file before hours are spent on it")
+    return parser
+
+
+def _check(looking: Any, data: Any, options: Namespace) -> int:
+    files = [path for path in (options.output, options.sheet) if path is not None]
+    check_outputs(files, [], [], overwrite=options.overwrite)
+    datamodule = data(**options.data.as_dict())
+    found = looking.check(datamodule, parts=options.parts, progress=progress)
+    console = output_console()
+    looking.print_splits(found, console)
+    if found.shared:
+        console.print(f"{len(found.shared):,} images are in more than one split:")
+        print_list([str(path) for path in found.shared], console)
+    if options.output is not None:
+        text = json.dumps(found.to_dict(), indent=2, allow_nan=False)
+        with write_whole(options.output) as file:
+            file.write(text.encode("utf-8", "backslashreplace") + b"\n")
+    if options.sheet is not None:
+        looking.write_sheet(datamodule, options.sheet, part=found.splits[0].part)
+    good = "every file can be used" + (
+        ", and none is in two splits" if len(found.splits) > 1 else ""
+    )
+    console.print(good if found.ok else "not every file is as it should be")
+    return 0 if found.ok else 1

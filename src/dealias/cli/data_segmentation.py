@@ -1,0 +1,46 @@
+"""What ``dealias data check`` says of images with label maps."""
+
+from collections.abc import Sequence
+
+from rich.console import Console
+from rich.table import Table
+
+from dealias.cli.console import add_row, list_sizes, percent, print_list
+from dealias.data import DataCheck, SplitCheck, check_data, write_contact_sheet
+from dealias.text import printable
+
+check = check_data
+write_sheet = write_contact_sheet
+
+
+def print_splits(found: DataCheck, console: Console) -> None:
+    """Print what is in the splits of a data set."""
+    for split in found.splits:
+        _print_split(split, found.classes, console)
+
+
+def _print_split(split: SplitCheck, names: Sequence[str], console: Console) -> None:
+    title = (
+        f"{split.part}: split {printable(split.split)}, {split.samples:,} images of "
+        f"{list_sizes(split.sizes)}; {percent(split.void_share)} % void"
+    )
+    console.print(title, soft_wrap=True)
+    table = Table("class")
+    for head in ("pixels (%)", "images", "pixels"):
+        table.add_column(head, justify="right")
+    rows = zip(names, split.shares, split.images, split.pixels, strict=True)
+    for name, share, images, pixels in rows:
+        add_row(table, name, percent(share), f"{images:,}", f"{pixels:,}")
+    console.print(table)
+    if split.unseen:
+        absent = ", ".join(printable(names[label]) for label in split.unseen)
+        console.print(f"without a pixel: {absent}", soft_wrap=True)
+    for message in split.warnings:
+        console.print(f"warning: {printable(message)}", soft_wrap=True)
+    for what, lines in (
+        ("files without a partner", list(map(str, split.unpaired))),
+        ("files that can't be used", split.problems),
+    ):
+        if lines:
+            console.print(f"{len(lines):,} {what}:")
+            print_list(lines, console)

@@ -1,0 +1,55 @@
+"""The table of average precision."""
+
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+from dealias.cli.console import add_row, percent
+from dealias.instance import INSTANCE_ERRORS, SCORES
+from dealias.text import printable
+
+
+def print_instances(evaluation: Any, console: Console) -> None:
+    """Print the scores and the classes of a :class:`dealias.instance.InstanceEvaluation`."""
+    result = evaluation.to_dict()
+    title = (
+        f"{result['images']:,} images, {result['instances']:,} instances, "
+        f"{result['detections']:,} detections; in percent"
+    )
+    scores = Table("overlap of", title=title, title_justify="left")
+    for name in SCORES:
+        scores.add_column(name, justify="right")
+    for overlap, values in result["metrics"].items():
+        add_row(scores, overlap, *(percent(values[name]) for name in SCORES))
+    console.print(scores)
+    console.print(
+        f"APs, APm and APl of mask and boundary: by the area of a detection's "
+        f"{result['detection_area']}",
+        soft_wrap=True,
+    )
+    classes = Table("class")
+    classes.add_column("instances", justify="right")
+    for overlap in result["metrics"]:
+        classes.add_column(f"{overlap} AP", justify="right")
+    for row in result["classes"]:
+        values = (percent(row[overlap]) for overlap in result["metrics"])
+        add_row(classes, row["name"], f"{row['instances']:,}", *values)
+    console.print(classes)
+    errors = result["errors"]
+    best = f"where F1 is best: {percent(errors['F1'])} %" if errors["F1"] else "none right"
+    title = f"errors of masks at IoU 0.5 from a score of {errors['threshold']:.2f} on, {best}"
+    console.print(title, style="table.title", soft_wrap=True)
+    kinds = Table("kind")
+    for heading in ("number", "AP50 if mended"):
+        kinds.add_column(heading, justify="right")
+    for kind in INSTANCE_ERRORS:
+        row = errors["kinds"][kind.key]
+        add_row(
+            kinds, kind.title.lower(), f"{row['count']:,}", percent(row["AP50_gain"], sign=True)
+        )
+    console.print(kinds)
+    for message in result["skipped"]:
+        console.print(f"skipped {printable(message)}", soft_wrap=True)
+    for note in result["notes"]:
+        console.print(printable(note), soft_wrap=True)

@@ -1,0 +1,38 @@
+"""What several commands have in common: the files they write."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from jsonargparse import ArgumentParser, Namespace
+
+from dealias.evaluation import Evaluation, write_counts, write_csv, write_json
+from dealias.files import check_outputs
+
+_WRITERS = {"output": write_json, "csv": write_csv, "counts": write_counts}
+
+
+def add_output_arguments(parser: ArgumentParser) -> None:
+    """Declare the options that name files to write."""
+    add = parser.add_argument
+    add("--output", type=Path, metavar="FILE.json", help="write the result")
+    add("--csv", type=Path, metavar="FILE.csv", help="write the table of classes")
+    add("--counts", type=Path, metavar="FILE.npz", help="write counts for dealias merge")
+    add("--overwrite", action="store_true", help="replace outputs that exist")
+
+
+def check_before(
+    options: Namespace, *, folders: Sequence[Path] = (), inputs: Sequence[Path] = ()
+) -> None:
+    """Refuse outputs that can't be written before any work is done."""
+    files = [options[name] for name in _WRITERS if options[name] is not None]
+    check_outputs(files, folders, inputs, overwrite=options.overwrite)
+
+
+def write_outputs(
+    evaluation: Evaluation, options: Namespace, more: Mapping[str, Any] | None = None
+) -> None:
+    """Write the files asked for; the result gets `more` keys."""
+    for name, write in _WRITERS.items():
+        if options[name] is not None:
+            write(evaluation, options[name], **({"more": more} if name == "output" else {}))

@@ -1,0 +1,63 @@
+"""``dealias fit``, ``validate``, ``test`` and ``predict``."""
+
+from collections.abc import Sequence
+
+import torch.distributed as dist
+from lightning_fabric.utilities.exceptions import MisconfigurationException
+
+from dealias.cli.console import output_console, print_evaluation
+from dealias.engine import Command, Commands, ConfigError
+from dealias.evaluation import Evaluation
+from dealias.processes import main_process
+from dealias.text import printable
+
+
+def main(command: Command, arguments: Sequence[str]) -> int:
+    """Run a command.
+
+    Returns:
+        0 if all went well, 1 if files were left out as asked.
+    """
+    try:
+        return _run(command, arguments)
+    finally:
+        if dist.is_available() and dist.is_initialized():
+            dist.destroy_process_group()  # whose threads may else abort the process as it ends
+
+
+def _run(command: Command, arguments: Sequence[str]) -> int:
+    try:
+        cli = Commands(command, arguments)
+    except MisconfigurationException as error:  # options of the trainer
+        raise ConfigError(str(error)) from error
+    except SystemExit as leaving:  # Lightning leaves so when it is interrupted
+        if isinstance(leaving.__context__, KeyboardInterrupt):
+            raise KeyboardInterrupt from leaving
+        raise
+    if not main_process():
+        return 0
+    console = output_console()
+    results = cli.model.results
+    if command == "fit":
+        console.print(f"checkpoints, logs and pictures: {printable(cli.output)}")
+    elif isinstance(results, Evaluation):
+        print_evaluation(results, console)
+    elif results is not None:
+        from dealias.cli.instances import print_instances  # needs libraries for instances
+
+        print_instances(results, console)
+    if command == "test":
+        console.print(f"results of {cli.weights}: {printable(cli.output / 'test')}", soft_wrap=True)
+        if cli.report is not None:
+            page = printable(cli.report.folder / "index.html")
+            console.print(f"page: {page}", soft_wrap=True)
+    if cli.writer is not None:
+        console.print(f"{cli.writer.written:,} predictions: {printable(cli.writer.folder)}")
+    shown = [] if command == "fit" or results is None else results.skipped
+    for message in cli.skipped:
+        if message not in shown:
+            console.print(f"skipped {printable(message)}", soft_wrap=True)
+    if command == "fit" or results is None:
+        for note in getattr(cli.datamodule, "notes", []):
+            console.print(printable(note), soft_wrap=True)
+    return 1 if cli.skipped else 0

@@ -1,0 +1,201 @@
+"""Finding the samples of a data set."""
+
+from __future__ import annotations
+
+import itertools
+import os
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path, PurePosixPath, PureWindowsPath
+from typing import TypeVar
+
+from dealias.data.layouts import LAYOUTS, Layout
+from dealias.labels import (
+    PairingError,
+    Sample,
+    Sampling,
+    find_images,
+    find_label_maps,
+    pair_images,
+)
+from dealias.text import printable
+
+T = TypeVar("T")
+
+
+class DataError(ValueError):
+    """A data set isn't where it was looked for, or not laid out as it should be."""
+
+
+def find_samples(
+    name: str,
+    split: str,
+    *,
+    root: str | Path | None = None,
+    images: str | None = None,
+    labels: str | None = None,
+) -> Sampling:
+    """Find the images and label maps of a split.
+
+    Args:
+        name: "ade20k", "camvid", "cityscapes", "folder" or "voc2012".
+        split: such as "train". For "folder", a subfolder of both folders, "." for all that they
+            hold; or a text file with the names of images, one a line: NAME.txt, or NAME where
+            there is such a file below the root and no such subfolder.
+        root: where the data set lies; by default what the environment variable DEALIAS_NAME says.
+        images: folder of the images below the root, for "folder"; by default "images".
+        labels: folder of the label maps below the root, for "folder"; by default "labels".
+
+    Returns:
+        The samples in the order of their names, and the files without a partner.
+
+    Raises:
+        DataError: no root, or not the expected layout below it.
+    """
+    layout = _layout(name, images, labels)
+    base, source = _root(name, root, layout)
+    try:
+        if not base.is_dir():
+            raise PairingError(f"{printable(base)}: not a folder")
+        return _find(_inner(base, layout, split), layout, split)
+    except PairingError as error:
+        raise DataError(
+            f"{name}, split {printable(split)!r}: {error}\n"
+            f"Looked in {printable(base)}, which {source} says; expected there:\n{layout.tree}"
+        ) from error
+
+
+def root_variable(name: str) -> str:
+    """The environment variable that says where a data set lies."""
+    return f"DEALIAS_{name.upper()}"
+
+
+def _layout(name: str, images: str | None, labels: str | None) -> Layout:
+    if name not in LAYOUTS:
+        raise DataError(f"expected a data set ({', '.join(sorted(LAYOUTS))}), got {name!r}")
+    if name == "folder":
+        return replace(
+            LAYOUTS[name],
+            images=f"{images or 'images'}/{{split}}",
+            labels=(f"{labels or 'labels'}/{{split}}",),
+        )
+    if images is not None or labels is not None:
+        raise DataError(f"images and labels are for the data set 'folder', not for {name!r}")
+    return LAYOUTS[name]
+
+
+def _root(name: str, root: str | Path | None, layout: Layout) -> tuple[Path, str]:
+    """The root, and what says so."""
+    variable = root_variable(name)
+    if root is not None:
+        return Path(root).expanduser(), "the option root"
+    if os.environ.get(variable):
+        return Path(os.environ[variable]).expanduser(), variable
+    raise DataError(
+        f"{name}: expected the option root or the environment variable {variable} to say which "
+        f"folder has\n{layout.tree}"
+    )
+
+
+def _inner(base: Path, layout: Layout, split: str) -> Path:
+    """The folder that the data set lies in: the root, or one below it."""
+    candidates = [base, *(base / inner for inner in layout.inner)]
+    wanted = _folder(layout.images, layout.aliases.get(split, split))
+    return next((folder for folder in candidates if (folder / wanted).is_dir()), base)
+
+
+def _find(folder: Path, layout: Layout, split: str) -> Sampling:
+    known = layout.aliases.get(split, split)
+    lists = _lists(folder, layout, known)
+    if lists:
+        return _listed(folder, layout, lists)
+    labels = folder / _folder(layout.labels[0], known)
+    return pair_images(folder / _folder(layout.images, known), labels)
+
+
+def _folder(pattern: str, split: str) -> str:
+    return pattern.replace("{split}", split)
+
+
+def _lists(folder: Path, layout: Layout, split: str) -> list[Path]:
+    """The files that list the names of a split; none if the split is a folder."""
+    if split.endswith(".txt"):
+        return [folder / Path(split).expanduser()]
+    if layout.lists is not None:
+        single = folder / layout.lists / f"{split}.txt"
+        if not single.exists() and split in layout.joined:
+            return [folder / layout.lists / f"{part}.txt" for part in layout.joined[split]]
+        return [single]
+    single = folder / f"{split}.txt"
+    is_folder = (folder / _folder(layout.images, split)).is_dir()
+    return [single] if single.is_file() and not is_folder else []
+
+
+def _listed(folder: Path, layout: Layout, lists: list[Path]) -> Sampling:
+    """The samples that text files name."""
+    names = sorted(name for path in lists for name in _read_names(path))
+    twice = [first for first, second in itertools.pairwise(names) if first == second]
+    listed_in = ", ".join(printable(path) for path in lists)
+    if not names:
+        raise PairingError(f"{listed_in}: expected names of images, one a line, got none")
+    if twice:
+        raise PairingError(f"{listed_in}: {printable(twice[0])!r} is listed twice")
+    place = folder / _folder(layout.images, ".")
+    images = _where_named(place, find_images(place, names))
+    labels: dict[str, Path] = {}
+    for pattern in reversed(layout.labels):
+        place = folder / _folder(pattern, ".")
+        if place.is_dir() or pattern == layout.labels[0]:
+            labels |= _where_named(place, find_label_maps(place, names))
+    samples = [Sample(n, images[n], labels[n]) for n in names if n in images and n in labels]
+    if not samples:
+        raise PairingError(
+            f"{listed_in}: none of {len(names):,} names, such as {printable(names[0])!r}, "
+            f"has an image and a label map"
+        )
+    unpaired = [
+        images.get(name, folder / _folder(layout.images, name))
+        for name in names
+        if name not in images or name not in labels
+    ]
+    return Sampling(samples, unpaired)
+
+
+def _where_named(place: Path, found: dict[str, Path]) -> dict[str, Path]:
+    """Without the files that lie in another folder than that of their name, if it has one."""
+    return {
+        name: path
+        for name, path in found.items()
+        if "/" not in name or (place / name).parent == path.parent
+    }
+
+
+def _read_names(path: Path) -> list[str]:
+    """Names, one a line, with or without the ending of an image."""
+    try:
+        lines = path.read_text("utf-8-sig").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        reason = getattr(error, "strerror", None) or "expected text"
+        raise PairingError(f"{printable(path)}: can't be read: {reason}") from error
+    names = [line.strip() for line in lines if line.strip()]
+    for name in names:
+        inside = PureWindowsPath(name)  # outputs have these names: none may lead out of a folder
+        if inside.anchor or ".." in inside.parts:
+            raise PairingError(
+                f"{printable(path)}: expected names below the folder of the images, "
+                f"got {printable(name)!r}"
+            )
+    return [_without_suffix(PurePosixPath(name).as_posix()) for name in names]
+
+
+def _without_suffix(name: str) -> str:
+    stem, dot, suffix = name.rpartition(".")
+    is_image = suffix.lower() in ("bmp", "jpeg", "jpg", "png", "tif", "tiff", "webp")
+    return stem if dot and is_image else name
+
+
+def spread(entries: Sequence[T], limit: int | None) -> list[T]:
+    """So many of some entries at the most, spread evenly over them; all for None."""
+    if limit is None or limit >= len(entries):
+        return list(entries)
+    return [entries[i * len(entries) // limit] for i in range(limit)]

@@ -1,0 +1,46 @@
+"""Images with instances: annotations, data sets, checks and sheets.
+
+Needs torchvision, Lightning, faster-coco-eval and SciPy.
+"""
+
+from dealias.data.instances.annotations import AnnotationError, read_annotations
+from dealias.data.instances.categories import LIS_CLASSES, match_categories
+from dealias.data.instances.check import (
+    ClassCounts,
+    InstanceCheck,
+    InstanceSplitCheck,
+    check_instances,
+)
+from dealias.data.instances.datasets import InstanceDataset, collate_instances, target_of
+from dealias.data.instances.detection_files import DetectionsError, read_detections
+from dealias.data.instances.from_labels import Components, connected_components, label_maps_to_coco
+from dealias.data.instances.lis import LisError, LisFiles, lis_files
+from dealias.data.instances.module import InstanceDataModule
+from dealias.data.instances.sheet import instance_contact_sheet, write_instance_contact_sheet
+from dealias.data.instances.transforms import instance_transform
+
+__all__ = [
+    "LIS_CLASSES",
+    "AnnotationError",
+    "ClassCounts",
+    "Components",
+    "DetectionsError",
+    "InstanceCheck",
+    "InstanceDataModule",
+    "InstanceDataset",
+    "InstanceSplitCheck",
+    "LisError",
+    "LisFiles",
+    "check_instances",
+    "collate_instances",
+    "connected_components",
+    "instance_contact_sheet",
+    "instance_transform",
+    "label_maps_to_coco",
+    "lis_files",
+    "match_categories",
+    "read_annotations",
+    "read_detections",
+    "target_of",
+    "write_instance_contact_sheet",
+]

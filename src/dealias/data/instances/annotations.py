@@ -1,0 +1,261 @@
+"""Reading annotation files in COCO's format."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Callable, Container, Mapping, Sequence
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+from typing import Any, TypeVar
+
+from dealias.data.instances.categories import match_categories
+from dealias.data.instances.entries import (
+    BadEntryError,
+    ForbiddenPathError,
+    as_id,
+    plain,
+    read_image,
+    read_instance,
+    shown,
+)
+from dealias.metrics.instances import AnnotatedImage, Instance, InstanceSet, Notes, Problem
+from dealias.text import FileError, plain_name, printable
+
+T = TypeVar("T")
+
+_LISTS = ("images", "annotations", "categories")
+_LISTED = 8
+
+
+class AnnotationError(FileError):
+    """A file does not hold annotations that can be used; a mapping is called "annotations"."""
+
+
+def read_annotations(
+    source: str | Path | Mapping[str, Any],
+    *,
+    images: str | Path,
+    classes: Sequence[str] | None = None,
+    skip_bad: bool = False,
+    ignore_other_categories: bool = False,
+) -> InstanceSet:
+    """Read instances in COCO's format.
+
+    All that can be wrong with the file itself shows here, before an image is read.
+
+    Args:
+        source: a JSON file, or what it holds, where arrays and run lengths as bytes will do, too.
+        images: the folder that file names are relative to.
+        classes: names of classes 1 .. C, looked up as in :func:`match_categories`; by default all
+            categories in the order of their ids.
+        skip_bad: leave out, and list, what can't be used: images that aren't there, boxes without
+            area, broken polygons and run lengths, categories that are not known, annotations whose
+            id another has.
+        ignore_other_categories: leave out, and count, what is of a category that is no class.
+
+    Broken polygons beside whole ones are left out; an area of 0, and an area or a box that is not
+    there, is that of the mask. Both, and what else is not used as it stands, is counted in the
+    `notes` of the set.
+
+    Raises:
+        AnnotationError: no such content; a class that no category has; an id of an image or a
+            category that occurs twice; a file name that leads out of the folder of images; an entry
+            that can't be used, unless `skip_bad`; or nothing is left.
+    """
+    path, content = _load(source)
+    folder = Path(images)
+    if not folder.is_dir():
+        raise AnnotationError(path, f"expected images in {printable(folder)}, which is no folder")
+    problems: list[Problem] = []
+    try:
+        categories = _categories(content)
+        by_id = dict.fromkeys(categories[i] for i in sorted(categories))
+        wanted = tuple(by_id) if classes is None else tuple(classes)
+        used = {_id_of(entry, "category_id") for entry in content["annotations"]}
+        labels = match_categories(categories, wanted, used=used)
+        found = _images(content, folder, problems)
+    except ValueError as error:
+        raise AnnotationError(path, str(error)) from error
+    names = {id_: name for id_, name in categories.items() if id_ not in labels}
+    notes = Notes()
+    instances, others = _instances(content, found, labels, names, problems, notes)
+    if not ignore_other_categories:
+        problems += [Problem(title, f"category {names[id_]!r}: no class") for title, id_ in others]
+    if problems and not skip_bad:
+        raise AnnotationError(path, f"{_listed(problems)}; skip_bad goes on without")
+    kept = tuple(
+        replace(image, instances=tuple(instances[id_]))
+        for id_, image in found.items()
+        if image is not None
+    )
+    alike = _look_alikes(categories, labels, wanted)
+    if not any(image.instances for image in kept):
+        reason = f"no instance of {', '.join(wanted)} that can be used"
+        listed = [_listed(problems)] if problems else []
+        raise AnnotationError(path, "; ".join([reason, *alike, *listed]))
+    ignored = Counter(names[id_] for _, id_ in others) if ignore_other_categories else {}
+    more = (*alike, *_of_lvis(content), *notes.listed())
+    return InstanceSet(wanted, kept, tuple(problems), dict(ignored), categories, labels, more)
+
+
+def _load(source: str | Path | Mapping[str, Any]) -> tuple[Path, Mapping[str, Any]]:
+    content: Any = source
+    path = Path("annotations")
+    if isinstance(source, (str, Path)):
+        path = Path(source)
+        try:
+            text = path.read_bytes()
+            content = json.loads(text) if text.strip() else None
+        except OSError as error:
+            raise AnnotationError(path, f"can't be read: {error.strerror}") from error
+        except (ValueError, RecursionError) as error:
+            raise AnnotationError(path, f"expected JSON: {' '.join(str(error).split())}") from error
+        if content is None:
+            raise AnnotationError(path, "expected JSON in COCO's format, got an empty file")
+    for key in _LISTS:
+        if not isinstance(content, Mapping) or not isinstance(content.get(key), list):
+            raise AnnotationError(path, f"expected a mapping with a list {key!r}")
+        if not content[key]:
+            raise AnnotationError(path, f"expected at least one entry of {key!r}, got none")
+    if not isinstance(source, (str, Path)):
+        content = dict(source) | {key: [*map(plain, source[key])] for key in _LISTS}
+    return path, content
+
+
+def _categories(content: Mapping[str, Any]) -> dict[int, str]:
+    categories: dict[int, str] = {}
+    for entry in content["categories"]:
+        id_ = _id_of(entry, "id")
+        if id_ is None or not isinstance(entry.get("name"), str):
+            raise ValueError(f"categories: expected an id and a name, got {shown(entry)}")
+        if id_ in categories:
+            raise ValueError(f"categories: two have the id {id_}")
+        categories[id_] = entry["name"]
+    return categories
+
+
+def _images(
+    content: Mapping[str, Any], folder: Path, problems: list[Problem]
+) -> dict[int, AnnotatedImage | None]:
+    """Images by id; None for those that can't be used."""
+    found: dict[int, AnnotatedImage | None] = {}
+    paths: set[Path] = set()
+    for index, entry in enumerate(content["images"]):
+        id_ = _id_of(entry, "id")
+        if id_ in found:
+            raise ValueError(f"images: two have the id {id_}")
+        title = _title("image", entry, index)
+        try:
+            image = _or_note(problems, title, partial(read_image, entry, folder))
+        except ForbiddenPathError as error:
+            raise ValueError(f"{title}: {error}") from error
+        if image is not None and image.path in paths:
+            problems.append(Problem(title, f"another has the file name {printable(image.name)!r}"))
+            image = None
+        elif image is not None:
+            paths.add(image.path)
+        if id_ is not None:
+            found[id_] = image
+    return found
+
+
+def _instances(
+    content: Mapping[str, Any],
+    images: Mapping[int, AnnotatedImage | None],
+    labels: Mapping[int, int],
+    other_categories: Mapping[int, str],
+    problems: list[Problem],
+    notes: Notes,
+) -> tuple[dict[int, list[Instance]], list[tuple[str, int]]]:
+    """Instances by image, and the annotations of other categories with their category."""
+    found: dict[int, list[Instance]] = {id_: [] for id_ in images}
+    others = []
+    numbers: set[int] = set()
+    known = labels.keys() | other_categories.keys()
+    for index, entry in enumerate(content["annotations"]):
+        title = _title("annotation", entry, index)
+        ids = _or_note(problems, title, partial(_ids_of, entry, images, known))
+        if ids is None:
+            continue
+        number = _id_of(entry, "id")
+        if number in numbers:
+            problems.append(Problem(title, "another has this id"))
+            continue
+        if number is not None:
+            numbers.add(number)
+        image = images[ids[0]]
+        if ids[1] in other_categories:
+            others.append((title, ids[1]))
+        elif image is not None:
+            read = partial(read_instance, entry, image.size, labels[ids[1]])
+            instance, kinds = _or_note(problems, title, read) or (None, [])
+            found[image.id] += [] if instance is None else [instance]
+            for kind in kinds:
+                notes.add(kind, title)
+    return found, others
+
+
+def _ids_of(entry: Any, images: Container[int], categories: Container[int]) -> tuple[int, int]:
+    """The image and the category of an annotation."""
+    if not isinstance(entry, Mapping):
+        raise BadEntryError(f"expected a mapping, got {shown(entry)}")
+    image, category = _id_of(entry, "image_id"), _id_of(entry, "category_id")
+    if image is None or image not in images:
+        got = shown(entry.get("image_id"))
+        raise BadEntryError(f"image_id: expected the id of an image, got {got}")
+    if category is None or category not in categories:
+        got = shown(entry.get("category_id"))
+        raise BadEntryError(f"category_id: expected the id of a category, got {got}")
+    return image, category
+
+
+def _id_of(entry: Any, key: str) -> int | None:
+    return as_id(entry.get(key)) if isinstance(entry, Mapping) else None
+
+
+def _look_alikes(
+    categories: Mapping[int, str], labels: Mapping[int, int], classes: Sequence[str]
+) -> list[str]:
+    """Messages about categories that are no classes, though one has their name but for the case."""
+    taken = {plain_name(classes[label - 1]): id_ for id_, label in labels.items()}
+    return [
+        f"category {id_}, {name!r}, is no class; category {taken[plain_name(name)]}, "
+        f"{categories[taken[plain_name(name)]]!r}, is"
+        for id_, name in categories.items()
+        if id_ not in labels and plain_name(name) in taken
+    ]
+
+
+def _of_lvis(content: Mapping[str, Any]) -> list[str]:
+    """A message where images say which categories were looked for, as those of LVIS do."""
+    keys = {"neg_category_ids", "not_exhaustive_category_ids"}
+    if not any(isinstance(image, Mapping) and keys & image.keys() for image in content["images"]):
+        return []
+    return [
+        "not every category was looked for in every image, as in LVIS; average precision is "
+        "COCO's, which counts a detection of what was not looked for as false, and not LVIS's"
+    ]
+
+
+def _or_note(problems: list[Problem], title: str, read: Callable[[], T]) -> T | None:
+    """What can be read; else None, and the problem is noted."""
+    try:
+        return read()
+    except BadEntryError as error:
+        problems.append(Problem(title, str(error)))
+        return None
+
+
+def _title(kind: str, entry: Any, index: int) -> str:
+    """Call an entry by its id, and by its place if it has none."""
+    id_ = _id_of(entry, "id")
+    return f"{kind} {id_}" if id_ is not None else f"{kind} number {index + 1}"
+
+
+def _listed(problems: Sequence[Problem]) -> str:
+    listed = "; ".join(map(str, problems[:_LISTED]))
+    more = f"; and {len(problems) - _LISTED} more" if len(problems) > _LISTED else ""
+    count = "an entry" if len(problems) == 1 else f"{len(problems):,} entries"
+    return f"{count} can't be used: {listed}{more}"

@@ -1,0 +1,189 @@
+"""Reading what a network found, in COCO's format of results."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+import torch
+
+from dealias.data.instances.categories import match_categories, same_class
+from dealias.data.instances.entries import (
+    BROKEN_POLYGONS,
+    BadEntryError,
+    as_id,
+    is_number,
+    plain,
+    shown,
+)
+from dealias.evaluation.instances import InstanceEvaluation
+from dealias.metrics.instances import (
+    AnnotatedImage,
+    DetectionArea,
+    Detections,
+    InstanceSet,
+    MaskError,
+    Notes,
+    Rle,
+    box_of_mask,
+    mask_area,
+    read_segmentation,
+)
+from dealias.text import FileError
+
+_FARTHEST = 1e9  # pixels of a box, whose area and sides stay numbers
+_Found = tuple[tuple[float, float, float, float], int, float, Rle]
+
+
+class DetectionsError(FileError):
+    """A file does not hold detections that can be used."""
+
+
+def read_detections(
+    source: str | Path | Sequence[Mapping[str, Any]],
+    instances: InstanceSet,
+    *,
+    categories: Mapping[int, str] | None = None,
+    detection_area: DetectionArea = "mask",
+) -> InstanceEvaluation:
+    """Read results in COCO's format, and put them together with the instances.
+
+    Args:
+        source: a JSON file, or what it holds: a list of mappings with "image_id"; "category_id";
+            "score", any finite number; "segmentation", as :func:`read_segmentation` takes it; and
+            "bbox", (left, top, width, height) in pixels, by default the box of the mask.
+            ``dealias test`` writes such a file as test/detections.json.
+        instances: the images with what is in them. Images without an entry have no detections.
+        categories: names of the categories by id, as the annotation file of the results has them,
+            matched with the classes by :func:`match_categories`; detections of other categories are
+            left out. By default those of `instances`; where they come from no annotation file, ids
+            are 1 .. C in the order of the classes.
+        detection_area: see :func:`average_precision`.
+
+    "file_name" and "category" are optional; where they are, they have to name the same as the ids,
+    though the name of a file may differ in folder and suffix. A detection whose mask has no pixel
+    is false, as it is to pycocotools.
+
+    Returns:
+        An evaluation, for average precision and errors. Its `skipped` and `notes` are those of the
+        instances and say, with their number, which detections are left out, have lost a broken
+        polygon or have no pixel.
+
+    Raises:
+        DetectionsError: not such a file, or an entry of an unknown image or category, with another
+            name than theirs, without a finite score, with a broken mask or a box of negative
+            width or height; it is named.
+        ValueError: a class that no category has.
+    """
+    path, entries = _load(source)
+    classes = instances.classes
+    named = instances.categories if categories is None else categories
+    named = named or dict(enumerate(classes, start=1))
+    labels = instances.labels if categories is None else {}
+    if not labels:
+        used = {as_id(entry.get("category_id")) for entry in entries if isinstance(entry, Mapping)}
+        labels = match_categories(named, classes, used=used)
+    images = {image.id: image for image in instances.images}
+    found: dict[int, list[_Found]] = {id_: [] for id_ in images}
+    notes = Notes()
+
+    def take(number: int, entry: Any) -> None:
+        try:
+            id_ = _known(entry, "image_id", images)
+            category = _known(entry, "category_id", named)
+            _check_names(entry, images[id_], category, named[category])
+            if category not in labels:
+                kind = f"detections of category {category}, {named[category]!r}, which is no class"
+                notes.add(f"{kind}, left out", f"entry {number}")
+                return
+            dropped: list[str] = []
+            found[id_].append(_read(entry, images[id_], labels[category], dropped))
+        except BadEntryError as error:
+            raise DetectionsError(path, f"entry {number}: {error}") from error
+        for _ in dropped:
+            notes.add(BROKEN_POLYGONS, f"entry {number}")
+        if not mask_area(found[id_][-1][-1]):
+            notes.add("detections without a pixel, which are false", f"entry {number}")
+
+    for number, entry in enumerate(entries, start=1):
+        take(number, entry)
+    evaluation = InstanceEvaluation(classes, detection_area=detection_area)
+    for id_, image in images.items():
+        evaluation.absorb(image, _together(found[id_]))
+    evaluation.skipped = [str(problem) for problem in instances.skipped]
+    evaluation.notes = [*instances.remarks, *notes.listed()]
+    return evaluation
+
+
+def _load(source: str | Path | Sequence[Mapping[str, Any]]) -> tuple[Path, list[Any]]:
+    if not isinstance(source, (str, Path)):
+        return Path("detections"), [*map(plain, source)]
+    path = Path(source)
+    try:
+        content = json.loads(path.read_bytes())
+    except OSError as error:
+        raise DetectionsError(path, f"can't be read: {error.strerror}") from error
+    except (ValueError, RecursionError) as error:
+        raise DetectionsError(path, f"expected JSON: {' '.join(str(error).split())}") from error
+    if not isinstance(content, list):
+        raise DetectionsError(path, f"expected a list of detections, got {shown(content)}")
+    return path, content
+
+
+def _known(entry: Any, key: str, known: Mapping[int, object]) -> int:
+    value = entry.get(key) if isinstance(entry, Mapping) else None
+    id_ = as_id(value)
+    if id_ is None or id_ not in known:
+        raise BadEntryError(f"{key}: expected one that is known, got {shown(value)}")
+    return id_
+
+
+def _check_names(entry: Mapping[str, Any], image: AnnotatedImage, id_: int, category: str) -> None:
+    """Ids count images or classes in an order of their own where the names are others."""
+    given = entry.get("file_name")
+    if isinstance(given, str) and PurePosixPath(given).stem != PurePosixPath(image.name).stem:
+        raise BadEntryError(
+            f"file_name: expected {image.name!r}, as image {image.id} is called, got {shown(given)}"
+        )
+    given = entry.get("category")
+    if isinstance(given, str) and not same_class(given, category):
+        raise BadEntryError(
+            f"category: expected {category!r}, as category {id_} is called, got {shown(given)}"
+        )
+
+
+def _read(
+    entry: Mapping[str, Any], image: AnnotatedImage, label: int, dropped: list[str]
+) -> _Found:
+    score = entry.get("score")
+    if not is_number(score):
+        raise BadEntryError(f"score: expected a finite number, got {shown(score)}")
+    try:
+        mask = read_segmentation(entry.get("segmentation"), *image.size, dropped=dropped)
+    except MaskError as error:
+        raise BadEntryError(f"segmentation: {error}") from error
+    given = entry.get("bbox")
+    if given is None:
+        return box_of_mask(mask), label, float(score), mask
+    numbers = isinstance(given, list) and [is_number(value) for value in given]
+    if numbers != [True] * 4 or min(given[2:]) < 0 or max(map(abs, given)) > _FARTHEST:
+        raise BadEntryError(
+            f"bbox: expected [left, top, width, height] in pixels, the last two from 0 on, none "
+            f"beyond {_FARTHEST:.0e}, got {shown(given)}"
+        )
+    left, top, width, height = map(float, given)
+    return (left, top, left + width, top + height), label, float(score), mask
+
+
+def _together(found: list[_Found]) -> Detections:
+    if not found:
+        return Detections.none()
+    boxes, labels, scores, masks = zip(*found, strict=True)
+    return Detections(
+        torch.tensor(boxes, dtype=torch.float64),
+        torch.tensor(labels, dtype=torch.int64),
+        torch.tensor(scores, dtype=torch.float64),
+        list(masks),
+    )

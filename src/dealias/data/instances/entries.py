@@ -1,0 +1,196 @@
+"""Single entries of an annotation file."""
+
+from __future__ import annotations
+
+import math
+import os.path
+from collections.abc import Mapping
+from pathlib import Path, PurePosixPath, PureWindowsPath
+from typing import Any, TypeGuard
+from urllib.parse import unquote
+
+import numpy as np
+from torch import Tensor
+
+from dealias.images import max_pixels
+from dealias.metrics.instances import (
+    AnnotatedImage,
+    Instance,
+    MaskError,
+    box_of_mask,
+    mask_area,
+    read_segmentation,
+)
+from dealias.text import printable
+
+_LARGEST = 1e10  # area; COCO's AP counts none beyond
+BROKEN_POLYGONS = "broken polygons that are left out of a segmentation with others"
+
+
+class BadEntryError(ValueError):
+    """An entry that can be left out."""
+
+
+class ForbiddenPathError(ValueError):
+    """A file name that leads out of its folder."""
+
+
+def read_image(entry: Any, folder: Path) -> AnnotatedImage:
+    r"""Read an entry of "images".
+
+    Raises:
+        BadEntryError: a key is missing or of another kind, or there is no such file.
+        ForbiddenPathError: the file name leads out of the folder.
+
+    Without "file_name", as in LVIS, the image is the one that "coco_url" ends in, with its folder
+    or without. Names may be quoted as in URLs, or have "\" between folders.
+    """
+    id_ = _integer(entry, "id")
+    names = _names(entry)
+    height, width = (_integer(entry, key) for key in ("height", "width"))
+    limit = max_pixels()
+    if height < 1 or width < 1 or (limit is not None and height * width > limit):
+        raise BadEntryError(
+            f"expected a size in pixels, at most {limit} of them, got {width}x{height}"
+        )
+    for name in names:
+        for spelled in dict.fromkeys((name, unquote(name), name.replace("\\", "/"))):
+            path = path_inside(folder, spelled)
+            if os.path.isfile(path):  # noqa: PTH113 - also for names that are too long
+                return AnnotatedImage(id_, name, path, (height, width))
+    raise BadEntryError(f"no such file: {printable(path_inside(folder, names[0]))}")
+
+
+def read_instance(
+    entry: Mapping[str, Any], size: tuple[int, int], label: int
+) -> tuple[Instance, list[str]]:
+    """Read an entry of "annotations".
+
+    Args:
+        entry: as in the file.
+        size: (H, W) of its image.
+        label: of its category.
+
+    Returns:
+        The instance, and of each thing that is not used as it stands in the file, the kind.
+
+    Raises:
+        BadEntryError: a box without area or outside the image, a broken segmentation, one that
+            covers no pixel, or another key that is missing or of another kind.
+    """
+    box = None if entry.get("bbox") is None else _box(entry["bbox"], size)
+    crowd = entry.get("iscrowd", 0)
+    if crowd not in (0, 1):
+        raise BadEntryError(f"iscrowd: expected 0 or 1, got {shown(crowd)}")
+    dropped: list[str] = []
+    try:
+        mask = read_segmentation(_value(entry, "segmentation"), *size, dropped=dropped)
+    except MaskError as error:
+        raise BadEntryError(f"segmentation: {error}") from error
+    pixels = mask_area(mask)
+    if pixels == 0:
+        raise BadEntryError("segmentation: expected at least one pixel, got none")
+    kinds = [BROKEN_POLYGONS] * len(dropped)
+    area = entry.get("area")
+    if area is None or (is_number(area) and area == 0):
+        area = pixels
+        kinds.append("instances without an area, or with 0, that have the area of their mask")
+    if not is_number(area) or not 0 < area <= _LARGEST:
+        raise BadEntryError(
+            f"area: expected a number from 0 on, at most {_LARGEST:.0e}, got {shown(area)}"
+        )
+    if box is None:
+        box = box_of_mask(mask)
+        kinds.append("instances without a box that have the box of their mask")
+    return Instance(label, box, mask, float(area), bool(crowd)), kinds
+
+
+def plain(entry: Any) -> Any:
+    """An entry in memory as JSON has it: arrays, tensors and their scalars, but for masks."""
+    if not isinstance(entry, Mapping):
+        return entry
+    return {
+        key: value.tolist()
+        if key != "segmentation" and isinstance(value, (np.generic, np.ndarray, Tensor))
+        else value
+        for key, value in entry.items()
+    }
+
+
+def as_id(value: Any) -> int | None:
+    """An id from a file as an integer, also where it is written as 7.0; None for anything else."""
+    if type(value) is float and value.is_integer():
+        value = int(value)
+    return value if type(value) is int and abs(value) < 2**63 else None
+
+
+def path_inside(folder: Path, name: str) -> Path:
+    """The file of this name in a folder.
+
+    Raises:
+        ForbiddenPathError: an absolute name, one with "..", or with a character that no path has.
+    """
+    parts = (*PurePosixPath(name).parts, *PureWindowsPath(name).parts)
+    rooted = PurePosixPath(name).is_absolute() or PureWindowsPath(name).anchor
+    if rooted or ".." in parts or "\0" in name:
+        raise ForbiddenPathError(
+            f"file_name: expected a name inside the folder of images, got {printable(name)!r}"
+        )
+    return folder / name
+
+
+def shown(value: Any) -> str:
+    """A value from a file, for a message."""
+    text = repr(value)
+    return text if len(text) <= 60 else text[:57] + "..."
+
+
+def is_number(value: Any) -> TypeGuard[float]:
+    """Whether a value from a file is a finite number, and an integer of 64 bits if it is one."""
+    if type(value) is int:
+        return abs(value) < 2**63
+    return type(value) is float and math.isfinite(value)
+
+
+def _value(entry: Any, key: str) -> Any:
+    if not isinstance(entry, Mapping):
+        raise BadEntryError(f"expected a mapping, got {shown(entry)}")
+    if key not in entry:
+        raise BadEntryError(f"{key}: missing")
+    return entry[key]
+
+
+def _integer(entry: Any, key: str) -> int:
+    value = _value(entry, key)
+    number = as_id(value)
+    if number is None:
+        raise BadEntryError(f"{key}: expected an integer, got {shown(value)}")
+    return number
+
+
+def _names(entry: Mapping[str, Any]) -> list[str]:
+    """The names that the file of an image may have, below its folder."""
+    url = entry.get("coco_url")
+    if "file_name" not in entry and isinstance(url, str) and PurePosixPath(url).name:
+        return ["/".join(PurePosixPath(url).parts[-2:]), PurePosixPath(url).name]
+    name = _value(entry, "file_name")
+    if not isinstance(name, str) or not name:
+        raise BadEntryError(f"file_name: expected a name, got {shown(name)}")
+    return [name]
+
+
+def _box(value: Any, size: tuple[int, int]) -> tuple[float, float, float, float]:
+    if not isinstance(value, list) or len(value) != 4 or not all(map(is_number, value)):
+        raise BadEntryError(f"bbox: expected [x, y, width, height], got {shown(value)}")
+    x, y, width, height = map(float, value)
+    if not (width > 0 and height > 0):
+        raise BadEntryError(f"bbox: expected a positive width and height, got {shown(value)}")
+    right, bottom = x + width, y + height
+    outside = x >= size[1] or y >= size[0] or right <= 0 or bottom <= 0
+    # Slightly outside is common; further than by the image's size is a mistake.
+    far = x < -size[1] or y < -size[0] or right > 2 * size[1] or bottom > 2 * size[0]
+    if outside or far:
+        raise BadEntryError(
+            f"bbox: expected a box in the image of {size[1]}x{size[0]}, got {shown(value)}"
+        )
+    return x, y, right, bottom

@@ -1,0 +1,151 @@
+"""Finding the instances of a data set, whatever form it keeps them in."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import NamedTuple
+
+from dealias.data import DataError, find_samples
+from dealias.data.finding import spread
+from dealias.data.instances.annotations import read_annotations
+from dealias.data.instances.categories import LIS_CLASSES
+from dealias.data.instances.from_labels import label_maps_to_coco
+from dealias.data.instances.lis import LIS_TREE, Shot, lis_files
+from dealias.data.layouts import LAYOUTS
+from dealias.labels import LabelFileError, load_class_set
+from dealias.metrics.instances import InstanceSet, Problem
+from dealias.text import printable
+
+_CAMVID_CLASSES = ("Car", "Pedestrian", "Bicyclist", "SignSymbol")
+_DEFAULT_CLASSES = {"lis": LIS_CLASSES, "camvid": _CAMVID_CLASSES}
+_DEFAULT_SPLITS = {"lis": ("train", "test", "test")}
+
+
+class Source(NamedTuple):
+    """A data set with instances.
+
+    Attributes:
+        name: "lis", "coco", or a data set of label maps, such as "camvid".
+        root: the folder that it lies in; None for what DEALIAS_NAME says.
+        classes: names of classes 1 .. C.
+        splits: of "train", "val" and "test".
+        shot: which images of LIS.
+        images: folder of images below the root, by split, for "coco".
+        annotations: file below the root, by split, for "coco".
+        min_area: least number of pixels of an instance of label maps.
+    """
+
+    name: str
+    root: Path | str | None
+    classes: tuple[str, ...]
+    splits: Mapping[str, str]
+    shot: Shot = "RGB-dark"
+    images: Mapping[str, str] | None = None
+    annotations: Mapping[str, str] | None = None
+    min_area: int = 1
+
+
+def source_names() -> list[str]:
+    """Names of data sets with instances."""
+    return ["lis", "coco", *sorted(name for name, layout in LAYOUTS.items() if layout.classes)]
+
+
+def classes_of(name: str, classes: Sequence[str] | None) -> tuple[str, ...]:
+    """The classes of a data set.
+
+    Raises:
+        ValueError: none are given, and the data set has none by default.
+    """
+    found = tuple(_DEFAULT_CLASSES.get(name, ()) if classes is None else classes)
+    if not found:
+        raise ValueError(f"classes: expected the names of classes for the data set {name}")
+    return found
+
+
+def splits_of(name: str) -> tuple[str, str, str]:
+    """The splits that a data set is trained, validated and tested on by default."""
+    return _DEFAULT_SPLITS.get(name, ("train", "val", "val"))
+
+
+def find_instances(
+    source: Source, part: str, *, limit: int | None = None, skip_bad: bool = False
+) -> InstanceSet:
+    """Find the instances of "train", "val" or "test".
+
+    Args:
+        source: the data set.
+        part: which of its splits.
+        limit: take so many images, spread evenly over the split, and no more.
+        skip_bad: leave out, and list, what can't be used.
+
+    Raises:
+        DataError, LisError: the data set isn't where it was looked for.
+        AnnotationError, LabelFileError: its annotations or label maps can't be used.
+    """
+    split = source.splits[part]
+    if source.name in LAYOUTS:
+        return _of_label_maps(source, split, limit, skip_bad=skip_bad)
+    root = source.root or os.environ.get(f"DEALIAS_{source.name.upper()}")
+    if not root:
+        layout = f", with\n{LIS_TREE}" if source.name == "lis" else ""
+        raise DataError(
+            f"{source.name}: expected root, or its folder in DEALIAS_{source.name.upper()}{layout}"
+        )
+    root = Path(root).expanduser()
+    if source.name == "lis":
+        images, annotations = lis_files(root, source.shot, split)  # type: ignore[arg-type]
+    else:
+        images, annotations = (
+            root / _of_split(name, given, split)
+            for name, given in (("images", source.images), ("annotations", source.annotations))
+        )
+    found = read_annotations(
+        annotations,
+        images=images,
+        classes=source.classes,
+        skip_bad=skip_bad,
+        ignore_other_categories=True,
+    )
+    return replace(found, images=tuple(spread(found.images, limit)))
+
+
+def _of_split(name: str, given: Mapping[str, str] | None, split: str) -> str:
+    if not given or split not in given:
+        known = ", ".join(given or {}) or "none"
+        raise DataError(f"{name}: expected a path for split {printable(split)!r}, got {known}")
+    return given[split]
+
+
+def _of_label_maps(source: Source, split: str, limit: int | None, *, skip_bad: bool) -> InstanceSet:
+    found = find_samples(source.name, split, root=source.root)
+    if found.unpaired and not skip_bad:
+        raise DataError(
+            f"{source.name}, split {printable(split)!r}: {len(found.unpaired):,} images or label "
+            f"maps without the other, {printable(found.unpaired[0])} the first"
+        )
+    samples = spread(found.samples, limit)
+    folder = os.path.commonpath([sample.image.parent for sample in samples])
+    unreadable: list[LabelFileError] = []
+    content = label_maps_to_coco(
+        samples,
+        images=folder,
+        class_set=load_class_set(str(LAYOUTS[source.name].classes)),
+        classes=source.classes,
+        min_area=source.min_area,
+        skipped=unreadable if skip_bad else None,
+    )
+    if unreadable and len(unreadable) == len(samples):
+        raise unreadable[0]
+    if not content["annotations"]:
+        names = ", ".join(map(printable, source.classes))
+        raise DataError(
+            f"{source.name}, split {printable(split)!r}: no instance of {names} with "
+            f"{source.min_area:,} pixels or more in {len(samples):,} label maps"
+        )
+    instances = read_annotations(content, images=folder, classes=source.classes, skip_bad=skip_bad)
+    left_out = [Problem(printable(path), "no partner") for path in found.unpaired]
+    left_out += [Problem(printable(error.path), error.problem) for error in unreadable]
+    return replace(instances, skipped=(*left_out, *instances.skipped))

@@ -1,0 +1,178 @@
+"""Instances from semantic label maps: what hangs together is one."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple, Protocol
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from scipy import ndimage
+from torch import Tensor
+
+from dealias.labels import ClassSet, LabelFileError, read_label_map
+from dealias.metrics.instances import encode_masks
+from dealias.text import printable
+
+_NEIGHBOURS = np.ones((3, 3), dtype=np.int64)  # diagonal ones, too
+
+
+class Components(NamedTuple):
+    """Connected parts of a label map.
+
+    Attributes:
+        labels: int64 [N], their class, as in the label map.
+        boxes: int64 [N, 4], (left, top, right, bottom), right and bottom outside.
+        masks: bool [N, H, W].
+    """
+
+    labels: Tensor
+    boxes: Tensor
+    masks: Tensor
+
+
+class LabelledImage(Protocol):
+    """An image and its label map."""
+
+    @property
+    def image(self) -> Path:
+        """The image."""
+
+    @property
+    def label(self) -> Path | None:
+        """The label map."""
+
+
+def connected_components(
+    labels: Tensor | NDArray[np.integer], classes: Sequence[int], *, min_area: int = 1
+) -> Components:
+    """Split the pixels of each class into the parts that hang together.
+
+    Objects that touch become one, and one that is cut in two by something before it becomes two.
+
+    Args:
+        labels: integers (H, W).
+        classes: the labels to look at; the others are background.
+        min_area: parts with fewer pixels are left out.
+
+    Returns:
+        The parts, class by class in the order given, each from the top left on. Pixels that touch
+        at a corner hang together.
+
+    Raises:
+        ValueError: labels of another shape or kind, or a minimum below 1.
+
+    >>> parts = connected_components(torch.tensor([[7, 0, 7], [7, 0, 0]]), [7])
+    >>> parts.boxes.tolist()
+    [[0, 0, 1, 2], [2, 0, 3, 1]]
+    """
+    values = np.asarray(labels)
+    if values.ndim != 2 or not np.issubdtype(values.dtype, np.integer):
+        raise ValueError(f"labels: expected integers (H, W), got {values.dtype} {values.shape}")
+    if min_area < 1:
+        raise ValueError(f"min_area: expected at least 1 pixel, got {min_area}")
+    found, boxes, masks = [], [], []
+    for label in classes:
+        parts, _ = ndimage.label(values == label, structure=_NEIGHBOURS)
+        for number, (rows, columns) in enumerate(ndimage.find_objects(parts), start=1):
+            mask = np.zeros(values.shape, dtype=np.bool_)
+            mask[rows, columns] = parts[rows, columns] == number
+            if mask.sum() >= min_area:
+                found.append(label)
+                boxes.append((columns.start, rows.start, columns.stop, rows.stop))
+                masks.append(mask)
+    stacked = np.stack(masks) if masks else np.zeros((0, *values.shape), dtype=np.bool_)
+    return Components(
+        torch.tensor(found, dtype=torch.int64),
+        torch.tensor(boxes, dtype=torch.int64).reshape(-1, 4),
+        torch.from_numpy(stacked),
+    )
+
+
+def label_maps_to_coco(
+    samples: Iterable[LabelledImage],
+    *,
+    images: str | Path,
+    class_set: ClassSet,
+    classes: Sequence[str],
+    min_area: int = 1,
+    skipped: list[LabelFileError] | None = None,
+) -> dict[str, Any]:
+    """Turn label maps into annotations in COCO's format, by :func:`connected_components`.
+
+    Args:
+        samples: images with their label maps.
+        images: the folder that file names are to be relative to.
+        class_set: of the label maps.
+        classes: names of the classes to take instances of, such as ``("Car", "Pedestrian",
+            "Bicyclist", "SignSymbol")`` of CamVid; they become categories 1, 2 and so on.
+        min_area: parts with fewer pixels are left out.
+        skipped: where to put the errors of label maps that can't be read, which are then left out
+            with their images; None raises them.
+
+    Returns:
+        What an annotation file holds, fit for JSON and for
+        :func:`dealias.instance.read_annotations`. Images and annotations are numbered from 1, in
+        the order given.
+
+    Raises:
+        ValueError: a class that the set lacks, or an image outside the folder; or
+            LabelFileError for label maps that can't be read, unless there is a list for them.
+    """
+    missing = [name for name in classes if name not in class_set.names]
+    if missing or not classes:
+        raise ValueError(
+            f"classes: expected some of {', '.join(class_set.names)}, "
+            f"got {', '.join(missing) or 'none'}"
+        )
+    indices = [class_set.names.index(name) for name in classes]
+    content: dict[str, Any] = {
+        "images": [],
+        "annotations": [],
+        "categories": [{"id": id_, "name": name} for id_, name in enumerate(classes, start=1)],
+    }
+    for image_id, sample in enumerate(samples, start=1):
+        if sample.label is None or not sample.image.is_relative_to(images):
+            raise ValueError(
+                f"{printable(sample.image)}: expected an image in {printable(images)} "
+                f"with a label map"
+            )
+        try:
+            labels = read_label_map(sample.label, class_set, "target")
+        except LabelFileError as error:
+            if skipped is None:
+                raise
+            skipped.append(error)
+            continue
+        height, width = labels.shape
+        content["images"].append(
+            {
+                "id": image_id,
+                "file_name": sample.image.relative_to(images).as_posix(),
+                "height": height,
+                "width": width,
+            }
+        )
+        parts = connected_components(labels, indices, min_area=min_area)
+        for label, box, mask, rle in zip(
+            parts.labels.tolist(),
+            parts.boxes.tolist(),
+            parts.masks,
+            encode_masks(parts.masks),
+            strict=True,
+        ):
+            left, top, right, bottom = box
+            content["annotations"].append(
+                {
+                    "id": len(content["annotations"]) + 1,
+                    "image_id": image_id,
+                    "category_id": indices.index(label) + 1,
+                    "bbox": [left, top, right - left, bottom - top],
+                    "area": int(mask.sum()),
+                    "segmentation": {"size": rle["size"], "counts": rle["counts"].decode("ascii")},
+                    "iscrowd": 0,
+                }
+            )
+    return content

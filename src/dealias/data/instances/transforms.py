@@ -1,0 +1,98 @@
+"""Flip and resize images with their boxes and masks."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from torch import Tensor
+from torchvision import tv_tensors
+from torchvision.transforms import v2
+
+from dealias.data.batches import Item
+from dealias.data.instances.datasets import Transform
+
+_PER_INSTANCE = ("labels", "area", "iscrowd")
+_LEAST = 2  # pixels, of either side; Bayer patterns have so many
+
+
+def instance_transform(
+    *, size: tuple[int, int] | None = (600, 400), flip: float = 0.0
+) -> Transform:
+    """Resize images, and flip some of them, with all that belongs to them.
+
+    Args:
+        size: (longer side, shorter side) in pixels that an image just fits in, its shape kept, as
+            600x400 is meant in the LIS recipe; None leaves it.
+        flip: probability of a horizontal flip, in [0, 1].
+
+    Returns:
+        A transform of the items of :class:`dealias.instance.InstanceDataset`. It clips boxes to the
+        image, and takes out instances whose box is less than a pixel wide or high, or whose mask
+        has no pixel left.
+
+    Raises:
+        ValueError: an argument is out of range.
+    """
+    if not 0 <= flip <= 1:
+        raise ValueError(f"flip: expected a probability in [0, 1], got {flip}")
+    steps: list[Any] = [] if size is None else [resizing(size)]
+    if flip:
+        steps.append(v2.RandomHorizontalFlip(flip))
+    steps += [v2.ClampBoundingBoxes(), v2.SanitizeBoundingBoxes(labels_getter=_per_instance)]
+    steps.append(_without_vanished)
+    transform: Transform = v2.Compose(steps)
+    return transform
+
+
+def resizing(size: tuple[int, int]) -> Any:
+    """A transform that makes images just fit in (longer side, shorter side), their shape kept.
+
+    Images so thin that less would be left keep two pixels.
+
+    Raises:
+        ValueError: no such sides.
+    """
+    if len(size) != 2 or not 1 <= size[1] <= size[0]:
+        raise ValueError(f"size: expected (longer side, shorter side), got {size!r}")
+    return _FitWithin(*size)
+
+
+class _FitWithin(v2.Transform):  # type: ignore[misc]
+    """torchvision's Resize, but thin images, which it may leave no pixel, keep two of them."""
+
+    def __init__(self, longer: int, shorter: int) -> None:
+        super().__init__()
+        self.longer = longer
+        self.shorter = shorter
+
+    def make_params(self, flat_inputs: list[Any]) -> dict[str, Any]:
+        """Called by torchvision, once a sample: the sizes that it takes."""
+        height, width = v2.query_size(flat_inputs)
+        if self.longer * min(height, width) < _LEAST * max(height, width):
+            least = min(_LEAST, self.shorter)
+            sides = (self.longer, least) if height > width else (least, self.longer)
+            return {"size": [*sides], "max_size": None}
+        shortest = [self.shorter] if self.shorter < self.longer else None
+        return {"size": shortest, "max_size": self.longer}
+
+    def transform(self, inpt: Any, params: dict[str, Any]) -> Any:
+        """Called by torchvision, for each part of a sample."""
+        return v2.functional.resize(inpt, **params)
+
+
+def _without_vanished(item: Item) -> Item:
+    """An item without the instances that are too thin for any pixel of their mask to be left."""
+    target = item["target"]
+    left = (target["masks"].as_subclass(Tensor) != 0).flatten(1).any(1)
+    if left.all():
+        return item
+    kept = {
+        key: tv_tensors.wrap(target[key].as_subclass(Tensor)[left], like=target[key])
+        for key in ("boxes", "masks")
+    }
+    kept |= {key: target[key][left] for key in _PER_INSTANCE}
+    return item | {"target": target | kept}
+
+
+def _per_instance(item: Item) -> tuple[Tensor, ...]:
+    return tuple(item["target"][key] for key in _PER_INSTANCE)

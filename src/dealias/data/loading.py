@@ -1,0 +1,132 @@
+"""What data sets for Lightning have in common: batches by position, and images one by one."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from pytorch_lightning import LightningDataModule
+
+from dealias.data.batches import Batches, CountedBatches, Join, RankShare, TrainingPositions
+from dealias.data.finding import DataError, spread
+from dealias.labels import PairingError, Sample, list_images
+from dealias.processes import reading_processes
+
+
+class LoadingModule(LightningDataModule):
+    """Loaders of the trainer's batches; what a data set is, the classes that derive from it say.
+
+    Args:
+        predict_images: folder of images to predict.
+        limit: use so many samples of a split, spread evenly over it, and no more.
+        batch_size: training images a step and process.
+        workers: reading processes; by default one a core, up to 8; 0 for none.
+        seed: of the order and of what is random in it; 0 to 2**32 - 1.
+        skip_bad: go on without what can't be used, and list it; otherwise it is an error.
+
+    Attributes:
+        skipped: messages about what was left out.
+
+    Raises:
+        ValueError: an option is out of range.
+    """
+
+    def __init__(
+        self,
+        *,
+        predict_images: Path | str | None,
+        limit: int | None,
+        batch_size: int,
+        workers: int | None,
+        seed: int,
+        skip_bad: bool,
+    ) -> None:
+        super().__init__()
+        self.predict_images = predict_images
+        self.limit = limit
+        self.batch_size = batch_size
+        self._workers = workers
+        self.seed = seed
+        self.skip_bad = skip_bad
+        self.skipped: list[str] = []
+        check_counts({"batch_size": batch_size, "limit": limit})
+        reading_processes(workers)  # so that one out of range shows now
+        if not 0 <= seed < 2**32:
+            raise ValueError(f"seed: expected 0 to 2**32 - 1, got {seed}")
+
+    @property
+    def workers(self) -> int:
+        """Reading processes; those of one machine share its cores."""
+        sharing = 1 if self.trainer is None else self.trainer.num_devices
+        return reading_processes(self._workers, sharing=sharing)
+
+    def prepare(self, part: str) -> object:
+        """Find what belongs to "train", "val" or "test", so that what is missing shows.
+
+        Raises:
+            ValueError: it can't be used.
+        """
+        raise NotImplementedError
+
+    def setup(self, stage: str | None = None) -> None:
+        """Find the samples that a stage needs, so that what is missing shows early.
+
+        Raises:
+            DataError: no images to predict; and see `prepare`.
+        """
+        needed = {"fit": ("train", "val"), "validate": ("val",), "test": ("test",)}
+        for part in needed.get(str(stage), ()):
+            self.prepare(part)
+        if stage == "predict":
+            self._images_to_predict()
+
+    def _endless(self, items: Any, join: Join | None = None) -> Batches:
+        """Training batches from the position that the trainer is at."""
+        rank, processes = self._share()
+        positions = TrainingPositions(
+            self._position, self.batch_size, rank=rank, processes=processes
+        )
+        return Batches(items, workers=self.workers, batch_sampler=positions, join=join)
+
+    def _one_by_one(self, items: Any, join: Join | None = None) -> CountedBatches:
+        """This process's share of some items.
+
+        Raises:
+            DataError: there are less than processes.
+        """
+        rank, processes = self._share()
+        if len(items) < processes:
+            raise DataError(
+                f"expected at least one image a process, got {len(items)} images for "
+                f"{processes} processes"
+            )
+        sampler = RankShare(len(items), rank=rank, processes=processes)
+        return CountedBatches(items, workers=self.workers, sampler=sampler, join=join)
+
+    def _position(self) -> int:
+        """Where in the stream of training samples the trainer is."""
+        if self.trainer is None:
+            return 0
+        batches = self.trainer.global_step * self.trainer.accumulate_grad_batches
+        return batches * self.batch_size * self.trainer.world_size
+
+    def _share(self) -> tuple[int, int]:
+        """Rank and number of processes."""
+        if self.trainer is None:
+            return 0, 1
+        return self.trainer.global_rank, self.trainer.world_size
+
+    def _images_to_predict(self) -> list[Sample]:
+        if self.predict_images is None:
+            raise DataError("predict_images: expected the folder of the images to predict")
+        try:
+            return spread(list_images(Path(self.predict_images).expanduser()), self.limit)
+        except PairingError as error:
+            raise DataError(f"predict_images: {error}") from error
+
+
+def check_counts(counts: dict[str, int | None]) -> None:
+    """Raise ValueError for options that are given and below 1."""
+    for option, count in counts.items():
+        if count is not None and count < 1:
+            raise ValueError(f"{option}: expected at least 1, got {count}")

@@ -1,0 +1,85 @@
+"""Reading images and their label maps."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from dealias.images import check_not_turned, open_image, read_photograph
+from dealias.labels import ClassSet, LabelFileError, read_label_map
+from dealias.text import FileError, list_pixels
+
+
+class SampleError(FileError):
+    """An image does not fit its label map."""
+
+
+def read_image(path: Path) -> Tensor:
+    """Read an image as colours: :func:`dealias.images.read_photograph` as a tensor.
+
+    Returns:
+        uint8 [3, H, W], RGB in [0, 255], laid out with the channels of a pixel side by side.
+
+    Raises:
+        ImageError: it can't be read.
+    """
+    return torch.from_numpy(read_photograph(path)).permute(2, 0, 1)
+
+
+def read_target(path: Path, classes: ClassSet) -> Tensor:
+    """Read a label map as the classes of a target.
+
+    Returns:
+        [H, W] of :func:`target_dtype`: classes 0 .. C - 1, and `classes.ignore_index` for void.
+
+    Raises:
+        LabelFileError: see :func:`dealias.labels.read_label_map`; or labels that are neither
+            classes nor void.
+    """
+    stored = read_label_map(path, classes, "target")
+    unknown = (stored >= len(classes)) | (stored < 0) if stored.dtype != np.uint8 else None
+    if unknown is None:
+        unknown = stored >= len(classes)
+    unknown &= stored != classes.ignore_index
+    if unknown.any():
+        labels, pixels = np.unique(stored[unknown], return_counts=True)
+        found = list_pixels(list(zip(labels.tolist(), pixels.tolist(), strict=True)))
+        raise LabelFileError(
+            path,
+            f"expected classes 0..{len(classes) - 1} of {classes.name!r} or void "
+            f"{classes.ignore_index}, got {found}",
+        )
+    return torch.from_numpy(stored).to(target_dtype(classes))
+
+
+def target_dtype(classes: ClassSet) -> torch.dtype:
+    """uint8 if the classes and void fit, else int64."""
+    fits = len(classes) <= 256 and 0 <= classes.ignore_index <= 255
+    return torch.uint8 if fits else torch.int64
+
+
+def check_same_size(path: Path, image: Tensor, size: tuple[int, int], why: str) -> None:
+    """Check that an image is of the size that belongs to it.
+
+    Args:
+        path: the file.
+        image: [3, H, W].
+        size: (H, W) expected.
+        why: what says so, for messages.
+
+    Raises:
+        ImageError: it would be of that size if it were turned as its file asks.
+        SampleError: it is of another size.
+    """
+    if image.shape[1:] == size:
+        return
+    if image.shape[:0:-1] == size:
+        with open_image(path) as (stored, _):
+            check_not_turned(path, stored)
+    raise SampleError(
+        path,
+        f"expected {size[1]}x{size[0]} pixels{why}, got {image.shape[2]}x{image.shape[1]}",
+    )

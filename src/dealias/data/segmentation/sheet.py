@@ -1,0 +1,91 @@
+"""A page of samples with their labels, and of training crops, to look at."""
+
+from __future__ import annotations
+
+import contextlib
+from pathlib import Path
+
+import numpy as np
+from torch import Tensor
+
+from dealias.data.segmentation.datasets import Samples, TrainingStream
+from dealias.data.segmentation.module import SegmentationDataModule
+from dealias.data.sheets import Picture, Sheet, spread_usable, write_picture
+from dealias.labels import ClassSet
+from dealias.text import FileError
+
+_SHEET = Sheet()
+
+
+def contact_sheet(
+    datamodule: SegmentationDataModule, *, part: str = "train", samples: int = 12, crops: int = 6
+) -> Picture:
+    """Draw samples spread evenly over a split, and training crops as the network gets them.
+
+    Each is an image with its labels in the colours of the classes beside it, void in black.
+    Samples that can't be used are left out.
+
+    Args:
+        datamodule: the data set and its augmentation.
+        part: "train", "val" or "test".
+        samples: how many samples; not more than there are are shown.
+        crops: how many training crops, from the start of training; 0 for none.
+
+    Returns:
+        uint8 (H, W, 3), RGB.
+
+    Raises:
+        DataError: the split can't be found.
+    """
+    found, _ = datamodule.find(part)
+    classes = datamodule.classes
+    usable = spread_usable(len(found), samples, lambda index: _read(found, index))
+    drawn = [_pair(name, image, target, classes) for name, image, target in usable]
+    stream = TrainingStream(found, datamodule.augmentation(), seed=datamodule.seed, skip_bad=True)
+    with contextlib.suppress(FileError):  # none of them can be used
+        for position in range(crops):
+            item = stream[position]
+            name = f"crop of {item['name']}"
+            drawn.append(_pair(name, item["image"], item["target"], classes))
+    return _SHEET.page(drawn, classes.names, classes.colors())
+
+
+def write_contact_sheet(
+    datamodule: SegmentationDataModule,
+    path: str | Path,
+    *,
+    part: str = "train",
+    samples: int = 12,
+    crops: int = 6,
+) -> None:
+    """Write :func:`contact_sheet` as PNG, whole or not at all.
+
+    Raises:
+        DataError: the split can't be found.
+        OSError: the file can't be written.
+    """
+    write_picture(contact_sheet(datamodule, part=part, samples=samples, crops=crops), path)
+
+
+def color_labels(target: Tensor, classes: ClassSet) -> Picture:
+    """Colours uint8 (H, W, 3) of a target [H, W]; void is black."""
+    colors = np.vstack([classes.colors(), np.zeros((1, 3), np.uint8)])
+    labels = target.numpy().astype(np.int64)
+    colored: Picture = colors[np.where(labels == classes.ignore_index, len(classes), labels)]
+    return colored
+
+
+def _read(found: Samples, index: int) -> tuple[str, Tensor, Tensor] | None:
+    """Name, image and target; None for a sample that can't be used."""
+    with contextlib.suppress(FileError):
+        image, target = found.read(index)
+        if target is not None:
+            return found.names[index], image, target
+    return None
+
+
+def _pair(name: str, image: Tensor, target: Tensor, classes: ClassSet) -> Picture:
+    """An image and its labels side by side, under their name."""
+    caption = f"{name}, {image.shape[2]}x{image.shape[1]}"
+    picture = image.permute(1, 2, 0).numpy()
+    return _SHEET.pair(caption, picture, color_labels(target, classes), smooth=False)

@@ -1,0 +1,126 @@
+"""Checkpoints that are whole or not there, and are read without running what they hold."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytorch_lightning as pl
+import torch
+from pytorch_lightning.callbacks import Checkpoint, ModelCheckpoint
+from pytorch_lightning.plugins.io import TorchCheckpointIO
+
+from dealias.engine.training import TrainingError
+from dealias.files import write_whole
+from dealias.models import read_checkpoint
+from dealias.text import printable
+
+
+class CheckpointError(ValueError):
+    """A checkpoint can't be used; the message names the file."""
+
+
+class WholeCheckpoints(TorchCheckpointIO):
+    """Writes checkpoints beside their place, which they take once complete; reads data alone."""
+
+    def save_checkpoint(
+        self, checkpoint: dict[str, Any], path: Any, storage_options: Any = None
+    ) -> None:
+        """Write a checkpoint; an error leaves the one that was there.
+
+        Raises:
+            OutputError: it can't be written, for want of space or otherwise.
+        """
+        file = Path(path)
+        file.parent.mkdir(parents=True, exist_ok=True)
+        with write_whole(file) as part:
+            try:
+                torch.save(checkpoint, part)
+            except RuntimeError as error:  # of the ZIP writer, over the system's error
+                raise _cause_of(error) from error
+
+    def load_checkpoint(
+        self, path: Any, map_location: Any = "cpu", weights_only: bool | None = None
+    ) -> dict[str, Any]:
+        """Read a checkpoint that holds tensors and plain values, to the CPU.
+
+        Raises:
+            WeightsError: there is none, or it holds anything else.
+            CheckpointError: it is no checkpoint of training.
+        """
+        checkpoint: Any = read_checkpoint(Path(path))
+        if not isinstance(checkpoint, dict) or "state_dict" not in checkpoint:
+            raise CheckpointError(f"{printable(path)}: expected a checkpoint of dealias fit")
+        return checkpoint
+
+
+def _cause_of(error: RuntimeError) -> Exception:
+    seen: BaseException | None = error
+    while seen is not None:
+        if isinstance(seen, OSError):
+            return seen
+        seen = seen.__cause__ or seen.__context__
+    return error
+
+
+class BestCheckpoint(ModelCheckpoint):
+    """Keeps best.ckpt, that of the highest figure in validation.
+
+    Args:
+        folder: where.
+        monitor: name of the figure.
+    """
+
+    def __init__(self, folder: Path, monitor: str = "val/mIoU") -> None:
+        super().__init__(folder, "best", monitor=monitor, mode="max", enable_version_counter=False)
+
+
+class LastCheckpoint(Checkpoint):
+    """Keeps last.ckpt, to resume from, as it is every few steps and at the end.
+
+    Weights that are not finite are not kept. It goes behind :class:`BestCheckpoint` among the
+    callbacks, to know which was the best.
+
+    Args:
+        folder: where.
+        every: optimizer steps from one to the next.
+
+    Raises:
+        ValueError: `every` is less than 1.
+    """
+
+    def __init__(self, folder: Path, every: int) -> None:
+        if every < 1:
+            raise ValueError(f"checkpoint_every: expected at least 1 step, got {every}")
+        self.path = folder / "last.ckpt"
+        self.every = every
+        self._saved = 0
+
+    def on_train_batch_end(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, *_: Any
+    ) -> None:
+        """Save if it is time."""
+        step = trainer.global_step
+        if step > self._saved and step % self.every == 0:
+            self._save(trainer)
+
+    def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Save the step anew that was saved before its validation, which a resumed run skips."""
+        if not trainer.sanity_checking and 0 < trainer.global_step == self._saved:
+            self._save(trainer)
+
+    def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Save the end."""
+        if trainer.global_step > self._saved:
+            self._save(trainer)
+
+    def _save(self, trainer: pl.Trainer) -> None:
+        for name, value in trainer.lightning_module.named_parameters():
+            if not value.isfinite().all():
+                raise TrainingError(
+                    f"step {trainer.global_step}: {name} is not finite, as the step's gradient was "
+                    f"not; a lower learning rate or a longer warm-up may help; "
+                    f"{printable(self.path)} is as it was"
+                )
+        trainer.save_checkpoint(self.path)
+        self._saved = trainer.global_step

@@ -1,0 +1,178 @@
+"""Configuration files: finding them by name, and those that add to another."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+import dealias
+from dealias.text import printable
+
+_FREE = "--model.network."
+LINKS = {  # options that are set elsewhere, once for the whole run
+    "model.seed": "seed_everything",
+    "data.seed": "seed_everything",
+    "data.noise": "noise",
+}
+
+
+class ConfigError(ValueError):
+    """A configuration file is not there or can't be read."""
+
+
+class BriefParser:
+    """Mixed into a parser, keeps a screen of options from coming before what is wrong."""
+
+    def print_usage(self, file: Any = None) -> None:
+        """Nothing; --help has all of it."""
+
+
+def config_folders() -> list[Path]:
+    """Where the configurations that come with the library are: installed, and in a checkout."""
+    package = Path(dealias.__file__).parent
+    return [
+        path
+        for path in (package / "configs", package.parents[1] / "configs")
+        if path.is_dir() and (path / "scenes").is_dir()
+    ]
+
+
+def config_names() -> list[str]:
+    """Names of the configurations that come with the library, as ``camvid/upernet_lite0``."""
+    return sorted(
+        {
+            str(path.relative_to(folder).with_suffix("").as_posix())
+            for folder in config_folders()
+            for path in folder.rglob("*.yaml")
+        }
+    )
+
+
+def find_config(name: str) -> Path:
+    """The file of a configuration, by path or by the name of one that comes with the library.
+
+    Raises:
+        ConfigError: there is none; the message lists those that come with the library.
+    """
+    path = Path(name)
+    if path.is_file():
+        return path
+    for folder in config_folders():
+        for candidate in (folder / name, folder / f"{name}.yaml"):
+            if candidate.is_file():
+                return candidate
+    raise ConfigError(
+        f"{printable(name)}: no such configuration file; those that come with dealias: "
+        + ", ".join(config_names())
+    )
+
+
+def read_config(path: Path) -> dict[str, Any]:
+    """The options of a file, added to those of the file that its key ``base`` names, if any.
+
+    ``base`` is a path relative to the file, or else what :func:`find_config` takes. Mappings are
+    joined; anything else replaces.
+
+    Raises:
+        ConfigError: a file is not there, is not YAML, or adds to itself.
+    """
+    return _read(path, ())
+
+
+def _read(path: Path, above: tuple[Path, ...]) -> dict[str, Any]:
+    if path.resolve() in above:
+        raise ConfigError(f"{printable(path)}: adds to itself: base runs in a circle")
+    try:
+        content = yaml.safe_load(path.read_text("utf-8"))
+    except OSError as error:
+        raise ConfigError(f"{printable(path)}: can't be read: {error.strerror}") from error
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        problem = " ".join(str(error).split())
+        raise ConfigError(f"{printable(path)}: expected YAML: {problem}") from error
+    if not isinstance(content, dict):
+        raise ConfigError(f"{printable(path)}: expected a mapping of options")
+    base = content.pop("base", None)
+    if base is None:
+        return content
+    if (path.parent / str(base)).is_file():
+        found = path.parent / str(base)
+    else:
+        try:
+            found = find_config(str(base))
+        except ConfigError as error:
+            raise ConfigError(f"{printable(path)}: base: {error}") from error
+    return join(_read(found, (*above, path.resolve())), content)
+
+
+def join(base: Mapping[str, Any], more: Mapping[str, Any]) -> dict[str, Any]:
+    """Two nested mappings as one, in which `more` goes before.
+
+    >>> join({"a": {"b": 1, "c": 2}}, {"a": {"c": 3}})
+    {'a': {'b': 1, 'c': 3}}
+    """
+    joined = dict(base)
+    for key, value in more.items():
+        both = isinstance(value, Mapping) and isinstance(joined.get(key), Mapping)
+        joined[key] = join(joined[key], value) if both else value
+    return joined
+
+
+def take_configs(arguments: Sequence[str]) -> tuple[dict[str, Any], list[Path], list[str]]:
+    """Take configuration files and free options out of command line arguments.
+
+    These are ``--config NAME``, any number of times, and ``--model.network.KEY... VALUE``, whose
+    keys depend on the network. The value, in YAML, goes before that of the files and leaves the
+    other keys as they are.
+
+    Returns:
+        The options of all of them joined, the files, and the other arguments.
+
+    Raises:
+        ConfigError: a file can't be found or read, or a value is missing or no YAML.
+    """
+    options: dict[str, Any] = {}
+    given: dict[str, Any] = {}
+    files: list[Path] = []
+    others: list[str] = []
+    rest = iter(arguments)
+    for argument in rest:
+        option, equals, value = argument.partition("=")
+        is_config = option in ("--config", "-c")
+        if not is_config and not option.startswith(_FREE):
+            others.append(argument)
+            continue
+        text = value if equals else next(rest, None)
+        if text is None:
+            raise ConfigError(f"{option}: expected a value after it")
+        if is_config:
+            files.append(find_config(text))
+            options = join(options, read_config(files[-1]))
+        else:
+            given = join(given, _nested(option, text))
+    return join(options, given), files, others
+
+
+def refuse_linked(options: Mapping[str, Any]) -> None:
+    """Refuse options in a file that the parser would pass over, as it sets them from others.
+
+    Raises:
+        ConfigError: one of `LINKS` is there.
+    """
+    for target, option in LINKS.items():
+        section, _, name = target.partition(".")
+        given = options.get(section)
+        if isinstance(given, Mapping) and name in given:
+            raise ConfigError(f"{target}: expected it as {option}, for the whole run")
+
+
+def _nested(option: str, text: str) -> dict[str, Any]:
+    try:
+        value = yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        raise ConfigError(f"{printable(option)}: expected YAML, got {printable(text)}") from error
+    for key in reversed(option[2:].split(".")):
+        value = {key: value}
+    return dict(value)

@@ -1,0 +1,128 @@
+"""Pictures and files of predictions."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytorch_lightning as pl
+from PIL import Image
+from pytorch_lightning.loggers import TensorBoardLogger
+
+from dealias.engine.training import Training
+from dealias.files import write_whole
+from dealias.processes import gather
+
+
+class SamplePictures(pl.Callback):
+    """Draws the first images of each validation, to files and to TensorBoard.
+
+    Args:
+        folder: gets STEP/NAME.png, what the task draws: see :meth:`Training.picture`.
+        count: how many images; 0 for none.
+    """
+
+    def __init__(self, folder: Path, count: int) -> None:
+        self.folder = folder
+        self.count = count
+
+    def on_validation_batch_end(
+        self,
+        trainer: pl.Trainer,
+        pl_module: pl.LightningModule,
+        outputs: Any,
+        batch: Any,
+        batch_idx: int,
+        dataloader_idx: int = 0,
+    ) -> None:
+        """Draw one of the first images."""
+        skip = batch_idx >= self.count or not trainer.is_global_zero or trainer.sanity_checking
+        if skip or outputs is None or not isinstance(pl_module, Training):
+            return
+        (name,) = batch["name"]
+        drawn = pl_module.picture(batch, outputs)
+        path = self.folder / f"{trainer.global_step:07d}" / f"{name}.png"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with write_whole(path) as file:
+            Image.fromarray(drawn).save(file, "png")
+        for logger in trainer.loggers:
+            if isinstance(logger, TensorBoardLogger):
+                logger.experiment.add_image(
+                    f"val/{name}", drawn, trainer.global_step, dataformats="HWC"
+                )
+
+
+class PredictionWriter(pl.Callback):
+    """Writes predictions as the task does, such as label maps: all of them, or none.
+
+    They come to lie in the folder when the last is made, and what an earlier run predicted goes.
+
+    Args:
+        folder: gets a file an image; made if it isn't there.
+
+    Attributes:
+        skipped: messages about images that were left out.
+        written: how many there are.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self._new = folder.with_name(f"{folder.name}.part")
+        self.skipped: list[str] = []
+        self.written = 0
+
+    def on_predict_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Make the folder, before any process writes to it."""
+        if trainer.is_global_zero:
+            shutil.rmtree(self._new, ignore_errors=True)
+            self._new.mkdir(parents=True)
+        trainer.strategy.barrier()
+
+    on_test_start = on_predict_start
+
+    def on_predict_batch_end(
+        self,
+        trainer: pl.Trainer,
+        pl_module: pl.LightningModule,
+        outputs: Any,
+        batch: Any,
+        batch_idx: int,
+        dataloader_idx: int = 0,
+    ) -> None:
+        """Write the prediction of one image."""
+        self.skipped += batch["skipped"]
+        if outputs is None or not isinstance(pl_module, Training):
+            return
+        (name,) = batch["name"]
+        pl_module.write_prediction(self._new, name, outputs)
+        self.written += 1
+
+    on_test_batch_end = on_predict_batch_end
+
+    def on_predict_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Add up what all processes wrote, and put it in place; that it replaces was agreed to."""
+        parts = gather((self.written, self.skipped), trainer.world_size)
+        self.written = sum(written for written, _ in parts)
+        self.skipped = [message for _, skipped in parts for message in skipped]
+        if trainer.is_global_zero:
+            self._put_in_place()
+
+    on_test_end = on_predict_end
+
+    def _put_in_place(self) -> None:
+        for path in [*self.folder.rglob("*.png"), *self.folder.rglob("*.json")]:
+            path.unlink()
+        for path in self._new.rglob("*"):
+            if path.is_file():
+                place = self.folder / path.relative_to(self._new)
+                place.parent.mkdir(parents=True, exist_ok=True)
+                path.replace(place)
+        shutil.rmtree(self._new)
+
+    def on_exception(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, exception: BaseException
+    ) -> None:
+        """Leave no half of the predictions."""
+        if trainer.is_global_zero:
+            shutil.rmtree(self._new, ignore_errors=True)

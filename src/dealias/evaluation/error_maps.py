@@ -1,0 +1,76 @@
+"""Pictures of the errors of one image."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+from torch import Tensor
+
+from dealias.files import OutputError, write_whole
+from dealias.images import read_photograph
+from dealias.labels import ClassSet
+from dealias.metrics.functional import ERROR_KINDS, error_map
+
+# Told apart by colour-blind people, and from most scenes (Okabe and Ito, 2008).
+ERROR_COLORS: dict[str, tuple[int, int, int]] = {
+    "false_response": (230, 159, 0),
+    "merging_mistake": (204, 121, 167),
+    "displacement": (86, 180, 233),
+    "interior": (240, 228, 66),
+}
+
+
+def draw_errors(errors: NDArray[np.uint8], background: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """Draw an error map over a dimmed picture.
+
+    Args:
+        errors: (H, W), from :func:`dealias.metrics.functional.error_map`.
+        background: (H, W, 3), the photograph or the colours of the target.
+
+    Returns:
+        uint8 (H, W, 3), gray but for one colour of `ERROR_COLORS` an error kind; void is black.
+    """
+    gray = background @ np.array([0.299, 0.587, 0.114])
+    canvas = np.repeat((gray * 0.35)[..., None], 3, axis=2).astype(np.uint8)
+    canvas[errors == 255] = 0
+    for mark, kind in enumerate(ERROR_KINDS, start=1):
+        canvas[errors == mark] = ERROR_COLORS[kind.key]
+    return canvas
+
+
+def write_error_map(
+    path: Path,
+    preds: Tensor,
+    target: Tensor,
+    classes: ClassSet,
+    counting: Mapping[str, Any],
+    image: Path | None,
+) -> None:
+    """Write the errors of one image as PNG, over its photograph or over its target.
+
+    Args:
+        path: the file.
+        preds: predicted classes, (H, W).
+        target: target classes, (H, W).
+        classes: their set, for the colours.
+        counting: keyword arguments of :func:`dealias.metrics.functional.error_map`.
+        image: the photograph, resized to (H, W) if need be; or None.
+
+    Raises:
+        ImageError: the photograph can't be read.
+        OutputError: the file can't be written.
+    """
+    errors = error_map(preds, target, **counting).numpy()
+    if image is None:
+        background = classes.colors()[np.minimum(target.numpy(), len(classes) - 1)]
+    else:
+        background = read_photograph(image, (errors.shape[1], errors.shape[0]))
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise OutputError(f"{path.parent}: can't be written: {error.strerror}") from error
+    with write_whole(path) as file:
+        Image.fromarray(draw_errors(errors, background)).save(file, "png")

@@ -1,0 +1,348 @@
+"""Evaluating folders of label maps, in any number of processes."""
+
+import contextlib
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.utils.data import Dataset
+
+from dealias.evaluation.digests import digest_file, digest_labels
+from dealias.evaluation.error_maps import write_error_map
+from dealias.evaluation.results import Evaluation, ImageRow, Settings
+from dealias.evaluation.sources import Sources, read_pair
+from dealias.evaluation.warnings import last_class_mapping
+from dealias.labels import ClassSet, LabelFileError, Pair, find_images, pair_folders
+from dealias.metrics.functional import (
+    LabelRangeError,
+    Protocol,
+    boundary_f_counts,
+    boundary_iou_counts,
+    count_hard_pixels,
+    error_pixels,
+    scores,
+)
+from dealias.processes import gather, process_group, read_in_order
+from dealias.text import FileError, printable
+
+Progress = Callable[[int], contextlib.AbstractContextManager[Callable[[], object]]]
+
+
+class EvaluationError(ValueError):
+    """Inputs that can't be evaluated; the message names the files."""
+
+
+@dataclass(frozen=True)
+class Options:
+    """How pairs are counted, and what is drawn of them.
+
+    Attributes:
+        classes: what the labels mean.
+        protocol: "paper" or "exact".
+        band_width: in pixels.
+        boundary: count Boundary IoU and the boundary F-score too.
+        map_predictions: predictions store labels as targets do, for the label map or
+            reduce_zero_label of `classes`.
+        error_maps: folder for a PNG an image; or None.
+    """
+
+    classes: ClassSet
+    protocol: Protocol = "paper"
+    band_width: int = 15
+    boundary: bool = False
+    map_predictions: bool = False
+    error_maps: Path | None = None
+
+    @property
+    def settings(self) -> Settings:
+        """What counts of these options can be added to."""
+        return Settings(
+            self.classes.name,
+            self.classes.names,
+            self.classes.ignore_index,
+            self.protocol,
+            self.band_width,
+            self.boundary,
+        )
+
+    @property
+    def labels(self) -> dict[str, Any]:
+        """Keyword arguments of functions that count labels."""
+        return {"num_classes": len(self.classes), "ignore_index": self.classes.ignore_index}
+
+    @property
+    def counting(self) -> dict[str, Any]:
+        """Keyword arguments of functions that count in bands."""
+        return self.labels | {"band_width": self.band_width, "protocol": self.protocol}
+
+
+def evaluate_pair(pair: Pair, options: Options, image: Path | None = None) -> Evaluation:
+    """Read and count one pair, and draw its error map if the options say so.
+
+    Args:
+        pair: the files.
+        options: how to count.
+        image: photograph to draw the errors over; the target by default.
+
+    Raises:
+        LabelFileError: a file that can't be used, sizes that differ, labels out of range.
+        OutputError: the error map can't be written.
+    """
+    classes = options.classes
+    # Before they are read: if a file changes meanwhile, what is read later differs from it.
+    digests = (digest_file(pair.prediction), digest_file(pair.target))
+    prediction, target = read_pair(pair, classes, options.map_predictions)
+    maps = torch.from_numpy(prediction), torch.from_numpy(target)
+    try:
+        found = evaluate_maps(pair.name, *maps, options, digests=digests)
+    except LabelRangeError as error:
+        path = pair.prediction if error.argument == "preds" else pair.target
+        raise LabelFileError(path, error.detail + _hint(error, classes)) from error
+    if options.error_maps is not None:
+        output = options.error_maps / f"{pair.name}.png"
+        write_error_map(output, *maps, classes, options.counting, image)
+    return found
+
+
+def evaluate_maps(
+    name: str,
+    preds: Tensor,
+    target: Tensor,
+    options: Options,
+    *,
+    digests: tuple[str, str] | None = None,
+) -> Evaluation:
+    """Count one image.
+
+    Args:
+        name: of the image.
+        preds: predicted classes, integers (H, W).
+        target: classes or void, integers (H, W).
+        options: how to count; `map_predictions` and `error_maps` are for files.
+        digests: of the files that the two come from; by default of their labels.
+
+    Raises:
+        LabelRangeError: labels that are neither a class nor, in the target, void.
+        ValueError: tensors that are no label maps of one size.
+    """
+    counts = count_hard_pixels(preds, target, **options.counting)
+    boundary = torch.zeros(6, len(options.classes), dtype=torch.int64)
+    if options.boundary:
+        measures: Any = (boundary_iou_counts, boundary_f_counts)
+        boundary = torch.cat([measure(preds, target, **options.labels) for measure in measures])
+    wrong = tuple(int(count) for count in error_pixels(counts.confusion).values())
+    if digests is None:
+        digests = (digest_labels(preds.cpu().numpy()), digest_labels(target.cpu().numpy()))
+    row = ImageRow(name, float(scores(counts)["mIoU"]), wrong, digests)
+    void = target.numel() - int(counts.confusion.sum())
+    return Evaluation(options.settings, counts, boundary, [row], void_pixels=void)
+
+
+def evaluate_pairs(
+    pairs: Sequence[Pair],
+    options: Options,
+    *,
+    images: Mapping[str, Path] | None = None,
+    workers: int = 0,
+    skip_bad: bool = False,
+    on_image: Callable[[], object] = lambda: None,
+) -> Evaluation:
+    """Count pairs in this process, or in `workers` others.
+
+    Args:
+        pairs: the files.
+        options: how to count.
+        images: photographs to draw errors over, by the name of the pair.
+        workers: number of processes; 0 for this one.
+        skip_bad: list files that can't be used instead of raising.
+        on_image: called after each pair.
+
+    Raises:
+        LabelFileError: the first file that can't be used.
+        OutputError: an error map can't be written.
+        ProcessError: a process died.
+    """
+    total = Evaluation.empty(options.settings)
+    found_pairs = _Pairs(pairs, options, images or {}, skip_bad)
+    for found, problems in read_in_order(found_pairs, len(pairs), workers):
+        on_image()
+        if isinstance(found, Exception):
+            raise found
+        total.skipped += problems
+        if found is not None:
+            row, void_pixels, confusion, edges, boundary = found
+            total.images.append(row)
+            total.counts.confusion.add_(torch.from_numpy(confusion))
+            total.counts.edges.add_(torch.from_numpy(edges))
+            total.boundary.add_(torch.from_numpy(boundary))
+            total.void_pixels += void_pixels
+    return total
+
+
+def evaluate_folders(
+    predictions: Path,
+    targets: Path,
+    options: Options,
+    *,
+    images: Path | None = None,
+    workers: int = 0,
+    shard: tuple[int, int] = (1, 1),
+    skip_bad: bool = False,
+    progress: Progress | None = None,
+) -> Evaluation:
+    """Evaluate the predictions in one folder against the targets in another.
+
+    Under torchrun, in an initialised process group or before one, each process takes its share;
+    all of them return the whole, or raise the same error.
+
+    Args:
+        predictions: folder of predicted label maps.
+        targets: folder of target label maps.
+        options: how to count.
+        images: folder of photographs to draw the errors over.
+        workers: number of reading processes; 0 for this one.
+        shard: (i, n) for the i-th of n parts, from 1.
+        skip_bad: list what can't be used instead of raising. A photograph that can't be used is
+            listed and replaced by the target.
+        progress: given the number of pairs of this process, opens a context that gives a function
+            to call after each.
+
+    Raises:
+        PairingError, LabelFileError, OutputError: what can't be used.
+        EvaluationError: files without a partner, or no image left in a single shard.
+    """
+    pairs, unpaired = _pairs_of_shard(predictions, targets, shard, skip_bad)
+    total = Evaluation.empty(options.settings)
+    total.shards.append(shard)
+    total.sources = Sources.of(
+        options.classes, predictions, targets, images, map_predictions=options.map_predictions
+    )
+    total.skipped += [f"{printable(path)}: no partner" for path in unpaired]
+    photographs, problems = _photographs(images, pairs)
+    if problems and not skip_bad:
+        raise EvaluationError("; ".join(problems[:4]))
+    total.skipped += problems
+
+    with process_group() as (rank, processes):
+        own = pairs[rank::processes]
+        part: Evaluation | Exception
+        with progress(len(own)) if progress else contextlib.nullcontext(lambda: None) as tick:
+            try:
+                part = evaluate_pairs(
+                    own,
+                    options,
+                    images=photographs,
+                    workers=workers,
+                    skip_bad=skip_bad,
+                    on_image=tick,
+                )
+            except Exception as error:  # raised below, once every process has been heard
+                part = error
+        results = gather(part, processes)
+    for result in results:
+        if isinstance(result, Exception):
+            raise result
+        total = total.merge(result)
+    if not total.images and shard[1] == 1:
+        raise EvaluationError("no image left to evaluate; skipped: " + "; ".join(total.skipped[:4]))
+    return total
+
+
+def _pairs_of_shard(
+    predictions: Path, targets: Path, shard: tuple[int, int], skip_bad: bool
+) -> tuple[list[Pair], list[Path]]:
+    """The pairs of a shard; the first one also lists the files without a partner."""
+    found = pair_folders(predictions, targets)
+    if found.unpaired and not skip_bad:
+        raise EvaluationError(_unpaired_message(found.unpaired, predictions, targets))
+    index, parts = shard
+    if not 1 <= index <= parts:
+        raise EvaluationError(f"shard: expected I/N with 1 <= I <= N, got {index}/{parts}")
+    pairs = found.pairs[index - 1 :: parts]
+    if not pairs:
+        raise EvaluationError(
+            f"shard {index}/{parts}: expected at most {len(found.pairs)} shards, one a pair"
+        )
+    return pairs, found.unpaired if index == 1 else []
+
+
+class _Pairs(Dataset[Any]):
+    """Counts of each pair as NumPy arrays, cheap to send between processes; and problems.
+
+    Errors come as items, to be raised in the parent without the worker's traceback.
+    """
+
+    def __init__(
+        self, pairs: Sequence[Pair], options: Options, images: Mapping[str, Path], skip_bad: bool
+    ) -> None:
+        self.pairs = pairs
+        self.options = options
+        self.images = images
+        self.skip_bad = skip_bad
+
+    def __len__(self) -> int:
+        return len(self.pairs)
+
+    def __getitem__(self, index: int) -> tuple[Any, list[str]]:
+        pair = self.pairs[index]
+        image = self.images.get(pair.name)
+        try:
+            found = evaluate_pair(pair, self.options, image)
+        except FileError as error:
+            if not self.skip_bad:
+                return error, []
+            if error.path == image:
+                again, problems = _Pairs([pair], self.options, {}, True)[0]
+                return again, [str(error), *problems]
+            return None, [str(error)]
+        except ValueError as error:
+            return error, []
+        counts = (found.counts.confusion, found.counts.edges, found.boundary)
+        return (found.images[0], found.void_pixels, *(part.numpy() for part in counts)), []
+
+
+def _photographs(folder: Path | None, pairs: Sequence[Pair]) -> tuple[dict[str, Path], list[str]]:
+    """Photographs by the name of the pair, and a message for each that is missing."""
+    if folder is None:
+        return {}, []
+    names = [pair.name for pair in pairs]
+    found = find_images(folder, names)
+    return found, [
+        f"{printable(folder)}: no image for {printable(name)}"
+        for name in names
+        if name not in found
+    ]
+
+
+def _hint(error: LabelRangeError, classes: ClassSet) -> str:
+    if len(classes) == 2 and list(error.pixels) == [255] and not classes.label_map:
+        mapping = last_class_mapping(255, classes.names)
+        mapped = " and --map-predictions" if error.argument == "preds" else ""
+        return f"; if 255 stands for {classes.names[1]}, add {mapping} to the class set{mapped}"
+    if error.argument != "preds" or not (classes.label_map or classes.reduce_zero_label):
+        return ""
+    if classes.ignore_index in error.pixels:
+        return f"; {classes.ignore_index} is void, which is no prediction"
+    return "; --map-predictions is for predictions that store labels as the targets do"
+
+
+def _unpaired_message(unpaired: Sequence[Path], predictions: Path, targets: Path) -> str:
+    without = {
+        targets: "targets without a prediction",
+        predictions: "predictions without a target",
+    }
+    if predictions == targets:
+        without = {targets: "files without a partner"}
+    sides: dict[str, list[str]] = {}
+    for path in unpaired:
+        folders = [folder for folder in without if path.is_relative_to(folder)]
+        inner = max(folders, key=lambda folder: len(folder.parts))  # one may lie in the other
+        sides.setdefault(without[inner], []).append(printable(path))
+    told = [
+        f"{len(paths):,} {side}: {', '.join(paths[:4])}{', ...' if len(paths) > 4 else ''}"
+        for side, paths in sides.items()
+    ]
+    return "; ".join(told) + "; --skip-bad leaves them out"

@@ -1,0 +1,32 @@
+"""Detections to scores and errors, and the outlines that show them.
+
+Needs faster-coco-eval.
+"""
+
+from dealias.evaluation.instances.evaluation import (
+    InstanceEvaluation,
+    coco_results,
+    write_detections,
+    write_plain,
+    write_result,
+)
+from dealias.evaluation.instances.outlines import (
+    INSTANCE_COLORS,
+    detection_outlines,
+    draw_outlines,
+    match_outlines,
+    target_outlines,
+)
+
+__all__ = [
+    "INSTANCE_COLORS",
+    "InstanceEvaluation",
+    "coco_results",
+    "detection_outlines",
+    "draw_outlines",
+    "match_outlines",
+    "target_outlines",
+    "write_detections",
+    "write_plain",
+    "write_result",
+]

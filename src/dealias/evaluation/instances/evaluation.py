@@ -1,0 +1,195 @@
+"""What a test of a network for instances found."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from dealias.evaluation import environment
+from dealias.files import write_whole
+from dealias.metrics.instances import (
+    OVERLAPS,
+    AnnotatedImage,
+    AveragePrecision,
+    DetectionArea,
+    Detections,
+    ErrorSummary,
+    Matched,
+    average_precision,
+    finite,
+    match_instances,
+    summarize_errors,
+)
+
+
+@dataclass
+class InstanceEvaluation:
+    """Images, what is in them, and what was found; parts add up.
+
+    Attributes:
+        classes: names of classes 1 .. C.
+        found: each image with its detections.
+        skipped: messages about files that were left out.
+        notes: messages about what is used otherwise than it stands in the files, such as broken
+            polygons.
+        detection_area: what APs, APm and APl take for the area of a detection; see
+            :func:`average_precision`.
+    """
+
+    classes: tuple[str, ...]
+    found: list[tuple[AnnotatedImage, Detections]] = field(default_factory=list)
+    skipped: list[str] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+    detection_area: DetectionArea = "mask"
+    _known: dict[str, Any] = field(default_factory=dict, init=False, repr=False, compare=False)
+
+    def absorb(self, image: AnnotatedImage, detections: Detections) -> None:
+        """Add an image."""
+        self.found.append((image, detections))
+
+    def merge(self, other: InstanceEvaluation) -> InstanceEvaluation:
+        """Both together, in the order of the images' ids."""
+        found = sorted(self.found + other.found, key=lambda pair: pair[0].id)
+        return InstanceEvaluation(
+            self.classes,
+            found,
+            self.skipped + other.skipped,
+            list(dict.fromkeys(self.notes + other.notes)),
+            self.detection_area,
+        )
+
+    def average_precision(self) -> dict[str, AveragePrecision]:
+        """Average precision of boxes, masks and boundaries; see :func:`average_precision`."""
+        images = [image for image, _ in self.found]
+        found = [detections for _, detections in self.found]
+        precision: dict[str, AveragePrecision] = self._once(
+            "precision",
+            lambda: {
+                overlap: average_precision(
+                    images,
+                    found,
+                    classes=self.classes,
+                    overlap=overlap,
+                    detection_area=self.detection_area,
+                )
+                for overlap in OVERLAPS
+            },
+        )
+        return precision
+
+    def matched(self) -> list[Matched]:
+        """Images by id and their detections, with what :func:`match_instances` says of them."""
+        found = sorted(self.found, key=lambda pair: pair[0].id)
+        matched: list[Matched] = self._once(
+            "matched", lambda: [(*pair, match_instances(*pair)) for pair in found]
+        )
+        return matched
+
+    def errors(self) -> ErrorSummary:
+        """The errors by kind; see :func:`summarize_errors`."""
+        errors: ErrorSummary = self._once(
+            "errors", lambda: summarize_errors(self.matched(), len(self.classes))
+        )
+        return errors
+
+    def _once(self, name: str, work: Callable[[], Any]) -> Any:
+        """Work something out, unless it is known for as many images."""
+        count, value = self._known.get(name, (None, None))
+        if count != len(self.found):
+            value = work()
+            self._known[name] = len(self.found), value
+        return value
+
+    def to_dict(self) -> dict[str, Any]:
+        """All figures, plain enough for JSON; None where undefined."""
+        found = self.average_precision() if self.found else {}
+        errors = self.errors()
+        instances = [one for image, _ in self.found for one in image.instances]
+        crowds = sum(one.crowd for one in instances)
+        return {
+            "images": len(self.found),
+            "instances": len(instances) - crowds,
+            "crowds": crowds,
+            "detections": sum(len(detections) for _, detections in self.found),
+            "metrics": {
+                overlap: {name: finite(value) for name, value in precision.scores.items()}
+                for overlap, precision in found.items()
+            },
+            "detection_area": self.detection_area,
+            "classes": [
+                {
+                    "name": name,
+                    "instances": sum(one.label == label and not one.crowd for one in instances),
+                    **{key: finite(precision.classes[name]) for key, precision in found.items()},
+                    "counts": {key: counts[label - 1] for key, counts in errors.counts.items()},
+                }
+                for label, name in enumerate(self.classes, start=1)
+            ],
+            "errors": errors.to_dict(),
+            "skipped": list(self.skipped),
+            "notes": list(self.notes),
+            "environment": environment(),
+        }
+
+
+def write_result(
+    evaluation: InstanceEvaluation, path: Path, more: Mapping[str, Any] | None = None
+) -> None:
+    """Write `InstanceEvaluation.to_dict`, and `more`, as JSON."""
+    write_plain(evaluation.to_dict() | dict(more or {}), path)
+
+
+def write_detections(
+    evaluation: InstanceEvaluation, path: Path, ids: Mapping[int, int] | None = None
+) -> None:
+    """Write what was found in COCO's format of results; see :func:`coco_results`.
+
+    Each entry has a box and a mask. pycocotools takes the area of such an entry from the box: its
+    APs, APm and APl of masks are those of :func:`average_precision` with "box" for
+    `detection_area`, and with "mask" once "bbox" is taken out.
+    """
+    results = [
+        result
+        for image, detections in evaluation.found
+        for result in coco_results(image, detections, evaluation.classes, ids)
+    ]
+    write_plain(results, path)
+
+
+def coco_results(
+    image: AnnotatedImage,
+    detections: Detections,
+    classes: tuple[str, ...],
+    ids: Mapping[int, int] | None = None,
+) -> list[dict[str, Any]]:
+    """Detections of an image as COCO's format of results has them, the surest first.
+
+    The names of the file and the class are there as well. `ids` are those of the categories by
+    label, by default the labels.
+    """
+    results = []
+    for index in detections.scores.argsort(descending=True, stable=True).tolist():
+        left, top, right, bottom = detections.boxes[index].tolist()
+        label, mask = int(detections.labels[index]), detections.masks[index]
+        results.append(
+            {
+                "image_id": image.id,
+                "file_name": image.name,
+                "category_id": label if ids is None else ids[label],
+                "category": classes[label - 1],
+                "score": float(detections.scores[index]),
+                "bbox": [left, top, right - left, bottom - top],
+                "segmentation": {"size": mask["size"], "counts": mask["counts"].decode("ascii")},
+            }
+        )
+    return results
+
+
+def write_plain(content: Any, path: Path) -> None:
+    """Write lists, mappings, numbers and text as JSON."""
+    text = json.dumps(content, indent=2, ensure_ascii=False, allow_nan=False)
+    with write_whole(path) as file:
+        file.write(text.encode("utf-8", "backslashreplace") + b"\n")

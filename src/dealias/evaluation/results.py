@@ -1,0 +1,382 @@
+"""What an evaluation finds, as counts, and the files it is kept in."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import math
+import platform
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any, NamedTuple
+from zipfile import is_zipfile
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from dealias.evaluation.sources import Sources
+from dealias.evaluation.warnings import label_warnings
+from dealias.files import write_whole
+from dealias.metrics.functional import (
+    ERROR_KINDS,
+    HardPixelCounts,
+    Protocol,
+    boundary_f_score,
+    boundary_iou,
+    check_options,
+    costly_pairs,
+    error_shares,
+    miou_gain,
+    scores,
+)
+from dealias.text import printable
+
+TABLE_METRICS = ("IoU", "Acc", "BIoU", "BAcc", "FErr", "MErr", "DErr")
+
+
+class CountsFileError(ValueError):
+    """A file does not hold the counts of an evaluation, or counts that do not go together."""
+
+
+class ImageRow(NamedTuple):
+    """One image.
+
+    Attributes:
+        name: unique in an evaluation.
+        miou: mIoU over the classes that it has; NaN without any.
+        error_pixels: wrong pixels by kind.
+        digests: of the prediction and of the target, see :func:`digest_file` and
+            :func:`digest_labels`; empty where they are not known.
+    """
+
+    name: str
+    miou: float
+    error_pixels: tuple[int, ...]
+    digests: tuple[str, str] = ("", "")
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What must be equal for the counts of two evaluations to be added.
+
+    Attributes:
+        class_set: name of the class set.
+        names: names of the classes.
+        ignore_index: label of void.
+        protocol: "paper" or "exact".
+        band_width: in pixels.
+        boundary: whether Boundary IoU and the boundary F-score are counted too.
+    """
+
+    class_set: str
+    names: tuple[str, ...]
+    ignore_index: int
+    protocol: Protocol = "paper"
+    band_width: int = 15
+    boundary: bool = False
+
+
+@dataclass
+class Evaluation:
+    """Counts over any number of images, and a row for each.
+
+    Attributes:
+        settings: how they were counted.
+        counts: the table of counts.
+        boundary: int64 [6, C], :func:`boundary_iou_counts` over :func:`boundary_f_counts`;
+            zeros unless counted.
+        images: a row an image.
+        skipped: what was left out, a message each.
+        shards: which parts of how many were counted.
+        sources: the folders they were read from, if that was so.
+        void_pixels: pixels whose target is void.
+    """
+
+    settings: Settings
+    counts: HardPixelCounts
+    boundary: Tensor
+    images: list[ImageRow] = field(default_factory=list)
+    skipped: list[str] = field(default_factory=list)
+    shards: list[tuple[int, int]] = field(default_factory=list)
+    sources: Sources | None = None
+    void_pixels: int = 0
+
+    @classmethod
+    def empty(cls, settings: Settings) -> Evaluation:
+        """The evaluation of no image."""
+        classes = len(settings.names)
+        boundary = torch.zeros(6, classes, dtype=torch.int64)
+        return cls(settings, HardPixelCounts.zeros(classes), boundary)
+
+    def merge(self, other: Evaluation) -> Evaluation:
+        """Add two evaluations of different images; images come in the order of their names.
+
+        Raises:
+            CountsFileError: settings that differ, or an image in both.
+        """
+        for name, mine in vars(self.settings).items():
+            theirs = getattr(other.settings, name)
+            if mine != theirs:
+                raise CountsFileError(f"{name}: expected {mine!r} as in the first, got {theirs!r}")
+        twice = {row.name for row in self.images} & {row.name for row in other.images}
+        if twice:
+            raise CountsFileError(
+                f"{len(twice):,} images are counted twice: "
+                + ", ".join(printable(name) for name in sorted(twice)[:4])
+            )
+        return Evaluation(
+            self.settings,
+            self.counts + other.counts,
+            self.boundary + other.boundary,
+            sorted(self.images + other.images),
+            sorted(self.skipped + other.skipped),
+            sorted({*self.shards, *other.shards}),
+            self.sources if other.sources in (None, self.sources) else None,
+            self.void_pixels + other.void_pixels,
+        )
+
+    def absorb(self, other: Evaluation) -> None:
+        """Add an evaluation of other images with the same settings in place, unchecked."""
+        self.counts.confusion.add_(other.counts.confusion)
+        self.counts.edges.add_(other.counts.edges)
+        self.boundary.add_(other.boundary)
+        self.void_pixels += other.void_pixels
+        self.images += other.images
+        self.skipped += other.skipped
+
+    def worst(self, limit: int = 5) -> list[ImageRow]:
+        """The images of the lowest mIoU, the worst first; those without a class come last."""
+        return sorted(self.images, key=lambda row: (math.isnan(row.miou), row.miou))[:limit]
+
+    def warnings(self) -> list[str]:
+        """Signs that labels mean something else than the class set says, a message each."""
+        return label_warnings(
+            self.counts.confusion.sum(0),
+            self.void_pixels,
+            self.settings.names,
+            self.settings.ignore_index,
+        )
+
+    def to_dict(self) -> dict[str, Any]:
+        """The result as plain numbers: metrics are fractions, and None where not defined."""
+        table = self.counts.confusion
+        values = {name: _plain(value) for name, value in scores(self.counts).items()}
+        metrics = {name: value for name, value in values.items() if not isinstance(value, list)}
+        columns = {name: values[f"{name}_per_class"] for name in TABLE_METRICS}
+        if self.settings.boundary:
+            extra = {
+                "boundary_IoU": boundary_iou(self.boundary[:2]),
+                "boundary_F": boundary_f_score(self.boundary[2:]),
+            }
+            metrics |= {name: _plain(value.nanmean()) for name, value in extra.items()}
+            columns |= {name: _plain(value) for name, value in extra.items()}
+        gains = miou_gain(table)
+        gain_columns = {key: _plain(per_class) for key, (_, per_class) in gains.items()}
+        pixels = table.sum((0, 2)).tolist()
+        return {
+            "class_set": self.settings.class_set,
+            "ignore_index": self.settings.ignore_index,
+            "protocol": self.settings.protocol,
+            "band_width": self.settings.band_width,
+            "images": len(self.images),
+            "metrics": metrics,
+            "classes": [
+                {"name": name}
+                | {metric: column[index] for metric, column in columns.items()}
+                | {"pixels": pixels[index]}
+                | {"IoU_gain": {key: column[index] for key, column in gain_columns.items()}}
+                for index, name in enumerate(self.settings.names)
+            ],
+            "void_pixels": self.void_pixels,
+            "warnings": self.warnings(),
+            "error_shares": {key: _plain(share) for key, share in error_shares(table).items()},
+            "mIoU_gain": {key: _plain(mean) for key, (mean, _) in gains.items()},
+            "costly_pairs": {kind.key: self._pairs(kind) for kind in ERROR_KINDS},
+            "per_image": [
+                {
+                    "name": row.name,
+                    "mIoU": _plain(row.miou),
+                    "error_pixels": {
+                        kind.key: count
+                        for kind, count in zip(ERROR_KINDS, row.error_pixels, strict=True)
+                    },
+                }
+                | _digests(row)
+                for row in self.images
+            ],
+            "skipped": self.skipped,
+            "sources": None if self.sources is None else self.sources.to_dict(),
+            "environment": environment(),
+        }
+
+    def _pairs(self, kind: Any) -> list[dict[str, Any]]:
+        names = self.settings.names
+        return [
+            {
+                "target": names[pair.target],
+                "prediction": names[pair.preds],
+                "pixels": pair.pixels,
+                "mIoU_gain": _plain(pair.miou_gain),
+            }
+            for pair in costly_pairs(self.counts.confusion, kind)
+        ]
+
+
+def environment() -> dict[str, str]:
+    """Versions that a result depends on."""
+    packages = {name: version(name) for name in ("dealias", "torch", "numpy", "pillow")}
+    system = f"{platform.system()} {platform.machine()}"
+    return packages | {"python": platform.python_version(), "platform": system}
+
+
+def write_json(evaluation: Evaluation, path: Path, more: Mapping[str, Any] | None = None) -> None:
+    """Write `Evaluation.to_dict`, and `more` beside it, as JSON."""
+    content = evaluation.to_dict() | dict(more or {})
+    text = json.dumps(content, indent=2, ensure_ascii=False, allow_nan=False)
+    with write_whole(path) as file:
+        file.write(text.encode("utf-8", "backslashreplace") + b"\n")
+
+
+def write_csv(evaluation: Evaluation, path: Path) -> None:
+    """Write the table of classes, one row each and their mean, in fractions."""
+    result = evaluation.to_dict()
+    columns = [key for key, value in result["classes"][0].items() if not isinstance(value, dict)]
+    mean = {"IoU": "mIoU", "Acc": "mAcc"}
+    text = io.StringIO()
+    writer = csv.DictWriter(text, columns, extrasaction="ignore", lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(result["classes"])
+    metrics = {column: result["metrics"].get(mean.get(column, column)) for column in columns}
+    pixels = sum(row["pixels"] for row in result["classes"])
+    writer.writerow(metrics | {"name": "mean", "pixels": pixels})
+    with write_whole(path) as file:
+        file.write(text.getvalue().encode("utf-8", "backslashreplace"))
+
+
+_FORMAT = 1
+
+
+def write_counts(evaluation: Evaluation, path: Path) -> None:
+    """Write counts and image rows as NPZ, to be added to those of other shards."""
+    header = {
+        "format": _FORMAT,
+        "shards": evaluation.shards,
+        "settings": vars(evaluation.settings),
+        "images": [row.name for row in evaluation.images],
+        "skipped": evaluation.skipped,
+        "sources": None if evaluation.sources is None else evaluation.sources.to_dict(),
+    }
+    errors = [row.error_pixels for row in evaluation.images]
+    with write_whole(path) as file:
+        np.savez_compressed(
+            file,
+            header=np.frombuffer(json.dumps(header).encode(), np.uint8),
+            confusion=evaluation.counts.confusion.numpy(),
+            edges=evaluation.counts.edges.numpy(),
+            boundary=evaluation.boundary.numpy(),
+            void_pixels=np.array(evaluation.void_pixels, np.int64),
+            image_miou=np.array([row.miou for row in evaluation.images], np.float64),
+            image_error_pixels=np.array(errors, np.int64).reshape(-1, len(ERROR_KINDS)),
+            image_digests=np.array([row.digests for row in evaluation.images], str).reshape(-1, 2),
+        )
+
+
+def read_counts(path: Path) -> Evaluation:
+    """Read what `write_counts` wrote.
+
+    Raises:
+        CountsFileError: not such a file, or of another format.
+    """
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            return _parse_counts(file)
+    except FileNotFoundError as error:
+        raise CountsFileError(f"{printable(path)}: no such file") from error
+    except Exception as error:  # decoders fail in many ways on broken files
+        archive = is_zipfile(path)  # of other files NumPy says how to read them at a risk
+        reason = f": {error}" if archive else ", got a file of another kind"
+        raise CountsFileError(
+            f"{printable(path)}: expected counts written by --counts{reason}"
+        ) from error
+
+
+def _parse_counts(file: Mapping[str, Any]) -> Evaluation:
+    header = json.loads(file["header"].tobytes())
+    if header["format"] != _FORMAT:
+        raise CountsFileError(f"expected format {_FORMAT}, got {header['format']!r}")
+    settings = Settings(**header["settings"] | {"names": tuple(header["settings"]["names"])})
+    check_options(
+        len(settings.names), settings.ignore_index, settings.band_width, settings.protocol
+    )
+    result = Evaluation.empty(settings)
+    rows = zip(
+        header["images"],
+        file["image_miou"].tolist(),
+        map(tuple, file["image_error_pixels"].tolist()),
+        strict=True,
+    )
+    result.images = [ImageRow(*row) for row in rows]
+    if "image_digests" in file:  # earlier files have none
+        digests = map(tuple, file["image_digests"].tolist())
+        images = zip(result.images, digests, strict=True)
+        result.images = [row._replace(digests=found) for row, found in images]
+    result.skipped = [str(message) for message in header["skipped"]]
+    result.shards = [(int(index), int(parts)) for index, parts in header["shards"]]
+    if header.get("sources") is not None:  # earlier files have none
+        result.sources = Sources.from_dict(header["sources"], "header")
+    result.void_pixels = int(file["void_pixels"]) if "void_pixels" in file else 0  # of earlier ones
+    for into, name in (
+        (result.counts.confusion, "confusion"),
+        (result.counts.edges, "edges"),
+        (result.boundary, "boundary"),
+    ):
+        found = file[name]
+        if found.shape != into.shape or found.dtype != np.int64 or (found < 0).any():
+            raise CountsFileError(f"{name}: expected counts of shape {tuple(into.shape)}")
+        into += torch.from_numpy(found)
+    return result
+
+
+def merge_counts(paths: Sequence[Path], *, partial: bool = False) -> Evaluation:
+    """Add the counts of several files.
+
+    Args:
+        paths: files that `write_counts` wrote.
+        partial: allow shards to be missing.
+
+    Raises:
+        CountsFileError: no file, one that can't be read, files that do not go together, or a
+            shard that is missing.
+    """
+    if not paths:
+        raise CountsFileError("expected at least one file of counts, got none")
+    total = read_counts(paths[0])
+    for path in paths[1:]:
+        part = read_counts(path)
+        try:
+            total = total.merge(part)
+        except CountsFileError as error:
+            raise CountsFileError(f"{printable(path)}: {error}") from error
+    wanted = {(i, parts) for _, parts in total.shards for i in range(1, parts + 1)}
+    missing = [f"{index}/{parts}" for index, parts in sorted(wanted - set(total.shards))]
+    if missing and not partial:
+        raise CountsFileError(f"shards are missing: {', '.join(missing)}; --partial allows that")
+    return total
+
+
+def _digests(row: ImageRow) -> dict[str, Any]:
+    if not all(row.digests):
+        return {}
+    return {"digests": dict(zip(("prediction", "target"), row.digests, strict=True))}
+
+
+def _plain(value: Tensor | float) -> Any:
+    """Numbers for JSON, with None for NaN."""
+    plain = value.tolist() if isinstance(value, Tensor) else value
+    if isinstance(plain, list):
+        return [_plain(entry) for entry in plain]
+    return None if math.isnan(plain) else plain

@@ -1,0 +1,304 @@
+"""What the labels of a data set mean."""
+
+from __future__ import annotations
+
+import fnmatch
+import re
+from dataclasses import dataclass, field
+from importlib.resources import files
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import yaml
+from numpy.typing import NDArray
+
+from dealias.text import printable
+
+Role = Literal["prediction", "target", "stored"]
+
+_KEYS = {
+    "name",
+    "names",
+    "palette",
+    "ignore_index",
+    "void_color",
+    "color_map",
+    "label_map",
+    "label_map_files",
+    "reduce_zero_label",
+}
+
+
+class ClassSetError(ValueError):
+    """A class set is not known, or its file does not describe one."""
+
+
+@dataclass(frozen=True)
+class ClassSet:
+    """The classes of a data set and how its files store them.
+
+    Attributes:
+        name: name of the set.
+        names: names of classes 0 .. C - 1.
+        palette: colour of each class, (R, G, B) in 0 .. 255; or None.
+        ignore_index: the label of void, outside 0 .. C - 1.
+        void_color: colour of void in colour-coded files; or None.
+        color_map: further colours of colour-coded files, (R, G, B) to class, or to
+            `ignore_index`.
+        label_map: stored label to class, or to `ignore_index`, for stored targets that do not
+            hold classes. Empty if they do.
+        label_map_files: pattern of the names of the files that `label_map` is for, predictions
+            or targets; by default all targets and no prediction.
+        reduce_zero_label: stored targets have 0 for void and k + 1 for class k.
+
+    Raises:
+        ClassSetError: attributes that contradict one another.
+    """
+
+    name: str
+    names: tuple[str, ...]
+    palette: tuple[tuple[int, int, int], ...] | None = None
+    ignore_index: int = 255
+    void_color: tuple[int, int, int] | None = None
+    color_map: dict[tuple[int, int, int], int] = field(default_factory=dict)
+    label_map: dict[int, int] = field(default_factory=dict)
+    label_map_files: str | None = None
+    reduce_zero_label: bool = False
+
+    def __post_init__(self) -> None:
+        if not self.names:
+            raise ClassSetError(f"class set {self.name!r}: expected at least one class, got none")
+        twice = sorted({name for name in self.names if self.names.count(name) > 1})
+        if twice:
+            raise ClassSetError(f"class set {self.name!r}: several classes are named {twice[0]!r}")
+        if self.label_map_files is not None and not self.label_map:
+            raise ClassSetError(f"class set {self.name!r}: label_map_files without a label_map")
+        if self.ignore_index in range(len(self)):
+            raise ClassSetError(
+                f"class set {self.name!r}: expected an ignore_index outside 0..{len(self) - 1}, "
+                f"got {self.ignore_index}, which is {self.names[self.ignore_index]!r}; "
+                "label maps of 16 bits may have 65535"
+            )
+        if self.palette is not None and len(self.palette) != len(self):
+            raise ClassSetError(
+                f"class set {self.name!r}: expected one colour a class ({len(self)}), "
+                f"got {len(self.palette)}"
+            )
+        for key, values in (("label_map", self.label_map), ("color_map", self.color_map)):
+            wrong = sorted({*values.values()} - {self.ignore_index} - {*range(len(self))})
+            if wrong:
+                raise ClassSetError(
+                    f"class set {self.name!r}: {key}: expected classes 0..{len(self) - 1} "
+                    f"or ignore, got {wrong}"
+                )
+        if self.color_map and self.palette is None:
+            raise ClassSetError(f"class set {self.name!r}: color_map without a palette")
+        if self.label_map and self.reduce_zero_label:
+            raise ClassSetError(
+                f"class set {self.name!r}: label_map and reduce_zero_label exclude one another"
+            )
+
+    def __len__(self) -> int:
+        return len(self.names)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values for JSON."""
+        return vars(self) | {
+            "label_map": {str(stored): label for stored, label in self.label_map.items()},
+            "color_map": {
+                f"#{bytes(color).hex()}": label for color, label in self.color_map.items()
+            },
+        }
+
+    @classmethod
+    def from_dict(cls, content: Any, source: str) -> ClassSet:
+        """Read what `to_dict` wrote, through JSON or not.
+
+        Args:
+            content: it.
+            source: the file, for messages.
+
+        Raises:
+            ClassSetError: not such values.
+        """
+        if not isinstance(content, dict) or not isinstance(content.get("label_map"), dict):
+            raise ClassSetError(f"{source}: expected a class set, got {content!r}")
+        stored = {
+            int(label) if str(label).lstrip("-").isdecimal() else label: meaning
+            for label, meaning in content["label_map"].items()
+        }
+        plain = {key: value for key, value in content.items() if value is not None}
+        lists = {
+            key: [list(entry) if isinstance(entry, tuple) else entry for entry in value]
+            for key, value in plain.items()
+            if isinstance(value, tuple | list)
+        }
+        return _parse(plain | lists | {"label_map": stored}, "", source)
+
+    def stored_labels(self, path: Path, role: Role) -> dict[int, int] | None:
+        """Return what the labels in a file mean, as stored label to class or `ignore_index`.
+
+        Args:
+            path: the file, for its name.
+            role: "target"; "prediction"; or "stored" for labels to be mapped whatever the name.
+
+        Returns:
+            None if the file holds classes as they are.
+        """
+        if self.label_map:
+            by_name = self.label_map_files is not None and role != "stored"
+            if by_name and not fnmatch.fnmatchcase(path.name, str(self.label_map_files)):
+                return None
+            return self.label_map if by_name or role != "prediction" else None
+        if self.reduce_zero_label and role != "prediction":
+            classes = {k + 1: k for k in range(len(self))}
+            return {0: self.ignore_index, self.ignore_index: self.ignore_index} | classes
+        return None
+
+    def labels_of_colors(self) -> dict[tuple[int, int, int], frozenset[int]]:
+        """The classes and void that each colour of colour-coded files stands for; else empty."""
+        if self.palette is None:
+            return {}
+        known = [*enumerate(self.palette)]
+        if self.void_color is not None:
+            known.append((self.ignore_index, self.void_color))
+        known += [(label, color) for color, label in self.color_map.items()]
+        found: dict[tuple[int, int, int], frozenset[int]] = {}
+        for label, color in known:
+            found[color] = found.get(color, frozenset()) | {label}
+        return found
+
+    def colors(self) -> NDArray[np.uint8]:
+        """Colours [C, 3] to draw the classes in: the palette, or well-spread hues without one."""
+        if self.palette is not None:
+            return np.array(self.palette, np.uint8)
+        return spread_colors(len(self))
+
+
+def spread_colors(count: int) -> NDArray[np.uint8]:
+    """Colours [count, 3] of well-spread hues.
+
+    >>> spread_colors(2).tolist()
+    [[220, 60, 60], [60, 106, 220]]
+    """
+    hue = np.arange(count) * 0.618034 % 1  # golden-ratio steps never bunch up
+    wheel = np.abs((hue[:, None] * 6 + np.array([0, 4, 2])) % 6 - 3) - 1
+    colors: NDArray[np.uint8] = (np.clip(wheel, 0, 1) * 160 + 60).astype(np.uint8)
+    return colors
+
+
+def builtin_class_sets() -> list[str]:
+    """Names that `load_class_set` knows without a file."""
+    folder = files("dealias.labels") / "class_sets"
+    return sorted(entry.name[:-5] for entry in folder.iterdir() if entry.name.endswith(".yaml"))
+
+
+def load_class_set(name_or_path: str | Path) -> ClassSet:
+    """Load a class set by name, or from a YAML file.
+
+    Args:
+        name_or_path: one of `builtin_class_sets()`, or a file ending in .yaml or .yml with the
+            keys `names` and, all optional, those of :class:`ClassSet`; in `label_map`, "ignore"
+            stands for the void label.
+
+    Raises:
+        ClassSetError: an unknown name, or a file that is not a class set.
+        OSError: a file that can't be read.
+
+    >>> load_class_set("camvid").names[2]
+    'Pole'
+    """
+    if str(name_or_path) in builtin_class_sets():
+        text = (files("dealias.labels") / "class_sets" / f"{name_or_path}.yaml").read_text("utf-8")
+        return _parse(yaml.safe_load(text), str(name_or_path), str(name_or_path))
+    path = Path(name_or_path)
+    if path.suffix not in (".yaml", ".yml"):
+        raise ClassSetError(
+            f"expected a class set ({', '.join(builtin_class_sets())}) or a .yaml file, "
+            f"got {str(name_or_path)!r}"
+        )
+    try:
+        content = yaml.safe_load(path.read_text("utf-8"))
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        problem = " ".join(str(error).split())
+        raise ClassSetError(f"{printable(path)}: expected YAML: {problem}") from error
+    return _parse(content, path.stem, str(path))
+
+
+def _parse(content: Any, name: str, source: str) -> ClassSet:
+    if not isinstance(content, dict):
+        raise ClassSetError(f"{source}: expected a mapping with the key 'names'")
+    unknown = set(map(str, content)) - _KEYS
+    if unknown:
+        raise ClassSetError(
+            f"{source}: unknown keys {sorted(unknown)}; known are {', '.join(sorted(_KEYS))}"
+        )
+    names = content.get("names")
+    if not isinstance(names, list) or not all(isinstance(entry, str) for entry in names):
+        raise ClassSetError(f"{source}: names: expected a list of class names, got {names!r}")
+    options: dict[str, Any] = {
+        key: content[key]
+        for key in ("ignore_index", "label_map_files", "reduce_zero_label")
+        if key in content
+    }
+    kinds = {"ignore_index": int, "label_map_files": str, "reduce_zero_label": bool}
+    for key, value in options.items():
+        if type(value) is not kinds[key]:
+            raise ClassSetError(f"{source}: {key}: expected {kinds[key].__name__}, got {value!r}")
+    if content.get("palette") is not None:
+        if not isinstance(content["palette"], list):
+            raise ClassSetError(f"{source}: palette: expected a list of [R, G, B]")
+        options["palette"] = tuple(_color(c, source) for c in content["palette"])
+    if content.get("void_color") is not None:
+        options["void_color"] = _color(content["void_color"], source)
+    void = options.get("ignore_index", 255)
+    if content.get("color_map") is not None:
+        options["color_map"] = _color_map(content["color_map"], void, names, source)
+    if content.get("label_map") is not None:
+        options["label_map"] = _label_map(content["label_map"], void, source)
+    return ClassSet(str(content.get("name", name)), tuple(names), **options)
+
+
+def _color(value: Any, source: str) -> tuple[int, int, int]:
+    if (
+        not isinstance(value, list)
+        or len(value) != 3
+        or not all(type(v) is int and 0 <= v <= 255 for v in value)
+    ):
+        raise ClassSetError(f"{source}: expected a colour [R, G, B] in 0..255, got {value!r}")
+    return (value[0], value[1], value[2])
+
+
+def _label_map(value: Any, ignore_index: int, source: str) -> dict[int, int]:
+    if not isinstance(value, dict):
+        raise ClassSetError(f"{source}: label_map: expected stored label: class, got {value!r}")
+    result = {}
+    for stored, label in value.items():
+        label = ignore_index if label == "ignore" else label
+        if type(stored) is not int or type(label) is not int:
+            raise ClassSetError(
+                f"{source}: label_map: expected integers or 'ignore', got {stored!r}: {label!r}"
+            )
+        result[stored] = label
+    return result
+
+
+def _color_map(
+    value: Any, ignore_index: int, names: list[str], source: str
+) -> dict[tuple[int, int, int], int]:
+    if not isinstance(value, dict):
+        raise ClassSetError(f"{source}: color_map: expected '#rrggbb': class, got {value!r}")
+    meanings = {"ignore": ignore_index} | {name: label for label, name in enumerate(names)}
+    result = {}
+    for color, label in value.items():
+        known = re.fullmatch("#[0-9a-fA-F]{6}", str(color))
+        label = meanings.get(label, label)
+        if not known or type(label) is not int:
+            raise ClassSetError(
+                f"{source}: color_map: expected '#rrggbb' and a class, its name or 'ignore', "
+                f"got {color!r}: {label!r}"
+            )
+        red, green, blue = bytes.fromhex(color[1:])
+        result[red, green, blue] = label
+    return result

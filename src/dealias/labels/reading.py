@@ -1,0 +1,215 @@
+"""Reading label maps from files."""
+
+import zipfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import IO
+
+import numpy as np
+from numpy.lib import format as npy
+from numpy.typing import NDArray
+
+from dealias.images import ImageError, max_pixels, open_image, reason
+from dealias.labels.class_set import ClassSet, Role
+from dealias.labels.palette import palette_means_colors
+from dealias.text import FileError, list_pixels
+
+IMAGE_SUFFIXES = (".png", ".tif", ".tiff")
+LABEL_SUFFIXES = (*IMAGE_SUFFIXES, ".npy", ".npz")
+
+_INDEX_MODES = ("1", "L", "P", "I;16", "I;16B", "I;16L", "I")
+# Pillow spreads labels of 2 and 4 bits over 0 .. 255.
+_SPREAD = {"L;2": 85, "L;4": 17}
+# What Pillow would change on reading: inverted gray, and colours cut to 8 bits.
+_CHANGED = frozenset(
+    [f"{gray};{bits}I{order}" for gray in "1L" for bits in ("", "2", "4") for order in ("", "R")]
+    + [f"{colors};16{order}" for colors in ("RGB", "RGBA") for order in "BLN"]
+)
+
+
+class LabelFileError(FileError):
+    """A file does not hold a label map of its class set."""
+
+
+def read_label_map(path: Path, classes: ClassSet, role: Role) -> NDArray[np.integer]:
+    """Read a label map as classes.
+
+    Args:
+        path: PNG or TIFF (1 to 16 bits of gray, 32-bit integers, a palette, or RGB in the colours
+            of `classes`), NPY, or NPZ with a single array, (H, W) or (1, H, W). Pixels come as
+            they are stored: no turn that a file asks for is made. A palette is read as indices,
+            unless all colours in use are those of `classes` at other indices: then by colour.
+        classes: their set; its `label_map`, `reduce_zero_label`, palette and `color_map` are
+            applied.
+        role: "prediction" or "target": targets may store labels where predictions store classes;
+            "stored" for predictions that store what targets do.
+
+    Returns:
+        (H, W), uint8 if the labels allow it. Labels that no rule of `classes` covers are left as
+        they are, to be refused where they are counted with the other map at hand.
+
+    Raises:
+        LabelFileError: no such file, not a label map, truncated, of more than
+            :func:`dealias.images.max_pixels`, colours not in the palette, a palette of which some
+            colours are those of classes at other indices and some are of no class, or labels that
+            a label map lacks.
+    """
+    suffix = path.suffix.lower()
+    if suffix in (".npy", ".npz"):
+        stored = _read_array(path)
+    elif suffix in IMAGE_SUFFIXES:
+        stored = _read_image(path, classes, role)
+    else:
+        raise LabelFileError(path, f"expected one of {', '.join(LABEL_SUFFIXES)}")
+    if stored.size == 0:
+        raise LabelFileError(path, f"expected at least one pixel, got shape {stored.shape}")
+    if stored.ndim == 3:
+        return _from_colors(path, stored, classes)
+    meaning = classes.stored_labels(path, role)
+    return _narrow(stored if meaning is None else _translate(path, stored, meaning))
+
+
+def _read_image(path: Path, classes: ClassSet, role: Role) -> NDArray[np.integer]:
+    """Labels (H, W), or colours (H, W, 3)."""
+    try:
+        with open_image(path) as (image, stored_as):
+            if image.mode == "P" and palette_means_colors(path, image, classes, role):
+                return np.array(image.convert("RGB"))
+            if stored_as in _SPREAD:
+                return np.array(image) // _SPREAD[stored_as]
+            if image.mode in (*_INDEX_MODES, "RGB") and stored_as not in _CHANGED:
+                return np.array(image)
+            if image.mode == "RGBA" and stored_as not in _CHANGED:
+                return _opaque(path, np.array(image))
+    except ImageError as error:
+        raise LabelFileError(path, error.problem) from error
+    raise LabelFileError(path, f"expected gray, palette or 8-bit RGB, got {stored_as!r}")
+
+
+def _opaque(path: Path, pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    if (pixels[..., 3] != 255).any():
+        raise LabelFileError(path, "expected opaque colours, got transparent pixels")
+    return pixels[..., :3]
+
+
+def _read_array(path: Path) -> NDArray[np.integer]:
+    try:
+        if path.suffix.lower() == ".npz":
+            array = _read_npz(path)
+        else:
+            with path.open("rb") as file:
+                _check_size(path, *_npy_header(file))
+            array = np.load(path, allow_pickle=False)
+    except LabelFileError:
+        raise
+    except Exception as error:  # decoders fail in many ways on broken files
+        raise LabelFileError(path, f"can't be read: {reason(error)}") from error
+    if array.dtype == np.bool_:
+        array = array.astype(np.uint8)
+    if not np.issubdtype(array.dtype, np.integer):
+        raise LabelFileError(path, f"expected integer labels, got {array.dtype}")
+    if array.ndim == 3 and array.shape[0] == 1:
+        array = array[0]
+    if array.ndim != 2:
+        raise LabelFileError(path, f"expected shape (H, W), got {array.shape}")
+    if array.dtype.itemsize == 8 and array.dtype.kind == "u":
+        array = array.astype(np.int64)
+    return array.astype(array.dtype.newbyteorder("="), copy=False)
+
+
+def _read_npz(path: Path) -> NDArray[np.generic]:
+    with zipfile.ZipFile(path) as archive:
+        members = archive.namelist()
+        if len(members) != 1:
+            raise LabelFileError(path, f"expected a single array, got {sorted(members)[:8]}")
+        with archive.open(members[0]) as file:
+            _check_size(path, *_npy_header(file))
+        with archive.open(members[0]) as file:
+            array: NDArray[np.generic] = npy.read_array(file, allow_pickle=False)
+            return array
+
+
+def _npy_header(file: IO[bytes]) -> tuple[tuple[int, ...], np.dtype[np.generic]]:
+    major, _ = npy.read_magic(file)
+    read = npy.read_array_header_1_0 if major == 1 else npy.read_array_header_2_0
+    shape, _, dtype = read(file)
+    return shape, dtype
+
+
+def _check_size(path: Path, shape: tuple[int, ...], dtype: np.dtype[np.generic]) -> None:
+    """Refuse what Pillow would, before anything of that size is allocated."""
+    pixels = int(np.prod([int(n) for n in shape], dtype=object)) if shape else 1
+    limit = max_pixels()
+    if limit is not None and pixels > limit:
+        raise LabelFileError(
+            path,
+            f"refused as a decompression bomb: {dtype} of shape {shape} has {pixels:,} values, "
+            f"more than {limit:,}; --max-pixels allows larger ones",
+        )
+
+
+def _from_colors(path: Path, pixels: NDArray[np.integer], classes: ClassSet) -> NDArray[np.integer]:
+    """Look colours (H, W, 3) up in the palette."""
+    if classes.palette is None:
+        raise LabelFileError(
+            path, f"expected labels, got RGB, and class set {classes.name!r} has no palette"
+        )
+    labels_of = {
+        red << 16 | green << 8 | blue: labels
+        for (red, green, blue), labels in classes.labels_of_colors().items()
+    }
+    label_of = {code: min(labels) for code, labels in labels_of.items()}
+    ambiguous = {code for code, labels in labels_of.items() if len(labels) > 1}
+    codes = pixels.astype(np.int32) @ np.array([1 << 16, 1 << 8, 1], np.int32)
+    found = _count_labels(codes)
+    wrong = [(c, n) for c, n in found if c not in label_of or c in ambiguous]
+    if wrong:
+        listed = list_pixels([(f"#{code:06x}", pixels) for code, pixels in wrong])
+        gray = all(c >> 16 == c >> 8 & 255 == c & 255 for c, _ in found)
+        hint = "; its channels are all equal, so it may hold labels saved as RGB" if gray else ""
+        why = "in the palette of one class" if wrong[0][0] in ambiguous else "in the palette"
+        raise LabelFileError(path, f"colours not {why} of {classes.name!r}: {listed}{hint}")
+    return _narrow(_lookup(codes, label_of))
+
+
+def _translate(
+    path: Path, stored: NDArray[np.integer], meaning: Mapping[int, int]
+) -> NDArray[np.integer]:
+    """Replace stored labels by what they mean."""
+    wrong = [(label, n) for label, n in _count_labels(stored) if label not in meaning]
+    if wrong:
+        raise LabelFileError(path, f"stored labels not in the label map: {list_pixels(wrong)}")
+    return _lookup(stored, meaning)
+
+
+def _count_labels(values: NDArray[np.integer]) -> list[tuple[int, int]]:
+    """Each label with its number of pixels, in ascending order."""
+    if values.dtype == np.uint8:
+        pixels = np.bincount(values.reshape(-1), minlength=256)
+        found = np.flatnonzero(pixels)
+        return list(zip(found.tolist(), pixels[found].tolist(), strict=True))
+    found, pixels = np.unique(values, return_counts=True)
+    return list(zip(found.tolist(), pixels.tolist(), strict=True))
+
+
+def _lookup(values: NDArray[np.integer], meaning: Mapping[int, int]) -> NDArray[np.integer]:
+    keys = np.array(sorted(meaning))
+    labels = np.array([meaning[key] for key in keys.tolist()])
+    if values.dtype == np.uint8:
+        table = np.zeros(256, labels.dtype)
+        small = (keys >= 0) & (keys < 256)
+        table[keys[small]] = labels[small]
+        return _narrow(table).take(values)
+    result: NDArray[np.integer] = labels[np.searchsorted(keys, values)]
+    return result
+
+
+def _narrow(labels: NDArray[np.integer]) -> NDArray[np.integer]:
+    """The same labels as uint8 if they fit, else int32 or int64: dtypes that torch has."""
+    if labels.dtype == np.uint8:
+        return labels
+    low, high = (int(labels.min()), int(labels.max())) if labels.size else (0, 0)
+    if low >= 0 and high < 256:
+        return labels.astype(np.uint8)
+    fits = low >= -(2**31) and high < 2**31
+    return labels.astype(np.int32 if fits else np.int64)

@@ -1,0 +1,41 @@
+"""Writing label maps."""
+
+from pathlib import Path
+from typing import IO, Any
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from dealias.labels.class_set import ClassSet
+
+
+def write_label_map(file: Path | IO[bytes], labels: NDArray[Any], classes: ClassSet) -> None:
+    """Write a label map as PNG, which :func:`read_label_map` reads back as a prediction.
+
+    Up to 256 classes are stored as indices with the colours of the class set for a palette, more
+    as 16-bit gray.
+
+    Args:
+        file: a path, or a file open for writing.
+        labels: integers (H, W), classes or void.
+        classes: their set.
+
+    Raises:
+        ValueError: labels that are no integers, or are outside 0 .. 65535.
+    """
+    if labels.dtype.kind not in "iu" or labels.ndim != 2:
+        raise ValueError(f"labels: expected integers (H, W), got {labels.dtype} {labels.shape}")
+    lowest, highest = (int(labels.min()), int(labels.max())) if labels.size else (0, 0)
+    if lowest < 0 or highest > 65535:
+        raise ValueError(f"labels: expected 0..65535, got {lowest}..{highest}")
+    if highest > 255 or len(classes) > 256:
+        Image.fromarray(labels.astype(np.uint16)).save(file, "png")
+        return
+    palette = np.zeros((256, 3), np.uint8)
+    palette[: len(classes)] = classes.colors()
+    if classes.void_color is not None and 0 <= classes.ignore_index < 256:
+        palette[classes.ignore_index] = classes.void_color
+    picture = Image.fromarray(labels.astype(np.uint8))
+    picture.putpalette(palette.tobytes())
+    picture.save(file, "png")

@@ -1,0 +1,140 @@
+"""A bright image as it would have been in the dark."""
+
+from __future__ import annotations
+
+from typing import Literal, get_args
+
+import torch
+from torch import Generator, Tensor
+
+from dealias.lowlight.bayer import demosaic, mosaic
+from dealias.lowlight.camera import CANON_5D4, Camera
+from dealias.lowlight.capture import Capture
+from dealias.lowlight.noise import (
+    quantization_noise,
+    read_noise,
+    row_noise,
+    shot_noise,
+)
+from dealias.lowlight.tensors import per_image
+from dealias.lowlight.unprocessing import (
+    camera_to_srgb,
+    gamma_compression,
+    gamma_expansion,
+    inverse_smoothstep,
+    inverse_white_balance,
+    smoothstep,
+    srgb_to_camera,
+    white_balance,
+)
+
+Output = Literal["raw", "srgb"]
+
+
+def low_light(
+    images: Tensor,
+    capture: Capture,
+    *,
+    output: Output = "raw",
+    camera: Camera = CANON_5D4,
+    generator: Generator | None = None,
+) -> Tensor:
+    """Make bright photographs dark and noisy, then as bright as they were.
+
+    The image is taken back to the raw values of the sensor (:func:`to_raw`), darkened and made
+    noisy (:func:`expose`), rounded to 8 bits and demosaiced.
+
+    Args:
+        images: sRGB [N, 3, H, W], uint8 in [0, 255] or floating point in [0, 1], at least 2x2.
+        capture: how each was taken, of :func:`draw_capture`, on the device of the images.
+        output: "raw" gives the camera's linear RGB, as the RAW images of the LIS data set are;
+            "srgb" develops it with the same white balance, colours, gamma and tone curve.
+        camera: for its levels and colours.
+        generator: on the device of the images; by default the global one.
+
+    Returns:
+        As `images`: same shape, dtype and range; floating-point "raw" values are multiples of
+        1/255 where they were not interpolated.
+
+    Raises:
+        ValueError: shape, dtype or output that do not fit.
+    """
+    check_images(images)
+    check_output(output)
+    if images.ndim != 4 or len(capture.ratio) != len(images):
+        raise ValueError(
+            f"images: expected shape (N, 3, H, W) with as many as capture has "
+            f"({len(capture.ratio)}), got {tuple(images.shape)}"
+        )
+    raw = to_raw(to_unit(images), capture, camera=camera)
+    dark = expose(raw, capture, camera=camera, generator=generator)
+    image = demosaic((dark * 255).round() / 255)
+    if output == "srgb":
+        image = develop(image, capture, camera=camera)
+    return from_unit(image, images.dtype)
+
+
+def to_raw(images: Tensor, capture: Capture, *, camera: Camera = CANON_5D4) -> Tensor:
+    """Take sRGB [N, 3, H, W] in [0, 1] to the mosaic [N, H, W] in [0, 1] that a sensor saw."""
+    linear = gamma_expansion(inverse_smoothstep(images))
+    seen = srgb_to_camera(linear, camera)
+    seen = inverse_white_balance(seen, capture.brightness, capture.red, capture.blue)
+    return mosaic(seen.clamp(0, 1))
+
+
+def expose(
+    raw: Tensor,
+    capture: Capture,
+    *,
+    camera: Camera = CANON_5D4,
+    generator: Generator | None = None,
+) -> Tensor:
+    """Take a mosaic [N, H, W] in [0, 1] anew with too little light, and brighten the result."""
+    ratio = per_image(capture.ratio, raw, 2)
+    signal = raw * camera.range / ratio
+    noisy = shot_noise(signal, capture.system_gain, generator=generator)
+    noisy = read_noise(noisy, capture.read_scale, capture.read_shape, generator=generator)
+    noisy = row_noise(noisy, capture.row_scale, generator=generator)
+    noisy = quantization_noise(noisy, generator=generator)
+    return (noisy * ratio / camera.range).clamp(0, 1)
+
+
+def develop(image: Tensor, capture: Capture, *, camera: Camera = CANON_5D4) -> Tensor:
+    """Develop linear camera RGB [N, 3, H, W] to sRGB, both in [0, 1]."""
+    balanced = white_balance(image, capture.brightness, capture.red, capture.blue).clamp(0, 1)
+    linear = camera_to_srgb(balanced, camera)
+    return smoothstep(gamma_compression(linear))
+
+
+def to_unit(images: Tensor) -> Tensor:
+    """Images as floating point in [0, 1], of single precision at least."""
+    if images.dtype == torch.uint8:
+        return images.float() / 255
+    return images if images.dtype == torch.float64 else images.float()
+
+
+def from_unit(images: Tensor, dtype: torch.dtype) -> Tensor:
+    """Undo :func:`to_unit`; what uint8 can't hold is rounded and clipped."""
+    if dtype == torch.uint8:
+        return (images * 255).round().clamp(0, 255).to(dtype)
+    return images.to(dtype)
+
+
+def check_images(images: Tensor) -> None:
+    """Raise ValueError unless `images` are RGB [..., 3, H, W], uint8 or finite floating point."""
+    if images.dtype != torch.uint8 and not images.is_floating_point():
+        raise ValueError(f"images: expected uint8 or floating point, got {images.dtype}")
+    if images.ndim < 3 or images.shape[-3] != 3 or min(images.shape[-2:]) < 2:
+        raise ValueError(
+            f"images: expected shape (..., 3, H, W) of at least 2x2 pixels, "
+            f"got {tuple(images.shape)}"
+        )
+    if images.is_floating_point() and not images.isfinite().all():
+        raise ValueError("images: expected finite values in [0, 1], got others")
+
+
+def check_output(output: str) -> None:
+    """Raise ValueError unless `output` is one of those of :func:`low_light`."""
+    if output not in get_args(Output):
+        names = " or ".join(map(repr, get_args(Output)))
+        raise ValueError(f"output: expected {names}, got {output!r}")

@@ -1,0 +1,107 @@
+"""From sRGB back to what the sensor saw, and forth again.
+
+The steps are those of Brooks et al., "Unprocessing images for learned raw denoising" (CVPR 2019).
+All take floating-point images with values in [0, 1], and batches of any leading shape.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from dealias.lowlight.camera import CANON_5D4, Camera
+from dealias.lowlight.tensors import per_image
+
+GAMMA = 2.2
+INFLECTION = 0.9
+
+
+def smoothstep(image: Tensor) -> Tensor:
+    """The tone curve of a camera, 3 x^2 - 2 x^3; values are clipped to [0, 1].
+
+    >>> smoothstep(torch.tensor([0.0, 0.25, 0.5, 1.0])).tolist()
+    [0.0, 0.15625, 0.5, 1.0]
+    """
+    x = image.clamp(0, 1)
+    return x * x * (3 - 2 * x)
+
+
+def inverse_smoothstep(image: Tensor) -> Tensor:
+    """Undo :func:`smoothstep`: 1/2 - sin(asin(1 - 2 y) / 3); values are clipped to [0, 1]."""
+    return 0.5 - torch.sin(torch.asin(1 - 2 * image.clamp(0, 1)) / 3)
+
+
+def gamma_expansion(image: Tensor) -> Tensor:
+    """Make gamma-encoded values linear: x^2.2; negative ones become 0."""
+    return image.clamp_min(0).pow(GAMMA)
+
+
+def gamma_compression(image: Tensor) -> Tensor:
+    """Undo :func:`gamma_expansion`: x^(1/2.2); negative values become 0."""
+    return image.clamp_min(0).pow(1 / GAMMA)
+
+
+def camera_to_srgb(image: Tensor, camera: Camera = CANON_5D4) -> Tensor:
+    """Apply the colour matrix of a camera to white-balanced linear RGB [..., 3, H, W]."""
+    matrix = torch.tensor(camera.color_matrix, dtype=torch.float64)
+    return _mix(image, matrix)
+
+
+def srgb_to_camera(image: Tensor, camera: Camera = CANON_5D4) -> Tensor:
+    """Undo :func:`camera_to_srgb`. Gray stays gray."""
+    matrix = torch.tensor(camera.color_matrix, dtype=torch.float64)
+    return _mix(image, torch.linalg.inv(matrix))
+
+
+def white_balance(
+    image: Tensor, brightness: Tensor | float, red: Tensor | float, blue: Tensor | float
+) -> Tensor:
+    """Brighten linear camera RGB and balance its channels.
+
+    Args:
+        image: [..., 3, H, W].
+        brightness: gain of all channels, a number or one an image, [...].
+        red: further gain of red, likewise.
+        blue: further gain of blue, likewise.
+    """
+    return image * _gains(image, brightness, red, blue)
+
+
+def inverse_white_balance(
+    image: Tensor, brightness: Tensor | float, red: Tensor | float, blue: Tensor | float
+) -> Tensor:
+    r"""Undo :func:`white_balance`, but keep what is saturated saturated.
+
+    A white pixel was clipped by the camera, so that dividing it by the gains would turn a lamp into
+    a coloured spot. Above a mean of 0.9 the gains g = 1 / (brightness, red, blue) fade to 1:
+
+    .. math:: \max(m^2 + (1 - m^2) g, g), \quad m = \max(\bar x - 0.9, 0) / 0.1
+
+    Args:
+        image: [..., 3, H, W].
+        brightness: see :func:`white_balance`.
+        red: likewise.
+        blue: likewise.
+
+    >>> image = torch.tensor([0.5, 1.0]).expand(3, 1, 2)
+    >>> inverse_white_balance(image, 1.25, 2, 1.6)[:, 0].mul(100).round().tolist()
+    [[20.0, 100.0], [40.0, 100.0], [25.0, 100.0]]
+    """
+    gains = 1 / _gains(image, brightness, red, blue)
+    gray = image.mean(-3, keepdim=True)
+    fade = ((gray - INFLECTION) / (1 - INFLECTION)).clamp(0, 1).square()
+    return image * torch.maximum(fade + (1 - fade) * gains, gains)
+
+
+def _mix(image: Tensor, matrix: Tensor) -> Tensor:
+    weights = matrix.to(image.device, image.dtype)
+    return torch.einsum("oi,...ihw->...ohw", weights, image)
+
+
+def _gains(
+    image: Tensor, brightness: Tensor | float, red: Tensor | float, blue: Tensor | float
+) -> Tensor:
+    """Gains [..., 3, 1, 1], or [3, 1, 1]."""
+    gains = (per_image(value, image, 3) for value in (brightness, red, blue))
+    gain, of_red, of_blue = torch.broadcast_tensors(*gains)  # type: ignore[no-untyped-call]
+    return torch.cat([gain * of_red, gain, gain * of_blue], -3)

@@ -1,0 +1,158 @@
+"""Boundary IoU and the boundary F-score: other measures of boundaries, kept for comparison."""
+
+import math
+
+import torch
+from torch import Tensor
+
+from dealias.metrics.functional.bands import inner_boundary, label_edges
+from dealias.metrics.functional.counts import check_labels, check_options, check_pair, tally
+from dealias.metrics.functional.hard_pixel_scores import ratio
+
+
+def boundary_iou_counts(
+    preds: Tensor,
+    target: Tensor,
+    *,
+    num_classes: int,
+    ignore_index: int = 255,
+    distance: int | None = None,
+    dilation_ratio: float = 0.02,
+) -> Tensor:
+    """Count intersection and union of the inner boundaries of each class.
+
+    Args:
+        preds: predicted classes, (H, W) or (N, H, W), integers 0 .. C - 1.
+        target: target classes of the same shape, 0 .. C - 1 or `ignore_index`.
+        num_classes: C.
+        ignore_index: void label of `target`; such pixels are not counted.
+        distance: width of the inner boundary in pixels; by default `dilation_ratio` times the
+            image diagonal, rounded, at least 1.
+        dilation_ratio: share of the diagonal, in (0, 1].
+
+    Returns:
+        int64 [2, C], intersection and union, to be added up over images and given to
+        :func:`boundary_iou`.
+
+    Raises:
+        ValueError: shapes, dtypes or options that do not fit; LabelRangeError for bad labels.
+
+    The boundary of a class is its mask minus the mask eroded `distance` times by a 3x3 square,
+    the image zero-padded. Source: Cheng et al., "Boundary IoU", CVPR 2021.
+    """
+    check_options(num_classes, ignore_index)
+    check_pair(preds, target)
+    if distance is None:
+        if not 0 < dilation_ratio <= 1:
+            raise ValueError(f"dilation_ratio: expected a number in (0, 1], got {dilation_ratio}")
+        distance = max(1, round(dilation_ratio * math.hypot(*preds.shape[-2:])))
+    if isinstance(distance, bool) or not isinstance(distance, int) or distance < 1:
+        raise ValueError(f"distance: expected a number of pixels from 1 on, got {distance!r}")
+    if preds.numel() == 0:
+        return torch.zeros(2, num_classes, dtype=torch.int64, device=preds.device)
+    in_preds, in_target = inner_boundary(preds, distance), inner_boundary(target, distance)
+    region = in_preds + 2 * in_target
+    table = tally(num_classes, ignore_index, region.flatten(), target.flatten(), preds.flatten())
+    intersection = table[3].diagonal()
+    area = (table[1] + table[3]).sum(0) + (table[2] + table[3]).sum(1)
+    return torch.stack([intersection, area - intersection])
+
+
+def boundary_iou(counts: Tensor) -> Tensor:
+    """Boundary IoU of each class from :func:`boundary_iou_counts`.
+
+    Returns:
+        [C], fractions in [0, 1]; NaN for a class without boundary. ``nanmean()`` is the mean.
+
+    >>> target = torch.zeros(8, 8, dtype=torch.int64)
+    >>> target[:, 4:] = 1
+    >>> counts = boundary_iou_counts(target, target, num_classes=3, distance=1)
+    >>> boundary_iou(counts).tolist()
+    [1.0, 1.0, nan]
+    """
+    return ratio(counts[0], counts[1])
+
+
+def boundary_f_counts(
+    preds: Tensor,
+    target: Tensor,
+    *,
+    num_classes: int,
+    ignore_index: int = 255,
+    tolerance: float = 0.0075,
+) -> Tensor:
+    """Count boundary pixels of each class, and those matched within a tolerance.
+
+    Args:
+        preds: predicted classes, (H, W) or (N, H, W), integers 0 .. C - 1.
+        target: target classes of the same shape, 0 .. C - 1 or `ignore_index`.
+        num_classes: C.
+        ignore_index: void label of `target`. Borders with void are no boundary, and predicted
+            boundary pixels on void are not counted.
+        tolerance: Euclidean distance in pixels if at least 1, else a share of the image diagonal,
+            rounded up.
+
+    Returns:
+        int64 [4, C]: predicted boundary pixels, those of them matched, target boundary pixels,
+        those of them matched; to be added up over images and given to :func:`boundary_f_score`.
+
+    Raises:
+        ValueError: shapes, dtypes or options that do not fit; LabelRangeError for bad labels.
+
+    A pixel is on its class's boundary where a 4-neighbour has another label. Source: Csurka et
+    al., "What is a good evaluation measure for semantic segmentation?", BMVC 2013, with the
+    tolerance of Perazzi et al. (DAVIS), CVPR 2016.
+    """
+    check_options(num_classes, ignore_index)
+    check_pair(preds, target)
+    if not tolerance > 0:
+        raise ValueError(f"tolerance: expected a positive number, got {tolerance}")
+    if tolerance < 1:
+        tolerance = math.ceil(tolerance * math.hypot(*preds.shape[-2:]))
+    check_labels(preds, target, num_classes, ignore_index)
+    if preds.numel() == 0:
+        return torch.zeros(4, num_classes, dtype=torch.int64, device=preds.device)
+    known = target.long() != ignore_index
+    on_preds = label_edges(preds, protocol="exact") & known
+    on_target = label_edges(target, protocol="exact", ignore_index=ignore_index) & known
+    counts = torch.zeros(4, num_classes, dtype=torch.int64, device=preds.device)
+    present = torch.cat([preds[on_preds].long(), target[on_target].long()])
+    for label in torch.unique(present).tolist():
+        found, wanted = on_preds & (preds == label), on_target & (target == label)
+        counts[0, label] = found.sum()
+        counts[1, label] = (found & _disc_dilate(wanted, tolerance)).sum()
+        counts[2, label] = wanted.sum()
+        counts[3, label] = (wanted & _disc_dilate(found, tolerance)).sum()
+    return counts
+
+
+def boundary_f_score(counts: Tensor) -> Tensor:
+    """Boundary F-score of each class from :func:`boundary_f_counts`.
+
+    Returns:
+        [C], the harmonic mean of precision and recall over all pixels counted, in [0, 1]; 0 for a
+        class with a boundary in only one of prediction and target, NaN for one with none.
+    """
+    found, found_matched, wanted, wanted_matched = counts
+    precision, recall = ratio(found_matched, found), ratio(wanted_matched, wanted)
+    score = 2 * precision * recall / (precision + recall)
+    unmatched = (found_matched == 0) & (wanted_matched == 0) & (found + wanted > 0)
+    return torch.where(unmatched, torch.zeros_like(score), score)
+
+
+def _disc_dilate(mask: Tensor, radius: float) -> Tensor:
+    """Dilate (..., H, W) by a disc: the union, row by row, of ever shorter chords."""
+    height, width = mask.shape[-2:]
+    reach = min(int(radius), max(height, width))
+    padded = torch.nn.functional.pad(mask, (reach, reach, reach, reach))
+    result = torch.zeros_like(mask)
+    chord, half = padded.clone(), 0
+    for row in range(reach, -1, -1):  # chords grow from the poles of the disc to its equator
+        wanted = min(reach, math.isqrt(int(radius * radius) - row * row))
+        while half < wanted:
+            half += 1
+            chord[..., half:] |= padded[..., :-half]
+            chord[..., :-half] |= padded[..., half:]
+        for top in {reach - row, reach + row}:
+            result |= chord[..., top : top + height, reach : reach + width]
+    return result

@@ -1,0 +1,195 @@
+"""The kinds of error, what each costs, and what mending it would gain.
+
+The four regions of the table of counts partition an image, so each wrong pixel is an error of
+exactly one kind.
+"""
+
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from dealias.metrics.functional.bands import Protocol, dilate, label_edges
+from dealias.metrics.functional.counts import (
+    BOTH_BANDS,
+    INTERIOR,
+    PREDS_BAND,
+    TARGET_BAND,
+    check_labels,
+    check_options,
+    check_pair,
+)
+from dealias.metrics.functional.hard_pixel_scores import check_table, iou, ratio
+
+
+@dataclass(frozen=True)
+class ErrorKind:
+    """One kind of wrong pixel.
+
+    Attributes:
+        key: its name in result files.
+        title: its name for people.
+        region: the region of the table of counts whose wrong pixels are of this kind.
+        description: what such a pixel looks like.
+    """
+
+    key: str
+    title: str
+    region: int
+    description: str
+
+    def wrong(self, table: Tensor) -> Tensor:
+        """The wrong pixels of this kind, by target and predicted class: int64 [C, C]."""
+        check_table(table)
+        region = table[self.region]
+        return region - torch.diag(region.diagonal())
+
+    def corrected(self, table: Tensor) -> Tensor:
+        """The table [4, C, C] with every error of this kind predicted right."""
+        wrong = self.wrong(table)
+        mended = table.clone()
+        mended[self.region] += torch.diag(wrong.sum(1)) - wrong
+        return mended
+
+
+ERROR_KINDS = (
+    ErrorKind(
+        "false_response",
+        "False responses",
+        PREDS_BAND,
+        "Wrong near a predicted edge where the target has none: a boundary that is not there.",
+    ),
+    ErrorKind(
+        "merging_mistake",
+        "Merging mistakes",
+        TARGET_BAND,
+        "Wrong near a target edge that the prediction lacks: objects fused, or one vanished.",
+    ),
+    ErrorKind(
+        "displacement",
+        "Displacements",
+        BOTH_BANDS,
+        "Wrong near an edge that both have: the boundary is there, but shifted.",
+    ),
+    ErrorKind(
+        "interior",
+        "Interior errors",
+        INTERIOR,
+        "Wrong far from any edge: a whole area taken for another class.",
+    ),
+)
+
+
+class ClassPair(NamedTuple):
+    """Pixels of one class predicted as another."""
+
+    target: int
+    preds: int
+    pixels: int
+    miou_gain: float
+
+
+def error_pixels(table: Tensor) -> dict[str, Tensor]:
+    """Count the wrong pixels of each kind in a table of counts [4, C, C]; int64 scalars."""
+    return {kind.key: kind.wrong(table).sum() for kind in ERROR_KINDS}
+
+
+def error_shares(table: Tensor) -> dict[str, Tensor]:
+    """Share of each kind among all wrong pixels of a table of counts [4, C, C].
+
+    Returns:
+        Fractions that add up to 1, as scalars by kind; NaN if no pixel is wrong.
+    """
+    pixels = error_pixels(table)
+    total = torch.stack(list(pixels.values())).sum()
+    return {key: ratio(count, total) for key, count in pixels.items()}
+
+
+def miou_gain(table: Tensor) -> dict[str, tuple[Tensor, Tensor]]:
+    """What mIoU and the IoU of each class would gain if all errors of one kind were mended.
+
+    Args:
+        table: counts [4, C, C].
+
+    Returns:
+        By kind, the gain in mIoU (a scalar) and in IoU per class ([C]; NaN where IoU is not
+        defined before or after). Corrected pixels stay in their region. A class that the target
+        lacks and that is no longer predicted leaves the mean, as in any evaluation.
+    """
+    before = iou(table.sum(0))
+    gains = {}
+    for kind in ERROR_KINDS:
+        after = iou(kind.corrected(table).sum(0))
+        gains[kind.key] = (after.nanmean() - before.nanmean(), after - before)
+    return gains
+
+
+def costly_pairs(table: Tensor, kind: ErrorKind, *, limit: int = 5) -> list[ClassPair]:
+    """List the class pairs whose errors of one kind cost the most mIoU, the worst first.
+
+    Args:
+        table: counts [4, C, C].
+        kind: one of `ERROR_KINDS`.
+        limit: how many pairs at the most.
+
+    Returns:
+        Pairs with at least one wrong pixel, with the gain in mIoU were they alone mended. Moving
+        m pixels from cell (t, p) to (t, t) leaves the union of t as it is and takes m from that
+        of p, so that no table has to be corrected for each pair.
+    """
+    wrong = kind.wrong(table)
+    confusion = table.sum(0)
+    correct = confusion.diagonal()
+    union = confusion.sum(0) + confusion.sum(1) - correct
+    before = iou(confusion)
+    union_left = union - wrong  # (t, p): the union of p without the pair's pixels
+    target_gain = ratio(wrong, union.unsqueeze(1).expand_as(wrong))
+    preds_after = ratio(correct.expand_as(wrong), union_left)
+    total = before.nansum() + target_gain + preds_after.nan_to_num() - before.nan_to_num()
+    defined = (union > 0).sum() - ((union > 0) & (union_left == 0)).long()
+    gain = torch.where(wrong > 0, total / defined - before.nanmean(), -torch.inf)
+    order = torch.argsort(gain.flatten(), descending=True, stable=True)[:limit].tolist()
+    pairs = [divmod(cell, len(confusion)) for cell in order]
+    return [
+        ClassPair(t, p, int(wrong[t, p]), float(gain[t, p])) for t, p in pairs if wrong[t, p] > 0
+    ]
+
+
+def error_map(
+    preds: Tensor,
+    target: Tensor,
+    *,
+    num_classes: int,
+    ignore_index: int = 255,
+    band_width: int = 15,
+    protocol: Protocol = "paper",
+) -> Tensor:
+    """Mark each pixel with the kind of its error.
+
+    Args: those of :func:`count_hard_pixels`.
+
+    Returns:
+        uint8 of the shape of `preds`: 0 right, i + 1 an error of ``ERROR_KINDS[i]``, 255 void.
+
+    Raises:
+        ValueError: as :func:`count_hard_pixels`.
+
+    >>> target = torch.tensor([[0, 0, 0, 0, 1, 1, 1, 1]])
+    >>> preds = torch.tensor([[0, 0, 0, 1, 1, 1, 1, 0]])
+    >>> error_map(preds, target, num_classes=2, band_width=1).tolist()
+    [[0, 0, 0, 3, 0, 0, 0, 1]]
+    """
+    check_options(num_classes, ignore_index, band_width, protocol)
+    check_pair(preds, target)
+    check_labels(preds, target, num_classes, ignore_index)
+    if preds.numel() == 0:
+        return torch.zeros_like(preds, dtype=torch.uint8)
+    in_preds = dilate(label_edges(preds, protocol=protocol), band_width)
+    in_target = label_edges(target, protocol=protocol, ignore_index=ignore_index)
+    region = in_preds * PREDS_BAND + dilate(in_target, band_width) * TARGET_BAND
+    marks = torch.zeros(4, dtype=torch.uint8, device=preds.device)
+    for mark, kind in enumerate(ERROR_KINDS, start=1):
+        marks[kind.region] = mark
+    errors = torch.where(preds.long() == target.long(), 0, marks[region])
+    return errors.masked_fill(target.long() == ignore_index, 255)

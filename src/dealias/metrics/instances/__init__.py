@@ -1,0 +1,77 @@
+"""Average precision of instances, their matching with detections, and the kinds of error.
+
+Needs faster-coco-eval.
+"""
+
+from dealias.metrics.instances.detection_errors import (
+    ErrorSummary,
+    Matched,
+    finite,
+    summarize_errors,
+)
+from dealias.metrics.instances.detections import Detections
+from dealias.metrics.instances.masks import (
+    MaskError,
+    Rle,
+    box_of_mask,
+    decode_masks,
+    encode_masks,
+    mask_area,
+    mask_in_box,
+    read_segmentation,
+)
+from dealias.metrics.instances.matching import (
+    FALSE_DETECTIONS,
+    FOUND,
+    IGNORED,
+    INSTANCE_ERRORS,
+    MISSED,
+    NOBODY,
+    Matches,
+    match_instances,
+)
+from dealias.metrics.instances.notes import Notes
+from dealias.metrics.instances.precision import (
+    OVERLAPS,
+    SCORES,
+    AveragePrecision,
+    DetectionArea,
+    average_precision,
+    check_detection_area,
+)
+from dealias.metrics.instances.records import AnnotatedImage, Instance, InstanceSet, Problem
+
+__all__ = [
+    "FALSE_DETECTIONS",
+    "FOUND",
+    "IGNORED",
+    "INSTANCE_ERRORS",
+    "MISSED",
+    "NOBODY",
+    "OVERLAPS",
+    "SCORES",
+    "AnnotatedImage",
+    "AveragePrecision",
+    "DetectionArea",
+    "Detections",
+    "ErrorSummary",
+    "Instance",
+    "InstanceSet",
+    "MaskError",
+    "Matched",
+    "Matches",
+    "Notes",
+    "Problem",
+    "Rle",
+    "average_precision",
+    "box_of_mask",
+    "check_detection_area",
+    "decode_masks",
+    "encode_masks",
+    "finite",
+    "mask_area",
+    "mask_in_box",
+    "match_instances",
+    "read_segmentation",
+    "summarize_errors",
+]

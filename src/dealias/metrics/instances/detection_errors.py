@@ -1,0 +1,222 @@
+"""How many errors of each kind there are, and what mending one kind would gain."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dealias.metrics.instances.detections import Detections
+from dealias.metrics.instances.matching import (
+    FOUND,
+    IGNORED,
+    INSTANCE_ERRORS,
+    MISSED,
+    NOBODY,
+    Matches,
+)
+from dealias.metrics.instances.records import AnnotatedImage
+
+_RECALLS = np.linspace(0, 1, 101)
+
+Matched = tuple[AnnotatedImage, Detections, Matches]
+
+
+@dataclass(frozen=True)
+class ErrorSummary:
+    """Errors of a set of images. Undefined figures are NaN.
+
+    Attributes:
+        threshold: the score that F1 is highest from, the lowest if none is right, 0.5 if there is
+            none; what is below it counts as not detected in the counts, but not in the gains.
+        precision: share of the detections that are right, in [0, 1].
+        recall: share of the instances that are found, in [0, 1].
+        f1: harmonic mean of both.
+        counts: for "found" and the key of each kind of error, its number by class; a missed or
+            found instance counts for its class, a false detection for the class it was given.
+        gains: for the key of each kind of error, how far AP50 of masks would rise without it. A
+            class that has neither instances nor detections any more is left out of the mean.
+    """
+
+    threshold: float
+    precision: float
+    recall: float
+    f1: float
+    counts: Mapping[str, tuple[int, ...]]
+    gains: Mapping[str, float]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain enough for JSON; None where undefined."""
+        figures = {"precision": self.precision, "recall": self.recall, "F1": self.f1}
+        return {
+            "threshold": self.threshold,
+            **{name: finite(value) for name, value in figures.items()},
+            "found": sum(self.counts[FOUND]),
+            "kinds": {
+                kind.key: {
+                    "count": sum(self.counts[kind.key]),
+                    "AP50_gain": finite(self.gains[kind.key]),
+                }
+                for kind in INSTANCE_ERRORS
+            },
+        }
+
+
+def summarize_errors(matched: Sequence[Matched], classes: int) -> ErrorSummary:
+    """Count the errors of images by kind, see :func:`match_instances`.
+
+    A gain is that of AP50 if all errors of that kind alone were mended, as in Bolya et al., "TIDE:
+    A General Toolbox for Identifying Object Detection Errors", ECCV 2020: detections of a wrong
+    class get the right one and badly outlined ones find their instance, unless another detection
+    has found it; other false ones are gone, and so are instances that were missed. Gains do not add
+    up. Missed, other than there, is every instance that nothing found, also where a detection that
+    is badly outlined or of a wrong class lies on it.
+
+    Args:
+        matched: images in the order of their ids, with their detections and how these match.
+        classes: how many there are.
+    """
+    rows = _rows(matched)
+    targets, missed = _targets(matched, classes)
+    threshold, precision, recall, f1 = _best_threshold(rows, int(targets.sum()))
+    shown = rows.take(rows.scores >= threshold)
+    counts = {
+        kind: _by_class(shown.labels[shown.kinds == kind], classes)
+        for kind in (FOUND, *(kind.key for kind in INSTANCE_ERRORS))
+    }
+    found = np.array(counts[FOUND], np.int64)
+    counts[MISSED.key] = tuple((targets - found).tolist())
+    before = _mean_precision(rows, targets)
+    gains = {
+        kind.key: _mean_precision(rows, targets - missed, targets > 0) - before
+        if kind is MISSED
+        else _mean_precision(_mended(rows, kind.key), targets) - before
+        for kind in INSTANCE_ERRORS
+    }
+    return ErrorSummary(threshold, precision, recall, f1, counts, gains)
+
+
+class _Rows(NamedTuple):
+    """Detections of all images, the surest first, without those in crowds."""
+
+    scores: NDArray[np.float64]
+    labels: NDArray[np.int64]
+    kinds: NDArray[np.str_]
+    partners: NDArray[np.int64]  # a number for each instance of the set, or NOBODY
+    partner_labels: NDArray[np.int64]
+    partner_free: NDArray[np.bool_]
+
+    def take(self, which: NDArray[Any]) -> _Rows:
+        return _Rows(*(column[which] for column in self))
+
+
+def _rows(matched: Sequence[Matched]) -> _Rows:
+    columns: list[list[Any]] = [[] for _ in _Rows._fields]
+    offset = 0
+    for image, detections, matches in matched:
+        partners = matches.partners.tolist()
+        values = (detections.scores.tolist(), detections.labels.tolist(), matches.kinds, partners)
+        for score, label, kind, partner in zip(*values, strict=True):
+            known = partner != NOBODY
+            row = (
+                score,
+                label,
+                kind,
+                offset + partner if known else NOBODY,
+                image.instances[partner].label if known else 0,
+                bool(known and matches.finders[partner] == NOBODY),
+            )
+            for column, value in zip(columns, row, strict=True):
+                column.append(value)
+        offset += len(image.instances)
+    kinds = (np.float64, np.int64, np.str_, np.int64, np.int64, np.bool_)
+    rows = _Rows(*(np.array(c, kind) for c, kind in zip(columns, kinds, strict=True)))
+    rows = rows.take(rows.kinds != IGNORED)
+    return rows.take(np.argsort(-rows.scores, kind="stable"))
+
+
+def _targets(
+    matched: Sequence[Matched], classes: int
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Instances, and those that nothing found, by class; without crowds."""
+    labels, finders = [], []
+    for image, _, matches in matched:
+        for instance, finder in zip(image.instances, matches.finders, strict=True):
+            if not instance.crowd:
+                labels.append(instance.label)
+                finders.append(finder)
+    all_labels = np.array(labels, np.int64)
+    nobody = np.array(finders, np.int64) == NOBODY
+    total, missed = (_by_class(part, classes) for part in (all_labels, all_labels[nobody]))
+    return np.array(total, np.int64), np.array(missed, np.int64)
+
+
+def _by_class(labels: NDArray[np.int64], classes: int) -> tuple[int, ...]:
+    return tuple(np.bincount(labels, minlength=classes + 1)[1:].tolist())
+
+
+def _best_threshold(rows: _Rows, targets: int) -> tuple[float, float, float, float]:
+    """The threshold with the highest F1, and precision, recall and F1 there."""
+    right = np.cumsum(rows.kinds == FOUND)
+    number = np.arange(1, len(right) + 1)
+    f1 = 2 * right / (number + targets)
+    last = np.append(rows.scores[1:] != rows.scores[:-1], True)[: len(right)]  # of equal scores
+    nothing = 0.0 if targets else math.nan
+    if not f1.size:
+        return 0.5, math.nan, nothing, nothing
+    if not right[-1]:
+        return float(rows.scores[-1]), 0.0, nothing, nothing
+    best = int(np.flatnonzero(last)[f1[last].argmax()])
+    precision, recall = right[best] / number[best], right[best] / targets
+    return float(rows.scores[best]), float(precision), float(recall), float(f1[best])
+
+
+def _mended(rows: _Rows, kind: str) -> _Rows:
+    """The detections if those of this kind were mended or gone."""
+    wrong = rows.kinds == kind
+    if kind not in ("localisation", "classification"):
+        return rows.take(~wrong)
+    # Of those about one instance, the surest finds it; the others would be duplicates, and go.
+    candidates = np.flatnonzero(wrong & rows.partner_free)
+    _, first = np.unique(rows.partners[candidates], return_index=True)
+    surest = candidates[first]
+    kinds, labels = rows.kinds.astype(object), rows.labels.copy()
+    kinds[surest] = FOUND
+    labels[surest] = rows.partner_labels[surest]
+    keep = ~wrong
+    keep[surest] = True
+    return rows._replace(kinds=kinds.astype(np.str_), labels=labels).take(keep)
+
+
+def _mean_precision(
+    rows: _Rows, targets: NDArray[np.int64], classes: NDArray[np.bool_] | None = None
+) -> float:
+    """AP50, the mean over the classes that have instances, or had, and still have detections."""
+    counted = targets > 0 if classes is None else classes
+    found = []
+    for label in np.flatnonzero(counted) + 1:
+        right = rows.kinds[rows.labels == label] == FOUND
+        count = int(targets[label - 1])
+        if count:
+            found.append(_precision(right, count))
+        elif right.size:
+            found.append(0.0)
+    return float(np.mean(found)) if found else math.nan
+
+
+def _precision(right: NDArray[np.bool_], targets: int) -> float:
+    """COCO's AP of one class at one IoU: precision at 101 recalls, each the best from there on."""
+    hits = np.cumsum(right)
+    precision = hits / np.arange(1, len(hits) + 1)
+    best = np.maximum.accumulate(precision[::-1])[::-1]
+    places = np.searchsorted(hits / targets, _RECALLS)
+    return float(np.append(best, 0)[places].mean())
+
+
+def finite(value: float) -> float | None:
+    """A number as JSON has it: None for those that are not finite."""
+    return value if math.isfinite(value) else None

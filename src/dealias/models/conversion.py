@@ -1,0 +1,127 @@
+"""Other checkpoints made into networks."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from torch import Tensor
+
+from dealias.models.creation import create_model
+from dealias.models.errors import ModelError, WeightsError
+from dealias.models.official import official_config, official_name
+from dealias.models.segmentation import SegmentationModel
+from dealias.models.weight_files import read_checkpoint, read_safetensors, state_dict_of
+from dealias.models.weights import load_weights
+from dealias.text import printable
+
+_OWN = "network."  # before the names in checkpoints of `dealias fit`
+_WRAPPED = "module."  # before the names of a network that was trained on several devices
+_AVERAGE = "ema_"  # before those of its moving averages; the plain names have the ones to use
+
+
+@dataclass(frozen=True)
+class Converted:
+    """A network made of a checkpoint.
+
+    Attributes:
+        model: in evaluation mode.
+        left: what the checkpoint has and the network has not, in words.
+    """
+
+    model: SegmentationModel
+    left: tuple[str, ...] = ()
+
+
+def convert(path: Path | str, *, filtered: bool = False) -> Converted:
+    """Make a network of a checkpoint.
+
+    Args:
+        path: a UPerNet on a ResNet of the published code or of MMSegmentation, .pth or
+            .safetensors, or a checkpoint of ``dealias fit``.
+        filtered: whether a published network without frequency mixing has the filters: they have
+            no tensors.
+
+    Raises:
+        WeightsError: there is no such file, it holds more than tensors and plain values, or it is
+            of another network.
+        ModelError: a checkpoint of ``dealias fit`` has no configuration that builds its network.
+    """
+    path = Path(path)
+    is_safe = path.suffix == ".safetensors"
+    content = read_safetensors(path) if is_safe else read_checkpoint(path)
+    state = state_dict_of(content)
+    if state is None:
+        raise WeightsError(f"{printable(path)}: expected tensors by name, got no state dict")
+    if any(key.startswith(_OWN) for key in state):
+        return _from_own(printable(path), content, state)
+    return _from_official(printable(path), content, state, filtered)
+
+
+def _from_own(source: str, content: Mapping[str, Any], state: Mapping[str, Tensor]) -> Converted:
+    parameters = content.get("hyper_parameters")
+    parameters = parameters if isinstance(parameters, dict) else {}
+    config = parameters.get("network")
+    if not isinstance(config, dict):
+        raise ModelError(f'{source}: expected hyper_parameters with "network", got none')
+    if parameters.get("task") == "instance":
+        raise ModelError(
+            f"{source}: expected a network for semantic segmentation, got one for instances, "
+            f"{config.get('name')!r}, which dealias test and predict take as --ckpt_path"
+        )
+    try:
+        model = create_model(**{**config, "backbone_weights": None})
+    except (ValueError, TypeError) as error:
+        raise ModelError(f"{source}: {error}") from error
+    own = {key.removeprefix(_OWN): value for key, value in state.items() if key.startswith(_OWN)}
+    load_weights(model, own, source=source)
+    model.classes = _classes(parameters.get("classes"), model.num_classes)
+    return Converted(model.eval())
+
+
+def _from_official(
+    source: str, content: Mapping[str, Any], state: Mapping[str, Tensor], filtered: bool
+) -> Converted:
+    named = {key.removeprefix(_WRAPPED): value for key, value in state.items()}
+    state = {key: value for key, value in named.items() if not key.startswith(_AVERAGE)}
+    left = []
+    if len(state) < len(named):
+        left.append(f"tensors of moving averages, of which there are {len(named) - len(state):,}")
+    try:
+        config = official_config(state, filtered=filtered)
+        model = create_model(**config)
+    except (ModelError, WeightsError) as error:
+        raise WeightsError(f"{source}: {error}") from error
+    auxiliary = [key for key in state if key.startswith("auxiliary_head.")]
+    if auxiliary and not config["aux_head"]:
+        left.append("the auxiliary head, which is no single convolution on the third stage")
+        state = {key: value for key, value in state.items() if key not in auxiliary}
+    load_weights(model, {official_name(k): v for k, v in state.items()}, source=source)
+    meta = content.get("meta")
+    if isinstance(meta, dict):
+        model.classes = _classes(meta.get("dataset_meta", meta), model.num_classes)
+    return Converted(model.eval(), tuple(left))
+
+
+def _classes(meta: Any, num_classes: int) -> dict[str, Any] | None:
+    """Names and colours of the classes, of a mapping that has them, as it is often written."""
+    if not isinstance(meta, dict):
+        return None
+    found = {str(key).lower(): value for key, value in meta.items()}
+    names = _list_of(str, found.get("names", found.get("classes")), num_classes)
+    if names is None:
+        return None
+    palette = _list_of(list | tuple, found.get("palette"), num_classes)
+    if palette is not None:
+        palette = [list(color) for color in palette] if all(map(_is_color, palette)) else None
+    return {"names": names, "palette": palette}
+
+
+def _list_of(kind: Any, value: Any, length: int) -> list[Any] | None:
+    if not isinstance(value, list | tuple) or len(value) != length:
+        return None
+    return list(value) if all(isinstance(item, kind) for item in value) else None
+
+
+def _is_color(value: Sequence[Any]) -> bool:
+    return len(value) == 3 and all(type(part) is int and 0 <= part <= 255 for part in value)

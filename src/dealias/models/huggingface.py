@@ -1,0 +1,273 @@
+"""Segmentation networks of transformers."""
+
+import importlib
+import json
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from dealias.models.errors import ModelError
+from dealias.models.segmentation import (
+    IMAGENET_MEAN,
+    IMAGENET_STD,
+    SegmentationModel,
+    pixel_loss,
+    resize,
+)
+from dealias.text import printable
+
+# With class and mask queries; what else AutoModelForSemanticSegmentation has scores pixels.
+_MASK_TYPES = ("mask2former", "maskformer")
+_BACKBONES = dict.fromkeys(_MASK_TYPES, "model.pixel_level_module.encoder") | {
+    "upernet": "backbone"
+}
+
+
+class _TransformersModel(SegmentationModel):
+    """A network of transformers.
+
+    Args:
+        network: for semantic segmentation, of a type that this class is for.
+        num_classes: number of classes.
+        mean: of the images that it takes.
+        std: of the images that it takes.
+    """
+
+    def __init__(
+        self,
+        network: nn.Module,
+        *,
+        num_classes: int,
+        mean: tuple[float, ...],
+        std: tuple[float, ...],
+    ) -> None:
+        super().__init__(num_classes=num_classes, mean=mean, std=std)
+        self.network: Any = network
+
+    @property
+    def backbone(self) -> nn.Module:  # type: ignore[override]
+        """The encoder; its tensors have their names by the network's."""
+        network = self.network
+        prefix = _BACKBONES.get(network.config.model_type, network.base_model_prefix)
+        module: nn.Module = network.get_submodule(prefix)
+        return module
+
+
+class PixelNetwork(_TransformersModel):
+    """A network of transformers that scores pixels, as SegFormer and UperNet do."""
+
+    def forward(self, images: Tensor) -> dict[str, Tensor]:
+        """Score the pixels: see :meth:`SegmentationModel.forward`."""
+        network = self.network
+        if self.training and getattr(network, "auxiliary_head", None) is not None:
+            # The library's forward pass keeps what the auxiliary head gives to itself.
+            features = network.backbone(images).feature_maps
+            scores = {"out": network.decode_head(features), "aux": network.auxiliary_head(features)}
+        else:
+            scores = {"out": network(pixel_values=images).logits}
+        return {name: resize(logits, images.shape[-2:]) for name, logits in scores.items()}
+
+    def loss(self, images: Tensor, target: Tensor, *, ignore_index: int) -> dict[str, Tensor]:
+        """Cross-entropy as "decode", and in training the weighted auxiliary head's as "aux".
+
+        Raises:
+            ModelError: there is one image and the network pools it to a pixel, which leaves batch
+                norm nothing to normalise by.
+        """
+        try:
+            scores = self(images)
+        except ValueError as error:
+            if len(images) > 1 or "more than 1 value per channel" not in str(error):
+                raise
+            kind = self.network.config.model_type
+            raise ModelError(
+                f"images: expected two or more, since 'hf:{kind}' pools each to a pixel before a "
+                f"batch norm, got 1; 'upernet' trains on single images"
+            ) from error
+        terms = {"decode": pixel_loss(scores["out"], target, ignore_index)}
+        if "aux" in scores:
+            weight = self.network.config.auxiliary_loss_weight
+            terms["aux"] = weight * pixel_loss(scores["aux"], target, ignore_index)
+        return terms
+
+
+class MaskNetwork(_TransformersModel):
+    """A network of transformers that gives masks and their classes, as Mask2Former does."""
+
+    def forward(self, images: Tensor) -> dict[str, Tensor]:
+        """Score the pixels: "out" is the logarithm of the masks' probabilities, added by class.
+
+        Mask logits are resized to the image first, as in Mask2Former's own evaluation; the
+        post-processing of transformers resizes them to 384x384, whatever the image.
+        """
+        given = self.network(pixel_values=images)
+        classes = given.class_queries_logits.float().softmax(-1)[..., :-1]
+        masks = resize(given.masks_queries_logits.float(), images.shape[-2:]).sigmoid()
+        scores = torch.einsum("bqc,bqhw->bchw", classes, masks)
+        return {"out": scores.clamp_min(torch.finfo(scores.dtype).tiny).log()}
+
+    def loss(self, images: Tensor, target: Tensor, *, ignore_index: int) -> dict[str, Tensor]:
+        """The library's loss, of masks matched to the classes of each image, as "match".
+
+        A pixel of void is in no mask. Images without any class are left out.
+        """
+        pairs = [_masks(labels, ignore_index) for labels in target]
+        kept = [i for i, (classes, _) in enumerate(pairs) if len(classes)]
+        if not kept:
+            given = self.network(pixel_values=images)
+            total = given.class_queries_logits.sum() + given.masks_queries_logits.sum()
+            return {"match": 0 * total}
+        given = self.network(
+            pixel_values=images[kept],
+            class_labels=[pairs[i][0] for i in kept],
+            mask_labels=[pairs[i][1] for i in kept],
+        )
+        return {"match": given.loss.squeeze()}
+
+
+def _masks(labels: Tensor, ignore_index: int) -> tuple[Tensor, Tensor]:
+    """Classes [N] of a label map (H, W), and their masks [N, H, W]."""
+    classes: Tensor = torch.unique(labels).long()
+    classes = classes[classes != ignore_index]
+    return classes, (labels == classes[:, None, None]).float()
+
+
+def create_transformers_model(
+    name: str,
+    options: Mapping[str, Any],
+    *,
+    num_classes: int,
+    mean: Sequence[float] | None = None,
+    std: Sequence[float] | None = None,
+) -> tuple[SegmentationModel, dict[str, Any]]:
+    """Build a network of transformers; nothing is downloaded.
+
+    Args:
+        name: a type of network, as "segformer", for random weights; or a folder, or a name in the
+            local cache, with its weights if it has any. A head for another number of classes is
+            made anew.
+        options: what differs in the configuration.
+        num_classes: number of classes.
+        mean: of the images, if not as the folder or ImageNet has it.
+        std: of the images, if not as the folder or ImageNet has it.
+
+    Returns:
+        The network, and arguments that build it anew without the folder.
+
+    Raises:
+        ModelError: there is no such network, or weights of its backbone are missing.
+    """
+    os.environ.setdefault("HF_HUB_OFFLINE", "1")
+    try:
+        transformers = importlib.import_module("transformers")
+    except ImportError as error:
+        raise ModelError(f"name 'hf:{name}': {error}; pip install transformers") from error
+    has_file = Path(name).is_dir() or name not in transformers.CONFIG_MAPPING
+    try:
+        config = _configuration(transformers, name, options, num_classes, has_file)
+        builder = _builder(transformers, config)
+        network = _from_file(builder, name, config) if has_file else builder.from_config(config)
+    except ModelError:
+        raise
+    except Exception as error:  # the library raises what it likes
+        reason = " ".join(str(error).split())
+        raise ModelError(f"name 'hf:{name}': {type(error).__name__}: {reason}") from error
+    stored = _stored_normalisation(transformers, name) if has_file else {}
+    kind = MaskNetwork if config.model_type in _MASK_TYPES else PixelNetwork
+    model = kind(
+        network.float().train(),
+        num_classes=num_classes,
+        mean=tuple(mean or stored.get("image_mean") or IMAGENET_MEAN),
+        std=tuple(std or stored.get("image_std") or IMAGENET_STD),
+    )
+    whole = json.loads(config.to_json_string(use_diff=False))
+    general = transformers.PretrainedConfig().to_dict()  # what says nothing about the network
+    return model, {
+        "name": f"hf:{config.model_type}",
+        "num_classes": num_classes,
+        "options": {key: value for key, value in whole.items() if key not in general},
+        "mean": model.mean,
+        "std": model.std,
+    }
+
+
+def _configuration(
+    transformers: Any, name: str, options: Mapping[str, Any], num_classes: int, has_file: bool
+) -> Any:
+    def make(**given: Any) -> Any:
+        if not has_file:
+            return transformers.AutoConfig.for_model(name, **given)
+        return transformers.AutoConfig.from_pretrained(name, local_files_only=True, **given)
+
+    try:
+        general = make()
+    except OSError as error:
+        raise ModelError(
+            f"name 'hf:{printable(name)}': no such type of network, no such folder, and none of "
+            f"the name in the local cache"
+        ) from error
+    unknown = [key for key in options if not hasattr(general, key)]
+    if unknown or "num_labels" in options:
+        raise ModelError(
+            f"options: {', '.join(unknown) or 'num_labels, which num_classes gives'}: no such "
+            f"options of {general.model_type!r}"
+        )
+    config = make(**options, num_labels=num_classes)
+    for part in (config, getattr(config, "backbone_config", None)):
+        if part is not None and getattr(part, "use_pretrained_backbone", False):
+            part.use_pretrained_backbone = False  # which would be downloaded
+    if config.model_type != "upernet" and getattr(config, "use_auxiliary_head", False):
+        config.use_auxiliary_head = False  # the library keeps what it gives to itself
+    return config
+
+
+def _builder(transformers: Any, config: Any) -> Any:
+    if config.model_type in _MASK_TYPES:
+        return transformers.AutoModelForUniversalSegmentation
+    builder = transformers.AutoModelForSemanticSegmentation
+    if type(config) not in builder._model_mapping:
+        known = sorted({*_MASK_TYPES, *(kind.model_type for kind in builder._model_mapping)})
+        raise ModelError(
+            f"name: expected a type among {', '.join(known)}, got {config.model_type!r}"
+        )
+    return builder
+
+
+def _from_file(builder: Any, name: str, config: Any) -> nn.Module:
+    try:
+        network, info = builder.from_pretrained(
+            name,
+            config=config,
+            local_files_only=True,
+            ignore_mismatched_sizes=True,
+            output_loading_info=True,
+        )
+    except OSError:  # a configuration without weights
+        plain: nn.Module = builder.from_config(config)
+        return plain
+    prefix = _BACKBONES.get(config.model_type, network.base_model_prefix) + "."
+    lacking = [*info["missing_keys"], *(mismatch[0] for mismatch in info["mismatched_keys"])]
+    of_backbone = sorted(key for key in lacking if key.startswith(prefix))
+    if of_backbone:
+        raise ModelError(
+            f"name 'hf:{printable(name)}': its weights lack {len(of_backbone)} tensors of the "
+            f"backbone, such as {of_backbone[0]}"
+        )
+    loaded: nn.Module = network
+    return loaded
+
+
+def _stored_normalisation(transformers: Any, name: str) -> dict[str, Any]:
+    path = transformers.utils.cached_file(
+        name,
+        "preprocessor_config.json",
+        local_files_only=True,
+        _raise_exceptions_for_missing_entries=False,
+        _raise_exceptions_for_connection_errors=False,
+    )
+    stored: dict[str, Any] = {} if path is None else json.loads(Path(path).read_bytes())
+    return stored

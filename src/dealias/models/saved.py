@@ -1,0 +1,95 @@
+"""Networks in folders: model.safetensors beside config.json."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import dealias
+from dealias.files import OutputError, check_outputs, write_whole
+from dealias.models.creation import create_model
+from dealias.models.errors import ModelError, WeightsError
+from dealias.models.segmentation import SegmentationModel
+from dealias.models.weight_files import read_safetensors
+from dealias.models.weights import load_weights
+from dealias.surgery import check_inserted
+from dealias.text import printable
+
+_WEIGHTS, _CONFIG = "model.safetensors", "config.json"
+
+
+def save(model: SegmentationModel, folder: Path | str, *, overwrite: bool = False) -> None:
+    """Write a network: its tensors and what it takes to build it anew.
+
+    Both files are whole or not there.
+
+    Args:
+        model: the network.
+        folder: to write into; made if it is not there.
+        overwrite: whether files of the same names in it may be replaced.
+
+    Raises:
+        OutputError: the folder holds something and may not be overwritten, or can't be written.
+        ValueError: the backbone has lost what was put into it: see
+            :func:`dealias.surgery.check_inserted`.
+    """
+    from safetensors.torch import save as to_bytes
+
+    if model.dealias_report is not None:
+        check_inserted(model.backbone, model.dealias_report)
+    folder = Path(folder)
+    check_outputs([], [folder], [], overwrite=overwrite)
+    content = {
+        "network": {k: v for k, v in model.config.items() if k != "backbone_weights"},
+        "classes": model.classes,
+        "dealias": dealias.__version__,
+    }
+    text = json.dumps(content, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+    tensors = {k: v.detach().cpu().clone().contiguous() for k, v in model.state_dict().items()}
+    is_new = not folder.is_dir()
+    try:
+        folder.mkdir(exist_ok=True)
+        with write_whole(folder / _WEIGHTS) as weights, write_whole(folder / _CONFIG) as config:
+            config.write(text.encode("utf-8", "backslashreplace"))
+            weights.write(to_bytes(tensors, {"format": "pt"}))
+            weights.flush()  # fails, if it does, before the configuration is in place
+    except BaseException as error:
+        if is_new and folder.is_dir() and not any(folder.iterdir()):
+            folder.rmdir()
+        if isinstance(error, OSError):
+            raise OutputError(f"{printable(folder)}: can't be written: {error.strerror}") from error
+        raise
+
+
+def load(folder: Path | str) -> SegmentationModel:
+    """Read a network that :func:`save` or ``dealias convert`` wrote.
+
+    Returns:
+        The network in evaluation mode, on the CPU, its tensors bit by bit what they were.
+
+    Raises:
+        WeightsError: a file is missing or can't be read, or the tensors do not fit.
+        ModelError: the configuration builds no network.
+    """
+    folder = Path(folder)
+    path = folder / _CONFIG
+    content = _read_config(path)
+    try:
+        model = create_model(**{**content["network"], "backbone_weights": None})
+    except (ValueError, TypeError) as error:
+        raise ModelError(f"{printable(path)}: {error}") from error
+    model.classes = content.get("classes")
+    weights = folder / _WEIGHTS
+    load_weights(model, read_safetensors(weights), source=printable(weights))
+    return model.eval()
+
+
+def _read_config(path: Path) -> dict[str, Any]:
+    if not path.is_file():
+        raise WeightsError(f"{printable(path)}: no such file; dealias.models.save writes one")
+    try:
+        content = json.loads(path.read_bytes())
+    except ValueError as error:
+        raise WeightsError(f"{printable(path)}: can't be read: {error}") from error
+    if not isinstance(content, dict) or not isinstance(content.get("network"), dict):
+        raise WeightsError(f'{printable(path)}: expected an object with "network", got none')
+    return content

@@ -1,0 +1,116 @@
+"""UPerNet: a pyramid pooling module and a feature pyramid on any backbone."""
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+
+from dealias.models.backbones import Backbone
+from dealias.models.blocks import Classifier, ConvBlock
+from dealias.models.segmentation import SegmentationModel, pixel_loss, resize
+
+_POOL_SIZES = (1, 2, 3, 6)
+_AUX_WEIGHT = 0.4
+
+
+class UPerNet(SegmentationModel):
+    """UPerNet (Xiao et al., "Unified Perceptual Parsing", ECCV 2018), as the paper uses it.
+
+    The auxiliary head is a fully convolutional one of one block on the second to last stage; it
+    works in training only.
+
+    Args:
+        backbone: features at strides 4, 8, 16 and 32.
+        num_classes: number of classes.
+        channels: of the pyramids.
+        aux_head: whether there is an auxiliary head.
+        aux_channels: of the auxiliary head.
+        dropout: share of channels dropped before each classifier.
+    """
+
+    def __init__(
+        self,
+        backbone: Backbone,
+        *,
+        num_classes: int,
+        channels: int = 128,
+        aux_head: bool = True,
+        aux_channels: int = 256,
+        dropout: float = 0.1,
+    ) -> None:
+        super().__init__(num_classes=num_classes, mean=backbone.mean, std=backbone.std)
+        self.backbone = backbone.network
+        self._levels = backbone.levels
+        self._channels_last = backbone.channels_last
+        self.decode_head = PyramidHead(backbone.channels, channels, num_classes, dropout)
+        self.aux_head = (
+            nn.Sequential(
+                ConvBlock(backbone.channels[-2], aux_channels, 3),
+                Classifier(aux_channels, num_classes, dropout),
+            )
+            if aux_head
+            else None
+        )
+
+    def features(self, images: Tensor) -> list[Tensor]:
+        """The maps of the four stages, [B, C, H / s, W / s] for s = 4, 8, 16, 32."""
+        maps = self.backbone(images)
+        chosen = [maps[level] for level in self._levels]
+        return (
+            [m.permute(0, 3, 1, 2).contiguous() for m in chosen] if self._channels_last else chosen
+        )
+
+    def forward(self, images: Tensor) -> dict[str, Tensor]:
+        """Score the pixels: see :meth:`SegmentationModel.forward`."""
+        features = self.features(images)
+        scores = {"out": self.decode_head(features)}
+        if self.training and self.aux_head is not None:
+            scores["aux"] = self.aux_head(features[-2])
+        return {name: resize(logits, images.shape[-2:]) for name, logits in scores.items()}
+
+    def loss(self, images: Tensor, target: Tensor, *, ignore_index: int) -> dict[str, Tensor]:
+        """Cross-entropy as "decode", and in training 0.4 times the auxiliary head's as "aux"."""
+        scores = self(images)
+        terms = {"decode": pixel_loss(scores["out"], target, ignore_index)}
+        if "aux" in scores:
+            terms["aux"] = _AUX_WEIGHT * pixel_loss(scores["aux"], target, ignore_index)
+        return terms
+
+
+class PyramidHead(nn.Module):
+    """Pool the last stage at several sizes, carry the result down the stages, and join all.
+
+    Args:
+        in_channels: of the four stages, from the finest.
+        channels: of everything inside.
+        num_classes: number of classes.
+        dropout: share of channels dropped before the classifier.
+    """
+
+    def __init__(
+        self, in_channels: Sequence[int], channels: int, num_classes: int, dropout: float
+    ) -> None:
+        super().__init__()
+        *finer, last = in_channels
+        self.pooled = nn.ModuleList(
+            nn.Sequential(nn.AdaptiveAvgPool2d(size), ConvBlock(last, channels, 1))
+            for size in _POOL_SIZES
+        )
+        self.context = ConvBlock(last + len(_POOL_SIZES) * channels, channels, 3)
+        self.lateral = nn.ModuleList(ConvBlock(c, channels, 1) for c in finer)
+        self.smooth = nn.ModuleList(ConvBlock(channels, channels, 3) for _ in finer)
+        self.join = ConvBlock(len(in_channels) * channels, channels, 3)
+        self.classifier = Classifier(channels, num_classes, dropout)
+
+    def forward(self, features: Sequence[Tensor]) -> Tensor:
+        """Logits [B, C, H / 4, W / 4] from the maps of the stages."""
+        *finer, last = features
+        pooled = [resize(pool(last), last.shape[-2:]) for pool in self.pooled]
+        levels = [self.context(torch.cat([last, *pooled], 1))]
+        for lateral, feature in zip(reversed(self.lateral), reversed(finer), strict=True):
+            levels.insert(0, lateral(feature) + resize(levels[0], feature.shape[-2:]))
+        smoothed = [smooth(level) for smooth, level in zip(self.smooth, levels[:-1], strict=True)]
+        size = finer[0].shape[-2:]
+        resized = [resize(level, size) for level in (*smoothed, levels[-1])]
+        logits: Tensor = self.classifier(self.join(torch.cat(resized, 1)))
+        return logits

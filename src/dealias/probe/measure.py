@@ -1,0 +1,238 @@
+"""What aliases at each downsampling step of a network, on images."""
+
+import contextlib
+import math
+import statistics
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from itertools import count
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from dealias.layers import BlurFilter
+from dealias.probe.inputs import read_image
+from dealias.probe.networks import Network
+from dealias.spectral import aliasing_score, filter_orthogonality, radial_spectrum
+from dealias.surgery import Place, Plan, Rate, Site, find_downsampling, submodule
+from dealias.text import printable
+
+
+@dataclass(frozen=True)
+class SiteResult:
+    """One downsampling step.
+
+    Attributes:
+        site: the step.
+        cutoff: above which power counts as aliasing, in cycles per pixel.
+        scores: aliasing score of the map that enters, one an image; none if no module takes it.
+        orthogonality: of the filters of the step; None if it has none.
+        spectrum: mean over images of the share of power in rings around frequency zero, as
+            :func:`dealias.spectral.radial_spectrum`; empty if not asked for.
+    """
+
+    site: Site
+    cutoff: Rate
+    scores: tuple[float, ...]
+    orthogonality: float | None
+    spectrum: tuple[float, ...] = ()
+
+    @property
+    def score(self) -> float | None:
+        """Mean over images."""
+        return statistics.fmean(self.scores) if self.scores else None
+
+    @property
+    def spread(self) -> float | None:
+        """Standard deviation over these images, 0 for one."""
+        return statistics.pstdev(self.scores) if self.scores else None
+
+    def to_dict(self) -> dict[str, Any]:
+        """The row of the JSON file."""
+        return {
+            "name": self.site.name,
+            "kind": self.site.kind,
+            "kernel": self.site.kernel,
+            "stride": self.site.stride,
+            "in_channels": self.site.in_channels,
+            "out_channels": self.site.out_channels,
+            "esr": self.site.esr,
+            "nyquist": self.site.nyquist,
+            "cutoff": self.cutoff,
+            "aliasing_score": _finite(self.score),
+            "aliasing_score_std": _finite(self.spread),
+            "orthogonality": _finite(self.orthogonality),
+            "spectrum": [float(share) for share in self.spectrum],
+        }
+
+
+@dataclass
+class _Record:
+    cutoff: Rate
+    blur: nn.Module | None
+    bins: int
+    scores: list[float] = field(default_factory=list)
+    spectrum: list[Tensor] = field(default_factory=list)
+
+    def add(self, x: Tensor) -> None:
+        x = x.detach().float()
+        x = x if self.blur is None else self.blur(x)
+        self.scores.append(float(aliasing_score(x, self.cutoff).mean()))
+        if self.bins:
+            power = radial_spectrum(x, bins=self.bins).power.sum((0, 1))
+            self.spectrum.append(power / power.sum().clamp_min(1e-30))
+
+
+@torch.no_grad()
+def measure_aliasing(
+    network: Network,
+    paths: Sequence[Path],
+    *,
+    cutoff: float | str = "auto",
+    noise: float = 0.0,
+    blur: int | None = None,
+    bins: int = 0,
+    progress: Callable[[int], contextlib.AbstractContextManager[Callable[[], object]]]
+    | None = None,
+) -> tuple[Plan[Site], list[SiteResult]]:
+    """Run images through a network and score the maps that enter its downsampling steps.
+
+    Args:
+        network: from :func:`load_network`.
+        paths: images.
+        cutoff: ``"auto"``, the Nyquist frequency of each step, or one for all.
+        noise: standard deviation of Gaussian noise on the images, of 255.
+        blur: size of a binomial kernel, 2 to 7, applied to each map before it is scored: what a
+            blur before that step alone would leave.
+        bins: rings of the spectra, at most a quarter of the pixels along a side; 0 for none.
+        progress: given the number of images, opens a context that gives a function to call after
+            each.
+
+    Returns:
+        The plan of the network on the first image, and a result for each of its sites; for each
+        use, where a module is shared. Calls that the first image had not are not scored.
+
+    Raises:
+        ValueError: no paths, an image or the network fails, the network has no downsampling step,
+            or an argument is out of range.
+    """
+    if not paths:
+        raise ValueError("paths: expected at least one image")
+    if noise < 0:
+        raise ValueError(f"noise: expected 0 or more, got {noise}")
+    model = network.model
+    plan = find_downsampling(model, network.arguments(read_image(paths[0])))
+    if not plan:
+        raise ValueError("the network has no downsampling step to probe")
+    uses = [use for site in plan for use in site.uses]
+    records = {
+        site.name: _Record(
+            _cutoff(cutoff, site),
+            None if blur is None else BlurFilter(site.in_channels, blur),
+            # Wider rings on a small map, so that each holds frequencies.
+            min(bins, max(1, min(site.input_size) // 4)),
+        )
+        for site in uses
+    }
+    opened = progress(len(paths)) if progress else contextlib.nullcontext(lambda: None)
+    recorders = {name: record.add for name, record in records.items()}
+    with opened as advance:
+        for i, path in enumerate(paths):
+            image = read_image(path, noise=noise, seed=i)
+            with _hooks(model, plan, recorders):
+                _run(network, image, path)
+            advance()
+    results = [
+        SiteResult(
+            site,
+            records[site.name].cutoff,
+            tuple(records[site.name].scores),
+            _orthogonality(model, site),
+            _mean(records[site.name].spectrum),
+        )
+        for site in uses
+    ]
+    return plan, results
+
+
+def capture_maps(network: Network, plan: Plan[Site], image: Tensor) -> dict[str, Tensor]:
+    """The map [1, C, H, W] that enters each step with a place, for one image [3, H, W].
+
+    By name of the site; of each use, where a module is shared.
+    """
+    maps: dict[str, Tensor] = {}
+
+    def keep(name: str) -> Callable[[Tensor], None]:
+        return lambda x: maps.update({name: x.detach().float()})
+
+    recorders = {use.name: keep(use.name) for site in plan for use in site.uses}
+    with torch.no_grad(), _hooks(network.model, plan, recorders):
+        _run(network, image, Path("the image"))
+    return maps
+
+
+def _run(network: Network, image: Tensor, path: Path) -> None:
+    try:
+        network.model(network.arguments(image))
+    except Exception as error:  # whatever the network raises
+        size = "x".join(map(str, image.shape[1:]))
+        raise ValueError(
+            f"{printable(path)}: the network fails on {size} pixels: "
+            f"{type(error).__name__}: {error}"
+        ) from error
+
+
+@contextlib.contextmanager
+def _hooks(
+    model: nn.Module, plan: Plan[Site], recorders: Mapping[str, Callable[[Tensor], None]]
+) -> Iterator[None]:
+    """For one pass, in which calls count from 0 on."""
+
+    def hook(place: Place, site: Site) -> Callable[..., None]:
+        numbers = count()
+        uses = {use.call: recorders[use.name] for use in site.uses}
+
+        def look(_: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+            record = uses.get(next(numbers))
+            if record is not None:
+                record(place.take(args, kwargs))
+
+        return look
+
+    with contextlib.ExitStack() as stack:
+        for site in plan:
+            if site.place is not None:
+                handle = nn.Module.register_forward_pre_hook(
+                    submodule(model, site.name),
+                    hook(site.place, site),
+                    with_kwargs=True,
+                )
+                stack.callback(handle.remove)
+        yield
+
+
+def _cutoff(cutoff: float | str, site: Site) -> Rate:
+    if cutoff == "auto":
+        return site.nyquist
+    if isinstance(cutoff, str):
+        raise ValueError(f"cutoff: expected 'auto' or a number in (0, 0.5], got {cutoff!r}")
+    return cutoff
+
+
+def _orthogonality(model: nn.Module, site: Site) -> float | None:
+    step = submodule(model, site.step)
+    weight = getattr(step, "weight", None)
+    if not isinstance(weight, Tensor) or weight.ndim != 4 or len(weight) < 2:
+        return None
+    return float(filter_orthogonality(weight.detach(), groups=getattr(step, "groups", 1)))
+
+
+def _mean(spectra: Sequence[Tensor]) -> tuple[float, ...]:
+    return tuple(torch.stack(list(spectra)).mean(0).tolist()) if spectra else ()
+
+
+def _finite(value: float | None) -> float | None:
+    """A number that JSON has; None for NaN and infinity."""
+    return value if value is not None and math.isfinite(value) else None

@@ -1,0 +1,168 @@
+"""Networks by a line of text, from whatever library is installed."""
+
+import importlib
+import inspect
+import os
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from dealias.surgery import modules
+from dealias.text import printable
+
+SPECS = "timm:NAME, torchvision:NAME, hf:NAME_OR_PATH, a .pt2 file or module.path:factory"
+
+_IMAGENET = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+
+
+class NetworkError(ValueError):
+    """No network for a SPEC."""
+
+
+@dataclass(frozen=True)
+class Network:
+    """A network and how it takes images.
+
+    Attributes:
+        model: in evaluation mode.
+        mean: subtracted from RGB in [0, 1].
+        std: by which the difference is divided.
+        takes_list: whether it takes a list of images (C, H, W), as detectors do, and not a batch.
+    """
+
+    model: nn.Module
+    mean: tuple[float, ...] = _IMAGENET[0]
+    std: tuple[float, ...] = _IMAGENET[1]
+    takes_list: bool = False
+
+    def arguments(self, image: Tensor) -> Any:
+        """What the network takes for one image [3, H, W], RGB in [0, 1]."""
+        mean, std = (image.new_tensor(value)[:, None, None] for value in (self.mean, self.std))
+        x = (image - mean) / std
+        return [x] if self.takes_list else x[None]
+
+
+def load_network(spec: str, weights: Path | None = None) -> Network:
+    """Build a network; nothing is downloaded.
+
+    Args:
+        spec: ``timm:NAME`` or ``torchvision:NAME``, with random weights; ``hf:NAME_OR_PATH``, a
+            folder, or a name in the local cache, of transformers, with its weights if it has any;
+            a ``.pt2`` file of `torch.export`; or ``module.path:factory``, called without arguments.
+        weights: a state dict to load, with the network's own names.
+
+    Raises:
+        NetworkError: there is no such network, its library is missing, it fails to build, or the
+            weights do not fit.
+
+    >>> load_network("torch.nn:Identity").model
+    Identity()
+    """
+    kind, colon, name = spec.partition(":")
+    if not spec.endswith(".pt2") and not (kind and colon and name):
+        raise NetworkError(f"model: expected {SPECS}, got {spec!r}")
+    try:
+        if spec.endswith(".pt2"):
+            network = _from_export(spec)
+        elif kind in _BUILDERS:
+            network = _BUILDERS[kind](name)
+        else:
+            network = _from_factory(kind, name)
+    except NetworkError:
+        raise
+    except ImportError as error:
+        raise NetworkError(f"model {spec!r}: {error}") from error
+    except Exception as error:
+        # Libraries raise what they like for a name that they do not know.
+        raise NetworkError(f"model {spec!r}: {type(error).__name__}: {error}") from error
+    if weights is not None:
+        _load_weights(network.model, weights)
+    return network
+
+
+def _from_timm(name: str) -> Network:
+    timm = importlib.import_module("timm")
+    model = timm.create_model(name, pretrained=False).eval()
+    config = model.pretrained_cfg
+    return Network(model, tuple(config["mean"]), tuple(config["std"]))
+
+
+def _from_torchvision(name: str) -> Network:
+    models = importlib.import_module("torchvision.models")
+    builder = models.get_model_builder(name)
+    # Left at its default, the weights of the backbone would be downloaded.
+    options = {"weights": None, "weights_backbone": None}
+    if "weights_backbone" not in inspect.signature(builder).parameters:
+        del options["weights_backbone"]
+    model = builder(**options).eval()
+    if name in models.list_models(module=models.detection):
+        return Network(model, (0.0,) * 3, (1.0,) * 3, takes_list=True)
+    return Network(model)
+
+
+def _from_transformers(name: str) -> Network:
+    os.environ.setdefault("HF_HUB_OFFLINE", "1")
+    transformers = importlib.import_module("transformers")
+    try:
+        config = transformers.AutoConfig.from_pretrained(name, local_files_only=True)
+    except OSError as error:
+        raise NetworkError(f"model 'hf:{name}': no such folder, nor in the local cache") from error
+    builder = transformers.AutoModel
+    for task in ("SemanticSegmentation", "UniversalSegmentation"):
+        candidate = getattr(transformers, f"AutoModelFor{task}")
+        if type(config) in candidate._model_mapping:
+            builder = candidate
+            break
+    try:
+        model = builder.from_pretrained(name, local_files_only=True)
+    except OSError:  # a configuration without weights
+        model = builder.from_config(config)
+    return Network(model.eval())
+
+
+def _from_export(path: str) -> Network:
+    if not Path(path).is_file():
+        raise NetworkError(f"{printable(Path(path))}: no such file")
+    # Unflattened, the graph has its modules back, and with them the places to look at.
+    model = torch.export.unflatten(torch.export.load(path))
+    # What was noted of the graph's values while exporting cannot be copied with the network.
+    for module in modules(model):
+        for node in getattr(module, "graph", torch.fx.Graph()).nodes:
+            node.meta.clear()
+    return Network(model)
+
+
+def _from_factory(module: str, name: str) -> Network:
+    if "" not in sys.path:
+        sys.path.append("")
+    factory = getattr(importlib.import_module(module), name, None)
+    if not callable(factory):
+        raise NetworkError(f"model: {module} has no callable {name!r}")
+    model = factory()
+    if not isinstance(model, nn.Module):
+        raise NetworkError(
+            f"model: expected a module from {module}:{name}, got {type(model).__name__}"
+        )
+    for part in modules(model):
+        part.training = False
+    return Network(model)
+
+
+def _load_weights(model: nn.Module, path: Path) -> None:
+    try:
+        state = torch.load(path, map_location="cpu", weights_only=True)
+        nn.Module.load_state_dict(model, state)
+    except Exception as error:
+        raise NetworkError(f"{printable(path)}: {' '.join(str(error).split())}") from error
+
+
+_BUILDERS: dict[str, Callable[[str], Network]] = {
+    "hf": _from_transformers,
+    "timm": _from_timm,
+    "torchvision": _from_torchvision,
+}

@@ -1,0 +1,129 @@
+"""Places in the drawings of a page."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from dealias.metrics.functional import ERROR_KINDS
+from dealias.report.aliasing import GROUPS
+
+_COLUMNS = 60
+_TITLES = {kind.key: kind.title for kind in ERROR_KINDS} | {
+    "right_boundary": "Right at boundaries",
+    "right_interior": "Right elsewhere",
+}
+_LEFT, _RIGHT, _TOP, _BOTTOM = 44.0, 292.0, 12.0, 148.0  # of the frame of a spectrum
+
+
+def distributions(found: Mapping[str, Any], colors: Mapping[str, str]) -> dict[str, Any]:
+    """Lay out what `AliasingErrors.to_dict` found, for a drawing 100 wide and 40 high.
+
+    Args:
+        found: it.
+        colors: of the groups.
+
+    Returns:
+        `found` with, for each group in order, the ``path`` of its histogram and the place of its
+        ``median``; and ``ticks`` of the axis, which is the square root of the score.
+    """
+    edges = np.sqrt(np.array(found["edges"]))
+    reach = _round_up(float(edges[-1]))
+    columns = np.linspace(0, reach, _COLUMNS + 1)
+    groups = []
+    for name in GROUPS:
+        group = found["groups"][name]
+        cumulated = np.concatenate([[0], np.cumsum(group["histogram"])])
+        height = np.diff(np.interp(columns, edges, cumulated))
+        quantiles = group["quantiles"]
+        groups.append(
+            {"rank_correlation": None, "higher_share": None}
+            | group
+            | {
+                "title": _TITLES[name],
+                "color": colors[name],
+                "path": _steps(height / height.max() if height.max() > 0 else height),
+                "median": quantiles and round(100 * math.sqrt(quantiles["50"]) / reach, 2),
+            }
+        )
+    ticks = [
+        {"place": round(100 * part, 2), "label": f"{(part * reach) ** 2:.2g}"}
+        for part in (0, 0.25, 0.5, 0.75, 1)
+    ]
+    return dict(found) | {"groups": groups, "ticks": ticks}
+
+
+def _round_up(root: float) -> float:
+    """A twentieth that is no less, at most 1."""
+    return min(1.0, max(1, math.ceil(20 * root)) / 20)
+
+
+def _steps(heights: np.ndarray[Any, np.dtype[np.float64]]) -> str:
+    width = 100 / len(heights)
+    path = [f"H{index * width:.2f}V{40 - 38 * height:.2f}" for index, height in enumerate(heights)]
+    return f"M0 40{''.join(path)}H100V40z"
+
+
+def spectrum(site: Mapping[str, Any], cutoff: float) -> dict[str, str] | None:
+    """Lay out the radial spectrum of a site, in a drawing 300 wide and 170 high.
+
+    Args:
+        site: with a ``spectrum``, shares of power in rings from 0 to 0.5 cycles per pixel.
+        cutoff: above which power aliases.
+
+    Returns:
+        Paths and ticks, the power on a logarithmic axis; None without a spectrum.
+    """
+    rings = site.get("spectrum")
+    powers = [float(power) for power in rings] if isinstance(rings, list) else []
+    known = [((i + 0.5) / (2 * len(powers)), power) for i, power in enumerate(powers) if power > 0]
+    if len(known) < 2:
+        return None
+    low = math.floor(math.log10(min(power for _, power in known)))
+    high = max(math.ceil(math.log10(max(power for _, power in known))), low + 1)
+
+    def place(frequency: float, power: float) -> tuple[float, float]:
+        across = _LEFT + (_RIGHT - _LEFT) * frequency / 0.5
+        down = _BOTTOM - (_BOTTOM - _TOP) * (math.log10(power) - low) / (high - low)
+        return across, down
+
+    points = [place(*point) for point in known]
+    edge = place(min(cutoff, 0.5), 1.0)[0]
+    beyond = _from(points, edge)
+    step = max(1, (high - low) // 4)
+    return {
+        "line": _path(points),
+        "beyond": f"{_path(beyond)}L{beyond[-1][0]:.1f} {_BOTTOM}L{beyond[0][0]:.1f} {_BOTTOM}z"
+        if len(beyond) > 1
+        else "",
+        "cutoff": f"{edge:.1f}",
+        "powers": [  # type: ignore[dict-item]
+            {"place": round(place(0, 10.0**power)[1], 1), "label": _power(power)}
+            for power in range(low, high + 1, step)
+        ],
+        "frequencies": [  # type: ignore[dict-item]
+            {"place": round(place(f, 1.0)[0], 1), "label": f"{f:g}"}
+            for f in (0, 0.1, 0.2, 0.3, 0.4, 0.5)
+        ],
+    }
+
+
+def _power(exponent: int) -> str:
+    return "1" if exponent == 0 else f"1e{exponent}"
+
+
+def _from(points: Sequence[tuple[float, float]], edge: float) -> list[tuple[float, float]]:
+    """The part of a line to the right of an edge, with a point on it."""
+    right = [point for point in points if point[0] >= edge]
+    left = [point for point in points if point[0] < edge]
+    if left and right:
+        (x0, y0), (x1, y1) = left[-1], right[0]
+        right.insert(0, (edge, y0 + (y1 - y0) * (edge - x0) / (x1 - x0)))
+    return right
+
+
+def _path(points: Sequence[tuple[float, float]]) -> str:
+    return "M" + "L".join(f"{x:.1f} {y:.1f}" for x, y in points)

@@ -1,0 +1,162 @@
+"""The page of two evaluations side by side."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dealias.labels import ClassSet
+from dealias.metrics.functional import ERROR_KINDS
+from dealias.report.drawing import (
+    RIGHT,
+    VOID_MARK,
+    Drawn,
+    count_by_class,
+    draw_files,
+    file_key,
+    label_plane,
+    mark_errors,
+    mark_plane,
+)
+from dealias.report.examples import Example, Examples
+from dealias.report.folder import PageFolder, page_folder
+from dealias.report.pages.comparison import CHANGES, finish_comparison
+from dealias.report.segmentation import counting_of
+from dealias.report.work import Progress, draw_in_order
+from dealias.text import printable
+
+_BOTH = 3  # of the changes
+_DIMMED = np.array([0.299, 0.587, 0.114]) * 0.35
+
+
+class ComparisonError(ValueError):
+    """Two evaluations that are not of the same images."""
+
+
+def write_comparison(
+    path: Path,
+    comparison: Mapping[str, Any],
+    examples: Sequence[Examples] | str,
+    *,
+    workers: int = 0,
+    progress: Progress | None = None,
+) -> None:
+    """Write the page of two evaluations: index.html and assets/, nothing else needed to see it.
+
+    Args:
+        path: folder of the page; made if it isn't there. A page in it is replaced.
+        comparison: from :func:`compare_results`.
+        examples: the images of both; or, for a page without pictures, why there are none.
+        workers: processes that read and draw; 0 for this one.
+        progress: see :func:`write_report`.
+
+    Raises:
+        OutputError: the page can't be written.
+        ComparisonError: targets that differ, or class sets that do.
+        ValueError: an image that can't be read, or Jinja2 is not installed.
+    """
+    names = [str(row["name"]) for row in comparison["per_image"]]
+    with page_folder(path) as folder:
+        if isinstance(examples, str):
+            drawn = [_without_picture(row) for row in comparison["per_image"]]
+            finish_comparison(folder, comparison, drawn, None, no_pictures=examples)
+            return
+        classes = examples[0].classes
+        if classes.names != examples[1].classes.names:
+            raise ComparisonError("expected the same classes in the folders of both")
+        draw = partial(_draw, folder, examples, counting_of(comparison, classes))
+        drawn = list(draw_in_order(draw, names, workers, progress))
+        finish_comparison(folder, comparison, drawn, classes)
+
+
+def _draw(
+    folder: PageFolder, examples: Sequence[Examples], counting: Mapping[str, Any], name: str
+) -> Drawn:
+    first, second = (side.load(name) for side in examples)
+    if not np.array_equal(first.target, second.target):
+        raise ComparisonError(f"{printable(name)}: the targets of the two evaluations differ")
+    return draw_changes(folder, first, second, examples[0].classes, counting)
+
+
+def draw_changes(
+    folder: PageFolder,
+    first: Example,
+    second: Example,
+    classes: ClassSet,
+    counting: Mapping[str, Any],
+) -> Drawn:
+    """Write the files of one image of a comparison; any process may, in any order.
+
+    Args:
+        folder: of the page, begun.
+        first: the image as A has it.
+        second: the image as B has it, of the same target.
+        classes: what the labels mean.
+        counting: arguments of :func:`dealias.metrics.functional.error_map`.
+
+    Returns:
+        With eight columns: pixels mended by the kind of error that A made, and pixels broken by
+        the kind that B makes.
+
+    Raises:
+        OutputError: a file can't be written.
+        ValueError: labels that are neither a class nor void.
+    """
+    before, after = (
+        mark_plane(mark_errors(side.prediction, first.target, counting)) for side in (first, second)
+    )
+    planes = {
+        "target": label_plane(first.target, classes),
+        "prediction_a": label_plane(first.prediction, classes),
+        "prediction_b": label_plane(second.prediction, classes),
+        "errors_a": before,
+        "errors_b": after,
+    }
+    image = second.image if first.image is None else first.image
+    background = image
+    if background is None:
+        background = classes.colors()[np.minimum(planes["target"], len(classes) - 1)]
+    picture = _picture(change_map(before, after), background)
+    example = Example(first.name, first.prediction, first.target, image)
+    key, has = draw_files(folder, example, planes, picture)
+    kinds = len(ERROR_KINDS)
+    mended, broken = (before != RIGHT) & (after == RIGHT), (before == RIGHT) & (after != RIGHT)
+    columns = np.select([mended, broken], [before, after.astype(np.int64) + kinds], 0)
+    maps = (first.target, first.prediction, second.prediction)
+    totals, by_class = count_by_class(columns, maps, len(classes), 2 * kinds)
+    height, width = before.shape
+    problem = first.problem or second.problem
+    return Drawn(first.name, key, height, width, has, totals, by_class, problem)
+
+
+def change_map(before: NDArray[np.uint8], after: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """Which of two predictions is wrong: 0 neither, 1 the first, 2 the second, 3 both, 5 void.
+
+    Args:
+        before: marks of the errors of the first, (H, W).
+        after: of the second.
+    """
+    changes: NDArray[np.uint8]
+    changes = (before != RIGHT).astype(np.uint8) + 2 * (after != RIGHT).astype(np.uint8)
+    changes[before == VOID_MARK] = VOID_MARK
+    return changes
+
+
+def _picture(changes: NDArray[np.uint8], background: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    dimmed = np.repeat((background @ _DIMMED)[..., None], 3, axis=2)
+    canvas: NDArray[np.uint8] = dimmed.astype(np.uint8)
+    canvas[changes == VOID_MARK] = 0
+    for mark, change in enumerate(CHANGES, start=1):
+        color = np.array(change["color"], np.uint8)
+        canvas[changes == mark] = color // 2 if mark == _BOTH else color
+    return canvas
+
+
+def _without_picture(row: Mapping[str, Any]) -> Drawn:
+    name = str(row["name"])
+    return Drawn(name, file_key(name), 0, 0, (), (), (), None)

@@ -1,0 +1,225 @@
+"""The files of one image: the photograph, a small picture of its errors, and its label maps."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from PIL import Image
+
+from dealias.labels import ClassSet
+from dealias.metrics.functional import dilate, error_map, label_edges
+from dealias.report.examples import Example
+from dealias.report.folder import PageFolder
+from dealias.report.packing import Plane, pack, to_script
+
+RIGHT, VOID_MARK = 0, 5
+_VOID = 255  # of error_map
+THUMBNAIL_WIDTH = 360
+_TALLEST_THUMBNAIL = 4 * THUMBNAIL_WIDTH
+_LONGEST_PICTURE = 16383  # of WebP, in pixels
+_PHOTOGRAPH_QUALITY = 88
+_THUMBNAIL_QUALITY = 75
+
+
+class Drawn(NamedTuple):
+    """What the page must know of an image before its files are loaded.
+
+    Attributes:
+        name: of the image.
+        key: of its files.
+        height: in pixels.
+        width: in pixels.
+        has: optional layers that there are, "image" and "aliasing".
+        counts: pixels by column, in all.
+        by_class: for each class with any, its number followed by its pixels by column.
+        problem: what was left out, for people; or None.
+        by_pair: for each target class and the class that it is taken for, their numbers followed
+            by the wrong pixels by column, (pairs, 2 + columns); None on pages without pairs.
+    """
+
+    name: str
+    key: str
+    height: int
+    width: int
+    has: tuple[str, ...]
+    counts: tuple[int, ...]
+    by_class: tuple[int, ...]
+    problem: str | None
+    by_pair: NDArray[np.int32] | None = None
+
+
+def mark_errors(
+    prediction: NDArray[np.integer], target: NDArray[np.integer], counting: Mapping[str, Any]
+) -> NDArray[np.uint8]:
+    """The error map of an image, see :func:`dealias.metrics.functional.error_map`."""
+    maps = (torch.from_numpy(np.ascontiguousarray(part)) for part in (prediction, target))
+    errors: NDArray[np.uint8] = error_map(*maps, **counting).numpy()
+    return errors
+
+
+def boundary_bands(
+    prediction: NDArray[np.integer], target: NDArray[np.integer], counting: Mapping[str, Any]
+) -> NDArray[np.bool_]:
+    """Where a pixel is in the predicted or the target band, (H, W)."""
+    protocol, width = counting["protocol"], counting["band_width"]
+    preds, truth = (torch.from_numpy(np.ascontiguousarray(m)) for m in (prediction, target))
+    edges = label_edges(preds, protocol=protocol)
+    edges |= label_edges(truth, protocol=protocol, ignore_index=counting["ignore_index"])
+    bands: NDArray[np.bool_] = dilate(edges, width).numpy()
+    return bands
+
+
+def file_key(name: str) -> str:
+    """The name of the files of an image, which any file system takes."""
+    return hashlib.sha256(name.encode("utf-8", "surrogatepass")).hexdigest()[:16]
+
+
+def draw_files(
+    folder: PageFolder, example: Example, planes: Mapping[str, Plane], picture: NDArray[np.uint8]
+) -> tuple[str, tuple[str, ...]]:
+    """Write the files of an image.
+
+    Args:
+        folder: where.
+        example: the image.
+        planes: its maps, as the page's scripts know them.
+        picture: to make small, (H, W, 3).
+
+    Returns:
+        The key of the files and the optional layers among them.
+
+    Raises:
+        OutputError: one can't be written.
+    """
+    key = file_key(example.name)
+    planes = dict(planes)
+    has = []
+    if example.image is not None:
+        write_photograph(folder, f"images/{key}.webp", example.image)
+        has.append("image")
+    if example.aliasing is not None:
+        planes["aliasing"] = heat_plane(example.aliasing)
+        has.append("aliasing")
+    write_thumbnail(folder, f"thumbs/{key}.webp", picture)
+    script = to_script("dealias.maps.receive", key, pack(planes))
+    folder.write(f"maps/{key}.js", script.encode("ascii"))
+    return key, tuple(has)
+
+
+def write_photograph(folder: PageFolder, path: str, pixels: NDArray[np.uint8]) -> None:
+    """Write a picture (H, W, 3) as a page shows it; one longer than WebP takes is made smaller.
+
+    Raises:
+        OutputError: it can't be written.
+    """
+    fitted = _shrink(pixels, _LONGEST_PICTURE, _LONGEST_PICTURE)
+    folder.write(path, _webp(fitted, _PHOTOGRAPH_QUALITY))
+
+
+def write_thumbnail(folder: PageFolder, path: str, pixels: NDArray[np.uint8]) -> None:
+    """Write a picture (H, W, 3) made small for the gallery.
+
+    Raises:
+        OutputError: it can't be written.
+    """
+    small = _shrink(pixels, THUMBNAIL_WIDTH, _TALLEST_THUMBNAIL)
+    folder.write(path, _webp(small, _THUMBNAIL_QUALITY))
+
+
+def label_plane(labels: NDArray[np.integer], classes: ClassSet) -> Plane:
+    """Classes as they are and void as the number behind them, in as few bytes as hold them."""
+    kind: type[np.unsignedinteger[Any]] = np.uint8 if len(classes) < 256 else np.uint16
+    void = labels == classes.ignore_index
+    plane: Plane = np.where(void, len(classes), labels).astype(kind)
+    return plane
+
+
+def mark_plane(errors: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """Marks of errors with void as the number behind them."""
+    return np.where(errors == _VOID, VOID_MARK, errors).astype(np.uint8)
+
+
+def count_by_class(
+    columns: NDArray[np.integer], maps: Sequence[NDArray[np.integer]], classes: int, number: int
+) -> tuple[tuple[int, ...], tuple[int, ...]]:
+    """Count pixels by column, and by column and class.
+
+    Args:
+        columns: (H, W), the column that a pixel counts in, from 1 on; 0 for none.
+        maps: label maps; a pixel counts once for each class that it has in any of them.
+        classes: their number.
+        number: of columns.
+
+    Returns:
+        The counts of `number` columns; and for each class with any, flat, its own number followed
+        by its counts.
+    """
+    counted = columns > 0
+    column = columns[counted].astype(np.int64) - 1
+    cells = []
+    seen: list[NDArray[np.int64]] = []
+    for labels in maps:
+        own = labels[counted].astype(np.int64)
+        fresh = np.ones(own.shape, bool)
+        for earlier in seen:
+            fresh &= own != earlier
+        seen.append(own)
+        cells.append((own * number + column)[fresh])
+    table = np.bincount(np.concatenate(cells), minlength=classes * number).reshape(classes, number)
+    rows = np.flatnonzero(table.any(1))
+    flat = np.column_stack([rows, table[rows]]).ravel()
+    totals = np.bincount(column, minlength=number)
+    return tuple(totals.tolist()), tuple(flat.tolist())
+
+
+def count_by_pair(
+    columns: NDArray[np.integer],
+    target: NDArray[np.integer],
+    prediction: NDArray[np.integer],
+    number: int,
+) -> NDArray[np.int32]:
+    """Count pixels by column for each target class and the class that it is taken for.
+
+    Args:
+        columns: (H, W), the column that a pixel counts in, from 1 on; 0 for none.
+        target: target classes, (H, W).
+        prediction: predicted classes, (H, W).
+        number: of columns.
+
+    Returns:
+        (pairs, 2 + number): the target class, the predicted class, and the counts.
+    """
+    counted = columns > 0
+    cells = np.stack([target[counted], prediction[counted]]).astype(np.int64)
+    pairs, place = np.unique(cells, axis=1, return_inverse=True)
+    place = place.reshape(-1) * number + columns[counted].astype(np.int64) - 1
+    counts = np.bincount(place, minlength=pairs.shape[1] * number).reshape(-1, number)
+    return np.concatenate([pairs.T, counts], axis=1).astype(np.int32)
+
+
+def heat_plane(scores: NDArray[np.floating]) -> NDArray[np.uint8]:
+    """254 times the square root of a score, 255 where there is none."""
+    known = np.isfinite(scores)
+    root = np.sqrt(np.clip(np.where(known, scores, 0), 0, 1))
+    return np.where(known, np.rint(254 * root), 255).astype(np.uint8)
+
+
+def _shrink(picture: NDArray[np.uint8], widest: int, tallest: int) -> NDArray[np.uint8]:
+    height, width = picture.shape[:2]
+    scale = min(1.0, widest / width, tallest / height)
+    if scale == 1:
+        return picture
+    size = (max(1, round(scale * width)), max(1, round(scale * height)))
+    return np.asarray(Image.fromarray(picture).resize(size, Image.Resampling.BOX))
+
+
+def _webp(pixels: NDArray[np.uint8], quality: int) -> bytes:
+    file = io.BytesIO()
+    Image.fromarray(pixels).save(file, "webp", quality=quality, method=2)
+    return file.getvalue()

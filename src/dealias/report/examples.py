@@ -1,0 +1,158 @@
+"""One image of an evaluation with all that is known of it, and where to read it again."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from dealias.evaluation import Sources, digest_file, read_pair
+from dealias.images import ImageError, open_image, read_photograph
+from dealias.labels import ClassSet, LabelFileError, Pair, PairingError, find_images, pair_folders
+from dealias.text import FileError, printable
+
+
+@dataclass(frozen=True)
+class Example:
+    """One image.
+
+    Attributes:
+        name: unique among the images of a report.
+        prediction: predicted classes, integers (H, W).
+        target: target classes or void, integers (H, W).
+        image: the photograph, uint8 (H, W, 3), RGB; or None.
+        aliasing: the aliasing score of each pixel, (H, W) in [0, 1], NaN where there is none; or
+            None.
+        problem: what was left out, for people; or None.
+    """
+
+    name: str
+    prediction: NDArray[np.integer]
+    target: NDArray[np.integer]
+    image: NDArray[np.uint8] | None = None
+    aliasing: NDArray[np.floating] | None = None
+    problem: str | None = None
+
+
+class Examples(Protocol):
+    """Images of an evaluation that can be read, in any order and process."""
+
+    @property
+    def classes(self) -> ClassSet:
+        """What the labels mean."""
+
+    @property
+    def names(self) -> Sequence[str]:
+        """The images that there are."""
+
+    def load(self, name: str) -> Example:
+        """Read one.
+
+        Raises:
+            ValueError: it can't be read; the message names the file.
+        """
+
+
+class FolderExamples:
+    """Images read from the folders that were evaluated.
+
+    Args:
+        sources: the folders.
+        aliasing: folder of 16-bit pictures of the aliasing score, as `dealias probe --maps` writes
+            them; images without one have no score.
+        digests: of the prediction and the target of each image that was counted, by its name;
+            those of other images are not checked.
+        skip_bad: go without a photograph that can't be read, and say so in the example.
+
+    Raises:
+        PairingError: folders that hold no pairs.
+    """
+
+    def __init__(
+        self,
+        sources: Sources,
+        *,
+        aliasing: Path | None = None,
+        digests: Mapping[str, Sequence[str]] | None = None,
+        skip_bad: bool = False,
+    ) -> None:
+        self.sources = sources
+        self.digests = digests or {}
+        self.skip_bad = skip_bad
+        pairs = pair_folders(sources.predictions, sources.targets).pairs
+        self._pairs = {pair.name: pair for pair in pairs}
+        self._images = {} if sources.images is None else find_images(sources.images, self._pairs)
+        self._aliasing = {} if aliasing is None else find_images(aliasing, self._pairs)
+
+    @property
+    def classes(self) -> ClassSet:
+        """What the labels mean."""
+        return self.sources.classes
+
+    @property
+    def names(self) -> Sequence[str]:
+        """The images that there are."""
+        return list(self._pairs)
+
+    def load(self, name: str) -> Example:
+        """Read one.
+
+        Raises:
+            LabelFileError, ImageError: a file that can't be used, or is not what was counted.
+            PairingError: there is no such image, or no longer.
+        """
+        pair = self._pair(name)
+        prediction, target = read_pair(pair, self.classes, self.sources.map_predictions)
+        files = (pair.prediction, pair.target)
+        for path, counted in zip(files, self.digests.get(name, ()), strict=False):
+            if counted and digest_file(path) != counted:
+                raise LabelFileError(path, "it is no longer the file that was counted")
+        size = (target.shape[1], target.shape[0])
+        image, problem = self._photograph(name, size)
+        scores = self._aliasing.get(name)
+        aliasing = None if scores is None else read_scores(scores, size)
+        return Example(name, prediction, target, image, aliasing, problem)
+
+    def _pair(self, name: str) -> Pair:
+        if name not in self._pairs:
+            raise PairingError(
+                f"{printable(self.sources.predictions)}: no pair named {printable(name)!r} any more"
+            )
+        return self._pairs[name]
+
+    def _photograph(
+        self, name: str, size: tuple[int, int]
+    ) -> tuple[NDArray[np.uint8] | None, str | None]:
+        path = self._images.get(name)
+        if path is None:
+            return None, None
+        try:
+            return read_photograph(path, size), None
+        except FileError as error:
+            if not self.skip_bad:
+                raise
+            return None, str(error)
+
+
+def read_scores(path: Path, size: tuple[int, int]) -> NDArray[np.float32]:
+    """Read a picture of scores, as `dealias probe --maps` writes it, at a size (W, H).
+
+    Returns:
+        (H, W) in [0, 1], NaN where there is no score.
+
+    Raises:
+        ImageError: not such a picture.
+    """
+    with open_image(path) as (picture, _):
+        if not picture.mode.startswith("I"):
+            raise ImageError(path, f"expected 16-bit gray, got mode {picture.mode}")
+        resized = picture.resize(size, Image.Resampling.NEAREST)
+        values: NDArray[np.float32] = np.asarray(resized, np.float32)
+    scores: NDArray[np.float32] = values / np.float32(65534)
+    scores[values == 65535] = np.nan
+    return scores

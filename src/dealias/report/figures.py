@@ -1,0 +1,219 @@
+"""Charts and strips of images for papers."""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dealias.evaluation import ERROR_COLORS, draw_errors
+from dealias.files import write_whole
+from dealias.labels import ClassSet
+from dealias.metrics.functional import ERROR_KINDS
+from dealias.report.aliasing import GROUPS
+from dealias.report.drawing import mark_errors
+from dealias.report.examples import Example, Examples
+from dealias.report.rendering import css
+from dealias.report.segmentation import counting_of
+from dealias.text import printable
+
+FORMATS = ("pdf", "svg", "png")
+_WIDTH = 5.5  # of a page of text, in inches
+_STYLE = {
+    "font.size": 8,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "pdf.fonttype": 42,  # fonts that publishers take
+    "svg.hashsalt": "dealias",
+    "text.parse_math": False,  # a dollar in a name is a dollar
+}
+_RIGHT = "#8a93a0"
+_TITLES = {kind.key: kind.title for kind in ERROR_KINDS} | {
+    "right_boundary": "Right at boundaries",
+    "right_interior": "Right elsewhere",
+}
+_CLASS_BARS = {
+    "FErr": "false_response",
+    "MErr": "merging_mistake",
+    "DErr": "displacement",
+}
+
+
+def write_figures(
+    folder: Path,
+    result: Mapping[str, Any],
+    examples: Examples | None = None,
+    *,
+    images: int = 4,
+    prefix: str = "",
+) -> list[Path]:
+    """Draw a result as PDF, SVG and PNG.
+
+    ``errors`` has the share of each kind of error and what mending it would gain, ``classes`` the
+    three error rates of each class, ``aliasing``, if it was measured, the distribution of the
+    aliasing score by kind of error, and ``strips`` the worst images: photograph, target,
+    prediction and errors.
+
+    Args:
+        folder: of the files; made if it isn't there.
+        result: from :func:`read_result`.
+        examples: its images; None for no strips.
+        images: how many of them, the worst first.
+        prefix: of the names of the files.
+
+    Returns:
+        The files.
+
+    Raises:
+        OutputError: a file can't be written.
+        ValueError: Matplotlib is not installed, or an image can't be read.
+    """
+    drawings: dict[str, Callable[[Any], None]] = {
+        "errors": lambda figure: _draw_kinds(figure, result),
+        "classes": lambda figure: _draw_classes(figure, result),
+    }
+    if result.get("errors_against_aliasing"):
+        drawings["aliasing"] = lambda figure: _draw_aliasing(figure, result)
+    if examples is not None and images > 0:
+        shown = [examples.load(name) for name in worst_images(result, images)]
+        classes, counting = examples.classes, counting_of(result, examples.classes)
+        if shown:
+            drawings["strips"] = lambda figure: _draw_strips(figure, shown, classes, counting)
+    written = []
+    folder.mkdir(parents=True, exist_ok=True)
+    with _matplotlib() as new_figure:
+        for name, draw in drawings.items():
+            figure = new_figure()
+            draw(figure)
+            written += _save(figure, folder, f"{prefix}{name}")
+    return written
+
+
+@contextmanager
+def _matplotlib() -> Any:
+    try:
+        matplotlib = importlib.import_module("matplotlib")
+        figures = importlib.import_module("matplotlib.figure")
+    except ImportError as error:
+        raise ValueError("figures need Matplotlib, which is not installed") from error
+    with matplotlib.rc_context(_STYLE):
+        yield lambda: figures.Figure(figsize=(_WIDTH, 2), layout="constrained")
+
+
+def _save(figure: Any, folder: Path, name: str) -> list[Path]:
+    paths = [folder / f"{name}.{suffix}" for suffix in FORMATS]
+    for path, suffix in zip(paths, FORMATS, strict=True):
+        undated = {"pdf": {"CreationDate": None}, "svg": {"Date": None}, "png": {}}[suffix]
+        with write_whole(path) as file:
+            figure.savefig(file, format=suffix, dpi=200, metadata=undated)
+    return paths
+
+
+def worst_images(result: Mapping[str, Any], count: int) -> list[str]:
+    """Names of the images of a result with the lowest mIoU, the worst first."""
+    rows = [row for row in result["per_image"] if row["mIoU"] is not None]
+    return [row["name"] for row in sorted(rows, key=lambda row: row["mIoU"])[:count]]
+
+
+def _draw_kinds(figure: Any, result: Mapping[str, Any]) -> None:
+    shares, gains = figure.subplots(1, 2, sharey=True)
+    names = [kind.title for kind in ERROR_KINDS]
+    colors = [css(ERROR_COLORS[kind.key]) for kind in ERROR_KINDS]
+    panels = (
+        (shares, "error_shares", "share of wrong pixels, %", "{:.1f}"),
+        (gains, "mIoU_gain", "mIoU if mended, points", "{:+.1f}"),
+    )
+    for axis, key, title, form in panels:
+        values = [100 * (result[key][kind.key] or 0) for kind in ERROR_KINDS]
+        bars = axis.barh(names, values, color=colors, edgecolor="0.3", linewidth=0.4)
+        axis.bar_label(bars, [form.format(value) for value in values], padding=2)
+        axis.set_xlabel(title)
+        axis.margins(x=0.18)
+    shares.invert_yaxis()
+
+
+def _draw_classes(figure: Any, result: Mapping[str, Any]) -> None:
+    rows = result["classes"]
+    figure.set_size_inches(_WIDTH, 0.8 + 0.3 * len(rows))
+    axis = figure.subplots()
+    place = np.arange(len(rows))
+    height = 0.8 / len(_CLASS_BARS)
+    for index, (key, kind) in enumerate(_CLASS_BARS.items()):
+        values = [100 * (row[key] or 0) for row in rows]
+        shift = (index - 1) * height
+        color = css(ERROR_COLORS[kind])
+        axis.barh(
+            place + shift, values, height, label=key, color=color, edgecolor="0.3", linewidth=0.3
+        )
+    axis.set_yticks(place, [printable(row["name"]) for row in rows])
+    axis.set_xlabel("error rate in the boundary bands, %")
+    axis.invert_yaxis()
+    axis.margins(y=0.01)
+    figure.legend(ncols=len(_CLASS_BARS), loc="outside upper center", frameon=False)
+
+
+def _draw_aliasing(figure: Any, result: Mapping[str, Any]) -> None:
+    found = result["errors_against_aliasing"]
+    figure.set_size_inches(_WIDTH, 3.2)
+    root = np.sqrt(np.asarray(found["edges"], float))
+    columns = np.linspace(0, root[-1], 41)
+    axes = figure.subplots(len(GROUPS), 1, sharex=True)
+    for axis, name in zip(axes, GROUPS, strict=True):
+        group = found["groups"][name]
+        cumulated = np.concatenate([[0], np.cumsum(group["histogram"])])
+        height = np.diff(np.interp(columns, root, cumulated))
+        color = css(ERROR_COLORS[name]) if name in ERROR_COLORS else _RIGHT
+        axis.stairs(height / max(height.max(), 1), columns, fill=True, color=color)
+        if group["quantiles"]:
+            axis.axvline(np.sqrt(group["quantiles"]["50"]), color="black", linewidth=1)
+        axis.set_yticks([])
+        axis.spines["left"].set_visible(False)
+        axis.set_ylabel(_TITLES[name], rotation=0, ha="right", va="center")
+    ticks = np.linspace(0, root[-1], 5)
+    axes[-1].set_xticks(ticks, [f"{tick**2:.2g}" for tick in ticks])
+    axes[-1].set_xlabel("aliasing score (square-root axis); the line is the median")
+
+
+def _draw_strips(
+    figure: Any, shown: Sequence[Example], classes: ClassSet, counting: Mapping[str, Any]
+) -> None:
+    panels = [_panels(example, classes, counting) for example in shown]
+    titles = list(dict.fromkeys(title for row in panels for title in row))
+    sides = [example.target.shape for example in shown]
+    width = _WIDTH / len(titles)
+    heights = [width * height / across for height, across in sides]
+    figure.set_size_inches(_WIDTH, sum(heights) + 0.25)
+    figure.get_layout_engine().set(w_pad=0.01, h_pad=0.01, hspace=0, wspace=0)
+    axes = figure.subplots(len(shown), len(titles), squeeze=False, height_ratios=heights)
+    for row, found in zip(axes, panels, strict=True):
+        for axis, title in zip(row, titles, strict=True):
+            axis.set_axis_off()
+            if title in found:
+                axis.imshow(found[title], interpolation="nearest")
+    for axis, title in zip(axes[0], titles, strict=True):
+        axis.set_title(title, fontsize=8)
+
+
+def _panels(
+    example: Example, classes: ClassSet, counting: Mapping[str, Any]
+) -> dict[str, NDArray[np.uint8]]:
+    target, prediction = (
+        _paint(labels, classes) for labels in (example.target, example.prediction)
+    )
+    background = target if example.image is None else example.image
+    errors = draw_errors(mark_errors(example.prediction, example.target, counting), background)
+    panels = {"Target": target, "Prediction": prediction, "Errors": errors}
+    return panels if example.image is None else {"Image": example.image} | panels
+
+
+def _paint(labels: NDArray[np.integer], classes: ClassSet) -> NDArray[np.uint8]:
+    colors = np.concatenate([classes.colors(), np.zeros((1, 3), np.uint8)])
+    painted: NDArray[np.uint8] = colors[
+        np.where(labels == classes.ignore_index, len(classes), labels)
+    ]
+    return painted

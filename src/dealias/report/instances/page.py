@@ -1,0 +1,172 @@
+"""What the page of a test for instances shows, but for the files of its images."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from dealias.evaluation.instances import INSTANCE_COLORS
+from dealias.labels import spread_colors
+from dealias.metrics.instances import FOUND, INSTANCE_ERRORS, SCORES
+from dealias.report.drawing import Drawn
+from dealias.report.folder import PageFolder
+from dealias.report.packing import to_script
+from dealias.report.probe_section import probe_section
+from dealias.report.rendering import PHOTOGRAPH, render, script_row
+
+_NOTES = {
+    "AP": "The mean over the IoU thresholds 0.5, 0.55, … 0.95.",
+    "AP50": "At an IoU of 0.5.",
+    "AP75": "At an IoU of 0.75.",
+    "APs": "Of instances below 32x32 pixels.",
+    "APm": "From 32x32 to 96x96 pixels.",
+    "APl": "From 96x96 pixels on.",
+}
+# For headings of narrow columns.
+_SHORT = {
+    "missed": "Missed",
+    "localisation": "Outline",
+    "classification": "Class",
+    "both": "Both",
+    "duplicate": "Twice",
+    "background": "Nothing",
+}
+
+
+def finish_page(
+    folder: PageFolder,
+    result: Mapping[str, Any],
+    drawn: Sequence[Drawn],
+    classes: Sequence[str],
+    *,
+    probe: Mapping[str, Any] | None = None,
+    title: str = "Instances",
+) -> None:
+    """Write the page itself, once its images are drawn.
+
+    Args:
+        folder: of the report.
+        result: as :meth:`dealias.instance.InstanceEvaluation.to_dict` gives it;
+            ``errors_against_aliasing`` gives a section.
+        drawn: the images; counts are those of `INSTANCE_ERRORS` and of found instances.
+        classes: names of classes 1 .. C.
+        probe: result of `dealias probe`, for a section on the network.
+        title: heading.
+
+    Raises:
+        OutputError: it can't be written.
+    """
+    colors = spread_colors(len(classes)).tolist()
+    threshold = math.floor(1e5 * result["errors"]["threshold"]) / 1e5  # as scores are rounded
+    data = {
+        "title": title,
+        "pictures": True,
+        "classes": [
+            {"name": name, "color": color} for name, color in zip(classes, colors, strict=True)
+        ],
+        "kinds": _kinds(),
+        "layers": _layers(),
+        "threshold": threshold,
+        "rows": [script_row(row, []) for row in drawn],
+    }
+    folder.write("data.js", to_script("dealias.start", data).encode("ascii"))
+    folder.finish(render("instances.html", True, _context(result, colors, probe, title)))
+
+
+def _kinds() -> list[dict[str, Any]]:
+    """Kinds of error, and right detections last, for the scripts."""
+    named = [{"key": kind.key, "title": kind.title} for kind in INSTANCE_ERRORS]
+    named.append({"key": FOUND, "title": "Found"})
+    return [entry | {"color": INSTANCE_COLORS[entry["key"]]} for entry in named]
+
+
+def _layers() -> list[dict[str, Any]]:
+    """The layers of the viewer, bottom first."""
+    original = {"key": "original", "title": "Original image", "folder": "originals"}
+    outlines = {"opacity": 1, "ground": 0.3}
+    return [
+        PHOTOGRAPH | {"title": "Image"},
+        PHOTOGRAPH | original,
+        {"key": "target", "title": "Target", "type": "targets", **outlines},
+        {"key": "prediction", "title": "Detections", "type": "detections", **outlines},
+        {
+            "key": "aliasing",
+            "title": "Aliasing",
+            "type": "heat",
+            "plane": "aliasing",
+            "opacity": 0.75,
+            "optional": 1,
+        },
+        {"key": "errors", "title": "Errors", "type": "matches", **outlines},
+    ]
+
+
+def _context(
+    result: Mapping[str, Any],
+    colors: Sequence[Any],
+    probe: Mapping[str, Any] | None,
+    title: str,
+) -> dict[str, Any]:
+    errors = result["errors"]
+    kinds = [
+        {
+            "key": kind.key,
+            "title": kind.title,
+            "short": _SHORT[kind.key],
+            "description": kind.description,
+            "color": INSTANCE_COLORS[kind.key],
+            "count": errors["kinds"][kind.key]["count"],
+            "gain": errors["kinds"][kind.key]["AP50_gain"],
+        }
+        for kind in INSTANCE_ERRORS
+    ]
+    section = None if probe is None else probe_section(probe)
+    aliasing = result.get("errors_against_aliasing")
+    sections = [
+        ("figures", "Average precision"),
+        ("kinds", "Kinds"),
+        ("classes", "Classes"),
+        ("gallery", "Images"),
+        *([("aliasing", "Aliasing")] if aliasing else []),
+        *([("network", "Network")] if section else []),
+    ]
+    return {
+        "title": title,
+        "heading": title,
+        "facts": [
+            f"{result['images']:,} images",
+            f"{result['instances']:,} instances of {len(result['classes'])} classes",
+            *([f"{result['crowds']:,} crowds"] if result["crowds"] else []),
+            f"{result['detections']:,} detections",
+        ],
+        "sections": sections,
+        "skipped": result["skipped"],
+        "notes": result["notes"],
+        "detection_area": result["detection_area"],
+        "environment": result.get("environment", {}),
+        "scores": [{"key": name, "note": _NOTES[name]} for name in SCORES],
+        "metrics": result["metrics"],
+        "errors": errors,
+        "kinds": kinds,
+        "largest_count": max((kind["count"] for kind in kinds), default=0),
+        "largest_gain": max((kind["gain"] or 0 for kind in kinds), default=0),
+        "classes": [
+            row | {"color": color} for row, color in zip(result["classes"], colors, strict=True)
+        ],
+        "sorts": _sorts(),
+        "aliasing": aliasing,
+        "probe": section,
+        "comparison": False,
+        "changes": None,
+        "scored": True,
+    }
+
+
+def _sorts() -> list[tuple[str, str]]:
+    return [
+        ("wrong", "errors, most first"),
+        *((kind.key, f"{kind.title.lower()}, most first") for kind in INSTANCE_ERRORS),
+        ("recall", "share found, lowest first"),
+        ("name", "name"),
+    ]

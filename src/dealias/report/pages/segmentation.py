@@ -1,0 +1,195 @@
+"""What the page of one evaluation shows, but for the files of its images."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from dealias.evaluation import ERROR_COLORS, digest_rows
+from dealias.labels import ClassSet
+from dealias.metrics.functional import ERROR_KINDS
+from dealias.report.charts import distributions
+from dealias.report.drawing import Drawn
+from dealias.report.folder import PageFolder
+from dealias.report.packing import to_script
+from dealias.report.probe_section import probe_section
+from dealias.report.rendering import (
+    DARKENED,
+    PHOTOGRAPH,
+    class_rows,
+    css,
+    kind_rows,
+    metric_columns,
+    render,
+    script_kinds,
+    script_row,
+)
+
+_RIGHT_COLORS = {"right_boundary": "#8a93a0", "right_interior": "#8a93a0"}
+
+
+def finish_report(
+    folder: PageFolder,
+    result: Mapping[str, Any],
+    drawn: Sequence[Drawn],
+    classes: ClassSet,
+    *,
+    probe: Mapping[str, Any] | None = None,
+    title: str = "Segmentation errors",
+) -> None:
+    """Write the page itself, once its images are drawn.
+
+    Args:
+        folder: of the report.
+        result: with a row for each image drawn; ``errors_against_aliasing`` gives a section.
+        drawn: what :func:`draw_example` returned, in any order.
+        classes: what the labels mean.
+        probe: see :func:`write_report`.
+        title: heading.
+
+    Raises:
+        OutputError: it can't be written.
+    """
+    rows = {row.name: row for row in drawn}
+    number = {name: index for index, name in enumerate(classes.names)}
+    linked = [pair for pairs in result["costly_pairs"].values() for pair in pairs]
+    pairs = sorted({(number[pair["target"]], number[pair["prediction"]]) for pair in linked})
+    data = {
+        "title": title,
+        "counted": digest_rows(result["per_image"]),
+        "pictures": True,
+        "class_set": classes.to_dict(),
+        "classes": class_rows(classes),
+        "pairs": pairs,
+        "kinds": script_kinds(),
+        "layers": _layers(),
+        "rows": [
+            script_row(rows[row["name"]], [row["mIoU"]], pairs)
+            for row in result["per_image"]
+            if row["name"] in rows
+        ],
+    }
+    folder.write("data.js", to_script("dealias.start", data).encode("ascii"))
+    folder.finish(render("report.html", True, _context(result, classes, probe, title)))
+
+
+def _layers() -> list[dict[str, Any]]:
+    """The layers of the viewer, bottom first."""
+    return [
+        PHOTOGRAPH,
+        {"key": "target", "title": "Target", "type": "labels", "plane": "target", "opacity": 0.6},
+        {
+            "key": "prediction",
+            "title": "Prediction",
+            "type": "labels",
+            "plane": "prediction",
+            "opacity": 0.6,
+        },
+        {
+            "key": "aliasing",
+            "title": "Aliasing",
+            "type": "heat",
+            "plane": "aliasing",
+            "opacity": 0.75,
+            "optional": 1,
+        },
+        {
+            "key": "errors",
+            "title": "Errors",
+            "type": "errors",
+            "plane": "errors",
+            "prediction": "prediction",
+            "opacity": 1,
+            "ground": DARKENED,
+        },
+    ]
+
+
+def _context(
+    result: Mapping[str, Any], classes: ClassSet, probe: Mapping[str, Any] | None, title: str
+) -> dict[str, Any]:
+    kinds = kind_rows()
+    start = 0.0
+    for kind in kinds:
+        share = result["error_shares"][kind["key"]]
+        length = 100 * (share or 0)
+        kind |= {
+            "share": share,
+            "gain": result["mIoU_gain"][kind["key"]],
+            "pairs": result["costly_pairs"][kind["key"]],
+            "start": round(start, 3),
+            "length": round(length, 3),
+        }
+        start += length
+    gains = [kind["gain"] or 0 for kind in kinds]
+    pair_gains = [pair["mIoU_gain"] or 0 for kind in kinds for pair in kind["pairs"]]
+    pixels = sum(row["pixels"] for row in result["classes"])
+    colors = classes.colors().tolist()
+    rows = [
+        row | {"color": color, "pixel_share": row["pixels"] / pixels if pixels else None}
+        for row, color in zip(result["classes"], colors, strict=True)
+    ]
+    aliasing = result.get("errors_against_aliasing")
+    if aliasing is not None:
+        tones = {key: css(color) for key, color in ERROR_COLORS.items()} | _RIGHT_COLORS
+        aliasing = {"site": None} | distributions(aliasing, tones)
+    section = None if probe is None else probe_section(probe)
+    sections = [
+        ("figures", "Figures"),
+        ("kinds", "Kinds"),
+        ("classes", "Classes"),
+        ("pairs", "Pairs"),
+        ("gallery", "Images"),
+        *([("aliasing", "Aliasing")] if aliasing else []),
+        *([("network", "Network")] if section else []),
+    ]
+    metrics = result["metrics"]
+    return {
+        "title": title,
+        "heading": title,
+        "facts": [
+            f"{result['images']:,} images",
+            f"{len(classes)} classes of {result['class_set']}",
+            f"protocol {result['protocol']}",
+            f"bands of {result['band_width']} px",
+        ],
+        "sections": sections,
+        "warnings": result.get("warnings", []),
+        "skipped": [*result["skipped"], *result.get("problems", [])],
+        "environment": result.get("environment", {}),
+        "figures": [
+            {
+                "name": column["mean"],
+                "arrow": column["arrow"],
+                "value": metrics[column["mean"]],
+                "note": column["note"],
+            }
+            for column in metric_columns()
+        ],
+        "reach": result["band_width"] // 2,
+        "kinds": kinds,
+        "largest_gain": max(gains, default=0),
+        "largest_pair": max(pair_gains, default=0),
+        "classes": rows,
+        "columns": metric_columns(),
+        "metrics": metrics,
+        "edge_false_rate": metrics.get("edge_false_rate"),
+        "edge_missing_rate": metrics.get("edge_missing_rate"),
+        "protocol": result["protocol"],
+        "band_width": result["band_width"],
+        "ignore_index": result["ignore_index"],
+        "sorts": _sorts(),
+        "aliasing": aliasing,
+        "probe": section,
+        "comparison": False,
+        "changes": None,
+    }
+
+
+def _sorts() -> list[tuple[str, str]]:
+    return [
+        ("miou", "mIoU, lowest first"),
+        ("wrong", "wrong pixels, most first"),
+        *((kind.key, f"{kind.title.lower()}, most first") for kind in ERROR_KINDS),
+        ("name", "name"),
+    ]

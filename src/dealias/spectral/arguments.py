@@ -1,0 +1,44 @@
+"""Checks of arguments that several functions take."""
+
+from collections.abc import Callable
+from typing import TypeVar
+
+from torch import Tensor
+
+T = TypeVar("T")
+
+
+def per_axis(name: str, value: T | tuple[T, T], check: Callable[[str, T], T]) -> tuple[T, T]:
+    """A number for both axes, or one for (row, column), each checked."""
+    if not isinstance(value, tuple | list):
+        checked = check(name, value)
+        return checked, checked
+    if len(value) != 2:
+        raise ValueError(f"{name} must be one number or (row, column), got {value!r}")
+    return check(name, value[0]), check(name, value[1])
+
+
+def check_cutoff(name: str, value: float) -> float:
+    """A frequency in (0, 0.5] cycles per pixel."""
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value <= 0.5:
+        raise ValueError(f"{name} must be in (0, 0.5] cycles per pixel, got {value!r}")
+    return float(value)
+
+
+def check_maps(x: Tensor, *, rank: int = 2) -> None:
+    """A real floating-point tensor with two spatial dimensions, neither of them empty."""
+    if not isinstance(x, Tensor):
+        raise ValueError(f"x must be a tensor, got {type(x).__name__}")
+    if not x.is_floating_point():
+        raise ValueError(f"x must hold real floating-point numbers, got {x.dtype}")
+    if x.ndim < rank or x.shape[-1] == 0 or x.shape[-2] == 0:
+        raise ValueError(
+            f"x must be [..., H, W] with at least {rank} dimensions and H, W > 0, "
+            f"got shape {tuple(x.shape)}"
+        )
+
+
+def check_choice(name: str, value: str, choices: tuple[str, ...]) -> None:
+    """A string out of a few."""
+    if value not in choices:
+        raise ValueError(f"{name} must be one of {', '.join(choices)}, got {value!r}")

@@ -1,0 +1,111 @@
+"""What a one-dimensional low-pass does to each frequency, and the matrix that does it."""
+
+from typing import Literal, NamedTuple, get_args
+
+import torch
+from torch import Tensor
+
+from dealias.spectral.arguments import check_choice, check_cutoff
+from dealias.spectral.tracing import is_traced
+
+Transfer = Literal["ideal", "raised_cosine", "butterworth"]
+Border = Literal["wrap", "reflect"]
+BandEdge = Literal["symmetric", "official"]
+
+
+class Response(NamedTuple):
+    """A low-pass along one axis of any length."""
+
+    cutoff: float
+    transfer: Transfer = "ideal"
+    border: Border = "wrap"
+    band_edge: BandEdge = "symmetric"
+    rolloff: float = 0.5
+    order: int = 4
+
+
+def check_response(response: Response) -> Response:
+    """The same response, its fields checked."""
+    check_choice("transfer", response.transfer, get_args(Transfer))
+    check_choice("border", response.border, get_args(Border))
+    check_choice("band_edge", response.band_edge, get_args(BandEdge))
+    if not 0 < response.rolloff <= 1:
+        raise ValueError(f"rolloff must be in (0, 1], got {response.rolloff!r}")
+    if response.order < 1:
+        raise ValueError(f"order must be at least 1, got {response.order!r}")
+    if response.band_edge == "official" and response[1:3] != ("ideal", "wrap"):
+        raise ValueError(
+            "band_edge='official' exists for transfer='ideal' and border='wrap' only, "
+            f"got {response.transfer!r} and {response.border!r}"
+        )
+    return response._replace(cutoff=check_cutoff("cutoff", response.cutoff))
+
+
+def period(response: Response, n: int) -> int:
+    """Length after which the signal, with its borders, repeats."""
+    return n if response.border == "wrap" else 2 * n
+
+
+def passes_all(response: Response) -> bool:
+    """Whether the response leaves a signal of any length as it is."""
+    return response.transfer == "ideal" and response.cutoff == 0.5
+
+
+def unmatched(response: Response, n: int) -> bool:
+    """Whether the band may hold a frequency without its negative: then the filter is complex.
+
+    While a graph is traced, n may stand for other lengths, of which some do.
+    """
+    if response.band_edge == "symmetric" or is_traced():
+        return response.band_edge == "official"
+    first, last = (int(edge) for edge in _official_band(response, torch.arange(n)))
+    return first + last != 0 and 2 * first != -n
+
+
+def gains(response: Response, n: int, device: torch.device) -> Tensor:
+    """Gain at each frequency of a signal of length n, in the order of ``fft``, in float64."""
+    size = period(response, n)
+    k = torch.arange(size, device=device)
+    if response.band_edge == "official":
+        first, last = _official_band(response, k)
+        k = _modulo(k + n // 2, n) - n // 2
+        return ((k >= first) & (k <= last)).double()
+    # One correctly rounded division, so that a cutoff written as k / n keeps frequency k.
+    frequency = torch.minimum(k, size - k).double() / size
+    if response.transfer == "ideal":
+        return (frequency <= response.cutoff).double()
+    ratio = frequency / response.cutoff
+    if response.transfer == "raised_cosine":
+        ramp = ((ratio - 1 + response.rolloff) / (2 * response.rolloff)).clamp(0, 1)
+        return (1 + torch.cos(torch.pi * ramp)) / 2
+    return (1 + ratio ** (2 * response.order)) ** -0.5
+
+
+def matrix(response: Response, n: int, device: torch.device, *, imaginary: bool = False) -> Tensor:
+    r"""The response as an n x n matrix, in float64; for an unmatched band, one part of it.
+
+    A circulant of the kernel :math:`c_d = \frac1N \sum_k T(k/N) \cos(2 \pi k d / N)`, which for an
+    ideal filter is the Dirichlet kernel. A mirrored border folds the 2n x 2n circulant: sample j
+    occurs at j and at -1 - j.
+    """
+    size = period(response, n)
+    k = torch.arange(size, device=device)
+    angle = _modulo(k[:, None] * k, size).double() * (2 * torch.pi / size)
+    wave = torch.sin(angle) if imaginary else torch.cos(angle)
+    kernel = wave @ gains(response, n, device) / size
+    i = torch.arange(n, device=device)
+    circulant = kernel[_modulo(i[:, None] - i + size, size)]
+    return circulant if response.border == "wrap" else circulant + kernel[i[:, None] + i + 1]
+
+
+def _modulo(a: Tensor, n: int) -> Tensor:
+    """Remainder of whole numbers, none of them negative; ONNX has none by a number that is free."""
+    return a - a // n * n
+
+
+def _official_band(response: Response, k: Tensor) -> tuple[Tensor, Tensor]:
+    """First and last frequency, from 0 to n - 1 in order: a graph has no rounding of a size."""
+    n = k[-1].double() + 1
+    half, reach = n / 2, n * response.cutoff
+    middle = torch.floor(half)
+    return torch.round(half - reach) - middle, torch.round(half + reach) - 1 - middle

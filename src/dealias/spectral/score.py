@@ -1,0 +1,107 @@
+"""The share of power above a frequency, of maps and of their pixels."""
+
+import torch
+from torch import Tensor, nn
+
+from dealias.spectral.arguments import check_maps
+from dealias.spectral.filtering import lowpass
+
+
+def aliasing_score(
+    x: Tensor, cutoff: float | tuple[float, float], *, include_dc: bool = True
+) -> Tensor:
+    r"""Share of a feature map's power at frequencies that the next sampling step cannot hold.
+
+    .. math:: \frac{\sum_{|u| > f \,\vee\, |v| > f} |X(u, v)|^2}{\sum_{u, v} |X(u, v)|^2}
+
+    over the 2-D Fourier transform X of each channel, powers summed over channels (Chen, Gu and
+    Fu, ICLR 2024). By Parseval's theorem the numerator is the power of ``x - lowpass(x)``, so no
+    transform is taken.
+
+    Args:
+        x: [N, C, H, W], or any [..., C, H, W] or [H, W]; taken in float32 where its dtype is less.
+        cutoff: in cycles per pixel, in (0, 0.5]; one number, or (row, column).
+        include_dc: whether the mean of each channel counts in the denominator.
+
+    Returns:
+        One score in [0, 1] per image, [N] or [...]. An image without power, or without any but
+        the mean where that does not count, scores 0: nothing in it aliases. One with a NaN or an
+        infinity scores NaN.
+
+    Raises:
+        ValueError: as :func:`lowpass`.
+
+    >>> stripes = torch.tensor([1.0, -1.0]).repeat(1, 1, 4, 2)
+    >>> aliasing_score(stripes + 1, 0.25)
+    tensor([0.5000])
+    >>> aliasing_score(stripes + 1, 0.25, include_dc=False)
+    tensor([1.])
+    """
+    check_maps(x)
+    image = tuple(range(-min(x.ndim, 3), 0))
+    x = _scaled(_at_least_float32(x), image)
+    above = (x - lowpass(x, cutoff)).square().sum(image)
+    total = x.square().sum(image)
+    rounding = total * (8 * torch.finfo(x.dtype).eps) ** 2
+    if not include_dc:
+        total = (x - x.mean((-2, -1), keepdim=True)).square().sum(image)
+    score = above / total.clamp_min(torch.finfo(x.dtype).tiny)
+    return score.clamp(0, 1).masked_fill(total <= rounding, 0)
+
+
+def aliasing_map(x: Tensor, cutoff: float | tuple[float, float], *, window: int = 15) -> Tensor:
+    r"""Where in the image the power above the cutoff is.
+
+    .. math:: \frac{w * \sum_c h_c^2}{w * \sum_c (h_c^2 + l_c^2)}, \quad
+              l = \mathrm{lowpass}(x), \quad h = x - l
+
+    with w a mean over a square window, cut off at the border. Over the whole image the two parts
+    are orthogonal and the ratio is :func:`aliasing_score`; locally they are not, which is why the
+    denominator adds their powers: the ratio stays in [0, 1].
+
+    Args:
+        x: [..., C, H, W] or [H, W]; taken in float32 where its dtype is less.
+        cutoff: in cycles per pixel, in (0, 0.5]; one number, or (row, column).
+        window: side of the window in pixels, odd.
+
+    Returns:
+        [..., H, W], in [0, 1]; 0 where the window holds no power; NaN for an image with a NaN or
+        an infinity.
+
+    Raises:
+        ValueError: ``window`` is not odd and positive; else as :func:`lowpass`.
+
+    >>> half = torch.zeros(1, 8, 16)
+    >>> half[..., 8:] = torch.tensor([1.0, -1.0]).repeat(4)
+    >>> aliasing_map(half, 0.25, window=3).shape
+    torch.Size([8, 16])
+    """
+    check_maps(x)
+    if window < 1 or window % 2 == 0:
+        raise ValueError(f"window must be odd and positive, got {window!r}")
+    x = _scaled(_at_least_float32(x), tuple(range(-min(x.ndim, 3), 0)))
+    low = lowpass(x, cutoff)
+    channels = -3 if x.ndim > 2 else ()
+    power = torch.stack(((x - low).square(), low.square()))
+    power = power.sum(channels) if channels else power
+    local = nn.functional.avg_pool2d(
+        power.reshape(-1, 1, *power.shape[-2:]),
+        window,
+        stride=1,
+        padding=window // 2,
+        count_include_pad=False,
+    )
+    above, below = local.view(power.shape)
+    total = (above + below).clamp_min(torch.finfo(x.dtype).tiny)
+    return torch.div(above, total)
+
+
+def _at_least_float32(x: Tensor) -> Tensor:
+    return x if x.dtype == torch.float64 else x.float()
+
+
+def _scaled(x: Tensor, image: tuple[int, ...]) -> Tensor:
+    """Each image by its largest value, so that no power leaves the range of the dtype."""
+    if x.numel() == 0:
+        return x
+    return x / x.abs().amax(image, keepdim=True).clamp_min(torch.finfo(x.dtype).tiny)

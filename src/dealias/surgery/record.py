@@ -1,0 +1,96 @@
+"""One forward pass, recorded, after which the model is what it was."""
+
+import contextlib
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.utils._pytree import tree_leaves
+
+from dealias.surgery.recorder import Recorder
+from dealias.surgery.trace import Trace
+from dealias.surgery.walk import modules, parameters
+
+
+def record(model: nn.Module, example_input: Any) -> Trace:
+    """Run the model once, without gradients and in evaluation mode, and leave it as it was.
+
+    Args:
+        model: any module.
+        example_input: a tensor, a tuple of arguments, a dict of keyword arguments, or a list, which
+            is one argument (as detection models take their images).
+
+    Raises:
+        ValueError: the model is no module or of TorchScript, the input holds no tensor, or the
+            model fails on it.
+    """
+    if not isinstance(model, nn.Module):
+        raise ValueError(f"model: expected a torch.nn.Module, got {type(model).__name__}")
+    if any(isinstance(module, torch.jit.ScriptModule) for module in modules(model)):
+        raise ValueError("model: expected Python modules, got TorchScript, which takes no hooks")
+    recorder = Recorder(_tensors(example_input))
+    recorder.hook(model)
+    try:
+        run(model, example_input, recorder)
+    finally:
+        recorder.remove_hooks()
+    return recorder.trace
+
+
+def run(model: nn.Module, example_input: Any, recorder: Recorder | None = None) -> None:
+    """Run the model once as :func:`record` does, watched by a recorder or not."""
+    args, kwargs = _arguments(example_input)
+    tensors = _tensors(example_input)
+    with _as_it_was(model), recorder or contextlib.nullcontext():
+        try:
+            model(*args, **kwargs)
+        except Exception as error:
+            shapes = ", ".join(str(tuple(tensor.shape)) for tensor in tensors)
+            place = recorder.place() if recorder else ""
+            raise ValueError(
+                f"the model fails on the example input of shape {shapes}{place}: "
+                f"{type(error).__name__}: {error}"
+            ) from error
+
+
+def _arguments(example_input: Any) -> tuple[tuple[Any, ...], dict[str, Any]]:
+    if isinstance(example_input, Mapping):
+        return (), dict(example_input)
+    return (example_input if isinstance(example_input, tuple) else (example_input,)), {}
+
+
+def _tensors(example_input: Any) -> list[Tensor]:
+    leaves = tree_leaves(_arguments(example_input))
+    tensors = [leaf for leaf in leaves if isinstance(leaf, Tensor)]
+    if not tensors:
+        raise ValueError(f"example_input holds no tensor: {type(example_input).__name__}")
+    return tensors
+
+
+@contextlib.contextmanager
+def _as_it_was(model: nn.Module) -> Iterator[None]:
+    """Evaluation mode without gradients; afterwards flags, buffers and random state of before."""
+    every = modules(model)
+    training = [module.training for module in every]
+    buffers = [
+        [(name, b, None if b is None else b.clone()) for name, b in module._buffers.items()]
+        for module in every
+    ]
+    devices = {t.device.index or 0 for t in parameters(model) if t.device.type == "cuda"}
+    # In inference mode the recorder would see nothing.
+    quiet = torch.inference_mode(False), torch.no_grad()
+    with torch.random.fork_rng(devices=sorted(devices)), quiet[0], quiet[1]:
+        try:
+            for module in every:
+                # Not model.eval(), which some networks override to freeze layers.
+                module.training = False
+            yield
+        finally:
+            for module, flag, saved in zip(every, training, buffers, strict=True):
+                module.training = flag
+                module._buffers.clear()
+                for name, buffer, value in saved:
+                    module._buffers[name] = buffer
+                    if buffer is not None and value is not None:
+                        buffer.copy_(value)

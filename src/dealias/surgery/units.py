@@ -1,0 +1,196 @@
+"""From operations to units: which module a fall of resolution belongs to."""
+
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+
+from dealias.surgery.place import Place
+from dealias.surgery.plan import Excluded
+from dealias.surgery.shapes import Layout, Pair, layout_of
+from dealias.surgery.trace import Call, Event, Trace
+
+
+@dataclass(eq=False)
+class Unit:
+    """A module, or a step that no module holds, at which the resolution falls once.
+
+    Parallel branches of it are in `events`.
+    """
+
+    call: Call
+    events: list[Event]
+    attached: bool
+    size: Pair
+    result_size: Pair
+    channels: Pair
+    layout: Layout
+    number: int = 1  # among the steps of one kind that one module runs and none holds
+    others: list["Unit"] = field(default_factory=list)  # further calls of the same module
+
+    @property
+    def name(self) -> str:
+        """Path of the module; with the kind of the step where that is no module of its own."""
+        if self.attached:
+            return self.call.name
+        number = f"#{self.number}" if self.number > 1 else ""
+        return f"{self.call.name}:{self.events[0].reading.kind}{number}"
+
+    @property
+    def bits(self) -> int:
+        """What a map carries that has passed the unit."""
+        return sum(event.bit for event in self.events)
+
+    @property
+    def before(self) -> int:
+        """What the map carries that enters."""
+        return self.events[0].before
+
+    @property
+    def place(self) -> Place | None:
+        """Where the map enters, in every call; None if it cannot be had there."""
+        places = {self._place, *(other._place for other in self.others)}
+        return self._place if len(places) == 1 else None
+
+    @property
+    def _place(self) -> Place | None:
+        call = self.call
+        grid = next((key for key, size in call.grids.items() if size == self.size), None)
+        if not self.attached or call.argument is None or (self.layout == "tokens" and grid is None):
+            return None
+        return Place(self.layout, call.argument, grid)
+
+    @property
+    def reason_for_no_place(self) -> str:
+        """Why there is none."""
+        if self.attached and self._place is not None:
+            return "takes the map in different ways from one call to the next"
+        if self.attached:
+            return "tokens enter without their height and width"
+        where = self.call.name or "the model itself"
+        return f"a function called in {where}, which is no unit: no module to put a filter before"
+
+    @property
+    def main(self) -> Event:
+        """The branch that stands for the unit: learned, with the largest kernel."""
+
+        def rank(event: Event) -> tuple[bool, int]:
+            rows, columns = event.reading.kernel
+            return event.reading.kind == "convolution", rows * columns
+
+        return max(self.events, key=rank)
+
+    @property
+    def kind_and_kernel(self) -> tuple[str, Pair]:
+        """Of the main branch, where it is no patch embedding or merging.
+
+        Embedding is a convolution of the image with a kernel as large as its stride; merging are
+        strided slices that together cover the map.
+        """
+        main = self.main.reading
+        rows, columns = (int(s) for s in main.stride)
+        if main.kind == "slicing" and len(self.events) == rows * columns:
+            return "patch_merging", (rows, columns)
+        on_image = not self.events[0].learned_before
+        if main.kind == "convolution" and main.kernel == (rows, columns) and on_image:
+            return "patch_embedding", main.kernel
+        return main.kind, main.kernel
+
+
+def find_units(trace: Trace) -> tuple[list[Unit], list[Excluded]]:
+    """The units of a recorded pass in the order they ran, and the falls that make none."""
+    units: list[Unit] = []
+    excluded: dict[tuple[str, str], Excluded] = {}
+    for event in trace.events:
+        if not event.reading.falls:
+            continue
+        unit = _smallest_unit(event)
+        reason = _reason_for_none(event, trace)
+        if reason:
+            name, kind = unit.call.name, event.reading.kind
+            excluded.setdefault((name, kind), Excluded(name, kind, reason))
+        else:
+            units.append(unit)
+    return _once(_merge_branches(units)), list(excluded.values())
+
+
+def _reason_for_none(event: Event, trace: Trace) -> str:
+    step = event.reading
+    if step.kind == "adaptive_pool":
+        rows, columns = step.result_size
+        return f"averages over a grid of {rows} x {columns} cells, as context"
+    if step.result_size == (1, 1) and step.kind != "convolution":
+        return "pools the whole map"
+    if step.kind == "interpolation" and not event.learned_before:
+        return "resizes the image, before any layer"
+    if step.kind == "interpolation" and not event.bit & trace.used:
+        return "resizes a result, after every layer"
+    if step.kind == "interpolation" and any(
+        event.before & other.bit
+        and other.reading.kind == "adaptive_pool"
+        and other.reading.size == step.result_size
+        for other in trace.events
+    ):
+        return "brings a grid of cells back to the size of the map"
+    for call in event.call.ancestors():
+        if call.attends and call.source is not None and call.source == call.result:
+            return "thins out the keys and values of an attention that keeps the resolution"
+    return ""
+
+
+def _smallest_unit(event: Event) -> Unit:
+    step = event.reading
+    for call in (event.call, *event.call.ancestors()):
+        given = layout_of(call.source, step.size, missing=max(step.kernel) - 1)
+        result = layout_of(call.result, step.result_size)
+        if given is None or result is None:
+            continue
+        channels = given.channels, result.channels
+        return Unit(call, [event], True, given.size, step.result_size, channels, given.layout)
+    return Unit(
+        event.call, [event], False, step.size, step.result_size, step.channels, "channels_first"
+    )
+
+
+def _merge_branches(units: Sequence[Unit]) -> list[Unit]:
+    """Units that lead side by side from one map to the next become the unit around them."""
+    merged: list[Unit] = []
+    for unit in units:
+        for i, other in enumerate(merged):
+            around = _around(other, unit)
+            if around is not None:
+                merged[i] = around
+                break
+        else:
+            merged.append(unit)
+    return merged
+
+
+def _around(a: Unit, b: Unit) -> Unit | None:
+    if (a.size, a.result_size) != (b.size, b.result_size) or not a.attached or not b.attached:
+        return None
+    if b.before & a.bits:
+        return None
+    b_calls = {b.call, *b.call.ancestors()}
+    common = next((call for call in (a.call, *a.call.ancestors()) if call in b_calls), None)
+    if common is None:
+        return None
+    given, result = layout_of(common.source, a.size), layout_of(common.result, a.result_size)
+    if given is None or result is None:
+        return None
+    events, channels = [*a.events, *b.events], (given.channels, result.channels)
+    return Unit(common, events, True, a.size, a.result_size, channels, given.layout)
+
+
+def _once(units: Iterable[Unit]) -> list[Unit]:
+    """A module called again, on the levels of a pyramid for instance, is one unit: its first."""
+    first: dict[object, Unit] = {}
+    for unit in units:
+        key = unit.name if unit.attached else (unit.name, unit.size, unit.result_size)
+        kept = first.setdefault(key, unit)
+        if unit.attached and kept is not unit:
+            kept.others.append(unit)
+    numbers: Counter[str] = Counter()
+    for unit in first.values():
+        numbers[unit.name] += 1
+        unit.number = numbers[unit.name]
+    return list(first.values())
