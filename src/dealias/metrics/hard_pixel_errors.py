@@ -1,18 +1,18 @@
 """The torchmetrics class over `dealias.metrics.functional`."""
 
-from typing import Any
+from typing import Any, get_args
 
 import torch
 from torch import Tensor
 from torchmetrics import Metric
 
-from dealias.metrics.functional.bands import Protocol
+from dealias.metrics.functional.bands import Protocol, check_tensor
 from dealias.metrics.functional.counts import (
     HardPixelCounts,
     check_options,
     count_hard_pixels,
 )
-from dealias.metrics.functional.hard_pixel_scores import scores
+from dealias.metrics.functional.hard_pixel_scores import CLASS_SUFFIX, scores
 
 
 class HardPixelErrors(Metric):
@@ -21,26 +21,52 @@ class HardPixelErrors(Metric):
     The state is the counts of :func:`dealias.metrics.functional.count_hard_pixels`: its size does
     not depend on the number of images, and processes are merged by adding.
 
+    PyTorch Lightning's ``self.log_dict`` takes what :meth:`compute` returns. Its ``self.log`` takes
+    only metrics that return one tensor: `score` says which. Several of those in a
+    :class:`torchmetrics.MetricCollection` count once, and ``self.log_dict`` takes the collection.
+
     Args:
         num_classes: C, the number of classes.
         ignore_index: void label of the target.
         band_width: side in pixels of the square that makes edges into bands; odd.
         protocol: "paper" for the published evaluation, "exact" for it without its known gaps.
+        score: name of the one score that :meth:`compute` returns, such as "MErr"; or of one per
+            class, such as "IoU_per_class", for :class:`torchmetrics.wrappers.ClasswiseWrapper`.
+            None for all that are scalars.
         **kwargs: those of :class:`torchmetrics.Metric`.
 
     Raises:
-        ValueError: options that do not fit together.
+        ValueError: options that do not fit together, or no such score.
 
     >>> metric = HardPixelErrors(num_classes=2, band_width=3)
     >>> target = torch.tensor([[[0, 0, 0, 1, 1, 1]]])
     >>> metric.update(target, target)
     >>> metric.compute()["mIoU"].item()
     1.0
+    >>> metric.compute_per_class()["IoU_per_class"].tolist()
+    [1.0, 1.0]
+
+    In a LightningModule with ``self.metric = HardPixelErrors(19)``::
+
+        def validation_step(self, batch, batch_idx):
+            images, target = batch
+            self.metric.update(self(images), target)
+
+        def on_validation_epoch_end(self):
+            self.log_dict(self.metric.compute())
+            self.metric.reset()
+
+    or, with ``self.metric = HardPixelErrors(19, score="MErr")``, in `validation_step` alone::
+
+            self.metric.update(self(images), target)
+            self.log("MErr", self.metric)
     """
 
     is_differentiable = False
     higher_is_better = None
     full_state_update = False
+    plot_lower_bound = 0.0
+    plot_upper_bound = 1.0
 
     confusion: Tensor
     edges: Tensor
@@ -51,6 +77,7 @@ class HardPixelErrors(Metric):
         ignore_index: int = 255,
         band_width: int = 15,
         protocol: Protocol = "paper",
+        score: str | None = None,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
@@ -59,9 +86,16 @@ class HardPixelErrors(Metric):
         self.ignore_index = ignore_index
         self.band_width = band_width
         self.protocol: Protocol = protocol
+        self.score = score
         empty = HardPixelCounts.zeros(num_classes)
+        known = scores(empty)
+        if score is not None and score not in known:
+            raise ValueError(f"score: expected one of {', '.join(known)}, got {score!r}")
         self.add_state("confusion", default=empty.confusion, dist_reduce_fx="sum")
         self.add_state("edges", default=empty.edges, dist_reduce_fx="sum")
+        # MetricCollection takes metrics whose states are equal after a batch for the same metric.
+        options = [ignore_index, band_width, get_args(Protocol).index(protocol)]
+        self.add_state("options", default=torch.tensor(options), dist_reduce_fx="max")
 
     def update(self, preds: Tensor, target: Tensor) -> None:
         """Count a batch.
@@ -72,9 +106,10 @@ class HardPixelErrors(Metric):
             target: label maps (N, H, W) or (H, W), integers.
 
         Raises:
-            ValueError: NaN logits, a wrong number of channels, shapes that differ, labels that
-                are neither a class nor void.
+            ValueError: no tensors, NaN logits, a wrong number of channels, shapes that differ,
+                labels that are neither a class nor void.
         """
+        check_tensor("preds", preds)
         if preds.is_floating_point():
             preds = self._labels_from(preds)
         counts = count_hard_pixels(
@@ -85,12 +120,43 @@ class HardPixelErrors(Metric):
             band_width=self.band_width,
             protocol=self.protocol,
         )
-        self.confusion += counts.confusion
-        self.edges += counts.edges
+        # Not in place, which tensors made in torch.inference_mode refuse outside of it.
+        self.confusion = self.confusion + counts.confusion
+        self.edges = self.edges + counts.edges
 
-    def compute(self) -> dict[str, Tensor]:
-        """Return :func:`dealias.metrics.functional.scores` of all that was counted."""
-        return scores(self.counts)
+    def compute(self) -> Any:
+        """Return the scores of all that was counted, in all processes.
+
+        Returns:
+            Those of :func:`dealias.metrics.functional.scores` that are scalars, by name; or the
+            tensor of `score` alone. Classes without pixels are left out of means; NaN where that
+            is every class.
+        """
+        found = scores(self.counts)
+        if self.score is not None:
+            return found[self.score]
+        return {name: value for name, value in found.items() if not name.endswith(CLASS_SUFFIX)}
+
+    def compute_per_class(self) -> dict[str, Tensor]:
+        """Return the scores of each class of all that was counted, in all processes.
+
+        Every process has to call it, as for :meth:`compute`.
+
+        Returns:
+            Those of :func:`dealias.metrics.functional.scores` that are [C], by name; NaN for a
+            class without pixels.
+        """
+        with self.sync_context(
+            dist_sync_fn=self.dist_sync_fn,
+            should_sync=self._to_sync,
+            should_unsync=self._should_unsync,
+        ):
+            found = scores(self.counts)
+        return {name: value for name, value in found.items() if name.endswith(CLASS_SUFFIX)}
+
+    def plot(self, val: Any = None, ax: Any = None) -> Any:
+        """Plot what :meth:`compute` returns, or `val`; see :meth:`torchmetrics.Metric.plot`."""
+        return self._plot(val, ax)
 
     @property
     def counts(self) -> HardPixelCounts:

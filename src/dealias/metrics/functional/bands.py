@@ -1,6 +1,6 @@
 """Edges of label maps and the bands around them, on any device."""
 
-from typing import Literal, get_args
+from typing import Any, Literal, get_args
 
 import torch
 from torch import Tensor
@@ -22,6 +22,15 @@ def check_band_width(band_width: int) -> None:
         raise ValueError(f"band_width: expected an odd positive integer, got {band_width}")
 
 
+def check_tensor(argument: str, value: Any) -> None:
+    """Raise ValueError unless `value` is a tensor."""
+    if not isinstance(value, Tensor):
+        raise ValueError(
+            f"{argument}: expected a tensor, got {type(value).__name__}; torch.as_tensor makes one "
+            f"of an array"
+        )
+
+
 def label_edges(
     labels: Tensor, *, protocol: Protocol = "paper", ignore_index: int | None = None
 ) -> Tensor:
@@ -40,7 +49,7 @@ def label_edges(
         Bool tensor of the shape of `labels`.
 
     Raises:
-        ValueError: unknown protocol.
+        ValueError: `labels` is no tensor, or an unknown protocol.
 
     The first is the edge map of Chen, Gu and Fu, "When Semantic Segmentation Meets Frequency
     Aliasing" (ICLR 2024), as their evaluation computes it.
@@ -52,6 +61,7 @@ def label_edges(
     [[0, 1, 1, 1, 0]]
     """
     check_protocol(protocol)
+    check_tensor("labels", labels)
     if protocol == "paper":
         values = labels.to(torch.uint8).to(torch.int16)
         return _neighbour_sum(values, -1) + _neighbour_sum(values, -2) != 4 * values
@@ -76,6 +86,7 @@ def dilate(mask: Tensor, width: int) -> Tensor:
     [[0, 0, 1, 1]]
     """
     check_band_width(width)
+    check_tensor("mask", mask)
     radius = width // 2
     return _spread(_spread(mask, -1, radius, radius), -2, radius, radius)
 
@@ -95,6 +106,7 @@ def inner_boundary(labels: Tensor, distance: int) -> Tensor:
     Returns:
         Bool tensor of the shape of `labels`.
     """
+    check_tensor("labels", labels)
     boundary = torch.zeros_like(labels, dtype=torch.bool)
     for dim, other in ((-1, -2), (-2, -1)):
         here, there = _neighbours(labels, dim)

@@ -5,7 +5,7 @@ import math
 import torch
 from torch import Tensor
 
-from dealias.metrics.functional.bands import inner_boundary, label_edges
+from dealias.metrics.functional.bands import check_tensor, inner_boundary, label_edges
 from dealias.metrics.functional.counts import check_labels, check_options, check_pair, tally
 from dealias.metrics.functional.hard_pixel_scores import ratio
 
@@ -70,6 +70,7 @@ def boundary_iou(counts: Tensor) -> Tensor:
     >>> boundary_iou(counts).tolist()
     [1.0, 1.0, nan]
     """
+    check_tensor("counts", counts)
     return ratio(counts[0], counts[1])
 
 
@@ -133,6 +134,7 @@ def boundary_f_score(counts: Tensor) -> Tensor:
         [C], the harmonic mean of precision and recall over all pixels counted, in [0, 1]; 0 for a
         class with a boundary in only one of prediction and target, NaN for one with none.
     """
+    check_tensor("counts", counts)
     found, found_matched, wanted, wanted_matched = counts
     precision, recall = ratio(found_matched, found), ratio(wanted_matched, wanted)
     score = 2 * precision * recall / (precision + recall)

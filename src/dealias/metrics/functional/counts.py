@@ -12,6 +12,7 @@ from dealias.metrics.functional.bands import (
     Protocol,
     check_band_width,
     check_protocol,
+    check_tensor,
     dilate,
     label_edges,
 )
@@ -136,7 +137,7 @@ def count_hard_pixels(
 
     Raises:
         LabelRangeError: labels that are neither a class nor void, wherever they are.
-        ValueError: shapes or devices that differ, a wrong rank or dtype, a bad option.
+        ValueError: no tensors, shapes or devices that differ, a wrong rank or dtype, a bad option.
 
     Source: Chen, Gu and Fu, "When Semantic Segmentation Meets Frequency Aliasing", ICLR 2024.
     """
@@ -177,6 +178,7 @@ def check_options(
 def check_pair(preds: Tensor, target: Tensor) -> None:
     """Raise ValueError unless both are integer label maps of one shape on one device."""
     for argument, labels in (("preds", preds), ("target", target)):
+        check_tensor(argument, labels)
         if labels.dtype not in _INTEGERS:
             raise ValueError(f"{argument}: expected integer labels, got {labels.dtype}")
         if labels.ndim not in (2, 3):

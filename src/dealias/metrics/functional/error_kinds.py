@@ -117,6 +117,7 @@ def miou_gain(table: Tensor) -> dict[str, tuple[Tensor, Tensor]]:
         defined before or after). Corrected pixels stay in their region. A class that the target
         lacks and that is no longer predicted leaves the mean, as in any evaluation.
     """
+    check_table(table)
     before = iou(table.sum(0))
     gains = {}
     for kind in ERROR_KINDS:

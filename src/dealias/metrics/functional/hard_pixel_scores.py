@@ -3,6 +3,7 @@
 import torch
 from torch import Tensor
 
+from dealias.metrics.functional.bands import check_tensor
 from dealias.metrics.functional.counts import (
     BOTH_BANDS,
     PREDS_BAND,
@@ -66,6 +67,7 @@ def scores(counts: HardPixelCounts | Tensor) -> dict[str, Tensor]:
 
 def check_table(table: Tensor) -> None:
     """Raise ValueError unless `table` is a table of counts, int64 [4, C, C]."""
+    check_tensor("counts", table)
     if table.ndim != 3 or table.shape[0] != 4 or table.shape[1] != table.shape[2]:
         raise ValueError(f"counts: expected shape [4, C, C], got {list(table.shape)}")
     if table.dtype != torch.int64:
