@@ -16,31 +16,9 @@ from dealias.data import write_scenes
 from dealias.labels import load_class_set
 from dealias.models import load
 from processes import in_two, process
+from runs import CONFIG, command, failure, state_of
 
 METRICS = ("mIoU", "BIoU", "BAcc", "FErr", "MErr", "DErr")
-CONFIG = """
-model:
-  network: {name: upernet, backbone: test_resnet, channels: 8, aux_channels: 8, dealias: {}}
-  optimization: {lr: 0.01, lr_floor: 0.0, warmup_steps: 2}
-data:
-  name: scenes
-  scenes: 6
-  val_scenes: 3
-  scene_size: [64, 96]
-  crop_size: [64, 64]
-  batch_size: 2
-  workers: 0
-trainer:
-  accelerator: cpu
-  deterministic: true
-  enable_progress_bar: false
-  enable_model_summary: false
-  log_every_n_steps: 1
-  max_steps: 6
-  val_check_interval: 3
-checkpoint_every: 2
-samples: 1
-"""
 
 
 @pytest.fixture
@@ -57,14 +35,6 @@ def trained(tmp_path_factory):
     (folder / "tiny.yaml").write_text(CONFIG, encoding="utf-8")
     assert command("fit", folder / "tiny.yaml", folder / "run") == 0
     return folder / "run"
-
-
-def command(name, config, output, *options):
-    return main([name, "--config", str(config), "--output", str(output), *options])
-
-
-def state_of(path):
-    return torch.load(path, weights_only=True)
 
 
 def assert_same_state(first, second):
@@ -255,11 +225,6 @@ def test_windows_scales_and_flips_are_options(trained, config, tmp_path):
     options = ["--model.inference.window", "[32, 48]", "--model.inference.flip", "true"]
     options += ["--model.inference.scales", "[0.75, 1.0]"]
     assert command("test", config, tmp_path, *checkpoint, *options) == 0
-
-
-def failure(capsys, name, config, output, *options):
-    assert command(name, config, output, *options) == 2
-    return capsys.readouterr().err
 
 
 def test_outputs_are_not_replaced_unasked(trained, config, capsys):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -54,6 +55,29 @@ class WholeCheckpoints(TorchCheckpointIO):
         return checkpoint
 
 
+def check_averaging(checkpoint: Mapping[str, Any], trainer: Any, *, source: str) -> None:
+    """Refuse to go on from an average of weights as if they had been trained.
+
+    Lightning's WeightAveraging keeps the average as "state_dict" and the trained weights beside it,
+    from which it alone goes on.
+
+    Args:
+        checkpoint: what training is to go on from.
+        trainer: with its callbacks.
+        source: the checkpoint's name, for the message.
+
+    Raises:
+        CheckpointError: it was saved with WeightAveraging, and the trainer has none.
+    """
+    kind: Any = getattr(pl.callbacks, "WeightAveraging", ())  # since Lightning 2.6
+    averages = any(isinstance(callback, kind) for callback in trainer.callbacks)
+    if "current_model_state" in checkpoint and not averages:
+        raise CheckpointError(
+            f"{source}: expected WeightAveraging among trainer.callbacks, as in the run that it is "
+            f"of: its weights are an average, and the trained ones are kept beside them"
+        )
+
+
 def _cause_of(error: RuntimeError) -> Exception:
     seen: BaseException | None = error
     while seen is not None:
@@ -76,10 +100,11 @@ class BestCheckpoint(ModelCheckpoint):
 
 
 class LastCheckpoint(Checkpoint):
-    """Keeps last.ckpt, to resume from, as it is every few steps and at the end.
+    """Keeps last.ckpt, to resume from, as it is every few steps and after the last.
 
-    Weights that are not finite are not kept. It goes behind :class:`BestCheckpoint` among the
-    callbacks, to know which was the best.
+    It is saved before the hooks of the training's end, in which callbacks put averages in place of
+    the trained weights. Weights that are not finite are not kept. It goes behind
+    :class:`BestCheckpoint` among the callbacks, to know which was the best.
 
     Args:
         folder: where.
@@ -99,9 +124,10 @@ class LastCheckpoint(Checkpoint):
     def on_train_batch_end(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, *_: Any
     ) -> None:
-        """Save if it is time."""
+        """Save if it is time, or the last step."""
         step = trainer.global_step
-        if step > self._saved and step % self.every == 0:
+        is_last = trainer.should_stop or step == trainer.max_steps
+        if step > self._saved and (is_last or step % self.every == 0):
             self._save(trainer)
 
     def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
@@ -109,8 +135,8 @@ class LastCheckpoint(Checkpoint):
         if not trainer.sanity_checking and 0 < trainer.global_step == self._saved:
             self._save(trainer)
 
-    def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Save the end."""
+    def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Save the end, where it was not known to be the last step."""
         if trainer.global_step > self._saved:
             self._save(trainer)
 

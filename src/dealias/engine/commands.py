@@ -22,6 +22,7 @@ from dealias.engine.checkpoints import (
     CheckpointError,
     LastCheckpoint,
     WholeCheckpoints,
+    check_averaging,
 )
 from dealias.engine.configs import (
     LINKS,
@@ -277,7 +278,10 @@ class Commands(LightningCLI):
             load_weights(self.model.network, self.converted.state_dict(), source=self.source)
         elif self.checkpoint is not None:
             self.model.checkpoint = printable(self.checkpoint)
-            self.model.on_load_checkpoint(WholeCheckpoints().load_checkpoint(self.checkpoint))
+            checkpoint = WholeCheckpoints().load_checkpoint(self.checkpoint)
+            if self.command == "fit":
+                check_averaging(checkpoint, self.trainer, source=self.model.checkpoint)
+            self.model.on_load_checkpoint(checkpoint)
 
     @property
     def weights(self) -> str:
