@@ -38,7 +38,7 @@ def add_arguments(parser: ArgumentParser) -> None:
     """Declare the options."""
     add = parser.add_argument
     add("--model", type=str, required=True, metavar="SPEC", help=SPECS)
-    add("--weights", type=Path, metavar="FILE.pth", help="a state dict to load into it")
+    add("--weights", type=Path, metavar="FILE", help="weights to load: .pth, .ckpt, .safetensors")
     add("--images", type=Path, required=True, metavar="DIR", help="photographs")
     add("--limit", type=int, metavar="N", help="the first N of them")
     add("--cutoff", type=float | str, default="auto", help="auto, or cycles per pixel for all")

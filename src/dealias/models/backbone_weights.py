@@ -1,17 +1,19 @@
 """Weights of a backbone, from a file."""
 
 import importlib
-from collections.abc import Mapping
+import json
+import shlex
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 from torch import Tensor, nn
 
+from dealias.text import printable
 from dealias.models.backbones import timm_name, whole_network
 from dealias.models.errors import WeightsError
-from dealias.models.weight_files import read_state_dict
+from dealias.models.weight_files import read_state_dict, read_weights
 from dealias.models.weights import listed
-from dealias.text import printable
 
 _PACKAGED = "tf_efficientnet_lite0"
 
@@ -25,7 +27,7 @@ def load_backbone_weights(
         network: the backbone.
         name: of the network that it is a part of.
         options: with which it was built.
-        weights: a file of a state dict, .pth or .safetensors, whose classifier does not matter; or
+        weights: a file of torch.save or safetensors, whose classifier does not matter; or
             "packaged", ImageNet weights of EfficientNet-Lite0 that come as a Python package.
 
     Raises:
@@ -38,7 +40,7 @@ def load_backbone_weights(
     if weights == "packaged":
         source, state = "the packaged weights", _packaged(name, whole)
     else:
-        source, state = printable(weights), _read(Path(weights), name)
+        source, state = printable(weights), _read(Path(weights), name, names.values())
     found = {new: state[key] for new, key in names.items() if key in state}
     problems = [
         *listed("missing", [names.get(k, k) for k in wanted if k not in found and not _counts(k)]),
@@ -61,17 +63,27 @@ def _counts(key: str) -> bool:
     return key.endswith("num_batches_tracked")  # which old files leave out
 
 
-def _read(path: Path, name: str) -> dict[str, Tensor]:
+def _read(path: Path, name: str, names: Iterable[str]) -> dict[str, Tensor]:
+    path = path.expanduser().absolute()
     if not path.is_file():
-        name = timm_name(name)
         raise WeightsError(
             f"{printable(path)}: no such file; where there is a connection, this makes one: "
-            f'python -c "import pathlib, timm, safetensors.torch as s; '
-            f"pathlib.Path({printable(path.parent)!r}).mkdir(parents=True, exist_ok=True); "
-            f"s.save_file(timm.create_model('{name}', pretrained=True).state_dict(), "
-            f'{printable(path)!r})"'
+            f"{_making(path, timm_name(name))}"
         )
-    return read_state_dict(path)
+    return read_weights(path, names)
+
+
+def _making(path: Path, name: str) -> str:
+    """A command that writes the weights of a network of timm, as the ending of the file says."""
+    is_safe = path.suffix == ".safetensors"
+    module, write = ("safetensors.torch", "save_file") if is_safe else ("torch", "save")
+    file, folder = (json.dumps(str(part)) for part in (path, path.parent))
+    code = (
+        f"import pathlib, timm, {module}; "
+        f"pathlib.Path({folder}).mkdir(parents=True, exist_ok=True); "
+        f'{module}.{write}(timm.create_model("{name}", pretrained=True).state_dict(), {file})'
+    )
+    return f"python -c {shlex.quote(code)}"
 
 
 def _packaged(name: str, whole: dict[str, Tensor]) -> dict[str, Tensor]:

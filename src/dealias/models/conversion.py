@@ -7,16 +7,20 @@ from typing import Any
 
 from torch import Tensor
 
+from dealias.text import printable
 from dealias.models.creation import create_model
 from dealias.models.errors import ModelError, WeightsError
-from dealias.models.official import official_config, official_name
+from dealias.models.official import BASIC_NAMES, official_config, official_name
+from dealias.models.weight_files import (
+    AmbiguousNamesError,
+    match_names,
+    read_checkpoint,
+    state_dict_of,
+)
 from dealias.models.segmentation import SegmentationModel
-from dealias.models.weight_files import read_checkpoint, read_safetensors, state_dict_of
 from dealias.models.weights import load_weights
-from dealias.text import printable
 
 _OWN = "network."  # before the names in checkpoints of `dealias fit`
-_WRAPPED = "module."  # before the names of a network that was trained on several devices
 _AVERAGE = "ema_"  # before those of its moving averages; the plain names have the ones to use
 
 
@@ -48,11 +52,8 @@ def convert(path: Path | str, *, filtered: bool = False) -> Converted:
         ModelError: a checkpoint of ``dealias fit`` has no configuration that builds its network.
     """
     path = Path(path)
-    is_safe = path.suffix == ".safetensors"
-    content = read_safetensors(path) if is_safe else read_checkpoint(path)
-    state = state_dict_of(content)
-    if state is None:
-        raise WeightsError(f"{printable(path)}: expected tensors by name, got no state dict")
+    content = read_checkpoint(path)
+    state = state_dict_of(content, source=printable(path))
     if any(key.startswith(_OWN) for key in state):
         return _from_own(printable(path), content, state)
     return _from_official(printable(path), content, state, filtered)
@@ -82,7 +83,10 @@ def _from_own(source: str, content: Mapping[str, Any], state: Mapping[str, Tenso
 def _from_official(
     source: str, content: Mapping[str, Any], state: Mapping[str, Tensor], filtered: bool
 ) -> Converted:
-    named = {key.removeprefix(_WRAPPED): value for key, value in state.items()}
+    try:
+        named = match_names(state, BASIC_NAMES)
+    except AmbiguousNamesError as error:
+        raise WeightsError(f"{source}: {error}") from error
     state = {key: value for key, value in named.items() if not key.startswith(_AVERAGE)}
     left = []
     if len(state) < len(named):

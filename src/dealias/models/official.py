@@ -20,6 +20,7 @@ _DEPTHS: dict[tuple[bool, tuple[int, ...]], int] = {
 _DEEP_STEM = {"stem_type": "deep", "stem_width": 32}
 _JOIN = "decode_head.fpn_bottleneck.conv.weight"
 _CLASSIFIER = "decode_head.conv_seg.weight"
+BASIC_NAMES = (_JOIN, _CLASSIFIER)  # that all of them have
 _AUX = "auxiliary_head.convs.0.conv.weight"
 _FILTERS = {"cutoff": 0.35, "filter_options": {"band_edge": "official"}}
 _MIXING = {"mixing_options": {"pooling": "official"}}

@@ -54,7 +54,8 @@ def load_network(spec: str, weights: Path | None = None) -> Network:
         spec: ``timm:NAME`` or ``torchvision:NAME``, with random weights; ``hf:NAME_OR_PATH``, a
             folder, or a name in the local cache, of transformers, with its weights if it has any;
             a ``.pt2`` file of `torch.export`; or ``module.path:factory``, called without arguments.
-        weights: a state dict to load, with the network's own names.
+        weights: a file of torch.save or safetensors to load; see
+            :func:`dealias.models.read_weights`.
 
     Raises:
         NetworkError: there is no such network, its library is missing, it fails to build, or the
@@ -154,10 +155,14 @@ def _from_factory(module: str, name: str) -> Network:
 
 
 def _load_weights(model: nn.Module, path: Path) -> None:
+    from dealias.models import WeightsError, read_weights
+
     try:
-        state = torch.load(path, map_location="cpu", weights_only=True)
+        state = read_weights(path, nn.Module.state_dict(model))
         nn.Module.load_state_dict(model, state)
-    except Exception as error:
+    except WeightsError as error:
+        raise NetworkError(str(error)) from error
+    except RuntimeError as error:  # names or shapes that do not fit
         raise NetworkError(f"{printable(path)}: {' '.join(str(error).split())}") from error
 
 
