@@ -7,6 +7,7 @@ import subprocess
 
 import numpy as np
 import pytest
+import timm
 import torch
 import yaml
 from PIL import Image
@@ -74,6 +75,59 @@ def test_a_configuration_alone_is_enough(config, tmp_path, monkeypatch, capsys):
 def test_the_saved_configuration_runs_again(trained, tmp_path):
     assert command("fit", trained / "config.yaml", tmp_path / "again") == 0
     assert_same_state(trained / "last.ckpt", tmp_path / "again" / "last.ckpt")
+
+
+def test_paths_of_a_configuration_hold_wherever_it_is_used(tmp_path, monkeypatch, capsys):
+    """Everything lies beside the file; the command runs elsewhere, and its own paths are there."""
+    (tmp_path / "mine" / "weights").mkdir(parents=True)
+    (tmp_path / "work").mkdir()
+    for folder in ("mine/scenes", "work/other"):
+        write_scenes(tmp_path / folder, 3, size=(64, 96), seed=0)
+    backbone = timm.create_model("test_resnet").state_dict()
+    torch.save(backbone, tmp_path / "mine" / "weights" / "net.pth")
+    names = [*load_class_set("scenes").names]
+    (tmp_path / "mine" / "classes.yaml").write_text(yaml.safe_dump({"names": names}))
+    content = yaml.safe_load(CONFIG)
+    del content["data"]["scene_size"]
+    content["data"] |= {"name": "folder", "root": "scenes", "classes": "classes.yaml"}
+    content["data"] |= {f"{part}_split": "." for part in ("train", "val", "test")}
+    content["data"]["predict_images"] = "scenes/images"
+    content["model"]["network"]["backbone_weights"] = "weights/net.pth"
+    content["output"] = "run"
+    (tmp_path / "mine" / "base.yaml").write_text(yaml.safe_dump(content))
+    (tmp_path / "mine" / "sub").mkdir()
+    config = tmp_path / "mine" / "sub" / "run.yaml"
+    config.write_text("base: ../base.yaml\ntrainer: {max_steps: 1}\n")
+    monkeypatch.chdir(tmp_path / "work")
+    assert main(["data", "check", "--config", "../mine/sub/run.yaml"]) == 0
+    for name in ("fit", "test", "predict"):
+        assert main([name, "--config", "../mine/sub/run.yaml"]) == 0, capsys.readouterr().err
+    run = tmp_path / "mine" / "run"
+    assert len([*(run / "predictions").iterdir()]) == 3
+    saved = str(run / "config.yaml")  # read from yet another folder
+    monkeypatch.chdir(run)
+    assert main(["fit", "--config", saved, "--overwrite"]) == 0
+    assert state_of("last.ckpt")["hyper_parameters"]["network"]["backbone"] == "test_resnet"
+    monkeypatch.chdir(tmp_path / "work")
+    options = ["--data.root", "other", "--data.predict_images", "other/images", "--output", "own"]
+    assert main(["fit", "--config", str(config), *options]) == 0
+    kept = yaml.safe_load((tmp_path / "work" / "own" / "config.yaml").read_text())
+    assert kept["data"]["root"] == str(tmp_path / "work" / "other")
+    assert kept["data"]["classes"].endswith("mine/sub/../classes.yaml")
+    capsys.readouterr()
+    for key, value, said in (
+        ("root", "nowhere", "mine/sub/nowhere: not a folder"),
+        ("classes", "no.yaml", "classes: {}/mine/sub/no.yaml: can't be read: No such file"),
+        ("predict_images", "absent", "predict_images: {}/mine/sub/absent: no such folder"),
+    ):
+        config.write_text(f"base: ../base.yaml\ndata: {{{key}: {value}}}\n")
+        name = "predict" if key == "predict_images" else "fit"
+        assert main([name, "--config", str(config), "--overwrite"]) == 2
+        assert said.format(tmp_path) in capsys.readouterr().err
+    config.write_text("base: ../base.yaml\nmodel: {network: {backbone_weights: no.pth}}\n")
+    assert main(["fit", "--config", str(config), "--overwrite"]) == 2
+    expected = f"backbone_weights: {tmp_path}/mine/sub/no.pth: no such file; "
+    assert expected in capsys.readouterr().err
 
 
 def test_training_killed_in_mid_epoch_ends_with_the_same_weights(trained, config, tmp_path):

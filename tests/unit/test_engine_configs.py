@@ -1,9 +1,16 @@
 """Configuration files that add to others."""
 
-import pytest
+from pathlib import Path
 
-from dealias.engine import ConfigError, find_config
+import pytest
+import pytorch_lightning as pl
+import yaml
+
+from dealias.engine import ConfigError, find_config, settle
 from dealias.engine.configs import config_folders, config_names, read_config, take_configs
+from dealias.engine.paths import option_types, place
+from dealias.engine.tasks import task_classes
+from dealias.models import create_model
 
 
 def write(path, text):
@@ -86,3 +93,89 @@ def test_a_dealiased_configuration_differs_in_the_network_alone(name):
     assert mended["model"]["network"].pop("dealias") is not None
     plain["model"]["network"].pop("dealias", None)
     assert mended == plain
+
+
+PATHS = {"root": Path | None, "weights": Path | str | None, "name": str, "names": list[str]}
+
+
+@pytest.fixture
+def nested(tmp_path, monkeypatch):
+    """Files in three folders, each with paths of its own, and a working directory that is none."""
+    for name in ("one", "two", "three", "work"):
+        (tmp_path / name).mkdir()
+    write(tmp_path / "one/a.yaml", "base: ../two/b.yaml\ndata: {root: here, name: a.b/c}\n")
+    write(
+        tmp_path / "two/b.yaml",
+        "base: ../three/c.yaml\ndata: {root: there, weights: w.pth, names: [a.b]}\n",
+    )
+    write(tmp_path / "three/c.yaml", "data: {weights: x.pth, other: {root: 1}}\nout: ../o\n")
+    monkeypatch.chdir(tmp_path / "work")
+    return tmp_path
+
+
+def test_paths_are_relative_to_the_file_that_they_stand_in(nested):
+    options, _, _ = take_configs(["--config", "../one/a.yaml"])
+    assert settle(options, {"data": PATHS, "out": Path}) == {
+        "data": {
+            "root": str(nested / "work/../one/here"),
+            "weights": str(nested / "work/../one/../two/w.pth"),
+            "name": "a.b/c",
+            "names": ["a.b"],
+            "other": {"root": 1},
+        },
+        "out": str(nested / "work/../one/../two/../three/../o"),
+    }
+    assert read_config(nested / "one/a.yaml")["data"]["root"] == "here"
+    yaml.safe_dump(settle(options))  # plain text
+
+
+def test_names_absolute_paths_and_those_of_home_stay(tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", "/home/me")
+    file = write(tmp_path / "a.yaml", "{a: packaged, b: /x, c: ~/x, d: null, e: ./packaged}")
+    options, _, _ = take_configs(["--config", str(file)])
+    expected = ["packaged", "/x", "/home/me/x", None, str(tmp_path / "packaged")]
+    assert [*settle(options, dict.fromkeys("abcde", Path | str | None)).values()] == expected
+    assert settle(options, {"a": Path | None})["a"] == str(tmp_path / "packaged")
+
+
+def test_options_of_the_command_line_are_relative_to_the_working_directory(nested):
+    arguments = ["--config", "../one/a.yaml", "--model.network.weights", "w.pth"]
+    options, _, _ = take_configs(arguments)
+    types = {"model": {"network": PATHS}, "data": PATHS}
+    assert settle(options, types)["model"]["network"]["weights"] == "w.pth"
+
+
+def test_classes_that_options_name_have_paths_too(tmp_path):
+    file = write(
+        tmp_path / "a.yaml",
+        "logger: [{class_path: pytorch_lightning.loggers.CSVLogger,"
+        " init_args: {save_dir: a/logs, name: a/b}}]",
+    )
+    options, _, _ = take_configs(["--config", str(file)])
+    (logger,) = settle(options, option_types(pl.Trainer))["logger"]
+    assert logger["init_args"] == {"save_dir": str(tmp_path / "a/logs"), "name": "a/b"}
+    assert "/" not in logger["class_path"]
+
+
+def test_configurations_of_the_library_are_relative_to_the_working_directory(tmp_path):
+    """Of files that a person adds, and no one puts into an installed package."""
+    file = write(tmp_path / "a.yaml", "base: camvid/upernet_r50\ndata: {root: x}\n")
+    options, _, _ = take_configs(["--config", str(file)])
+    types = {"model": {"network": create_model}, "data": PATHS}
+    found = settle(options, types)
+    assert found["model"]["network"]["backbone_weights"] == "weights/resnet50c.safetensors"
+    assert found["data"]["root"] == str(tmp_path / "x")
+
+
+@pytest.mark.parametrize("task", ["segmentation", "instance"])
+def test_every_option_that_is_a_path_is_known_as_one(task):
+    """By its type, in the signatures of what is built of the options."""
+    module, data = task_classes(task)
+    for kind, expected in (
+        (data, {"root", "predict_images"} | ({"classes"} if task == "segmentation" else set())),
+        (module, set()),
+        (module.create, {"backbone_weights"}),
+    ):
+        file = {name: "./x" for name in option_types(kind) if name != "return"}
+        settled = settle(place(file, Path("/f")), kind)
+        assert {name for name, value in settled.items() if value == "/f/x"} == expected

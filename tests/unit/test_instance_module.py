@@ -3,6 +3,7 @@
 import itertools
 import json
 import shutil
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -312,3 +313,15 @@ class TestResult:
         left, top, right, bottom = record.instances[0].box
         assert first["bbox"] == [left, top, right - left, bottom - top]
         assert first["segmentation"]["counts"] == record.instances[0].mask["counts"].decode()
+
+
+def test_what_is_missing_below_the_root_is_named_by_its_option_and_whole_path(
+    options, tmp_path, monkeypatch
+):
+    monkeypatch.chdir(tmp_path)
+    options = options | {"root": Path(options["root"]).relative_to(tmp_path)}
+    InstanceDataModule(**options).setup("fit")
+    for name, said in (("images", "not a folder"), ("annotations", "no such file")):
+        other = options | {name: dict.fromkeys(options[name], "absent")}
+        with pytest.raises(DataError, match=f"{name}: {tmp_path / options['root']}/absent: {said}"):
+            InstanceDataModule(**other).setup("fit")

@@ -144,6 +144,15 @@ def test_an_export_has_its_modules_back(tmp_path):
     assert plan.names == find_downsampling(model, torch.zeros(1, 3, 64, 96)).names
 
 
+def test_what_is_no_export_is_said_without_a_traceback(tmp_path, caplog):
+    (tmp_path / "text.pt2").write_text("no export")
+    torch.save({"weight": torch.ones(3)}, tmp_path / "state.pt2")
+    for name in ("text", "state"):
+        with pytest.raises(NetworkError, match=f"{name}.pt2: expected a file of torch.export.save"):
+            load_network(str(tmp_path / f"{name}.pt2"))
+    assert not caplog.records
+
+
 def test_weights_are_loaded(tmp_path):
     torch.save({"weight": torch.ones(3)}, tmp_path / "w.pth")
     with pytest.raises(NetworkError, match=r"w\.pth: .*Unexpected key"):

@@ -88,9 +88,9 @@ def _root(name: str, root: str | Path | None, layout: Layout) -> tuple[Path, str
     """The root, and what says so."""
     variable = root_variable(name)
     if root is not None:
-        return Path(root).expanduser(), "the option root"
+        return Path(root).expanduser().absolute(), "the option root"
     if os.environ.get(variable):
-        return Path(os.environ[variable]).expanduser(), variable
+        return Path(os.environ[variable]).expanduser().absolute(), variable
     raise DataError(
         f"{name}: expected the option root or the environment variable {variable} to say which "
         f"folder has\n{layout.tree}"

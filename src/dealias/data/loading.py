@@ -34,7 +34,7 @@ class LoadingModule(LightningDataModule):
     def __init__(
         self,
         *,
-        predict_images: Path | str | None,
+        predict_images: Path | None,
         limit: int | None,
         batch_size: int,
         workers: int | None,
@@ -120,7 +120,8 @@ class LoadingModule(LightningDataModule):
         if self.predict_images is None:
             raise DataError("predict_images: expected the folder of the images to predict")
         try:
-            return spread(list_images(Path(self.predict_images).expanduser()), self.limit)
+            folder = Path(self.predict_images).expanduser().absolute()
+            return spread(list_images(folder), self.limit)
         except PairingError as error:
             raise DataError(f"predict_images: {error}") from error
 

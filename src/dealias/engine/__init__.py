@@ -13,6 +13,7 @@ from dealias.engine.commands import Command, Commands
 from dealias.engine.configs import BriefParser, ConfigError, config_names, find_config, take_configs
 from dealias.engine.inference import Inference, slide
 from dealias.engine.optimization import Optimization, parameter_groups
+from dealias.engine.paths import settle
 from dealias.engine.pictures import PredictionWriter, SamplePictures
 from dealias.engine.segmentation import SegmentationTask
 from dealias.engine.tasks import TaskName, take_task, task_classes
@@ -42,6 +43,7 @@ __all__ = [
     "config_names",
     "find_config",
     "parameter_groups",
+    "settle",
     "slide",
     "take_configs",
     "take_task",

@@ -5,12 +5,12 @@ from __future__ import annotations
 import logging
 import os
 import warnings
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
 import yaml
-from pytorch_lightning import Callback, Trainer
+from pytorch_lightning import Callback, LightningModule, Trainer
 from pytorch_lightning.callbacks import LearningRateMonitor, ProgressBar
 from pytorch_lightning.cli import LightningArgumentParser, LightningCLI, SaveConfigCallback
 from pytorch_lightning.loggers import CSVLogger, TensorBoardLogger
@@ -31,12 +31,12 @@ from dealias.engine.configs import (
     refuse_linked,
     take_configs,
 )
+from dealias.engine.paths import option_types, place, settle
 from dealias.engine.pictures import PredictionWriter, SamplePictures
 from dealias.engine.progress import StepProgress
-from dealias.engine.tasks import TaskName, take_task, task_classes
 from dealias.engine.test_page import TestReport
-from dealias.files import OutputError
-from dealias.images import MAX_PIXELS_HELP, allow_pixels
+from dealias.engine.tasks import TaskName, take_task, task_classes
+from dealias.evaluation import OutputError, main_process
 from dealias.models import load, load_weights, sync_batch_norm
 from dealias.processes import main_process
 from dealias.text import printable
@@ -49,6 +49,13 @@ _DEFAULTS = {
     "max_epochs": -1,
     "num_sanity_val_steps": 1,
     "use_distributed_sampler": False,
+}
+# Options that are neither Lightning's nor the classes'.
+_PATHS = dict.fromkeys(("output", "report", "probe"), Path | None)
+_PATH_HELP = {
+    "output": "folder of the run; runs/NAME",
+    "report": "folder of a page of errors, in test",
+    "probe": "result of dealias probe for the page",
 }
 _EXPECTED_WARNINGS = (
     ".*does not have many workers.*",  # as many as there are cores to spare
@@ -80,10 +87,13 @@ class Commands(LightningCLI):
     def __init__(self, command: Command, arguments: Sequence[str]) -> None:
         options, self.config_files, others = take_configs(arguments)
         refuse_linked(options)
-        config = ["--config", yaml.safe_dump(options)] if options else []
         self.command = command
         self.task = take_task(options, others)
         task, data = task_classes(self.task)
+        types = option_types(getattr(Trainer, command))  # has ckpt_path
+        types |= {"trainer": Trainer, "data": data, "model": _task_types(task), **_PATHS}
+        options = settle(options, types)
+        config = ["--config", yaml.safe_dump(options)] if options else []
         if not main_process() or command != "fit":
             logging.getLogger("pytorch_lightning").setLevel(logging.WARNING)
         for name in ("trainer.connectors.checkpoint_connector", "utilities.rank_zero"):
@@ -94,8 +104,8 @@ class Commands(LightningCLI):
             super().__init__(
                 task,
                 data,
-                save_config_callback=SaveConfigCallback if command == "fit" else None,
-                save_config_kwargs={"overwrite": True},
+                save_config_callback=_SavedConfig if command == "fit" else None,
+                save_config_kwargs={"overwrite": True, "types": types},
                 trainer_defaults=_DEFAULTS,
                 seed_everything_default=0,
                 parser_kwargs={"prog": "dealias"},
@@ -115,7 +125,8 @@ class Commands(LightningCLI):
         """Declare the options that are neither Lightning's nor the classes'."""
         add = parser.add_argument
         add("--task", type=TaskName, default=self.task, help="what networks are to find")
-        add("--output", type=Path | None, default=None, help="folder of the run; runs/NAME")
+        for name, kind in _PATHS.items():
+            add(f"--{name}", type=kind, default=None, help=_PATH_HELP[name])
         add(
             "--overwrite",
             type=bool,
@@ -132,8 +143,6 @@ class Commands(LightningCLI):
             default=0.0,
             help="deviation of noise on images, of 255; not in fit",
         )
-        add("--report", type=Path | None, default=None, help="folder of a page of errors, in test")
-        add("--probe", type=Path | None, default=None, help="result of dealias probe for the page")
         add("--max_pixels", type=int | None, default=None, help=MAX_PIXELS_HELP)
         add("--label_maps", type=bool, default=False, help="write what was predicted, in test")
         parser.link_arguments("data.classes", "model.classes", apply_on="instantiate")
@@ -186,7 +195,7 @@ class Commands(LightningCLI):
         asked = str(asked)  # Lightning's type is text or path, in any order
         path = self.output / f"{asked}.ckpt" if asked in ("best", "last") else Path(asked)
         if not path.exists():
-            raise CheckpointError(f"{printable(path)}: no such checkpoint")
+            raise CheckpointError(f"ckpt_path: {printable(path.absolute())}: no such checkpoint")
         if path.is_dir() and self.command == "fit":
             raise CheckpointError(f"{printable(path)}: expected a .ckpt to resume, got a folder")
         return path
@@ -325,6 +334,32 @@ class Commands(LightningCLI):
 
 class _Parser(BriefParser, LightningArgumentParser):
     """Lightning's, without the screen of options."""
+
+
+class _SavedConfig(SaveConfigCallback):
+    """Lightning's, with paths that hold wherever the file is read from.
+
+    Args:
+        types: of the options; see :func:`settle`.
+        arguments: Lightning's.
+    """
+
+    def __init__(self, *arguments: Any, types: Mapping[str, Any], **more: Any) -> None:
+        super().__init__(*arguments, **more)
+        self.types = types
+
+    def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
+        """Save it, and then what is relative to the working directory as absolute paths."""
+        super().setup(trainer, pl_module, stage)
+        path = Path(str(trainer.log_dir), self.config_filename)  # of all processes, together
+        if trainer.is_global_zero:
+            options = settle(place(yaml.safe_load(path.read_text("utf-8")), Path.cwd()), self.types)
+            path.write_text(yaml.safe_dump(options, sort_keys=False), "utf-8")
+
+
+def _task_types(task: Any) -> dict[str, Any]:
+    """Types of the options of a network and its training."""
+    return option_types(task) | {"network": task.create}
 
 
 class _SharedBatchNorm(LayerSync):

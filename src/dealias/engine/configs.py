@@ -10,6 +10,7 @@ import yaml
 
 import dealias
 from dealias.text import printable
+from dealias.engine.paths import place, settle
 
 _FREE = "--model.network."
 LINKS = {  # options that are set elsewhere, once for the whole run
@@ -76,10 +77,13 @@ def read_config(path: Path) -> dict[str, Any]:
     ``base`` is a path relative to the file, or else what :func:`find_config` takes. Mappings are
     joined; anything else replaces.
 
+    Paths are as they are written; :func:`take_configs` has what they are relative to.
+
     Raises:
         ConfigError: a file is not there, is not YAML, or adds to itself.
     """
-    return _read(path, ())
+    plain: dict[str, Any] = settle(_read(path, ()))
+    return plain
 
 
 def _read(path: Path, above: tuple[Path, ...]) -> dict[str, Any]:
@@ -95,6 +99,9 @@ def _read(path: Path, above: tuple[Path, ...]) -> dict[str, Any]:
     if not isinstance(content, dict):
         raise ConfigError(f"{printable(path)}: expected a mapping of options")
     base = content.pop("base", None)
+    # In those that come with the library, paths are relative to the working directory.
+    if not any(path.resolve().is_relative_to(folder.resolve()) for folder in config_folders()):
+        content = {key: place(value, path.parent.absolute()) for key, value in content.items()}
     if base is None:
         return content
     if (path.parent / str(base)).is_file():
@@ -128,7 +135,8 @@ def take_configs(arguments: Sequence[str]) -> tuple[dict[str, Any], list[Path], 
     other keys as they are.
 
     Returns:
-        The options of all of them joined, the files, and the other arguments.
+        The options of all of them joined, the files, and the other arguments. Text knows the folder
+        of the file that it is of, until :func:`dealias.engine.settle` makes it plain.
 
     Raises:
         ConfigError: a file can't be found or read, or a value is missing or no YAML.
@@ -149,7 +157,7 @@ def take_configs(arguments: Sequence[str]) -> tuple[dict[str, Any], list[Path], 
             raise ConfigError(f"{option}: expected a value after it")
         if is_config:
             files.append(find_config(text))
-            options = join(options, read_config(files[-1]))
+            options = join(options, _read(files[-1], ()))
         else:
             given = join(given, _nested(option, text))
     return join(options, given), files, others

@@ -80,6 +80,7 @@ class InstanceTask(Training):
         results: what the last validation or test found, in every process; None before.
     """
 
+    create = staticmethod(create_detector)
     monitor = "val/mask_AP"
 
     def __init__(
@@ -93,7 +94,7 @@ class InstanceTask(Training):
     ) -> None:
         if not 0 <= consistency < math.inf:
             raise ValueError(f"consistency: expected a weight from 0 on, got {consistency}")
-        built = build_network(create_detector, network, num_classes=len(classes))
+        built = build_network(self.create, network, num_classes=len(classes))
         super().__init__(built, optimization, seed, classes)
         self.classes = tuple(classes)
         self.consistency = consistency

@@ -57,6 +57,7 @@ class SegmentationTask(Training):
         results: what the last validation or test found, in every process; None before.
     """
 
+    create = staticmethod(create_model)
     monitor = "val/mIoU"
 
     def __init__(
@@ -72,7 +73,7 @@ class SegmentationTask(Training):
         channels_last: bool = False,
         seed: int = 0,
     ) -> None:
-        built = build_network(create_model, network, num_classes=len(classes))
+        built = build_network(self.create, network, num_classes=len(classes))
         super().__init__(built, optimization, seed, classes.names)
         self.classes = classes
         self.options = Options(classes, protocol, band_width, boundary)

@@ -92,10 +92,12 @@ class Training(pl.LightningModule):
         class_names: names of the classes, in the order of their labels.
 
     Attributes:
+        create: builds the network, from options and a number of classes.
         monitor: the figure, logged in validation, that the best checkpoint has the highest of.
         skipped: messages about files that were left out in training.
     """
 
+    create: ClassVar[Callable[..., Any]]
     monitor: ClassVar[str]
 
     def __init__(

@@ -19,7 +19,7 @@ _PACKAGED = "tf_efficientnet_lite0"
 
 
 def load_backbone_weights(
-    network: nn.Module, name: str, options: Mapping[str, Any], weights: str
+    network: nn.Module, name: str, options: Mapping[str, Any], weights: Path | str
 ) -> None:
     """Load weights, with timm's names, into a backbone of timm.
 
@@ -67,8 +67,8 @@ def _read(path: Path, name: str, names: Iterable[str]) -> dict[str, Tensor]:
     path = path.expanduser().absolute()
     if not path.is_file():
         raise WeightsError(
-            f"{printable(path)}: no such file; where there is a connection, this makes one: "
-            f"{_making(path, timm_name(name))}"
+            f"backbone_weights: {printable(path)}: no such file; where there is a connection, this "
+            f"makes one: {_making(path, timm_name(name))}"
         )
     return read_weights(path, names)
 

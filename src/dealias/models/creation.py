@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from inspect import signature
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -25,7 +26,7 @@ def create_model(
     *,
     num_classes: int,
     backbone: str = "resnet50c",
-    backbone_weights: str | None = None,
+    backbone_weights: Path | str | None = None,
     backbone_options: Mapping[str, Any] | None = None,
     channels: int = 128,
     aux_head: bool = True,
@@ -46,7 +47,7 @@ def create_model(
         backbone: name of a timm network with features at strides 4, 8, 16 and 32, such as
             "resnet50c" (the paper's, with the stem of three convolutions), "convnext_tiny",
             "swin_tiny" or "tf_efficientnet_lite0". This and the next six are for "upernet".
-        backbone_weights: file of a state dict with timm's names, .pth or .safetensors;
+        backbone_weights: file of weights with timm's names, of torch.save or safetensors;
             "packaged" for ImageNet weights of EfficientNet-Lite0, from a Python package; None for
             random ones.
         backbone_options: further arguments of ``timm.create_model``.
@@ -155,6 +156,8 @@ def _as_tuples(value: Any) -> Any:
 
 
 def _plain(value: Any) -> Any:
+    if isinstance(value, Path):
+        return str(value)
     if isinstance(value, Mapping):
         return {key: _plain(item) for key, item in value.items()}
     return [_plain(item) for item in value] if isinstance(value, list | tuple) else value

@@ -2,6 +2,7 @@
 
 import importlib
 import inspect
+import logging
 import os
 import sys
 from collections.abc import Callable
@@ -129,8 +130,20 @@ def _from_transformers(name: str) -> Network:
 def _from_export(path: str) -> Network:
     if not Path(path).is_file():
         raise NetworkError(f"{printable(Path(path))}: no such file")
+    log = logging.getLogger("torch.export")
+    level = log.level
+    log.setLevel(logging.ERROR)  # else it says how each of its readers failed
+    try:
+        exported = torch.export.load(path)
+    except Exception as error:  # whatever a file of another kind sets off
+        raise NetworkError(
+            f"{printable(Path(path))}: expected a file of torch.export.save, got one that can't be "
+            f"read ({type(error).__name__})"
+        ) from error
+    finally:
+        log.setLevel(level)
     # Unflattened, the graph has its modules back, and with them the places to look at.
-    model = torch.export.unflatten(torch.export.load(path))
+    model = torch.export.unflatten(exported)
     # What was noted of the graph's values while exporting cannot be copied with the network.
     for module in modules(model):
         for node in getattr(module, "graph", torch.fx.Graph()).nodes:

@@ -94,7 +94,7 @@ def find_instances(
         raise DataError(
             f"{source.name}: expected root, or its folder in DEALIAS_{source.name.upper()}{layout}"
         )
-    root = Path(root).expanduser()
+    root = Path(root).expanduser().absolute()
     if source.name == "lis":
         images, annotations = lis_files(root, source.shot, split)  # type: ignore[arg-type]
     else:
@@ -102,6 +102,10 @@ def find_instances(
             root / _of_split(name, given, split)
             for name, given in (("images", source.images), ("annotations", source.annotations))
         )
+        if not images.is_dir():
+            raise DataError(f"images: {printable(images)}: not a folder")
+        if not annotations.is_file():
+            raise DataError(f"annotations: {printable(annotations)}: no such file")
     found = read_annotations(
         annotations,
         images=images,

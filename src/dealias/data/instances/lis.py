@@ -69,4 +69,6 @@ def lis_files(root: str | Path, shot: Shot, split: Split) -> LisFiles:
 
 
 def _missing(root: Path, problem: str) -> LisError:
-    return LisError(f"LIS: {problem}\nLooked in {printable(root)}; expected there:\n{LIS_TREE}")
+    return LisError(
+        f"LIS: {problem}\nLooked in the root, {printable(root)}; expected there:\n{LIS_TREE}"
+    )

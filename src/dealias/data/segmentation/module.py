@@ -21,9 +21,13 @@ from dealias.data.segmentation.datasets import (
     SegmentationDataset,
     TrainingStream,
 )
-from dealias.labels import ClassSet, load_class_set
-from dealias.lowlight import check_sigma
-from dealias.text import printable
+from dealias.data.finding import DataError, find_samples, spread
+from dealias.data.layouts import LAYOUTS
+from dealias.data.loading import LoadingModule, check_counts
+from dealias.data.scenes.rendering import SMALLEST_SCENE
+from dealias.data.lowlight import GaussianNoise
+from dealias.lowlight.gaussian import check_sigma
+from dealias.labels import ClassSet, ClassSetError, load_class_set
 
 DataSetName = Literal["ade20k", "camvid", "cityscapes", "folder", "scenes", "voc2012"]
 
@@ -73,20 +77,21 @@ class SegmentationDataModule(LoadingModule):
     Raises:
         ValueError: an option is out of range.
         ClassSetError: no such class set.
+        DataError: the file of the class set can't be read.
     """
 
     def __init__(
         self,
         *,
         name: DataSetName,
-        root: Path | str | None = None,
+        root: Path | None = None,
         classes: Path | str | None = None,
         images: str | None = None,
         labels: str | None = None,
         train_split: str | None = None,
         val_split: str = "val",
         test_split: str = "val",
-        predict_images: Path | str | None = None,
+        predict_images: Path | None = None,
         limit: int | None = None,
         crop_size: tuple[int, int] = (512, 512),
         base_size: tuple[int, int] | None = None,
@@ -235,7 +240,13 @@ def _class_set(name: str, classes: Path | str | None) -> ClassSet:
     default = "scenes" if name == "scenes" else LAYOUTS[name].classes
     if classes is None and default is None:
         raise ValueError(f"classes: expected a class set or its YAML file for the data set {name}")
-    found = load_class_set(str(default) if classes is None else classes)
+    try:
+        found = load_class_set(str(default) if classes is None else classes)
+    except OSError as error:
+        path = printable(Path(str(classes)).absolute())
+        raise DataError(f"classes: {path}: can't be read: {error.strerror}") from error
+    except ClassSetError as error:
+        raise ClassSetError(f"classes: {error}") from error
     if name == "scenes" and found != load_class_set("scenes"):
         raise ValueError(f"classes: the scenes have a class set of their own, got {found.name!r}")
     return found

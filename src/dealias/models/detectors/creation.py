@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import fields
+from pathlib import Path
 from typing import Any, cast
 
 from dealias.models import ModelError
@@ -23,7 +24,7 @@ def create_detector(
     *,
     num_classes: int,
     backbone: str = "resnet50",
-    backbone_weights: str | None = None,
+    backbone_weights: Path | str | None = None,
     backbone_options: Mapping[str, Any] | None = None,
     frozen_norms: bool = False,
     options: Mapping[str, Any] | None = None,
@@ -80,7 +81,7 @@ def create_detector(
         "name": name,
         **common,
         "backbone": backbone,
-        "backbone_weights": backbone_weights,
+        "backbone_weights": None if backbone_weights is None else str(backbone_weights),
         "backbone_options": own,
         "options": given,
         "mean": list(model.mean),

@@ -1,0 +1,89 @@
+"""Paths in configuration files: relative to the file that they stand in."""
+
+from __future__ import annotations
+
+import importlib
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from types import UnionType
+from typing import Any, Union, get_args, get_origin, get_type_hints
+
+
+class Placed(str):
+    """Text of a configuration file, and the folder that it is relative to if it is a path."""
+
+    folder: Path
+
+    def __new__(cls, text: str, folder: Path) -> Placed:
+        """The text itself, which knows its folder."""
+        placed = super().__new__(cls, text)
+        placed.folder = folder
+        return placed
+
+
+def place(options: Any, folder: Path) -> Any:
+    """Note the folder in all text of the options of a file."""
+    if isinstance(options, Mapping):
+        return {key: place(value, folder) for key, value in options.items()}
+    if isinstance(options, list):
+        return [place(value, folder) for value in options]
+    return Placed(options, folder) if isinstance(options, str) else options
+
+
+def settle(value: Any, kind: Any = None) -> Any:
+    """Make plain text of :class:`Placed` text: what the types call a path, from its folder on.
+
+    Args:
+        value: options, as of a file.
+        kind: their type; for a mapping, a class or function whose arguments they are, or types by
+            key. Where a path may also be text (``Path | str``), a bare word without an ending is a
+            name and stays as it is.
+
+    >>> settle(place({"a": "x", "b": "x", "c": "x", "d": "x.pth"}, Path("/f")),
+    ...        {"a": Path, "b": str, "c": Path | str, "d": Path | str | None})
+    {'a': '/f/x', 'b': 'x', 'c': 'x', 'd': '/f/x.pth'}
+    """
+    members = get_args(kind) if get_origin(kind) in (Union, UnionType) else (kind,)
+    if isinstance(value, Placed):
+        return _settle_text(value, members)
+    if isinstance(value, list):
+        of = next((get_args(m)[0] for m in members if get_origin(m) is list and get_args(m)), None)
+        return [settle(item, of) for item in value]
+    if not isinstance(value, Mapping):
+        return value
+    if "class_path" in value:
+        named = {"class_path": str, "init_args": _import(str(value["class_path"]))}
+        return {key: settle(item, named.get(key)) for key, item in value.items()}
+    types: dict[str, Any] = {}
+    for member in members:
+        types |= option_types(member)
+    return {key: settle(item, types.get(key)) for key, item in value.items()}
+
+
+def _settle_text(value: Placed, members: tuple[Any, ...]) -> str:
+    if not any(isinstance(m, type) and issubclass(m, os.PathLike) for m in members):
+        return str(value)
+    is_name = str in members and Path(value).name == value and not Path(value).suffix
+    return str(value) if is_name else str(value.folder / Path(value).expanduser())
+
+
+def option_types(kind: Any) -> dict[str, Any]:
+    """Types of the arguments of a class or function; of a mapping, its values."""
+    if isinstance(kind, Mapping):
+        return dict(kind)
+    if kind is None or not callable(kind) or get_origin(kind) is not None:
+        return {}
+    try:
+        function: Any = kind.__init__ if isinstance(kind, type) else kind  # type: ignore[misc]
+        return get_type_hints(function)
+    except (NameError, TypeError):  # types that are imported for checkers alone; built-in classes
+        return {}
+
+
+def _import(class_path: str) -> Any:
+    module, _, name = class_path.rpartition(".")
+    try:
+        return getattr(importlib.import_module(module), name, None) if module else None
+    except ImportError:  # which the parser says
+        return None
