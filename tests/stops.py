@@ -25,6 +25,17 @@ class StopAtStep(KillAtStep):
             trainer.should_stop = True
 
 
+class StopAfterValidation(StopAtStep):
+    """Ends training in good order after the validation of a step, as EarlyStopping does."""
+
+    def on_train_batch_end(self, trainer, *_):
+        pass
+
+    def on_validation_end(self, trainer, pl_module):  # noqa: ARG002 - the name is Lightning's
+        if trainer.global_step == self.step:
+            trainer.should_stop = True
+
+
 class FallingScore(Callback):
     """Lets every validation seem worse than the one before."""
 

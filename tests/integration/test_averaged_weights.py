@@ -19,6 +19,7 @@ EMA = """
       init_args: {decay: 0.7}
 checkpoint_every"""
 STOP = ["--trainer.callbacks+=stops.StopAtStep", "--trainer.callbacks.step=3"]
+STOP_AFTER = ["--trainer.callbacks+=stops.StopAfterValidation", "--trainer.callbacks.step=3"]
 
 
 @pytest.fixture
@@ -65,13 +66,15 @@ def assert_keeps_both(path, plain):
     assert not torch.equal(kept["state_dict"][name], kept["current_model_state"][name])
 
 
-@pytest.mark.parametrize("every", ["2", "4", "100"])
-def test_a_stopped_run_goes_on_to_the_same_weights(every, averaging, config, tmp_path):
+@pytest.mark.parametrize(
+    ("every", "stop"), [("2", STOP), ("4", STOP), ("100", STOP), ("100", STOP_AFTER)]
+)
+def test_a_stopped_run_goes_on_to_the_same_weights(every, stop, averaging, config, tmp_path):
     options = ["--checkpoint_every", every]
     assert command("fit", averaging, tmp_path / "whole", *options) == 0
     assert command("fit", config, tmp_path / "plain", *options) == 0
     parts = tmp_path / "parts"
-    assert command("fit", averaging, parts, *options, *STOP) == 0
+    assert command("fit", averaging, parts, *options, *stop) == 0
     assert state_of(parts / "last.ckpt")["global_step"] == 3
     assert command("fit", averaging, parts, *options, "--ckpt_path", "last") == 0
     for run in ("whole", "parts"):

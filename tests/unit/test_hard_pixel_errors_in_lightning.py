@@ -49,6 +49,12 @@ class LogsTheMetric(_Judged):
         self.log(self.metric.score, self.metric)
 
 
+class LogsTheMetricByStep(_Judged):
+    def validation_step(self, batch, batch_idx):  # noqa: ARG002
+        self.metric(*batch)
+        self.log(self.metric.score, self.metric, on_step=True, on_epoch=True, prog_bar=True)
+
+
 class LogsTheCollection(_Judged):
     def validation_step(self, batch, batch_idx):  # noqa: ARG002
         self.metric.update(*batch)
@@ -101,6 +107,7 @@ def one(name):
         (LogsAtTheEnd, lambda: HardPixelErrors(CLASSES), ("mIoU", "MErr", "edge_false_rate")),
         (LogsAtTheEnd, lambda: MetricCollection({"all": HardPixelErrors(CLASSES)}), SHOWN),
         (LogsTheMetric, lambda: one("MErr"), ("MErr",)),
+        (LogsTheMetricByStep, lambda: one("DErr"), ("DErr",)),
         (LogsTheCollection, lambda: MetricCollection({n: one(n) for n in SHOWN}), SHOWN),
         (LogsTheCollection, lambda: MetricCollection([one("BIoU")], prefix="val_"), ("val_BIoU",)),
     ],

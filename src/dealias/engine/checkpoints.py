@@ -131,8 +131,12 @@ class LastCheckpoint(Checkpoint):
             self._save(trainer)
 
     def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Save the step anew that was saved before its validation, which a resumed run skips."""
-        if not trainer.sanity_checking and 0 < trainer.global_step == self._saved:
+        """Save the step anew that was saved before its validation, which a resumed run skips.
+
+        Save it, too, if validation ends training.
+        """
+        step = trainer.global_step
+        if not trainer.sanity_checking and step and (step == self._saved or trainer.should_stop):
             self._save(trainer)
 
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
