@@ -19,7 +19,7 @@ FACES = {name.removesuffix(".__init__") for name in MODULES if name.endswith("__
 
 
 def imports(path):
-    """Modules of the project that a file imports, anywhere in it but for the eyes of type checkers."""
+    """Modules of the project that a file imports, anywhere but for type checkers alone."""
     tree = ast.parse(path.read_text(encoding="utf-8"))
     hidden = {
         inside
@@ -43,7 +43,7 @@ def names():
 
 def package_of(module):
     """The first level below dealias."""
-    return (module.split(".") + [""])[1]
+    return [*module.split("."), ""][1]
 
 
 def layers():

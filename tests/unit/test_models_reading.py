@@ -10,7 +10,7 @@ import torch
 from torch import nn
 
 from dealias.models import WeightsError, create_model, read_weights
-from dealias.models._reading import read_checkpoint, read_state_dict
+from dealias.models.weight_files import read_checkpoint, read_state_dict
 from dealias.probe import NetworkError, load_network
 
 timm = pytest.importorskip("timm")

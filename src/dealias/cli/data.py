@@ -9,10 +9,9 @@ from typing import Any, Literal
 from jsonargparse import ArgumentParser, Namespace
 
 from dealias.cli.console import output_console, print_list, progress
-from dealias.engine import settle, take_configs
-from dealias.engine.configs import BriefParser
-from dealias.engine.tasks import TaskName, take_task, task_classes
-from dealias.evaluation import check_outputs, write_whole
+from dealias.engine import BriefParser, TaskName, settle, take_configs, take_task, task_classes
+from dealias.files import check_outputs, write_whole
+from dealias.images import MAX_PIXELS_HELP, allow_pixels
 
 # Each has `check`, `print_splits` and `write_sheet`; instances need libraries of their own.
 _MODULES = {"segmentation": "data_segmentation", "instance": "data_instance"}
@@ -30,7 +29,9 @@ def main(command: str, arguments: Sequence[str]) -> int:
     parser = _parser(command, task, data)
     taken = {key: given[key] for key in ("data", "max_pixels") if key in given}
     if taken:
-        taken = {key: settle(value, data) if key == "data" else value for key, value in taken.items()}
+        taken = {
+            key: settle(value, data) if key == "data" else value for key, value in taken.items()
+        }
         others = [*others[:1], "--options", json.dumps(taken), *others[1:]]
     options = parser.parse_args(others)
     allow_pixels(options.check.max_pixels)

@@ -34,9 +34,10 @@ from dealias.engine.configs import (
 from dealias.engine.paths import option_types, place, settle
 from dealias.engine.pictures import PredictionWriter, SamplePictures
 from dealias.engine.progress import StepProgress
-from dealias.engine.test_page import TestReport
 from dealias.engine.tasks import TaskName, take_task, task_classes
-from dealias.evaluation import OutputError, main_process
+from dealias.engine.test_page import TestReport
+from dealias.files import OutputError
+from dealias.images import MAX_PIXELS_HELP, allow_pixels
 from dealias.models import load, load_weights, sync_batch_norm
 from dealias.processes import main_process
 from dealias.text import printable

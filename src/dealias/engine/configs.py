@@ -9,8 +9,8 @@ from typing import Any
 import yaml
 
 import dealias
-from dealias.text import printable
 from dealias.engine.paths import place, settle
+from dealias.text import printable
 
 _FREE = "--model.network."
 LINKS = {  # options that are set elsewhere, once for the whole run

@@ -9,11 +9,11 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from dealias.text import printable
 from dealias.models.backbones import timm_name, whole_network
 from dealias.models.errors import WeightsError
 from dealias.models.weight_files import read_state_dict, read_weights
 from dealias.models.weights import listed
+from dealias.text import printable
 
 _PACKAGED = "tf_efficientnet_lite0"
 

@@ -7,18 +7,18 @@ from typing import Any
 
 from torch import Tensor
 
-from dealias.text import printable
 from dealias.models.creation import create_model
 from dealias.models.errors import ModelError, WeightsError
 from dealias.models.official import BASIC_NAMES, official_config, official_name
+from dealias.models.segmentation import SegmentationModel
 from dealias.models.weight_files import (
     AmbiguousNamesError,
     match_names,
     read_checkpoint,
     state_dict_of,
 )
-from dealias.models.segmentation import SegmentationModel
 from dealias.models.weights import load_weights
+from dealias.text import printable
 
 _OWN = "network."  # before the names in checkpoints of `dealias fit`
 _AVERAGE = "ema_"  # before those of its moving averages; the plain names have the ones to use

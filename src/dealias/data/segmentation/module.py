@@ -11,7 +11,6 @@ from dealias.data.batches import Batches, CountedBatches
 from dealias.data.finding import DataError, find_samples, spread
 from dealias.data.layouts import LAYOUTS
 from dealias.data.loading import LoadingModule, check_counts
-from dealias.data.lowlight import GaussianNoise
 from dealias.data.scenes.rendering import SMALLEST_SCENE
 from dealias.data.segmentation.augment import augmentation
 from dealias.data.segmentation.datasets import (
@@ -21,13 +20,9 @@ from dealias.data.segmentation.datasets import (
     SegmentationDataset,
     TrainingStream,
 )
-from dealias.data.finding import DataError, find_samples, spread
-from dealias.data.layouts import LAYOUTS
-from dealias.data.loading import LoadingModule, check_counts
-from dealias.data.scenes.rendering import SMALLEST_SCENE
-from dealias.data.lowlight import GaussianNoise
-from dealias.lowlight.gaussian import check_sigma
 from dealias.labels import ClassSet, ClassSetError, load_class_set
+from dealias.lowlight import GaussianNoise, check_sigma
+from dealias.text import printable
 
 DataSetName = Literal["ade20k", "camvid", "cityscapes", "folder", "scenes", "voc2012"]
 
