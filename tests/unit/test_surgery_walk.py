@@ -8,7 +8,7 @@ from PIL import Image
 from torch import Tensor, nn
 
 import dealias
-from dealias.engine import _aliasing
+from dealias.engine import aliasing
 from dealias.probe import load_network, measure_aliasing
 from dealias.surgery import find_downsampling, find_mixing
 
@@ -71,11 +71,11 @@ def test_an_attribute_may_hide_a_method_from_the_probe(name, tmp_path, monkeypat
     Image.effect_noise((64, 32), 64).convert("RGB").save(tmp_path / "a.png")
     results = {}
     for hidden in ("unused", name):
-        monkeypatch.setattr(_aliasing, "Built", lambda h=hidden: hide(Net(), h), raising=False)
+        monkeypatch.setattr(aliasing, "Built", lambda h=hidden: hide(Net(), h), raising=False)
         network = load_network("dealias.engine.aliasing:Built")
         assert not network.model.block.training
         results[hidden] = measure_aliasing(network, [tmp_path / "a.png"], bins=4)
-        first = _aliasing.FirstAliasing(network.model, X)
+        first = aliasing.FirstAliasing(network.model, X)
         assert first(X).shape == (2, 32, 48)
     assert results[name] == results["unused"]
 
