@@ -388,3 +388,14 @@ def test_public_names():
     assert dealias.surgery.__all__ == sorted(dealias.surgery.__all__)
     assert all(hasattr(dealias.surgery, name) for name in dealias.surgery.__all__)
     assert dealias.dealias is dealias.surgery.dealias
+
+
+def test_pickles_find_the_hooks_in_the_module_of_insertion(mended):
+    """A saved network finds them by the path of that module: they must not move."""
+    hooks = {
+        hook
+        for module in mended.modules()
+        for hook in (*module._forward_pre_hooks.values(), *module._forward_hooks.values())
+    }
+    assert {hook.__name__ for hook in hooks} == {"_filter_input", "_mix_output"}
+    assert {hook.__module__ for hook in hooks} == {"dealias.surgery.insertion"}

@@ -1,9 +1,11 @@
-"""Checks of arguments that several functions take."""
+"""What comes in: checks of arguments, and whether they are numbers or stand for a graph's."""
 
 from collections.abc import Callable
 from typing import TypeVar
 
+import torch
 from torch import Tensor
+from torch.nn import Parameter
 
 T = TypeVar("T")
 
@@ -42,3 +44,14 @@ def check_choice(name: str, value: str, choices: tuple[str, ...]) -> None:
     """A string out of a few."""
     if value not in choices:
         raise ValueError(f"{name} must be one of {', '.join(choices)}, got {value!r}")
+
+
+def is_traced() -> bool:
+    """Whether PyTorch is compiling or exporting: sizes may then stand for any number."""
+    by_torchscript: bool = torch.jit.is_tracing()  # type: ignore[attr-defined, no-untyped-call]
+    return by_torchscript or torch.compiler.is_compiling()
+
+
+def is_plain(x: Tensor) -> bool:
+    """Whether x is no subclass, and nothing is being traced."""
+    return not is_traced() and type(x) in (Tensor, Parameter)

@@ -5,9 +5,13 @@ from typing import Literal, get_args
 import torch
 from torch import Tensor
 
-from dealias.spectral.arguments import check_choice, check_maps, per_axis
-from dealias.spectral.fft import lowpass_by_fft
-from dealias.spectral.matmul import lowpass_by_matmul
+from dealias.spectral.arguments import check_choice, check_maps, is_traced, per_axis
+from dealias.spectral.backends import (
+    lowpass_by_fft,
+    lowpass_by_matmul,
+    lowpass_by_slabs,
+    suits_slabs,
+)
 from dealias.spectral.response import (
     BandEdge,
     Border,
@@ -17,8 +21,6 @@ from dealias.spectral.response import (
     matrix,
     passes_all,
 )
-from dealias.spectral.slabs import lowpass_by_slabs, suits_slabs
-from dealias.spectral.tracing import is_traced
 
 Backend = Literal["auto", "fft", "matmul"]
 

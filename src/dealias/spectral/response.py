@@ -5,8 +5,7 @@ from typing import Literal, NamedTuple, get_args
 import torch
 from torch import Tensor
 
-from dealias.spectral.arguments import check_choice, check_cutoff
-from dealias.spectral.tracing import is_traced
+from dealias.spectral.arguments import check_choice, check_cutoff, is_traced
 
 Transfer = Literal["ideal", "raised_cosine", "butterworth"]
 Border = Literal["wrap", "reflect"]

@@ -15,19 +15,19 @@ from dealias.surgery.downsampling import plan_of
 from dealias.surgery.insertion import (
     FILTER,
     MIXING,
+    Inserted,
+    Report,
     host_of,
     inserted,
-    keep_record,
+    keep_report,
     put_filter,
     put_mixing,
-    record_of,
     remove_all,
+    report_of,
 )
 from dealias.surgery.mixing import mixing_sites
-from dealias.surgery.place import Place
-from dealias.surgery.plan import Excluded, MixingSite, Plan, Rate, Site, by_reason
+from dealias.surgery.plan import Excluded, MixingSite, Place, Plan, Rate, Site, by_reason
 from dealias.surgery.record import record
-from dealias.surgery.report import Inserted, Report
 from dealias.surgery.walk import parameters, submodule
 
 Filter = Literal["daf", "flc", "blur", "adaptive_blur"]
@@ -120,7 +120,7 @@ def dealias(
         insertion.carry_out(target)
     _try_out(target, example_input)
     report = Report(tuple(i.done for i in work), (*left, *plan.excluded))
-    keep_record(target, report)
+    keep_report(target, report)
     return target, report
 
 
@@ -144,7 +144,7 @@ def restore(model: M) -> M:
       (0): MaxPool2d(kernel_size=2, stride=2, padding=0, dilation=1, ceil_mode=False)
     )
     """
-    if not inserted(model) and record_of(model) is None:
+    if not inserted(model) and report_of(model) is None:
         raise ValueError("nothing to restore: the model was not de-aliased")
     remove_all(model)
     return model

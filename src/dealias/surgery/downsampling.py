@@ -9,7 +9,7 @@ from torch import nn
 from dealias.spectral import equivalent_sampling_rate
 from dealias.surgery.plan import Plan, Rate, Site, rate_text
 from dealias.surgery.record import record
-from dealias.surgery.shapes import Pair
+from dealias.surgery.resolution import Pair
 from dealias.surgery.trace import Trace
 from dealias.surgery.units import Unit, find_units
 

@@ -1,24 +1,69 @@
-"""Hang modules on others, and take them off, without renaming anything.
+"""Hang modules on others, take them off, and tell whether they are still there.
 
-The hooks are functions of this module without state: they reach what is inserted through the
-module that they are called with, so copies and pickles of a network call their own.
+Nothing is renamed. The hooks are functions without state: they reach what is inserted through the
+module that they are called with, so copies and pickles of a network call their own. A pickle finds
+hooks and classes by the path of their module, so those of this module stay in it.
 """
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, cast
 
+import torch
 from torch import Tensor, nn
 from torch.utils.hooks import RemovableHandle
 
 from dealias.layers import FrequencyMixing
-from dealias.surgery.place import Place
-from dealias.surgery.report import Report
+from dealias.surgery.plan import Excluded, Place, Rate, by_reason, rate_text, table
+from dealias.surgery.record import run
 from dealias.surgery.walk import modules, named_modules, submodule
 
 FILTER, MIXING = "dealias_filter", "frequency_mixing"
 # What is hung on a module, kept by it, and what was put into a network, kept by that: neither is in
 # the state dict, and both go with copies and pickles.
-_HELD, _RECORD = "_dealias_held", "_dealias_report"
+_HELD, _REPORT = "_dealias_held", "_dealias_report"
+
+
+@dataclass(frozen=True)
+class Inserted:
+    """A module put into a network.
+
+    Attributes:
+        site: name of the site.
+        module: dotted path of the new module.
+        kind: "daf", "flc", "blur", "adaptive_blur" or "mixing".
+        cutoff: in cycles per pixel; None for a blur, which has none.
+    """
+
+    site: str
+    module: str
+    kind: str
+    cutoff: Rate | None
+
+
+@dataclass(frozen=True)
+class Report:
+    """What :func:`dealias.dealias` did; prints as a table.
+
+    Attributes:
+        inserted: filters in the order they run, then mixing modules.
+        left: steps that were left as they are, with the reason.
+    """
+
+    inserted: tuple[Inserted, ...]
+    left: tuple[Excluded, ...]
+
+    def __str__(self) -> str:
+        rows = [
+            {
+                "site": item.site or "(model)",
+                "put in": item.kind,
+                "cutoff": "" if item.cutoff is None else rate_text(item.cutoff),
+                "as": item.module,
+            }
+            for item in self.inserted
+        ]
+        return "\n".join([*table(rows), *by_reason("left", self.left)])
 
 
 @dataclass(frozen=True)
@@ -86,32 +131,32 @@ def inserted(model: nn.Module) -> list[str]:
 def remove_all(model: nn.Module) -> None:
     """Take out what was put in."""
     for module in modules(model):
-        module.__dict__.pop(_RECORD, None)
+        module.__dict__.pop(_REPORT, None)
         everything: dict[str, _Held] = module.__dict__.pop(_HELD, {})
         for child, held in everything.items():
             held.handle.remove()
             delattr(module, child)
 
 
-def keep_record(model: nn.Module, report: Report) -> None:
+def keep_report(model: nn.Module, report: Report) -> None:
     """Let a network remember what was put into it."""
-    model.__dict__[_RECORD] = report
+    model.__dict__[_REPORT] = report
 
 
-def record_of(model: nn.Module) -> Report | None:
+def report_of(model: nn.Module) -> Report | None:
     """What was put into a network itself, be it there or lost; None for nothing."""
-    report: Report | None = model.__dict__.get(_RECORD)
+    report: Report | None = model.__dict__.get(_REPORT)
     return report
 
 
-def is_hooked(host: nn.Module, child: str) -> bool:
+def _is_hooked(host: nn.Module, child: str) -> bool:
     """Whether a module calls what hangs on it."""
     if child == FILTER:
         return _filter_input in host._forward_pre_hooks.values()
     return _mix_output in host._forward_hooks.values()
 
 
-def is_folded(host: nn.Module) -> bool:
+def _is_folded(host: nn.Module) -> bool:
     """Whether the normalisation that follows a mixed convolution was folded into it.
 
     Folding gives the convolution another bias, or one where it had none. A state dict that is
@@ -146,9 +191,94 @@ def _filter_input(module: nn.Module, args: Any, kwargs: Any) -> Any:
 
 
 def _mix_output(module: nn.Module, args: Any, output: Tensor) -> Any:  # noqa: ARG001
-    if is_folded(module):
+    if _is_folded(module):
         raise ValueError(
             "a convolution with frequency mixing after it was folded with the normalisation that "
             "comes after both: fold first, then de-alias"
         )
     return cast(nn.Module, getattr(module, MIXING))(output)
+
+
+def check_inserted(
+    model: nn.Module, report: Report | None = None, *, example_input: Any = None
+) -> None:
+    """Raise unless everything that :func:`dealias.dealias` put into a network still runs.
+
+    What was put in hangs on modules of the network by hooks. It is lost with a module that is
+    replaced, as folding of normalisation and reparameterization do; with hooks that are cleared;
+    and with the hooks of the module itself that ``torch.fx`` traces. Fold and trace first, then
+    de-alias. Call this before a network is exported that something else has changed.
+
+    Args:
+        model: a de-aliased network, or one that holds some, as ``DistributedDataParallel`` does.
+        report: of :func:`dealias.dealias` for this very module. By default the one that the module
+            itself has kept since, in copies and pickles too; a graph of ``torch.fx`` has none.
+        example_input: as for :func:`find_downsampling`: the model runs once, and every module put
+            in must be called. None looks at the modules alone.
+
+    Raises:
+        ValueError: something is lost: the message names it; no report is there; the model is of
+            TorchScript, or fails on the example.
+
+    >>> import torch
+    >>> from dealias import dealias
+    >>> net = nn.Sequential(nn.Conv2d(8, 16, 3, stride=2, padding=1), nn.ReLU())
+    >>> net, _ = dealias(net, torch.zeros(1, 8, 16, 16))
+    >>> check_inserted(net)
+    >>> net[0] = nn.Conv2d(8, 16, 3, stride=2, padding=1)
+    >>> check_inserted(net)
+    Traceback (most recent call last):
+    ...
+    ValueError: of 1 module put in, 1 does not run any more: 0.dealias_filter (is gone); \
+fold, trace and replace modules first, then de-alias
+    """
+    if isinstance(model, torch.jit.ScriptModule):
+        raise ValueError("model: expected Python modules, got TorchScript: check before tracing")
+    expected = list(_expected(model, report))
+    found = [(item, *_find(root, item)) for root, item in expected]
+    lost = [f"{item.module} ({problem})" for item, _, problem in found if problem]
+    if not lost and example_input is not None:
+        called: set[nn.Module] = set()
+        handles = [
+            module.register_forward_pre_hook(lambda module, _: called.add(module))
+            for _, module, _ in found
+            if module is not None
+        ]
+        try:
+            run(model, example_input)
+        finally:
+            for handle in handles:
+                handle.remove()
+        lost = [f"{item.module} (is not called)" for item, m, _ in found if m not in called]
+    if lost:
+        modules, do = ("module", "does") if len(found) == 1 else ("modules", "do")
+        raise ValueError(
+            f"of {len(found):,} {modules} put in, {len(lost):,} {do} not run any more: "
+            f"{', '.join(lost)}; fold, trace and replace modules first, then de-alias"
+        )
+
+
+def _expected(model: nn.Module, report: Report | None) -> Iterator[tuple[nn.Module, Inserted]]:
+    roots = [(model, report)] if report else [(m, report_of(m)) for _, m in named_modules(model)]
+    known = [(root, kept) for root, kept in roots if kept is not None]
+    if not known:
+        raise ValueError(
+            "report: expected that of dealias.dealias, since the model keeps none: it was never "
+            "de-aliased, or the module that was is replaced"
+        )
+    for root, kept in known:
+        yield from ((root, item) for item in kept.inserted)
+
+
+def _find(root: nn.Module, item: Inserted) -> tuple[nn.Module | None, str]:
+    """A module put in, and what is wrong with it."""
+    path, _, child = item.module.rpartition(".")
+    try:
+        host, module = submodule(root, path), submodule(root, item.module)
+    except KeyError:
+        return None, "is gone"
+    if not _is_hooked(host, child):
+        return None, "has lost its hook"
+    if child == MIXING and _is_folded(host):
+        return None, "its convolution was folded with the normalisation that follows"
+    return module, ""

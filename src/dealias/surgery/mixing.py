@@ -10,7 +10,7 @@ from dealias.surgery.downsampling import plan_of
 from dealias.surgery.insertion import InputFilter
 from dealias.surgery.plan import Excluded, MixingSite, Plan, Site, rate_text
 from dealias.surgery.record import record
-from dealias.surgery.shapes import layout_of
+from dealias.surgery.resolution import layout_of
 from dealias.surgery.trace import Event, Sum, Trace
 from dealias.surgery.units import Unit
 

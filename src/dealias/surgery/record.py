@@ -8,8 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils._pytree import tree_leaves
 
-from dealias.surgery.recorder import Recorder
-from dealias.surgery.trace import Trace
+from dealias.surgery.trace import Recorder, Trace
 from dealias.surgery.walk import modules, parameters
 
 

@@ -1,15 +1,21 @@
-"""What is kept of a forward pass: calls of modules, steps, convolutions and sums."""
+"""A network is watched as it runs: calls of modules, steps, convolutions and sums are kept."""
 
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, MutableMapping
 from dataclasses import dataclass, field
+from typing import Any
 
-from torch import nn
+from torch import Tensor, nn
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
+from torch.utils.weak import WeakTensorKeyDictionary
 
-from dealias.surgery.operations import Reading
-from dealias.surgery.shapes import Pair
+from dealias.surgery.resolution import Pair, Reading, Shape, fall_of, read_operation
+from dealias.surgery.walk import named_modules
 
 # Bits that every tensor carries: what it descends from. Steps and convolutions take further bits.
 INPUT, LEARNED, FIRST = 1, 2, 4
+_PRODUCTS = {"convolution", "addmm", "mm", "bmm", "baddbmm"}
 
 
 @dataclass(eq=False)
@@ -70,3 +76,174 @@ class Trace:
     events: list[Event] = field(default_factory=list)
     sums: list[Sum] = field(default_factory=list)
     used: int = 0  # bits of all that entered a product with weights or of two maps
+
+
+class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
+    """A mode and hooks that fill `trace` while a model runs.
+
+    Every tensor carries bits that say which steps and convolutions it descends from.
+    """
+
+    def __init__(self, inputs: Iterable[Tensor]) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        self.trace = Trace()
+        self._stack: list[Call] = []
+        self._calls: Counter[str] = Counter()
+        self._handles: list[Any] = []
+        self._bits: MutableMapping[Tensor, int] = WeakTensorKeyDictionary()
+        self._sliced: MutableMapping[Tensor, tuple[int, int, Shape]] = WeakTensorKeyDictionary()
+        self._next = FIRST
+        for tensor in inputs:
+            self._bits[tensor] = INPUT
+
+    def hook(self, model: nn.Module) -> None:
+        """Watch every module of the model."""
+        for name, module in named_modules(model):
+            self._handles += [
+                nn.Module.register_forward_pre_hook(
+                    module, self._enter(name), prepend=True, with_kwargs=True
+                ),
+                nn.Module.register_forward_hook(module, self._leave),
+            ]
+
+    def remove_hooks(self) -> None:
+        """Stop watching."""
+        for handle in self._handles:
+            handle.remove()
+
+    def place(self) -> str:
+        """The module that was running, for a message."""
+        name = self._stack[-1].name if self._stack else ""
+        return f", in {name}" if name else ""
+
+    def _enter(self, name: str) -> Any:
+        def enter(module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+            parent = self._stack[-1] if self._stack else None
+            call = Call(name, module, parent, self._calls[name])
+            self._calls[name] += 1
+            given: list[tuple[int | str, Any]] = [*enumerate(args), *kwargs.items()]
+            for key, value in given:
+                if call.argument is None and _is_map(value):
+                    call.argument, call.source = key, tuple(value.shape)
+                if _is_grid(value):
+                    call.grids[key] = (value[0], value[1])
+            call.maps = sum(_is_map(leaf) for leaf in tree_leaves((args, kwargs)))
+            self._stack.append(call)
+
+        return enter
+
+    def _leave(self, _: nn.Module, args: tuple[Any, ...], output: Any) -> None:
+        call = self._stack.pop()
+        first = output[0] if isinstance(output, tuple) and output else output
+        if _is_map(first):
+            call.result = tuple(first.shape)
+            self._note_fall(call, args, first)
+        if call.parent is not None:
+            call.parent.result_sizes |= call.result_sizes
+
+    def _note_fall(self, call: Call, args: tuple[Any, ...], result: Tensor) -> None:
+        """A module that lowers the resolution by reshaping, which no single operation shows."""
+        fall = fall_of(call.source, call.result, call.grids.values())
+        if fall is None or fall.result_size in call.result_sizes:
+            return
+        kind = "global_pool" if fall.result_size == (1, 1) else "patch_merging"
+        window = fall.stride, fall.stride
+        reading = Reading(kind, window, window, fall.size, fall.result_size, fall.channels)
+        event = self._event(call, reading, self._bits_of(args))
+        self._bits[result] = self._bits.get(result, 0) | event.bit
+
+    def __torch_dispatch__(
+        self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Any = None
+    ) -> Any:
+        kwargs = kwargs or {}
+        out = func(*args, **kwargs)
+        if self._stack:
+            self._note(func, args, kwargs, out)
+        return out
+
+    def _note(self, func: Any, args: tuple[Any, ...], kwargs: Mapping[str, Any], out: Any) -> None:
+        name = func._schema.name.split("::")[-1]
+        names = (argument.name for argument in func._schema.arguments)
+        given = {**dict(zip(names, args, strict=False)), **kwargs}
+        bits = before = self._bits_of((args, kwargs))
+        call = self._stack[-1]
+        if name in _PRODUCTS:
+            bits |= LEARNED
+            self.trace.used |= before
+        if "scaled_dot_product" in name or (
+            # Over the last axis: over the channels of a map it makes class probabilities.
+            name in ("_softmax", "_safe_softmax") and given["dim"] % out.ndim == out.ndim - 1
+        ):
+            call.attends = True
+        if name in ("add", "add_"):
+            self._note_sum(call, given.get("self"), given.get("other"))
+        reading = self._slice(given, out) if name == "slice" else read_operation(name, given, out)
+        if reading is not None and (reading.falls or _is_kept(reading)):
+            bits |= self._event(call, reading, before).bit
+        for result in out if isinstance(out, tuple | list) else (out,):
+            if isinstance(result, Tensor):
+                self._bits[result] = bits
+                if name.endswith("_") and result._base is not None:
+                    self._bits[result._base] = self._bits.get(result._base, 0) | bits
+
+    def _event(self, call: Call, reading: Reading, before: int) -> Event:
+        event = Event(call, reading, before, self._next)
+        self._next <<= 1
+        self.trace.events.append(event)
+        if reading.falls:
+            call.result_sizes.add(reading.result_size)
+        return event
+
+    def _note_sum(self, call: Call, a: Any, b: Any) -> None:
+        if not (_is_map(a) and _is_map(b)) or a.shape != b.shape:
+            return
+        operands = self._bits.get(a, 0), self._bits.get(b, 0)
+        if operands[0] & operands[1] & INPUT:
+            self.trace.sums.append(Sum(call, tuple(a.shape), operands))
+
+    def _slice(self, given: Mapping[str, Any], out: Any) -> Reading | None:
+        """The second of two strided slices, along neighbouring axes: every s-th pixel."""
+        source, step = given["self"], given.get("step", 1)
+        if step == 1 or source.ndim != 4:
+            return None
+        axis = given.get("dim", 0) % 4
+        first = self._sliced.get(source)
+        if first is None or {axis, first[0]} not in ({1, 2}, {2, 3}):
+            self._sliced[out] = (axis, step, tuple(source.shape))
+            return None
+        other, other_step, shape = first
+        rows, columns = sorted((axis, other))
+        stride = (step, other_step) if axis < other else (other_step, step)
+        channels = shape[1] if rows == 2 else shape[3]
+        return Reading(
+            "slicing",
+            (1, 1),
+            stride,
+            (shape[rows], shape[columns]),
+            (out.shape[rows], out.shape[columns]),
+            (channels, channels),
+        )
+
+    def _bits_of(self, values: Any) -> int:
+        bits = 0
+        for leaf in tree_leaves(values):
+            if isinstance(leaf, Tensor):
+                bits |= self._bits.get(leaf, 0)
+        return bits
+
+
+def _is_map(value: Any) -> bool:
+    return isinstance(value, Tensor) and value.ndim in (3, 4) and value.is_floating_point()
+
+
+def _is_grid(value: Any) -> bool:
+    if not isinstance(value, tuple | list) or len(value) != 2:
+        return False
+    return all(isinstance(v, int) for v in value)
+
+
+def _is_kept(reading: Reading) -> bool:
+    """Whether a reading matters where the resolution stays."""
+    if reading.kind == "convolution":
+        return max(reading.kernel) > 1
+    return reading.kind == "adaptive_pool"

@@ -4,9 +4,8 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
-from dealias.surgery.place import Place
-from dealias.surgery.plan import Excluded
-from dealias.surgery.shapes import Layout, Pair, layout_of
+from dealias.surgery.plan import Excluded, Place
+from dealias.surgery.resolution import Layout, Pair, layout_of
 from dealias.surgery.trace import Call, Event, Trace
 
 
