@@ -14,7 +14,7 @@ from dealias.cli import main
 from dealias.evaluation import Evaluation, Options, evaluate_maps
 from dealias.metrics.functional import ERROR_KINDS, error_map
 from dealias.report import Example, PageExamples, ReportWriter
-from dealias.report.drawing import file_key
+from dealias.report.folder import file_key
 from helpers import random_maps
 from reports import (
     CLASSES,

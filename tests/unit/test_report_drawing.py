@@ -6,11 +6,11 @@ from dealias.files import OutputError
 from dealias.labels import ClassSet
 from dealias.metrics.functional import count_hard_pixels, error_map
 from dealias.report.aliasing import GROUPS, AliasingErrors
-from dealias.report.charts import distributions, spectrum
 from dealias.report.drawing import boundary_bands, count_by_class, count_by_pair, label_plane
-from dealias.report.folder import PageFolder, page_folder
+from dealias.report.folder import PageFolder
 from dealias.report.packing import from_script, pack, to_script, unpack
 from dealias.report.rendering import number, percent, render, signed
+from dealias.report.sections import distributions, spectrum
 from helpers import band, paper_edges, random_maps
 
 
@@ -143,7 +143,7 @@ def test_text_in_templates_is_escaped():
 class TestPageFolder:
     def test_a_page_replaces_the_one_before(self, tmp_path):
         for text in ("first", "second"):
-            with page_folder(tmp_path / "page") as folder:
+            with PageFolder(tmp_path / "page") as folder:
                 folder.write("data.js", text.encode())
                 folder.finish(text)
             assert (tmp_path / "page" / "index.html").read_text() == text
@@ -152,11 +152,11 @@ class TestPageFolder:
 
     def test_an_interrupt_leaves_the_page_as_it_was(self, tmp_path):
         def write(path):
-            with page_folder(path) as folder:
+            with PageFolder(path) as folder:
                 folder.write("data.js", b"new")
                 raise KeyboardInterrupt
 
-        with page_folder(tmp_path / "old") as folder:
+        with PageFolder(tmp_path / "old") as folder:
             folder.write("data.js", b"old")
             folder.finish("old")
         with pytest.raises(KeyboardInterrupt):

@@ -20,9 +20,9 @@ from dealias.report import (
     read_result,
     write_figures,
 )
-from dealias.report.comparison import change_map, draw_changes
-from dealias.report.folder import page_folder
-from dealias.report.segmentation import counting_of
+from dealias.report.comparison_page import change_map, draw_changes
+from dealias.report.drawing import counting_of
+from dealias.report.folder import PageFolder
 from helpers import random_maps
 from reports import CLASSES, HOSTILE_CLASS
 
@@ -164,7 +164,7 @@ class TestComparison:
         second = maps_of(3)[0].numpy()
         counting = counting_of({"protocol": "paper", "band_width": 15}, CLASSES)
         sides = [Example("x", prediction, target) for prediction in (first, second)]
-        with page_folder(tmp_path) as folder:
+        with PageFolder(tmp_path) as folder:
             drawn = draw_changes(folder, *sides, CLASSES, counting)
         counted = target != 255
         mended = (first != target) & (second == target) & counted

@@ -1,15 +1,17 @@
 """Pages and figures on which a person sees the errors."""
 
 from dealias.report.aliasing import AliasingErrors, higher_share, rank_correlation
-from dealias.report.comparison import ComparisonError, write_comparison
-from dealias.report.difference import check_comparable, compare_results
-from dealias.report.evaluated import report_evaluation
-from dealias.report.examples import Example, Examples, FolderExamples
+from dealias.report.comparison import check_comparable, compare_results
+from dealias.report.comparison_page import ComparisonError, write_comparison
+from dealias.report.examples import (
+    Example,
+    Examples,
+    FolderExamples,
+    PageExamples,
+    find_examples,
+)
 from dealias.report.figures import worst_images, write_figures
-from dealias.report.finding import find_examples
-from dealias.report.page_examples import PageExamples
 from dealias.report.result_files import ResultFileError, read_probe, read_result
-from dealias.report.segmentation import write_report
 from dealias.report.tables import (
     Tables,
     class_table,
@@ -18,7 +20,7 @@ from dealias.report.tables import (
     mean_table,
     write_tables,
 )
-from dealias.report.writer import ReportPart, ReportWriter
+from dealias.report.writer import ReportPart, ReportWriter, report_evaluation
 
 __all__ = [
     "AliasingErrors",
@@ -46,6 +48,5 @@ __all__ = [
     "worst_images",
     "write_comparison",
     "write_figures",
-    "write_report",
     "write_tables",
 ]

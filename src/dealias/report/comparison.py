@@ -1,162 +1,147 @@
-"""The page of two evaluations side by side."""
+"""What two results differ in."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from functools import partial
-from pathlib import Path
 from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
-
-from dealias.labels import ClassSet
 from dealias.metrics.functional import ERROR_KINDS
-from dealias.report.drawing import (
-    RIGHT,
-    VOID_MARK,
-    Drawn,
-    count_by_class,
-    draw_files,
-    file_key,
-    label_plane,
-    mark_errors,
-    mark_plane,
-)
-from dealias.report.examples import Example, Examples
-from dealias.report.folder import PageFolder, page_folder
-from dealias.report.pages.comparison import CHANGES, finish_comparison
-from dealias.report.segmentation import counting_of
-from dealias.report.work import Progress, draw_in_order
+from dealias.report.result_files import CLASS_METRICS, METRICS, ResultFileError
 from dealias.text import printable
 
-_BOTH = 3  # of the changes
-_DIMMED = np.array([0.299, 0.587, 0.114]) * 0.35
+_SAME = ("protocol", "band_width", "ignore_index")
 
 
-class ComparisonError(ValueError):
-    """Two evaluations that are not of the same images."""
-
-
-def write_comparison(
-    path: Path,
-    comparison: Mapping[str, Any],
-    examples: Sequence[Examples] | str,
-    *,
-    workers: int = 0,
-    progress: Progress | None = None,
-) -> None:
-    """Write the page of two evaluations: index.html and assets/, nothing else needed to see it.
+def compare_results(
+    a: Mapping[str, Any], b: Mapping[str, Any], *, names: Sequence[str] = ("A", "B")
+) -> dict[str, Any]:
+    """Compare two results, from :func:`read_result`; differences are B minus A.
 
     Args:
-        path: folder of the page; made if it isn't there. A page in it is replaced.
-        comparison: from :func:`compare_results`.
-        examples: the images of both; or, for a page without pictures, why there are none.
-        workers: processes that read and draw; 0 for this one.
-        progress: see :func:`write_report`.
-
-    Raises:
-        OutputError: the page can't be written.
-        ComparisonError: targets that differ, or class sets that do.
-        ValueError: an image that can't be read, or Jinja2 is not installed.
-    """
-    names = [str(row["name"]) for row in comparison["per_image"]]
-    with page_folder(path) as folder:
-        if isinstance(examples, str):
-            drawn = [_without_picture(row) for row in comparison["per_image"]]
-            finish_comparison(folder, comparison, drawn, None, no_pictures=examples)
-            return
-        classes = examples[0].classes
-        if classes.names != examples[1].classes.names:
-            raise ComparisonError("expected the same classes in the folders of both")
-        draw = partial(_draw, folder, examples, counting_of(comparison, classes))
-        drawn = list(draw_in_order(draw, names, workers, progress))
-        finish_comparison(folder, comparison, drawn, classes)
-
-
-def _draw(
-    folder: PageFolder, examples: Sequence[Examples], counting: Mapping[str, Any], name: str
-) -> Drawn:
-    first, second = (side.load(name) for side in examples)
-    if not np.array_equal(first.target, second.target):
-        raise ComparisonError(f"{printable(name)}: the targets of the two evaluations differ")
-    return draw_changes(folder, first, second, examples[0].classes, counting)
-
-
-def draw_changes(
-    folder: PageFolder,
-    first: Example,
-    second: Example,
-    classes: ClassSet,
-    counting: Mapping[str, Any],
-) -> Drawn:
-    """Write the files of one image of a comparison; any process may, in any order.
-
-    Args:
-        folder: of the page, begun.
-        first: the image as A has it.
-        second: the image as B has it, of the same target.
-        classes: what the labels mean.
-        counting: arguments of :func:`dealias.metrics.functional.error_map`.
+        a: the first.
+        b: the second.
+        names: two, for messages and headings.
 
     Returns:
-        With eight columns: pixels mended by the kind of error that A made, and pixels broken by
-        the kind that B makes.
+        ``names``; ``metrics`` and ``classes`` with ``a``, ``b`` and ``difference`` of each figure,
+        None where one of them is not defined; ``error_pixels`` by kind; ``per_image`` with the
+        mIoU of each image, largest loss first; ``notes`` on what else differs, for people.
 
     Raises:
-        OutputError: a file can't be written.
-        ValueError: labels that are neither a class nor void.
+        ResultFileError: as :func:`check_comparable`.
     """
-    before, after = (
-        mark_plane(mark_errors(side.prediction, first.target, counting)) for side in (first, second)
-    )
-    planes = {
-        "target": label_plane(first.target, classes),
-        "prediction_a": label_plane(first.prediction, classes),
-        "prediction_b": label_plane(second.prediction, classes),
-        "errors_a": before,
-        "errors_b": after,
+    check_comparable(a, b, names=names)
+    classes = zip(a["classes"], b["classes"], strict=True)
+    second = {row["name"]: row["mIoU"] for row in b["per_image"]}
+    rows = [
+        {"name": row["name"]} | _pair(row["mIoU"], second[row["name"]]) for row in a["per_image"]
+    ]
+    return {
+        "names": list(names),
+        "protocol": a["protocol"],
+        "band_width": a["band_width"],
+        "ignore_index": a["ignore_index"],
+        "metrics": {key: _pair(a["metrics"][key], b["metrics"][key]) for key in METRICS},
+        "classes": [
+            {"name": one["name"]} | {key: _pair(one[key], two[key]) for key in CLASS_METRICS}
+            for one, two in classes
+        ],
+        "error_pixels": {
+            kind.key: _pair(_wrong(a, kind.key), _wrong(b, kind.key)) for kind in ERROR_KINDS
+        },
+        "mIoU_gain": {
+            kind.key: _pair(a["mIoU_gain"][kind.key], b["mIoU_gain"][kind.key])
+            for kind in ERROR_KINDS
+        },
+        "per_image": sorted(rows, key=_loss),
+        "notes": _noise(a, b, names),
     }
-    image = second.image if first.image is None else first.image
-    background = image
-    if background is None:
-        background = classes.colors()[np.minimum(planes["target"], len(classes) - 1)]
-    picture = _picture(change_map(before, after), background)
-    example = Example(first.name, first.prediction, first.target, image)
-    key, has = draw_files(folder, example, planes, picture)
-    kinds = len(ERROR_KINDS)
-    mended, broken = (before != RIGHT) & (after == RIGHT), (before == RIGHT) & (after != RIGHT)
-    columns = np.select([mended, broken], [before, after.astype(np.int64) + kinds], 0)
-    maps = (first.target, first.prediction, second.prediction)
-    totals, by_class = count_by_class(columns, maps, len(classes), 2 * kinds)
-    height, width = before.shape
-    problem = first.problem or second.problem
-    return Drawn(first.name, key, height, width, has, totals, by_class, problem)
 
 
-def change_map(before: NDArray[np.uint8], after: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """Which of two predictions is wrong: 0 neither, 1 the first, 2 the second, 3 both, 5 void.
+def check_comparable(
+    a: Mapping[str, Any], b: Mapping[str, Any], *, names: Sequence[str] = ("A", "B")
+) -> None:
+    """Refuse two results whose figures differ for another reason than the predictions.
 
     Args:
-        before: marks of the errors of the first, (H, W).
-        after: of the second.
+        a: the first, from :func:`read_result`.
+        b: the second.
+        names: two, for messages.
+
+    Raises:
+        ResultFileError: another protocol, band width or void label, other classes, images that
+            are not in both, or the same images with other targets.
     """
-    changes: NDArray[np.uint8]
-    changes = (before != RIGHT).astype(np.uint8) + 2 * (after != RIGHT).astype(np.uint8)
-    changes[before == VOID_MARK] = VOID_MARK
-    return changes
+    first, second = map(printable, names)
+    for key in _SAME:
+        if a[key] != b[key]:
+            raise ResultFileError(
+                f"expected one {key.replace('_', ' ')}, "
+                f"got {a[key]!r} in {first} and {b[key]!r} in {second}"
+            )
+    listed = [[row["name"] for row in result["classes"]] for result in (a, b)]
+    if listed[0] != listed[1]:
+        raise ResultFileError(
+            f"expected the same classes in both, got {len(listed[0])} in {first} "
+            f"and {len(listed[1])} in {second}, not all alike"
+        )
+    rows = [_rows(result, name) for result, name in zip((a, b), names, strict=True)]
+    alone = [mine.keys() - theirs.keys() for mine, theirs in (rows, rows[::-1])]
+    if any(alone):
+        told = [
+            f"{len(images):,} in {name} alone, such as {printable(min(images))!r}"
+            for images, name in zip(alone, (first, second), strict=True)
+            if images
+        ]
+        raise ResultFileError(
+            f"expected the same images in both, got {'; '.join(told)}; "
+            f"{len(rows[0].keys() & rows[1].keys()):,} are in both. Figures are over all images of "
+            "a result: evaluate both on the same ones"
+        )
+    other = next((name for name, row in rows[0].items() if _differ(row, rows[1][name])), None)
+    if other is not None:
+        raise ResultFileError(
+            f"expected the same targets in both, got others of {printable(other)!r} in {second} "
+            f"than in {first}"
+        )
+    for one, two in zip(a["classes"], b["classes"], strict=True):
+        if one["pixels"] != two["pixels"]:
+            raise ResultFileError(
+                f"expected the same targets in both, got {one['pixels']:,} pixels of "
+                f"{printable(one['name'])} in {first} and {two['pixels']:,} in {second}"
+            )
 
 
-def _picture(changes: NDArray[np.uint8], background: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    dimmed = np.repeat((background @ _DIMMED)[..., None], 3, axis=2)
-    canvas: NDArray[np.uint8] = dimmed.astype(np.uint8)
-    canvas[changes == VOID_MARK] = 0
-    for mark, change in enumerate(CHANGES, start=1):
-        color = np.array(change["color"], np.uint8)
-        canvas[changes == mark] = color // 2 if mark == _BOTH else color
-    return canvas
+def _rows(result: Mapping[str, Any], name: str) -> dict[str, Mapping[str, Any]]:
+    rows = {row["name"]: row for row in result["per_image"]}
+    if len(rows) < len(result["per_image"]):
+        raise ResultFileError(f"{printable(name)}: expected a row an image, got several of a name")
+    return rows
 
 
-def _without_picture(row: Mapping[str, Any]) -> Drawn:
-    name = str(row["name"])
-    return Drawn(name, file_key(name), 0, 0, (), (), (), None)
+def _differ(one: Mapping[str, Any], two: Mapping[str, Any]) -> bool:
+    """Whether two rows of a name are known to be of different targets."""
+    targets = {row["digests"]["target"] for row in (one, two) if "digests" in row}
+    # Files may hold the same labels in other bytes.
+    return len(targets) > 1 and all(target.startswith("labels:") for target in targets)
+
+
+def _noise(a: Mapping[str, Any], b: Mapping[str, Any], names: Sequence[str]) -> list[str]:
+    sigmas = [result.get("noise", 0) for result in (a, b)]
+    if sigmas[0] == sigmas[1]:
+        return []
+    told = [f"{sigma:g} in {name}" for sigma, name in zip(sigmas, names, strict=True)]
+    return [f"The images had noise of another sigma, of 255: {told[0]}, {told[1]}."]
+
+
+def _loss(row: Mapping[str, Any]) -> tuple[bool, float, str]:
+    difference = row["difference"]
+    return difference is None, difference or 0.0, row["name"]
+
+
+def _pair(a: float | None, b: float | None) -> dict[str, float | None]:
+    return {"a": a, "b": b, "difference": None if a is None or b is None else b - a}
+
+
+def _wrong(result: Mapping[str, Any], kind: str) -> int:
+    return sum(int(row["error_pixels"][kind]) for row in result["per_image"])

@@ -1,22 +1,26 @@
-"""The files of one image: the photograph, a small picture of its errors, and its label maps."""
+"""Drawing images for a page: the photograph, a small picture of the errors, and the label maps."""
 
 from __future__ import annotations
 
-import hashlib
 import io
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any, NamedTuple
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from PIL import Image
+from torch.utils.data import Dataset
 
 from dealias.labels import ClassSet
 from dealias.metrics.functional import dilate, error_map, label_edges
+from dealias.processes import read_in_order
 from dealias.report.examples import Example
-from dealias.report.folder import PageFolder
+from dealias.report.folder import PageFolder, file_key
 from dealias.report.packing import Plane, pack, to_script
+
+Progress = Callable[[int], AbstractContextManager[Callable[[], object]]]
 
 RIGHT, VOID_MARK = 0, 5
 _VOID = 255  # of error_map
@@ -54,6 +58,16 @@ class Drawn(NamedTuple):
     by_pair: NDArray[np.int32] | None = None
 
 
+def counting_of(result: Mapping[str, Any], classes: ClassSet) -> dict[str, Any]:
+    """Arguments of :func:`dealias.metrics.functional.error_map` that mark what a result counted."""
+    return {
+        "num_classes": len(classes),
+        "ignore_index": classes.ignore_index,
+        "band_width": result["band_width"],
+        "protocol": result["protocol"],
+    }
+
+
 def mark_errors(
     prediction: NDArray[np.integer], target: NDArray[np.integer], counting: Mapping[str, Any]
 ) -> NDArray[np.uint8]:
@@ -73,11 +87,6 @@ def boundary_bands(
     edges |= label_edges(truth, protocol=protocol, ignore_index=counting["ignore_index"])
     bands: NDArray[np.bool_] = dilate(edges, width).numpy()
     return bands
-
-
-def file_key(name: str) -> str:
-    """The name of the files of an image, which any file system takes."""
-    return hashlib.sha256(name.encode("utf-8", "surrogatepass")).hexdigest()[:16]
 
 
 def draw_files(
@@ -223,3 +232,48 @@ def _webp(pixels: NDArray[np.uint8], quality: int) -> bytes:
     file = io.BytesIO()
     Image.fromarray(pixels).save(file, "webp", quality=quality, method=2)
     return file.getvalue()
+
+
+def draw_in_order(
+    draw: Callable[[str], Any],
+    names: Sequence[str],
+    workers: int = 0,
+    progress: Progress | None = None,
+) -> Iterator[Any]:
+    """Yield what a function returns for each name, in order.
+
+    Args:
+        draw: it; what it returns is small, the rest is in files.
+        names: of images.
+        workers: processes that draw; 0 for this one.
+        progress: given the number of images, opens a context that gives a function to call after
+            each.
+
+    Raises:
+        ValueError: what `draw` raises in any process.
+        ProcessError: one of them died.
+    """
+    opened = progress(len(names)) if progress else nullcontext(lambda: None)
+    with opened as advance:
+        for found in read_in_order(_Drawings(draw, names), len(names), workers):
+            if isinstance(found, Exception):
+                raise found
+            yield found
+            advance()
+
+
+class _Drawings(Dataset[Any]):
+    """Images drawn when asked for; errors come as items, to be raised in the parent."""
+
+    def __init__(self, draw: Callable[[str], Any], names: Sequence[str]) -> None:
+        self.draw = draw
+        self.names = names
+
+    def __len__(self) -> int:
+        return len(self.names)
+
+    def __getitem__(self, index: int) -> Any:
+        try:
+            return self.draw(self.names[index])
+        except ValueError as error:
+            return error

@@ -16,10 +16,9 @@ from dealias.files import write_whole
 from dealias.labels import ClassSet
 from dealias.metrics.functional import ERROR_KINDS
 from dealias.report.aliasing import GROUPS
-from dealias.report.drawing import mark_errors
+from dealias.report.drawing import counting_of, mark_errors
 from dealias.report.examples import Example, Examples
 from dealias.report.rendering import css
-from dealias.report.segmentation import counting_of
 from dealias.text import printable
 
 FORMATS = ("pdf", "svg", "png")

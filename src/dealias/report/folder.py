@@ -2,21 +2,27 @@
 
 from __future__ import annotations
 
+import hashlib
+import os
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from importlib.resources import files
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from dealias.files import OutputError, write_whole
 from dealias.text import printable
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
 
 _MARKER = "README.txt"
 _MARKER_TEXT = "Files of a page that dealias wrote; ../index.html opens it.\n"
 
 
-@dataclass(frozen=True)
+@dataclass
 class PageFolder:
     """A page being written.
 
@@ -24,11 +30,14 @@ class PageFolder:
     index.html comes last. So a folder without index.html holds no whole page, and a page that is
     replaced stays until the new one is complete.
 
+    As a context, it begins; an error or an interrupt leaves the folder as it was.
+
     Attributes:
         path: where index.html goes.
     """
 
     path: Path
+    _made: bool = field(default=False, init=False)
 
     @property
     def new(self) -> Path:
@@ -45,11 +54,17 @@ class PageFolder:
             for assets in (self.path / "assets", self.new):
                 if assets.exists() and not (assets / _MARKER).is_file():
                     raise OutputError(f"{printable(assets)}: is not of a dealias page")
-            shutil.rmtree(self.new, ignore_errors=True)
-            self.new.mkdir(parents=True)
-            (self.new / _MARKER).write_text(_MARKER_TEXT, "utf-8")
-            for entry in (files("dealias.report") / "static").iterdir():
-                (self.new / entry.name).write_bytes(entry.read_bytes())
+        self._made = not self.path.exists()
+        try:
+            with _writing(self.path):
+                shutil.rmtree(self.new, ignore_errors=True)
+                self.new.mkdir(parents=True)
+                (self.new / _MARKER).write_text(_MARKER_TEXT, "utf-8")
+                for entry in (files("dealias.report") / "static").iterdir():
+                    (self.new / entry.name).write_bytes(entry.read_bytes())
+        except BaseException:
+            self.discard()
+            raise
 
     def write(self, name: str, content: bytes) -> None:
         """Write an asset, in a folder of its own kind if the name has one.
@@ -78,24 +93,58 @@ class PageFolder:
             file.write(page.encode("utf-8", "backslashreplace"))
 
     def discard(self) -> None:
-        """Remove what was written of a page that won't be finished."""
+        """Remove what was written, unless it is finished."""
         if (self.new / _MARKER).is_file():
             shutil.rmtree(self.new, ignore_errors=True)
+        if self._made:
+            with suppress(OSError):  # it holds something
+                self.path.rmdir()
+
+    def way_from(self, output: Path | None) -> str:
+        """The path of the page as seen from a result's file, or from here without one."""
+        base = Path.cwd() if output is None else output.resolve().parent
+        return os.path.relpath(self.path.resolve(), base)
+
+    def __enter__(self) -> Self:
+        self.begin()
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        if kind is not None:
+            self.discard()
 
 
-@contextmanager
-def page_folder(path: Path) -> Iterator[PageFolder]:
-    """Write a page; an error or an interrupt leaves the folder as it was."""
-    folder, existed = PageFolder(path), path.exists()
-    try:
-        folder.begin()
-        yield folder
-    except BaseException:
-        folder.discard()
-        if not existed:
-            with suppress(OSError):
-                path.rmdir()
-        raise
+class PageWriter:
+    """A page written image by image.
+
+    As a context, it begins, and discards what is not finished.
+
+    Args:
+        path: folder of the page; made if it isn't there. A page in it is replaced at the end.
+    """
+
+    def __init__(self, path: str | Path) -> None:
+        self.folder = PageFolder(Path(path))
+
+    def begin(self) -> None:
+        """Make the folder; see :meth:`PageFolder.begin`."""
+        self.folder.begin()
+
+    def discard(self) -> None:
+        """Remove what was written, unless it is finished."""
+        self.folder.discard()
+
+    def __enter__(self) -> Self:
+        self.begin()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.discard()
+
+
+def file_key(name: str) -> str:
+    """The name of the files of an image, which any file system takes."""
+    return hashlib.sha256(name.encode("utf-8", "surrogatepass")).hexdigest()[:16]
 
 
 @contextmanager

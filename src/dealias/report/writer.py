@@ -1,25 +1,37 @@
-"""Pages written while a network is tested, image by image."""
+"""The page of one evaluation, written image by image."""
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
-from types import TracebackType
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+import numpy as np
+
+from dealias.evaluation import Evaluation, draw_errors
 from dealias.labels import ClassSet
-from dealias.metrics.functional import Protocol
+from dealias.metrics.functional import ERROR_KINDS, Protocol
 from dealias.report.aliasing import AliasingErrors
-from dealias.report.drawing import Drawn
-from dealias.report.examples import Example
-from dealias.report.folder import PageFolder
-from dealias.report.pages.segmentation import finish_report
-from dealias.report.segmentation import count_aliasing, draw_example
-
-if TYPE_CHECKING:
-    from typing_extensions import Self
+from dealias.report.drawing import (
+    VOID_MARK,
+    Drawn,
+    Progress,
+    boundary_bands,
+    count_by_class,
+    count_by_pair,
+    counting_of,
+    draw_files,
+    draw_in_order,
+    label_plane,
+    mark_errors,
+    mark_plane,
+)
+from dealias.report.examples import Example, Examples, FolderExamples
+from dealias.report.folder import PageFolder, PageWriter
+from dealias.report.segmentation_page import finish_report
+from dealias.text import printable
 
 
 @dataclass
@@ -40,57 +52,6 @@ class ReportPart:
         if other.aliasing is not None:
             own = self.aliasing
             self.aliasing = other.aliasing if own is None else own + other.aliasing
-
-
-class PageWriter:
-    """A page that is there whole or not at all.
-
-    As a context, it begins, and discards what is not finished.
-
-    Args:
-        path: folder of the page; made if it isn't there. A page in it is replaced at the end.
-    """
-
-    def __init__(self, path: str | Path) -> None:
-        self.folder = PageFolder(Path(path))
-        self._finished = False
-
-    def begin(self) -> None:
-        """Make the folder.
-
-        Raises:
-            OutputError: it can't be written, or holds assets of something else.
-        """
-        self.folder.begin()
-
-    def discard(self) -> None:
-        """Remove what was written, unless it is finished."""
-        if not self._finished:
-            self.folder.discard()
-
-    def finished(self, output: Path | None) -> dict[str, str]:
-        """Keep what was written, as the page is complete.
-
-        Args:
-            output: file that the result will be written to.
-
-        Returns:
-            The key ``report`` for that file: the way from there to the page.
-        """
-        self._finished = True
-        return {"report": way_to(self.folder.path, output)}
-
-    def __enter__(self) -> Self:
-        self.begin()
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.discard()
 
 
 class ReportWriter(PageWriter):
@@ -126,12 +87,7 @@ class ReportWriter(PageWriter):
     ) -> None:
         super().__init__(path)
         self.classes = classes
-        self.counting = {
-            "num_classes": len(classes),
-            "ignore_index": classes.ignore_index,
-            "band_width": band_width,
-            "protocol": protocol,
-        }
+        self.counting = counting_of({"protocol": protocol, "band_width": band_width}, classes)
         self.part = ReportPart()
 
     def add(self, example: Example) -> None:
@@ -144,9 +100,7 @@ class ReportWriter(PageWriter):
             OutputError: a file can't be written.
             ValueError: labels that are neither a class nor void, or scores outside [0, 1].
         """
-        aliasing = count_aliasing(example, self.counting)
-        drawn = draw_example(self.folder, example, self.classes, self.counting)
-        self.part.absorb(ReportPart([drawn], aliasing))
+        self.part.absorb(draw_example(self.folder, example, self.classes, self.counting))
 
     def finish(
         self,
@@ -174,7 +128,7 @@ class ReportWriter(PageWriter):
             OutputError: it can't be written.
             ValueError: Jinja2 is not installed.
         """
-        more: dict[str, Any] = {}
+        more: dict[str, Any] = {"report": self.folder.way_from(output)}
         if self.part.aliasing is not None:
             more["errors_against_aliasing"] = self.part.aliasing.to_dict() | {"site": site}
         finish_report(
@@ -185,10 +139,115 @@ class ReportWriter(PageWriter):
             probe=probe,
             title=title,
         )
-        return self.finished(output) | more
+        return more
 
 
-def way_to(page: Path, output: Path | None) -> str:
-    """The path of a page as seen from the folder of a result's file, or from here without one."""
-    base = Path.cwd() if output is None else output.resolve().parent
-    return os.path.relpath(page.resolve(), base)
+def report_evaluation(
+    evaluation: Evaluation,
+    path: Path,
+    *,
+    output: Path | None = None,
+    probe: Mapping[str, Any] | None = None,
+    skip_bad: bool = False,
+    workers: int = 0,
+    progress: Progress | None = None,
+) -> dict[str, Any]:
+    """Write the page of an evaluation, reading its images from the folders once more.
+
+    Args:
+        evaluation: with its sources; photographs that were skipped are added to what it skipped.
+        path: folder of the page; made if it isn't there. A page in it is replaced.
+        output: file that the result will be written to, for the way from there to the page.
+        probe: result of `dealias probe`, for a section on the network; its aliasing maps become a
+            layer.
+        skip_bad: go without photographs that can't be read.
+        workers: processes that read and draw; 0 for this one.
+        progress: given the number of images, opens a context that gives a function to call after
+            each.
+
+    Returns:
+        Keys for the result's file: ``report``, where the page is, and
+        ``errors_against_aliasing`` if there are aliasing maps.
+
+    Raises:
+        OutputError: the page can't be written.
+        LabelFileError: a file can't be read, or its labels are no longer those that were counted.
+        ValueError: an evaluation not of folders; or Jinja2 is not installed.
+    """
+    if evaluation.sources is None:
+        raise ValueError("evaluation: expected one of folders, with its sources")
+    maps = (probe or {}).get("maps") or {}
+    examples = FolderExamples(
+        evaluation.sources,
+        aliasing=Path(maps["folder"]) if maps.get("folder") is not None else None,
+        digests={row.name: row.digests for row in evaluation.images},
+        skip_bad=skip_bad,
+    )
+    settings = evaluation.settings
+    writer = ReportWriter(
+        path, examples.classes, protocol=settings.protocol, band_width=settings.band_width
+    )
+    draw = partial(_draw, writer.folder, examples, writer.counting)
+    names = [row.name for row in evaluation.images]
+    with writer:
+        for part in draw_in_order(draw, names, workers, progress):
+            writer.part.absorb(part)
+        evaluation.skipped += [row.problem for row in writer.part.drawn if row.problem]
+        return writer.finish(
+            evaluation.to_dict(),
+            output=output,
+            probe=probe,
+            site=maps.get("site"),
+            title=f"Errors of {evaluation.sources.predictions.name}",
+        )
+
+
+def _draw(
+    folder: PageFolder, examples: Examples, counting: Mapping[str, Any], name: str
+) -> ReportPart:
+    return draw_example(folder, examples.load(name), examples.classes, counting)
+
+
+def draw_example(
+    folder: PageFolder, example: Example, classes: ClassSet, counting: Mapping[str, Any]
+) -> ReportPart:
+    """Write the files of one image of a report; any process may, in any order.
+
+    Args:
+        folder: of the report, begun.
+        example: the image.
+        classes: what its labels mean.
+        counting: arguments of :func:`dealias.metrics.functional.error_map`.
+
+    Raises:
+        OutputError: a file can't be written.
+        ValueError: labels that are neither a class nor void; scores of another size, or outside
+            [0, 1].
+    """
+    maps = (example.prediction, example.target)
+    errors = mark_errors(*maps, counting)
+    aliasing = None
+    if example.aliasing is not None:
+        bands = boundary_bands(*maps, counting)
+        try:
+            aliasing = AliasingErrors.of(example.aliasing, errors, bands)
+        except ValueError as error:
+            raise ValueError(f"{printable(example.name)}: {error}") from error
+    planes = {
+        "target": label_plane(example.target, classes),
+        "prediction": label_plane(example.prediction, classes),
+        "errors": mark_plane(errors),
+    }
+    background = example.image
+    if background is None:
+        background = classes.colors()[np.minimum(planes["target"], len(classes) - 1)]
+    key, has = draw_files(folder, example, planes, draw_errors(errors, background))
+    columns = np.where(planes["errors"] == VOID_MARK, 0, planes["errors"])
+    totals, by_class = count_by_class(
+        columns, (example.target, example.prediction), len(classes), len(ERROR_KINDS)
+    )
+    by_pair = count_by_pair(columns, example.target, example.prediction, len(ERROR_KINDS))
+    height, width = errors.shape
+    counts = (totals, by_class, example.problem, by_pair)
+    drawn = Drawn(example.name, key, height, width, has, *counts)
+    return ReportPart([drawn], aliasing)

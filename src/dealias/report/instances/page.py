@@ -12,8 +12,8 @@ from dealias.metrics.instances import FOUND, INSTANCE_ERRORS, SCORES
 from dealias.report.drawing import Drawn
 from dealias.report.folder import PageFolder
 from dealias.report.packing import to_script
-from dealias.report.probe_section import probe_section
 from dealias.report.rendering import PHOTOGRAPH, render, script_row
+from dealias.report.sections import probe_section
 
 _NOTES = {
     "AP": "The mean over the IoU thresholds 0.5, 0.55, … 0.95.",

@@ -27,14 +27,13 @@ from dealias.metrics.instances import (
 from dealias.report.drawing import (
     THUMBNAIL_WIDTH,
     Drawn,
-    file_key,
     heat_plane,
     write_photograph,
     write_thumbnail,
 )
+from dealias.report.folder import PageWriter, file_key
 from dealias.report.instances.page import finish_page
 from dealias.report.packing import pack, to_script
-from dealias.report.writer import PageWriter
 from dealias.text import printable
 
 KINDS = (*(kind.key for kind in INSTANCE_ERRORS), FOUND)  # by their number in the files
@@ -160,7 +159,7 @@ class InstanceReportWriter(PageWriter):
             for image, detections, matches in evaluation.matched()
             if image.name in self.part.layers
         ]
-        more: dict[str, Any] = {}
+        more: dict[str, Any] = {"report": self.folder.way_from(output)}
         if self.part.scored:
             more["errors_against_aliasing"] = missed_against_aliasing(
                 self.part.scored, threshold
@@ -173,7 +172,7 @@ class InstanceReportWriter(PageWriter):
             probe=probe,
             title=title,
         )
-        return self.finished(output) | more
+        return more
 
     def _draw(
         self, image: AnnotatedImage, detections: Detections, matches: Matches, threshold: float

@@ -8,11 +8,9 @@ from typing import Any
 from dealias.evaluation import ERROR_COLORS, digest_rows
 from dealias.labels import ClassSet
 from dealias.metrics.functional import ERROR_KINDS
-from dealias.report.charts import distributions
 from dealias.report.drawing import Drawn
 from dealias.report.folder import PageFolder
 from dealias.report.packing import to_script
-from dealias.report.probe_section import probe_section
 from dealias.report.rendering import (
     DARKENED,
     PHOTOGRAPH,
@@ -24,6 +22,7 @@ from dealias.report.rendering import (
     script_kinds,
     script_row,
 )
+from dealias.report.sections import distributions, probe_section
 
 _RIGHT_COLORS = {"right_boundary": "#8a93a0", "right_interior": "#8a93a0"}
 
@@ -44,7 +43,7 @@ def finish_report(
         result: with a row for each image drawn; ``errors_against_aliasing`` gives a section.
         drawn: what :func:`draw_example` returned, in any order.
         classes: what the labels mean.
-        probe: see :func:`write_report`.
+        probe: result of `dealias probe`, for a section on the network.
         title: heading.
 
     Raises:
@@ -155,7 +154,7 @@ def _context(
         ],
         "sections": sections,
         "warnings": result.get("warnings", []),
-        "skipped": [*result["skipped"], *result.get("problems", [])],
+        "skipped": result["skipped"],
         "environment": result.get("environment", {}),
         "figures": [
             {

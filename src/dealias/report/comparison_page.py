@@ -1,0 +1,325 @@
+"""The page of two evaluations side by side."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dealias.evaluation import environment
+from dealias.labels import ClassSet
+from dealias.metrics.functional import ERROR_KINDS
+from dealias.report.drawing import (
+    RIGHT,
+    VOID_MARK,
+    Drawn,
+    Progress,
+    count_by_class,
+    counting_of,
+    draw_files,
+    draw_in_order,
+    label_plane,
+    mark_errors,
+    mark_plane,
+)
+from dealias.report.examples import Example, Examples
+from dealias.report.folder import PageFolder, file_key
+from dealias.report.packing import to_script
+from dealias.report.rendering import (
+    DARKENED,
+    PHOTOGRAPH,
+    class_rows,
+    kind_rows,
+    metric_columns,
+    render,
+    script_kinds,
+    script_row,
+)
+from dealias.text import printable
+
+# Blue and vermilion are told apart by colour-blind people (Okabe and Ito, 2008).
+CHANGES: tuple[dict[str, Any], ...] = (
+    {"key": "mended", "title": "Mended: only A is wrong", "color": (0, 130, 200)},
+    {"key": "broken", "title": "Broken: only B is wrong", "color": (230, 97, 0)},
+    {"key": "both_wrong", "title": "Wrong in both", "color": (150, 150, 150)},
+)
+
+_SORTS = (
+    ("loss", "mIoU, largest loss first"),
+    ("gain", "mIoU, largest gain first"),
+    ("mended", "mended pixels, most first"),
+    ("broken", "broken pixels, most first"),
+    ("name", "name"),
+)
+_BOTH = 3  # of the changes
+_DIMMED = np.array([0.299, 0.587, 0.114]) * 0.35
+
+
+class ComparisonError(ValueError):
+    """Two evaluations that are not of the same images."""
+
+
+def write_comparison(
+    path: Path,
+    comparison: Mapping[str, Any],
+    examples: Sequence[Examples] | str,
+    *,
+    workers: int = 0,
+    progress: Progress | None = None,
+) -> None:
+    """Write the page of two evaluations: index.html and assets/, nothing else needed to see it.
+
+    Args:
+        path: folder of the page; made if it isn't there. A page in it is replaced.
+        comparison: from :func:`compare_results`.
+        examples: the images of both; or, for a page without pictures, why there are none.
+        workers: processes that read and draw; 0 for this one.
+        progress: see :func:`report_evaluation`.
+
+    Raises:
+        OutputError: the page can't be written.
+        ComparisonError: targets that differ, or class sets that do.
+        ValueError: an image that can't be read, or Jinja2 is not installed.
+    """
+    names = [str(row["name"]) for row in comparison["per_image"]]
+    with PageFolder(path) as folder:
+        if isinstance(examples, str):
+            drawn = [_without_picture(row) for row in comparison["per_image"]]
+            finish_comparison(folder, comparison, drawn, None, no_pictures=examples)
+            return
+        classes = examples[0].classes
+        if classes.names != examples[1].classes.names:
+            raise ComparisonError("expected the same classes in the folders of both")
+        draw = partial(_draw, folder, examples, counting_of(comparison, classes))
+        drawn = list(draw_in_order(draw, names, workers, progress))
+        finish_comparison(folder, comparison, drawn, classes)
+
+
+def _draw(
+    folder: PageFolder, examples: Sequence[Examples], counting: Mapping[str, Any], name: str
+) -> Drawn:
+    first, second = (side.load(name) for side in examples)
+    if not np.array_equal(first.target, second.target):
+        raise ComparisonError(f"{printable(name)}: the targets of the two evaluations differ")
+    return draw_changes(folder, first, second, examples[0].classes, counting)
+
+
+def draw_changes(
+    folder: PageFolder,
+    first: Example,
+    second: Example,
+    classes: ClassSet,
+    counting: Mapping[str, Any],
+) -> Drawn:
+    """Write the files of one image of a comparison; any process may, in any order.
+
+    Args:
+        folder: of the page, begun.
+        first: the image as A has it.
+        second: the image as B has it, of the same target.
+        classes: what the labels mean.
+        counting: arguments of :func:`dealias.metrics.functional.error_map`.
+
+    Returns:
+        With eight columns: pixels mended by the kind of error that A made, and pixels broken by
+        the kind that B makes.
+
+    Raises:
+        OutputError: a file can't be written.
+        ValueError: labels that are neither a class nor void.
+    """
+    before, after = (
+        mark_plane(mark_errors(side.prediction, first.target, counting)) for side in (first, second)
+    )
+    planes = {
+        "target": label_plane(first.target, classes),
+        "prediction_a": label_plane(first.prediction, classes),
+        "prediction_b": label_plane(second.prediction, classes),
+        "errors_a": before,
+        "errors_b": after,
+    }
+    image = second.image if first.image is None else first.image
+    background = image
+    if background is None:
+        background = classes.colors()[np.minimum(planes["target"], len(classes) - 1)]
+    picture = _picture(change_map(before, after), background)
+    example = Example(first.name, first.prediction, first.target, image)
+    key, has = draw_files(folder, example, planes, picture)
+    kinds = len(ERROR_KINDS)
+    mended, broken = (before != RIGHT) & (after == RIGHT), (before == RIGHT) & (after != RIGHT)
+    columns = np.select([mended, broken], [before, after.astype(np.int64) + kinds], 0)
+    maps = (first.target, first.prediction, second.prediction)
+    totals, by_class = count_by_class(columns, maps, len(classes), 2 * kinds)
+    height, width = before.shape
+    problem = first.problem or second.problem
+    return Drawn(first.name, key, height, width, has, totals, by_class, problem)
+
+
+def change_map(before: NDArray[np.uint8], after: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """Which of two predictions is wrong: 0 neither, 1 the first, 2 the second, 3 both, 5 void.
+
+    Args:
+        before: marks of the errors of the first, (H, W).
+        after: of the second.
+    """
+    changes: NDArray[np.uint8]
+    changes = (before != RIGHT).astype(np.uint8) + 2 * (after != RIGHT).astype(np.uint8)
+    changes[before == VOID_MARK] = VOID_MARK
+    return changes
+
+
+def _picture(changes: NDArray[np.uint8], background: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    dimmed = np.repeat((background @ _DIMMED)[..., None], 3, axis=2)
+    canvas: NDArray[np.uint8] = dimmed.astype(np.uint8)
+    canvas[changes == VOID_MARK] = 0
+    for mark, change in enumerate(CHANGES, start=1):
+        color = np.array(change["color"], np.uint8)
+        canvas[changes == mark] = color // 2 if mark == _BOTH else color
+    return canvas
+
+
+def _without_picture(row: Mapping[str, Any]) -> Drawn:
+    name = str(row["name"])
+    return Drawn(name, file_key(name), 0, 0, (), (), (), None)
+
+
+def finish_comparison(
+    folder: PageFolder,
+    comparison: Mapping[str, Any],
+    drawn: Sequence[Drawn],
+    classes: ClassSet | None,
+    *,
+    no_pictures: str = "",
+) -> None:
+    """Write the page itself, once its images are drawn.
+
+    Args:
+        folder: of the page.
+        comparison: from :func:`compare_results`.
+        drawn: of the images.
+        classes: what the labels mean; None without pictures.
+        no_pictures: why there are none.
+
+    Raises:
+        OutputError: it can't be written.
+    """
+    rows = {row.name: row for row in drawn}
+    if classes is None:
+        gray = [128, 128, 128]
+        listed = [{"name": row["name"], "color": gray} for row in comparison["classes"]]
+    else:
+        listed = class_rows(classes)
+    title = " against ".join(comparison["names"])
+    pictures = classes is not None
+    data = {
+        "title": title,
+        "pictures": pictures,
+        "classes": listed,
+        "kinds": script_kinds(),
+        "changes": CHANGES,
+        "layers": _layers(),
+        "rows": [
+            script_row(rows[row["name"]], [row["a"], row["b"]]) for row in comparison["per_image"]
+        ],
+    }
+    folder.write("data.js", to_script("dealias.start", data).encode("ascii"))
+    problems = [row.problem for row in drawn if row.problem]
+    context = _context(comparison, listed, title) | {
+        "pictures": pictures,
+        "no_pictures": no_pictures,
+        "skipped": problems,
+        "sorts": [sort for sort in _SORTS if pictures or sort[0] not in ("mended", "broken")],
+    }
+    folder.finish(render("comparison.html", pictures, context))
+
+
+def _layers() -> list[dict[str, Any]]:
+    """The layers of the viewer, bottom first."""
+
+    def labels(key: str, title: str) -> dict[str, Any]:
+        return {"key": key, "title": title, "type": "labels", "plane": key, "opacity": 0.6}
+
+    def errors(side: str) -> dict[str, Any]:
+        return {
+            "key": f"errors_{side}",
+            "title": f"Errors of {side.upper()}",
+            "type": "errors",
+            "plane": f"errors_{side}",
+            "prediction": f"prediction_{side}",
+            "opacity": 1,
+            "ground": DARKENED,
+        }
+
+    return [
+        PHOTOGRAPH,
+        labels("target", "Target"),
+        labels("prediction_a", "Prediction of A"),
+        labels("prediction_b", "Prediction of B"),
+        errors("a"),
+        errors("b"),
+        {
+            "key": "changes",
+            "title": "Mended and broken",
+            "type": "changes",
+            "opacity": 1,
+            "ground": DARKENED,
+        },
+    ]
+
+
+def _context(
+    comparison: Mapping[str, Any], listed: Sequence[Mapping[str, Any]], title: str
+) -> dict[str, Any]:
+    columns = metric_columns()
+    kinds = []
+    for kind in kind_rows():
+        pixels = comparison["error_pixels"][kind["key"]]
+        gains = comparison["mIoU_gain"][kind["key"]]
+        sides = [{"pixels": pixels[side], "gain": gains[side]} for side in ("a", "b")]
+        relative = pixels["difference"] / pixels["a"] if pixels["a"] else None
+        kinds.append(kind | {"sides": sides, "relative": relative})
+    count = len(comparison["per_image"])
+    return {
+        "title": title,
+        "heading": title,
+        "names": comparison["names"],
+        "facts": [
+            f"{count:,} images",
+            f"{len(listed)} classes",
+            f"protocol {comparison['protocol']}",
+            f"bands of {comparison['band_width']} px",
+        ],
+        "sections": [
+            ("figures", "Figures"),
+            ("kinds", "Kinds"),
+            ("classes", "Classes"),
+            ("gallery", "Images"),
+        ],
+        "environment": environment(),
+        "figures": [
+            {"name": column["mean"], "arrow": column["arrow"], "note": column["note"]}
+            | comparison["metrics"][column["mean"]]
+            for column in columns
+        ],
+        "kinds": kinds,
+        "most_pixels": max(side["pixels"] for kind in kinds for side in kind["sides"]),
+        "columns": columns,
+        "classes": [
+            {
+                "name": row["name"],
+                "color": entry["color"],
+                "cells": [row[c["key"]] | {"arrow": c["arrow"]} for c in columns],
+            }
+            for row, entry in zip(comparison["classes"], listed, strict=True)
+        ],
+        "protocol": comparison["protocol"],
+        "band_width": comparison["band_width"],
+        "ignore_index": comparison["ignore_index"],
+        "notes": comparison["notes"],
+        "comparison": True,
+        "changes": CHANGES,
+    }
