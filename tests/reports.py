@@ -1,6 +1,8 @@
 """Label maps, photographs and results that the tests of reports share."""
 
+import base64
 import json
+import zlib
 from dataclasses import replace
 
 import numpy as np
@@ -68,3 +70,23 @@ def write_instance_page(folder, evaluation, **more):
             scores = rng.random(image.size)
             writer.add(image, detections, pictures[0], original=pictures[1], aliasing=scores)
         return writer.finish(evaluation, **more)
+
+
+def script_arguments(function, text):
+    """The arguments of a script of a page, which calls a function."""
+    start, end = f"{function}(", ");\n"
+    assert text.startswith(start)
+    assert text.endswith(end)
+    return json.loads(f"[{text[len(start) : -len(end)]}]")
+
+
+def unpacked(packed):
+    """The planes of an image by name, as the scripts of a page hold them."""
+    height, width = packed["height"], packed["width"]
+    data, planes = zlib.decompress(base64.b64decode(packed["data"], validate=True)), {}
+    for name, size in packed["bytes"].items():
+        part, data = data[: height * width * size], data[height * width * size :]
+        plane = np.frombuffer(part, f"<u{size}").reshape(height, width)
+        planes[name] = np.bitwise_xor.accumulate(plane, axis=0)
+    assert not data
+    return planes

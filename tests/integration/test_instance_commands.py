@@ -12,9 +12,9 @@ from PIL import Image
 
 from dealias.cli import main
 from dealias.instance import read_annotations, read_detections
-from dealias.report.packing import from_script, unpack
 from detectors import SMALL
 from processes import in_two
+from reports import script_arguments, unpacked
 from squares import SIZE, write_squares
 
 CATEGORY_IDS = (8, 3)
@@ -153,8 +153,8 @@ def test_a_test_writes_a_page(trained, config, tmp_path):
             with Image.open(path) as picture:
                 assert picture.size == SIZE[::-1]
     script = next(page.glob("assets/maps/*.js")).read_text("ascii")
-    _, content = from_script("dealias.maps.receive", script)
-    assert unpack(content)["aliasing"].shape == SIZE
+    _, content = script_arguments("dealias.maps.receive", script)
+    assert unpacked(content)["aliasing"].shape == SIZE
     assert command("test", config, run, *checkpoint) == 2  # there already
 
 

@@ -13,7 +13,7 @@ from browsing import Watched, data_of, opened_image, stage_picture, until
 from dealias.cli import main
 from dealias.evaluation import Evaluation, Options, evaluate_maps
 from dealias.metrics.functional import ERROR_KINDS, error_map
-from dealias.report import Example, PageExamples, ReportWriter
+from dealias.report import Example, ReportWriter, page_examples
 from dealias.report.folder import file_key
 from helpers import random_maps
 from reports import (
@@ -485,7 +485,7 @@ def middle_pixel(page):
 
 
 def test_long_images_come_back_from_their_page(pages):
-    examples = PageExamples(pages / "long")
+    examples = page_examples(pages / "long")
     for name, size in LONG.items():
         example = examples.load(name)
         assert (example.prediction == long_maps(size)[1]).all()

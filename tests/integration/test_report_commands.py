@@ -9,7 +9,7 @@ from PIL import Image
 from dealias.cli import main
 from dealias.evaluation import Options, evaluate_folders
 from dealias.labels import LabelFileError
-from dealias.report import PageExamples, read_result, report_evaluation
+from dealias.report import page_examples, read_result, report_evaluation
 from reports import CLASSES, HOSTILE_FILE, evaluate, evaluated, write_folders
 
 
@@ -34,7 +34,7 @@ def test_the_page_holds_the_figures(runs):
 
 
 def test_the_page_holds_every_image(runs):
-    examples = PageExamples(runs / "page_a")
+    examples = page_examples(runs / "page_a")
     assert HOSTILE_FILE in examples.names
     for name in examples.names:
         example = examples.load(name)
@@ -238,7 +238,7 @@ def test_a_page_of_camvid(camvid, tmp_path):
     assert main([*command, *output]) == 0
     result = read_result(tmp_path / "r.json")
     assert result["images"] == len(names) > 3
-    examples = PageExamples(tmp_path / "page")
+    examples = page_examples(tmp_path / "page")
     for name in examples.names:
         example = examples.load(name)
         stored = np.asarray(Image.open(tmp_path / "targets" / f"{name}.png"))

@@ -23,8 +23,8 @@ from dealias.instance import (
 )
 from dealias.labels import spread_colors
 from dealias.report.instances.writer import KINDS
-from dealias.report.packing import from_script
 from detectors import SMALL
+from reports import script_arguments
 
 
 @pytest.fixture(scope="module")
@@ -75,7 +75,7 @@ class TestManyCategories:
         page = (tmp_path / "page" / "index.html").read_text("utf-8")
         assert f"thing_{count}" in page
         assert instances.notes[0] in html.unescape(page)
-        (data,) = from_script(
+        (data,) = script_arguments(
             "dealias.start", (tmp_path / "page" / "assets" / "data.js").read_text()
         )
         assert [entry["name"] for entry in data["classes"]] == list(instances.classes)

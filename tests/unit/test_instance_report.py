@@ -25,9 +25,15 @@ from dealias.instance import (
     match_instances,
 )
 from dealias.report.instances.writer import _Scored, missed_against_aliasing
-from dealias.report.packing import from_script, unpack
 from instances import SIZE, image_of, random_case, square
-from reports import HOSTILE_CLASS, HOSTILE_FILE, instance_evaluation, write_instance_page
+from reports import (
+    HOSTILE_CLASS,
+    HOSTILE_FILE,
+    instance_evaluation,
+    script_arguments,
+    unpacked,
+    write_instance_page,
+)
 
 
 class TestPictures:
@@ -104,7 +110,7 @@ def written(tmp_path_factory):
 class TestPage:
     def test_counts_are_those_of_the_result(self, written):
         page, evaluation, more = written
-        (data,) = from_script("dealias.start", (page / "assets" / "data.js").read_text())
+        (data,) = script_arguments("dealias.start", (page / "assets" / "data.js").read_text())
         result = evaluation.to_dict()
         keys = [kind["key"] for kind in data["kinds"]]
         totals = np.sum([row[6] for row in data["rows"]], axis=0)
@@ -131,7 +137,7 @@ class TestPage:
 
     def test_every_image_has_its_files(self, written):
         page, evaluation, _ = written
-        (data,) = from_script("dealias.start", (page / "assets" / "data.js").read_text())
+        (data,) = script_arguments("dealias.start", (page / "assets" / "data.js").read_text())
         for name, key, height, width, layers, *_ in data["rows"]:
             assert (height, width) == SIZE
             assert set(layers) == {"image", "original", "aliasing"}
@@ -139,8 +145,8 @@ class TestPage:
                 with Image.open(page / "assets" / folder / f"{key}.webp") as picture:
                     assert picture.size == SIZE[::-1]
             script = (page / "assets" / "maps" / f"{key}.js").read_text()
-            _, content = from_script("dealias.maps.receive", script)
-            assert unpack(content)["aliasing"].shape == SIZE
+            _, content = script_arguments("dealias.maps.receive", script)
+            assert unpacked(content)["aliasing"].shape == SIZE
             (pair,) = [pair for pair in evaluation.found if pair[0].name == name]
             assert len(content["targets"]) == len(pair[0].instances)
             assert len(content["detections"]) == len(pair[1])
@@ -204,7 +210,7 @@ class TestPage:
             writer.add(image, detections, np.zeros((*SIZE, 3), np.uint8))
             writer.finish(evaluation)
         text = (tmp_path / "page" / "assets" / "data.js").read_text()
-        (data,) = from_script("dealias.start", text)
+        (data,) = script_arguments("dealias.start", text)
         assert [row[0] for row in data["rows"]] == [image.name]
 
     def test_an_error_leaves_nothing(self, tmp_path):

@@ -11,7 +11,7 @@ from dealias.cli import main
 from dealias.engine.segmentation import SegmentationTask
 from dealias.labels import ClassSet, read_label_map, write_label_map
 from dealias.models.blocks import Classifier
-from dealias.report import PageExamples
+from dealias.report import page_examples
 
 SIZE = (40, 60)
 
@@ -67,7 +67,7 @@ class TestLabelMaps:
         assert main(["evaluate", *options, "--workers=0"]) == 0
         result = json.loads((tmp_path / "out.json").read_bytes())
         assert result["metrics"]["mIoU"] == pytest.approx(mean_iou(pairs, count, void), abs=1e-9)
-        page = PageExamples(tmp_path / "page")
+        page = page_examples(tmp_path / "page")
         for k, (prediction, target) in enumerate(pairs):
             shown = page.load(str(k))
             assert np.array_equal(shown.prediction, prediction)

@@ -1,13 +1,14 @@
 import copy
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
+import torch
 
 from dealias.evaluation import Evaluation, Options, digest_labels, evaluate_maps
 from dealias.report import (
     Example,
-    PageExamples,
     ReportPart,
     ReportWriter,
     ResultFileError,
@@ -16,6 +17,7 @@ from dealias.report import (
     escape_latex,
     escape_markdown,
     mean_table,
+    page_examples,
     read_probe,
     read_result,
     write_figures,
@@ -200,12 +202,28 @@ class TestWriter:
         page = (tmp_path / "page" / "index.html").read_text()
         assert "Errors against aliasing" in page
         assert "<code>layer2.0</code>" in page
-        again = PageExamples(tmp_path / "page")
+        again = page_examples(tmp_path / "page")
         assert sorted(again.names) == ["image_0", "image_1"]
         example = again.load("image_1")
         assert (example.prediction == maps_of(1)[0].numpy()).all()
         assert (example.target == maps_of(1)[1].numpy()).all()
         assert example.image.shape == (40, 56, 3)
+
+    @pytest.mark.parametrize("void", [-1, 100_000])
+    def test_void_that_no_picture_holds_comes_back(self, void, tmp_path):
+        black = ((0, 0, 0), *((k, k, k) for k in range(1, 5)))
+        classes = replace(CLASSES, ignore_index=void, palette=black)
+        prediction, target = (maps.numpy().astype(np.int64) for maps in maps_of(0))
+        target[target == 255] = void
+        assert (target == void).any()
+        maps = (torch.from_numpy(labels) for labels in (prediction, target))
+        with ReportWriter(tmp_path, classes) as writer:
+            writer.add(Example("x", prediction, target))
+            writer.finish(evaluate_maps("x", *maps, Options(classes)).to_dict())
+        again = page_examples(tmp_path)
+        assert again.classes == classes
+        assert (again.load("x").prediction == prediction).all()
+        assert (again.load("x").target == target).all()
 
     def test_what_is_not_finished_is_removed(self, tmp_path):
         def stop():
@@ -228,8 +246,8 @@ class TestWriter:
         assert part == ReportPart()
 
     def test_a_page_of_something_else_is_refused(self, tmp_path):
-        with pytest.raises(ResultFileError, match="expected a file of a page"):
-            PageExamples(tmp_path)
+        with pytest.raises(ResultFileError, match="expected the page of an evaluation"):
+            page_examples(tmp_path)
 
 
 class TestTables:

@@ -3,14 +3,9 @@
 from dealias.report.aliasing import AliasingErrors, higher_share, rank_correlation
 from dealias.report.comparison import check_comparable, compare_results
 from dealias.report.comparison_page import ComparisonError, write_comparison
-from dealias.report.examples import (
-    Example,
-    Examples,
-    FolderExamples,
-    PageExamples,
-    find_examples,
-)
+from dealias.report.examples import Example, Examples, FileExamples
 from dealias.report.figures import worst_images, write_figures
+from dealias.report.kept import find_examples, page_examples
 from dealias.report.result_files import ResultFileError, read_probe, read_result
 from dealias.report.tables import (
     Tables,
@@ -27,8 +22,7 @@ __all__ = [
     "ComparisonError",
     "Example",
     "Examples",
-    "FolderExamples",
-    "PageExamples",
+    "FileExamples",
     "ReportPart",
     "ReportWriter",
     "ResultFileError",
@@ -41,6 +35,7 @@ __all__ = [
     "find_examples",
     "higher_share",
     "mean_table",
+    "page_examples",
     "rank_correlation",
     "read_probe",
     "read_result",

@@ -10,6 +10,7 @@ from dealias.labels import ClassSet
 from dealias.metrics.functional import ERROR_KINDS
 from dealias.report.drawing import Drawn
 from dealias.report.folder import PageFolder
+from dealias.report.kept import keep_names
 from dealias.report.packing import to_script
 from dealias.report.rendering import (
     DARKENED,
@@ -55,9 +56,7 @@ def finish_report(
     pairs = sorted({(number[pair["target"]], number[pair["prediction"]]) for pair in linked})
     data = {
         "title": title,
-        "counted": digest_rows(result["per_image"]),
         "pictures": True,
-        "class_set": classes.to_dict(),
         "classes": class_rows(classes),
         "pairs": pairs,
         "kinds": script_kinds(),
@@ -68,6 +67,8 @@ def finish_report(
             if row["name"] in rows
         ],
     }
+    layers = {row.name: row.has for row in drawn}
+    keep_names(folder, layers, classes, digest_rows(result["per_image"]))
     folder.write("data.js", to_script("dealias.start", data).encode("ascii"))
     folder.finish(render("report.html", True, _context(result, classes, probe, title)))
 

@@ -28,8 +28,9 @@ from dealias.report.drawing import (
     mark_errors,
     mark_plane,
 )
-from dealias.report.examples import Example, Examples, FolderExamples
+from dealias.report.examples import Example, Examples, folder_examples
 from dealias.report.folder import PageFolder, PageWriter
+from dealias.report.kept import keep_labels
 from dealias.report.segmentation_page import finish_report
 from dealias.text import printable
 
@@ -177,7 +178,7 @@ def report_evaluation(
     if evaluation.sources is None:
         raise ValueError("evaluation: expected one of folders, with its sources")
     maps = (probe or {}).get("maps") or {}
-    examples = FolderExamples(
+    examples = folder_examples(
         evaluation.sources,
         aliasing=Path(maps["folder"]) if maps.get("folder") is not None else None,
         digests={row.name: row.digests for row in evaluation.images},
@@ -241,6 +242,7 @@ def draw_example(
     background = example.image
     if background is None:
         background = classes.colors()[np.minimum(planes["target"], len(classes) - 1)]
+    keep_labels(folder, example, classes)
     key, has = draw_files(folder, example, planes, draw_errors(errors, background))
     columns = np.where(planes["errors"] == VOID_MARK, 0, planes["errors"])
     totals, by_class = count_by_class(

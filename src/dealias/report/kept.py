@@ -1,0 +1,141 @@
+"""What a page keeps of its images besides what it shows, and finding the images of a result again.
+
+Label maps are kept as files, for evaluations whose predictions or targets lie nowhere else.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+from collections.abc import Mapping, Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dealias.evaluation import Sources, digest_rows, read_pair
+from dealias.labels import ClassSet, Pair, write_label_map
+from dealias.report.examples import Example, Examples, FileExamples, folder_examples
+from dealias.report.folder import PageFolder, file_key
+from dealias.report.result_files import ResultFileError
+from dealias.text import printable
+
+_LABELS = ("predictions", "targets")  # folders among the assets of a page
+_KEPT = "evaluation.json"
+
+
+def page_examples(page: Path, counted: str | None = None) -> FileExamples:
+    """The images that a page keeps, for those that lie nowhere else.
+
+    Args:
+        page: folder of the page.
+        counted: digest of the rows that the page must be of; or None for any.
+
+    Raises:
+        ResultFileError: it holds no page of an evaluation, or that of another one.
+        ClassSetError: classes that contradict one another.
+    """
+    assets = page / "assets"
+    try:
+        kept = json.loads((assets / _KEPT).read_bytes())
+        classes = ClassSet.from_dict(kept["class_set"], printable(assets))
+        keys = {name: file_key(name) for name in kept["images"]}
+        pictured = [name for name, layers in kept["images"].items() if "image" in layers]
+        rows = kept["counted"]
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise ResultFileError(
+            f"{printable(page)}: expected the page of an evaluation, got another: {error}"
+        ) from error
+    if counted is not None and rows != counted:
+        raise ResultFileError(f"{printable(page)}: expected the page of the result, got another")
+    predictions, targets = (assets / folder for folder in _LABELS)
+    pairs = {
+        name: Pair(name, predictions / f"{key}.png", targets / f"{key}.png")
+        for name, key in keys.items()
+    }
+    images = {name: assets / "images" / f"{keys[name]}.webp" for name in pictured}
+    return FileExamples(classes, partial(_read_kept, classes=classes), pairs, images)
+
+
+def keep_labels(folder: PageFolder, example: Example, classes: ClassSet) -> None:
+    """Write the label maps of an image into its page, for :func:`page_examples`.
+
+    Raises:
+        OutputError: one can't be written.
+    """
+    for part, labels in zip(_LABELS, (example.prediction, example.target), strict=True):
+        file = io.BytesIO()
+        stored = np.where(labels == classes.ignore_index, len(classes), labels)
+        write_label_map(file, stored, _kept_classes(classes))
+        folder.write(f"{part}/{file_key(example.name)}.png", file.getvalue())
+
+
+def keep_names(
+    folder: PageFolder, layers: Mapping[str, Sequence[str]], classes: ClassSet, counted: str
+) -> None:
+    """Write into a page of which images it is.
+
+    Args:
+        folder: of the page.
+        layers: optional layers of each image, by its name.
+        classes: what the labels mean.
+        counted: digest of the rows of the result.
+
+    Raises:
+        OutputError: it can't be written.
+    """
+    kept = {"counted": counted, "class_set": classes.to_dict(), "images": layers}
+    folder.write(_KEPT, json.dumps(kept).encode("ascii"))
+
+
+def _kept_classes(classes: ClassSet) -> ClassSet:
+    """The classes with void behind them, in no colours that a reader could go by."""
+    return ClassSet(classes.name, classes.names, ignore_index=len(classes))
+
+
+def _read_kept(pair: Pair, classes: ClassSet) -> tuple[NDArray[np.integer], NDArray[np.integer]]:
+    prediction, target = (
+        np.where(labels == len(classes), classes.ignore_index, labels.astype(np.int64))
+        for labels in read_pair(pair, _kept_classes(classes))
+    )
+    return prediction, target
+
+
+def find_examples(result: Mapping[str, Any], path: Path) -> Examples:
+    """Find the images of a result: in the folders that were evaluated, or else in its page.
+
+    Args:
+        result: from :func:`read_result`.
+        path: its file.
+
+    Raises:
+        ResultFileError: they are in neither; the message says why.
+        ValueError: they are, but can't be used. Loading an image raises it where labels are no
+            longer those that were counted.
+    """
+    problems = []
+    rows = result["per_image"]
+    digests = {
+        str(row["name"]): (row["digests"]["prediction"], row["digests"]["target"])
+        for row in rows
+        if "digests" in row
+    }
+    if result.get("sources") is not None:
+        sources = Sources.from_dict(result["sources"], printable(path))
+        folders = [sources.predictions, sources.targets]
+        gone = next((folder for folder in folders if not folder.is_dir()), None)
+        if gone is None:
+            if sources.images is not None and not sources.images.is_dir():
+                parts = (sources.classes, sources.predictions, sources.targets)
+                sources = Sources(*parts, map_predictions=sources.map_predictions)
+            return folder_examples(sources, digests=digests, skip_bad=True)
+        problems.append(f"{printable(gone)} is no folder")
+    if isinstance(result.get("report"), str):
+        page = path.parent / result["report"]
+        if (page / "index.html").is_file():
+            return page_examples(page, digest_rows(rows))
+        problems.append(f"{printable(page)} holds no page")
+    why = "; ".join(problems) or "it names neither folders nor a page"
+    raise ResultFileError(f"{printable(path)}: its images are not to be found: {why}")
