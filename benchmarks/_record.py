@@ -12,7 +12,7 @@ from typing import Any
 
 import torch
 
-from dealias.evaluation import environment
+from dealias.environment import environment
 
 RESULTS = Path(__file__).parent / "results"
 

@@ -25,7 +25,8 @@ from torch import Tensor
 
 from dealias.data import SegmentationDataModule
 from dealias.engine import Inference
-from dealias.evaluation import Evaluation, Options, environment, evaluate_maps
+from dealias.environment import environment
+from dealias.evaluation import Evaluation, Options, evaluate_maps
 from dealias.models import SegmentationModel, convert
 from dealias.spectral import aliasing_score
 from dealias.surgery import Place, Plan, Site, find_downsampling, restore

@@ -1,11 +1,12 @@
 """Output files that are whole or not there."""
 
+import json
 import os
 import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import IO
+from typing import IO, Any
 
 from dealias.text import printable
 
@@ -93,3 +94,25 @@ def write_whole(path: Path) -> Iterator[IO[bytes]]:
         if isinstance(error, OSError):
             raise OutputError(f"{printable(path)}: can't be written: {error.strerror}") from error
         raise
+
+
+def to_json(content: Any) -> bytes:
+    """Lists, mappings, numbers and text as JSON in UTF-8, for people to read too.
+
+    Raises:
+        ValueError: a number is not finite.
+    """
+    text = json.dumps(content, indent=2, ensure_ascii=False, allow_nan=False)
+    return text.encode("utf-8", "backslashreplace") + b"\n"
+
+
+def write_json(content: Any, path: Path) -> None:
+    """Write what :func:`to_json` makes of lists, mappings, numbers and text.
+
+    Raises:
+        OutputError: the file can't be written.
+        ValueError: a number is not finite.
+    """
+    data = to_json(content)
+    with write_whole(path) as file:
+        file.write(data)

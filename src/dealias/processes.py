@@ -3,14 +3,17 @@
 import contextlib
 import os
 import signal
-from collections.abc import Iterator
-from typing import Any, TypeVar
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, Generic, TypeVar
 
 import torch.distributed as dist
 from torch.utils.data import DataLoader, Dataset
 
 T = TypeVar("T")
+Item = TypeVar("Item")
 
+# Given a number of items, opens a context that gives a function to call after each.
+Progress = Callable[[int], contextlib.AbstractContextManager[Callable[[], object]]]
 
 _MOST_READERS = 8
 
@@ -19,25 +22,70 @@ class ProcessError(ValueError):
     """A reading process died."""
 
 
-def read_in_order(items: Dataset[Any], count: int, workers: int) -> Iterator[Any]:
-    """Yield the `count` items of a data set, read here or by up to `workers` processes.
+def open_progress(
+    progress: Progress | None, total: int
+) -> contextlib.AbstractContextManager[Callable[[], object]]:
+    """What `progress` opens for so many items; without one, a context that shows nothing."""
+    return progress(total) if progress else contextlib.nullcontext(lambda: None)
+
+
+def read_in_order(
+    read: Callable[[Item], T],
+    items: Sequence[Item],
+    workers: int,
+    tick: Callable[[], object] = lambda: None,
+) -> Iterator[T]:
+    """Yield what a function returns for each item, in their order.
+
+    Args:
+        read: the function; what it returns is cheap to send between processes.
+        items: what it is given, one at a time.
+        workers: processes that call it, at most one an item; 0 for this one.
+        tick: called after each item.
 
     Raises:
-        ProcessError: one of them died.
+        ValueError: what `read` raises in any process, as it raises it.
+        ProcessError: a process died.
     """
     loader = DataLoader(
-        items,
+        _Items(read, items),
         batch_size=None,
-        num_workers=min(workers, count),
+        num_workers=min(workers, len(items)),
         collate_fn=_as_is,
         worker_init_fn=_unwind_when_terminated,
     )
     try:
-        yield from loader
+        for result in loader:
+            tick()
+            if isinstance(result, _Failure):
+                raise result.error
+            yield result
     except RuntimeError as error:
-        if "DataLoader worker" not in str(error):
+        if "DataLoader worker (pid" not in str(error):
             raise
         raise ProcessError(f"a reading process died: {error}") from error
+
+
+class _Failure:
+    """An error on its way to the parent, where it is raised without the worker's traceback."""
+
+    def __init__(self, error: ValueError) -> None:
+        self.error = error
+
+
+class _Items(Dataset[Any], Generic[Item]):
+    def __init__(self, read: Callable[[Item], Any], items: Sequence[Item]) -> None:
+        self.read = read
+        self.items = items
+
+    def __len__(self) -> int:
+        return len(self.items)
+
+    def __getitem__(self, index: int) -> Any:
+        try:
+            return self.read(self.items[index])
+        except ValueError as error:
+            return _Failure(error)
 
 
 def _unwind_when_terminated(_worker: int) -> None:

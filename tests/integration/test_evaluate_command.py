@@ -13,7 +13,8 @@ import pytest
 from PIL import Image
 
 from dealias.cli import main
-from dealias.evaluation import ERROR_COLORS, environment
+from dealias.environment import environment
+from dealias.evaluation import ERROR_COLORS
 from dealias.files import OutputError, write_whole
 from helpers import random_maps
 

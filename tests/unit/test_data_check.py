@@ -15,6 +15,7 @@ from dealias.data import (
     write_contact_sheet,
 )
 from dealias.data.segmentation.sheet import color_labels
+from dealias.files import OutputError
 from dealias.labels import ClassSet
 from image_folders import cut_short, write_classes, write_image
 
@@ -239,7 +240,7 @@ class TestContactSheet:
             assert np.array_equal(image, contact_sheet(module(root), samples=2, crops=1))
         with pytest.raises(DataError):
             write_contact_sheet(module(root, val_split="nowhere"), path, part="val")
-        with pytest.raises(OSError, match="nowhere"):
+        with pytest.raises(OutputError, match="nowhere"):
             write_contact_sheet(module(root), root / "nowhere" / "sheet.png")
         assert not list(root.glob(".*"))
 

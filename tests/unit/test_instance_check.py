@@ -8,6 +8,7 @@ import pytest
 from PIL import Image
 
 from dealias.data import DataError
+from dealias.files import OutputError
 from dealias.instance import (
     AnnotationError,
     InstanceDataModule,
@@ -290,5 +291,5 @@ class TestContactSheet:
         write_instance_contact_sheet(data, path, part="val", samples=2)
         with Image.open(path) as image:
             assert np.array_equal(image, instance_contact_sheet(data, part="val", samples=2))
-        with pytest.raises(OSError, match="nowhere"):
+        with pytest.raises(OutputError, match="nowhere"):
             write_instance_contact_sheet(data, tmp_path / "nowhere" / "sheet.png", samples=1)

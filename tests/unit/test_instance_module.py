@@ -12,7 +12,8 @@ from PIL import Image
 
 from dealias.data import DataError
 from dealias.data.lowlight import LowLight
-from dealias.evaluation.instances.evaluation import coco_results, write_result
+from dealias.evaluation.instances.evaluation import coco_results
+from dealias.files import write_json
 from dealias.instance import (
     AnnotationError,
     Detections,
@@ -290,7 +291,7 @@ class TestResult:
         evaluation.absorb(*self.found(options))
         empty = InstanceEvaluation(("red", "blue"), skipped=["a file"])
         total = empty.merge(evaluation)
-        write_result(total, tmp_path / "result.json")
+        write_json(total.to_dict(), tmp_path / "result.json")
         result = json.loads((tmp_path / "result.json").read_text())
         assert result["metrics"]["mask"]["AP"] == result["metrics"]["box"]["AP"] == 1
         assert result["metrics"]["mask"]["APl"] is None

@@ -10,7 +10,7 @@ from jsonargparse import ArgumentParser, Namespace
 
 from dealias.cli.console import output_console, print_list, progress
 from dealias.engine import BriefParser, TaskName, settle, take_configs, take_task, task_classes
-from dealias.files import check_outputs, write_whole
+from dealias.files import check_outputs, write_json
 from dealias.images import MAX_PIXELS_HELP, allow_pixels
 
 # Each has `check`, `print_splits` and `write_sheet`; instances need libraries of their own.
@@ -71,9 +71,7 @@ def _check(looking: Any, data: Any, options: Namespace) -> int:
         console.print(f"{len(found.shared):,} images are in more than one split:")
         print_list([str(path) for path in found.shared], console)
     if options.output is not None:
-        text = json.dumps(found.to_dict(), indent=2, allow_nan=False)
-        with write_whole(options.output) as file:
-            file.write(text.encode("utf-8", "backslashreplace") + b"\n")
+        write_json(found.to_dict(), options.output)
     if options.sheet is not None:
         looking.write_sheet(datamodule, options.sheet, part=found.splits[0].part)
     good = "every file can be used" + (

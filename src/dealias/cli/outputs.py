@@ -6,10 +6,10 @@ from typing import Any
 
 from jsonargparse import ArgumentParser, Namespace
 
-from dealias.evaluation import Evaluation, write_counts, write_csv, write_json
-from dealias.files import check_outputs
+from dealias.evaluation import Evaluation, write_counts, write_csv
+from dealias.files import check_outputs, write_json
 
-_WRITERS = {"output": write_json, "csv": write_csv, "counts": write_counts}
+_OUTPUTS = ("output", "csv", "counts")
 
 
 def add_output_arguments(parser: ArgumentParser) -> None:
@@ -25,7 +25,7 @@ def check_before(
     options: Namespace, *, folders: Sequence[Path] = (), inputs: Sequence[Path] = ()
 ) -> None:
     """Refuse outputs that can't be written before any work is done."""
-    files = [options[name] for name in _WRITERS if options[name] is not None]
+    files = [options[name] for name in _OUTPUTS if options[name] is not None]
     check_outputs(files, folders, inputs, overwrite=options.overwrite)
 
 
@@ -33,6 +33,9 @@ def write_outputs(
     evaluation: Evaluation, options: Namespace, more: Mapping[str, Any] | None = None
 ) -> None:
     """Write the files asked for; the result gets `more` keys."""
-    for name, write in _WRITERS.items():
-        if options[name] is not None:
-            write(evaluation, options[name], **({"more": more} if name == "output" else {}))
+    if options.output is not None:
+        write_json(evaluation.to_dict() | dict(more or {}), options.output)
+    if options.csv is not None:
+        write_csv(evaluation, options.csv)
+    if options.counts is not None:
+        write_counts(evaluation, options.counts)

@@ -1,6 +1,5 @@
 """``dealias probe``."""
 
-import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -10,8 +9,8 @@ from rich.table import Table
 
 import dealias
 from dealias.cli.console import output_console, percent, progress
-from dealias.evaluation import environment
-from dealias.files import check_outputs, write_whole
+from dealias.environment import environment
+from dealias.files import check_outputs, write_json
 from dealias.images import open_image
 from dealias.probe import (
     SPECS,
@@ -152,6 +151,4 @@ def _write(
         "maps": maps,
         "environment": environment(),
     }
-    text = json.dumps(content, indent=2, ensure_ascii=False, allow_nan=False)
-    with write_whole(path) as file:
-        file.write(text.encode("utf-8", "backslashreplace") + b"\n")
+    write_json(content, path)

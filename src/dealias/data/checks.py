@@ -2,15 +2,9 @@
 
 from __future__ import annotations
 
-import contextlib
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
-
-from torch.utils.data import DataLoader, Dataset
-
-Progress = Callable[[int], contextlib.AbstractContextManager[Callable[[], object]]]
 
 
 def parts_to_read(splits: Mapping[str, str], parts: Sequence[str]) -> list[str]:
@@ -36,22 +30,6 @@ def parts_to_read(splits: Mapping[str, str], parts: Sequence[str]) -> list[str]:
     return list(read.values())
 
 
-def open_progress(
-    progress: Progress | None, total: int
-) -> contextlib.AbstractContextManager[Callable[[], object]]:
-    """What `progress` opens for so many samples; without one, a context that shows nothing."""
-    return progress(total) if progress else contextlib.nullcontext(lambda: None)
-
-
-def read_each(items: Dataset[Any], workers: int, tick: Callable[[], object]) -> Iterator[Any]:
-    """Read all items in their order, `workers` at a time, and call `tick` after each."""
-    count = len(items)  # type: ignore[arg-type]  # torch has data sets without a length
-    loader = DataLoader(items, batch_size=None, num_workers=min(workers, count), collate_fn=_as_is)
-    for found in loader:
-        tick()
-        yield found
-
-
 def shared_files(splits: Iterable[Iterable[Path]]) -> list[Path]:
     """Files that are in more than one of several splits, sorted."""
     times = Counter(path for files in splits for path in set(files))
@@ -64,7 +42,3 @@ def size_rows(sizes: Mapping[tuple[int, int], int]) -> list[dict[str, int]]:
         {"height": height, "width": width, "samples": count}
         for (height, width), count in sizes.items()
     ]
-
-
-def _as_is(found: object) -> object:
-    return found

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import io
 import itertools
-import os
-import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple, TypeVar
@@ -14,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 
+from dealias.files import write_whole
 from dealias.text import printable
 
 Picture = NDArray[np.uint8]
@@ -124,20 +122,10 @@ def write_picture(picture: Picture, path: str | Path) -> None:
     """Write a picture as PNG, whole or not at all.
 
     Raises:
-        OSError: the file can't be written.
+        OutputError: the file can't be written.
     """
-    data = io.BytesIO()
-    Image.fromarray(picture).save(data, "png")
-    path = Path(path)
-    handle, beside = tempfile.mkstemp(dir=path.resolve().parent, prefix=".", suffix=".part")
-    try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(data.getvalue())
-        Path(beside).chmod(0o644)
-        Path(beside).replace(path)
-    except BaseException:
-        Path(beside).unlink(missing_ok=True)
-        raise
+    with write_whole(Path(path)) as file:
+        Image.fromarray(picture).save(file, "png")
 
 
 def _plain(name: str) -> str:

@@ -23,9 +23,8 @@ from dealias.evaluation.instances import (
     draw_outlines,
     target_outlines,
     write_detections,
-    write_plain,
-    write_result,
 )
+from dealias.files import write_json
 from dealias.labels import spread_colors
 from dealias.metrics.instances import (
     OVERLAPS,
@@ -205,7 +204,7 @@ class InstanceTask(Training):
         if self.results is None:
             raise ValueError("results: expected those of a test, got none")
         folder.mkdir(parents=True, exist_ok=True)
-        write_result(self.results, folder / "result.json", more)
+        write_json(self.results.to_dict() | dict(more or {}), folder / "result.json")
         write_detections(self.results, folder / "detections.json", self._ids)
 
     def _category_ids(self) -> dict[int, int] | None:
@@ -224,7 +223,7 @@ class InstanceTask(Training):
         """
         path = folder / f"{name}.json"
         path.parent.mkdir(parents=True, exist_ok=True)
-        write_plain(coco_results(outputs.image, outputs.detections, self.classes, self._ids), path)
+        write_json(coco_results(outputs.image, outputs.detections, self.classes, self._ids), path)
 
     def picture(self, batch: Mapping[str, Any], outputs: Prediction) -> NDArray[np.uint8]:
         """An image as the network saw it, with its instances, and with what was found.

@@ -22,9 +22,8 @@ from dealias.evaluation import (
     evaluate_maps,
     write_counts,
     write_csv,
-    write_json,
 )
-from dealias.files import write_whole
+from dealias.files import write_json, write_whole
 from dealias.labels import ClassSet, write_label_map
 from dealias.metrics.functional import Protocol, error_map
 from dealias.models import create_model
@@ -174,7 +173,7 @@ class SegmentationTask(Training):
         if self.results is None:
             raise ValueError("results: expected those of a test, got none")
         folder.mkdir(parents=True, exist_ok=True)
-        write_json(self.results, folder / "result.json", more)
+        write_json(self.results.to_dict() | dict(more or {}), folder / "result.json")
         write_csv(self.results, folder / "result.csv")
         write_counts(self.results, folder / "counts.npz")
 

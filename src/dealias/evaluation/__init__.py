@@ -15,12 +15,10 @@ from dealias.evaluation.results import (
     Evaluation,
     ImageRow,
     Settings,
-    environment,
     merge_counts,
     read_counts,
     write_counts,
     write_csv,
-    write_json,
 )
 from dealias.evaluation.sources import Sources, read_pair
 from dealias.evaluation.warnings import void_warnings
@@ -38,7 +36,6 @@ __all__ = [
     "digest_labels",
     "digest_rows",
     "draw_errors",
-    "environment",
     "evaluate_folders",
     "evaluate_maps",
     "evaluate_pair",
@@ -49,5 +46,4 @@ __all__ = [
     "void_warnings",
     "write_counts",
     "write_csv",
-    "write_json",
 ]

@@ -1,14 +1,13 @@
 """Evaluating folders of label maps, in any number of processes."""
 
-import contextlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor
-from torch.utils.data import Dataset
 
 from dealias.evaluation.digests import digest_file, digest_labels
 from dealias.evaluation.error_maps import write_error_map
@@ -25,10 +24,8 @@ from dealias.metrics.functional import (
     error_pixels,
     scores,
 )
-from dealias.processes import gather, process_group, read_in_order
+from dealias.processes import Progress, gather, open_progress, process_group, read_in_order
 from dealias.text import FileError, printable
-
-Progress = Callable[[int], contextlib.AbstractContextManager[Callable[[], object]]]
 
 
 class EvaluationError(ValueError):
@@ -166,11 +163,8 @@ def evaluate_pairs(
         ProcessError: a process died.
     """
     total = Evaluation.empty(options.settings)
-    found_pairs = _Pairs(pairs, options, images or {}, skip_bad)
-    for found, problems in read_in_order(found_pairs, len(pairs), workers):
-        on_image()
-        if isinstance(found, Exception):
-            raise found
+    count = partial(_count_pair, options, images or {}, skip_bad)
+    for found, problems in read_in_order(count, pairs, workers, on_image):
         total.skipped += problems
         if found is not None:
             row, void_pixels, confusion, edges, boundary = found
@@ -229,7 +223,7 @@ def evaluate_folders(
     with process_group() as (rank, processes):
         own = pairs[rank::processes]
         part: Evaluation | Exception
-        with progress(len(own)) if progress else contextlib.nullcontext(lambda: None) as tick:
+        with open_progress(progress, len(own)) as tick:
             try:
                 part = evaluate_pairs(
                     own,
@@ -269,39 +263,22 @@ def _pairs_of_shard(
     return pairs, found.unpaired if index == 1 else []
 
 
-class _Pairs(Dataset[Any]):
-    """Counts of each pair as NumPy arrays, cheap to send between processes; and problems.
-
-    Errors come as items, to be raised in the parent without the worker's traceback.
-    """
-
-    def __init__(
-        self, pairs: Sequence[Pair], options: Options, images: Mapping[str, Path], skip_bad: bool
-    ) -> None:
-        self.pairs = pairs
-        self.options = options
-        self.images = images
-        self.skip_bad = skip_bad
-
-    def __len__(self) -> int:
-        return len(self.pairs)
-
-    def __getitem__(self, index: int) -> tuple[Any, list[str]]:
-        pair = self.pairs[index]
-        image = self.images.get(pair.name)
-        try:
-            found = evaluate_pair(pair, self.options, image)
-        except FileError as error:
-            if not self.skip_bad:
-                return error, []
-            if error.path == image:
-                again, problems = _Pairs([pair], self.options, {}, True)[0]
-                return again, [str(error), *problems]
-            return None, [str(error)]
-        except ValueError as error:
-            return error, []
-        counts = (found.counts.confusion, found.counts.edges, found.boundary)
-        return (found.images[0], found.void_pixels, *(part.numpy() for part in counts)), []
+def _count_pair(
+    options: Options, images: Mapping[str, Path], skip_bad: bool, pair: Pair
+) -> tuple[Any, list[str]]:
+    """Counts of a pair as NumPy arrays, cheap to send between processes; and problems."""
+    image = images.get(pair.name)
+    try:
+        found = evaluate_pair(pair, options, image)
+    except FileError as error:
+        if not skip_bad:
+            raise
+        if error.path == image:
+            again, problems = _count_pair(options, {}, True, pair)
+            return again, [str(error), *problems]
+        return None, [str(error)]
+    counts = (found.counts.confusion, found.counts.edges, found.boundary)
+    return (found.images[0], found.void_pixels, *(part.numpy() for part in counts)), []
 
 
 def _photographs(folder: Path | None, pairs: Sequence[Pair]) -> tuple[dict[str, Path], list[str]]:

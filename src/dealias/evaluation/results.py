@@ -6,10 +6,8 @@ import csv
 import io
 import json
 import math
-import platform
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any, NamedTuple
 from zipfile import is_zipfile
@@ -18,6 +16,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from dealias.environment import environment
 from dealias.evaluation.sources import Sources
 from dealias.evaluation.warnings import label_warnings
 from dealias.files import write_whole
@@ -224,21 +223,6 @@ class Evaluation:
             }
             for pair in costly_pairs(self.counts.confusion, kind)
         ]
-
-
-def environment() -> dict[str, str]:
-    """Versions that a result depends on."""
-    packages = {name: version(name) for name in ("dealias", "torch", "numpy", "pillow")}
-    system = f"{platform.system()} {platform.machine()}"
-    return packages | {"python": platform.python_version(), "platform": system}
-
-
-def write_json(evaluation: Evaluation, path: Path, more: Mapping[str, Any] | None = None) -> None:
-    """Write `Evaluation.to_dict`, and `more` beside it, as JSON."""
-    content = evaluation.to_dict() | dict(more or {})
-    text = json.dumps(content, indent=2, ensure_ascii=False, allow_nan=False)
-    with write_whole(path) as file:
-        file.write(text.encode("utf-8", "backslashreplace") + b"\n")
 
 
 def write_csv(evaluation: Evaluation, path: Path) -> None:

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import dealias
-from dealias.files import OutputError, check_outputs, write_whole
+from dealias.files import OutputError, check_outputs, to_json, write_whole
 from dealias.models.creation import create_model
 from dealias.models.errors import ModelError, WeightsError
 from dealias.models.segmentation import SegmentationModel
@@ -43,13 +43,12 @@ def save(model: SegmentationModel, folder: Path | str, *, overwrite: bool = Fals
         "classes": model.classes,
         "dealias": dealias.__version__,
     }
-    text = json.dumps(content, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
     tensors = {k: v.detach().cpu().clone().contiguous() for k, v in model.state_dict().items()}
     is_new = not folder.is_dir()
     try:
         folder.mkdir(exist_ok=True)
         with write_whole(folder / _WEIGHTS) as weights, write_whole(folder / _CONFIG) as config:
-            config.write(text.encode("utf-8", "backslashreplace"))
+            config.write(to_json(content))
             weights.write(to_bytes(tensors, {"format": "pt"}))
             weights.flush()  # fails, if it does, before the configuration is in place
     except BaseException as error:

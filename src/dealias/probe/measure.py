@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from dealias.layers import BlurFilter
 from dealias.probe.inputs import read_image
 from dealias.probe.networks import Network
+from dealias.processes import Progress, open_progress
 from dealias.spectral import aliasing_score, filter_orthogonality, radial_spectrum
 from dealias.surgery import Place, Plan, Rate, Site, find_downsampling, submodule
 from dealias.text import printable
@@ -94,8 +95,7 @@ def measure_aliasing(
     noise: float = 0.0,
     blur: int | None = None,
     bins: int = 0,
-    progress: Callable[[int], contextlib.AbstractContextManager[Callable[[], object]]]
-    | None = None,
+    progress: Progress | None = None,
 ) -> tuple[Plan[Site], list[SiteResult]]:
     """Run images through a network and score the maps that enter its downsampling steps.
 
@@ -136,9 +136,8 @@ def measure_aliasing(
         )
         for site in uses
     }
-    opened = progress(len(paths)) if progress else contextlib.nullcontext(lambda: None)
     recorders = {name: record.add for name, record in records.items()}
-    with opened as advance:
+    with open_progress(progress, len(paths)) as advance:
         for i, path in enumerate(paths):
             image = read_image(path, noise=noise, seed=i)
             with _hooks(model, plan, recorders):

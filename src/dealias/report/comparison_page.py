@@ -10,14 +10,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from dealias.evaluation import environment
+from dealias.environment import environment
 from dealias.labels import ClassSet
 from dealias.metrics.functional import ERROR_KINDS
+from dealias.processes import Progress
 from dealias.report.drawing import (
     RIGHT,
     VOID_MARK,
     Drawn,
-    Progress,
     count_by_class,
     counting_of,
     draw_files,

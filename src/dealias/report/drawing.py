@@ -15,12 +15,11 @@ from torch.utils.data import Dataset
 
 from dealias.labels import ClassSet
 from dealias.metrics.functional import dilate, error_map, label_edges
-from dealias.processes import read_in_order
+from dealias.processes import Progress, open_progress, read_in_order
 from dealias.report.examples import Example
 from dealias.report.folder import PageFolder, file_key
 from dealias.report.packing import Plane, pack, to_script
 
-Progress = Callable[[int], AbstractContextManager[Callable[[], object]]]
 
 RIGHT, VOID_MARK = 0, 5
 _VOID = 255  # of error_map
@@ -253,27 +252,5 @@ def draw_in_order(
         ValueError: what `draw` raises in any process.
         ProcessError: one of them died.
     """
-    opened = progress(len(names)) if progress else nullcontext(lambda: None)
-    with opened as advance:
-        for found in read_in_order(_Drawings(draw, names), len(names), workers):
-            if isinstance(found, Exception):
-                raise found
-            yield found
-            advance()
-
-
-class _Drawings(Dataset[Any]):
-    """Images drawn when asked for; errors come as items, to be raised in the parent."""
-
-    def __init__(self, draw: Callable[[str], Any], names: Sequence[str]) -> None:
-        self.draw = draw
-        self.names = names
-
-    def __len__(self) -> int:
-        return len(self.names)
-
-    def __getitem__(self, index: int) -> Any:
-        try:
-            return self.draw(self.names[index])
-        except ValueError as error:
-            return error
+    with open_progress(progress, len(names)) as tick:
+        yield from read_in_order(draw, names, workers, tick)

@@ -6,7 +6,8 @@ import importlib
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from dealias.evaluation import ERROR_COLORS, environment
+from dealias.environment import environment
+from dealias.evaluation import ERROR_COLORS
 from dealias.labels import ClassSet
 from dealias.metrics.functional import ERROR_KINDS
 from dealias.report.drawing import Drawn

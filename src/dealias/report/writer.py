@@ -13,11 +13,11 @@ import numpy as np
 from dealias.evaluation import Evaluation, draw_errors
 from dealias.labels import ClassSet
 from dealias.metrics.functional import ERROR_KINDS, Protocol
+from dealias.processes import Progress
 from dealias.report.aliasing import AliasingErrors
 from dealias.report.drawing import (
     VOID_MARK,
     Drawn,
-    Progress,
     boundary_bands,
     count_by_class,
     count_by_pair,

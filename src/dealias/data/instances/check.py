@@ -8,19 +8,11 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from torch.utils.data import Dataset
-
-from dealias.data.checks import (
-    Progress,
-    open_progress,
-    parts_to_read,
-    read_each,
-    shared_files,
-    size_rows,
-)
+from dealias.data.checks import parts_to_read, shared_files, size_rows
 from dealias.data.instances.annotated import read_annotated
 from dealias.data.instances.module import InstanceDataModule
 from dealias.metrics.instances import AnnotatedImage, InstanceSet
+from dealias.processes import Progress, open_progress, read_in_order
 from dealias.text import FileError
 
 # COCO's, in pixels.
@@ -177,7 +169,7 @@ def _check_split(
 ) -> InstanceSplitCheck:
     problems = [str(problem) for problem in instances.skipped]
     usable = []
-    read = read_each(_Problems(instances.images), workers, tick)
+    read = read_in_order(_problem, instances.images, workers, tick)
     for image, problem in zip(instances.images, read, strict=True):
         if problem is None:
             usable.append(image)
@@ -213,19 +205,10 @@ def _count(classes: Sequence[str], images: Sequence[AnnotatedImage]) -> list[Cla
     return found
 
 
-class _Problems(Dataset[str | None]):
-    """What is wrong with each image; None if it can be used."""
-
-    def __init__(self, images: Sequence[AnnotatedImage]) -> None:
-        self.images = images
-
-    def __len__(self) -> int:
-        return len(self.images)
-
-    def __getitem__(self, index: int) -> str | None:
-        image = self.images[index]
-        try:
-            read_annotated(image.path, image.size)
-        except FileError as error:
-            return str(error)
-        return None
+def _problem(image: AnnotatedImage) -> str | None:
+    """What is wrong with an image; None if it can be used."""
+    try:
+        read_annotated(image.path, image.size)
+    except FileError as error:
+        return str(error)
+    return None

@@ -68,7 +68,7 @@ def write_instance_contact_sheet(
 
     Raises:
         DataError, LisError, AnnotationError: see :func:`instance_contact_sheet`.
-        OSError: the file can't be written.
+        OutputError: the file can't be written.
     """
     write_picture(instance_contact_sheet(datamodule, part=part, samples=samples), path)
 

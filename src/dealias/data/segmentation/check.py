@@ -3,27 +3,21 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from torch.utils.data import Dataset
 
-from dealias.data.checks import (
-    Progress,
-    open_progress,
-    parts_to_read,
-    read_each,
-    shared_files,
-    size_rows,
-)
+from dealias.data.checks import parts_to_read, shared_files, size_rows
 from dealias.data.segmentation.datasets import FileSamples, Samples
 from dealias.data.segmentation.module import SegmentationDataModule
 from dealias.evaluation import void_warnings
 from dealias.labels import ClassSet
+from dealias.processes import Progress, open_progress, read_in_order
 from dealias.text import FileError, printable
 
 
@@ -152,30 +146,35 @@ def check_data(
         splits = {part: part for part in splits}
     found = {part: datamodule.find(part) for part in parts_to_read(splits, parts)}
     total = sum(len(samples) for samples, _ in found.values())
+    reading = datamodule.workers if workers is None else workers
     checked = []
     with open_progress(progress, total) as tick:
         for part, (samples, unpaired) in found.items():
-            counted = _Counted(samples, datamodule.classes)
-            reading = datamodule.workers if workers is None else workers
-            checked.append(_check_split(part, splits[part], counted, unpaired, reading, tick))
+            read = partial(_count, samples, datamodule.classes)
+            counted = read_in_order(read, range(len(samples)), reading, tick)
+            checked.append(_check_split(part, splits[part], datamodule.classes, counted, unpaired))
     shared = shared_files(_image_files(samples) for samples, _ in found.values())
     return DataCheck(datamodule.data_set, datamodule.classes.names, checked, shared)
+
+
+_Counts = tuple[tuple[int, int], NDArray[np.int64]]
 
 
 def _check_split(
     part: str,
     split: str,
-    counted: _Counted,
+    classes: ClassSet,
+    counted: Iterable[_Counts | str],
     unpaired: list[Path],
-    workers: int,
-    tick: Callable[[], object],
 ) -> SplitCheck:
-    names, void = counted.classes.names, counted.classes.ignore_index
+    names, void = classes.names, classes.ignore_index
+    samples = 0
     sizes: Counter[tuple[int, int]] = Counter()
     pixels = np.zeros(len(names) + 1, np.int64)
     images = np.zeros(len(names) + 1, np.int64)
     problems = []
-    for found in read_each(counted, workers, tick):
+    for found in counted:
+        samples += 1
         if isinstance(found, str):
             problems.append(found)
             continue
@@ -186,7 +185,7 @@ def _check_split(
     return SplitCheck(
         part,
         split,
-        len(counted),
+        samples,
         dict(sizes.most_common()),
         pixels[:-1].tolist(),
         images[:-1].tolist(),
@@ -197,28 +196,19 @@ def _check_split(
     )
 
 
-class _Counted(Dataset[Any]):
-    """Size and pixels of each class, void last, of each sample; or what is wrong with it."""
-
-    def __init__(self, samples: Samples, classes: ClassSet) -> None:
-        self.samples = samples
-        self.classes = classes
-
-    def __len__(self) -> int:
-        return len(self.samples)
-
-    def __getitem__(self, index: int) -> tuple[tuple[int, int], NDArray[np.int64]] | str:
-        try:
-            _, target = self.samples.read(index)
-        except FileError as error:
-            return str(error)
-        if target is None:
-            return f"{printable(self.samples.names[index])}: no label map"
-        labels = target.numpy().reshape(-1)
-        known = labels[labels != self.classes.ignore_index]
-        counts = np.bincount(known, minlength=len(self.classes))
-        height, width = target.shape
-        return (height, width), np.append(counts, labels.size - known.size)
+def _count(samples: Samples, classes: ClassSet, index: int) -> _Counts | str:
+    """Size and pixels of each class, void last, of a sample; or what is wrong with it."""
+    try:
+        _, target = samples.read(index)
+    except FileError as error:
+        return str(error)
+    if target is None:
+        return f"{printable(samples.names[index])}: no label map"
+    labels = target.numpy().reshape(-1)
+    known = labels[labels != classes.ignore_index]
+    counts = np.bincount(known, minlength=len(classes))
+    height, width = target.shape
+    return (height, width), np.append(counts, labels.size - known.size)
 
 
 def _image_files(samples: Samples) -> list[Path]:

@@ -62,7 +62,7 @@ def write_contact_sheet(
 
     Raises:
         DataError: the split can't be found.
-        OSError: the file can't be written.
+        OutputError: the file can't be written.
     """
     write_picture(contact_sheet(datamodule, part=part, samples=samples, crops=crops), path)
 

@@ -7,8 +7,6 @@ from dealias.evaluation.instances.evaluation import (
     InstanceEvaluation,
     coco_results,
     write_detections,
-    write_plain,
-    write_result,
 )
 from dealias.evaluation.instances.outlines import (
     INSTANCE_COLORS,
@@ -27,6 +25,4 @@ __all__ = [
     "match_outlines",
     "target_outlines",
     "write_detections",
-    "write_plain",
-    "write_result",
 ]

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from dealias.evaluation import environment
-from dealias.files import write_whole
+from dealias.environment import environment
+from dealias.files import write_json
 from dealias.metrics.instances import (
     OVERLAPS,
     AnnotatedImage,
@@ -135,13 +134,6 @@ class InstanceEvaluation:
         }
 
 
-def write_result(
-    evaluation: InstanceEvaluation, path: Path, more: Mapping[str, Any] | None = None
-) -> None:
-    """Write `InstanceEvaluation.to_dict`, and `more`, as JSON."""
-    write_plain(evaluation.to_dict() | dict(more or {}), path)
-
-
 def write_detections(
     evaluation: InstanceEvaluation, path: Path, ids: Mapping[int, int] | None = None
 ) -> None:
@@ -156,7 +148,7 @@ def write_detections(
         for image, detections in evaluation.found
         for result in coco_results(image, detections, evaluation.classes, ids)
     ]
-    write_plain(results, path)
+    write_json(results, path)
 
 
 def coco_results(
@@ -186,10 +178,3 @@ def coco_results(
             }
         )
     return results
-
-
-def write_plain(content: Any, path: Path) -> None:
-    """Write lists, mappings, numbers and text as JSON."""
-    text = json.dumps(content, indent=2, ensure_ascii=False, allow_nan=False)
-    with write_whole(path) as file:
-        file.write(text.encode("utf-8", "backslashreplace") + b"\n")
