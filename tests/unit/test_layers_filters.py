@@ -9,6 +9,7 @@ from dealias.layers import (
     AdaptiveBlur,
     BlurFilter,
     DealiasingFilter,
+    FrequencyMixing,
     adaptive_blur,
     binomial_kernel,
 )
@@ -44,6 +45,21 @@ def test_filter_refuses_bad_arguments_at_once() -> None:
         DealiasingFilter(0.3, transfer="gaussian")
     with pytest.raises(ValueError, match="backend must be one of"):
         DealiasingFilter(0.3, backend="dct")
+    with pytest.raises(ValueError, match="backend='slabs' needs"):
+        DealiasingFilter(0.3, transfer="butterworth", backend="slabs")
+
+
+@pytest.mark.parametrize(
+    "module", [DealiasingFilter((0.3, 0.2)), FrequencyMixing(4, (0.3, 0.2), reduction=2)], ids=type
+)
+def test_the_cutoff_is_checked_once(module: nn.Module, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A filter holds checked responses: a pass checks its map alone."""
+    assert [response.cutoff for response in module.responses] == [0.3, 0.2]
+    assert module.cutoff == (0.3, 0.2)
+    monkeypatch.setattr("dealias.spectral.response.check_response", None)
+    assert module(torch.zeros(1, 4, 8, 8)).shape == (1, 4, 8, 8)
+    with pytest.raises(ValueError, match="x must hold real floating-point numbers"):
+        module(torch.zeros(1, 4, 8, 8, dtype=torch.int64))
 
 
 @pytest.mark.parametrize("size", range(2, 8))

@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from dealias.spectral import lowpass, lowpass_matrix
+from dealias.spectral import check_responses, choose_backend, lowpass, lowpass_matrix
 
 
 def grating(height: int, width: int, row: int, column: int) -> Tensor:
@@ -101,11 +101,54 @@ def test_large_maps_are_filtered_in_slabs(
     assert x.numel() > 2**21
     given = x.to(dtype)
     y = lowpass(given, (0.35, 0.26), border=border)
+    assert torch.equal(y, lowpass(given, (0.35, 0.26), border=border, backend="slabs"))
     assert y.stride() == x.stride()
     assert torch.equal(given, x.to(dtype))
-    watched = lowpass(given.requires_grad_(), (0.35, 0.26), border=border)
+    by_matmul = lowpass(given, (0.35, 0.26), border=border, backend="matmul")
     tolerance = 1e-5 if dtype == torch.float32 else 0.1
-    torch.testing.assert_close(y, watched, atol=tolerance, rtol=0)
+    torch.testing.assert_close(y, by_matmul, atol=tolerance, rtol=0)
+    watched = lowpass(given.requires_grad_(), (0.35, 0.26), border=border)
+    assert torch.equal(watched, by_matmul)
+
+
+@pytest.mark.parametrize(
+    ("x", "cutoff", "chosen"),
+    [
+        (torch.empty(1, 64, 128, 256), 0.35, "slabs"),
+        (torch.empty(64, 128, 256), 0.35, "slabs"),
+        (torch.empty(1, 64, 128, 256), 0.2, "matmul"),  # removes much
+        (torch.empty(1, 64, 128, 256, requires_grad=True), 0.35, "matmul"),
+        (torch.empty(1, 64, 128, 256).mT, 0.35, "matmul"),
+        (torch.empty(1, 64, 128, 256, device="meta"), 0.35, "matmul"),
+        (torch.empty(1, 4, 32, 64), 0.35, "matmul"),
+        (torch.empty(1, 1, 768, 769), 0.35, "fft"),
+        (torch.empty(1, 2, 768, 768), 0.35, "slabs"),
+    ],
+)
+def test_the_backend_that_auto_takes(x: Tensor, cutoff: float, chosen: str) -> None:
+    responses = check_responses(cutoff)
+    assert choose_backend(x, *responses) == chosen
+    for backend in ("fft", "matmul"):
+        assert choose_backend(x, *responses, backend) == backend
+
+
+@pytest.mark.parametrize("cutoff", [0.31, (0.5, 0.2), 0.05])
+def test_slabs_on_request_for_maps_of_any_size(cutoff: float) -> None:
+    for x in (torch.randn(2, 3, 9, 12), torch.randn(9, 12), torch.empty(0, 3, 4, 4)):
+        torch.testing.assert_close(
+            lowpass(x, cutoff, backend="slabs"), lowpass(x, cutoff, backend="matmul")
+        )
+
+
+def test_slabs_are_refused_where_they_cannot_run(monkeypatch: pytest.MonkeyPatch) -> None:
+    x = torch.randn(2, 3, 8, 10)
+    needs = "backend='slabs' needs maps on a CPU"
+    for unfit in (x.mT, x.clone().requires_grad_(), x.to("meta")):
+        with pytest.raises(ValueError, match=needs):
+            lowpass(unfit, 0.3, backend="slabs")
+    monkeypatch.setattr(torch.compiler, "is_compiling", lambda: True)
+    with pytest.raises(ValueError, match=needs):
+        lowpass(x, 0.3, backend="slabs")
 
 
 def test_any_strides_and_no_images() -> None:
@@ -189,8 +232,10 @@ def test_bad_maps(x: Tensor, message: str) -> None:
         ({"cutoff": 0.6}, r"cutoff must be in \(0, 0.5\] cycles per pixel, got 0.6"),
         ({"cutoff": (0.25, -0.1)}, "got -0.1"),
         ({"cutoff": (0.25,)}, r"cutoff must be one number or \(row, column\), got \(0.25,\)"),
-        ({"backend": "dct"}, "backend must be one of auto, fft, matmul, got 'dct'"),
+        ({"backend": "dct"}, "backend must be one of auto, fft, matmul, slabs, got 'dct'"),
         ({"border": "constant"}, "border must be one of wrap, reflect"),
+        ({"backend": "slabs", "transfer": "butterworth"}, "backend='slabs' needs transfer='ideal'"),
+        ({"backend": "slabs", "band_edge": "official"}, "and band_edge='symmetric'"),
     ],
 )
 def test_bad_arguments(options: dict, message: str) -> None:

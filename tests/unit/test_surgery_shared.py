@@ -228,4 +228,4 @@ def test_the_probe_tells_uses_apart(tmp_path):
         "pool": (1, 8, 64, 96),
         "pool#2": (1, 16, 32, 48),
     }
-    assert first_filtered(results).site.name == "pool"
+    assert first_filtered(plan).name == "pool"

@@ -71,7 +71,8 @@ def run(options: Namespace) -> int:
     if options.weights is None and options.model.startswith(("timm:", "torchvision:")):
         console.print("The weights are random: --weights loads others.")
     console.print(f"dealias.dealias would do this:\n{would}", soft_wrap=True)
-    mapped = first_filtered(results, would if isinstance(would, Report) else None)
+    first = first_filtered(plan, would if isinstance(would, Report) else None)
+    mapped = next((result for result in results if first and result.site.name == first.name), None)
     written = None
     if options.maps is not None:
         if mapped is None:

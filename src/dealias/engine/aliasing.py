@@ -3,20 +3,19 @@
 from __future__ import annotations
 
 import copy
-from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from dealias.probe import pixel_scores
-from dealias.surgery import FILTER, Site, find_downsampling, inserted, restore, submodule
+from dealias.probe import first_filtered, map_entering, pixel_scores
+from dealias.surgery import Rate, Site, find_downsampling, report_of, restore
 
 
 class FirstAliasing:
     """The aliasing score of each pixel at the first step that is filtered.
 
-    Of a plain network that is the first step that :func:`dealias.dealias` would filter; in either
-    case the map is looked at before any filter.
+    Of a network without filters that is the first step that :func:`dealias.dealias` would filter;
+    in either case the map is looked at before any filter.
 
     Args:
         network: it is left as it is.
@@ -24,18 +23,23 @@ class FirstAliasing:
 
     Attributes:
         site: the downsampling step; None if the network has none that needs a filter.
+        cutoff: of its filter, else its Nyquist frequency; None without a site.
     """
 
     def __init__(self, network: nn.Module, example: Tensor) -> None:
         self.network = network
-        added = [name for name in inserted(network) if name.rpartition(".")[2] == FILTER]
-        plain = copy.deepcopy(network)
-        if inserted(network):
-            restore(plain)
+        report = report_of(network)
+        plain = network if report is None else restore(copy.deepcopy(network))
+        filters = (
+            {}
+            if report is None
+            else {item.site: item.cutoff for item in report.inserted if item.kind != "mixing"}
+        )
         plan = find_downsampling(plain, torch.zeros_like(example[:1]))
-        hosts = {name.rpartition(".")[0] for name in added}
-        chosen = (site for site in plan if (site.name in hosts if hosts else not site.reason))
-        self.site: Site | None = next(chosen, None)
+        self.site: Site | None = first_filtered(plan, report if filters else None)
+        self.cutoff: Rate | None = None
+        if self.site is not None:
+            self.cutoff = filters.get(self.site.name) or self.site.nyquist
 
     @torch.no_grad()
     def __call__(self, images: Tensor) -> Tensor | None:
@@ -48,26 +52,8 @@ class FirstAliasing:
             float32 (B, H, W) in [0, 1], see :func:`dealias.probe.pixel_scores`; None if there is
             no site.
         """
-        if self.site is None or self.site.place is None:
+        if self.site is None or self.cutoff is None:
             return None
-        site, place = self.site, self.site.place
-        host = submodule(self.network, site.name)
-
-        def look(_: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
-            raise _SeenError(place.take(args, kwargs))
-
-        handle = nn.Module.register_forward_pre_hook(host, look, with_kwargs=True, prepend=True)
-        try:
-            self.network(images)
-        except _SeenError as seen:  # what comes after the step is not needed
-            cutoff = getattr(getattr(getattr(host, FILTER, None), "filter", None), "cutoff", None)
-            height, width = images.shape[-2:]
-            return pixel_scores(seen.features, cutoff or site.nyquist, (height, width))
-        finally:
-            handle.remove()
-        return None
-
-
-class _SeenError(Exception):
-    def __init__(self, features: Tensor) -> None:
-        self.features = features
+        features = map_entering(self.network, self.site, images)
+        height, width = images.shape[-2:]
+        return None if features is None else pixel_scores(features, self.cutoff, (height, width))

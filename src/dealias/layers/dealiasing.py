@@ -1,19 +1,16 @@
 """The de-aliasing filter: an ideal low-pass before a downsampling step."""
 
-from typing import get_args
-
 from torch import Tensor, nn
 
 from dealias.spectral import (
     Backend,
     BandEdge,
     Border,
-    Response,
     Transfer,
-    check_choice,
-    check_cutoff,
-    check_response,
-    lowpass,
+    apply_lowpass,
+    check_backend,
+    check_maps,
+    check_responses,
     per_axis,
 )
 
@@ -43,16 +40,22 @@ class DealiasingFilter(nn.Module):
         backend: Backend = "auto",
     ) -> None:
         super().__init__()
-        self.cutoff = per_axis("cutoff", cutoff, check_cutoff)
-        check_choice("backend", backend, get_args(Backend))
-        for c in self.cutoff:
-            check_response(Response(c, transfer, border, band_edge, rolloff, order))
-        self.transfer: Transfer = transfer
-        self.border: Border = border
-        self.band_edge: BandEdge = band_edge
-        self.rolloff = rolloff
-        self.order = order
+        self.responses = check_responses(
+            cutoff,
+            transfer=transfer,
+            border=border,
+            band_edge=band_edge,
+            rolloff=rolloff,
+            order=order,
+        )
+        check_backend(backend, *self.responses)
         self.backend: Backend = backend
+
+    @property
+    def cutoff(self) -> tuple[float, float]:
+        """Along the rows and the columns, in cycles per pixel."""
+        rows, columns = self.responses
+        return rows.cutoff, columns.cutoff
 
     @classmethod
     def for_stride(cls, stride: int | tuple[int, int]) -> "DealiasingFilter":
@@ -71,24 +74,19 @@ class DealiasingFilter(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Filter x [..., H, W]."""
-        return lowpass(
-            x,
-            self.cutoff,
-            transfer=self.transfer,
-            border=self.border,
-            band_edge=self.band_edge,
-            rolloff=self.rolloff,
-            order=self.order,
-            backend=self.backend,
-        )
+        check_maps(x)
+        return apply_lowpass(x, *self.responses, self.backend)
 
     def extra_repr(self) -> str:
         """Cutoff, and what differs from the default."""
-        parts = [f"cutoff=({self.cutoff[0]:.4g}, {self.cutoff[1]:.4g})"]
-        if self.transfer != "ideal":
-            parts.append(f"transfer={self.transfer!r}")
-        if self.border != "wrap":
-            parts.append(f"border={self.border!r}")
-        if self.band_edge != "symmetric":
-            parts.append(f"band_edge={self.band_edge!r}")
+        rows, columns = self.responses
+        parts = [f"cutoff=({rows.cutoff:.4g}, {columns.cutoff:.4g})"]
+        if rows.transfer != "ideal":
+            parts.append(f"transfer={rows.transfer!r}")
+        if rows.border != "wrap":
+            parts.append(f"border={rows.border!r}")
+        if rows.band_edge != "symmetric":
+            parts.append(f"band_edge={rows.band_edge!r}")
+        if self.backend != "auto":
+            parts.append(f"backend={self.backend!r}")
         return ", ".join(parts)

@@ -8,13 +8,14 @@ import torch
 from torch import Tensor, nn
 
 from dealias.spectral import (
+    BandEdge,
     Border,
     Response,
+    apply_lowpass,
     check_choice,
-    check_cutoff,
+    check_maps,
+    check_responses,
     is_traced,
-    lowpass,
-    per_axis,
     response_matrix,
 )
 
@@ -97,7 +98,6 @@ class FrequencyMixing(nn.Module):
     ) -> None:
         super().__init__()
         check_choice("pooling", pooling, get_args(Pooling))
-        check_choice("border", border, get_args(Border))
         if pooling == "official" and border != "wrap":
             raise ValueError(f"pooling='official' needs border='wrap', got {border!r}")
         if reduction < 1 or channels < 1 or channels % reduction:
@@ -105,14 +105,20 @@ class FrequencyMixing(nn.Module):
                 f"reduction must divide the channels, got {reduction!r} for {channels!r} channels"
             )
         self.channels = channels
-        self.cutoff = per_axis("cutoff", cutoff, check_cutoff)
+        band_edge: BandEdge = "official" if pooling == "official" else "symmetric"
+        self.responses = check_responses(cutoff, border=border, band_edge=band_edge)
         self.pooling: Pooling = pooling
-        self.border: Border = border
         self.freq_weight_conv = nn.Conv2d(channels, 2, 3, padding=1)
         self.channel_att_low = _channel_network(channels, channels // reduction)
         self.channel_att_high = _channel_network(channels, channels // reduction)
         if identity_init:
             self._start_as_identity()
+
+    @property
+    def cutoff(self) -> tuple[float, float]:
+        """Along the rows and the columns, in cycles per pixel."""
+        rows, columns = self.responses
+        return rows.cutoff, columns.cutoff
 
     def _start_as_identity(self) -> None:
         # Two official sigmoids g under a root give sqrt(2) g; times g, that is 1 at 2 ** (-1 / 4).
@@ -124,16 +130,16 @@ class FrequencyMixing(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Mix x [N, C, H, W] or [C, H, W]."""
+        check_maps(x)
         if x.ndim == 3:
             return self.forward(x.unsqueeze(0)).squeeze(0)
         if x.ndim != 4 or x.shape[1] != self.channels:
             raise ValueError(f"x must be [N, {self.channels}, H, W], got {tuple(x.shape)}")
+        low = apply_lowpass(x, *self.responses)
         if self.pooling == "official":
-            low = lowpass(x, self.cutoff, band_edge="official")
             channel = self._official_channel_weights(x)
             position = torch.sigmoid(self._position_logits(x))
         else:
-            low = lowpass(x, self.cutoff, border=self.border)
             channel = self._channel_weights(x, low)
             position = 2 * torch.sigmoid(self._position_logits(x))
         return frequency_mixing(x, low, position.to(x.dtype), channel.to(x.dtype))
@@ -156,7 +162,7 @@ class FrequencyMixing(nn.Module):
         return 2 * torch.sigmoid(self._channel_logits(amplitude))
 
     def _official_channel_weights(self, x: Tensor) -> Tensor:
-        pooled = corner_values(x, self.cutoff)
+        pooled = _corner_values(x, *self.responses)
         # The published code shifts the channels along with the frequencies.
         pooled = pooled.roll(self.channels // 2, -1)
         real, imaginary = (torch.sigmoid(self._channel_logits(part)) for part in pooled)
@@ -170,11 +176,12 @@ class FrequencyMixing(nn.Module):
 
     def extra_repr(self) -> str:
         """Channels, cutoff, and what differs from the default."""
-        text = f"{self.channels}, cutoff=({self.cutoff[0]:.4g}, {self.cutoff[1]:.4g})"
+        rows, columns = self.responses
+        text = f"{self.channels}, cutoff=({rows.cutoff:.4g}, {columns.cutoff:.4g})"
         if self.pooling != "power":
             text += f", pooling={self.pooling!r}"
-        if self.border != "wrap":
-            text += f", border={self.border!r}"
+        if rows.border != "wrap":
+            text += f", border={rows.border!r}"
         return text
 
 
@@ -235,13 +242,18 @@ def corner_values(x: Tensor, cutoff: tuple[float, float]) -> Tensor:
 
     Returns:
         [2, N, 2, C]: real and imaginary part of low, then high.
+
+    Raises:
+        ValueError: ``cutoff`` is out of range.
     """
+    return _corner_values(x, *check_responses(cutoff, band_edge="official"))
+
+
+def _corner_values(x: Tensor, rows: Response, columns: Response) -> Tensor:
     # First rows of the two complex matrices, real and imaginary.
     row, column = (
         torch.stack([response_matrix(response, n, x, imaginary=i)[0] for i in (False, True)])
-        for response, n in zip(
-            (Response(c, band_edge="official") for c in cutoff), x.shape[-2:], strict=True
-        )
+        for response, n in zip((rows, columns), x.shape[-2:], strict=True)
     )
     products = row @ (x @ column.transpose(0, 1))  # (N, C, 2, 2)
     real = products[..., 0, 0] - products[..., 1, 1]

@@ -2,7 +2,7 @@
 
 from dealias.probe.figures import draw_maps, draw_spectra
 from dealias.probe.inputs import list_images, read_image
-from dealias.probe.maps import first_filtered, pixel_scores, write_scores
+from dealias.probe.maps import first_filtered, map_entering, pixel_scores, write_scores
 from dealias.probe.measure import SiteResult, capture_maps, measure_aliasing
 from dealias.probe.networks import SPECS, Network, NetworkError, load_network
 
@@ -17,6 +17,7 @@ __all__ = [
     "first_filtered",
     "list_images",
     "load_network",
+    "map_entering",
     "measure_aliasing",
     "pixel_scores",
     "read_image",

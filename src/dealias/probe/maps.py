@@ -1,42 +1,74 @@
-"""The aliasing score of each pixel, as pictures that keep its value."""
+"""Where a network aliases first, and the score of each pixel there."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn.functional import interpolate
 
 from dealias.files import write_whole
-from dealias.probe.measure import SiteResult
 from dealias.spectral import aliasing_map
-from dealias.surgery import Rate, Report
+from dealias.surgery import Rate, Report, Site, submodule
 
 _WINDOW = 7  # of the map; narrow, for the map is coarse
 _NONE = 65535  # where there is no score
 
 
-def first_filtered(
-    results: Sequence[SiteResult], report: Report | None = None
-) -> SiteResult | None:
+def first_filtered(sites: Iterable[Site], report: Report | None = None) -> Site | None:
     """The first site that is filtered; None without one.
 
     Args:
-        results: of the sites, in the order they run.
-        report: on the filters that :func:`dealias.dealias` put in; without it a site is taken
-            for filtered if its cutoff is below 0.5.
+        sites: of the network without filters, in the order they run.
+        report: on what :func:`dealias.dealias` put in; without it, a site is taken for filtered if
+            :func:`dealias.dealias` filters it by default.
     """
-    filtered = None if report is None else {item.site for item in report.inserted}
-    for result in results:
-        cutoffs = result.cutoff if isinstance(result.cutoff, tuple) else (result.cutoff,)
-        chosen = min(cutoffs) < 0.5 if filtered is None else result.site.name in filtered
-        if result.scores and chosen:
-            return result
+    put_in = () if report is None else report.inserted
+    filtered = {item.site for item in put_in if item.kind != "mixing"}
+    for site in sites:
+        chosen = not site.reason if report is None else site.name in filtered
+        if chosen and site.place is not None:
+            return site
     return None
+
+
+def map_entering(model: nn.Module, site: Site, images: Tensor) -> Tensor | None:
+    """The map (B, C, H, W) that enters a site, before any filter; the rest does not run.
+
+    Args:
+        model: any network.
+        site: of the network without filters.
+        images: input of the network.
+
+    Returns:
+        The map at the first call of the site's module; None if that takes none or is not called.
+    """
+    place = site.place
+    if place is None:
+        return None
+
+    def look(_: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+        raise _SeenError(place.take(args, kwargs))
+
+    host = submodule(model, site.name)
+    handle = nn.Module.register_forward_pre_hook(host, look, with_kwargs=True, prepend=True)
+    try:
+        model(images)
+    except _SeenError as seen:
+        return seen.features
+    finally:
+        handle.remove()
+    return None
+
+
+class _SeenError(Exception):
+    def __init__(self, features: Tensor) -> None:
+        self.features = features
 
 
 def pixel_scores(features: Tensor, cutoff: Rate, size: tuple[int, int]) -> Tensor:

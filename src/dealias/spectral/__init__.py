@@ -1,16 +1,16 @@
 """Where a signal lies in frequency, what a sampling step can hold, and the low-pass between."""
 
-from dealias.spectral.arguments import (
-    check_choice,
-    check_cutoff,
-    check_maps,
-    is_traced,
-    per_axis,
+from dealias.spectral.arguments import check_choice, check_maps, is_traced, per_axis
+from dealias.spectral.backends import (
+    Backend,
+    apply_lowpass,
+    check_backend,
+    choose_backend,
+    response_matrix,
 )
-from dealias.spectral.backends import response_matrix
-from dealias.spectral.filtering import Backend, lowpass, lowpass_matrix
+from dealias.spectral.filtering import lowpass, lowpass_matrix
 from dealias.spectral.power import RadialSpectrum, aliasing_map, aliasing_score, radial_spectrum
-from dealias.spectral.response import BandEdge, Border, Response, Transfer, check_response
+from dealias.spectral.response import BandEdge, Border, Response, Transfer, check_responses
 from dealias.spectral.sampling import (
     equivalent_sampling_rate,
     filter_orthogonality,
@@ -26,10 +26,12 @@ __all__ = [
     "Transfer",
     "aliasing_map",
     "aliasing_score",
+    "apply_lowpass",
+    "check_backend",
     "check_choice",
-    "check_cutoff",
     "check_maps",
-    "check_response",
+    "check_responses",
+    "choose_backend",
     "equivalent_sampling_rate",
     "filter_orthogonality",
     "is_traced",

@@ -1,19 +1,92 @@
-"""Three ways to run a low-pass: matrix products, the same in slabs, and Fourier transforms."""
+"""Three ways to run a low-pass: matrix products, slabs, and Fourier transforms."""
 
 from functools import lru_cache
+from typing import Literal, get_args
 
 import torch
 from torch import Tensor
 
-from dealias.spectral.arguments import is_plain
+from dealias.spectral.arguments import check_choice, is_plain, is_traced
 from dealias.spectral.response import Response, gains, matrix, passes_all, unmatched
 
+Backend = Literal["auto", "fft", "matmul", "slabs"]
+
+# Rows plus columns above which the FFT, of fewer operations, wins over two matrix products.
+_LARGE = 1536
 # Elements of a slab: small enough for the processor's second-level cache.
 _SLAB = 2**17
 _SLAB_CHANNELS_LAST = 2**19
 
 
-def lowpass_by_matmul(x: Tensor, rows: Response, columns: Response) -> Tensor:
+def check_backend(backend: Backend, *responses: Response) -> None:
+    """Raise ValueError for a backend that there is not, or that can't run these responses."""
+    check_choice("backend", backend, get_args(Backend))
+    if backend == "slabs" and not all(map(_is_projection, responses)):
+        raise ValueError("backend='slabs' needs transfer='ideal' and band_edge='symmetric'")
+
+
+def choose_backend(
+    x: Tensor, rows: Response, columns: Response, backend: Backend = "auto"
+) -> Literal["fft", "matmul", "slabs"]:
+    """The backend that runs for a map: the one asked for, or with "auto" the fastest.
+
+    In an export by ``torch.onnx.export`` matrix products take the place of the FFT, since ONNX
+    Runtime fails on the inverse of a real FFT.
+
+    Args:
+        x: [..., H, W].
+        rows: a checked response.
+        columns: a checked response.
+        backend: checked by :func:`check_backend`.
+
+    Raises:
+        ValueError: slabs are asked for, but ``x`` is traced, needs a gradient, is not on a CPU, or
+            is neither contiguous nor channels-last.
+    """
+    if backend == "slabs":
+        if not _fits_slabs(x):
+            raise ValueError(
+                "backend='slabs' needs maps on a CPU, contiguous or channels-last, which are not "
+                "traced and need no gradient; backend='auto' takes what runs"
+            )
+        return "slabs"
+    if torch.onnx.is_in_onnx_export():
+        return "matmul"
+    if backend != "auto":
+        return backend
+    if not is_traced() and x.shape[-2] + x.shape[-1] > _LARGE:
+        return "fft"
+    return "slabs" if _suits_slabs(x, rows, columns) else "matmul"
+
+
+def apply_lowpass(
+    x: Tensor, rows: Response, columns: Response, backend: Backend = "auto"
+) -> Tensor:
+    """:func:`lowpass` without checks, for a filter that holds checked responses.
+
+    Args:
+        x: [..., H, W], as checked by :func:`check_maps`.
+        rows: the response along the rows, from :func:`check_responses`.
+        columns: the response along the columns.
+        backend: as checked by :func:`check_backend`.
+
+    Returns:
+        As :func:`lowpass`.
+
+    Raises:
+        ValueError: as :func:`choose_backend`.
+    """
+    if passes_all(rows) and passes_all(columns):
+        return x
+    run = _RUN[choose_backend(x, rows, columns, backend)]
+    kind = x.device.type
+    if torch.amp.is_autocast_available(kind) and torch.is_autocast_enabled(kind):
+        with torch.autocast(kind, enabled=False):
+            return run(x, rows, columns)
+    return run(x, rows, columns)
+
+
+def _by_matmul(x: Tensor, rows: Response, columns: Response) -> Tensor:
     """Two matrix products; two more where both bands are unmatched."""
     height, width = x.shape[-2:]
     left = None if passes_all(rows) else response_matrix(rows, height, x)
@@ -75,24 +148,31 @@ def _is_channels_last(x: Tensor) -> bool:
     return x.ndim == 4 and x.is_contiguous(memory_format=torch.channels_last)
 
 
-def suits_slabs(x: Tensor, rows: Response, columns: Response) -> bool:
-    """Whether this way is the fastest: a large map, not watched, that loses little."""
-    recorded = torch.is_grad_enabled() and x.requires_grad
+def _is_projection(response: Response) -> bool:
+    return response.transfer == "ideal" and response.band_edge == "symmetric"
+
+
+def _fits_slabs(x: Tensor) -> bool:
+    """Whether a map can be filtered in place, unwatched."""
     return (
         is_plain(x)
-        and not recorded
+        and not (torch.is_grad_enabled() and x.requires_grad)
         and x.device.type == "cpu"
-        and x.numel() >= 8 * _SLAB
-        and x.shape[-2] * x.shape[-1] >= 2**13
         and (x.is_contiguous() or _is_channels_last(x))
-        and all(
-            r.transfer == "ideal" and r.band_edge == "symmetric" and 0.25 <= r.cutoff < 0.5
-            for r in (rows, columns)
-        )
     )
 
 
-def lowpass_by_slabs(x: Tensor, rows: Response, columns: Response) -> Tensor:
+def _suits_slabs(x: Tensor, rows: Response, columns: Response) -> bool:
+    """Whether slabs are the fastest: for a large map that loses little."""
+    return (
+        _fits_slabs(x)
+        and x.numel() >= 8 * _SLAB
+        and x.shape[-2] * x.shape[-1] >= 2**13
+        and all(_is_projection(r) and 0.25 <= r.cutoff < 0.5 for r in (rows, columns))
+    )
+
+
+def _by_slabs(x: Tensor, rows: Response, columns: Response) -> Tensor:
     """Subtract what the filter removes, a few planes at a time and in place.
 
     With an orthonormal basis B of the r frequencies removed, ``y - B (B' y)`` takes 2 r / n of the
@@ -142,7 +222,7 @@ def _removed(response: Response, n: int, dtype: torch.dtype) -> Tensor:
         return basis
 
 
-def lowpass_by_fft(x: Tensor, rows: Response, columns: Response) -> Tensor:
+def _by_fft(x: Tensor, rows: Response, columns: Response) -> Tensor:
     """A real FFT, a product, and back, in float32 for the dtypes that the FFT lacks."""
     height, width = x.shape[-2:]
     y = x if x.dtype == torch.float64 else x.float()
@@ -162,3 +242,6 @@ def lowpass_by_fft(x: Tensor, rows: Response, columns: Response) -> Tensor:
 def _negated(gain: Tensor) -> Tensor:
     """Gain at the negative of each frequency."""
     return gain.flip(0).roll(1, 0)
+
+
+_RUN = {"matmul": _by_matmul, "slabs": _by_slabs, "fft": _by_fft}

@@ -1,31 +1,19 @@
 """The low-pass of maps, and its matrix."""
 
-from typing import Literal, get_args
-
 import torch
 from torch import Tensor
 
-from dealias.spectral.arguments import check_choice, check_maps, is_traced, per_axis
-from dealias.spectral.backends import (
-    lowpass_by_fft,
-    lowpass_by_matmul,
-    lowpass_by_slabs,
-    suits_slabs,
-)
+from dealias.spectral.arguments import check_maps
+from dealias.spectral.backends import Backend, apply_lowpass, check_backend
 from dealias.spectral.response import (
     BandEdge,
     Border,
     Response,
     Transfer,
     check_response,
+    check_responses,
     matrix,
-    passes_all,
 )
-
-Backend = Literal["auto", "fft", "matmul"]
-
-# Rows plus columns above which the FFT, of fewer operations, wins over two matrix products.
-_LARGE = 1536
 
 
 def lowpass_matrix(
@@ -113,10 +101,14 @@ def lowpass(
             the real part of the complex map: both parts of the two matrices enter it.
         rolloff: see :func:`lowpass_matrix`.
         order: see :func:`lowpass_matrix`.
-        backend: ``"matmul"``; ``"fft"``, a real FFT in float32 or float64; or ``"auto"``, which
-            takes the FFT for large maps alone, and never in a graph that is being compiled or
-            exported. An export to ONNX by ``torch.onnx.export`` takes the matrix products, even
-            with ``"fft"``, since ONNX Runtime fails on the inverse of a real FFT.
+        backend: what runs. ``"matmul"``: products with the two matrices. ``"fft"``: a real FFT, in
+            float32 or float64. ``"slabs"``: a few planes at a time, what the filter removes is
+            subtracted; for ideal filters with symmetric band edges, on a CPU, for inference.
+            ``"auto"``: the FFT for maps of more than 1536 rows and columns together, slabs for
+            other large maps where they can run and the filter removes little, else the matrix
+            products; these alone in a graph that is being compiled or exported. An export to ONNX
+            by ``torch.onnx.export`` takes them even with ``"fft"``, since ONNX Runtime fails on
+            the inverse of a real FFT.
 
     Returns:
         Tensor of the shape, dtype and memory format of ``x``, also under autocast. An axis
@@ -124,7 +116,7 @@ def lowpass(
 
     Raises:
         ValueError: ``x`` is not a real floating-point tensor of two dimensions or more, or another
-            argument is out of range.
+            argument is out of range; slabs can't run.
 
     >>> stripes = torch.tensor([1.0, -1.0]).repeat(4, 2)
     >>> lowpass(3 + stripes, 0.25)
@@ -134,23 +126,8 @@ def lowpass(
             [3., 3., 3., 3.]])
     """
     check_maps(x)
-    check_choice("backend", backend, get_args(Backend))
-    rows, columns = (
-        check_response(Response(c, transfer, border, band_edge, rolloff, order))
-        for c in per_axis("cutoff", cutoff, lambda _, value: value)
+    rows, columns = check_responses(
+        cutoff, transfer=transfer, border=border, band_edge=band_edge, rolloff=rolloff, order=order
     )
-    if passes_all(rows) and passes_all(columns):
-        return x
-    if backend == "auto":
-        large = not is_traced() and x.shape[-2] + x.shape[-1] > _LARGE
-        backend = "fft" if large else "matmul"
-    if torch.onnx.is_in_onnx_export():  # ONNX Runtime fails on the inverse of a real FFT
-        backend = "matmul"
-    apply = lowpass_by_fft if backend == "fft" else lowpass_by_matmul
-    if backend == "matmul" and suits_slabs(x, rows, columns):
-        apply = lowpass_by_slabs
-    kind = x.device.type
-    if torch.amp.is_autocast_available(kind) and torch.is_autocast_enabled(kind):
-        with torch.autocast(kind, enabled=False):
-            return apply(x, rows, columns)
-    return apply(x, rows, columns)
+    check_backend(backend, rows, columns)
+    return apply_lowpass(x, rows, columns, backend)

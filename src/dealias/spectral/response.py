@@ -5,7 +5,7 @@ from typing import Literal, NamedTuple, get_args
 import torch
 from torch import Tensor
 
-from dealias.spectral.arguments import check_choice, check_cutoff, is_traced
+from dealias.spectral.arguments import check_choice, check_cutoff, is_traced, per_axis
 
 Transfer = Literal["ideal", "raised_cosine", "butterworth"]
 Border = Literal["wrap", "reflect"]
@@ -38,6 +38,30 @@ def check_response(response: Response) -> Response:
             f"got {response.transfer!r} and {response.border!r}"
         )
     return response._replace(cutoff=check_cutoff("cutoff", response.cutoff))
+
+
+def check_responses(
+    cutoff: float | tuple[float, float],
+    *,
+    transfer: Transfer = "ideal",
+    border: Border = "wrap",
+    band_edge: BandEdge = "symmetric",
+    rolloff: float = 0.5,
+    order: int = 4,
+) -> tuple[Response, Response]:
+    """Responses along the rows and the columns, checked.
+
+    Arguments and errors are those of :func:`lowpass`.
+
+    >>> rows, columns = check_responses((0.25, 0.5))
+    >>> rows.cutoff, columns.cutoff
+    (0.25, 0.5)
+    """
+    cutoffs = per_axis("cutoff", cutoff, lambda _, value: value)
+    rows, columns = (
+        check_response(Response(c, transfer, border, band_edge, rolloff, order)) for c in cutoffs
+    )
+    return rows, columns
 
 
 def period(response: Response, n: int) -> int:

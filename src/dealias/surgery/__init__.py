@@ -2,13 +2,12 @@
 
 from dealias.surgery.apply import dealias, restore
 from dealias.surgery.downsampling import find_downsampling
-from dealias.surgery.insertion import FILTER, Inserted, Report, check_inserted, inserted
+from dealias.surgery.insertion import Inserted, Report, check_inserted, report_of
 from dealias.surgery.mixing import find_mixing
 from dealias.surgery.plan import Excluded, MixingSite, Place, Plan, Rate, Site, rate_text
 from dealias.surgery.walk import modules, submodule
 
 __all__ = [
-    "FILTER",
     "Excluded",
     "Inserted",
     "MixingSite",
@@ -21,9 +20,9 @@ __all__ = [
     "dealias",
     "find_downsampling",
     "find_mixing",
-    "inserted",
     "modules",
     "rate_text",
+    "report_of",
     "restore",
     "submodule",
 ]

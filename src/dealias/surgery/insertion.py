@@ -6,7 +6,7 @@ hooks and classes by the path of their module, so those of this module stay in i
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, cast
 
 import torch
@@ -144,9 +144,32 @@ def keep_report(model: nn.Module, report: Report) -> None:
 
 
 def report_of(model: nn.Module) -> Report | None:
-    """What was put into a network itself, be it there or lost; None for nothing."""
-    report: Report | None = model.__dict__.get(_REPORT)
-    return report
+    """What was put into a network and its parts, be it there or lost; None for nothing.
+
+    Each module that was given to :func:`dealias.dealias` keeps the report; here the names of sites
+    and modules are paths from the network itself.
+    """
+    kept = list(_kept_reports(model))
+    if not kept:
+        return None
+
+    def full(path: str, name: str) -> str:
+        return f"{path}.{name}".strip(".")
+
+    put_in, left = [], []
+    for path, _, report in kept:
+        put_in += [
+            replace(item, site=full(path, item.site), module=full(path, item.module))
+            for item in report.inserted
+        ]
+        left += [replace(step, name=full(path, step.name)) for step in report.left]
+    return Report(tuple(put_in), tuple(left))
+
+
+def _kept_reports(model: nn.Module) -> Iterator[tuple[str, nn.Module, Report]]:
+    for name, module in named_modules(model):
+        if _REPORT in module.__dict__:
+            yield name, module, module.__dict__[_REPORT]
 
 
 def _is_hooked(host: nn.Module, child: str) -> bool:
@@ -259,15 +282,14 @@ fold, trace and replace modules first, then de-alias
 
 
 def _expected(model: nn.Module, report: Report | None) -> Iterator[tuple[nn.Module, Inserted]]:
-    roots = [(model, report)] if report else [(m, report_of(m)) for _, m in named_modules(model)]
-    known = [(root, kept) for root, kept in roots if kept is not None]
-    if not known:
+    kept = [(model, report)] if report else [(m, own) for _, m, own in _kept_reports(model)]
+    if not kept:
         raise ValueError(
             "report: expected that of dealias.dealias, since the model keeps none: it was never "
             "de-aliased, or the module that was is replaced"
         )
-    for root, kept in known:
-        yield from ((root, item) for item in kept.inserted)
+    for root, own in kept:
+        yield from ((root, item) for item in own.inserted)
 
 
 def _find(root: nn.Module, item: Inserted) -> tuple[nn.Module | None, str]:
