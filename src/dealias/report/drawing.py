@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import io
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, nullcontext
 from typing import Any, NamedTuple
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from PIL import Image
-from torch.utils.data import Dataset
 
 from dealias.labels import ClassSet
 from dealias.metrics.functional import dilate, error_map, label_edges
@@ -19,7 +17,6 @@ from dealias.processes import Progress, open_progress, read_in_order
 from dealias.report.examples import Example
 from dealias.report.folder import PageFolder, file_key
 from dealias.report.packing import Plane, pack, to_script
-
 
 RIGHT, VOID_MARK = 0, 5
 _VOID = 255  # of error_map
