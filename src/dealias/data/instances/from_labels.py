@@ -1,4 +1,4 @@
-"""Instances from semantic label maps: what hangs together is one."""
+"""Instances from semantic label maps: each connected component is one."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ class LabelledImage(Protocol):
 def connected_components(
     labels: Tensor | NDArray[np.integer], classes: Sequence[int], *, min_area: int = 1
 ) -> Components:
-    """Split the pixels of each class into the parts that hang together.
+    """Split the pixels of each class into connected components.
 
     Objects that touch become one, and one that is cut in two by something before it becomes two.
 
@@ -58,8 +58,8 @@ def connected_components(
         min_area: parts with fewer pixels are left out.
 
     Returns:
-        The parts, class by class in the order given, each from the top left on. Pixels that touch
-        at a corner hang together.
+        The components, class by class in the order given, each from the top left on. Pixels that
+        touch at a corner are connected.
 
     Raises:
         ValueError: labels of another shape or kind, or a minimum below 1.

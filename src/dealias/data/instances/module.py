@@ -36,7 +36,7 @@ class InstanceDataModule(LoadingModule):
 
     Args:
         name: "lis"; "coco", annotations in COCO's format; or a data set of label maps, such as
-            "camvid", whose instances are the parts of a class that hang together.
+            "camvid", whose instances are the connected components of a class.
         root: folder that it lies in; by default what the environment variable DEALIAS_NAME says,
             such as DEALIAS_LIS.
         classes: names of the classes; by default those of LIS, and cars, pedestrians, bicyclists
