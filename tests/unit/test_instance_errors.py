@@ -270,6 +270,50 @@ def test_results_do_not_depend_on_the_order_of_images():
     assert results[0] == results[1]
 
 
+class TestChanges:
+    """What is found is of the images and settings that there are when it is asked for."""
+
+    def evaluation(self):
+        evaluation = InstanceEvaluation(CLASSES)
+        evaluation.absorb(image_of(1, A, [1]), found((A, 1, 0.9)))
+        assert evaluation.average_precision()["mask"].scores["AP"] == 1
+        assert evaluation.errors().counts["missed"][0] == 0
+        return evaluation
+
+    def test_another_image_in_place_of_one(self):
+        evaluation = self.evaluation()
+        evaluation.found[0] = image_of(1, A, [1]), found((ELSEWHERE, 1, 0.9))
+        assert evaluation.average_precision()["mask"].scores["AP"] == 0
+        assert evaluation.errors().counts["missed"][0] == 1
+        ((_, _, matches),) = evaluation.matched()
+        assert matches.kinds == ("background",)
+
+    def test_an_image_taken_out_and_one_put_in(self):
+        evaluation = self.evaluation()
+        del evaluation.found[0]
+        evaluation.absorb(image_of(2, B, [1]), Detections.none())
+        assert evaluation.average_precision()["mask"].scores["AP"] == 0
+        assert evaluation.errors().counts["missed"][0] == 1
+
+    def test_another_area_of_detections(self):
+        image = image_of(1, A, [1])  # 1600 pixels, medium
+        evaluation = InstanceEvaluation(CLASSES)
+        wide = replace(found((A, 1, 0.9)), boxes=torch.tensor([[0.0, 0, 100, 100]]))
+        evaluation.absorb(image, wide)
+        # Of a detection that matches nothing, the area says whether it counts.
+        stray = replace(found((ELSEWHERE, 1, 0.95)), boxes=torch.tensor([[50.0, 50, 90, 90]]))
+        evaluation.absorb(image_of(2, B, [2]), stray)
+        before = evaluation.average_precision()["mask"].scores["APm"]
+        evaluation.detection_area = "box"
+        fresh = InstanceEvaluation(CLASSES, list(evaluation.found), detection_area="box")
+        after = evaluation.average_precision()["mask"].scores["APm"]
+        assert after == fresh.average_precision()["mask"].scores["APm"] != before
+
+    def test_what_has_not_changed_is_not_worked_out_again(self):
+        evaluation = self.evaluation()
+        assert evaluation.errors() is evaluation.errors()
+
+
 class TestReading:
     def write(self, folder, pairs):
         evaluation = InstanceEvaluation(CLASSES)

@@ -164,15 +164,8 @@ def evaluate_pairs(
     """
     total = Evaluation.empty(options.settings)
     count = partial(_count_pair, options, images or {}, skip_bad)
-    for found, problems in read_in_order(count, pairs, workers, on_image):
-        total.skipped += problems
-        if found is not None:
-            row, void_pixels, confusion, edges, boundary = found
-            total.images.append(row)
-            total.counts.confusion.add_(torch.from_numpy(confusion))
-            total.counts.edges.add_(torch.from_numpy(edges))
-            total.boundary.add_(torch.from_numpy(boundary))
-            total.void_pixels += void_pixels
+    for found in read_in_order(count, pairs, workers, on_image):
+        total.absorb(found)
     return total
 
 
@@ -265,20 +258,19 @@ def _pairs_of_shard(
 
 def _count_pair(
     options: Options, images: Mapping[str, Path], skip_bad: bool, pair: Pair
-) -> tuple[Any, list[str]]:
-    """Counts of a pair as NumPy arrays, cheap to send between processes; and problems."""
+) -> Evaluation:
+    """The evaluation of a pair, or of none if it was skipped."""
     image = images.get(pair.name)
     try:
-        found = evaluate_pair(pair, options, image)
+        return evaluate_pair(pair, options, image)
     except FileError as error:
         if not skip_bad:
             raise
+        found = Evaluation.empty(options.settings)
+        found.skipped.append(str(error))
         if error.path == image:
-            again, problems = _count_pair(options, {}, True, pair)
-            return again, [str(error), *problems]
-        return None, [str(error)]
-    counts = (found.counts.confusion, found.counts.edges, found.boundary)
-    return (found.images[0], found.void_pixels, *(part.numpy() for part in counts)), []
+            found.absorb(_count_pair(options, {}, True, pair))
+        return found
 
 
 def _photographs(folder: Path | None, pairs: Sequence[Pair]) -> tuple[dict[str, Path], list[str]]:

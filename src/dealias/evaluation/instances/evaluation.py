@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -95,11 +96,12 @@ class InstanceEvaluation:
         return errors
 
     def _once(self, name: str, work: Callable[[], Any]) -> Any:
-        """Work something out, unless it is known for as many images."""
-        count, value = self._known.get(name, (None, None))
-        if count != len(self.found):
+        """Work something out, unless it is known for these very images and settings."""
+        asked = (self.classes, self.detection_area, *(part for pair in self.found for part in pair))
+        known, value = self._known.get(name, ((), None))
+        if len(known) != len(asked) or any(map(operator.is_not, known, asked)):
             value = work()
-            self._known[name] = len(self.found), value
+            self._known[name] = asked, value
         return value
 
     def to_dict(self) -> dict[str, Any]:
