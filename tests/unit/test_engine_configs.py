@@ -9,7 +9,7 @@ import yaml
 from dealias.engine import ConfigError, find_config, settle
 from dealias.engine.configs import config_folders, config_names, read_config, take_configs
 from dealias.engine.paths import option_types, place
-from dealias.engine.tasks import task_classes
+from dealias.engine.tasks import find_task
 from dealias.models import create_model
 
 
@@ -170,7 +170,8 @@ def test_configurations_of_the_library_are_relative_to_the_working_directory(tmp
 @pytest.mark.parametrize("task", ["segmentation", "instance"])
 def test_every_option_that_is_a_path_is_known_as_one(task):
     """By its type, in the signatures of what is built of the options."""
-    module, data = task_classes(task)
+    found = find_task(task)
+    module, data = found.training, found.data
     for kind, expected in (
         (data, {"root", "predict_images"} | ({"classes"} if task == "segmentation" else set())),
         (module, set()),

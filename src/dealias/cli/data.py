@@ -4,17 +4,22 @@ import importlib
 import json
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 from jsonargparse import ArgumentParser, Namespace
 
 from dealias.cli.console import output_console, print_list, progress
-from dealias.engine import BriefParser, TaskName, settle, take_configs, take_task, task_classes
+from dealias.engine import (
+    BriefParser,
+    Task,
+    TaskName,
+    find_task,
+    settle,
+    take_configs,
+    take_task,
+)
 from dealias.files import check_outputs, write_json
 from dealias.images import MAX_PIXELS_HELP, allow_pixels
-
-# Each has `check`, `print_splits` and `write_sheet`; instances need libraries of their own.
-_MODULES = {"segmentation": "data_segmentation", "instance": "data_instance"}
 
 
 def main(command: str, arguments: Sequence[str]) -> int:
@@ -24,32 +29,31 @@ def main(command: str, arguments: Sequence[str]) -> int:
         0 if all of it can be used, 1 if not.
     """
     given, _, others = take_configs(arguments)
-    task = take_task(given, others)
-    _, data = task_classes(task)
-    parser = _parser(command, task, data)
+    task = find_task(take_task(given, others))
+    parser = _parser(command, task)
     taken = {key: given[key] for key in ("data", "max_pixels") if key in given}
     if taken:
         taken = {
-            key: settle(value, data) if key == "data" else value for key, value in taken.items()
+            key: settle(value, task.data) if key == "data" else value
+            for key, value in taken.items()
         }
         others = [*others[:1], "--options", json.dumps(taken), *others[1:]]
     options = parser.parse_args(others)
     allow_pixels(options.check.max_pixels)
-    looking = importlib.import_module(f"dealias.cli.{_MODULES[task]}")
-    return _check(looking, data, options.check)
+    return _check(task, options.check)
 
 
 class _Parser(BriefParser, ArgumentParser):
     """jsonargparse's, without the screen of options."""
 
 
-def _parser(command: str, task: str, data: Any) -> ArgumentParser:
+def _parser(command: str, task: Task) -> ArgumentParser:
     parser = _Parser(prog=f"dealias {command}", description="Look through a data set.")
     check = _Parser(description="Read every file, count classes and sizes, list problems.")
     add = check.add_argument
     add("--options", action="config", help="options as JSON or YAML")
-    add("--task", type=TaskName, default=task, help="what networks are to find")
-    check.add_class_arguments(data, "data", fail_untyped=False)
+    add("--task", type=TaskName, default=task.name, help="what networks are to find")
+    check.add_class_arguments(task.data, "data", fail_untyped=False)
     add("--parts", type=list[Literal["train", "val", "test"]], default=["train", "val"])
     add("--sheet", type=Path, metavar="FILE.png", help="draw samples, and what training sees")
     add("--max_pixels", type=int | None, default=None, help=MAX_PIXELS_HELP)
@@ -60,20 +64,20 @@ def _parser(command: str, task: str, data: Any) -> ArgumentParser:
     return parser
 
 
-def _check(looking: Any, data: Any, options: Namespace) -> int:
+def _check(task: Task, options: Namespace) -> int:
     files = [path for path in (options.output, options.sheet) if path is not None]
     check_outputs(files, [], [], overwrite=options.overwrite)
-    datamodule = data(**options.data.as_dict())
-    found = looking.check(datamodule, parts=options.parts, progress=progress)
+    datamodule = task.data(**options.data.as_dict())
+    found = task.check(datamodule, parts=options.parts, progress=progress)
     console = output_console()
-    looking.print_splits(found, console)
+    importlib.import_module(task.printed).print_check(found, console)
     if found.shared:
         console.print(f"{len(found.shared):,} images are in more than one split:")
         print_list([str(path) for path in found.shared], console)
     if options.output is not None:
         write_json(found.to_dict(), options.output)
     if options.sheet is not None:
-        looking.write_sheet(datamodule, options.sheet, part=found.splits[0].part)
+        task.write_sheet(datamodule, options.sheet, part=found.splits[0].part)
     good = "every file can be used" + (
         ", and none is in two splits" if len(found.splits) > 1 else ""
     )

@@ -1,13 +1,13 @@
 """``dealias fit``, ``validate``, ``test`` and ``predict``."""
 
+import importlib
 from collections.abc import Sequence
 
 import torch.distributed as dist
 from lightning_fabric.utilities.exceptions import MisconfigurationException
 
-from dealias.cli.console import output_console, print_evaluation
+from dealias.cli.console import output_console
 from dealias.engine import Command, Commands, ConfigError
-from dealias.evaluation import Evaluation
 from dealias.processes import main_process
 from dealias.text import printable
 
@@ -40,12 +40,8 @@ def _run(command: Command, arguments: Sequence[str]) -> int:
     results = cli.model.results
     if command == "fit":
         console.print(f"checkpoints, logs and pictures: {printable(cli.output)}")
-    elif isinstance(results, Evaluation):
-        print_evaluation(results, console)
     elif results is not None:
-        from dealias.cli.instances import print_instances  # needs libraries for instances
-
-        print_instances(results, console)
+        importlib.import_module(cli.task.printed).print_results(results, console)
     if command == "test":
         console.print(f"results of {cli.weights}: {printable(cli.output / 'test')}", soft_wrap=True)
         if cli.report is not None:

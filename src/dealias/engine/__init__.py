@@ -16,8 +16,8 @@ from dealias.engine.optimization import Optimization, parameter_groups
 from dealias.engine.paths import settle
 from dealias.engine.pictures import PredictionWriter, SamplePictures
 from dealias.engine.segmentation import SegmentationTask
-from dealias.engine.tasks import TaskName, take_task, task_classes
-from dealias.engine.training import Training, TrainingError
+from dealias.engine.tasks import TaskName, find_task, take_task
+from dealias.engine.training import Task, Training, TrainingError
 
 if TYPE_CHECKING:
     from dealias.engine.instances import InstanceTask
@@ -36,18 +36,19 @@ __all__ = [
     "PredictionWriter",
     "SamplePictures",
     "SegmentationTask",
+    "Task",
     "TaskName",
     "Training",
     "TrainingError",
     "WholeCheckpoints",
     "config_names",
     "find_config",
+    "find_task",
     "parameter_groups",
     "settle",
     "slide",
     "take_configs",
     "take_task",
-    "task_classes",
 ]
 
 

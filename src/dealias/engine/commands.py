@@ -34,7 +34,7 @@ from dealias.engine.configs import (
 from dealias.engine.paths import option_types, place, settle
 from dealias.engine.pictures import PredictionWriter, SamplePictures
 from dealias.engine.progress import StepProgress
-from dealias.engine.tasks import TaskName, take_task, task_classes
+from dealias.engine.tasks import TaskName, find_task, take_task
 from dealias.engine.test_page import TestReport
 from dealias.files import OutputError
 from dealias.images import MAX_PIXELS_HELP, allow_pixels
@@ -80,7 +80,7 @@ class Commands(LightningCLI):
 
     Attributes:
         output: the folder of the run.
-        task: "segmentation" or "instance".
+        task: what networks are trained for.
         checkpoint: whose weights are used, or which training goes on from; or None.
         writer: of predictions; or None.
     """
@@ -89,10 +89,10 @@ class Commands(LightningCLI):
         options, self.config_files, others = take_configs(arguments)
         refuse_linked(options)
         self.command = command
-        self.task = take_task(options, others)
-        task, data = task_classes(self.task)
+        self.task = find_task(take_task(options, others))
+        training, data = self.task.training, self.task.data
         types = option_types(getattr(Trainer, command))  # has ckpt_path
-        types |= {"trainer": Trainer, "data": data, "model": _task_types(task), **_PATHS}
+        types |= {"trainer": Trainer, "data": data, "model": _training_types(training), **_PATHS}
         options = settle(options, types)
         config = ["--config", yaml.safe_dump(options)] if options else []
         if not main_process() or command != "fit":
@@ -103,7 +103,7 @@ class Commands(LightningCLI):
             for pattern in _EXPECTED_WARNINGS:
                 warnings.filterwarnings("ignore", pattern)
             super().__init__(
-                task,
+                training,
                 data,
                 save_config_callback=_SavedConfig if command == "fit" else None,
                 save_config_kwargs={"overwrite": True, "types": types},
@@ -125,7 +125,7 @@ class Commands(LightningCLI):
     def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
         """Declare the options that are neither Lightning's nor the classes'."""
         add = parser.add_argument
-        add("--task", type=TaskName, default=self.task, help="what networks are to find")
+        add("--task", type=TaskName, default=self.task.name, help="what networks are to find")
         for name, kind in _PATHS.items():
             add(f"--{name}", type=kind, default=None, help=_PATH_HELP[name])
         add(
@@ -358,9 +358,9 @@ class _SavedConfig(SaveConfigCallback):
             path.write_text(yaml.safe_dump(options, sort_keys=False), "utf-8")
 
 
-def _task_types(task: Any) -> dict[str, Any]:
+def _training_types(training: Any) -> dict[str, Any]:
     """Types of the options of a network and its training."""
-    return option_types(task) | {"network": task.create}
+    return option_types(training) | {"network": training.create}
 
 
 class _SharedBatchNorm(LayerSync):

@@ -12,10 +12,14 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from dealias.data.instances import InstanceDataModule
+from dealias.data.instances import (
+    InstanceDataModule,
+    check_instances,
+    write_instance_contact_sheet,
+)
 from dealias.engine import Optimization, Training
 from dealias.engine.instance_page import InstancePage, as_picture
-from dealias.engine.training import build_network
+from dealias.engine.training import Task, build_network
 from dealias.evaluation.instances import (
     InstanceEvaluation,
     coco_results,
@@ -254,3 +258,13 @@ class InstanceTask(Training):
             "network": self.network.config,
             "classes": {"names": list(self.classes)},
         }
+
+
+TASK = Task(
+    "instance",
+    InstanceTask,
+    InstanceDataModule,
+    check_instances,
+    write_instance_contact_sheet,
+    "dealias.cli.instances",
+)

@@ -11,10 +11,12 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from dealias.data import check_data, write_contact_sheet
+from dealias.data.segmentation import SegmentationDataModule
 from dealias.engine.inference import Inference
 from dealias.engine.optimization import Optimization
 from dealias.engine.test_page import SegmentationPage
-from dealias.engine.training import Training, build_network
+from dealias.engine.training import Task, Training, build_network
 from dealias.evaluation import (
     Evaluation,
     Options,
@@ -203,3 +205,13 @@ def _colored(labels: NDArray[Any], classes: ClassSet) -> NDArray[np.uint8]:
     """Colours (H, W, 3) of a label map; void is black."""
     colors = np.concatenate([classes.colors(), np.zeros((1, 3), np.uint8)])
     return colors[np.where(labels == classes.ignore_index, len(classes), labels)]
+
+
+TASK = Task(
+    "segmentation",
+    SegmentationTask,
+    SegmentationDataModule,
+    check_data,
+    write_contact_sheet,
+    "dealias.cli.segmentation",
+)

@@ -1,4 +1,4 @@
-"""What networks are trained for, and the classes that belong to it."""
+"""What networks are trained for, and finding what belongs to it."""
 
 from __future__ import annotations
 
@@ -8,17 +8,15 @@ from itertools import zip_longest
 from typing import Any, Literal, get_args
 
 from dealias.engine.configs import ConfigError
+from dealias.engine.training import Task
 from dealias.text import printable
 
 TaskName = Literal["segmentation", "instance"]
 
-# Named, not imported: instances need libraries of their own, and import the engine.
-_CLASSES = {
-    "segmentation": (
-        "dealias.engine:SegmentationTask",
-        "dealias.data.segmentation:SegmentationDataModule",
-    ),
-    "instance": ("dealias.engine:InstanceTask", "dealias.data.instances:InstanceDataModule"),
+# Where the record of each lies: instances need libraries of their own.
+_MODULES: dict[str, str] = {
+    "segmentation": "dealias.engine.segmentation",
+    "instance": "dealias.engine.instances",
 }
 
 
@@ -39,12 +37,7 @@ def take_task(options: Mapping[str, Any], arguments: Sequence[str]) -> str:
     return str(task)
 
 
-def task_classes(task: str) -> tuple[Any, Any]:
-    """The modules of Lightning for a task: that of the network and that of the data."""
-    module, data = (_named(path) for path in _CLASSES[task])
-    return module, data
-
-
-def _named(path: str) -> Any:
-    module, _, name = path.partition(":")
-    return getattr(importlib.import_module(module), name)
+def find_task(name: str) -> Task:
+    """What belongs to the task of a name; its libraries are imported only now."""
+    task: Task = importlib.import_module(_MODULES[name]).TASK
+    return task

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from difflib import get_close_matches
 from inspect import signature
 from pathlib import Path
@@ -54,6 +55,29 @@ class ReportPage(Protocol):
 
     def discard(self) -> None:
         """Remove what was written, unless it is finished."""
+
+
+@dataclass(frozen=True)
+class Task:
+    """What belongs to a task: all that commands need to know of it.
+
+    Attributes:
+        name: as options have it.
+        training: the module of Lightning for the network, a :class:`Training`, which also has the
+            page of a test.
+        data: the module of Lightning for the data.
+        check: looks through the data set of such a module.
+        write_sheet: draws samples of it to a file.
+        printed: name of the module with ``print_check`` and ``print_results``, which print what was
+            found. It is one of the command line, which alone imports it.
+    """
+
+    name: str
+    training: type[Training]
+    data: type[pl.LightningDataModule]
+    check: Callable[..., Any]
+    write_sheet: Callable[..., None]
+    printed: str
 
 
 def build_network(create: Callable[..., Any], options: Mapping[str, Any], **fixed: Any) -> Any:

@@ -1,19 +1,18 @@
-"""What ``dealias data check`` says of images with label maps."""
+"""What commands print of segmentation: a data set looked through, and a test."""
 
 from collections.abc import Sequence
 
 from rich.console import Console
 from rich.table import Table
 
-from dealias.cli.console import add_row, list_sizes, percent, print_list
-from dealias.data import DataCheck, SplitCheck, check_data, write_contact_sheet
+from dealias.cli.console import add_row, list_sizes, percent, print_evaluation, print_list
+from dealias.data import DataCheck, SplitCheck
 from dealias.text import printable
 
-check = check_data
-write_sheet = write_contact_sheet
+print_results = print_evaluation
 
 
-def print_splits(found: DataCheck, console: Console) -> None:
+def print_check(found: DataCheck, console: Console) -> None:
     """Print what is in the splits of a data set."""
     for split in found.splits:
         _print_split(split, found.classes, console)
