@@ -10,7 +10,7 @@ import yaml
 from PIL import Image
 
 from dealias.cli import main
-from dealias.instance import InstanceEvaluation, InstanceReportWriter
+from dealias.instance import InstanceEvaluation, InstanceExample, InstanceReportWriter
 from dealias.labels import ClassSet
 from helpers import random_maps
 from instances import CLASSES as INSTANCE_CLASSES
@@ -68,7 +68,11 @@ def write_instance_page(folder, evaluation, **more):
         for image, detections in evaluation.found:
             pictures = rng.integers(0, 256, (2, *image.size, 3), dtype=np.uint8)
             scores = rng.random(image.size)
-            writer.add(image, detections, pictures[0], original=pictures[1], aliasing=scores)
+            writer.add(
+                InstanceExample(
+                    image, detections, pictures[0], original=pictures[1], aliasing=scores
+                )
+            )
         return writer.finish(evaluation, **more)
 
 

@@ -58,7 +58,7 @@ from dealias.models.detectors import (
     feature_consistency,
     stack_images,
 )
-from dealias.report.instances import InstanceReportPart, InstanceReportWriter
+from dealias.report.instances import InstanceExample, InstanceReportPart, InstanceReportWriter
 
 __all__ = [
     "INSTANCE_ERRORS",
@@ -78,6 +78,7 @@ __all__ = [
     "InstanceDataModule",
     "InstanceDataset",
     "InstanceEvaluation",
+    "InstanceExample",
     "InstanceReportPart",
     "InstanceReportWriter",
     "InstanceSet",

@@ -14,6 +14,7 @@ from dealias.engine.instances import Prediction
 from dealias.instance import (
     Detections,
     InstanceDataModule,
+    InstanceExample,
     InstanceReportWriter,
     InstanceTask,
     check_instances,
@@ -70,7 +71,7 @@ class TestManyCategories:
         assert instances.notes[0].startswith("not every category was looked for in every image")
         with InstanceReportWriter(tmp_path / "page") as writer:
             for image, detections in found.found:
-                writer.add(image, detections, np.zeros((*SIZE, 3), np.uint8))
+                writer.add(InstanceExample(image, detections, np.zeros((*SIZE, 3), np.uint8)))
             writer.finish(found)
         page = (tmp_path / "page" / "index.html").read_text("utf-8")
         assert f"thing_{count}" in page

@@ -11,6 +11,7 @@ from pycocotools import mask as coco_mask
 from coco_files import SIZE, case, judge, read, run_lengths, scores_of, without
 from dealias.instance import (
     SCORES,
+    InstanceExample,
     InstanceReportWriter,
     average_precision,
     read_annotations,
@@ -307,7 +308,7 @@ class TestDetectionsWithoutPixels:
         assert sum(found.errors().counts["background"]) >= number
         with InstanceReportWriter(tmp_path / "page") as writer:
             for image, detections in found.found:
-                writer.add(image, detections, np.zeros((*SIZE, 3), np.uint8))
+                writer.add(InstanceExample(image, detections, np.zeros((*SIZE, 3), np.uint8)))
             writer.finish(found)
         assert found.notes[0] in (tmp_path / "page" / "index.html").read_text("utf-8")
 

@@ -8,7 +8,7 @@ import pytest
 import torch
 from PIL import Image
 
-from dealias.engine.instance_page import InstancePage
+from dealias.engine.instances import Prediction
 from dealias.evaluation.instances.outlines import (
     INSTANCE_COLORS,
     detection_outlines,
@@ -19,6 +19,7 @@ from dealias.files import OutputError
 from dealias.instance import (
     Detections,
     InstanceEvaluation,
+    InstanceExample,
     InstanceReportWriter,
     InstanceTask,
     encode_masks,
@@ -165,7 +166,9 @@ class TestPage:
                 scores = rng.random(image.size)
                 if number % 2 == start:
                     seen, original = pictures
-                    writer.add(image, detections, seen, original=original, aliasing=scores)
+                    writer.add(
+                        InstanceExample(image, detections, seen, original=original, aliasing=scores)
+                    )
             parts.append(writer.part)
         for part in parts:
             first.part.absorb(part)
@@ -181,7 +184,7 @@ class TestPage:
         detections = random_case(0)[1][0]
         evaluation.absorb(image, detections)
         with InstanceReportWriter(str(tmp_path / "page")) as writer:
-            writer.add(image, detections, np.zeros((*SIZE, 3), np.uint8))
+            writer.add(InstanceExample(image, detections, np.zeros((*SIZE, 3), np.uint8)))
             assert set(writer.finish(evaluation)) == {"report"}
         assert "Missed where" not in (tmp_path / "page" / "index.html").read_text()
 
@@ -196,7 +199,9 @@ class TestPage:
         aliasing[60:65, 50:60] = np.nan
         writer = InstanceReportWriter(tmp_path / "page")
         writer.begin()
-        writer.add(image, detections, np.zeros((*SIZE, 3), np.uint8), aliasing=aliasing)
+        writer.add(
+            InstanceExample(image, detections, np.zeros((*SIZE, 3), np.uint8), aliasing=aliasing)
+        )
         (missed, right) = writer.part.scored
         assert missed.image == "1.png"
         assert missed.aliasing == pytest.approx(0.0235 + 0.01350 / 2)
@@ -207,7 +212,7 @@ class TestPage:
         evaluation = instance_evaluation()
         image, detections = evaluation.found[4]
         with InstanceReportWriter(tmp_path / "page") as writer:
-            writer.add(image, detections, np.zeros((*SIZE, 3), np.uint8))
+            writer.add(InstanceExample(image, detections, np.zeros((*SIZE, 3), np.uint8)))
             writer.finish(evaluation)
         text = (tmp_path / "page" / "assets" / "data.js").read_text()
         (data,) = script_arguments("dealias.start", text)
@@ -219,13 +224,17 @@ class TestPage:
             pytest.raises(ValueError, match=r"images: expected \(120, 160\).*got \(3, 3\)"),
             InstanceReportWriter(tmp_path / "page") as writer,
         ):
-            writer.add(image, detections, np.zeros((3, 3, 3), np.uint8))
+            writer.add(InstanceExample(image, detections, np.zeros((3, 3, 3), np.uint8)))
         assert not (tmp_path / "page" / "assets.part").exists()
         with (
             pytest.raises(ValueError, match=r"aliasing: expected \(120, 160\)"),
             InstanceReportWriter(tmp_path / "page") as writer,
         ):
-            writer.add(image, detections, np.zeros((*SIZE, 3), np.uint8), aliasing=np.zeros((3, 3)))
+            writer.add(
+                InstanceExample(
+                    image, detections, np.zeros((*SIZE, 3), np.uint8), aliasing=np.zeros((3, 3))
+                )
+            )
 
     def test_a_folder_of_something_else_is_left_alone(self, tmp_path):
         (tmp_path / "assets").mkdir()
@@ -240,7 +249,7 @@ def test_outlines_lie_where_they_belong_on_images_longer_than_a_webp(tmp_path):
     evaluation = InstanceEvaluation(("car",))
     evaluation.absorb(image, Detections.none())
     with InstanceReportWriter(tmp_path) as writer:
-        writer.add(image, Detections.none(), np.zeros((40, 20_000, 3), np.uint8))
+        writer.add(InstanceExample(image, Detections.none(), np.zeros((40, 20_000, 3), np.uint8)))
         writer.finish(evaluation)
     (path,) = (tmp_path / "assets" / "thumbs").iterdir()
     with Image.open(path) as picture:
@@ -250,17 +259,17 @@ def test_outlines_lie_where_they_belong_on_images_longer_than_a_webp(tmp_path):
     assert not drawn[:335].any()
 
 
-def test_scores_of_the_padding_are_cut_off(tmp_path):
+def test_scores_of_the_padding_are_cut_off():
     """Networks see images padded to sides that they can divide."""
     task = InstanceTask({"name": "mask_rcnn", "backbone": "test_resnet"}, ["car"])
-    page = InstancePage(task, tmp_path / "page")
     image = torch.zeros(3, 33, 44, dtype=torch.uint8)
     (padded, _) = task.stack([image])
     assert padded.shape[-2:] == (64, 64)
     beyond = torch.ones(1, 64, 64)
     beyond[:, :33, :44] = 0
-    page._aliasing = lambda _: beyond
-    scores = page._scores(image, (66, 88))
+    record = replace(image_of(1, torch.zeros(0, 66, 88), []), size=(66, 88))
+    found = Prediction(record, Detections.none())
+    scores = task.example({"image": [image]}, found, lambda *_: beyond).aliasing
     assert scores.shape == (66, 88)
     assert scores.max() == 0
 

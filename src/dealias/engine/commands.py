@@ -31,11 +31,11 @@ from dealias.engine.configs import (
     refuse_linked,
     take_configs,
 )
+from dealias.engine.error_page import ErrorPage
 from dealias.engine.paths import option_types, place, settle
 from dealias.engine.pictures import PredictionWriter, SamplePictures
 from dealias.engine.progress import StepProgress
 from dealias.engine.tasks import TaskName, find_task, take_task
-from dealias.engine.test_page import TestReport
 from dealias.files import OutputError
 from dealias.images import MAX_PIXELS_HELP, allow_pixels
 from dealias.models import load, load_weights, sync_batch_norm
@@ -267,7 +267,7 @@ class Commands(LightningCLI):
             callbacks.append(self.writer)
         self.report = None
         if self.command == "test" and options.report is not None:
-            self.report = TestReport(
+            self.report = ErrorPage(
                 options.report, self.output / "test" / "result.json", options.probe
             )
             callbacks.append(self.report)

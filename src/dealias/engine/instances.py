@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from PIL import Image
 from torch import Tensor
 
 from dealias.data.instances import (
@@ -18,8 +19,7 @@ from dealias.data.instances import (
     write_instance_contact_sheet,
 )
 from dealias.engine import Optimization, Training
-from dealias.engine.instance_page import InstancePage, as_picture
-from dealias.engine.training import Task, build_network
+from dealias.engine.training import ScoreAliasing, Task, build_network
 from dealias.evaluation.instances import (
     InstanceEvaluation,
     coco_results,
@@ -39,6 +39,7 @@ from dealias.metrics.instances import (
 )
 from dealias.models.detectors import Size, create_detector, feature_consistency, stack_images
 from dealias.processes import gather
+from dealias.report.instances import InstanceExample, InstanceReportWriter
 from dealias.text import printable
 
 _LOGGED = ("AP", "AP50", "AP75")
@@ -85,6 +86,7 @@ class InstanceTask(Training):
 
     create = staticmethod(create_detector)
     monitor = "val/mask_AP"
+    page_title = "Instances"
 
     def __init__(
         self,
@@ -205,11 +207,10 @@ class InstanceTask(Training):
 
     def write_results(self, folder: Path, more: Mapping[str, Any] | None = None) -> None:
         """Write what the last test found: average precision, and the detections."""
-        if self.results is None:
-            raise ValueError("results: expected those of a test, got none")
+        results = self._tested()
         folder.mkdir(parents=True, exist_ok=True)
-        write_json(self.results.to_dict() | dict(more or {}), folder / "result.json")
-        write_detections(self.results, folder / "detections.json", self._ids)
+        write_json(results.to_dict() | dict(more or {}), folder / "result.json")
+        write_detections(results, folder / "detections.json", self._ids)
 
     def _category_ids(self) -> dict[int, int] | None:
         """Ids of the categories in the annotation file of the test by label, if it has one."""
@@ -236,7 +237,7 @@ class InstanceTask(Training):
             The three side by side, uint8 (H, 3 W, 3).
         """
         record, found = outputs
-        photograph = as_picture(batch["image"][0], record.size)
+        photograph = _as_picture(batch["image"][0], record.size)
         colors = spread_colors(len(self.classes))
         drawn = [
             draw_outlines(photograph, outlines, width=2)
@@ -247,9 +248,40 @@ class InstanceTask(Training):
         ]
         return np.concatenate([photograph, *drawn], axis=1)
 
-    def test_page(self, folder: Path) -> InstancePage:
-        """A page of found, missed and false instances, to be written to a folder during a test."""
-        return InstancePage(self, folder)
+    def page_writer(self, folder: Path) -> InstanceReportWriter:
+        """What writes a page of found, missed and false instances to a folder."""
+        return InstanceReportWriter(folder)
+
+    def example(
+        self, batch: Mapping[str, Any], outputs: Prediction, score: ScoreAliasing
+    ) -> InstanceExample:
+        """The one image of a batch with what was found in it; see :class:`Training`."""
+        record, found = outputs
+        (image,) = batch["image"]
+        (original,) = batch.get("original", [None])
+        images, ((height, width),) = self.stack([image])
+        scores = score(self.network.backbone, images)
+        aliasing = None
+        if scores is not None:
+            own = Image.fromarray(scores[0, :height, :width].cpu().numpy())  # without the padding
+            size = (record.size[1], record.size[0])
+            aliasing = np.asarray(own.resize(size, Image.Resampling.NEAREST))
+        return InstanceExample(
+            record,
+            found,
+            _as_picture(image, record.size),
+            None if original is None else _as_picture(original, record.size),
+            aliasing,
+        )
+
+    def page_result(self) -> InstanceEvaluation:
+        """What the last test found."""
+        return self._tested()
+
+    def _tested(self) -> InstanceEvaluation:
+        if self.results is None:
+            raise ValueError("results: expected those of a test, got none")
+        return self.results
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Keep what the network is, so that it can be built from the checkpoint alone."""
@@ -258,6 +290,15 @@ class InstanceTask(Training):
             "network": self.network.config,
             "classes": {"names": list(self.classes)},
         }
+
+
+def _as_picture(image: Tensor, size: tuple[int, int]) -> NDArray[np.uint8]:
+    """An image uint8 [3, h, w] as pixels (H, W, 3) of a size (H, W)."""
+    pixels: NDArray[np.uint8] = image.permute(1, 2, 0).cpu().numpy()
+    if pixels.shape[:2] != size:
+        resized = Image.fromarray(pixels).resize((size[1], size[0]), Image.Resampling.BICUBIC)
+        pixels = np.asarray(resized)
+    return pixels
 
 
 TASK = Task(

@@ -15,8 +15,7 @@ from dealias.data import check_data, write_contact_sheet
 from dealias.data.segmentation import SegmentationDataModule
 from dealias.engine.inference import Inference
 from dealias.engine.optimization import Optimization
-from dealias.engine.test_page import SegmentationPage
-from dealias.engine.training import Task, Training, build_network
+from dealias.engine.training import ScoreAliasing, Task, Training, build_network
 from dealias.evaluation import (
     Evaluation,
     Options,
@@ -30,6 +29,7 @@ from dealias.labels import ClassSet, write_label_map
 from dealias.metrics.functional import Protocol, error_map
 from dealias.models import create_model
 from dealias.processes import gather
+from dealias.report import Example, ReportWriter
 
 # The six of the paper, by the name they are logged under.
 METRICS = ("mIoU", "BIoU", "BAcc", "FErr", "MErr", "DErr")
@@ -60,6 +60,7 @@ class SegmentationTask(Training):
 
     create = staticmethod(create_model)
     monitor = "val/mIoU"
+    page_title = "Segmentation errors"
 
     def __init__(
         self,
@@ -172,12 +173,11 @@ class SegmentationTask(Training):
 
     def write_results(self, folder: Path, more: Mapping[str, Any] | None = None) -> None:
         """Write what the last test found, as JSON, as a table and as counts."""
-        if self.results is None:
-            raise ValueError("results: expected those of a test, got none")
+        results = self._tested()
         folder.mkdir(parents=True, exist_ok=True)
-        write_json(self.results.to_dict() | dict(more or {}), folder / "result.json")
-        write_csv(self.results, folder / "result.csv")
-        write_counts(self.results, folder / "counts.npz")
+        write_json(results.to_dict() | dict(more or {}), folder / "result.json")
+        write_csv(results, folder / "result.csv")
+        write_counts(results, folder / "counts.npz")
 
     def write_prediction(self, folder: Path, name: str, outputs: Tensor) -> None:
         """Write a label map that :func:`dealias.labels.read_label_map` reads, as NAME.png."""
@@ -196,9 +196,33 @@ class SegmentationTask(Training):
         maps = (_colored(labels.numpy(), self.classes) for labels in (target, preds))
         return np.concatenate([photograph, *maps, draw_errors(errors, photograph)], axis=1)
 
-    def test_page(self, folder: Path) -> SegmentationPage:
-        """A page of errors, to be written to a folder during a test."""
-        return SegmentationPage(self, folder)
+    def page_writer(self, folder: Path) -> ReportWriter:
+        """What writes a page of errors to a folder."""
+        options = self.options
+        return ReportWriter(
+            folder, options.classes, protocol=options.protocol, band_width=options.band_width
+        )
+
+    def example(self, batch: Mapping[str, Any], outputs: Tensor, score: ScoreAliasing) -> Example:
+        """The one image of a batch with its labels and aliasing scores; see :class:`Training`."""
+        scores = score(self.network, self.normalise(batch["image"]))
+        (name,) = batch["name"]
+        return Example(
+            name,
+            outputs[0].cpu().numpy(),
+            batch["target"][0].cpu().numpy(),
+            batch["image"][0].permute(1, 2, 0).cpu().numpy(),
+            None if scores is None else scores[0].cpu().numpy(),
+        )
+
+    def page_result(self) -> dict[str, Any]:
+        """What the last test found, as plain numbers."""
+        return self._tested().to_dict()
+
+    def _tested(self) -> Evaluation:
+        if self.results is None:
+            raise ValueError("results: expected those of a test, got none")
+        return self.results
 
 
 def _colored(labels: NDArray[Any], classes: ClassSet) -> NDArray[np.uint8]:

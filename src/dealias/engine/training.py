@@ -8,53 +8,24 @@ from dataclasses import dataclass
 from difflib import get_close_matches
 from inspect import signature
 from pathlib import Path
-from typing import Any, ClassVar, Protocol
+from typing import Any, ClassVar
 
 import numpy as np
 import pytorch_lightning as pl
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
+from torch import Tensor, nn
 
 from dealias.engine.optimization import Optimization
 from dealias.models import ModelError, WeightsError, load_weights
 from dealias.processes import gather
 from dealias.text import plain_name, printable
 
+ScoreAliasing = Callable[[nn.Module, Tensor], Tensor | None]
+
 
 class TrainingError(ValueError):
     """Training can't go on; the message says at which step and why."""
-
-
-class ReportPage(Protocol):
-    """A page that is written while a network is tested, image by image, by any process."""
-
-    @property
-    def part(self) -> Any:
-        """What this process has drawn; it absorbs the parts of others."""
-
-    def begin(self) -> None:
-        """Make the folder."""
-
-    def add(self, batch: Mapping[str, Any], outputs: Any) -> None:
-        """Draw the one image of a test batch, with what the test step returned."""
-
-    def finish(
-        self, *, output: Path, probe: Mapping[str, Any] | None, noise: float
-    ) -> dict[str, Any]:
-        """Write the page itself, when the results are there.
-
-        Args:
-            output: file that the result will be written to.
-            probe: result of `dealias probe`; or None.
-            noise: standard deviation of the noise on the images, of 255.
-
-        Returns:
-            Keys for the result's file.
-        """
-
-    def discard(self) -> None:
-        """Remove what was written, unless it is finished."""
 
 
 @dataclass(frozen=True)
@@ -118,10 +89,12 @@ class Training(pl.LightningModule):
     Attributes:
         create: builds the network, from options and a number of classes.
         monitor: the figure, logged in validation, that the best checkpoint has the highest of.
+        page_title: heading of the page of a test.
         skipped: messages about files that were left out in training.
     """
 
     create: ClassVar[Callable[..., Any]]
+    page_title: ClassVar[str]
     monitor: ClassVar[str]
 
     def __init__(
@@ -275,8 +248,26 @@ class Training(pl.LightningModule):
         """The one image of a validation batch beside what was found in it, (H, W, 3)."""
         raise NotImplementedError
 
-    def test_page(self, folder: Path) -> ReportPage:
-        """A page of errors, to be written to a folder during a test."""
+    def page_writer(self, folder: Path) -> Any:
+        """What writes a page of errors to a folder, such as :class:`dealias.report.ReportWriter`.
+
+        It takes what `example` gives of each image and, in the end, what `page_result` gives.
+        """
+        raise NotImplementedError
+
+    def example(self, batch: Mapping[str, Any], outputs: Any, score: ScoreAliasing) -> Any:
+        """The one image of a test batch, with what the test step returned, for a page.
+
+        Args:
+            batch: from the data.
+            outputs: of the test step.
+            score: gives the aliasing score of each pixel, (B, H, W), of a network's images, or
+                None.
+        """
+        raise NotImplementedError
+
+    def page_result(self) -> Any:
+        """What the last test found, as the writer of the page takes it."""
         raise NotImplementedError
 
 

@@ -3,9 +3,14 @@
 Needs faster-coco-eval.
 """
 
-from dealias.report.instances.writer import InstanceReportPart, InstanceReportWriter
+from dealias.report.instances.writer import (
+    InstanceExample,
+    InstanceReportPart,
+    InstanceReportWriter,
+)
 
 __all__ = [
+    "InstanceExample",
     "InstanceReportPart",
     "InstanceReportWriter",
 ]

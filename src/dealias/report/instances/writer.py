@@ -47,6 +47,26 @@ class _Scored(NamedTuple):
     found: float
 
 
+@dataclass(frozen=True)
+class InstanceExample:
+    """One image of a page.
+
+    Attributes:
+        image: with the instances that are in it.
+        detections: what was found in it.
+        seen: the image as the network saw it, uint8 (H, W, 3).
+        original: the image before it was made dark or noisy, uint8 (H, W, 3); or None.
+        aliasing: the aliasing score of each pixel, (H, W) in [0, 1], NaN where there is none; or
+            None.
+    """
+
+    image: AnnotatedImage
+    detections: Detections
+    seen: NDArray[np.uint8]
+    original: NDArray[np.uint8] | None = None
+    aliasing: NDArray[np.floating] | None = None
+
+
 @dataclass
 class InstanceReportPart:
     """What one process has drawn; small, and sent between processes as it is.
@@ -83,30 +103,19 @@ class InstanceReportWriter(PageWriter):
         super().__init__(path)
         self.part = InstanceReportPart()
 
-    def add(
-        self,
-        image: AnnotatedImage,
-        detections: Detections,
-        seen: NDArray[np.uint8],
-        *,
-        original: NDArray[np.uint8] | None = None,
-        aliasing: NDArray[np.floating] | None = None,
-    ) -> None:
+    def add(self, example: InstanceExample) -> None:
         """Write the files of one image.
 
         Args:
-            image: with the instances that are in it.
-            detections: what was found in it.
-            seen: the image as the network saw it, uint8 (H, W, 3).
-            original: the image before it was made dark or noisy, uint8 (H, W, 3).
-            aliasing: the aliasing score of each pixel (H, W), in [0, 1], NaN where there is none.
+            example: the image; its `original` and `aliasing` may be None.
 
         Raises:
             OutputError: a file can't be written.
             ValueError: images or scores of another size.
         """
+        image, detections, aliasing = example.image, example.detections, example.aliasing
         key, layers = file_key(image.name), ["image"]
-        for folder, pixels in (("images", seen), ("originals", original)):
+        for folder, pixels in (("images", example.seen), ("originals", example.original)):
             if pixels is not None:
                 if pixels.shape[:2] != image.size:
                     raise ValueError(
@@ -114,7 +123,7 @@ class InstanceReportWriter(PageWriter):
                         f"got {pixels.shape[:2]}"
                     )
                 write_photograph(self.folder, f"{folder}/{key}.webp", pixels)
-        if original is not None:
+        if example.original is not None:
             layers.append("original")
         matches = match_instances(image, detections)
         content = _content(image, detections, matches)

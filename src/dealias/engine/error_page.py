@@ -1,0 +1,89 @@
+"""The page of a test, drawn while it runs."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytorch_lightning as pl
+from torch import Tensor, nn
+
+from dealias.engine.aliasing import FirstAliasing
+from dealias.engine.training import Training
+from dealias.processes import gather
+from dealias.report import read_probe
+
+
+class ErrorPage(pl.Callback):
+    """Writes the page of a test, with the network's aliasing against its errors.
+
+    Args:
+        folder: of the page.
+        output: file that the result will be written to.
+        probe: result of ``dealias probe`` to show in it; or None.
+
+    Attributes:
+        more: what the page adds to the result's file, once it is written.
+    """
+
+    def __init__(self, folder: Path, output: Path, probe: Path | None = None) -> None:
+        self.folder = folder
+        self.output = output
+        self.probe = None if probe is None else read_probe(probe)
+        self.more: dict[str, Any] = {}
+        self._writer: Any = None  # of the task
+        self._aliasing: FirstAliasing | None = None
+
+    def on_test_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Make the folder, before any process writes to it."""
+        if not isinstance(pl_module, Training):
+            raise TypeError(f"expected a task with a page of its own, got {type(pl_module)}")
+        self._writer, self._aliasing = pl_module.page_writer(self.folder), None
+        if trainer.is_global_zero:
+            self._writer.begin()
+        trainer.strategy.barrier()
+
+    def on_test_batch_end(
+        self,
+        trainer: pl.Trainer,
+        pl_module: pl.LightningModule,
+        outputs: Any,
+        batch: Any,
+        batch_idx: int,
+        dataloader_idx: int = 0,
+    ) -> None:
+        """Draw one image."""
+        if outputs is not None and self._writer is not None and isinstance(pl_module, Training):
+            self._writer.add(pl_module.example(batch, outputs, self._scores))
+
+    def _scores(self, network: nn.Module, images: Tensor) -> Tensor | None:
+        """Aliasing scores at the first filtered site, which is looked for once a test."""
+        if self._aliasing is None:
+            self._aliasing = FirstAliasing(network, images)
+        return self._aliasing(images)
+
+    def on_test_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Write the page over what all processes drew."""
+        if self._writer is None or not isinstance(pl_module, Training):
+            return
+        parts = gather(self._writer.part, trainer.world_size)
+        if trainer.is_global_zero:
+            for part in parts[1:]:
+                self._writer.part.absorb(part)
+            noise = getattr(getattr(trainer, "datamodule", None), "noise", 0.0)
+            under = f" under noise, sigma {noise:g} of 255" if noise else ""
+            site = self._aliasing.site if self._aliasing is not None else None
+            self.more = self._writer.finish(
+                pl_module.page_result(),
+                output=self.output,
+                probe=self.probe,
+                site=None if site is None else site.name,
+                title=pl_module.page_title + under,
+            )
+
+    def on_exception(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, exception: BaseException
+    ) -> None:
+        """Leave no half of a page."""
+        if self._writer is not None and trainer.is_global_zero:
+            self._writer.discard()
