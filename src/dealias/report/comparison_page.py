@@ -28,16 +28,17 @@ from dealias.report.drawing import (
 )
 from dealias.report.examples import Example, Examples
 from dealias.report.folder import PageFolder, file_key
-from dealias.report.packing import to_script
-from dealias.report.rendering import (
+from dealias.report.page import (
     DARKENED,
     PHOTOGRAPH,
     class_rows,
+    error_layer,
     kind_rows,
+    label_layer,
     metric_columns,
-    render,
     script_kinds,
     script_row,
+    write_page,
 )
 from dealias.text import printable
 
@@ -216,64 +217,42 @@ def finish_comparison(
     title = " against ".join(comparison["names"])
     pictures = classes is not None
     data = {
-        "title": title,
-        "pictures": pictures,
         "classes": listed,
         "kinds": script_kinds(),
         "changes": CHANGES,
-        "layers": _layers(),
+        "layers": _LAYERS,
         "rows": [
             script_row(rows[row["name"]], [row["a"], row["b"]]) for row in comparison["per_image"]
         ],
     }
-    folder.write("data.js", to_script("dealias.start", data).encode("ascii"))
     problems = [row.problem for row in drawn if row.problem]
-    context = _context(comparison, listed, title) | {
-        "pictures": pictures,
+    context = _context(comparison, listed) | {
         "no_pictures": no_pictures,
         "skipped": problems,
         "sorts": [sort for sort in _SORTS if pictures or sort[0] not in ("mended", "broken")],
     }
-    folder.finish(render("comparison.html", pictures, context))
+    write_page(folder, "comparison.html", title, data, context, pictures=pictures)
 
 
-def _layers() -> list[dict[str, Any]]:
-    """The layers of the viewer, bottom first."""
-
-    def labels(key: str, title: str) -> dict[str, Any]:
-        return {"key": key, "title": title, "type": "labels", "plane": key, "opacity": 0.6}
-
-    def errors(side: str) -> dict[str, Any]:
-        return {
-            "key": f"errors_{side}",
-            "title": f"Errors of {side.upper()}",
-            "type": "errors",
-            "plane": f"errors_{side}",
-            "prediction": f"prediction_{side}",
-            "opacity": 1,
-            "ground": DARKENED,
-        }
-
-    return [
-        PHOTOGRAPH,
-        labels("target", "Target"),
-        labels("prediction_a", "Prediction of A"),
-        labels("prediction_b", "Prediction of B"),
-        errors("a"),
-        errors("b"),
-        {
-            "key": "changes",
-            "title": "Mended and broken",
-            "type": "changes",
-            "opacity": 1,
-            "ground": DARKENED,
-        },
-    ]
+# The layers of the viewer, bottom first.
+_LAYERS = (
+    PHOTOGRAPH,
+    label_layer("target", "Target"),
+    label_layer("prediction_a", "Prediction of A"),
+    label_layer("prediction_b", "Prediction of B"),
+    error_layer("errors_a", "Errors of A", "prediction_a"),
+    error_layer("errors_b", "Errors of B", "prediction_b"),
+    {
+        "key": "changes",
+        "title": "Mended and broken",
+        "type": "changes",
+        "opacity": 1,
+        "ground": DARKENED,
+    },
+)
 
 
-def _context(
-    comparison: Mapping[str, Any], listed: Sequence[Mapping[str, Any]], title: str
-) -> dict[str, Any]:
+def _context(comparison: Mapping[str, Any], listed: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     columns = metric_columns()
     kinds = []
     for kind in kind_rows():
@@ -284,8 +263,6 @@ def _context(
         kinds.append(kind | {"sides": sides, "relative": relative})
     count = len(comparison["per_image"])
     return {
-        "title": title,
-        "heading": title,
         "names": comparison["names"],
         "facts": [
             f"{count:,} images",

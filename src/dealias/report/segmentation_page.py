@@ -11,19 +11,21 @@ from dealias.metrics.functional import ERROR_KINDS
 from dealias.report.drawing import Drawn
 from dealias.report.folder import PageFolder
 from dealias.report.kept import keep_names
-from dealias.report.packing import to_script
-from dealias.report.rendering import (
-    DARKENED,
+from dealias.report.page import (
+    ALIASING,
     PHOTOGRAPH,
     class_rows,
-    css,
+    error_layer,
+    error_sorts,
     kind_rows,
+    label_layer,
     metric_columns,
-    render,
     script_kinds,
     script_row,
+    write_page,
 )
-from dealias.report.sections import distributions, probe_section
+from dealias.report.rendering import css
+from dealias.report.sections import distributions
 
 _RIGHT_COLORS = {"right_boundary": "#8a93a0", "right_interior": "#8a93a0"}
 
@@ -55,12 +57,10 @@ def finish_report(
     linked = [pair for pairs in result["costly_pairs"].values() for pair in pairs]
     pairs = sorted({(number[pair["target"]], number[pair["prediction"]]) for pair in linked})
     data = {
-        "title": title,
-        "pictures": True,
         "classes": class_rows(classes),
         "pairs": pairs,
         "kinds": script_kinds(),
-        "layers": _layers(),
+        "layers": _LAYERS,
         "rows": [
             script_row(rows[row["name"]], [row["mIoU"]], pairs)
             for row in result["per_image"]
@@ -69,45 +69,21 @@ def finish_report(
     }
     layers = {row.name: row.has for row in drawn}
     keep_names(folder, layers, classes, digest_rows(result["per_image"]))
-    folder.write("data.js", to_script("dealias.start", data).encode("ascii"))
-    folder.finish(render("report.html", True, _context(result, classes, probe, title)))
+    context = _context(result, classes)
+    write_page(folder, "report.html", title, data, context, probe=probe)
 
 
-def _layers() -> list[dict[str, Any]]:
-    """The layers of the viewer, bottom first."""
-    return [
-        PHOTOGRAPH,
-        {"key": "target", "title": "Target", "type": "labels", "plane": "target", "opacity": 0.6},
-        {
-            "key": "prediction",
-            "title": "Prediction",
-            "type": "labels",
-            "plane": "prediction",
-            "opacity": 0.6,
-        },
-        {
-            "key": "aliasing",
-            "title": "Aliasing",
-            "type": "heat",
-            "plane": "aliasing",
-            "opacity": 0.75,
-            "optional": 1,
-        },
-        {
-            "key": "errors",
-            "title": "Errors",
-            "type": "errors",
-            "plane": "errors",
-            "prediction": "prediction",
-            "opacity": 1,
-            "ground": DARKENED,
-        },
-    ]
+# The layers of the viewer, bottom first.
+_LAYERS = (
+    PHOTOGRAPH,
+    label_layer("target", "Target"),
+    label_layer("prediction", "Prediction"),
+    ALIASING,
+    error_layer("errors", "Errors", "prediction"),
+)
 
 
-def _context(
-    result: Mapping[str, Any], classes: ClassSet, probe: Mapping[str, Any] | None, title: str
-) -> dict[str, Any]:
+def _context(result: Mapping[str, Any], classes: ClassSet) -> dict[str, Any]:
     kinds = kind_rows()
     start = 0.0
     for kind in kinds:
@@ -133,27 +109,21 @@ def _context(
     if aliasing is not None:
         tones = {key: css(color) for key, color in ERROR_COLORS.items()} | _RIGHT_COLORS
         aliasing = {"site": None} | distributions(aliasing, tones)
-    section = None if probe is None else probe_section(probe)
-    sections = [
-        ("figures", "Figures"),
-        ("kinds", "Kinds"),
-        ("classes", "Classes"),
-        ("pairs", "Pairs"),
-        ("gallery", "Images"),
-        *([("aliasing", "Aliasing")] if aliasing else []),
-        *([("network", "Network")] if section else []),
-    ]
     metrics = result["metrics"]
     return {
-        "title": title,
-        "heading": title,
         "facts": [
             f"{result['images']:,} images",
             f"{len(classes)} classes of {result['class_set']}",
             f"protocol {result['protocol']}",
             f"bands of {result['band_width']} px",
         ],
-        "sections": sections,
+        "sections": [
+            ("figures", "Figures"),
+            ("kinds", "Kinds"),
+            ("classes", "Classes"),
+            ("pairs", "Pairs"),
+            ("gallery", "Images"),
+        ],
         "warnings": result.get("warnings", []),
         "skipped": result["skipped"],
         "environment": result.get("environment", {}),
@@ -178,18 +148,11 @@ def _context(
         "protocol": result["protocol"],
         "band_width": result["band_width"],
         "ignore_index": result["ignore_index"],
-        "sorts": _sorts(),
+        "sorts": [
+            ("miou", "mIoU, lowest first"),
+            ("wrong", "wrong pixels, most first"),
+            *error_sorts(ERROR_KINDS),
+            ("name", "name"),
+        ],
         "aliasing": aliasing,
-        "probe": section,
-        "comparison": False,
-        "changes": None,
     }
-
-
-def _sorts() -> list[tuple[str, str]]:
-    return [
-        ("miou", "mIoU, lowest first"),
-        ("wrong", "wrong pixels, most first"),
-        *((kind.key, f"{kind.title.lower()}, most first") for kind in ERROR_KINDS),
-        ("name", "name"),
-    ]

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from dealias.files import write_whole
-from dealias.report.rendering import ARROWS, MEANS
+from dealias.report.page import ARROWS, MEANS
 from dealias.text import printable
 
 _LATEX = {

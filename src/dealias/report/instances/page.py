@@ -11,9 +11,7 @@ from dealias.labels import spread_colors
 from dealias.metrics.instances import FOUND, INSTANCE_ERRORS, SCORES
 from dealias.report.drawing import Drawn
 from dealias.report.folder import PageFolder
-from dealias.report.packing import to_script
-from dealias.report.rendering import PHOTOGRAPH, render, script_row
-from dealias.report.sections import probe_section
+from dealias.report.page import ALIASING, PHOTOGRAPH, error_sorts, script_row, write_page
 
 _NOTES = {
     "AP": "The mean over the IoU thresholds 0.5, 0.55, … 0.95.",
@@ -60,8 +58,6 @@ def finish_page(
     colors = spread_colors(len(classes)).tolist()
     threshold = math.floor(1e5 * result["errors"]["threshold"]) / 1e5  # as scores are rounded
     data = {
-        "title": title,
-        "pictures": True,
         "classes": [
             {"name": name, "color": color} for name, color in zip(classes, colors, strict=True)
         ],
@@ -70,8 +66,8 @@ def finish_page(
         "threshold": threshold,
         "rows": [script_row(row, []) for row in drawn],
     }
-    folder.write("data.js", to_script("dealias.start", data).encode("ascii"))
-    folder.finish(render("instances.html", True, _context(result, colors, probe, title)))
+    context = _context(result, colors)
+    write_page(folder, "instances.html", title, data, context, probe=probe)
 
 
 def _kinds() -> list[dict[str, Any]]:
@@ -90,24 +86,12 @@ def _layers() -> list[dict[str, Any]]:
         PHOTOGRAPH | original,
         {"key": "target", "title": "Target", "type": "targets", **outlines},
         {"key": "prediction", "title": "Detections", "type": "detections", **outlines},
-        {
-            "key": "aliasing",
-            "title": "Aliasing",
-            "type": "heat",
-            "plane": "aliasing",
-            "opacity": 0.75,
-            "optional": 1,
-        },
+        ALIASING,
         {"key": "errors", "title": "Errors", "type": "matches", **outlines},
     ]
 
 
-def _context(
-    result: Mapping[str, Any],
-    colors: Sequence[Any],
-    probe: Mapping[str, Any] | None,
-    title: str,
-) -> dict[str, Any]:
+def _context(result: Mapping[str, Any], colors: Sequence[Any]) -> dict[str, Any]:
     errors = result["errors"]
     kinds = [
         {
@@ -121,26 +105,19 @@ def _context(
         }
         for kind in INSTANCE_ERRORS
     ]
-    section = None if probe is None else probe_section(probe)
-    aliasing = result.get("errors_against_aliasing")
-    sections = [
-        ("figures", "Average precision"),
-        ("kinds", "Kinds"),
-        ("classes", "Classes"),
-        ("gallery", "Images"),
-        *([("aliasing", "Aliasing")] if aliasing else []),
-        *([("network", "Network")] if section else []),
-    ]
     return {
-        "title": title,
-        "heading": title,
         "facts": [
             f"{result['images']:,} images",
             f"{result['instances']:,} instances of {len(result['classes'])} classes",
             *([f"{result['crowds']:,} crowds"] if result["crowds"] else []),
             f"{result['detections']:,} detections",
         ],
-        "sections": sections,
+        "sections": [
+            ("figures", "Average precision"),
+            ("kinds", "Kinds"),
+            ("classes", "Classes"),
+            ("gallery", "Images"),
+        ],
         "skipped": result["skipped"],
         "notes": result["notes"],
         "detection_area": result["detection_area"],
@@ -154,19 +131,12 @@ def _context(
         "classes": [
             row | {"color": color} for row, color in zip(result["classes"], colors, strict=True)
         ],
-        "sorts": _sorts(),
-        "aliasing": aliasing,
-        "probe": section,
-        "comparison": False,
-        "changes": None,
+        "sorts": [
+            ("wrong", "errors, most first"),
+            *error_sorts(INSTANCE_ERRORS),
+            ("recall", "share found, lowest first"),
+            ("name", "name"),
+        ],
+        "aliasing": result.get("errors_against_aliasing"),
         "scored": True,
     }
-
-
-def _sorts() -> list[tuple[str, str]]:
-    return [
-        ("wrong", "errors, most first"),
-        *((kind.key, f"{kind.title.lower()}, most first") for kind in INSTANCE_ERRORS),
-        ("recall", "share found, lowest first"),
-        ("name", "name"),
-    ]

@@ -1,0 +1,191 @@
+"""What all kinds of page have in common."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from dealias.evaluation import ERROR_COLORS
+from dealias.labels import ClassSet
+from dealias.metrics.functional import ERROR_KINDS
+from dealias.report.drawing import Drawn
+from dealias.report.folder import PageFolder
+from dealias.report.packing import to_script
+from dealias.report.rendering import render
+from dealias.report.sections import probe_section
+
+ARROWS = {"IoU": "↑", "BIoU": "↑", "BAcc": "↑", "FErr": "↓", "MErr": "↓", "DErr": "↓"}
+MEANS = {"IoU": "mIoU"}
+NOTES = {
+    "IoU": "Intersection over union, the mean over classes, of all pixels.",
+    "BIoU": "The same inside the boundary bands alone.",
+    "BAcc": "The share of a class that is found inside the boundary bands.",
+    "FErr": "False responses: the share that is missed near predicted boundaries.",
+    "MErr": "Merging mistakes: the share that is missed near the target's boundaries.",
+    "DErr": "Displacements: the share that is missed where both have a boundary.",
+}
+# For headings of narrow columns, and for one pixel.
+_SHORT = {
+    "false_response": ("+ false", "false response"),
+    "merging_mistake": ("+ merging", "merging mistake"),
+    "displacement": ("+ displ.", "displacement"),
+    "interior": ("+ interior", "interior error"),
+}
+# The layers of the viewer; the photograph is the one that the others lie on.
+PHOTOGRAPH: dict[str, Any] = {
+    "key": "image",
+    "title": "Photograph",
+    "type": "photograph",
+    "folder": "images",
+    "opacity": 1,
+    "optional": 1,
+}
+ALIASING: dict[str, Any] = {
+    "key": "aliasing",
+    "title": "Aliasing",
+    "type": "heat",
+    "plane": "aliasing",
+    "opacity": 0.75,
+    "optional": 1,
+}
+DARKENED = 0.55  # how far the photograph is, under errors alone
+
+
+def write_page(
+    folder: PageFolder,
+    template: str,
+    title: str,
+    data: Mapping[str, Any],
+    context: Mapping[str, Any],
+    *,
+    pictures: bool = True,
+    probe: Mapping[str, Any] | None = None,
+) -> None:
+    """Write the page itself, once the files of its images are.
+
+    Args:
+        folder: of the page.
+        template: its name.
+        title: heading.
+        data: for the scripts: classes, kinds, layers, rows, and what else the page's own want.
+        context: for the template; `sections` are those of the page alone.
+        pictures: whether there are any.
+        probe: result of `dealias probe`, for a section on the network.
+
+    Raises:
+        OutputError: it can't be written.
+        ValueError: Jinja2 is not installed.
+    """
+    shown = {"title": title, "pictures": pictures, **data}
+    folder.write("data.js", to_script("dealias.start", shown).encode("ascii"))
+    common: dict[str, Any] = {
+        "title": title,
+        "heading": title,
+        "aliasing": None,
+        "probe": None if probe is None else probe_section(probe),
+        "comparison": False,
+        "changes": None,
+        "scored": False,
+    }
+    filled = common | dict(context)
+    more = (("aliasing", "Aliasing", filled["aliasing"]), ("network", "Network", filled["probe"]))
+    filled["sections"] = [*filled["sections"], *(entry[:2] for entry in more if entry[2])]
+    folder.finish(render(template, pictures, filled))
+
+
+def label_layer(key: str, title: str) -> dict[str, Any]:
+    """A layer of the viewer that shows the labels of a plane."""
+    return {"key": key, "title": title, "type": "labels", "plane": key, "opacity": 0.6}
+
+
+def error_layer(key: str, title: str, prediction: str) -> dict[str, Any]:
+    """A layer of the viewer that shows the errors of a prediction."""
+    return {
+        "key": key,
+        "title": title,
+        "type": "errors",
+        "plane": key,
+        "prediction": prediction,
+        "opacity": 1,
+        "ground": DARKENED,
+    }
+
+
+def error_sorts(kinds: Iterable[Any]) -> list[tuple[str, str]]:
+    """What images can be sorted by on a page of errors of these kinds."""
+    return [(kind.key, f"{kind.title.lower()}, most first") for kind in kinds]
+
+
+def metric_columns() -> list[dict[str, str]]:
+    """The metrics in the order of the paper, with arrows and explanations."""
+    return [
+        {
+            "key": name,
+            "name": name,
+            "mean": MEANS.get(name, name),
+            "arrow": arrow,
+            "note": NOTES[name],
+        }
+        for name, arrow in ARROWS.items()
+    ]
+
+
+def kind_rows() -> list[dict[str, Any]]:
+    """The kinds of error with their colours."""
+    return [
+        {
+            "key": kind.key,
+            "title": kind.title,
+            "short": _SHORT[kind.key][0],
+            "single": _SHORT[kind.key][1],
+            "description": kind.description,
+            "color": ERROR_COLORS[kind.key],
+        }
+        for kind in ERROR_KINDS
+    ]
+
+
+def class_rows(classes: ClassSet) -> list[dict[str, Any]]:
+    """Names and colours of the classes, for the scripts."""
+    return [
+        {"name": name, "color": color}
+        for name, color in zip(classes.names, classes.colors().tolist(), strict=True)
+    ]
+
+
+def script_kinds() -> list[dict[str, Any]]:
+    """The kinds of error, for the scripts."""
+    keys = ("key", "title", "single", "color")
+    return [{key: kind[key] for key in keys} for kind in kind_rows()]
+
+
+def script_row(
+    drawn: Drawn, scores: Sequence[float | None], pairs: Sequence[tuple[int, int]] = ()
+) -> list[Any]:
+    """An image with the scores that it is sorted by, for the scripts.
+
+    Args:
+        drawn: the image.
+        scores: in the order of the page's sorts.
+        pairs: target and predicted class of the pairs that the page leads to.
+    """
+    number = {pair: index for index, pair in enumerate(pairs)}
+    counted = [] if drawn.by_pair is None else drawn.by_pair.tolist()
+    by_pair = [
+        value
+        for target, prediction, *counts in counted
+        if (target, prediction) in number
+        for value in (number[target, prediction], *counts)
+    ]
+    rounded = [None if score is None else round(score, 5) for score in scores]
+    return [
+        drawn.name,
+        drawn.key,
+        drawn.height,
+        drawn.width,
+        drawn.has,
+        rounded,
+        drawn.counts,
+        drawn.by_class,
+        by_pair,
+    ]
