@@ -6,11 +6,11 @@ from contextlib import contextmanager
 from functools import partial
 
 import pytest
-from dealias.report.work import draw_in_order
 
 from dealias.data import SegmentationDataModule, check_data
 from dealias.data.instances import InstanceDataModule, check_instances
 from dealias.processes import ProcessError, open_progress, read_in_order
+from dealias.report.drawing import draw_in_order
 from dealias.text import FileError
 from squares import write_squares
 
