@@ -15,22 +15,10 @@ import dealias
 from dealias.layers import AdaptiveBlur, BlurFilter, DealiasingFilter, FrequencyMixing
 from dealias.spectral import lowpass
 from dealias.surgery import find_downsampling, find_mixing
+from networks import Block
 
 X = torch.randn(2, 3, 32, 48, generator=torch.Generator().manual_seed(0))
 NYQUIST = sqrt(2) / 4
-
-
-class Block(nn.Module):
-    """A strided residual block, 16 -> 32 channels."""
-
-    def __init__(self):
-        super().__init__()
-        self.conv1 = nn.Conv2d(16, 32, 3, stride=2, padding=1)
-        self.conv2 = nn.Conv2d(32, 32, 3, padding=1)
-        self.shortcut = nn.Conv2d(16, 32, 1, stride=2)
-
-    def forward(self, x: Tensor) -> Tensor:
-        return self.conv2(self.conv1(x).relu()) + self.shortcut(x)
 
 
 class Net(nn.Module):

@@ -11,6 +11,7 @@ import dealias
 from dealias.engine import aliasing
 from dealias.probe import load_network, measure_aliasing
 from dealias.surgery import find_downsampling, find_mixing
+from networks import Block
 
 X = torch.randn(2, 3, 32, 48, generator=torch.Generator().manual_seed(0))
 # All methods but those by which a module runs.
@@ -19,19 +20,6 @@ METHODS = sorted(
     for name, value in vars(nn.Module).items()
     if callable(value) and not name.startswith("__") and name not in ("forward", "_call_impl")
 )
-
-
-class Block(nn.Module):
-    """A strided residual block, 16 -> 32 channels."""
-
-    def __init__(self):
-        super().__init__()
-        self.conv1 = nn.Conv2d(16, 32, 3, stride=2, padding=1)
-        self.conv2 = nn.Conv2d(32, 32, 3, padding=1)
-        self.shortcut = nn.Conv2d(16, 32, 1, stride=2)
-
-    def forward(self, x: Tensor) -> Tensor:
-        return self.conv2(self.conv1(x).relu()) + self.shortcut(x)
 
 
 class Net(nn.Module):
