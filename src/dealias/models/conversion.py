@@ -1,4 +1,4 @@
-"""Other checkpoints made into networks."""
+"""Converting checkpoints of training runs and of the published code."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -7,30 +7,25 @@ from typing import Any
 
 from torch import Tensor
 
-from dealias.models.creation import create_model
-from dealias.models.errors import ModelError, WeightsError
+from dealias.models.creation import create_model, recreate_model
+from dealias.models.network import ModelError
 from dealias.models.official import BASIC_NAMES, official_config, official_name
 from dealias.models.segmentation import SegmentationModel
-from dealias.models.weight_files import (
-    AmbiguousNamesError,
-    match_names,
-    read_checkpoint,
-    state_dict_of,
-)
-from dealias.models.weights import load_weights
+from dealias.models.weight_files import read_checkpoint, state_dict_of
+from dealias.models.weights import WeightsError, load_weights, match_names
 from dealias.text import printable
 
-_OWN = "network."  # before the names in checkpoints of `dealias fit`
-_AVERAGE = "ema_"  # before those of its moving averages; the plain names have the ones to use
+_OWN = "network."  # prefix of names in checkpoints of `dealias fit`
+_AVERAGE = "ema_"  # prefix of MMSegmentation's moving averages; the plain names are the ones to use
 
 
 @dataclass(frozen=True)
 class Converted:
-    """A network made of a checkpoint.
+    """A network made from a checkpoint.
 
     Attributes:
-        model: in evaluation mode.
-        left: what the checkpoint has and the network has not, in words.
+        model: the network, in evaluation mode.
+        left: descriptions of tensors in the checkpoint that the network does not use.
     """
 
     model: SegmentationModel
@@ -38,17 +33,17 @@ class Converted:
 
 
 def convert(path: Path | str, *, filtered: bool = False) -> Converted:
-    """Make a network of a checkpoint.
+    """Make a network from a checkpoint.
 
     Args:
-        path: a UPerNet on a ResNet of the published code or of MMSegmentation, .pth or
-            .safetensors, or a checkpoint of ``dealias fit``.
-        filtered: whether a published network without frequency mixing has the filters: they have
-            no tensors.
+        path: a checkpoint of ``dealias fit``; or a UPerNet on a ResNet from the published code or
+            from MMSegmentation, .pth or .safetensors.
+        filtered: whether a published network without frequency mixing has the filters, which leave
+            no trace among its tensors.
 
     Raises:
-        WeightsError: there is no such file, it holds more than tensors and plain values, or it is
-            of another network.
+        WeightsError: there is no such file, it holds more than tensors and plain values, or it
+            belongs to another network.
         ModelError: a checkpoint of ``dealias fit`` has no configuration that builds its network.
     """
     path = Path(path)
@@ -70,10 +65,7 @@ def _from_own(source: str, content: Mapping[str, Any], state: Mapping[str, Tenso
             f"{source}: expected a network for semantic segmentation, got one for instances, "
             f"{config.get('name')!r}, which dealias test and predict take as --ckpt_path"
         )
-    try:
-        model = create_model(**{**config, "backbone_weights": None})
-    except (ValueError, TypeError) as error:
-        raise ModelError(f"{source}: {error}") from error
+    model = recreate_model(config, source=source)
     own = {key.removeprefix(_OWN): value for key, value in state.items() if key.startswith(_OWN)}
     load_weights(model, own, source=source)
     model.classes = _classes(parameters.get("classes"), model.num_classes)
@@ -83,10 +75,7 @@ def _from_own(source: str, content: Mapping[str, Any], state: Mapping[str, Tenso
 def _from_official(
     source: str, content: Mapping[str, Any], state: Mapping[str, Tensor], filtered: bool
 ) -> Converted:
-    try:
-        named = match_names(state, BASIC_NAMES)
-    except AmbiguousNamesError as error:
-        raise WeightsError(f"{source}: {error}") from error
+    named = match_names(state, BASIC_NAMES, source=source)
     state = {key: value for key, value in named.items() if not key.startswith(_AVERAGE)}
     left = []
     if len(state) < len(named):
@@ -108,7 +97,7 @@ def _from_official(
 
 
 def _classes(meta: Any, num_classes: int) -> dict[str, Any] | None:
-    """Names and colours of the classes, of a mapping that has them, as it is often written."""
+    """Names and colours of the classes from a mapping with "classes" or "names", in any case."""
     if not isinstance(meta, dict):
         return None
     found = {str(key).lower(): value for key, value in meta.items()}

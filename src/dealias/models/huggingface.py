@@ -10,17 +10,11 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from dealias.models.errors import ModelError
-from dealias.models.segmentation import (
-    IMAGENET_MEAN,
-    IMAGENET_STD,
-    SegmentationModel,
-    pixel_loss,
-    resize,
-)
+from dealias.models.network import IMAGENET_MEAN, IMAGENET_STD, ModelError, check_normalization
+from dealias.models.segmentation import SegmentationModel, pixel_loss, resize
 from dealias.text import printable
 
-# With class and mask queries; what else AutoModelForSemanticSegmentation has scores pixels.
+# These predict masks and a class for each. All others of transformers score pixels.
 _MASK_TYPES = ("mask2former", "maskformer")
 _BACKBONES = dict.fromkeys(_MASK_TYPES, "model.pixel_level_module.encoder") | {
     "upernet": "backbone"
@@ -28,14 +22,7 @@ _BACKBONES = dict.fromkeys(_MASK_TYPES, "model.pixel_level_module.encoder") | {
 
 
 class _TransformersModel(SegmentationModel):
-    """A network of transformers.
-
-    Args:
-        network: for semantic segmentation, of a type that this class is for.
-        num_classes: number of classes.
-        mean: of the images that it takes.
-        std: of the images that it takes.
-    """
+    """A network of transformers for semantic segmentation; see :class:`SegmentationModel`."""
 
     def __init__(
         self,
@@ -50,7 +37,7 @@ class _TransformersModel(SegmentationModel):
 
     @property
     def backbone(self) -> nn.Module:  # type: ignore[override]
-        """The encoder; its tensors have their names by the network's."""
+        """The encoder, a part of `network`."""
         network = self.network
         prefix = _BACKBONES.get(network.config.model_type, network.base_model_prefix)
         module: nn.Module = network.get_submodule(prefix)
@@ -58,13 +45,13 @@ class _TransformersModel(SegmentationModel):
 
 
 class PixelNetwork(_TransformersModel):
-    """A network of transformers that scores pixels, as SegFormer and UperNet do."""
+    """A network of transformers that scores pixels, such as SegFormer or UperNet."""
 
     def forward(self, images: Tensor) -> dict[str, Tensor]:
         """Score the pixels: see :meth:`SegmentationModel.forward`."""
         network = self.network
         if self.training and getattr(network, "auxiliary_head", None) is not None:
-            # The library's forward pass keeps what the auxiliary head gives to itself.
+            # The library's forward pass does not return the output of the auxiliary head.
             features = network.backbone(images).feature_maps
             scores = {"out": network.decode_head(features), "aux": network.auxiliary_head(features)}
         else:
@@ -72,11 +59,11 @@ class PixelNetwork(_TransformersModel):
         return {name: resize(logits, images.shape[-2:]) for name, logits in scores.items()}
 
     def loss(self, images: Tensor, target: Tensor, *, ignore_index: int) -> dict[str, Tensor]:
-        """Cross-entropy as "decode", and in training the weighted auxiliary head's as "aux".
+        """Return the cross-entropy as "decode"; in training, the weighted auxiliary's as "aux".
 
         Raises:
-            ModelError: there is one image and the network pools it to a pixel, which leaves batch
-                norm nothing to normalise by.
+            ModelError: there is one image, and the network pools it to a pixel, so that batch norm
+                has no variance to normalise by.
         """
         try:
             scores = self(images)
@@ -96,41 +83,41 @@ class PixelNetwork(_TransformersModel):
 
 
 class MaskNetwork(_TransformersModel):
-    """A network of transformers that gives masks and their classes, as Mask2Former does."""
+    """A network of transformers that predicts masks and their classes, such as Mask2Former."""
 
     def forward(self, images: Tensor) -> dict[str, Tensor]:
-        """Score the pixels: "out" is the logarithm of the masks' probabilities, added by class.
+        """Score the pixels: "out" is the logarithm of the masks' probabilities, summed by class.
 
-        Mask logits are resized to the image first, as in Mask2Former's own evaluation; the
-        post-processing of transformers resizes them to 384x384, whatever the image.
+        Mask logits are resized to the size of the image first, as in Mask2Former's own evaluation.
+        The post-processing of transformers resizes them to 384x384, whatever the size.
         """
-        given = self.network(pixel_values=images)
-        classes = given.class_queries_logits.float().softmax(-1)[..., :-1]
-        masks = resize(given.masks_queries_logits.float(), images.shape[-2:]).sigmoid()
+        outputs = self.network(pixel_values=images)
+        classes = outputs.class_queries_logits.float().softmax(-1)[..., :-1]
+        masks = resize(outputs.masks_queries_logits.float(), images.shape[-2:]).sigmoid()
         scores = torch.einsum("bqc,bqhw->bchw", classes, masks)
         return {"out": scores.clamp_min(torch.finfo(scores.dtype).tiny).log()}
 
     def loss(self, images: Tensor, target: Tensor, *, ignore_index: int) -> dict[str, Tensor]:
-        """The library's loss, of masks matched to the classes of each image, as "match".
+        """Return the library's loss as "match": masks are matched to the classes of each image.
 
-        A pixel of void is in no mask. Images without any class are left out.
+        Void pixels are in no mask. Images that are void throughout are left out.
         """
         pairs = [_masks(labels, ignore_index) for labels in target]
         kept = [i for i, (classes, _) in enumerate(pairs) if len(classes)]
         if not kept:
-            given = self.network(pixel_values=images)
-            total = given.class_queries_logits.sum() + given.masks_queries_logits.sum()
+            outputs = self.network(pixel_values=images)
+            total = outputs.class_queries_logits.sum() + outputs.masks_queries_logits.sum()
             return {"match": 0 * total}
-        given = self.network(
+        outputs = self.network(
             pixel_values=images[kept],
             class_labels=[pairs[i][0] for i in kept],
             mask_labels=[pairs[i][1] for i in kept],
         )
-        return {"match": given.loss.squeeze()}
+        return {"match": outputs.loss.squeeze()}
 
 
 def _masks(labels: Tensor, ignore_index: int) -> tuple[Tensor, Tensor]:
-    """Classes [N] of a label map (H, W), and their masks [N, H, W]."""
+    """The classes [N] in a label map `[H, W]`, and their masks `[N, H, W]`."""
     classes: Tensor = torch.unique(labels).long()
     classes = classes[classes != ignore_index]
     return classes, (labels == classes[:, None, None]).float()
@@ -147,19 +134,20 @@ def create_transformers_model(
     """Build a network of transformers; nothing is downloaded.
 
     Args:
-        name: a type of network, as "segformer", for random weights; or a folder, or a name in the
-            local cache, with its weights if it has any. A head for another number of classes is
-            made anew.
-        options: what differs in the configuration.
+        name: a type of network, such as "segformer", with random weights; or a folder or a name in
+            the local cache, with its weights if it has any. A head for another number of classes
+            gets random weights.
+        options: options that differ from the default configuration.
         num_classes: number of classes.
-        mean: of the images, if not as the folder or ImageNet has it.
-        std: of the images, if not as the folder or ImageNet has it.
+        mean: mean of the images, if not the one in the folder, or else of ImageNet.
+        std: standard deviation of the images, likewise.
 
     Returns:
-        The network, and arguments that build it anew without the folder.
+        The network, and the arguments that build it again without the folder.
 
     Raises:
-        ModelError: there is no such network, or weights of its backbone are missing.
+        ModelError: there is no such network, weights of its backbone are missing, or the mean or
+            standard deviation in the folder is not three finite numbers.
     """
     os.environ.setdefault("HF_HUB_OFFLINE", "1")
     try:
@@ -173,7 +161,7 @@ def create_transformers_model(
         network = _from_file(builder, name, config) if has_file else builder.from_config(config)
     except ModelError:
         raise
-    except Exception as error:  # the library raises what it likes
+    except Exception as error:  # the library raises errors of any kind
         reason = " ".join(str(error).split())
         raise ModelError(f"name 'hf:{name}': {type(error).__name__}: {reason}") from error
     stored = _stored_normalisation(transformers, name) if has_file else {}
@@ -185,7 +173,7 @@ def create_transformers_model(
         std=tuple(std or stored.get("image_std") or IMAGENET_STD),
     )
     whole = json.loads(config.to_json_string(use_diff=False))
-    general = transformers.PretrainedConfig().to_dict()  # what says nothing about the network
+    general = transformers.PretrainedConfig().to_dict()  # unrelated to the architecture
     return model, {
         "name": f"hf:{config.model_type}",
         "num_classes": num_classes,
@@ -208,7 +196,7 @@ def _configuration(
     except OSError as error:
         raise ModelError(
             f"name 'hf:{printable(name)}': no such type of network, no such folder, and none of "
-            f"the name in the local cache"
+            f"that name in the local cache"
         ) from error
     unknown = [key for key in options if not hasattr(general, key)]
     if unknown or "num_labels" in options:
@@ -219,9 +207,9 @@ def _configuration(
     config = make(**options, num_labels=num_classes)
     for part in (config, getattr(config, "backbone_config", None)):
         if part is not None and getattr(part, "use_pretrained_backbone", False):
-            part.use_pretrained_backbone = False  # which would be downloaded
+            part.use_pretrained_backbone = False  # it would be downloaded
     if config.model_type != "upernet" and getattr(config, "use_auxiliary_head", False):
-        config.use_auxiliary_head = False  # the library keeps what it gives to itself
+        config.use_auxiliary_head = False  # the library does not return its output
     return config
 
 
@@ -270,4 +258,8 @@ def _stored_normalisation(transformers: Any, name: str) -> dict[str, Any]:
         _raise_exceptions_for_connection_errors=False,
     )
     stored: dict[str, Any] = {} if path is None else json.loads(Path(path).read_bytes())
+    try:
+        check_normalization(stored.get("image_mean"), stored.get("image_std"))
+    except ModelError as error:
+        raise ModelError(f"{printable(path)}: {error}") from error
     return stored

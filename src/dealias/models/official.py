@@ -1,4 +1,4 @@
-"""Checkpoints of the published code, and of MMSegmentation, on which it is built."""
+"""Checkpoints of the published code and of MMSegmentation, which it is built on."""
 
 import re
 from collections.abc import Mapping
@@ -6,7 +6,7 @@ from typing import Any
 
 from torch import Tensor
 
-from dealias.models.errors import WeightsError
+from dealias.models.weights import WeightsError
 from dealias.text import printable
 
 # (bottlenecks, blocks of each layer): depth.
@@ -20,7 +20,7 @@ _DEPTHS: dict[tuple[bool, tuple[int, ...]], int] = {
 _DEEP_STEM = {"stem_type": "deep", "stem_width": 32}
 _JOIN = "decode_head.fpn_bottleneck.conv.weight"
 _CLASSIFIER = "decode_head.conv_seg.weight"
-BASIC_NAMES = (_JOIN, _CLASSIFIER)  # that all of them have
+BASIC_NAMES = (_JOIN, _CLASSIFIER)  # in all of them
 _AUX = "auxiliary_head.convs.0.conv.weight"
 _FILTERS = {"cutoff": 0.35, "filter_options": {"band_edge": "official"}}
 _MIXING = {"mixing_options": {"pooling": "official"}}
@@ -55,15 +55,15 @@ def official_name(key: str) -> str:
 
 
 def official_config(state: Mapping[str, Tensor], *, filtered: bool = False) -> dict[str, Any]:
-    """Arguments of :func:`create_model` for the network that an official checkpoint is of.
+    """Work out the arguments of :func:`create_model` for the network of an official checkpoint.
 
     Args:
         state: tensors by their official names; only names and shapes matter.
         filtered: whether a network without frequency mixing has the filters, which leave no trace
-            in its tensors.
+            among its tensors.
 
     Raises:
-        WeightsError: it is no UPerNet on a ResNet.
+        WeightsError: the network is not a UPerNet on a ResNet.
     """
     join = state.get(_JOIN)
     classifier = state.get(_CLASSIFIER)
@@ -107,7 +107,7 @@ def official_config(state: Mapping[str, Tensor], *, filtered: bool = False) -> d
 
 
 def _resnet(state: Mapping[str, Tensor]) -> tuple[str, dict[str, Any], int]:
-    """Name of the backbone, its options, and the channels of its third stage."""
+    """The name of the backbone, its options, and the channels of its third stage."""
     blocks = {match[0] for key in state if (match := re.match(r"backbone\.layer\d\.\d+", key))}
     layers = tuple(sum(b.startswith(f"backbone.layer{i}.") for b in blocks) for i in range(1, 5))
     bottlenecks = "backbone.layer1.0.conv3.weight" in state
@@ -126,4 +126,4 @@ def _resnet(state: Mapping[str, Tensor]) -> tuple[str, dict[str, Any], int]:
         return f"resnet{depth}d", {}, channels
     if bottlenecks:
         return f"resnet{depth}c", {}, channels
-    return f"resnet{depth}", _DEEP_STEM, channels  # which timm has no name for
+    return f"resnet{depth}", _DEEP_STEM, channels  # timm has no name for it

@@ -6,11 +6,10 @@ from typing import Any
 
 import dealias
 from dealias.files import OutputError, check_outputs, to_json, write_whole
-from dealias.models.creation import create_model
-from dealias.models.errors import ModelError, WeightsError
+from dealias.models.creation import recreate_model
 from dealias.models.segmentation import SegmentationModel
 from dealias.models.weight_files import read_safetensors
-from dealias.models.weights import load_weights
+from dealias.models.weights import WeightsError, load_weights
 from dealias.surgery import check_inserted
 from dealias.text import printable
 
@@ -18,18 +17,18 @@ _WEIGHTS, _CONFIG = "model.safetensors", "config.json"
 
 
 def save(model: SegmentationModel, folder: Path | str, *, overwrite: bool = False) -> None:
-    """Write a network: its tensors and what it takes to build it anew.
+    """Write a network: its tensors, and the configuration to build it again.
 
-    Both files are whole or not there.
+    Either both files are written whole, or neither.
 
     Args:
         model: the network.
-        folder: to write into; made if it is not there.
+        folder: the folder to write into; it is made if it does not exist.
         overwrite: whether files of the same names in it may be replaced.
 
     Raises:
-        OutputError: the folder holds something and may not be overwritten, or can't be written.
-        ValueError: the backbone has lost what was put into it: see
+        OutputError: the folder is not empty and may not be overwritten, or can't be written.
+        ValueError: the backbone has lost an inserted module: see
             :func:`dealias.surgery.check_inserted`.
     """
     from safetensors.torch import save as to_bytes
@@ -50,7 +49,7 @@ def save(model: SegmentationModel, folder: Path | str, *, overwrite: bool = Fals
         with write_whole(folder / _WEIGHTS) as weights, write_whole(folder / _CONFIG) as config:
             config.write(to_json(content))
             weights.write(to_bytes(tensors, {"format": "pt"}))
-            weights.flush()  # fails, if it does, before the configuration is in place
+            weights.flush()  # so that it fails before the configuration is in place
     except BaseException as error:
         if is_new and folder.is_dir() and not any(folder.iterdir()):
             folder.rmdir()
@@ -63,19 +62,16 @@ def load(folder: Path | str) -> SegmentationModel:
     """Read a network that :func:`save` or ``dealias convert`` wrote.
 
     Returns:
-        The network in evaluation mode, on the CPU, its tensors bit by bit what they were.
+        The network in evaluation mode, on the CPU, with exactly the tensors that were saved.
 
     Raises:
         WeightsError: a file is missing or can't be read, or the tensors do not fit.
-        ModelError: the configuration builds no network.
+        ModelError: no network can be built from the configuration.
     """
     folder = Path(folder)
     path = folder / _CONFIG
     content = _read_config(path)
-    try:
-        model = create_model(**{**content["network"], "backbone_weights": None})
-    except (ValueError, TypeError) as error:
-        raise ModelError(f"{printable(path)}: {error}") from error
+    model = recreate_model(content["network"], source=printable(path))
     model.classes = content.get("classes")
     weights = folder / _WEIGHTS
     load_weights(model, read_safetensors(weights), source=printable(weights))

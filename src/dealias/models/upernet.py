@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from dealias.models.backbones import Backbone
+from dealias.models.backbones import Backbone, stage_maps
 from dealias.models.blocks import Classifier, ConvBlock
 from dealias.models.segmentation import SegmentationModel, pixel_loss, resize
 
@@ -16,15 +16,15 @@ _AUX_WEIGHT = 0.4
 class UPerNet(SegmentationModel):
     """UPerNet (Xiao et al., "Unified Perceptual Parsing", ECCV 2018), as the paper uses it.
 
-    The auxiliary head is a fully convolutional one of one block on the second to last stage; it
-    works in training only.
+    The auxiliary head is one convolutional block and a classifier on the third stage. It is used in
+    training only.
 
     Args:
         backbone: features at strides 4, 8, 16 and 32.
         num_classes: number of classes.
-        channels: of the pyramids.
+        channels: channels of the pyramids.
         aux_head: whether there is an auxiliary head.
-        aux_channels: of the auxiliary head.
+        aux_channels: channels of the auxiliary head.
         dropout: share of channels dropped before each classifier.
     """
 
@@ -40,7 +40,6 @@ class UPerNet(SegmentationModel):
     ) -> None:
         super().__init__(num_classes=num_classes, mean=backbone.mean, std=backbone.std)
         self.backbone = backbone.network
-        self._levels = backbone.levels
         self._channels_last = backbone.channels_last
         self.decode_head = PyramidHead(backbone.channels, channels, num_classes, dropout)
         self.aux_head = (
@@ -53,12 +52,8 @@ class UPerNet(SegmentationModel):
         )
 
     def features(self, images: Tensor) -> list[Tensor]:
-        """The maps of the four stages, [B, C, H / s, W / s] for s = 4, 8, 16, 32."""
-        maps = self.backbone(images)
-        chosen = [maps[level] for level in self._levels]
-        return (
-            [m.permute(0, 3, 1, 2).contiguous() for m in chosen] if self._channels_last else chosen
-        )
+        """Compute the maps of the four stages, `[B, C, H / s, W / s]` for s = 4, 8, 16, 32."""
+        return stage_maps(self.backbone(images), self._channels_last)
 
     def forward(self, images: Tensor) -> dict[str, Tensor]:
         """Score the pixels: see :meth:`SegmentationModel.forward`."""
@@ -69,7 +64,7 @@ class UPerNet(SegmentationModel):
         return {name: resize(logits, images.shape[-2:]) for name, logits in scores.items()}
 
     def loss(self, images: Tensor, target: Tensor, *, ignore_index: int) -> dict[str, Tensor]:
-        """Cross-entropy as "decode", and in training 0.4 times the auxiliary head's as "aux"."""
+        """Return the cross-entropy as "decode"; in training, 0.4 times the auxiliary's as "aux"."""
         scores = self(images)
         terms = {"decode": pixel_loss(scores["out"], target, ignore_index)}
         if "aux" in scores:
@@ -78,11 +73,11 @@ class UPerNet(SegmentationModel):
 
 
 class PyramidHead(nn.Module):
-    """Pool the last stage at several sizes, carry the result down the stages, and join all.
+    """Pool the last stage at several sizes, pass the result to the finer stages, and join all.
 
     Args:
-        in_channels: of the four stages, from the finest.
-        channels: of everything inside.
+        in_channels: channels of the four stages, the finest first.
+        channels: channels of all layers of the head.
         num_classes: number of classes.
         dropout: share of channels dropped before the classifier.
     """
@@ -103,7 +98,7 @@ class PyramidHead(nn.Module):
         self.classifier = Classifier(channels, num_classes, dropout)
 
     def forward(self, features: Sequence[Tensor]) -> Tensor:
-        """Logits [B, C, H / 4, W / 4] from the maps of the stages."""
+        """Return logits `[B, C, H / 4, W / 4]` from the maps of the stages."""
         *finer, last = features
         pooled = [resize(pool(last), last.shape[-2:]) for pool in self.pooled]
         levels = [self.context(torch.cat([last, *pooled], 1))]

@@ -1,4 +1,4 @@
-"""Files of weights, read without running anything that they hold."""
+"""Reading files of weights, without running any code that they hold."""
 
 import pickle
 import re
@@ -10,12 +10,11 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from dealias.models.errors import WeightsError
+from dealias.models.weights import WeightsError, match_names
 from dealias.text import printable
 
-# Where files hold the weights to use, of several; those of optimizers are no state dicts.
+# The keys of the weights to use if a file has several; the state of an optimizer is none.
 _HOLDERS = ("state_dict", "model_state_dict", "model", "teacher")
-_COMPILED = "_orig_mod."  # in names of a network, or part of it, that torch.compile made
 _LARGEST_HEADER = 100_000_000  # bytes, of safetensors
 
 
@@ -24,48 +23,45 @@ def read_weights(path: Path, names: Iterable[str]) -> dict[str, Tensor]:
 
     Args:
         path: as for :func:`read_state_dict`.
-        names: of the network's tensors, in its state dict.
+        names: names of the network's tensors, as in its state dict.
 
     Returns:
-        As :func:`match_names` does.
+        As from :func:`match_names`.
 
     Raises:
-        WeightsError: as those two.
+        WeightsError: as from :func:`read_state_dict` and :func:`match_names`.
     """
-    try:
-        return match_names(read_state_dict(path), names)
-    except AmbiguousNamesError as error:
-        raise WeightsError(f"{printable(path)}: {error}") from error
+    return match_names(read_state_dict(path), names, source=printable(path))
 
 
 def read_checkpoint(path: Path) -> Any:
-    """What a file of safetensors or torch.save holds: tensors, numbers, text and containers.
+    """Read a file of safetensors or torch.save: tensors, numbers, text and containers of them.
 
-    Which of them it is, the content says, not the name.
+    The format is recognised by the content, not by the name.
 
     Raises:
-        WeightsError: there is no such file, it is none of them, or it holds objects of other
-            kinds, which can run code when they are read: they are not.
+        WeightsError: there is no such file, it has another format, or it holds objects of other
+            kinds. Reading those could run code, so they are refused.
     """
     if not path.is_file():
         raise WeightsError(f"{printable(path)}: no such file")
     if _is_safetensors(path):
         return read_safetensors(path)
     try:
-        # Of the file alone, torch.load goes by the content too; it warns of other pickles.
+        # Given an open file, torch.load goes by the content too. It warns about other pickles.
         with warnings.catch_warnings(), path.open("rb") as file:
             warnings.simplefilter("ignore")
             return torch.load(file, map_location="cpu", weights_only=True)
-    except Exception as error:  # whatever a file of another kind sets off
+    except Exception as error:  # a file of another kind can raise anything
         raise WeightsError(f"{printable(path)}: {_problem(error)}") from error
 
 
 def _problem(error: Exception) -> str:
-    """What is wrong, without PyTorch's advice to read the file all the same."""
-    held = re.search(r"GLOBAL ([^\s,]+)", str(error))
-    if isinstance(error, pickle.UnpicklingError) and held:
+    """What is wrong, without PyTorch's advice to read the file anyway."""
+    kind = re.search(r"GLOBAL ([^\s,]+)", str(error))
+    if isinstance(error, pickle.UnpicklingError) and kind:
         return (
-            f"refused: it holds {printable(held[1])}. Only tensors, numbers, text and containers "
+            f"refused: it holds {printable(kind[1])}. Only tensors, numbers, text and containers "
             f"of them are read, since reading anything else can run code"
         )
     if "TorchScript" in str(error):
@@ -79,34 +75,34 @@ def _problem(error: Exception) -> str:
 
 
 def _is_safetensors(path: Path) -> bool:
-    """Whether a file begins as those of safetensors: the length of a JSON object, and that."""
+    """Whether a file begins like safetensors: the length of a JSON object, then the object."""
     with path.open("rb") as file:
         start = file.read(9)
     return start[8:] == b"{" and int.from_bytes(start[:8], "little") <= _LARGEST_HEADER
 
 
 def read_state_dict(path: Path) -> dict[str, Tensor]:
-    """Tensors by name, of a file of safetensors or torch.save.
+    """Read the tensors of a file of safetensors or torch.save, by name.
 
     Raises:
-        WeightsError: as :func:`read_checkpoint`, or as :func:`state_dict_of`.
+        WeightsError: as from :func:`read_checkpoint` and :func:`state_dict_of`.
     """
     return state_dict_of(read_checkpoint(path), source=printable(path))
 
 
 def state_dict_of(content: Any, *, source: str) -> dict[str, Tensor]:
-    """The state dict that a file holds, bare or below a key.
+    """Find the state dict in the content of a file, bare or below a key.
 
     Args:
-        content: of the file.
-        source: its name, for messages.
+        content: content of the file.
+        source: name of the file, for messages.
 
     Returns:
-        Tensors by name. Of several state dicts it is the first there is of those that the keys
-        "state_dict", "model_state_dict", "model" and "teacher" hold.
+        Tensors by name. If there are several state dicts, the one below the first of the keys
+        "state_dict", "model_state_dict", "model" and "teacher".
 
     Raises:
-        WeightsError: it holds none, or several below other keys.
+        WeightsError: there is none, or there are several below other keys.
 
     >>> state_dict_of({"epoch": 3, "net": {"weight": torch.ones(2)}}, source="a.pth")
     {'weight': tensor([1., 1.])}
@@ -124,62 +120,21 @@ def state_dict_of(content: Any, *, source: str) -> dict[str, Tensor]:
 
 
 def _states(content: Any) -> dict[str, dict[str, Tensor]]:
-    """State dicts in a file by the keys that hold them, or the file itself as ""."""
+    """State dicts in a file by their keys; a file that is one itself has the key ""."""
     if not isinstance(content, Mapping) or not content:
         return {}
     if all(isinstance(k, str) and isinstance(v, Tensor) for k, v in content.items()):
         return {"": dict(content)}
     inner = {key: _states(value) for key, value in content.items() if isinstance(key, str)}
-    # {"model": {"state_dict": ...}} is held by "model".
+    # In {"model": {"state_dict": ...}}, the key is "model".
     return {key: next(iter(held.values())) for key, held in inner.items() if len(held) == 1}
 
 
-class AmbiguousNamesError(ValueError):
-    """A state dict holds the weights of a network more than once."""
-
-
-def match_names(state: Mapping[str, Tensor], names: Iterable[str]) -> dict[str, Tensor]:
-    """Take what wrappers put into the names of a network's tensors out of them.
-
-    That is what stands before all of them, such as ``module.`` of DistributedDataParallel or
-    ``model.`` of a LightningModule, and ``_orig_mod.`` of torch.compile anywhere.
-
-    Args:
-        state: tensors by name. What does not begin as the network's does is left out, as the
-            weights of a loss are.
-        names: of the network's tensors.
-
-    Returns:
-        Tensors by the network's names, and those that it has no name for by what follows the
-        wrapping. Where none of the names is there, all are as they were.
-
-    Raises:
-        AmbiguousNamesError: several beginnings hold all of the network.
-
-    >>> list(match_names({"module.weight": torch.ones(2), "module.bias": torch.ones(2)},
-    ...                  ["weight", "bias"]))
-    ['weight', 'bias']
-    """
-    own = {name.replace(_COMPILED, ""): name for name in names}
-    plain = {key.replace(_COMPILED, ""): value for key, value in state.items()}
-    # Old files leave the counters of batch norms out.
-    needed = [name for name in own if not name.endswith("num_batches_tracked")]
-    prefixes = {""} | {key[: dot.end()] for key in plain for dot in re.finditer(r"\.", key)}
-    held = {p: sum(p + name in plain for name in needed) for p in sorted(prefixes)}
-    most = max(held.values())
-    prefix, *others = [p for p in held if held[p] == most]  # that of nothing is the first
-    if prefix and others and most == len(needed):
-        listed = ", ".join(map(printable, [prefix, *others]))
-        raise AmbiguousNamesError(f"expected the network once, got it below each of {listed}")
-    inside = {key[len(prefix) :]: v for key, v in plain.items() if key.startswith(prefix)}
-    return {own.get(name, name): value for name, value in inside.items()}
-
-
 def read_safetensors(path: Path) -> dict[str, Tensor]:
-    """Tensors by name, of a .safetensors file.
+    """Read the tensors of a .safetensors file, by name.
 
     Raises:
-        WeightsError: there is no such file, or it is none of safetensors.
+        WeightsError: there is no such file, or it is not a safetensors file.
     """
     from safetensors import SafetensorError
     from safetensors.torch import load_file

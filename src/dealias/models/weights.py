@@ -1,27 +1,74 @@
-"""Loading weights into a network, with errors that say what does not fit."""
+"""State dicts against the tensors of a network: their names and shapes."""
 
-from collections.abc import Mapping, Sequence
+import re
+from collections.abc import Container, Iterable, Mapping, Sequence
+from typing import NamedTuple
 
 from torch import Tensor
 
-from dealias.models.errors import WeightsError
-from dealias.models.segmentation import SegmentationModel
+from dealias.models.network import Network
 from dealias.text import printable
 
+_COMPILED = "_orig_mod."  # in the names of a module that torch.compile made
+_COUNTER = "num_batches_tracked"  # of batch norms, which old files leave out
 _MIXING = ".frequency_mixing."
 
 
-def load_weights(model: SegmentationModel, state: Mapping[str, Tensor], *, source: str) -> None:
+class WeightsError(ValueError):
+    """Weights can't be read, or belong to another network."""
+
+
+def match_names(
+    state: Mapping[str, Tensor], names: Iterable[str], *, source: str
+) -> dict[str, Tensor]:
+    """Remove what wrappers add to the names of a network's tensors.
+
+    That is a prefix of all of them, such as ``module.`` of DistributedDataParallel or ``model.`` of
+    a LightningModule, and ``_orig_mod.`` of torch.compile anywhere.
+
+    Args:
+        state: tensors by name. Those without the prefix, such as the weights of a loss, are left
+            out.
+        names: names of the network's tensors.
+        source: where the tensors come from, for messages.
+
+    Returns:
+        Tensors by the network's names, and those it has no name for by their name without the
+        prefix. If none of the network's names is found, all tensors by their own names.
+
+    Raises:
+        WeightsError: the whole network is found under several prefixes.
+
+    >>> import torch
+    >>> list(match_names({"module.weight": torch.ones(2), "module.bias": torch.ones(2)},
+    ...                  ["weight", "bias"], source="a.pth"))
+    ['weight', 'bias']
+    """
+    own = {name.replace(_COMPILED, ""): name for name in names}
+    plain = {key.replace(_COMPILED, ""): value for key, value in state.items()}
+    needed = [name for name in own if not name.endswith(_COUNTER)]
+    prefixes = {""} | {key[: dot.end()] for key in plain for dot in re.finditer(r"\.", key)}
+    held = {p: sum(p + name in plain for name in needed) for p in sorted(prefixes)}
+    most = max(held.values())
+    prefix, *others = [p for p in held if held[p] == most]  # the empty one comes first
+    if prefix and others and most == len(needed):
+        listed = ", ".join(map(printable, [prefix, *others]))
+        raise WeightsError(f"{source}: expected the network once, got it below each of {listed}")
+    inside = {key[len(prefix) :]: v for key, v in plain.items() if key.startswith(prefix)}
+    return {own.get(name, name): value for name, value in inside.items()}
+
+
+def load_weights(model: Network, state: Mapping[str, Tensor], *, source: str) -> None:
     """Load weights into a network: all of its tensors, and no others.
 
     Args:
-        model: the network; nothing of it changes if the weights do not fit.
-        state: tensors by the names that the network has for them.
+        model: the network; it does not change if the weights do not fit.
+        state: tensors by the network's names.
         source: where they come from, for messages.
 
     Raises:
-        WeightsError: they are for another number of classes, or of another network: the message
-            says which tensors are missing, unexpected or of another shape.
+        WeightsError: the weights are for another number of classes, or belong to another network:
+            the message says which tensors are missing, unexpected or of another shape.
 
     >>> from dealias.models import create_model
     >>> model, other = (create_model("upernet", num_classes=n, backbone="test_resnet")
@@ -32,40 +79,58 @@ def load_weights(model: SegmentationModel, state: Mapping[str, Tensor], *, sourc
     dealias.models...WeightsError: other.ckpt: expected 11 classes, the checkpoint has 19: ...
     """
     own = model.state_dict()
-    shapes = [k for k, v in own.items() if k in state and state[k].shape != v.shape]
-    missing = [k for k in own if k not in state and not k.endswith("num_batches_tracked")]
-    unexpected = [k for k in state if k not in own]
-    problem = _of_classes(model, own, state, shapes) or _of_dealiasing(missing, unexpected)
-    details = [
-        *listed("missing", missing),
-        *listed("unexpected", unexpected),
-        *listed("of another shape", [_both_shapes(k, own, state) for k in shapes]),
-    ]
-    if details:
-        what = problem or f"weights of another network than this of {len(own)} tensors"
-        raise WeightsError(f"{source}: {what}: {'; '.join(details)}")
+    found = find_mismatches(own, state, known=own)
+    if any(found):
+        what = (
+            _class_problem(model, own, state, found.shapes)
+            or _mixing_problem(found)
+            or f"weights of another network than this of {len(own)} tensors"
+        )
+        raise WeightsError(f"{source}: {what}: {'; '.join(found.described(own, state))}")
     model.load_state_dict({**own, **state})
 
 
-def listed(kind: str, keys: Sequence[str], most: int = 4) -> list[str]:
-    """How many there are of a kind and the first of them; nothing if there are none."""
-    if not keys:
-        return []
-    more = ", ..." if len(keys) > most else ""
-    return [f"{len(keys):,} {kind} ({', '.join(map(printable, keys[:most]))}{more})"]
+class Mismatches(NamedTuple):
+    """Names of the tensors in which a state dict and a network differ."""
+
+    missing: list[str]
+    unexpected: list[str]
+    shapes: list[str]
+
+    def described(self, own: Mapping[str, Tensor], state: Mapping[str, Tensor]) -> list[str]:
+        """The number of tensors of each kind, and the first of them."""
+        both = [
+            f"{key}: expected {tuple(own[key].shape)}, got {tuple(state[key].shape)}"
+            for key in self.shapes
+        ]
+        kinds = (
+            ("missing", self.missing),
+            ("unexpected", self.unexpected),
+            ("of another shape", both),
+        )
+        return [
+            f"{len(keys):,} {kind} ({', '.join(map(printable, keys[:4]))}"
+            f"{', ...' if len(keys) > 4 else ''})"
+            for kind, keys in kinds
+            if keys
+        ]
 
 
-def _both_shapes(key: str, own: Mapping[str, Tensor], state: Mapping[str, Tensor]) -> str:
-    return f"{key}: expected {tuple(own[key].shape)}, got {tuple(state[key].shape)}"
+def find_mismatches(
+    own: Mapping[str, Tensor], state: Mapping[str, Tensor], *, known: Container[str]
+) -> Mismatches:
+    """Compare a network's tensors with a state dict, in which only `known` names are expected."""
+    return Mismatches(
+        [key for key in own if key not in state and not key.endswith(_COUNTER)],
+        [key for key in state if key not in known],
+        [key for key, v in own.items() if key in state and state[key].shape != v.shape],
+    )
 
 
-def _of_classes(
-    model: SegmentationModel,
-    own: Mapping[str, Tensor],
-    state: Mapping[str, Tensor],
-    shapes: Sequence[str],
+def _class_problem(
+    model: Network, own: Mapping[str, Tensor], state: Mapping[str, Tensor], shapes: Sequence[str]
 ) -> str:
-    """The problem, if the tensors of another shape differ in the number of classes alone."""
+    """The problem, if the number of classes is all that the shapes differ in."""
     found = set()
     for key in shapes:
         ours, theirs = own[key].shape, state[key].shape
@@ -78,9 +143,9 @@ def _of_classes(
     return f"expected {model.num_classes} classes, the checkpoint has {found.pop()}"
 
 
-def _of_dealiasing(missing: Sequence[str], unexpected: Sequence[str]) -> str:
-    if missing and all(_MIXING in key for key in missing) and not unexpected:
+def _mixing_problem(found: Mismatches) -> str:
+    if found.missing and all(_MIXING in k for k in found.missing) and not found.unexpected:
         return "expected a de-aliased network, the checkpoint is of one without frequency mixing"
-    if unexpected and all(_MIXING in key for key in unexpected) and not missing:
+    if found.unexpected and all(_MIXING in k for k in found.unexpected) and not found.missing:
         return "expected a network without frequency mixing, the checkpoint is of a de-aliased one"
     return ""

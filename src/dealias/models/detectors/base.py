@@ -1,4 +1,4 @@
-"""What every network for instances is to those that train, test and run it."""
+"""The interface of networks for instances."""
 
 from __future__ import annotations
 
@@ -6,68 +6,49 @@ from collections.abc import Sequence
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
+from torch.nn.modules.batchnorm import _BatchNorm
 
 from dealias.metrics.instances import Detections
-from dealias.models.backbones import Backbone
-from dealias.surgery import Report
+from dealias.models.backbones import Backbone, stage_maps
+from dealias.models.network import Network
 
 Size = tuple[int, int]
 Target = dict[str, Any]
 
-_MULTIPLE = 32  # of the sides of a batch: the stride of the last stage
+_MULTIPLE = 32  # sides of a batch are multiples of the last stage's stride
 
 
-class Detector(nn.Module):
-    """A network that finds the instances in images.
+class Detector(Network):
+    """A network that finds the instances in images; see :class:`Network`.
 
-    Images are float32 [B, 3, H, W], of :func:`stack_images`: RGB in [0, 1], minus `mean`, divided
-    by `std`, with zeros below and to the right. Features are the maps of the four stages of the
-    backbone, [B, C, H / s, W / s] for s = 4, 8, 16, 32.
+    Batches of images come from :func:`stack_images`. Features are the maps of the four stages of
+    the backbone, `[B, C, H / s, W / s]` for s = 4, 8, 16, 32.
 
     Args:
         backbone: features at strides 4, 8, 16 and 32.
         num_classes: number of classes, without background.
-        frozen_norms: whether batch norms of the backbone keep the statistics they came with.
-
-    Attributes:
-        backbone: the part that may come with weights of its own; the rest are heads.
-        num_classes: number of classes, without background.
-        config: arguments of :func:`create_detector` that build the network anew, plain enough for
-            JSON.
-        mean: per channel, subtracted from RGB in [0, 1].
-        std: per channel, by which the difference is divided.
-        dealias_report: what :func:`dealias.dealias` put into the backbone; None for a plain one.
+        frozen_norms: whether batch norms of the backbone keep the statistics of its weights.
     """
 
     def __init__(self, backbone: Backbone, *, num_classes: int, frozen_norms: bool) -> None:
-        super().__init__()
+        super().__init__(num_classes=num_classes, mean=backbone.mean, std=backbone.std)
         self.backbone = backbone.network
-        self.num_classes = num_classes
-        self.mean = backbone.mean
-        self.std = backbone.std
-        self.config: dict[str, Any] = {}
-        self.dealias_report: Report | None = None
-        self._levels = backbone.levels
         self._channels_last = backbone.channels_last
         self._frozen_norms = frozen_norms
 
     def train(self, mode: bool = True) -> Detector:
-        """Set the mode of all modules but of batch norms that keep their statistics."""
+        """Set the mode of all modules, except batch norms that keep their statistics."""
         super().train(mode)
         if self._frozen_norms:
             for module in self.backbone.modules():
-                if isinstance(module, nn.modules.batchnorm._BatchNorm):
+                if isinstance(module, _BatchNorm):
                     module.eval()
         return self
 
     def features(self, images: Tensor) -> list[Tensor]:
-        """The maps of the four stages, from the finest."""
-        maps = self.backbone(images)
-        chosen = [maps[level] for level in self._levels]
-        return (
-            [m.permute(0, 3, 1, 2).contiguous() for m in chosen] if self._channels_last else chosen
-        )
+        """Compute the maps of the four stages, the finest first."""
+        return stage_maps(self.backbone(images), self._channels_last)
 
     def loss(
         self,
@@ -76,14 +57,14 @@ class Detector(nn.Module):
         targets: Sequence[Target],
         features: Sequence[Tensor],
     ) -> dict[str, Tensor]:
-        """The terms that add up to the loss.
+        """Compute the terms whose sum is the loss.
 
         Args:
-            images: [B, 3, H, W].
-            sizes: (h, w) of each image in the batch.
-            targets: of :class:`dealias.instance.InstanceDataset`, one an image, on the device of
-                the images. Crowds are left out.
-            features: of the images.
+            images: float32 `[B, 3, H, W]`.
+            sizes: (height, width) of each image in the batch.
+            targets: one per image, as from :class:`dealias.instance.InstanceDataset`, on the device
+                of the images. Crowds are left out.
+            features: features of the images.
 
         Returns:
             Scalars by name.
@@ -96,18 +77,18 @@ class Detector(nn.Module):
         """Find instances, in evaluation mode.
 
         Args:
-            images: [B, 3, H, W].
-            sizes: (h, w) of each image in the batch.
-            original_sizes: (h, w) that boxes and masks are to be for.
+            images: float32 `[B, 3, H, W]`.
+            sizes: (height, width) of each image in the batch.
+            original_sizes: (height, width) of each image to scale boxes and masks to.
 
         Returns:
-            Detections on the CPU, one an image.
+            Detections on the CPU, one per image.
         """
         raise NotImplementedError
 
 
 def stack_images(images: Sequence[Tensor]) -> tuple[Tensor, list[Size]]:
-    """Stack images [3, h, w], with zeros below and to the right, and list their (h, w).
+    """Stack images `[3, h, w]`, zero-padded below and to the right, and list their (height, width).
 
     >>> batch, sizes = stack_images([torch.ones(3, 40, 64), torch.ones(3, 33, 70)])
     >>> batch.shape, sizes
@@ -124,12 +105,12 @@ def stack_images(images: Sequence[Tensor]) -> tuple[Tensor, list[Size]]:
 def feature_consistency(
     bright: Sequence[Tensor], dark: Sequence[Tensor], *, limit: float = 0.1
 ) -> Tensor:
-    """How far the features of dark images are from those of their bright copies.
+    """Measure how far the features of dark images are from those of their bright copies.
 
     Args:
         bright: maps of the stages, of any shapes.
-        dark: likewise.
-        limit: what a squared difference counts at the most.
+        dark: maps of the same shapes.
+        limit: upper limit of a squared difference.
 
     Returns:
         Mean over stages of the mean of ``min((bright - dark) ** 2, limit)``.
@@ -145,7 +126,7 @@ def feature_consistency(
 
 
 def without_crowds(target: Target) -> tuple[Tensor, Tensor, Tensor]:
-    """Boxes, labels and masks of what is a single instance."""
+    """Return the boxes, labels and masks of a target, without crowds."""
     single = target["iscrowd"] == 0
     boxes, labels, masks = (
         target[key].as_subclass(Tensor)[single] for key in ("boxes", "labels", "masks")

@@ -15,10 +15,10 @@ from torchvision.ops import masks_to_boxes
 from dealias.metrics.instances import Detections, encode_masks
 from dealias.models.backbones import Backbone
 from dealias.models.detectors.base import Detector, Size, Target, without_crowds
-from dealias.models.errors import ModelError
+from dealias.models.network import ModelError
 from dealias.models.segmentation import resize
 
-_MOST = 100  # detections an image
+_MOST = 100  # detections per image
 _FIXED = ("backbone_config", "num_labels", "use_auxiliary_loss")
 
 
@@ -26,10 +26,11 @@ class Mask2Former(Detector):
     """Mask2Former (Cheng et al., CVPR 2022), with the decoders and the loss of transformers.
 
     Args:
-        backbone: features at strides 4, 8, 16 and 32.
-        num_classes: number of classes, without background.
-        frozen_norms: see :class:`Detector`.
-        options: what differs in transformers' Mask2FormerConfig, as ``{"num_queries": 50}``.
+        backbone: as for :class:`Detector`.
+        num_classes: as for :class:`Detector`.
+        frozen_norms: as for :class:`Detector`.
+        options: options that differ from the defaults of transformers' Mask2FormerConfig, such as
+            ``{"num_queries": 50}``.
 
     Raises:
         ModelError: transformers is not installed, or has no such option.
@@ -49,11 +50,11 @@ class Mask2Former(Detector):
     def loss(
         self,
         images: Tensor,
-        sizes: Sequence[Size],  # noqa: ARG002 - masks say where images end
+        sizes: Sequence[Size],  # noqa: ARG002 - padding is in no mask
         targets: Sequence[Target],
         features: Sequence[Tensor],
     ) -> dict[str, Tensor]:
-        """The matched loss, its classes, masks and dice added up over layers of the decoder."""
+        """Compute the matched loss: classes, masks and dice, each summed over decoder layers."""
         classes, masks = [], []
         for target in targets:
             _, labels, drawn = without_crowds(target)
@@ -80,7 +81,7 @@ class Mask2Former(Detector):
     def detect(
         self, images: Tensor, sizes: Sequence[Size], original_sizes: Sequence[Size]
     ) -> list[Detections]:
-        """Find instances: the surest pairs of query and class, scored by class and mask."""
+        """Find instances: the highest-scoring pairs of query and class, scored by both."""
         all_classes, all_masks = self._decode(self.features(images))
         found = []
         for classes, masks, size, original in zip(
@@ -95,7 +96,7 @@ class Mask2Former(Detector):
         return found
 
     def _decode(self, features: Sequence[Tensor]) -> tuple[list[Tensor], Sequence[Tensor]]:
-        """Logits of classes [B, Q, C + 1] and of masks [B, Q, h, w], of each decoder layer."""
+        """Class logits `[B, Q, C + 1]` and mask logits `[B, Q, h, w]` of each decoder layer."""
         model = self.network.model
         levels = model.pixel_level_module.decoder(list(features), output_hidden_states=True)
         decoded = model.transformer_module(
@@ -110,7 +111,7 @@ class Mask2Former(Detector):
 
 
 def _detections(classes: Tensor, logits: Tensor) -> Detections:
-    """The surest of Q queries with probabilities of classes [Q, C] and masks [Q, H, W]."""
+    """The highest-scoring of Q queries: class probabilities `[Q, C]`, mask logits `[Q, H, W]`."""
     surest, order = classes.flatten().topk(min(_MOST, classes.numel()))
     query, label = order // classes.shape[1], order % classes.shape[1] + 1
     logits = logits[query]
@@ -119,7 +120,7 @@ def _detections(classes: Tensor, logits: Tensor) -> Detections:
     inside = (logits.sigmoid() * masks).flatten(1).sum(1) / pixels.clamp_min(1)
     kept = pixels > 0
     boxes = masks_to_boxes(masks[kept])
-    boxes[:, 2:] += 1  # of the last pixel inside to the first outside
+    boxes[:, 2:] += 1  # from the last pixel inside to the first outside
     return Detections(
         boxes.float().cpu(),
         label[kept].cpu(),
@@ -139,7 +140,7 @@ def _transformers_network(
     unknown = [key for key in options if key not in known or key in _FIXED]
     if unknown:
         raise ModelError(f"options: {', '.join(unknown)}: no such options of Mask2Former")
-    # Stands in for the backbone, for its numbers of channels alone.
+    # Stands in for the backbone: only its numbers of channels are used.
     stand_in = transformers.ResNetConfig(
         hidden_sizes=list(channels),
         depths=[1] * len(channels),
@@ -152,7 +153,7 @@ def _transformers_network(
                 backbone_config=stand_in, num_labels=num_classes, **options
             )
         network: Any = transformers.Mask2FormerForUniversalSegmentation(config)
-    except Exception as error:  # its checks raise errors of several kinds
+    except Exception as error:  # the library's checks raise errors of several kinds
         reason = " ".join(str(error).split())
         raise ModelError(
             f"options: {dict(options)} can't be those of Mask2Former: {reason}"
@@ -164,7 +165,7 @@ def _transformers_network(
 
 @contextlib.contextmanager
 def _fewer_warnings() -> Iterator[None]:
-    """Leave out that backbones other than Swin are untried: none of the library's runs here."""
+    """Silence the warning that only Swin is tested: the library's backbone is not used here."""
     logger = logging.getLogger("transformers.models.mask2former")
     level = logger.level
     logger.setLevel(logging.ERROR)

@@ -19,7 +19,7 @@ from dealias.metrics.instances import Detections, encode_masks
 from dealias.models.backbones import Backbone
 from dealias.models.detectors.base import Detector, Size, Target, without_crowds
 
-_BOX_SIDE = 7  # of the pooled features that boxes are classified by
+_BOX_SIDE = 7  # side of the pooled features of a box
 _RATIOS = (0.5, 1.0, 2.0)
 _NAMES = {
     "loss_objectness": "objectness",
@@ -35,18 +35,20 @@ class MaskRCNNOptions:
     """Sizes and limits of Mask R-CNN; the defaults are those of its authors.
 
     Attributes:
-        channels: of the feature pyramid.
-        pyramid_norms: whether the feature pyramid has batch norms, which its authors' has not; they
-            help where training is short.
-        box_channels: of the two layers that boxes are classified by.
-        mask_channels: of the convolutions that draw masks.
-        mask_convolutions: how many there are.
+        channels: channels of the feature pyramid.
+        pyramid_norms: whether the feature pyramid has batch norms. Its authors' has none, but they
+            help in short trainings.
+        box_channels: channels of the two layers that classify boxes.
+        mask_channels: channels of the convolutions that predict masks.
+        mask_convolutions: number of these convolutions.
         anchor_sizes: sides of the anchors in pixels, for strides 4, 8, 16, 32 and 64.
-        anchors_drawn: anchors an image that the proposals learn from at each step.
-        boxes_drawn: proposals an image that the heads learn from at each step.
-        candidates: anchors of each level that are looked at, in training; half of it in tests.
-        proposals: what is left of them an image, in training; half of it in tests.
-        detections: at the most, an image.
+        anchors_drawn: anchors per image that the proposals are trained on at each step.
+        boxes_drawn: proposals per image that the heads are trained on at each step.
+        candidates: highest number of anchors per level before non-maximum suppression in training;
+            half as many in tests.
+        proposals: highest number of proposals per image after it in training; half as many in
+            tests.
+        detections: highest number of detections per image.
         score_threshold: lowest score of a detection.
     """
 
@@ -68,9 +70,9 @@ class MaskRCNN(Detector):
     """Mask R-CNN (He et al., ICCV 2017), with the proposals and heads of torchvision.
 
     Args:
-        backbone: features at strides 4, 8, 16 and 32.
-        num_classes: number of classes, without background.
-        frozen_norms: see :class:`Detector`.
+        backbone: as for :class:`Detector`.
+        num_classes: as for :class:`Detector`.
+        frozen_norms: as for :class:`Detector`.
         options: sizes and limits.
     """
 
@@ -100,7 +102,7 @@ class MaskRCNN(Detector):
         targets: Sequence[Target],
         features: Sequence[Tensor],
     ) -> dict[str, Tensor]:
-        """The five terms of Mask R-CNN: see :meth:`Detector.loss`."""
+        """Compute the five terms of Mask R-CNN: see :meth:`Detector.loss`."""
         keys = ("boxes", "labels", "masks")
         known = [dict(zip(keys, without_crowds(target), strict=True)) for target in targets]
         pyramid = self._pyramid(features)
@@ -139,7 +141,7 @@ def _detections(found: dict[str, Tensor], size: Size, original: Size) -> Detecti
 
 
 class _Channels(nn.Module):
-    """All that torchvision asks of a backbone when it builds the heads."""
+    """The only attribute of a backbone that torchvision needs to build the heads."""
 
     def __init__(self, channels: int) -> None:
         super().__init__()
