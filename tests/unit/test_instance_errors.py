@@ -421,9 +421,9 @@ class TestReading:
     [
         ({"scores": torch.tensor([math.nan])}, "scores: expected finite numbers, got nan"),
         ({"boxes": torch.full((1, 4), math.inf)}, "boxes: expected finite numbers, got inf"),
-        ({"scores": torch.ones(2)}, r"scores: expected shape \(1,\) for 1 masks, got \(2,\)"),
-        ({"boxes": torch.ones(4)}, r"boxes: expected shape \(1, 4\) for 1 masks, got \(4,\)"),
-        ({"masks": []}, r"boxes: expected shape \(0, 4\) for 0 masks, got \(1, 4\)"),
+        ({"scores": torch.ones(2)}, r"scores: expected shape \[1\] for 1 masks, got \[2\]"),
+        ({"boxes": torch.ones(4)}, r"boxes: expected shape \[1, 4\] for 1 masks, got \[4\]"),
+        ({"masks": []}, r"boxes: expected shape \[0, 4\] for 0 masks, got \[1, 4\]"),
         ({"labels": torch.tensor([0])}, "labels: expected 1 or more, got 0"),
     ],
 )

@@ -8,23 +8,17 @@ from dealias.labels.class_set import (
     load_class_set,
     spread_colors,
 )
+from dealias.labels.folders import PairingError, find_images, find_label_maps
 from dealias.labels.pairing import (
     Pair,
     Pairing,
-    PairingError,
     Sample,
     Sampling,
-    find_images,
-    find_label_maps,
     list_images,
     pair_folders,
     pair_images,
 )
-from dealias.labels.reading import (
-    LABEL_SUFFIXES,
-    LabelFileError,
-    read_label_map,
-)
+from dealias.labels.reading import LABEL_SUFFIXES, LabelFileError, read_label_map
 from dealias.labels.writing import write_label_map
 
 __all__ = [

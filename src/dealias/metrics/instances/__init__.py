@@ -1,4 +1,4 @@
-"""Average precision of instances, their matching with detections, and the kinds of error.
+"""Average precision of detected instances, matching with the target, and kinds of error.
 
 Needs faster-coco-eval.
 """
@@ -9,7 +9,6 @@ from dealias.metrics.instances.detection_errors import (
     finite,
     summarize_errors,
 )
-from dealias.metrics.instances.detections import Detections
 from dealias.metrics.instances.masks import (
     MaskError,
     Rle,
@@ -30,7 +29,6 @@ from dealias.metrics.instances.matching import (
     Matches,
     match_instances,
 )
-from dealias.metrics.instances.notes import Notes
 from dealias.metrics.instances.precision import (
     OVERLAPS,
     SCORES,
@@ -39,7 +37,14 @@ from dealias.metrics.instances.precision import (
     average_precision,
     check_detection_area,
 )
-from dealias.metrics.instances.records import AnnotatedImage, Instance, InstanceSet, Problem
+from dealias.metrics.instances.records import (
+    AnnotatedImage,
+    Detections,
+    Instance,
+    InstanceSet,
+    Notes,
+    Problem,
+)
 
 __all__ = [
     "FALSE_DETECTIONS",

@@ -1,4 +1,4 @@
-"""How many errors of each kind there are, and what mending one kind would gain."""
+"""The number of errors of each kind, and what correcting one kind would gain."""
 
 from __future__ import annotations
 
@@ -10,7 +10,6 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from dealias.metrics.instances.detections import Detections
 from dealias.metrics.instances.matching import (
     FOUND,
     IGNORED,
@@ -19,7 +18,7 @@ from dealias.metrics.instances.matching import (
     NOBODY,
     Matches,
 )
-from dealias.metrics.instances.records import AnnotatedImage
+from dealias.metrics.instances.records import AnnotatedImage, Detections
 
 _RECALLS = np.linspace(0, 1, 101)
 
@@ -31,15 +30,16 @@ class ErrorSummary:
     """Errors of a set of images. Undefined figures are NaN.
 
     Attributes:
-        threshold: the score that F1 is highest from, the lowest if none is right, 0.5 if there is
-            none; what is below it counts as not detected in the counts, but not in the gains.
+        threshold: the score threshold with the highest F1; the lowest score if no detection is
+            right, 0.5 if there are no detections. Detections below it do not count in `counts`, but
+            in `gains`.
         precision: share of the detections that are right, in [0, 1].
         recall: share of the instances that are found, in [0, 1].
-        f1: harmonic mean of both.
-        counts: for "found" and the key of each kind of error, its number by class; a missed or
-            found instance counts for its class, a false detection for the class it was given.
-        gains: for the key of each kind of error, how far AP50 of masks would rise without it. A
-            class that has neither instances nor detections any more is left out of the mean.
+        f1: harmonic mean of precision and recall.
+        counts: for "found" and the key of each kind of error, the number by class: for a missed or
+            found instance its own class, for a false detection the predicted class.
+        gains: for the key of each kind of error, by how much AP50 of masks would rise without it. A
+            class left without instances and detections is left out of the mean.
     """
 
     threshold: float
@@ -50,7 +50,7 @@ class ErrorSummary:
     gains: Mapping[str, float]
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain enough for JSON; None where undefined."""
+        """Return plain values for JSON, None where undefined."""
         figures = {"precision": self.precision, "recall": self.recall, "F1": self.f1}
         return {
             "threshold": self.threshold,
@@ -67,18 +67,18 @@ class ErrorSummary:
 
 
 def summarize_errors(matched: Sequence[Matched], classes: int) -> ErrorSummary:
-    """Count the errors of images by kind, see :func:`match_instances`.
+    """Count the errors in images by kind; see :func:`match_instances`.
 
-    A gain is that of AP50 if all errors of that kind alone were mended, as in Bolya et al., "TIDE:
-    A General Toolbox for Identifying Object Detection Errors", ECCV 2020: detections of a wrong
-    class get the right one and badly outlined ones find their instance, unless another detection
-    has found it; other false ones are gone, and so are instances that were missed. Gains do not add
-    up. Missed, other than there, is every instance that nothing found, also where a detection that
-    is badly outlined or of a wrong class lies on it.
+    The gain of a kind is the rise of AP50 if all errors of that kind alone were corrected, as in
+    Bolya et al., "TIDE: A General Toolbox for Identifying Object Detection Errors", ECCV 2020:
+    detections of a wrong class get the right one, and badly outlined ones find their instance,
+    unless another detection has found it; other false detections and missed instances are removed.
+    Gains do not add up. Unlike in TIDE, every instance that no detection found is missed, even if
+    a badly outlined detection or one of a wrong class covers it.
 
     Args:
-        matched: images in the order of their ids, with their detections and how these match.
-        classes: how many there are.
+        matched: images in the order of their ids, with their detections and matches.
+        classes: number of classes.
     """
     rows = _rows(matched)
     targets, missed = _targets(matched, classes)
@@ -88,8 +88,7 @@ def summarize_errors(matched: Sequence[Matched], classes: int) -> ErrorSummary:
         kind: _by_class(shown.labels[shown.kinds == kind], classes)
         for kind in (FOUND, *(kind.key for kind in INSTANCE_ERRORS))
     }
-    found = np.array(counts[FOUND], np.int64)
-    counts[MISSED.key] = tuple((targets - found).tolist())
+    counts[MISSED.key] = tuple((targets - np.array(counts[FOUND])).tolist())
     before = _mean_precision(rows, targets)
     gains = {
         kind.key: _mean_precision(rows, targets - missed, targets > 0) - before
@@ -101,12 +100,12 @@ def summarize_errors(matched: Sequence[Matched], classes: int) -> ErrorSummary:
 
 
 class _Rows(NamedTuple):
-    """Detections of all images, the surest first, without those in crowds."""
+    """Detections of all images in descending order of score, without ignored ones."""
 
     scores: NDArray[np.float64]
     labels: NDArray[np.int64]
     kinds: NDArray[np.str_]
-    partners: NDArray[np.int64]  # a number for each instance of the set, or NOBODY
+    partners: NDArray[np.int64]  # index of the instance in the whole set, or NOBODY
     partner_labels: NDArray[np.int64]
     partner_free: NDArray[np.bool_]
 
@@ -115,25 +114,20 @@ class _Rows(NamedTuple):
 
 
 def _rows(matched: Sequence[Matched]) -> _Rows:
-    columns: list[list[Any]] = [[] for _ in _Rows._fields]
+    found: list[tuple[Any, ...]] = []
     offset = 0
     for image, detections, matches in matched:
         partners = matches.partners.tolist()
         values = (detections.scores.tolist(), detections.labels.tolist(), matches.kinds, partners)
         for score, label, kind, partner in zip(*values, strict=True):
             known = partner != NOBODY
-            row = (
-                score,
-                label,
-                kind,
-                offset + partner if known else NOBODY,
-                image.instances[partner].label if known else 0,
-                bool(known and matches.finders[partner] == NOBODY),
-            )
-            for column, value in zip(columns, row, strict=True):
-                column.append(value)
+            number = offset + partner if known else NOBODY
+            partner_label = image.instances[partner].label if known else 0
+            free = bool(known and matches.finders[partner] == NOBODY)
+            found.append((score, label, kind, number, partner_label, free))
         offset += len(image.instances)
     kinds = (np.float64, np.int64, np.str_, np.int64, np.int64, np.bool_)
+    columns = list(zip(*found, strict=True)) or [()] * len(kinds)
     rows = _Rows(*(np.array(c, kind) for c, kind in zip(columns, kinds, strict=True)))
     rows = rows.take(rows.kinds != IGNORED)
     return rows.take(np.argsort(-rows.scores, kind="stable"))
@@ -142,17 +136,14 @@ def _rows(matched: Sequence[Matched]) -> _Rows:
 def _targets(
     matched: Sequence[Matched], classes: int
 ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Instances, and those that nothing found, by class; without crowds."""
-    labels, finders = [], []
+    """The numbers of instances and of missed ones by class, without crowds."""
+    total, missed = np.zeros((2, classes), np.int64)
     for image, _, matches in matched:
         for instance, finder in zip(image.instances, matches.finders, strict=True):
             if not instance.crowd:
-                labels.append(instance.label)
-                finders.append(finder)
-    all_labels = np.array(labels, np.int64)
-    nobody = np.array(finders, np.int64) == NOBODY
-    total, missed = (_by_class(part, classes) for part in (all_labels, all_labels[nobody]))
-    return np.array(total, np.int64), np.array(missed, np.int64)
+                total[instance.label - 1] += 1
+                missed[instance.label - 1] += finder == NOBODY
+    return total, missed
 
 
 def _by_class(labels: NDArray[np.int64], classes: int) -> tuple[int, ...]:
@@ -176,11 +167,11 @@ def _best_threshold(rows: _Rows, targets: int) -> tuple[float, float, float, flo
 
 
 def _mended(rows: _Rows, kind: str) -> _Rows:
-    """The detections if those of this kind were mended or gone."""
+    """The detections with those of this kind corrected or removed."""
     wrong = rows.kinds == kind
     if kind not in ("localisation", "classification"):
         return rows.take(~wrong)
-    # Of those about one instance, the surest finds it; the others would be duplicates, and go.
+    # The most confident detection of an instance finds it; the others would be duplicates.
     candidates = np.flatnonzero(wrong & rows.partner_free)
     _, first = np.unique(rows.partners[candidates], return_index=True)
     surest = candidates[first]
@@ -195,7 +186,10 @@ def _mended(rows: _Rows, kind: str) -> _Rows:
 def _mean_precision(
     rows: _Rows, targets: NDArray[np.int64], classes: NDArray[np.bool_] | None = None
 ) -> float:
-    """AP50, the mean over the classes that have instances, or had, and still have detections."""
+    """AP50, the mean over the classes that have instances, or those of `classes` that have either.
+
+    A class of `classes` with detections but without instances counts as 0.
+    """
     counted = targets > 0 if classes is None else classes
     found = []
     for label in np.flatnonzero(counted) + 1:
@@ -209,7 +203,7 @@ def _mean_precision(
 
 
 def _precision(right: NDArray[np.bool_], targets: int) -> float:
-    """COCO's AP of one class at one IoU: precision at 101 recalls, each the best from there on."""
+    """COCO's AP of one class at one IoU: the mean of interpolated precision at 101 recalls."""
     hits = np.cumsum(right)
     precision = hits / np.arange(1, len(hits) + 1)
     best = np.maximum.accumulate(precision[::-1])[::-1]
@@ -218,5 +212,5 @@ def _precision(right: NDArray[np.bool_], targets: int) -> float:
 
 
 def finite(value: float) -> float | None:
-    """A number as JSON has it: None for those that are not finite."""
+    """Return the number, or None, as JSON needs it, if it is not finite."""
     return value if math.isfinite(value) else None

@@ -1,4 +1,4 @@
-"""Masks as run lengths, the form that COCO keeps them in."""
+"""Masks as run-length encodings, COCO's format."""
 
 from __future__ import annotations
 
@@ -16,33 +16,33 @@ Rle = dict[str, Any]
 
 
 class MaskError(ValueError):
-    """A segmentation is broken."""
+    """A segmentation is malformed."""
 
 
 def read_segmentation(
     segmentation: Any, height: int, width: int, *, dropped: list[str] | None = None
 ) -> Rle:
-    """Read a segmentation of an annotation file, or one in memory.
+    """Read a segmentation from an annotation file or from memory.
+
+    Everything is checked here, because the decoder trusts its input.
 
     Args:
-        segmentation: polygons as lists [x0, y0, x1, y1, ...], whose union counts; run lengths
-            {"size": [height, width], "counts": ...}, compressed, as text or bytes, or not; or a
-            mask (H, W), an array or tensor of bool or integers, zero outside.
-        height: of the image, in pixels.
-        width: of the image, in pixels.
-        dropped: where to put what is wrong with polygons of fewer than three points, of an odd
-            number of coordinates, or with one that is not finite; they are then left out, as long
-            as another is whole. None raises it.
+        segmentation: polygons as lists [x0, y0, x1, y1, ...], of which the union is taken; run
+            lengths {"size": [height, width], "counts": ...}, plain or compressed to text or bytes;
+            or a mask, an array or tensor of bool or integers `[H, W]`, zero outside.
+        height: height of the image in pixels.
+        width: width of the image in pixels.
+        dropped: list for descriptions of polygons that are left out: those with fewer than three
+            points, an odd number of coordinates or one that is not finite, as long as another
+            polygon is valid. If None, they are errors.
 
     Returns:
         Compressed run lengths.
 
     Raises:
-        MaskError: none of these; polygons that are all broken, coordinates that are no numbers or
-            far outside the image; run lengths of another size, negative, or of another sum than
-            height x width; a mask of another size.
-
-    What isn't well formed never gets to the decoder, which trusts its input.
+        MaskError: the segmentation is none of these; no polygon is valid; coordinates are not
+            numbers or are far outside the image; run lengths have another size, are negative or do
+            not add up to height x width; or a mask has another size.
     """
     if isinstance(segmentation, (np.ndarray, Tensor)):
         return _from_mask(torch.as_tensor(segmentation), height, width)
@@ -69,34 +69,34 @@ def read_segmentation(
 
 
 def encode_masks(masks: Tensor) -> list[Rle]:
-    """Run lengths of masks [N, H, W], zero outside."""
-    flipped = (masks != 0).to("cpu", torch.uint8).mT.contiguous().numpy()  # (N, W, H)
+    """Encode masks `[N, H, W]`, zero outside, as run lengths."""
+    flipped = (masks != 0).to("cpu", torch.uint8).mT.contiguous().numpy()  # [N, W, H]
     return [*coco_mask.encode(flipped.transpose(2, 1, 0))] if len(flipped) else []
 
 
 def decode_masks(rles: Sequence[Rle], height: int, width: int) -> Tensor:
-    """Masks uint8 [N, H, W] of run lengths, 0 or 1.
+    """Decode run lengths to masks, uint8 `[N, H, W]`, 0 or 1.
 
     Raises:
-        ValueError: run lengths of another size.
+        ValueError: run lengths have another size.
     """
     for rle in rles:
         if tuple(rle["size"]) != (height, width):
             raise ValueError(f"masks: expected size [{height}, {width}], got {rle['size']}")
     if not rles:
         return torch.zeros(0, height, width, dtype=torch.uint8)
-    masks: NDArray[np.uint8] = coco_mask.decode(list(rles))  # (H, W, N)
+    masks: NDArray[np.uint8] = coco_mask.decode(list(rles))  # [H, W, N]
     return torch.from_numpy(np.ascontiguousarray(masks.transpose(2, 0, 1)))
 
 
 def box_of_mask(rle: Rle) -> tuple[float, float, float, float]:
-    """(left, top, right, bottom) of a mask in pixels, right and bottom outside."""
+    """Return (left, top, right, bottom) of a mask in pixels; right and bottom are exclusive."""
     left, top, width, height = (float(value) for value in coco_mask.toBbox(rle))
     return left, top, left + width, top + height
 
 
 def mask_in_box(rle: Rle) -> tuple[NDArray[np.bool_], tuple[slice, slice]]:
-    """A mask within its box, and where that is: rows and columns."""
+    """Return the part of a mask in its box, and the rows and columns of the box."""
     left, top, right, bottom = map(int, box_of_mask(rle))
     place = slice(top, bottom), slice(left, right)
     inside: NDArray[np.bool_] = coco_mask.decode(rle)[place].astype(bool)
@@ -104,15 +104,15 @@ def mask_in_box(rle: Rle) -> tuple[NDArray[np.bool_], tuple[slice, slice]]:
 
 
 def mask_area(rle: Rle) -> int:
-    """Pixels of a mask."""
+    """Count the pixels of a mask."""
     return int(coco_mask.area(rle))
 
 
 def _problem(polygon: Any, height: int, width: int) -> str | None:
-    """What is wrong with a polygon that can be left out; None if it is whole.
+    """Describe why a polygon is left out; None if it is valid.
 
     Raises:
-        MaskError: it can't be left out, since it may cover pixels.
+        MaskError: it is malformed but may cover pixels, so that it can't be left out.
     """
     points = (
         f"expected a polygon of three points or more as [x0, y0, x1, y1, ...], "
@@ -126,7 +126,7 @@ def _problem(polygon: Any, height: int, width: int) -> str | None:
         number = isinstance(value, (int, float)) and not isinstance(value, bool)
         if number and not math.isfinite(value):
             finite = False
-        # Slightly outside is common; the work of the decoder grows with the distance.
+        # Slightly outside is common, but the decoder's work grows with the distance.
         elif not number or not -size <= value <= 2 * size:
             raise MaskError(_far(value, height, width))
     if len(polygon) < 6 or len(polygon) % 2:
@@ -141,8 +141,8 @@ def _far(value: Any, height: int, width: int) -> str:
 def _from_mask(mask: Tensor, height: int, width: int) -> Rle:
     if mask.shape != (height, width) or mask.is_floating_point() or mask.is_complex():
         raise MaskError(
-            f"expected a mask of bool or integers of shape ({height}, {width}), "
-            f"got {mask.dtype} {tuple(mask.shape)}"
+            f"expected a mask of bool or integers of shape [{height}, {width}], "
+            f"got {mask.dtype} {list(mask.shape)}"
         )
     return encode_masks(mask[None])[0]
 
@@ -169,11 +169,11 @@ def _from_run_lengths(rle: Mapping[str, Any], height: int, width: int) -> Rle:
 
 
 def _decompress(counts: str) -> list[int]:
-    """Run lengths of COCO's text form.
+    """Decode COCO's compressed run lengths.
 
-    A number is spread over characters from "0" on, five bits each, the lowest first; 32 is set in
-    all but the last, and 16 in the last of a negative one. From the fourth on, numbers are
-    differences to the run two before.
+    A number is stored in characters from "0" on, five bits each, the lowest first. Bit 32 is set in
+    all characters but the last, and bit 16 in the last of a negative number. From the fourth on,
+    numbers are differences from the run two before.
     """
     runs: list[int] = []
     value = shift = 0

@@ -1,4 +1,4 @@
-"""Which detections are right, and why the others are not."""
+"""Matching detections with instances: which are right, and why the others are not."""
 
 from __future__ import annotations
 
@@ -11,17 +11,16 @@ import numpy as np
 from faster_coco_eval.core import mask as coco_mask
 from numpy.typing import NDArray
 
-from dealias.metrics.instances.detections import Detections
-from dealias.metrics.instances.records import AnnotatedImage
+from dealias.metrics.instances.records import AnnotatedImage, Detections
 
 
 class InstanceError(NamedTuple):
     """A kind of error.
 
     Attributes:
-        key: as results name it.
-        title: for people.
-        description: what it means, in a sentence.
+        key: its name in result files.
+        title: its name for people.
+        description: its meaning in a sentence.
     """
 
     key: str
@@ -53,23 +52,23 @@ FALSE_DETECTIONS = (
 )
 INSTANCE_ERRORS = (MISSED, *FALSE_DETECTIONS)
 FOUND, IGNORED = "found", "ignored"
-MOST_DETECTIONS = 100  # of a class in an image, as COCO has it
-
 NOBODY = -1
+
+_MOST_DETECTIONS = 100  # of a class in an image, as in COCO
 
 
 @dataclass(frozen=True)
 class Matches:
-    """Detections and instances of one image, put together.
+    """The match between the N detections and the M instances of one image.
 
     Attributes:
-        kinds: of each detection: "found", if it is right; "ignored", if it lies in a crowd, which
-            counts as neither, or comes after the 100 surest of its class; or the key of one of
-            `FALSE_DETECTIONS`.
-        partners: int64 [N], for each detection the instance that it found, the crowd that it lies
+        kinds: for each detection, "found" if it is right; "ignored" if it lies in a crowd or comes
+            after the 100 most confident of its class, and so counts as neither right nor wrong; or
+            the key of one of `FALSE_DETECTIONS`.
+        partners: int64 `[N]`, for each detection the instance that it found, the crowd that it lies
             in, or the instance that its error is about; -1 for none.
-        overlaps: float64 [N], IoU with the partner, in [0, 1]; 0 without one.
-        finders: int64 [M], for each instance the detection that found it, or -1.
+        overlaps: float64 `[N]`, IoU with the partner, in [0, 1]; 0 without one.
+        finders: int64 `[M]`, for each instance the detection that found it, or -1.
     """
 
     kinds: tuple[str, ...]
@@ -81,23 +80,24 @@ class Matches:
 def match_instances(
     image: AnnotatedImage, detections: Detections, *, overlap: float = 0.5, touch: float = 0.1
 ) -> Matches:
-    """Put detections and instances of an image together by the IoU of their masks.
+    """Match the detections and the instances of an image by the IoU of their masks.
 
-    As COCO does, the surest detection comes first, and takes of the instances of its class that
-    are still free the one that it overlaps most, if enough; the 100 surest of each class count. So
-    whether a detection is right does not depend on less sure ones. The others are told apart as by
-    Bolya et al., "TIDE: A General Toolbox for Identifying Object Detection Errors", ECCV 2020, in
-    the order of `FALSE_DETECTIONS`, but with duplicates first: what overlaps an instance of its own
-    class enough is never of a wrong class.
+    As in COCO, detections are taken in descending order of score. Each finds the instance of its
+    class with the highest IoU that is still free, if that IoU is at least `overlap`; the 100 most
+    confident of each class count. Whether a detection is right therefore does not depend on less
+    confident ones. The other detections are classified as in Bolya et al., "TIDE: A General Toolbox
+    for Identifying Object Detection Errors", ECCV 2020, in the order of `FALSE_DETECTIONS`, but
+    with duplicates first: a detection that overlaps an instance of its own class enough never
+    counts as one of a wrong class.
 
     Args:
-        image: with the instances that are in it.
-        detections: what was found in it.
-        overlap: least IoU with the instance that a detection finds, in (0, 1].
-        touch: least IoU with an instance that a detection is about at all, in [0, `overlap`].
+        image: the image with its instances.
+        detections: the detections in it.
+        overlap: lowest IoU with an instance that makes a detection right, in (0, 1].
+        touch: lowest IoU with an instance that an error is about, in [0, `overlap`].
 
     Raises:
-        ValueError: a threshold out of range, or masks of another size than the image.
+        ValueError: a threshold is out of range, or masks do not have the size of the image.
     """
     if not 0 < overlap <= 1:
         raise ValueError(f"overlap: expected an IoU in (0, 1], got {overlap}")
@@ -117,7 +117,7 @@ def match_instances(
     for index in detections.scores.argsort(descending=True, stable=True).tolist():
         label = int(own_labels[index])
         seen[label] += 1
-        if seen[label] > MOST_DETECTIONS:
+        if seen[label] > _MOST_DETECTIONS:
             kinds[index] = IGNORED
             continue
         own = labels == label
@@ -143,7 +143,7 @@ def _error(
     overlap: float,
     touch: float,
 ) -> tuple[str, int]:
-    """The kind of error of a detection with these overlaps, and the instance that it is about."""
+    """The kind of error of a detection with these overlaps, and the instance it is about."""
     for key, among, least in (
         ("duplicate", own, overlap),
         ("localisation", own, touch),
@@ -157,7 +157,7 @@ def _error(
 
 
 def _most(row: NDArray[np.float64], among: NDArray[np.bool_], least: float) -> int:
-    """Where the overlap is largest, the last of several; -1 if it is nowhere enough."""
+    """The index of the largest overlap, the last if there are several; -1 if none is enough."""
     allowed = np.flatnonzero(among & (row >= min(least, 1 - 1e-10)) & (row > 0))
     if not allowed.size:
         return NOBODY
@@ -166,7 +166,7 @@ def _most(row: NDArray[np.float64], among: NDArray[np.bool_], least: float) -> i
 
 
 def _overlaps(image: AnnotatedImage, detections: Detections) -> NDArray[np.float64]:
-    """IoU [N, M]; with crowds the share of the detection that lies in them, as COCO has it."""
+    """IoU `[N, M]`; for crowds, as in COCO, the share of the detection that lies inside."""
     targets: Sequence[object] = [instance.mask for instance in image.instances]
     if not targets or not len(detections):
         return np.zeros((len(detections), len(targets)))

@@ -1,4 +1,4 @@
-"""Average precision of COCO: of boxes, of masks and of the boundaries of masks."""
+"""Average precision, as in COCO, of boxes, masks and the boundaries of masks."""
 
 from __future__ import annotations
 
@@ -10,8 +10,7 @@ import numpy as np
 from faster_coco_eval import COCO, COCOeval_faster
 from numpy.typing import NDArray
 
-from dealias.metrics.instances.detections import Detections
-from dealias.metrics.instances.records import AnnotatedImage
+from dealias.metrics.instances.records import AnnotatedImage, Detections
 
 Overlap = Literal["box", "mask", "boundary"]
 DetectionArea = Literal["mask", "box"]
@@ -20,16 +19,16 @@ OVERLAPS: tuple[Overlap, ...] = get_args(Overlap)
 SCORES = ("AP", "AP50", "AP75", "APs", "APm", "APl")
 
 _IOU_TYPES: dict[Overlap, str] = {"box": "bbox", "mask": "segm", "boundary": "boundary"}
-_AREAS = {"APs": 1, "APm": 2, "APl": 3}  # area ranges by position, after that of all
+_AREAS = {"APs": 1, "APm": 2, "APl": 3}  # indices of area ranges; 0 is all areas
 
 
 class AveragePrecision(NamedTuple):
     """Average precision for one kind of overlap, fractions in [0, 1], NaN where undefined.
 
     Attributes:
-        scores: "AP", mean over the IoU thresholds 0.5, 0.55, ... 0.95; "AP50" and "AP75" at one;
-            "APs", "APm" and "APl" for areas up to 32x32 pixels, from there to 96x96, and from
-            there on; those of exactly 32x32 or 96x96 count on both sides, as COCO has it.
+        scores: "AP", the mean over the IoU thresholds 0.5, 0.55, ... 0.95; "AP50" and "AP75" at one
+            threshold; "APs", "APm" and "APl" for areas up to 32x32 pixels, from 32x32 to 96x96, and
+            from 96x96 on. As in COCO, both limits belong to both of their ranges.
         classes: "AP" by class.
     """
 
@@ -45,33 +44,32 @@ def average_precision(
     overlap: Overlap = "mask",
     detection_area: DetectionArea = "mask",
 ) -> AveragePrecision:
-    """Average precision as COCO has it, of at most 100 detections of a class in an image.
+    """Compute average precision as in COCO, with at most 100 detections per class and image.
 
     Args:
-        images: with the instances that are in them.
-        detections: what was found in each.
+        images: images with their instances.
+        detections: the detections in each image.
         classes: names of classes 1 .. C.
-        overlap: how a detection and an instance are compared: by the IoU of their "box", of their
-            "mask", or, for "boundary", by the lesser of the IoU of the masks and that of their
+        overlap: how a detection and an instance are compared: by the IoU of their "box" or of their
+            "mask"; or, for "boundary", by the lower of the IoU of the masks and the IoU of their
             inner boundaries, 2 % of the image diagonal wide.
-        detection_area: what APs, APm and APl of masks and boundaries take for the area of a
-            detection: the pixels of its "mask", as pycocotools does with results without "bbox",
-            and so do Detectron2 and MMDetection, which take it out; or width times height of its
-            "box", as pycocotools does with results that have "bbox" and "segmentation". A
-            detection that finds nothing counts as false if its area is in the range, so that no
-            other score differs. For the overlap of boxes it is always that of the box, though
-            pycocotools has that of the mask for results without "bbox"; instances have the area
-            that the annotations say.
+        detection_area: the area of a detection for APs, APm and APl of masks and boundaries: the
+            pixels of its "mask", as pycocotools counts results without "bbox" (Detectron2 and
+            MMDetection remove it); or width times height of its "box", as pycocotools counts
+            results with "bbox" and "segmentation". Only these three scores depend on it: a
+            detection that finds nothing counts as false if its area is in the range. For the
+            overlap of boxes it is always the area of the box, although pycocotools takes that of
+            the mask for results without "bbox". Instances have the area in the annotations.
 
     Returns:
-        The scores. A class that is in no image is left out of the means.
+        The scores. A class that occurs in no image is left out of the means.
 
     Raises:
-        ValueError: not as many detections as images, no images or one that occurs twice, a label
-            over C, masks of another size than their image, or an overlap or an area that there is
-            not.
+        ValueError: numbers of images and detections that differ, no images or one that occurs
+            twice, a label above C, masks that do not have the size of their image, or an unknown
+            overlap or area.
 
-    The arithmetic is faster-coco-eval's. Boundaries: Cheng et al., "Boundary IoU", CVPR 2021.
+    Computed by faster-coco-eval. Boundaries: Cheng et al., "Boundary IoU", CVPR 2021.
     """
     if overlap not in OVERLAPS:
         raise ValueError(f"overlap: expected one of {', '.join(OVERLAPS)}, got {overlap!r}")
@@ -82,7 +80,7 @@ def average_precision(
         raise ValueError("images: expected at least one, and no id twice")
     for image, found_there in zip(images, detections, strict=True):
         found_there.check_against(image, classes=len(classes))
-    # The evaluator takes positive ids alone, and goes through images in their order.
+    # The evaluator accepts positive ids only, and goes through images in the order of ids.
     numbers = {id_: rank for rank, id_ in enumerate(sorted(image.id for image in images), start=1)}
     target = COCO(_target(images, classes, numbers))
     found = target.loadRes(_results(images, detections, overlap, detection_area, numbers))
@@ -91,7 +89,7 @@ def average_precision(
     )
     evaluator.evaluate()
     evaluator.accumulate()
-    # (thresholds, recalls, classes, areas, numbers of detections); -1 where undefined
+    # [thresholds, recalls, classes, areas, numbers of detections]; -1 where undefined
     precision: NDArray[np.float64] = np.asarray(evaluator.eval["precision"])[..., -1]
     everywhere = precision[..., 0]
     scores = {
@@ -105,7 +103,7 @@ def average_precision(
 
 
 def check_detection_area(area: DetectionArea) -> DetectionArea:
-    """The area, if there is such a one; else ValueError."""
+    """Return `area`; raise ValueError if there is no such kind."""
     known = get_args(DetectionArea)
     if area not in known:
         raise ValueError(f"detection_area: expected one of {', '.join(known)}, got {area!r}")
@@ -151,7 +149,7 @@ def _results(
     area: DetectionArea,
     numbers: Mapping[int, int],
 ) -> list[dict[str, Any]]:
-    """Boxes or masks alone have their own area, both together that of the box."""
+    """Results in COCO's format: the area is that of the box if there is one, else of the mask."""
     results = []
     for image, found in zip(images, detections, strict=True):
         parts = (found.boxes, found.labels, found.scores)
@@ -167,6 +165,6 @@ def _results(
 
 
 def _as_coco(box: Sequence[float]) -> list[float]:
-    """(left, top, width, height), as decimal numbers in a file were before they were added up."""
+    """(left, top, width, height), without the rounding error of subtracting decimal numbers."""
     left, top, right, bottom = box
     return [left, top, round(right - left, 9), round(bottom - top, 9)]

@@ -1,4 +1,4 @@
-"""What is known of the instances of a data set."""
+"""The instances of a data set, and those that a network detected."""
 
 from __future__ import annotations
 
@@ -6,7 +6,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import torch
+from torch import Tensor
+
 from dealias.metrics.instances.masks import Rle
+from dealias.text import printable
 
 
 @dataclass(frozen=True)
@@ -15,9 +19,9 @@ class Instance:
 
     Attributes:
         label: its class, 1 .. C.
-        box: (left, top, right, bottom) in pixels, right and bottom outside.
+        box: (left, top, right, bottom) in pixels; right and bottom are exclusive.
         mask: run lengths.
-        area: in pixels, as the annotation file says, else that of the mask.
+        area: in pixels, from the annotation file if it has one, else the area of the mask.
         crowd: whether it is a group, which counts as neither found nor missed.
     """
 
@@ -34,10 +38,10 @@ class AnnotatedImage:
 
     Attributes:
         id: unique in its data set.
-        name: as the annotation file calls it.
-        path: of the image.
-        size: (H, W).
-        instances: what is in it.
+        name: its name in the annotation file.
+        path: file of the image.
+        size: (height, width) in pixels.
+        instances: the instances in it.
     """
 
     id: int
@@ -63,6 +67,25 @@ class Problem:
         return f"{self.entry}: {self.reason}"
 
 
+class Notes:
+    """Counts, by kind, of the entries of a file that are used in part or with a replacement."""
+
+    def __init__(self) -> None:
+        self._found: dict[str, tuple[int, str]] = {}
+
+    def add(self, kind: str, entry: str) -> None:
+        """Count an entry, such as "annotation 17"."""
+        count, first = self._found.get(kind, (0, entry))
+        self._found[kind] = count + 1, first
+
+    def listed(self) -> tuple[str, ...]:
+        """Return a message for each kind, with the number of entries and the first of them."""
+        return tuple(
+            f"{kind}: {count:,}, the first of {first}"
+            for kind, (count, first) in self._found.items()
+        )
+
+
 @dataclass(frozen=True)
 class InstanceSet:
     """Images with their instances.
@@ -71,11 +94,11 @@ class InstanceSet:
         classes: names of classes 1 .. C.
         images: in the order of the file.
         skipped: entries that were left out because they can't be used.
-        ignored: number of instances left out because their category is no class, by category.
-        categories: names of all categories of the annotation file by id; empty if there is none.
-        labels: label 1 .. C by id of the categories that are classes; empty if there is no file.
-        notes: what is used otherwise than it stands in the file, such as an area of 0, with how
-            many entries it is.
+        ignored: by category, the number of instances left out because it is no class.
+        categories: names of all categories of the annotation file by id; empty if there is no file.
+        labels: label 1 .. C of each category that is a class, by id; empty if there is no file.
+        notes: what is not used as it is in the file, such as an area of 0, with the number of
+            entries.
     """
 
     classes: tuple[str, ...]
@@ -91,7 +114,69 @@ class InstanceSet:
 
     @property
     def remarks(self) -> list[str]:
-        """The notes, and how many instances are of no class, for what comes of the set."""
+        """The notes, and the number of instances of no class, to be passed on with results."""
         number = sum(self.ignored.values())
         others = f"annotations whose category is no class, left out: {number:,}"
         return [*self.notes, *([others] if number else [])]
+
+
+@dataclass(frozen=True)
+class Detections:
+    """Instances that a network detected in one image, in any order.
+
+    Attributes:
+        boxes: floating point `[N, 4]`, (left, top, right, bottom) in pixels, finite.
+        labels: integers `[N]`, 1 .. C.
+        scores: floating point `[N]`, finite; higher is more confident.
+        masks: N run lengths of the size of the image.
+
+    Raises:
+        ValueError: lengths that differ, a label below 1, or numbers that are not finite.
+    """
+
+    boxes: Tensor
+    labels: Tensor
+    scores: Tensor
+    masks: list[Rle]
+
+    def __post_init__(self) -> None:
+        count = len(self.masks)
+        for name, shape in (("boxes", [count, 4]), ("labels", [count]), ("scores", [count])):
+            value: Tensor = getattr(self, name)
+            if list(value.shape) != shape:
+                raise ValueError(
+                    f"{name}: expected shape {shape} for {count} masks, got {list(value.shape)}"
+                )
+            if not value.isfinite().all():
+                bad = value[~value.isfinite()][0].item()
+                raise ValueError(f"{name}: expected finite numbers, got {bad}")
+        if count and self.labels.min() < 1:
+            raise ValueError(f"labels: expected 1 or more, got {int(self.labels.min())}")
+
+    def check_against(self, image: AnnotatedImage, *, classes: int | None = None) -> None:
+        """Check that the detections can be compared with the instances of an image.
+
+        Raises:
+            ValueError: a mask of either does not have the size of the image, or a label is above
+                the number of classes.
+        """
+        for rle in (*self.masks, *(instance.mask for instance in image.instances)):
+            if tuple(rle["size"]) != tuple(image.size):
+                raise ValueError(
+                    f"{printable(image.name)}: expected masks of {image.size[1]}x{image.size[0]}, "
+                    f"got one of {rle['size'][1]}x{rle['size'][0]}"
+                )
+        labels = [*self.labels.tolist(), *(instance.label for instance in image.instances)]
+        if classes is not None and max(labels, default=0) > classes:
+            raise ValueError(
+                f"{printable(image.name)}: expected labels of {classes} classes, got {max(labels)}"
+            )
+
+    @classmethod
+    def none(cls) -> Detections:
+        """Return an empty set of detections."""
+        labels = torch.zeros(0, dtype=torch.int64)
+        return cls(torch.zeros(0, 4), labels, torch.zeros(0), [])
+
+    def __len__(self) -> int:
+        return len(self.scores)

@@ -1,0 +1,127 @@
+"""The images and label maps in a folder and its subfolders."""
+
+import os
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+
+from dealias.labels.naming import companion_of, endings_of, names_of, role_of, root_of
+from dealias.labels.reading import LABEL_SUFFIXES
+from dealias.text import printable
+
+_IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".tif", ".tiff", ".bmp")
+
+Filter = Callable[[list[Path]], list[Path]]
+
+
+class PairingError(ValueError):
+    """The files of two folders can't be paired."""
+
+
+def several_files(name: str, paths: list[Path]) -> PairingError:
+    """The error of several files of one name."""
+    listed = ", ".join(printable(path) for path in paths[:4])
+    return PairingError(f"{len(paths)} files are named {printable(name)!r}: {listed}")
+
+
+def image_files(folder: Path) -> list[Path]:
+    """List the images in a folder; PairingError if there are none."""
+    return _list_files(folder, "images", _IMAGE_SUFFIXES, _images)
+
+
+def label_files(folder: Path) -> list[Path]:
+    """List the label maps in a folder; PairingError if there are none."""
+    return _list_files(folder, "label maps", LABEL_SUFFIXES, _label_maps)
+
+
+def find_images(folder: Path, names: Iterable[str]) -> dict[str, Path]:
+    """Find the photographs of pairs in a folder and its subfolders.
+
+    Args:
+        folder: where the images are.
+        names: names of pairs; the last part must be the name of the image.
+
+    Returns:
+        The images that were found, by name.
+
+    Raises:
+        PairingError: not a folder, or several images that fit a name equally well.
+    """
+    return _find_named(folder, names, _images)
+
+
+def find_label_maps(folder: Path, names: Iterable[str]) -> dict[str, Path]:
+    """Find the label maps of images in a folder and its subfolders; see :func:`find_images`."""
+    return _find_named(folder, names, _label_maps)
+
+
+def _list_files(folder: Path, kind: str, suffixes: tuple[str, ...], wanted: Filter) -> list[Path]:
+    if not folder.is_dir():
+        what = "not a folder" if folder.exists() else "no such folder"
+        raise PairingError(f"{printable(folder)}: {what}")
+    files = sorted(_walk(folder))
+    found = wanted(files)
+    if not found:
+        kinds = sorted({path.suffix.lower() or "no extension" for path in files})
+        got = f"got only {', '.join(kinds)}" if kinds else "it is empty"
+        raise PairingError(f"{printable(folder)}: expected {kind} ({', '.join(suffixes)}), {got}")
+    return found
+
+
+def _find_named(folder: Path, names: Iterable[str], wanted: Filter) -> dict[str, Path]:
+    if not folder.is_dir():
+        raise PairingError(f"{printable(folder)}: not a folder")
+    found: dict[str, list[tuple[int, int, Path]]] = defaultdict(list)
+    for path in wanted(sorted(_walk(folder))):
+        parent = path.parent.relative_to(folder)
+        foreign = role_of(path) != "image"
+        for taken, name in enumerate(names_of(path)):
+            for key in {name, (parent / name).as_posix()}:
+                found[key].append((foreign * taken, taken, path))
+    files = {}
+    for name in names:
+        ranked = sorted(found.get(name) or found.get(name.rsplit("/", 1)[-1], []))
+        best = [path for *rank, path in ranked if rank == list(ranked[0][:2])]
+        if len(best) > 1:
+            raise several_files(name, best)
+        if best:
+            files[name] = best[0]
+    return files
+
+
+def _images(files: list[Path]) -> list[Path]:
+    return [path for path in files if path.suffix.lower() in _IMAGE_SUFFIXES]
+
+
+def _label_maps(files: list[Path]) -> list[Path]:
+    """The label maps, without files of colours, instances or label ids beside a label map."""
+    files = [path for path in files if path.suffix.lower() in LABEL_SUFFIXES]
+    companions = {path: companion_of(path) for path in files}
+    labels = {path.parent / root_of(path) for path, of in companions.items() if of is None}
+    train_ids = {
+        (path.parent / root_of(path), role_of(path))
+        for path in files
+        if "_labelTrainIds" in endings_of(path)
+    }
+    return [
+        path
+        for path, of in companions.items()
+        if not (of is not None and path.parent / of in labels)
+        and not (
+            "_labelIds" in endings_of(path)
+            and (path.parent / root_of(path), role_of(path)) in train_ids
+        )
+    ]
+
+
+def _walk(folder: Path) -> Iterator[Path]:
+    """The visible files of a folder and its subfolders. Links are followed, but no folder twice."""
+    seen = set()
+    for parent, subfolders, names in os.walk(folder, followlinks=True):
+        real = os.path.realpath(parent)
+        if real in seen:
+            subfolders.clear()
+            continue
+        seen.add(real)
+        subfolders[:] = [name for name in subfolders if not name.startswith(".")]
+        yield from (Path(parent, name) for name in names if not name.startswith("."))
