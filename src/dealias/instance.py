@@ -1,116 +1,21 @@
-"""Instances, in the dark and in the light.
+"""Instance segmentation, in the dark and in daylight: every public name that it needs.
 
 Needs torchvision, Lightning, timm, faster-coco-eval and SciPy, and transformers for Mask2Former.
 """
 
-from dealias.data.instances import (
-    LIS_CLASSES,
-    AnnotationError,
-    ClassCounts,
-    Components,
-    DetectionsError,
-    InstanceCheck,
-    InstanceDataModule,
-    InstanceDataset,
-    InstanceSplitCheck,
-    LisError,
-    LisFiles,
-    check_instances,
-    collate_instances,
-    connected_components,
-    instance_contact_sheet,
-    instance_transform,
-    label_maps_to_coco,
-    lis_files,
-    match_categories,
-    read_annotations,
-    read_detections,
-    target_of,
-    write_instance_contact_sheet,
-)
+import dealias.data.instances
+import dealias.metrics.instances
+import dealias.models.detectors
+import dealias.report.instances
+from dealias.data.instances import *  # noqa: F403
 from dealias.engine import InstanceTask
 from dealias.evaluation.instances import InstanceEvaluation
-from dealias.metrics.instances import (
-    INSTANCE_ERRORS,
-    SCORES,
-    AnnotatedImage,
-    AveragePrecision,
-    Detections,
-    ErrorSummary,
-    Instance,
-    InstanceSet,
-    MaskError,
-    Matches,
-    Problem,
-    average_precision,
-    decode_masks,
-    encode_masks,
-    match_instances,
-    read_segmentation,
-    summarize_errors,
-)
-from dealias.models.detectors import (
-    Detector,
-    Mask2Former,
-    MaskRCNN,
-    MaskRCNNOptions,
-    create_detector,
-    feature_consistency,
-    stack_images,
-)
-from dealias.report.instances import InstanceExample, InstanceReportPart, InstanceReportWriter
+from dealias.metrics.instances import *  # noqa: F403
+from dealias.models.detectors import *  # noqa: F403
+from dealias.report.instances import *  # noqa: F403
 
-__all__ = [
-    "INSTANCE_ERRORS",
-    "LIS_CLASSES",
-    "SCORES",
-    "AnnotatedImage",
-    "AnnotationError",
-    "AveragePrecision",
-    "ClassCounts",
-    "Components",
-    "Detections",
-    "DetectionsError",
-    "Detector",
-    "ErrorSummary",
-    "Instance",
-    "InstanceCheck",
-    "InstanceDataModule",
-    "InstanceDataset",
-    "InstanceEvaluation",
-    "InstanceExample",
-    "InstanceReportPart",
-    "InstanceReportWriter",
-    "InstanceSet",
-    "InstanceSplitCheck",
-    "InstanceTask",
-    "LisError",
-    "LisFiles",
-    "Mask2Former",
-    "MaskError",
-    "MaskRCNN",
-    "MaskRCNNOptions",
-    "Matches",
-    "Problem",
-    "average_precision",
-    "check_instances",
-    "collate_instances",
-    "connected_components",
-    "create_detector",
-    "decode_masks",
-    "encode_masks",
-    "feature_consistency",
-    "instance_contact_sheet",
-    "instance_transform",
-    "label_maps_to_coco",
-    "lis_files",
-    "match_categories",
-    "match_instances",
-    "read_annotations",
-    "read_detections",
-    "read_segmentation",
-    "stack_images",
-    "summarize_errors",
-    "target_of",
-    "write_instance_contact_sheet",
-]
+__all__ = ["InstanceEvaluation", "InstanceTask"]
+__all__ += dealias.data.instances.__all__
+__all__ += dealias.metrics.instances.__all__
+__all__ += dealias.models.detectors.__all__
+__all__ += dealias.report.instances.__all__
