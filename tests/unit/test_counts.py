@@ -193,11 +193,11 @@ def test_bad_options(changes, message):
             "preds: expected integer labels, got torch.float32",
         ),
         (torch.zeros(4, 4).long(), torch.zeros(4, 4).bool(), "target: expected integer labels"),
-        (torch.zeros(4).long(), torch.zeros(4).long(), r"got \(4,\)"),
+        (torch.zeros(4).long(), torch.zeros(4).long(), r"got \[4\]"),
         (
             torch.zeros(4, 4).long(),
             torch.zeros(4, 5).long(),
-            r"one shape, got \(4, 4\) and \(4, 5\)",
+            r"one shape, got \[4, 4\] and \[4, 5\]",
         ),
         (torch.zeros(1, 4, 4).long(), torch.zeros(4, 4).long(), "one shape"),
     ],

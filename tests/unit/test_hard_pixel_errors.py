@@ -148,7 +148,7 @@ def test_nan_logits_are_refused_and_leave_the_state_alone(batches, metric):
 
 @pytest.mark.parametrize("shape", [(2, CLASSES + 1, 30, 40), (2, 30, 40)])
 def test_floats_that_are_no_logits_are_refused(shape, batches, metric):
-    with pytest.raises(ValueError, match=r"expected logits of shape \(N, 5, H, W\)"):
+    with pytest.raises(ValueError, match=r"expected logits of shape \[B, 5, H, W\]"):
         metric.update(torch.zeros(shape), batches[0][1])
 
 

@@ -84,6 +84,7 @@ def test_colours_without_a_palette_are_distinct(tmp_path):
         ("names: [a]\ncolor_map: {'#000000': 0}", "color_map without a palette"),
         ("names: [a]\ncolor_map: {black: 0}", "expected '#rrggbb' and a class.*got 'black': 0"),
         ("names: [a]\ncolor_map: {'#000000': b}", "its name or 'ignore', got '#000000': 'b'"),
+        ("names: [a]\ncolor_map: {'#000000': [0]}", r"its name or 'ignore', got '#000000': \[0\]"),
         ("names: [a]\ncolor_map: [1]", "color_map: expected '#rrggbb': class"),
         (
             "names: [a]\npalette: [[1, 2, 3]]\ncolor_map: {'#000000': 4}",

@@ -214,9 +214,9 @@ def test_files_that_are_no_label_maps(name, content, message, tmp_path):
     ("array", "message"),
     [
         (np.zeros((4, 4), np.float32), "expected integer labels, got float32"),
-        (np.zeros((4, 4, 3), np.uint8), r"expected shape \(H, W\), got \(4, 4, 3\)"),
+        (np.zeros((4, 4, 3), np.uint8), r"expected shape \[H, W\], got \[4, 4, 3\]"),
         (np.array([[None]]), "can't be read"),
-        (np.zeros((0, 4), np.uint8), r"at least one pixel, got shape \(0, 4\)"),
+        (np.zeros((0, 4), np.uint8), r"at least one pixel, got shape \[0, 4\]"),
     ],
 )
 def test_arrays_that_are_no_label_maps(array, message, tmp_path):

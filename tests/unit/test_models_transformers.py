@@ -164,9 +164,7 @@ def test_the_head_is_trained_anew_on_weights_from_a_folder(tmp_path):
 def test_a_stored_standard_deviation_of_zero_is_an_error(tmp_path):
     small("segformer").network.save_pretrained(tmp_path)
     (tmp_path / "preprocessor_config.json").write_text('{"image_std": [0.2, 0.0, 0.2]}')
-    with pytest.raises(
-        ModelError, match=r"_config\.json: std: expected three positive"
-    ):
+    with pytest.raises(ModelError, match=r"_config\.json: std: expected three positive"):
         create_model(f"hf:{tmp_path}", num_classes=5)
 
 

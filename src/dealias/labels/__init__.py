@@ -1,4 +1,4 @@
-"""Classes and palettes of data sets, reading label maps, pairing folders."""
+"""Class sets, label maps in files, and the pairing of folders."""
 
 from dealias.labels.class_set import (
     ClassSet,

@@ -1,9 +1,10 @@
-"""What the labels of a data set mean."""
+"""Class sets: the meaning of the labels of a data set."""
 
 from __future__ import annotations
 
 import fnmatch
 import re
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from importlib.resources import files
 from pathlib import Path
@@ -31,7 +32,7 @@ _KEYS = {
 
 
 class ClassSetError(ValueError):
-    """A class set is not known, or its file does not describe one."""
+    """A class set is unknown, or its file does not describe one."""
 
 
 @dataclass(frozen=True)
@@ -44,16 +45,15 @@ class ClassSet:
         palette: colour of each class, (R, G, B) in 0 .. 255; or None.
         ignore_index: the label of void, outside 0 .. C - 1.
         void_color: colour of void in colour-coded files; or None.
-        color_map: further colours of colour-coded files, (R, G, B) to class, or to
-            `ignore_index`.
-        label_map: stored label to class, or to `ignore_index`, for stored targets that do not
-            hold classes. Empty if they do.
-        label_map_files: pattern of the names of the files that `label_map` is for, predictions
-            or targets; by default all targets and no prediction.
-        reduce_zero_label: stored targets have 0 for void and k + 1 for class k.
+        color_map: further colours in colour-coded files, from (R, G, B) to class or `ignore_index`.
+        label_map: from stored label to class or `ignore_index`, for targets that store other labels
+            than classes; empty if they store classes.
+        label_map_files: pattern of the names of files, predictions or targets, to which `label_map`
+            applies; by default it applies to all targets and no predictions.
+        reduce_zero_label: whether targets store 0 for void and k + 1 for class k.
 
     Raises:
-        ClassSetError: attributes that contradict one another.
+        ClassSetError: the attributes contradict one another.
     """
 
     name: str
@@ -67,43 +67,40 @@ class ClassSet:
     reduce_zero_label: bool = False
 
     def __post_init__(self) -> None:
+        problem = self._problem()
+        if problem:
+            raise ClassSetError(f"class set {self.name!r}: {problem}")
+
+    def _problem(self) -> str | None:
         if not self.names:
-            raise ClassSetError(f"class set {self.name!r}: expected at least one class, got none")
+            return "expected at least one class, got none"
         twice = sorted({name for name in self.names if self.names.count(name) > 1})
         if twice:
-            raise ClassSetError(f"class set {self.name!r}: several classes are named {twice[0]!r}")
+            return f"several classes are named {twice[0]!r}"
         if self.label_map_files is not None and not self.label_map:
-            raise ClassSetError(f"class set {self.name!r}: label_map_files without a label_map")
+            return "label_map_files without a label_map"
         if self.ignore_index in range(len(self)):
-            raise ClassSetError(
-                f"class set {self.name!r}: expected an ignore_index outside 0..{len(self) - 1}, "
-                f"got {self.ignore_index}, which is {self.names[self.ignore_index]!r}; "
-                "label maps of 16 bits may have 65535"
+            return (
+                f"expected an ignore_index outside 0..{len(self) - 1}, got {self.ignore_index}, "
+                f"which is {self.names[self.ignore_index]!r}; label maps of 16 bits may have 65535"
             )
         if self.palette is not None and len(self.palette) != len(self):
-            raise ClassSetError(
-                f"class set {self.name!r}: expected one colour a class ({len(self)}), "
-                f"got {len(self.palette)}"
-            )
+            return f"expected one colour a class ({len(self)}), got {len(self.palette)}"
         for key, values in (("label_map", self.label_map), ("color_map", self.color_map)):
             wrong = sorted({*values.values()} - {self.ignore_index} - {*range(len(self))})
             if wrong:
-                raise ClassSetError(
-                    f"class set {self.name!r}: {key}: expected classes 0..{len(self) - 1} "
-                    f"or ignore, got {wrong}"
-                )
+                return f"{key}: expected classes 0..{len(self) - 1} or ignore, got {wrong}"
         if self.color_map and self.palette is None:
-            raise ClassSetError(f"class set {self.name!r}: color_map without a palette")
+            return "color_map without a palette"
         if self.label_map and self.reduce_zero_label:
-            raise ClassSetError(
-                f"class set {self.name!r}: label_map and reduce_zero_label exclude one another"
-            )
+            return "label_map and reduce_zero_label exclude one another"
+        return None
 
     def __len__(self) -> int:
         return len(self.names)
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain values for JSON."""
+        """Return plain values for JSON."""
         return vars(self) | {
             "label_map": {str(stored): label for stored, label in self.label_map.items()},
             "color_map": {
@@ -113,14 +110,14 @@ class ClassSet:
 
     @classmethod
     def from_dict(cls, content: Any, source: str) -> ClassSet:
-        """Read what `to_dict` wrote, through JSON or not.
+        """Read what `to_dict` wrote, whether or not it was stored as JSON.
 
         Args:
-            content: it.
+            content: the values.
             source: the file, for messages.
 
         Raises:
-            ClassSetError: not such values.
+            ClassSetError: the values do not describe a class set.
         """
         if not isinstance(content, dict) or not isinstance(content.get("label_map"), dict):
             raise ClassSetError(f"{source}: expected a class set, got {content!r}")
@@ -137,14 +134,14 @@ class ClassSet:
         return _parse(plain | lists | {"label_map": stored}, "", source)
 
     def stored_labels(self, path: Path, role: Role) -> dict[int, int] | None:
-        """Return what the labels in a file mean, as stored label to class or `ignore_index`.
+        """Return the meaning of the labels in a file, as stored label to class or `ignore_index`.
 
         Args:
-            path: the file, for its name.
-            role: "target"; "prediction"; or "stored" for labels to be mapped whatever the name.
+            path: the file; only its name is used.
+            role: "target"; "prediction"; or "stored" for labels that are mapped whatever the name.
 
         Returns:
-            None if the file holds classes as they are.
+            The mapping, or None if the file stores classes.
         """
         if self.label_map:
             by_name = self.label_map_files is not None and role != "stored"
@@ -157,7 +154,7 @@ class ClassSet:
         return None
 
     def labels_of_colors(self) -> dict[tuple[int, int, int], frozenset[int]]:
-        """The classes and void that each colour of colour-coded files stands for; else empty."""
+        """Return the labels that each colour stands for; empty without a palette."""
         if self.palette is None:
             return {}
         known = [*enumerate(self.palette)]
@@ -170,26 +167,26 @@ class ClassSet:
         return found
 
     def colors(self) -> NDArray[np.uint8]:
-        """Colours [C, 3] to draw the classes in: the palette, or well-spread hues without one."""
+        """Return colours `[C, 3]` to draw the classes in: the palette, or else well-spread hues."""
         if self.palette is not None:
             return np.array(self.palette, np.uint8)
         return spread_colors(len(self))
 
 
 def spread_colors(count: int) -> NDArray[np.uint8]:
-    """Colours [count, 3] of well-spread hues.
+    """Return colours `[count, 3]` of well-spread hues.
 
     >>> spread_colors(2).tolist()
     [[220, 60, 60], [60, 106, 220]]
     """
-    hue = np.arange(count) * 0.618034 % 1  # golden-ratio steps never bunch up
+    hue = np.arange(count) * 0.618034 % 1  # steps of the golden ratio spread evenly
     wheel = np.abs((hue[:, None] * 6 + np.array([0, 4, 2])) % 6 - 3) - 1
     colors: NDArray[np.uint8] = (np.clip(wheel, 0, 1) * 160 + 60).astype(np.uint8)
     return colors
 
 
 def builtin_class_sets() -> list[str]:
-    """Names that `load_class_set` knows without a file."""
+    """List the names of the class sets that come with the library."""
     folder = files("dealias.labels") / "class_sets"
     return sorted(entry.name[:-5] for entry in folder.iterdir() if entry.name.endswith(".yaml"))
 
@@ -198,13 +195,13 @@ def load_class_set(name_or_path: str | Path) -> ClassSet:
     """Load a class set by name, or from a YAML file.
 
     Args:
-        name_or_path: one of `builtin_class_sets()`, or a file ending in .yaml or .yml with the
-            keys `names` and, all optional, those of :class:`ClassSet`; in `label_map`, "ignore"
-            stands for the void label.
+        name_or_path: one of `builtin_class_sets()`, or a .yaml or .yml file with the key `names`
+            and, optionally, the other attributes of :class:`ClassSet`; in `label_map` and
+            `color_map`, "ignore" stands for the void label.
 
     Raises:
-        ClassSetError: an unknown name, or a file that is not a class set.
-        OSError: a file that can't be read.
+        ClassSetError: the name is unknown, or the file is not a class set.
+        OSError: the file can't be read.
 
     >>> load_class_set("camvid").names[2]
     'Pole'
@@ -252,11 +249,23 @@ def _parse(content: Any, name: str, source: str) -> ClassSet:
         options["palette"] = tuple(_color(c, source) for c in content["palette"])
     if content.get("void_color") is not None:
         options["void_color"] = _color(content["void_color"], source)
-    void = options.get("ignore_index", 255)
-    if content.get("color_map") is not None:
-        options["color_map"] = _color_map(content["color_map"], void, names, source)
+    ignore = {"ignore": options.get("ignore_index", 255)}
     if content.get("label_map") is not None:
-        options["label_map"] = _label_map(content["label_map"], void, source)
+        options["label_map"] = _mapping(
+            f"{source}: label_map",
+            content["label_map"],
+            ("stored label: class", "integers or 'ignore'"),
+            lambda stored: stored if type(stored) is int else None,
+            ignore,
+        )
+    if content.get("color_map") is not None:
+        options["color_map"] = _mapping(
+            f"{source}: color_map",
+            content["color_map"],
+            ("'#rrggbb': class", "'#rrggbb' and a class, its name or 'ignore'"),
+            _color_of_code,
+            ignore | {name: label for label, name in enumerate(names)},
+        )
     return ClassSet(str(content.get("name", name)), tuple(names), **options)
 
 
@@ -270,35 +279,34 @@ def _color(value: Any, source: str) -> tuple[int, int, int]:
     return (value[0], value[1], value[2])
 
 
-def _label_map(value: Any, ignore_index: int, source: str) -> dict[int, int]:
-    if not isinstance(value, dict):
-        raise ClassSetError(f"{source}: label_map: expected stored label: class, got {value!r}")
-    result = {}
-    for stored, label in value.items():
-        label = ignore_index if label == "ignore" else label
-        if type(stored) is not int or type(label) is not int:
-            raise ClassSetError(
-                f"{source}: label_map: expected integers or 'ignore', got {stored!r}: {label!r}"
-            )
-        result[stored] = label
-    return result
+def _color_of_code(code: Any) -> tuple[int, ...] | None:
+    known = re.fullmatch("#[0-9a-fA-F]{6}", str(code))
+    return tuple(bytes.fromhex(known[0][1:])) if known else None
 
 
-def _color_map(
-    value: Any, ignore_index: int, names: list[str], source: str
-) -> dict[tuple[int, int, int], int]:
-    if not isinstance(value, dict):
-        raise ClassSetError(f"{source}: color_map: expected '#rrggbb': class, got {value!r}")
-    meanings = {"ignore": ignore_index} | {name: label for label, name in enumerate(names)}
+def _mapping(
+    where: str,
+    content: Any,
+    expected: tuple[str, str],
+    read_key: Callable[[Any], Any],
+    meanings: Mapping[str, int],
+) -> dict[Any, int]:
+    """Read a mapping to classes.
+
+    Args:
+        where: file and key, for messages.
+        content: content of the key.
+        expected: description of the mapping and of its entries, for messages.
+        read_key: converts a key of the mapping; None if it is invalid.
+        meanings: labels by the words that stand for them.
+    """
+    if not isinstance(content, dict):
+        raise ClassSetError(f"{where}: expected {expected[0]}, got {content!r}")
     result = {}
-    for color, label in value.items():
-        known = re.fullmatch("#[0-9a-fA-F]{6}", str(color))
-        label = meanings.get(label, label)
-        if not known or type(label) is not int:
-            raise ClassSetError(
-                f"{source}: color_map: expected '#rrggbb' and a class, its name or 'ignore', "
-                f"got {color!r}: {label!r}"
-            )
-        red, green, blue = bytes.fromhex(color[1:])
-        result[red, green, blue] = label
+    for stored, value in content.items():
+        key = read_key(stored)
+        label = meanings.get(value) if isinstance(value, str) else value
+        if key is None or type(label) is not int:
+            raise ClassSetError(f"{where}: expected {expected[1]}, got {stored!r}: {value!r}")
+        result[key] = label
     return result

@@ -1,4 +1,4 @@
-"""What the name of a file says: which image it is of, and whether it is predicted."""
+"""What file names say: the image that a file belongs to, and its role."""
 
 import re
 from pathlib import Path
@@ -6,21 +6,23 @@ from typing import Literal
 
 FileRole = Literal["image", "prediction", "target"]
 
-# What data sets and tools put behind the name of an image.
+# Endings that data sets and tools append to the name of an image.
 _WORDS: dict[FileRole, str] = {
     "image": "leftImg8bit|(?i:image|img|rgb|sat)",
     "prediction": "(?i:preds?|predictions?|predicted|out|output)",
-    # CamVid's L follows a number; elsewhere it stands for left, or large.
+    # CamVid's L follows a number; in other names it means left or large.
     "target": r"gtFine|gtCoarse|labelIds|labelTrainIds|(?<=\d_)L"
     r"|(?i:gt|ground_?truth|targets?|labels?|masks?|seg|segmentation|annotation)",
 }
 _ENDING = re.compile("|".join(rf"[_-](?P<{role}>{words})$" for role, words in _WORDS.items()))
-# What lies beside the label map of an image, for people or for instances.
+# Files of colours or instances beside the label map of an image.
 _COMPANION = re.compile(r"(.+)_(color|instanceIds|instanceTrainIds)")
 
 
 def names_of(path: Path) -> list[str]:
-    """The stem of a file, then with one ending after the other taken off, at least one letter left.
+    """List the stem of a file, then the stem with one more ending removed at a time.
+
+    At least one character is left.
 
     >>> names_of(Path("x_gtFine_labelIds.png"))
     ['x_gtFine_labelIds', 'x_gtFine', 'x']
@@ -32,12 +34,12 @@ def names_of(path: Path) -> list[str]:
 
 
 def root_of(path: Path) -> str:
-    """The stem of a file without any ending: the name of the image that it is of."""
+    """Return the stem of a file without endings: the name of the image it belongs to."""
     return names_of(path)[-1]
 
 
 def endings_of(path: Path) -> str:
-    """What :func:`root_of` leaves out.
+    """Return the endings that :func:`root_of` removes.
 
     >>> endings_of(Path("x_leftImg8bit_pred.png"))
     '_leftImg8bit_pred'
@@ -46,7 +48,7 @@ def endings_of(path: Path) -> str:
 
 
 def role_of(path: Path) -> FileRole | None:
-    """What the endings of a file say that it is; a prediction may be named after its target.
+    """Return the role that the endings of a file say; a prediction may be named after its target.
 
     >>> role_of(Path("x_gtFine_labelIds_pred.png"))
     'prediction'
@@ -58,7 +60,7 @@ def role_of(path: Path) -> FileRole | None:
 
 
 def companion_of(path: Path) -> str | None:
-    """The image that a file of colours or instances is of; None for other files.
+    """Return the image that a file of colours or instances belongs to; None for other files.
 
     >>> companion_of(Path("x_leftImg8bit_color.png"))
     'x'

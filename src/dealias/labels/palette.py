@@ -1,4 +1,4 @@
-"""Whether the indices of a palette image are labels, or its colours."""
+"""Whether the labels of a palette image are its indices or its colours."""
 
 from pathlib import Path
 
@@ -12,26 +12,26 @@ from dealias.text import list_pixels
 
 
 def palette_means_colors(path: Path, image: Image.Image, classes: ClassSet, role: Role) -> bool:
-    """Whether the colours of a palette image say what its pixels are, and not their indices.
+    """Whether the labels of a palette image are given by its colours instead of its indices.
 
-    Images quantised after they were drawn in the colours of the classes have them at indices of no
-    meaning. So have palettes made for what is in the image alone.
+    In an image that was drawn in the colours of the classes and then quantised, or that has a
+    palette of only the colours it uses, indices have no meaning.
 
     Args:
-        path: the file, for its name.
-        image: of mode "P".
+        path: the file, for messages.
+        image: image of mode "P".
         classes: the class set.
-        role: as in :func:`read_label_map`.
+        role: as for :func:`read_label_map`.
 
     Returns:
-        True where each colour in use is that of a class or of void, some at another index than
-        their own. False for palettes in the order of the classes or of stored labels, of colours
-        that no class has, and for those that run through gray or through VOC's colour map
-        whatever the classes.
+        True if every colour in use is that of a class or of void, and some are at other indices
+        than their labels. False for palettes in the order of the classes or of stored labels, for
+        palettes of colours that no class has, and, whatever the classes, for those that are gray or
+        VOC's colour map.
 
     Raises:
-        ImageError: some colours in use are those of classes at other indices, and some are of no
-            class.
+        ImageError: of the colours in use, some are those of classes at other indices, and some are
+            of no class.
     """
     entries = np.array(image.getpalette("RGB") or [], np.uint8).reshape(-1, 3)
     labels_of = classes.labels_of_colors()
@@ -47,7 +47,7 @@ def palette_means_colors(path: Path, image: Image.Image, classes: ClassSet, role
     if not unknown:
         return bool(elsewhere)
     named = [i for i in sorted(elsewhere) if found[i] != {classes.ignore_index}]
-    if named:  # else black alone, with which palettes of any kind begin
+    if named:  # void alone does not count: it is often black, as is the start of most palettes
         apart = {
             what: list_pixels([(_name(entries, i), pixels[i]) for i in chosen])
             for what, chosen in (("known", named), ("unknown", unknown))
@@ -62,16 +62,16 @@ def palette_means_colors(path: Path, image: Image.Image, classes: ClassSet, role
 
 
 def _name(entries: NDArray[np.uint8], index: int) -> str:
-    color = bytes(entries[index]).hex() if index < len(entries) else "no colour"
-    return f"{index}: #{color}" if index < len(entries) else f"{index}: {color}"
+    color = f"#{bytes(entries[index]).hex()}" if index < len(entries) else "no colour"
+    return f"{index}: {color}"
 
 
 def _holds_indices(entries: NDArray[np.uint8], classes: int) -> bool:
-    """Whether a palette of all classes or more is one that labels of any kind are saved with."""
+    """Whether a palette has all classes and is gray or VOC's, which any labels are saved with."""
     index = np.arange(len(entries))
     gray = np.repeat(index[:, None], 3, axis=1)
     voc = np.zeros((len(entries), 3), np.int64)
-    for bit in range(8):  # VOC deals the bits of an index out to the channels, highest first
+    for bit in range(8):  # VOC distributes the bits of an index over the channels
         channel = index[:, None] >> 3 * bit + np.arange(3) & 1 if bit < 3 else 0
         voc |= channel << 7 - bit
     return len(entries) >= classes and any(np.array_equal(entries, map_) for map_ in (gray, voc))

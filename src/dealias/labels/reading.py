@@ -18,9 +18,9 @@ IMAGE_SUFFIXES = (".png", ".tif", ".tiff")
 LABEL_SUFFIXES = (*IMAGE_SUFFIXES, ".npy", ".npz")
 
 _INDEX_MODES = ("1", "L", "P", "I;16", "I;16B", "I;16L", "I")
-# Pillow spreads labels of 2 and 4 bits over 0 .. 255.
+# Pillow scales labels of 2 and 4 bits to 0 .. 255.
 _SPREAD = {"L;2": 85, "L;4": 17}
-# What Pillow would change on reading: inverted gray, and colours cut to 8 bits.
+# Formats that Pillow changes on reading: inverted gray, and colours reduced to 8 bits.
 _CHANGED = frozenset(
     [f"{gray};{bits}I{order}" for gray in "1L" for bits in ("", "2", "4") for order in ("", "R")]
     + [f"{colors};16{order}" for colors in ("RGB", "RGBA") for order in "BLN"]
@@ -28,7 +28,7 @@ _CHANGED = frozenset(
 
 
 class LabelFileError(FileError):
-    """A file does not hold a label map of its class set."""
+    """A file is not a label map of its class set."""
 
 
 def read_label_map(path: Path, classes: ClassSet, role: Role) -> NDArray[np.integer]:
@@ -36,23 +36,23 @@ def read_label_map(path: Path, classes: ClassSet, role: Role) -> NDArray[np.inte
 
     Args:
         path: PNG or TIFF (1 to 16 bits of gray, 32-bit integers, a palette, or RGB in the colours
-            of `classes`), NPY, or NPZ with a single array, (H, W) or (1, H, W). Pixels come as
-            they are stored: no turn that a file asks for is made. A palette is read as indices,
-            unless all colours in use are those of `classes` at other indices: then by colour.
-        classes: their set; its `label_map`, `reduce_zero_label`, palette and `color_map` are
+            of `classes`), NPY, or NPZ with a single array `[H, W]` or `[1, H, W]`. Pixels are read
+            as stored: a rotation in the metadata is ignored. A palette image is read by index, or
+            by colour if all its colours are those of `classes` at other indices.
+        classes: the class set. Its `label_map`, `reduce_zero_label`, `palette` and `color_map` are
             applied.
-        role: "prediction" or "target": targets may store labels where predictions store classes;
-            "stored" for predictions that store what targets do.
+        role: "prediction"; "target", which may store labels where predictions store classes; or
+            "stored" for predictions that store the same labels as targets.
 
     Returns:
-        (H, W), uint8 if the labels allow it. Labels that no rule of `classes` covers are left as
-        they are, to be refused where they are counted with the other map at hand.
+        Integers `[H, W]`, uint8 if the labels fit. Labels that no rule of `classes` covers are
+        kept, and refused when they are counted.
 
     Raises:
-        LabelFileError: no such file, not a label map, truncated, of more than
-            :func:`dealias.images.max_pixels`, colours not in the palette, a palette of which some
-            colours are those of classes at other indices and some are of no class, or labels that
-            a label map lacks.
+        LabelFileError: there is no such file; it is not a label map, is truncated or has more than
+            :func:`dealias.images.max_pixels`; colours are not in the palette; a palette has some
+            colours of classes at other indices and some of no class; or stored labels are not in
+            the label map.
     """
     suffix = path.suffix.lower()
     if suffix in (".npy", ".npz"):
@@ -62,7 +62,7 @@ def read_label_map(path: Path, classes: ClassSet, role: Role) -> NDArray[np.inte
     else:
         raise LabelFileError(path, f"expected one of {', '.join(LABEL_SUFFIXES)}")
     if stored.size == 0:
-        raise LabelFileError(path, f"expected at least one pixel, got shape {stored.shape}")
+        raise LabelFileError(path, f"expected at least one pixel, got shape {list(stored.shape)}")
     if stored.ndim == 3:
         return _from_colors(path, stored, classes)
     meaning = classes.stored_labels(path, role)
@@ -70,7 +70,7 @@ def read_label_map(path: Path, classes: ClassSet, role: Role) -> NDArray[np.inte
 
 
 def _read_image(path: Path, classes: ClassSet, role: Role) -> NDArray[np.integer]:
-    """Labels (H, W), or colours (H, W, 3)."""
+    """Read labels `[H, W]` or colours `[H, W, 3]`."""
     try:
         with open_image(path) as (image, stored_as):
             if image.mode == "P" and palette_means_colors(path, image, classes, role):
@@ -102,7 +102,7 @@ def _read_array(path: Path) -> NDArray[np.integer]:
             array = np.load(path, allow_pickle=False)
     except LabelFileError:
         raise
-    except Exception as error:  # decoders fail in many ways on broken files
+    except Exception as error:  # decoders raise errors of any kind for broken files
         raise LabelFileError(path, f"can't be read: {reason(error)}") from error
     if array.dtype == np.bool_:
         array = array.astype(np.uint8)
@@ -111,7 +111,7 @@ def _read_array(path: Path) -> NDArray[np.integer]:
     if array.ndim == 3 and array.shape[0] == 1:
         array = array[0]
     if array.ndim != 2:
-        raise LabelFileError(path, f"expected shape (H, W), got {array.shape}")
+        raise LabelFileError(path, f"expected shape [H, W], got {list(array.shape)}")
     if array.dtype.itemsize == 8 and array.dtype.kind == "u":
         array = array.astype(np.int64)
     return array.astype(array.dtype.newbyteorder("="), copy=False)
@@ -137,19 +137,19 @@ def _npy_header(file: IO[bytes]) -> tuple[tuple[int, ...], np.dtype[np.generic]]
 
 
 def _check_size(path: Path, shape: tuple[int, ...], dtype: np.dtype[np.generic]) -> None:
-    """Refuse what Pillow would, before anything of that size is allocated."""
+    """Apply the same limit as for images, before memory is allocated."""
     pixels = int(np.prod([int(n) for n in shape], dtype=object)) if shape else 1
     limit = max_pixels()
     if limit is not None and pixels > limit:
         raise LabelFileError(
             path,
-            f"refused as a decompression bomb: {dtype} of shape {shape} has {pixels:,} values, "
-            f"more than {limit:,}; --max-pixels allows larger ones",
+            f"refused as a decompression bomb: {dtype} of shape {list(shape)} has {pixels:,} "
+            f"values, more than {limit:,}; --max-pixels allows larger ones",
         )
 
 
 def _from_colors(path: Path, pixels: NDArray[np.integer], classes: ClassSet) -> NDArray[np.integer]:
-    """Look colours (H, W, 3) up in the palette."""
+    """Look up colours `[H, W, 3]` in the palette."""
     if classes.palette is None:
         raise LabelFileError(
             path, f"expected labels, got RGB, and class set {classes.name!r} has no palette"
@@ -175,7 +175,7 @@ def _from_colors(path: Path, pixels: NDArray[np.integer], classes: ClassSet) -> 
 def _translate(
     path: Path, stored: NDArray[np.integer], meaning: Mapping[int, int]
 ) -> NDArray[np.integer]:
-    """Replace stored labels by what they mean."""
+    """Replace stored labels by their meaning."""
     wrong = [(label, n) for label, n in _count_labels(stored) if label not in meaning]
     if wrong:
         raise LabelFileError(path, f"stored labels not in the label map: {list_pixels(wrong)}")
@@ -183,7 +183,7 @@ def _translate(
 
 
 def _count_labels(values: NDArray[np.integer]) -> list[tuple[int, int]]:
-    """Each label with its number of pixels, in ascending order."""
+    """Count the pixels of each label, in ascending order of labels."""
     if values.dtype == np.uint8:
         pixels = np.bincount(values.reshape(-1), minlength=256)
         found = np.flatnonzero(pixels)
@@ -205,7 +205,7 @@ def _lookup(values: NDArray[np.integer], meaning: Mapping[int, int]) -> NDArray[
 
 
 def _narrow(labels: NDArray[np.integer]) -> NDArray[np.integer]:
-    """The same labels as uint8 if they fit, else int32 or int64: dtypes that torch has."""
+    """Convert labels to uint8 if they fit, else to int32 or int64: dtypes that torch has."""
     if labels.dtype == np.uint8:
         return labels
     low, high = (int(labels.min()), int(labels.max())) if labels.size else (0, 0)

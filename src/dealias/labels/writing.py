@@ -13,19 +13,21 @@ from dealias.labels.class_set import ClassSet
 def write_label_map(file: Path | IO[bytes], labels: NDArray[Any], classes: ClassSet) -> None:
     """Write a label map as PNG, which :func:`read_label_map` reads back as a prediction.
 
-    Up to 256 classes are stored as indices with the colours of the class set for a palette, more
-    as 16-bit gray.
+    Up to 256 classes are stored as indices into a palette of the class set's colours, more as
+    16-bit gray.
 
     Args:
         file: a path, or a file open for writing.
-        labels: integers (H, W), classes or void.
-        classes: their set.
+        labels: integers `[H, W]`, classes or void.
+        classes: the class set.
 
     Raises:
-        ValueError: labels that are no integers, or are outside 0 .. 65535.
+        ValueError: labels are not integers `[H, W]`, or are outside 0 .. 65535.
     """
     if labels.dtype.kind not in "iu" or labels.ndim != 2:
-        raise ValueError(f"labels: expected integers (H, W), got {labels.dtype} {labels.shape}")
+        raise ValueError(
+            f"labels: expected integers [H, W], got {labels.dtype} {list(labels.shape)}"
+        )
     lowest, highest = (int(labels.min()), int(labels.max())) if labels.size else (0, 0)
     if lowest < 0 or highest > 65535:
         raise ValueError(f"labels: expected 0..65535, got {lowest}..{highest}")

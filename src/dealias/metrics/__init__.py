@@ -1,4 +1,4 @@
-"""Hard-pixel metrics: functions in `functional`, and the torchmetrics class over them."""
+"""Hard-pixel metrics: functions in `functional`, and a torchmetrics class that uses them."""
 
 from typing import TYPE_CHECKING, Any
 

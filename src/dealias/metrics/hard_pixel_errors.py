@@ -1,4 +1,4 @@
-"""The torchmetrics class over `dealias.metrics.functional`."""
+"""The hard-pixel metrics as a torchmetrics class."""
 
 from typing import Any, get_args
 
@@ -7,36 +7,33 @@ from torch import Tensor
 from torchmetrics import Metric
 
 from dealias.metrics.functional.bands import Protocol, check_tensor
-from dealias.metrics.functional.counts import (
-    HardPixelCounts,
-    check_options,
-    count_hard_pixels,
-)
+from dealias.metrics.functional.counts import HardPixelCounts, check_options, count_hard_pixels
 from dealias.metrics.functional.hard_pixel_scores import CLASS_SUFFIX, scores
 
 
 class HardPixelErrors(Metric):
-    """The published hard-pixel metrics over a data set, from counts alone.
+    """The published hard-pixel metrics over a data set.
 
-    The state is the counts of :func:`dealias.metrics.functional.count_hard_pixels`: its size does
-    not depend on the number of images, and processes are merged by adding.
+    The state is the counts of :func:`dealias.metrics.functional.count_hard_pixels`. Its size does
+    not depend on the number of images, and the states of processes are merged by addition.
 
-    PyTorch Lightning's ``self.log_dict`` takes what :meth:`compute` returns. Its ``self.log`` takes
-    only metrics that return one tensor: `score` says which. Several of those in a
-    :class:`torchmetrics.MetricCollection` count once, and ``self.log_dict`` takes the collection.
+    The result of :meth:`compute` can be passed to PyTorch Lightning's ``self.log_dict``. Its
+    ``self.log`` accepts only metrics that return one tensor; `score` selects one. Several of those
+    in a :class:`torchmetrics.MetricCollection` count the pixels once, and ``self.log_dict`` accepts
+    the collection.
 
     Args:
-        num_classes: C, the number of classes.
+        num_classes: number of classes C.
         ignore_index: void label of the target.
-        band_width: side in pixels of the square that makes edges into bands; odd.
-        protocol: "paper" for the published evaluation, "exact" for it without its known gaps.
-        score: name of the one score that :meth:`compute` returns, such as "MErr"; or of one per
-            class, such as "IoU_per_class", for :class:`torchmetrics.wrappers.ClasswiseWrapper`.
-            None for all that are scalars.
-        **kwargs: those of :class:`torchmetrics.Metric`.
+        band_width: odd side in pixels of the square that dilates edges into bands.
+        protocol: "paper" for the published evaluation, "exact" to correct its known gaps.
+        score: name of the single score that :meth:`compute` returns, such as "MErr", or
+            "IoU_per_class" for :class:`torchmetrics.wrappers.ClasswiseWrapper`. None for all
+            scalar scores.
+        **kwargs: arguments of :class:`torchmetrics.Metric`.
 
     Raises:
-        ValueError: options that do not fit together, or no such score.
+        ValueError: an invalid combination of options, or an unknown score.
 
     >>> metric = HardPixelErrors(num_classes=2, band_width=3)
     >>> target = torch.tensor([[[0, 0, 0, 1, 1, 1]]])
@@ -56,7 +53,7 @@ class HardPixelErrors(Metric):
             self.log_dict(self.metric.compute())
             self.metric.reset()
 
-    or, with ``self.metric = HardPixelErrors(19, score="MErr")``, in `validation_step` alone::
+    or, with ``self.metric = HardPixelErrors(19, score="MErr")``, only in `validation_step`::
 
             self.metric.update(self(images), target)
             self.log("MErr", self.metric)
@@ -93,7 +90,7 @@ class HardPixelErrors(Metric):
             raise ValueError(f"score: expected one of {', '.join(known)}, got {score!r}")
         self.add_state("confusion", default=empty.confusion, dist_reduce_fx="sum")
         self.add_state("edges", default=empty.edges, dist_reduce_fx="sum")
-        # MetricCollection takes metrics whose states are equal after a batch for the same metric.
+        # MetricCollection merges metrics whose states are equal after a batch: these differ.
         options = [ignore_index, band_width, get_args(Protocol).index(protocol)]
         self.add_state("options", default=torch.tensor(options), dist_reduce_fx="max")
 
@@ -101,12 +98,12 @@ class HardPixelErrors(Metric):
         """Count a batch.
 
         Args:
-            preds: label maps, integers (N, H, W) or (H, W); or logits or probabilities, floats
-                (N, C, H, W), of which the largest counts.
-            target: label maps (N, H, W) or (H, W), integers.
+            preds: label maps, integers `[B, H, W]` or `[H, W]`; or logits or probabilities,
+                floating point `[B, C, H, W]`, whose argmax over C is taken.
+            target: label maps, integers `[B, H, W]` or `[H, W]`.
 
         Raises:
-            ValueError: no tensors, NaN logits, a wrong number of channels, shapes that differ,
+            ValueError: not tensors, NaN logits, a wrong number of channels, shapes that differ, or
                 labels that are neither a class nor void.
         """
         check_tensor("preds", preds)
@@ -120,17 +117,17 @@ class HardPixelErrors(Metric):
             band_width=self.band_width,
             protocol=self.protocol,
         )
-        # Not in place, which tensors made in torch.inference_mode refuse outside of it.
+        # Not in place: tensors made in torch.inference_mode can't be changed outside it.
         self.confusion = self.confusion + counts.confusion
         self.edges = self.edges + counts.edges
 
     def compute(self) -> Any:
-        """Return the scores of all that was counted, in all processes.
+        """Return the scores over all batches of all processes.
 
         Returns:
-            Those of :func:`dealias.metrics.functional.scores` that are scalars, by name; or the
-            tensor of `score` alone. Classes without pixels are left out of means; NaN where that
-            is every class.
+            The scalar scores of :func:`dealias.metrics.functional.scores` by name, or the tensor of
+            `score` alone. Classes without pixels are left out of means; a mean without any class is
+            NaN.
         """
         found = scores(self.counts)
         if self.score is not None:
@@ -138,13 +135,13 @@ class HardPixelErrors(Metric):
         return {name: value for name, value in found.items() if not name.endswith(CLASS_SUFFIX)}
 
     def compute_per_class(self) -> dict[str, Tensor]:
-        """Return the scores of each class of all that was counted, in all processes.
+        """Return the scores per class over all batches of all processes.
 
-        Every process has to call it, as for :meth:`compute`.
+        Every process must call it, as with :meth:`compute`.
 
         Returns:
-            Those of :func:`dealias.metrics.functional.scores` that are [C], by name; NaN for a
-            class without pixels.
+            The scores `[C]` of :func:`dealias.metrics.functional.scores` by name; NaN for a class
+            without pixels.
         """
         with self.sync_context(
             dist_sync_fn=self.dist_sync_fn,
@@ -155,7 +152,7 @@ class HardPixelErrors(Metric):
         return {name: value for name, value in found.items() if name.endswith(CLASS_SUFFIX)}
 
     def plot(self, val: Any = None, ax: Any = None) -> Any:
-        """Plot what :meth:`compute` returns, or `val`; see :meth:`torchmetrics.Metric.plot`."""
+        """Plot `val`, by default from :meth:`compute`; see :meth:`torchmetrics.Metric.plot`."""
         return self._plot(val, ax)
 
     @property
@@ -166,8 +163,8 @@ class HardPixelErrors(Metric):
     def _labels_from(self, logits: Tensor) -> Tensor:
         if logits.ndim != 4 or logits.shape[1] != self.num_classes:
             raise ValueError(
-                f"preds: expected logits of shape (N, {self.num_classes}, H, W) "
-                f"or integer labels, got {logits.dtype} of shape {tuple(logits.shape)}"
+                f"preds: expected logits of shape [B, {self.num_classes}, H, W] "
+                f"or integer labels, got {logits.dtype} of shape {list(logits.shape)}"
             )
         broken = torch.isnan(logits).sum().item()
         if broken:

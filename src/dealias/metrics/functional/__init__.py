@@ -1,4 +1,4 @@
-"""Label maps to counts, counts to metrics: tensors in, tensors out."""
+"""From label maps to counts and from counts to metrics, as functions of tensors."""
 
 from dealias.metrics.functional.bands import Protocol, dilate, inner_boundary, label_edges
 from dealias.metrics.functional.boundary import (

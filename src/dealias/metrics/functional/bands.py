@@ -9,17 +9,15 @@ Protocol = Literal["paper", "exact"]
 
 
 def check_protocol(protocol: str) -> None:
-    """Raise ValueError unless `protocol` is one of the two known."""
+    """Raise ValueError unless `protocol` is "paper" or "exact"."""
     if protocol not in get_args(Protocol):
         raise ValueError(f"protocol: expected 'paper' or 'exact', got {protocol!r}")
 
 
 def check_band_width(band_width: int) -> None:
     """Raise ValueError unless `band_width` is an odd positive number of pixels."""
-    if isinstance(band_width, bool) or not isinstance(band_width, int):
+    if type(band_width) is not int or band_width < 1 or band_width % 2 == 0:
         raise ValueError(f"band_width: expected an odd positive integer, got {band_width!r}")
-    if band_width < 1 or band_width % 2 == 0:
-        raise ValueError(f"band_width: expected an odd positive integer, got {band_width}")
 
 
 def check_tensor(argument: str, value: Any) -> None:
@@ -27,7 +25,7 @@ def check_tensor(argument: str, value: Any) -> None:
     if not isinstance(value, Tensor):
         raise ValueError(
             f"{argument}: expected a tensor, got {type(value).__name__}; torch.as_tensor makes one "
-            f"of an array"
+            f"from an array"
         )
 
 
@@ -37,22 +35,22 @@ def label_edges(
     """Mark the pixels of a label map that lie on an edge.
 
     Args:
-        labels: integer label maps, (H, W) or (N, H, W).
+        labels: label maps, integers `[H, W]` or `[B, H, W]`.
         protocol: "paper" marks a pixel where the 4-neighbour Laplacian of the labels, read as
             uint8 and mirrored at the borders without repeating the border pixel, is not zero.
-            Labels that cancel (left c - d, right c + d) hide the edge, and borders with void are
-            edges. "exact" marks a pixel where any 4-neighbour has another label.
-        ignore_index: the void label, whose borders make no edge under "exact"; "paper" knows
-            no void.
+            Labels that cancel out (left c - d, right c + d) hide the edge, and borders with void
+            are edges. "exact" marks a pixel where any 4-neighbour has another label.
+        ignore_index: the void label, whose borders are no edges under "exact"; not used under
+            "paper".
 
     Returns:
         Bool tensor of the shape of `labels`.
 
     Raises:
-        ValueError: `labels` is no tensor, or an unknown protocol.
+        ValueError: `labels` is not a tensor, or the protocol is unknown.
 
-    The first is the edge map of Chen, Gu and Fu, "When Semantic Segmentation Meets Frequency
-    Aliasing" (ICLR 2024), as their evaluation computes it.
+    "paper" is the edge map of Chen, Gu and Fu, "When Semantic Segmentation Meets Frequency
+    Aliasing" (ICLR 2024), as computed in their evaluation.
 
     >>> row = torch.tensor([[4, 4, 5, 6, 6]])
     >>> label_edges(row, protocol="paper").int().tolist()  # 5 is the mean of 4 and 6: hidden
@@ -78,9 +76,9 @@ def label_edges(
 
 
 def dilate(mask: Tensor, width: int) -> Tensor:
-    """Dilate a bool mask (..., H, W) by a square of `width` pixels, an odd number.
+    """Dilate a bool mask `[..., H, W]` by a square with an odd side of `width` pixels.
 
-    Pixels outside the image are not set.
+    Pixels outside the image count as not set.
 
     >>> dilate(torch.tensor([[False, False, False, True]]), 3).int().tolist()
     [[0, 0, 1, 1]]
@@ -94,13 +92,13 @@ def dilate(mask: Tensor, width: int) -> Tensor:
 def inner_boundary(labels: Tensor, distance: int) -> Tensor:
     """Mark the pixels within `distance` of another label or of the image border.
 
-    For each class at once this is the mask minus its erosion, `distance` times, by a 3x3 square
-    with the image zero-padded: a pixel survives the erosion when the square of side
-    2 distance + 1 around it lies inside the image and holds one label. That square holds
-    another label exactly when two neighbours inside it differ.
+    For all classes at once, this is the mask minus the mask eroded `distance` times by a 3x3
+    square, with the image zero-padded. A pixel survives the erosion if the square of side
+    2 distance + 1 around it lies inside the image and has one label only, that is, if no two
+    neighbours inside the square differ.
 
     Args:
-        labels: integer label maps, (..., H, W).
+        labels: label maps, integers `[..., H, W]`.
         distance: chessboard distance in pixels, at least 1.
 
     Returns:
@@ -121,7 +119,7 @@ def inner_boundary(labels: Tensor, distance: int) -> Tensor:
 
 
 def _neighbours(x: Tensor, dim: int) -> tuple[Tensor, Tensor]:
-    """Views of all pixels that have a next one along `dim`, and of those next ones."""
+    """Views of all pixels that have a successor along `dim`, and of the successors."""
     pairs = x.shape[dim] - 1
     return x.narrow(dim, 0, pairs), x.narrow(dim, 1, pairs)
 
@@ -137,14 +135,14 @@ def _neighbour_sum(x: Tensor, dim: int) -> Tensor:
 
 
 def _spread(mask: Tensor, dim: int, before: int, after: int) -> Tensor:
-    """Let each set pixel reach `before` pixels towards the start of `dim`, `after` to its end."""
+    """Extend each set pixel by `before` pixels to the start of `dim` and `after` to its end."""
     size = mask.shape[dim]
     shape = list(mask.shape)
     shape[dim] = size + before + after
     padded = mask.new_zeros(shape)
     padded.narrow(dim, after, size).copy_(mask)
     covered, width = 1, before + after + 1
-    while covered < width:  # padded[i] covers the `covered` pixels from i on
+    while covered < width:  # padded[i] covers `covered` pixels, from i on
         step = min(covered, width - covered)
         length = padded.shape[dim] - step
         padded = padded.narrow(dim, 0, length) | padded.narrow(dim, step, length)

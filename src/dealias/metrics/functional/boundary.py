@@ -1,4 +1,4 @@
-"""Boundary IoU and the boundary F-score: other measures of boundaries, kept for comparison."""
+"""Boundary IoU and the boundary F-score, for comparison with other work."""
 
 import math
 
@@ -19,25 +19,25 @@ def boundary_iou_counts(
     distance: int | None = None,
     dilation_ratio: float = 0.02,
 ) -> Tensor:
-    """Count intersection and union of the inner boundaries of each class.
+    """Count the intersection and union of the inner boundaries of each class.
 
     Args:
-        preds: predicted classes, (H, W) or (N, H, W), integers 0 .. C - 1.
-        target: target classes of the same shape, 0 .. C - 1 or `ignore_index`.
-        num_classes: C.
-        ignore_index: void label of `target`; such pixels are not counted.
+        preds: as for :func:`count_hard_pixels`.
+        target: as for :func:`count_hard_pixels`.
+        num_classes: number of classes C.
+        ignore_index: void label of `target`; void pixels are not counted.
         distance: width of the inner boundary in pixels; by default `dilation_ratio` times the
             image diagonal, rounded, at least 1.
         dilation_ratio: share of the diagonal, in (0, 1].
 
     Returns:
-        int64 [2, C], intersection and union, to be added up over images and given to
-        :func:`boundary_iou`.
+        int64 `[2, C]`, intersection and union, to be summed over images for :func:`boundary_iou`.
 
     Raises:
-        ValueError: shapes, dtypes or options that do not fit; LabelRangeError for bad labels.
+        LabelRangeError: a label is neither a class nor void.
+        ValueError: invalid shapes, dtypes or options.
 
-    The boundary of a class is its mask minus the mask eroded `distance` times by a 3x3 square,
+    The boundary of a class is its mask minus the mask eroded `distance` times by a 3x3 square, with
     the image zero-padded. Source: Cheng et al., "Boundary IoU", CVPR 2021.
     """
     check_options(num_classes, ignore_index)
@@ -46,7 +46,7 @@ def boundary_iou_counts(
         if not 0 < dilation_ratio <= 1:
             raise ValueError(f"dilation_ratio: expected a number in (0, 1], got {dilation_ratio}")
         distance = max(1, round(dilation_ratio * math.hypot(*preds.shape[-2:])))
-    if isinstance(distance, bool) or not isinstance(distance, int) or distance < 1:
+    if type(distance) is not int or distance < 1:
         raise ValueError(f"distance: expected a number of pixels from 1 on, got {distance!r}")
     if preds.numel() == 0:
         return torch.zeros(2, num_classes, dtype=torch.int64, device=preds.device)
@@ -59,10 +59,10 @@ def boundary_iou_counts(
 
 
 def boundary_iou(counts: Tensor) -> Tensor:
-    """Boundary IoU of each class from :func:`boundary_iou_counts`.
+    """Compute the Boundary IoU of each class from :func:`boundary_iou_counts`.
 
     Returns:
-        [C], fractions in [0, 1]; NaN for a class without boundary. ``nanmean()`` is the mean.
+        `[C]`, fractions in [0, 1]; NaN for a class without a boundary. ``nanmean()`` is the mean.
 
     >>> target = torch.zeros(8, 8, dtype=torch.int64)
     >>> target[:, 4:] = 1
@@ -82,25 +82,26 @@ def boundary_f_counts(
     ignore_index: int = 255,
     tolerance: float = 0.0075,
 ) -> Tensor:
-    """Count boundary pixels of each class, and those matched within a tolerance.
+    """Count the boundary pixels of each class, and those matched within a tolerance.
 
     Args:
-        preds: predicted classes, (H, W) or (N, H, W), integers 0 .. C - 1.
-        target: target classes of the same shape, 0 .. C - 1 or `ignore_index`.
-        num_classes: C.
+        preds: as for :func:`count_hard_pixels`.
+        target: as for :func:`count_hard_pixels`.
+        num_classes: number of classes C.
         ignore_index: void label of `target`. Borders with void are no boundary, and predicted
             boundary pixels on void are not counted.
         tolerance: Euclidean distance in pixels if at least 1, else a share of the image diagonal,
             rounded up.
 
     Returns:
-        int64 [4, C]: predicted boundary pixels, those of them matched, target boundary pixels,
-        those of them matched; to be added up over images and given to :func:`boundary_f_score`.
+        int64 `[4, C]`, to be summed over images for :func:`boundary_f_score`: predicted boundary
+        pixels, matched ones of them, target boundary pixels, matched ones of them.
 
     Raises:
-        ValueError: shapes, dtypes or options that do not fit; LabelRangeError for bad labels.
+        LabelRangeError: a label is neither a class nor void.
+        ValueError: invalid shapes, dtypes or options.
 
-    A pixel is on its class's boundary where a 4-neighbour has another label. Source: Csurka et
+    A pixel is on the boundary of its class if a 4-neighbour has another label. Source: Csurka et
     al., "What is a good evaluation measure for semantic segmentation?", BMVC 2013, with the
     tolerance of Perazzi et al. (DAVIS), CVPR 2016.
     """
@@ -119,31 +120,31 @@ def boundary_f_counts(
     counts = torch.zeros(4, num_classes, dtype=torch.int64, device=preds.device)
     present = torch.cat([preds[on_preds].long(), target[on_target].long()])
     for label in torch.unique(present).tolist():
-        found, wanted = on_preds & (preds == label), on_target & (target == label)
-        counts[0, label] = found.sum()
-        counts[1, label] = (found & _disc_dilate(wanted, tolerance)).sum()
-        counts[2, label] = wanted.sum()
-        counts[3, label] = (wanted & _disc_dilate(found, tolerance)).sum()
+        in_preds, in_target = on_preds & (preds == label), on_target & (target == label)
+        counts[0, label] = in_preds.sum()
+        counts[1, label] = (in_preds & _disc_dilate(in_target, tolerance)).sum()
+        counts[2, label] = in_target.sum()
+        counts[3, label] = (in_target & _disc_dilate(in_preds, tolerance)).sum()
     return counts
 
 
 def boundary_f_score(counts: Tensor) -> Tensor:
-    """Boundary F-score of each class from :func:`boundary_f_counts`.
+    """Compute the boundary F-score of each class from :func:`boundary_f_counts`.
 
     Returns:
-        [C], the harmonic mean of precision and recall over all pixels counted, in [0, 1]; 0 for a
-        class with a boundary in only one of prediction and target, NaN for one with none.
+        `[C]`, the harmonic mean of precision and recall over all pixels counted, in [0, 1]; 0 for a
+        class with a boundary in only one of `preds` and `target`, NaN for a class with none.
     """
     check_tensor("counts", counts)
-    found, found_matched, wanted, wanted_matched = counts
-    precision, recall = ratio(found_matched, found), ratio(wanted_matched, wanted)
+    preds, preds_matched, target, target_matched = counts
+    precision, recall = ratio(preds_matched, preds), ratio(target_matched, target)
     score = 2 * precision * recall / (precision + recall)
-    unmatched = (found_matched == 0) & (wanted_matched == 0) & (found + wanted > 0)
+    unmatched = (preds_matched == 0) & (target_matched == 0) & (preds + target > 0)
     return torch.where(unmatched, torch.zeros_like(score), score)
 
 
 def _disc_dilate(mask: Tensor, radius: float) -> Tensor:
-    """Dilate (..., H, W) by a disc: the union, row by row, of ever shorter chords."""
+    """Dilate a mask `[..., H, W]` by a disc, the union of its horizontal chords."""
     height, width = mask.shape[-2:]
     reach = min(int(radius), max(height, width))
     padded = torch.nn.functional.pad(mask, (reach, reach, reach, reach))

@@ -1,4 +1,4 @@
-"""The table of counts: region x target class x predicted class."""
+"""The table of counts: region, target class, predicted class."""
 
 from __future__ import annotations
 
@@ -24,11 +24,12 @@ _INTEGERS = (torch.uint8, torch.int8, torch.int16, torch.int32, torch.int64)
 
 
 class LabelRangeError(ValueError):
-    """A label map holds labels that are neither a class nor void.
+    """A label map has labels that are neither a class nor void.
 
     Attributes:
         argument: "preds" or "target".
         pixels: number of pixels of each such label.
+        expected: description of the valid labels.
     """
 
     def __init__(self, argument: str, pixels: dict[int, int], expected: str) -> None:
@@ -39,7 +40,7 @@ class LabelRangeError(ValueError):
 
     @property
     def detail(self) -> str:
-        """The offending labels, how many pixels each, and what was expected."""
+        """The valid labels, and the invalid ones with their numbers of pixels."""
         return f"expected {self.expected}, got {list_pixels(list(self.pixels.items()))}"
 
     def __reduce__(self) -> tuple[object, ...]:
@@ -48,17 +49,17 @@ class LabelRangeError(ValueError):
 
 @dataclass(frozen=True)
 class HardPixelCounts:
-    """All that the hard-pixel metrics need to know of any number of images.
+    """The counts of any number of images, from which all hard-pixel metrics are computed.
 
-    Counts of several images add up with ``+``.
+    Counts of several images are added with ``+``.
 
     Attributes:
-        confusion: int64 [4, C, C], pixels by region (0 interior, 1 predicted band only,
-            2 target band only, 3 both bands), target class and predicted class. Pixels whose
-            target is void are left out.
-        edges: int64 [4], void included: predicted edge pixels outside the target band;
-            predicted edge pixels + pixels of the predicted band; target edge pixels outside
-            the predicted band; target edge pixels + pixels of the target band.
+        confusion: int64 `[4, C, C]`, pixels by region (0 interior, 1 predicted band only, 2 target
+            band only, 3 both bands), target class and predicted class. Pixels with a void target
+            are left out.
+        edges: int64 `[4]`, void included: predicted edge pixels outside the target band; predicted
+            edge pixels + pixels of the predicted band; target edge pixels outside the predicted
+            band; target edge pixels + pixels of the target band.
     """
 
     confusion: Tensor
@@ -69,7 +70,7 @@ class HardPixelCounts:
 
     @classmethod
     def zeros(cls, num_classes: int, device: torch.device | None = None) -> HardPixelCounts:
-        """The counts of no image."""
+        """Return the counts of no images."""
         return cls(
             torch.zeros(4, num_classes, num_classes, dtype=torch.int64, device=device),
             torch.zeros(4, dtype=torch.int64, device=device),
@@ -87,11 +88,10 @@ def banded_confusion(
 ) -> Tensor:
     """Count the pixels of label maps by region, target class and predicted class.
 
-    The confusion part of :func:`count_hard_pixels`, which documents the arguments.
+    Arguments are those of :func:`count_hard_pixels`.
 
     Returns:
-        int64 tensor [4, C, C]: region 0 interior, 1 predicted band only, 2 target band only,
-        3 both; rows are target classes, columns predicted ones. Summed over a batch.
+        int64 `[4, C, C]`, the `confusion` of :class:`HardPixelCounts`, summed over the batch.
 
     >>> target = torch.tensor([[0, 0, 0, 0, 1, 1, 1, 1]])
     >>> preds = torch.tensor([[0, 0, 0, 1, 1, 1, 1, 1]])
@@ -117,27 +117,28 @@ def count_hard_pixels(
     band_width: int = 15,
     protocol: Protocol = "paper",
 ) -> HardPixelCounts:
-    """Count everything that the hard-pixel metrics are made of.
+    """Count everything that the hard-pixel metrics are computed from.
 
     A band is the edges of a label map (:func:`label_edges`) dilated by a square.
 
     Args:
-        preds: predicted classes, (H, W) or (N, H, W), any integer dtype, each 0 .. C - 1.
-        target: target classes, same shape and device; each 0 .. C - 1 or `ignore_index`.
-        num_classes: C, the number of classes.
+        preds: predicted classes, integers `[H, W]` or `[B, H, W]`, each 0 .. C - 1.
+        target: target classes, of the same shape and device, each 0 .. C - 1 or `ignore_index`.
+        num_classes: number of classes C.
         ignore_index: the void label of `target`, outside 0 .. C - 1. Void pixels are not counted,
             but their borders are edges under "paper".
-        band_width: side in pixels of the square that dilates edges into bands; odd.
-        protocol: "paper" is the published evaluation, quirks included: labels that cancel in the
-            Laplacian, or of which one is 256 more than the other, hide an edge, and borders with
-            void make a band. "exact" mends all.
+        band_width: odd side in pixels of the square that dilates edges into bands.
+        protocol: "paper" is the published evaluation with its gaps: an edge is missed where labels
+            cancel out in the Laplacian, or where they differ by 256, and borders with void make a
+            band. "exact" corrects all of these.
 
     Returns:
-        Counts on the device of `preds`, summed over the batch; zeros for an empty one.
+        Counts on the device of `preds`, summed over the batch; zeros for an empty batch.
 
     Raises:
-        LabelRangeError: labels that are neither a class nor void, wherever they are.
-        ValueError: no tensors, shapes or devices that differ, a wrong rank or dtype, a bad option.
+        LabelRangeError: a label that is neither a class nor void, anywhere in the maps.
+        ValueError: not tensors, shapes or devices that differ, a wrong rank or dtype, or an
+            invalid option.
 
     Source: Chen, Gu and Fu, "When Semantic Segmentation Meets Frequency Aliasing", ICLR 2024.
     """
@@ -161,10 +162,10 @@ def count_hard_pixels(
 def check_options(
     num_classes: int, ignore_index: int, band_width: int = 15, protocol: str = "paper"
 ) -> None:
-    """Raise ValueError for options that :func:`count_hard_pixels` can't take."""
-    if isinstance(num_classes, bool) or not isinstance(num_classes, int) or num_classes < 1:
+    """Raise ValueError unless the options are valid for :func:`count_hard_pixels`."""
+    if type(num_classes) is not int or num_classes < 1:
         raise ValueError(f"num_classes: expected a positive integer, got {num_classes!r}")
-    if isinstance(ignore_index, bool) or not isinstance(ignore_index, int):
+    if type(ignore_index) is not int:
         raise ValueError(f"ignore_index: expected an integer, got {ignore_index!r}")
     if ignore_index in range(num_classes):
         raise ValueError(
@@ -183,12 +184,12 @@ def check_pair(preds: Tensor, target: Tensor) -> None:
             raise ValueError(f"{argument}: expected integer labels, got {labels.dtype}")
         if labels.ndim not in (2, 3):
             raise ValueError(
-                f"{argument}: expected shape (H, W) or (N, H, W), got {tuple(labels.shape)}"
+                f"{argument}: expected shape [H, W] or [B, H, W], got {list(labels.shape)}"
             )
     if preds.shape != target.shape:
         raise ValueError(
             f"preds and target: expected one shape, "
-            f"got {tuple(preds.shape)} and {tuple(target.shape)}"
+            f"got {list(preds.shape)} and {list(target.shape)}"
         )
     if preds.device != target.device:
         raise ValueError(
@@ -199,17 +200,17 @@ def check_pair(preds: Tensor, target: Tensor) -> None:
 def _count_dense(
     preds: Tensor, target: Tensor, protocol: Protocol, ignore_index: int, band_width: int
 ) -> tuple[list[Tensor], Tensor]:
-    """Region, target and preds of each pixel, and edge counts, of a batch on any device."""
-    p_edges = label_edges(preds, protocol=protocol)
-    t_edges = label_edges(target, protocol=protocol, ignore_index=ignore_index)
-    p_band, t_band = dilate(p_edges, band_width), dilate(t_edges, band_width)
+    """Region, target and preds of each pixel of a batch, and the edge counts, on any device."""
+    preds_edges = label_edges(preds, protocol=protocol)
+    target_edges = label_edges(target, protocol=protocol, ignore_index=ignore_index)
+    preds_band, target_band = dilate(preds_edges, band_width), dilate(target_edges, band_width)
     edges = [
-        (p_edges & ~t_band).sum(),
-        p_edges.sum() + p_band.sum(),
-        (t_edges & ~p_band).sum(),
-        t_edges.sum() + t_band.sum(),
+        (preds_edges & ~target_band).sum(),
+        preds_edges.sum() + preds_band.sum(),
+        (target_edges & ~preds_band).sum(),
+        target_edges.sum() + target_band.sum(),
     ]
-    region = p_band * PREDS_BAND + t_band * TARGET_BAND
+    region = preds_band * PREDS_BAND + target_band * TARGET_BAND
     return [region.flatten(), target.flatten(), preds.flatten()], torch.stack(edges)
 
 
@@ -221,10 +222,18 @@ def tally(
     preds: Tensor,
     pixels: Tensor | None = None,
 ) -> Tensor:
-    """Add up cells of `pixels` each, or single pixels, into int64 [4, C, C]; all are (n,).
+    """Add up the table of counts, int64 `[4, C, C]`.
+
+    Args:
+        num_classes: number of classes C.
+        ignore_index: void label of the target.
+        region: integers `[N]`, the region of each cell.
+        target: integers `[N]`, its target class.
+        preds: integers `[N]`, its predicted class.
+        pixels: int64 `[N]`, its number of pixels; None for 1 each.
 
     Raises:
-        LabelRangeError: a label that is neither a class nor void.
+        LabelRangeError: a label is neither a class nor void.
     """
     check_labels(preds, target, num_classes, ignore_index, pixels)
     region, target, preds = region.long(), target.long(), preds.long()
@@ -242,7 +251,7 @@ def check_labels(
     ignore_index: int,
     pixels: Tensor | None = None,
 ) -> None:
-    """Raise LabelRangeError unless all labels are classes, or void in the target."""
+    """Raise LabelRangeError unless all labels are classes, or in the target void."""
     preds, target = preds.long(), target.long()
     classes = f"labels 0..{num_classes - 1}"
     outside = (preds < 0) | (preds >= num_classes)

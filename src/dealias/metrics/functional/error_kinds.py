@@ -1,6 +1,6 @@
-"""The kinds of error, what each costs, and what mending it would gain.
+"""The kinds of error, and what correcting each would gain.
 
-The four regions of the table of counts partition an image, so each wrong pixel is an error of
+The four regions of the table of counts partition an image, so that each wrong pixel is an error of
 exactly one kind.
 """
 
@@ -40,17 +40,17 @@ class ErrorKind:
     description: str
 
     def wrong(self, table: Tensor) -> Tensor:
-        """The wrong pixels of this kind, by target and predicted class: int64 [C, C]."""
+        """Return the wrong pixels of this kind by target and predicted class, int64 `[C, C]`."""
         check_table(table)
         region = table[self.region]
         return region - torch.diag(region.diagonal())
 
     def corrected(self, table: Tensor) -> Tensor:
-        """The table [4, C, C] with every error of this kind predicted right."""
+        """Return the table `[4, C, C]` with all errors of this kind corrected."""
         wrong = self.wrong(table)
-        mended = table.clone()
-        mended[self.region] += torch.diag(wrong.sum(1)) - wrong
-        return mended
+        corrected = table.clone()
+        corrected[self.region] += torch.diag(wrong.sum(1)) - wrong
+        return corrected
 
 
 ERROR_KINDS = (
@@ -91,12 +91,12 @@ class ClassPair(NamedTuple):
 
 
 def error_pixels(table: Tensor) -> dict[str, Tensor]:
-    """Count the wrong pixels of each kind in a table of counts [4, C, C]; int64 scalars."""
+    """Count the wrong pixels of each kind in a table of counts `[4, C, C]`, as int64 scalars."""
     return {kind.key: kind.wrong(table).sum() for kind in ERROR_KINDS}
 
 
 def error_shares(table: Tensor) -> dict[str, Tensor]:
-    """Share of each kind among all wrong pixels of a table of counts [4, C, C].
+    """Return the share of each kind among the wrong pixels of a table of counts `[4, C, C]`.
 
     Returns:
         Fractions that add up to 1, as scalars by kind; NaN if no pixel is wrong.
@@ -107,15 +107,15 @@ def error_shares(table: Tensor) -> dict[str, Tensor]:
 
 
 def miou_gain(table: Tensor) -> dict[str, tuple[Tensor, Tensor]]:
-    """What mIoU and the IoU of each class would gain if all errors of one kind were mended.
+    """Compute the gain in mIoU and IoU per class if all errors of one kind were corrected.
 
     Args:
-        table: counts [4, C, C].
+        table: counts, int64 `[4, C, C]`.
 
     Returns:
-        By kind, the gain in mIoU (a scalar) and in IoU per class ([C]; NaN where IoU is not
-        defined before or after). Corrected pixels stay in their region. A class that the target
-        lacks and that is no longer predicted leaves the mean, as in any evaluation.
+        By kind, the gain in mIoU, a scalar, and in IoU per class, `[C]`; NaN where IoU is undefined
+        before or after. Corrected pixels stay in their region. A class that is not in the target
+        and is no longer predicted is left out of the mean, as in any evaluation.
     """
     check_table(table)
     before = iou(table.sum(0))
@@ -130,15 +130,15 @@ def costly_pairs(table: Tensor, kind: ErrorKind, *, limit: int = 5) -> list[Clas
     """List the class pairs whose errors of one kind cost the most mIoU, the worst first.
 
     Args:
-        table: counts [4, C, C].
+        table: counts, int64 `[4, C, C]`.
         kind: one of `ERROR_KINDS`.
-        limit: how many pairs at the most.
+        limit: highest number of pairs.
 
     Returns:
-        Pairs with at least one wrong pixel, with the gain in mIoU were they alone mended. Moving
-        m pixels from cell (t, p) to (t, t) leaves the union of t as it is and takes m from that
-        of p, so that no table has to be corrected for each pair.
+        Pairs with at least one wrong pixel, and the gain in mIoU if they alone were corrected.
     """
+    # Moving m pixels from cell (t, p) to (t, t) does not change the union of t and takes m from the
+    # union of p. So the gains of all pairs follow without a corrected table for each.
     wrong = kind.wrong(table)
     confusion = table.sum(0)
     correct = confusion.diagonal()
@@ -168,13 +168,10 @@ def error_map(
 ) -> Tensor:
     """Mark each pixel with the kind of its error.
 
-    Args: those of :func:`count_hard_pixels`.
+    Arguments and errors are those of :func:`count_hard_pixels`.
 
     Returns:
         uint8 of the shape of `preds`: 0 right, i + 1 an error of ``ERROR_KINDS[i]``, 255 void.
-
-    Raises:
-        ValueError: as :func:`count_hard_pixels`.
 
     >>> target = torch.tensor([[0, 0, 0, 0, 1, 1, 1, 1]])
     >>> preds = torch.tensor([[0, 0, 0, 1, 1, 1, 1, 0]])

@@ -15,24 +15,24 @@ CLASS_SUFFIX = "_per_class"
 
 
 def scores(counts: HardPixelCounts | Tensor) -> dict[str, Tensor]:
-    """Turn counts into every metric of the published evaluation.
+    """Compute all metrics of the published evaluation from counts.
 
     Args:
-        counts: from :func:`count_hard_pixels`, or the table [4, C, C] of
-            :func:`banded_confusion` alone.
+        counts: from :func:`count_hard_pixels`, or only the table, int64 `[4, C, C]`, of
+            :func:`banded_confusion`.
 
     Returns:
         Fractions in [0, 1] (float64; float32 on MPS), on the device of the counts. Means over
         classes: mIoU, mAcc, BIoU, BAcc (higher is better), FErr, MErr, DErr (lower is better).
         aAcc is the accuracy over pixels. IoU_per_class, Acc_per_class, BIoU_per_class,
-        BAcc_per_class, FErr_per_class, MErr_per_class and DErr_per_class are [C].
-        edge_false_rate and edge_missing_rate come with full counts only.
+        BAcc_per_class, FErr_per_class, MErr_per_class and DErr_per_class are `[C]`.
+        edge_false_rate and edge_missing_rate need full counts.
 
-        A class without pixels in a denominator is NaN and is left out of the mean; where that is
-        every class, the mean is NaN.
+        A class without pixels in a denominator is NaN and is left out of the mean. A mean without
+        any class is NaN.
 
-    With region r: FErr is 1 - recall inside the predicted band, MErr inside the target band,
-    DErr inside both; BIoU and BAcc are IoU and recall inside either.
+    FErr is 1 - recall inside the predicted band, MErr inside the target band, DErr inside both;
+    BIoU and BAcc are IoU and recall inside either.
     Source: Chen, Gu and Fu, ICLR 2024.
 
     >>> table = torch.zeros(4, 2, 2, dtype=torch.int64)
@@ -66,7 +66,7 @@ def scores(counts: HardPixelCounts | Tensor) -> dict[str, Tensor]:
 
 
 def check_table(table: Tensor) -> None:
-    """Raise ValueError unless `table` is a table of counts, int64 [4, C, C]."""
+    """Raise ValueError unless `table` is a table of counts, int64 `[4, C, C]`."""
     check_tensor("counts", table)
     if table.ndim != 3 or table.shape[0] != 4 or table.shape[1] != table.shape[2]:
         raise ValueError(f"counts: expected shape [4, C, C], got {list(table.shape)}")
@@ -75,17 +75,17 @@ def check_table(table: Tensor) -> None:
 
 
 def ratio(part: Tensor, whole: Tensor) -> Tensor:
-    """Divide integers; NaN where `whole` is zero."""
+    """Divide integers, with NaN where `whole` is zero."""
     dtype = torch.float32 if whole.device.type == "mps" else torch.float64
     return part.to(dtype) / whole.to(dtype)
 
 
 def iou(confusion: Tensor) -> Tensor:
-    """Intersection over union of each class of a confusion matrix [..., C, C]; [..., C]."""
+    """Compute the IoU of each class, `[..., C]`, from confusion matrices `[..., C, C]`."""
     correct = confusion.diagonal(dim1=-2, dim2=-1)
     return ratio(correct, confusion.sum(-1) + confusion.sum(-2) - correct)
 
 
 def recall(confusion: Tensor) -> Tensor:
-    """Correct share of the target pixels of each class of [..., C, C]; [..., C]."""
+    """Compute the recall of each class, `[..., C]`, from confusion matrices `[..., C, C]`."""
     return ratio(confusion.diagonal(dim1=-2, dim2=-1), confusion.sum(-1))

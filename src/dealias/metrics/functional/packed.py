@@ -1,9 +1,9 @@
-"""The counts of one image on the CPU, with 64 pixels in a machine word.
+"""Counting one image on the CPU, with 64 pixels in a machine word.
 
-Label maps are made of runs, and their edges and bands are single bits. Bands are dilated by
-shifting words, and the table is counted run by run instead of pixel by pixel; only comparing
-neighbours touches every pixel. `_dense` computes the same on any device and is the oracle that
-this file is tested against.
+Label maps consist of runs, and each pixel of an edge or a band is one bit. Bands are dilated by
+shifting words, and the table is counted by runs instead of pixels, so that only the comparison of
+neighbours touches every pixel. `_count_dense` in `counts.py` computes the same on any device; the
+tests compare the two.
 """
 
 from typing import Any, NamedTuple
@@ -12,21 +12,21 @@ import numpy as np
 from numpy.typing import NDArray
 
 Labels = NDArray[np.integer]
-Words = NDArray[np.uint64]  # (H, ceil(W / 64)); bit i of a word is the i-th pixel from the left
+Words = NDArray[np.uint64]  # [H, ceil(W / 64)]; bit i of a word is the i-th pixel from the left
 
 _WORD = 64
 _BLOCK = 128  # rows
 
 
 class Steps(NamedTuple):
-    """Where neighbours have different labels."""
+    """Pixels whose neighbours have different labels."""
 
-    across: Words  # each pixel against the next one to the right
-    down: Words  # each pixel against the one below; (H - 1, ...)
+    across: Words  # compared with the next pixel to the right
+    down: Words  # compared with the pixel below; [H - 1, ...]
 
 
 class Cells(NamedTuple):
-    """Groups of pixels that share region, target and prediction, and how many they are."""
+    """Groups of pixels of one region, target and predicted label, and their numbers."""
 
     region: NDArray[np.integer]
     target: NDArray[np.integer]
@@ -37,11 +37,11 @@ class Cells(NamedTuple):
 def count_image(
     preds: Labels, target: Labels, protocol: str, ignore_index: int, band_width: int
 ) -> tuple[Cells, list[int]]:
-    """Count one image, (H, W) both; the void of `target` is counted like any other label.
+    """Count one image of label maps `[H, W]`; void in `target` is counted like other labels.
 
     Returns:
-        The cells of the table of counts, not in any order and perhaps repeated, and the four
-        edge counts of `dealias.metrics.functional.HardPixelCounts`.
+        The cells of the table of counts, in no order and possibly repeated, and the four edge
+        counts of `dealias.metrics.functional.HardPixelCounts`.
     """
     width = target.shape[1]
     preds_steps, target_steps = find_steps(preds), find_steps(target)
@@ -63,7 +63,7 @@ def count_image(
 
 
 def find_steps(labels: Labels) -> Steps:
-    """Compare every pixel with the next one and the one below."""
+    """Compare every pixel with the one to the right and the one below."""
     height, width = labels.shape
     across = np.zeros((height, -(-width // _WORD)), "<u8")
     down = np.zeros((height - 1, across.shape[1]), "<u8")
@@ -75,13 +75,14 @@ def find_steps(labels: Labels) -> Steps:
 
 
 def edge_words(labels: Labels, steps: Steps, protocol: str, ignore_index: int | None) -> Words:
-    """Edges of a label map (H, W): see `dealias.metrics.functional.label_edges`."""
+    """Find the edges of a label map `[H, W]`: see `dealias.metrics.functional.label_edges`."""
     values = labels.astype(np.uint8, copy=False)
     if protocol == "paper" and labels.dtype != np.uint8:
         steps = find_steps(values)
     across, down = steps
     if protocol == "exact" and ignore_index is not None:
-        known = _pack(labels != ignore_index, labels.shape[1])
+        known = np.zeros_like(across)
+        _pack_into(known, labels != ignore_index)
         across = across & known & _towards_start(known, 1)
         down = down & known[:-1] & known[1:]
     before = _towards_end(across, 1)
@@ -99,30 +100,27 @@ def edge_words(labels: Labels, steps: Steps, protocol: str, ignore_index: int | 
 
 
 def dilate_words(words: Words, band_width: int, width: int) -> Words:
-    """Dilate by a square of `band_width` pixels; `width` is that of the image."""
+    """Dilate by a square with a side of `band_width` pixels, in an image of `width` pixels."""
     radius = band_width // 2
-    done = 0
-    while done < radius:
+    steps: list[int] = []
+    while sum(steps) < radius:
         # A longer step would leave a gap beside pixels that the image border has cut.
-        step = min(done + 1, radius - done)
+        steps.append(min(sum(steps) + 1, radius - sum(steps)))
+    for step in steps:
         grown = words | _towards_end(words, step)
         grown |= _towards_start(words, step)
         words = grown
-        done += step
-    done = 0
-    while done < radius:
-        step = min(done + 1, radius - done)
+    for step in steps:
         grown = words.copy()
         grown[step:] |= words[:-step]
         grown[:-step] |= words[step:]
         words = grown
-        done += step
     words[:, -1] &= _last_word_mask(width)
     return words
 
 
 def count_pixels(words: Words) -> int:
-    """Number of pixels set."""
+    """Count the set pixels."""
     return int(np.bitwise_count(words).sum(dtype=np.int64))
 
 
@@ -146,8 +144,8 @@ def _count_runs(
 
 
 def _merge_alike(cells: Cells) -> Cells:
-    """Make one cell of all that are alike: a few hundred an image of 8-bit labels."""
-    target = cells.target + np.uint8(1)  # void 255 wraps to 0, and the table stays small
+    """Merge equal cells: an image of 8-bit labels has a few hundred different ones."""
+    target = cells.target + np.uint8(1)  # void 255 wraps to 0, which keeps the table small
     sizes = int(target.max()) + 1, int(cells.preds.max()) + 1
     key = cells.region.astype(np.intp)
     for labels, size in zip((target, cells.preds), sizes, strict=True):
@@ -161,7 +159,7 @@ def _merge_alike(cells: Cells) -> Cells:
 
 
 def _clear_cancelled(edges: Words, candidates: Words, labels: NDArray[np.uint8]) -> None:
-    """Clear the candidates whose neighbours' labels cancel in the Laplacian."""
+    """Clear the candidates whose neighbours' labels cancel out in the Laplacian."""
     height, width = labels.shape
     inner = candidates.copy()
     inner[0] = inner[-1] = 0
@@ -176,7 +174,7 @@ def _clear_cancelled(edges: Words, candidates: Words, labels: NDArray[np.uint8])
         for size, stride in ((width, 1), (height, width)):
             before: Any = -stride
             after: Any = stride
-            if on_border:  # mirrored; an image of one pixel has itself for a neighbour
+            if on_border:  # mirrored; along an axis of length 1, a pixel is its own neighbour
                 index = at // stride % size
                 before = np.where(index == 0, min(size - 1, 1) * stride, -stride)
                 after = np.where(index == size - 1, -min(size - 1, 1) * stride, stride)
@@ -187,20 +185,14 @@ def _clear_cancelled(edges: Words, candidates: Words, labels: NDArray[np.uint8])
         np.bitwise_and.at(edges.reshape(-1), cancelled // _WORD, ~bit)
 
 
-def _pack(mask: NDArray[np.bool_], width: int) -> Words:
-    """Pack rows of a mask of `width` pixels into words; the rest is zero."""
-    words = np.zeros((len(mask), -(-width // _WORD)), "<u8")
-    _pack_into(words, mask)
-    return words
-
-
 def _pack_into(words: Words, mask: NDArray[np.bool_]) -> None:
+    """Pack the rows of a mask into words of zeros."""
     packed = np.packbits(mask, axis=1, bitorder="little")
     words.view(np.uint8)[:, : packed.shape[1]] = packed
 
 
 def _set_pixels(words: Words) -> NDArray[np.int64]:
-    """Ascending positions of the set bits, counted from the first row on, padding included."""
+    """Positions of the set bits in ascending order, row by row, padding included."""
     packed = words.reshape(-1).view(np.uint8)
     filled = np.flatnonzero(packed != 0)
     bits = np.flatnonzero(np.unpackbits(packed[filled], bitorder="little").view(np.bool_))
@@ -212,7 +204,7 @@ def _set_pixels(words: Words) -> NDArray[np.int64]:
 
 
 def _without_padding(position: NDArray[np.int64], row_length: int, width: int) -> NDArray[np.int64]:
-    """Positions in rows of `width` pixels, from those in rows padded to `row_length`."""
+    """Convert positions in rows padded to `row_length` to positions in rows of `width` pixels."""
     if row_length == width:
         return position
     return position - position // row_length * (row_length - width)
@@ -221,7 +213,7 @@ def _without_padding(position: NDArray[np.int64], row_length: int, width: int) -
 def _regions_at(
     preds_band: Words, target_band: Words, position: NDArray[np.int64]
 ) -> NDArray[np.uint8]:
-    """1 inside the predicted band plus 2 inside the other, at positions of `_set_pixels`."""
+    """The regions at positions of `_set_pixels`: 1 in the predicted band plus 2 in the target's."""
     byte, bit = position >> 3, (position & 7).astype(np.uint8)
     one = np.uint8(1)
     in_preds, in_target = (
@@ -233,7 +225,7 @@ def _regions_at(
 
 
 def _towards_end(words: Words, pixels: int) -> Words:
-    """Move every pixel `pixels` to the right; those that leave the last word are lost."""
+    """Shift the pixels of each row to the right; those beyond the last word are dropped."""
     whole, part = divmod(pixels, _WORD)
     if whole:
         kept = words[:, : max(0, words.shape[1] - whole)]
@@ -247,7 +239,7 @@ def _towards_end(words: Words, pixels: int) -> Words:
 
 
 def _towards_start(words: Words, pixels: int) -> Words:
-    """Move every pixel `pixels` to the left; those that leave the first word are lost."""
+    """Shift the pixels of each row to the left; those beyond the first word are dropped."""
     whole, part = divmod(pixels, _WORD)
     if whole:
         kept = words[:, whole:]
