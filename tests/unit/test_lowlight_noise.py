@@ -6,10 +6,6 @@ from scipy.stats import kstest, tukeylambda
 
 from dealias.data.lowlight import (
     CANON_5D4,
-    EXPOSURE_RATIO,
-    Capture,
-    draw_capture,
-    expose,
     gaussian_noise,
     quantization_noise,
     read_noise,
@@ -17,6 +13,8 @@ from dealias.data.lowlight import (
     shot_noise,
     tukey_lambda,
 )
+from dealias.lowlight.capture import EXPOSURE_RATIO, Capture, draw_capture
+from dealias.lowlight.pipeline import expose
 
 SIDE = 1000  # a million samples
 

@@ -11,22 +11,16 @@ from torchvision.transforms import v2
 from dealias.data import ProceduralScenes
 from dealias.data.lowlight import (
     CANON_5D4,
-    Capture,
     GaussianNoise,
     LowLight,
-    contact_sheet,
-    demosaic,
-    develop,
-    draw_capture,
-    expose,
-    low_light,
-    mosaic,
     quantization_noise,
     read_noise,
     row_noise,
     shot_noise,
-    to_raw,
 )
+from dealias.lowlight.bayer import demosaic, mosaic
+from dealias.lowlight.capture import Capture, draw_capture
+from dealias.lowlight.pipeline import develop, expose, low_light, to_raw
 
 OTHER = replace(
     CANON_5D4,
@@ -317,13 +311,3 @@ def test_arguments_are_checked_at_once():
         LowLight(output="jpeg")
     with pytest.raises(ValueError, match="sigma: expected a number from 0 on"):
         GaussianNoise(-1)
-
-
-def test_contact_sheet_lays_out_images_by_ratio(scenes):
-    sheet = contact_sheet(list(scenes[:2]), ratios=(1, 100))
-    assert sheet.shape == (18 + 4 * (64 + 4) - 4, 3 * (96 + 4) - 4, 3)
-    rows = sheet[18:].astype(int)
-    assert (rows[:64, :96] == scenes[0].permute(1, 2, 0).numpy()).all()
-    raw, srgb = rows[:64, 100:196], rows[68:132, 100:196]
-    assert raw.mean() < 0.5 * srgb.mean()
-    assert rows[:64, 200:].std() > raw.std()

@@ -107,3 +107,9 @@ def check_ratio(ratio: float | tuple[float, float]) -> tuple[float, float]:
             f"ratio: expected a number from 1 on, or (lowest, highest) of such, got {ratio!r}"
         )
     return float(ends[0]), float(ends[1])
+
+
+def per_image(value: Tensor | float, image: Tensor, dimensions: int) -> Tensor:
+    """Reshape one number per image to broadcast over the last `dimensions` dimensions."""
+    numbers = torch.as_tensor(value, device=image.device, dtype=image.dtype)
+    return numbers.reshape(*numbers.shape, *(1,) * dimensions)

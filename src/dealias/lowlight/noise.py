@@ -1,14 +1,17 @@
-"""What a sensor adds to the light, after Wei et al. (ELD, CVPR 2020).
+"""The noise of a sensor, after Wei et al. (ELD, CVPR 2020), and plain Gaussian noise.
 
-Signals are in digital numbers above black, [..., H, W]; parameters are numbers, or one an image.
+Signals of the sensor are in digital numbers above the black level, [..., H, W]. Their parameters
+are numbers, or tensors with one number per image.
 """
 
 from __future__ import annotations
 
+import math
+
 import torch
 from torch import Generator, Tensor
 
-from dealias.lowlight.tensors import per_image
+from dealias.lowlight.capture import per_image
 
 
 def shot_noise(
@@ -77,6 +80,43 @@ def tukey_lambda(
     p = _uniform(like, generator)  # on a grid of steps of 2^-24, or 2^-53 in float64
     half = torch.finfo(like.dtype).eps / 4
     return ((p + half).pow(power) - ((1 - p) - half).pow(power)) / power
+
+
+def gaussian_noise(images: Tensor, sigma: float, *, generator: Generator | None = None) -> Tensor:
+    """Add Gaussian noise to each value, and clip.
+
+    torchvision's GaussianNoise truncates the noise towards zero for uint8 images before adding it,
+    which makes it too weak, and takes no generator.
+
+    Args:
+        images: [..., H, W], uint8 in [0, 255] or floating point in [0, 1].
+        sigma: standard deviation on the scale of 0 to 255, whatever the dtype; not negative.
+        generator: on the device of the images; by default the global one.
+
+    Returns:
+        As `images`: same shape, dtype and range; uint8 rounded to the nearest.
+
+    Raises:
+        ValueError: a dtype or sigma that does not fit.
+
+    >>> image = torch.full((3, 4, 4), 128, dtype=torch.uint8)
+    >>> gaussian_noise(image, 20).dtype
+    torch.uint8
+    """
+    check_sigma(sigma)
+    if images.dtype != torch.uint8 and not images.is_floating_point():
+        raise ValueError(f"images: expected uint8 or floating point, got {images.dtype}")
+    dtype = torch.float64 if images.dtype == torch.float64 else torch.float32
+    normal = torch.randn(images.shape, generator=generator, dtype=dtype, device=images.device)
+    if images.dtype == torch.uint8:
+        return (images + sigma * normal).round().clamp(0, 255).to(torch.uint8)
+    return (images + sigma / 255 * normal).clamp(0, 1).to(images.dtype)
+
+
+def check_sigma(sigma: float) -> None:
+    """Raise ValueError unless `sigma` is a number from 0 on."""
+    if isinstance(sigma, bool) or not isinstance(sigma, (int, float)) or not 0 <= sigma < math.inf:
+        raise ValueError(f"sigma: expected a number from 0 on, of 0 to 255, got {sigma!r}")
 
 
 def _uniform(like: Tensor, generator: Generator | None) -> Tensor:

@@ -9,14 +9,8 @@ from torch import Generator, Tensor
 
 from dealias.lowlight.bayer import demosaic, mosaic
 from dealias.lowlight.camera import CANON_5D4, Camera
-from dealias.lowlight.capture import Capture
-from dealias.lowlight.noise import (
-    quantization_noise,
-    read_noise,
-    row_noise,
-    shot_noise,
-)
-from dealias.lowlight.tensors import per_image
+from dealias.lowlight.capture import Capture, per_image
+from dealias.lowlight.noise import quantization_noise, read_noise, row_noise, shot_noise
 from dealias.lowlight.unprocessing import (
     camera_to_srgb,
     gamma_compression,

@@ -14,7 +14,7 @@ from torchvision.transforms import v2
 
 from dealias.lowlight.camera import CANON_5D4, Camera
 from dealias.lowlight.capture import EXPOSURE_RATIO, check_ratio, draw_capture
-from dealias.lowlight.gaussian import check_sigma, gaussian_noise
+from dealias.lowlight.noise import check_sigma, gaussian_noise
 from dealias.lowlight.pipeline import Output, check_images, check_output, low_light
 
 

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from dealias.lowlight.camera import CANON_5D4, Camera
-from dealias.lowlight.tensors import per_image
+from dealias.lowlight.capture import per_image
 
 GAMMA = 2.2
 INFLECTION = 0.9
