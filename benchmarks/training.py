@@ -11,7 +11,7 @@ import torch
 
 from benchmarks._device import synchronised
 from benchmarks._record import record, time_in_turns
-from dealias.data import SegmentationDataModule, write_scenes
+from dealias.data import Augmentation, SegmentationDataModule, Splits, write_scenes
 from dealias.engine import Optimization
 from dealias.engine.configs import find_config, read_config
 from dealias.models import create_model
@@ -74,9 +74,8 @@ def _reading(size: tuple[int, int, int], *, batches: int = 6) -> float:
             name="folder",
             root=Path(folder),
             classes="scenes",
-            train_split=".",
-            crop_size=(height, width),
-            scale_range=(0.75, 1.5),
+            splits=Splits(train="."),
+            augmentation=Augmentation(crop_size=(height, width), scale_range=(0.75, 1.5)),
             batch_size=batch,
             workers=0,
         )

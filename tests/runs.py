@@ -10,10 +10,8 @@ model:
   optimization: {lr: 0.01, lr_floor: 0.0, warmup_steps: 2}
 data:
   name: scenes
-  scenes: 6
-  val_scenes: 3
-  scene_size: [64, 96]
-  crop_size: [64, 64]
+  scenes: {train: 6, val: 3, size: [64, 96]}
+  augmentation: {crop_size: [64, 64]}
   batch_size: 2
   workers: 0
 trainer:

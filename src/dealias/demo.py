@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from dealias.data import write_scenes
-from dealias.data.segmentation import SCENE_SEEDS
+from dealias.data import SCENE_SEEDS, write_scenes
 from dealias.engine import Commands
 from dealias.evaluation import Evaluation
 
@@ -49,7 +48,7 @@ def run(
     folder = Path(folder)
     options = ["--overwrite", str(overwrite).lower(), "--seed_everything", str(seed)]
     if scenes is not None:
-        options += ["--data.val_scenes", str(scenes)]
+        options += ["--data.scenes.val", str(scenes)]
     training = ["--trainer.limit_val_batches", "0", "--trainer.enable_model_summary", "false"]
     if steps is not None:
         training += ["--trainer.max_steps", str(steps)]
@@ -59,6 +58,6 @@ def run(
         Commands("fit", run_options + training)
         test = Commands("test", [*run_options, "--ckpt_path", "last", "--label_maps", "true"])
         results[name] = test.model.results
-    drawn = {"size": test.datamodule.scene_size, "seed": SCENE_SEEDS["test"]}
+    drawn = {"size": test.datamodule.scenes.size, "seed": SCENE_SEEDS["test"]}
     write_scenes(folder, len(test.datamodule.samples("test")), overwrite=overwrite, **drawn)
     return results

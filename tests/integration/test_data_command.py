@@ -21,7 +21,7 @@ def root(tmp_path):
         "  name: folder\n"
         f"  root: {tmp_path}\n"
         f"  classes: {tmp_path / 'two.yaml'}\n"
-        "  crop_size: [16, 16]\n"
+        "  augmentation: {crop_size: [16, 16]}\n"
         "  workers: 0\n",
         encoding="utf-8",
     )
@@ -113,7 +113,7 @@ def test_hostile_names(root, capsys):
 
 def test_images_in_two_splits(root, capsys):
     (root / "some.txt").write_text("train/00\n", encoding="utf-8")
-    assert check(root, "--data.val_split", "some") == 1
+    assert check(root, "--data.splits.val", "some") == 1
     said = capsys.readouterr().out
     assert "1 images are in more than one split:" in said
     assert str(root / "images/train/00.png") in said
@@ -124,7 +124,7 @@ def test_images_in_two_splits(root, capsys):
     [
         (["--data.root=nowhere"], "nowhere: not a folder"),
         (["--data.batch_size=0"], "batch_size: expected at least 1, got 0"),
-        (["--data.val_split=nowhere"], "images/nowhere: no such folder"),
+        (["--data.splits.val=nowhere"], "images/nowhere: no such folder"),
         (["--parts=[]"], "parts: expected at least one of train, val, test, got []"),
         (["--config=nowhere"], "nowhere: no such configuration file"),
         (["--output=nowhere/r.json"], "nowhere"),
@@ -163,7 +163,7 @@ def test_options_that_are_none(root, capsys, option):
 
 
 def test_scenes_from_a_configuration_that_comes_with_the_library(capsys):
-    options = ["--data.scenes", "2", "--data.val_scenes", "1", "--data.workers", "0"]
+    options = ["--data.scenes.train", "2", "--data.scenes.val", "1", "--data.workers", "0"]
     assert main(["data", "check", "--config", "scenes/tiny", *options]) == 0
     assert "train: split train, 2 images of 256x128" in capsys.readouterr().out
 

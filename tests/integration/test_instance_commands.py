@@ -30,8 +30,7 @@ NETWORK = {
 def config(tmp_path_factory):
     folder = tmp_path_factory.mktemp("squares")
     data = write_squares(folder / "data", category_ids=CATEGORY_IDS) | {
-        "dark": True,
-        "keep_bright": True,
+        "dark": {"keep_bright": True},
     }
     content = {
         "task": "instance",
@@ -162,7 +161,7 @@ def test_predict_finds_in_images_as_they_are_what_a_bright_test_finds(trained, c
     folder = config.parent / "data" / "val"
     checkpoint = ["--ckpt_path", str(trained / "last.ckpt")]
     run = tmp_path / "run"
-    bright = ["--data.dark", "false", "--data.keep_bright", "false"]
+    bright = ["--data.dark", "null"]
     assert command("test", config, run, *checkpoint, *bright) == 0
     images = ["--data.predict_images", str(folder)]
     assert command("predict", config, run, *checkpoint, *images) == 0
@@ -177,8 +176,8 @@ def test_predict_finds_in_images_as_they_are_what_a_bright_test_finds(trained, c
 def test_other_tasks_and_missing_bright_images(config, tmp_path, capsys):
     assert command("fit", config, tmp_path / "run", "--task", "panoptic") == 2
     assert "expected segmentation or instance, got 'panoptic'" in capsys.readouterr().err
-    assert command("fit", config, tmp_path / "run", "--data.keep_bright", "false") == 2
-    assert "data.keep_bright" in capsys.readouterr().err
+    assert command("fit", config, tmp_path / "run", "--data.dark.keep_bright", "false") == 2
+    assert "data.dark.keep_bright" in capsys.readouterr().err
     assert not (tmp_path / "run").exists()
 
 

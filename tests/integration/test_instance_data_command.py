@@ -122,7 +122,9 @@ def test_images_in_two_splits(root, capsys):
     ("options", "problem"),
     [
         (["--data.root=nowhere"], "nowhere"),
-        (["--data.val_split=other"], "images: expected a path for split 'other'"),
+        (["--data.splits.val=other"], "images: expected a path for split 'other'"),
+        (["--data.dark=true"], "data.dark: is now data.dark as a mapping, {} for its defaults"),
+        (["--data.keep_bright", "true"], "data.keep_bright: is now data.dark.keep_bright"),
         (["--data.batch_size=0"], "batch_size: expected at least 1, got 0"),
         (["--data.classes=[green]"], "class 'green': no category of this name"),
         (["--parts=[]"], "parts: expected at least one of train, val, test, got []"),
@@ -162,7 +164,9 @@ def test_the_option_goes_before_the_task_of_the_configuration(root, capsys):
     assert "data.classes" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("option", ["--data.crop_size=[8, 8]", "--data.dark=x", "--parts=[all]"])
+@pytest.mark.parametrize(
+    "option", ["--data.crop_size=[8, 8]", "--data.dark.ratio=x", "--parts=[all]"]
+)
 def test_options_that_are_none(root, capsys, option):
     with pytest.raises(SystemExit) as stopped:
         check(root, option)
@@ -177,8 +181,8 @@ def test_label_maps_need_no_libraries_for_instances():
         "from dealias.cli import main\n"
         "start = ['data', 'check', '--data.name']\n"
         "scenes = [f'--data.{key}={n}' for key, n in "
-        "(('scenes', 1), ('val_scenes', 1), ('workers', 0))]\n"
-        "assert main([*start, 'scenes', '--data.scene_size=[64, 64]', *scenes]) == 0\n"
+        "(('scenes.train', 1), ('scenes.val', 1), ('workers', 0))]\n"
+        "assert main([*start, 'scenes', '--data.scenes.size=[64, 64]', *scenes]) == 0\n"
         "assert not any(name.startswith('dealias.instance') for name in sys.modules)\n"
         "sys.exit(main([*start, 'coco', '--task', 'instance']))\n"
     )
@@ -189,7 +193,7 @@ def test_label_maps_need_no_libraries_for_instances():
 
 def test_camvid(camvid, tmp_path, capsys):
     options = ["--task", "instance", "--data.name", "camvid", "--data.root", str(camvid)]
-    options += ["--data.limit", "4", "--data.dark", "true", "--data.workers", "0"]
+    options += ["--data.limit", "4", "--data.dark", "{}", "--data.workers", "0"]
     options += ["--parts", "[val]", "--sheet", str(tmp_path / "s.png")]
     assert main(["data", "check", *options, "--output", str(tmp_path / "r.json")]) == 0
     (val,) = splits(tmp_path / "r.json")

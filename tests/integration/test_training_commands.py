@@ -88,9 +88,9 @@ def test_paths_of_a_configuration_hold_wherever_it_is_used(tmp_path, monkeypatch
     names = [*load_class_set("scenes").names]
     (tmp_path / "mine" / "classes.yaml").write_text(yaml.safe_dump({"names": names}))
     content = yaml.safe_load(CONFIG)
-    del content["data"]["scene_size"]
+    del content["data"]["scenes"]
     content["data"] |= {"name": "folder", "root": "scenes", "classes": "classes.yaml"}
-    content["data"] |= {f"{part}_split": "." for part in ("train", "val", "test")}
+    content["data"]["splits"] = {"train": ".", "val": "."}
     content["data"]["predict_images"] = "scenes/images"
     content["model"]["network"]["backbone_weights"] = "weights/net.pth"
     content["output"] = "run"
@@ -180,11 +180,17 @@ def test_a_checkpoint_of_other_filters_is_refused(trained, config, tmp_path, cap
         (["--trainer.accelerator", "cuda"], "cuda|CUDA|accelerator"),
         (["--trainer.enable_checkpointing", "false"], "always keeps last.ckpt"),
         (["--config", "linked.yaml"], "data.noise: expected it as noise, for the whole run"),
+        (["--config", "moved.yaml"], "data.crop_size: is now data.augmentation.crop_size"),
+        (["--config", "moved_scenes.yaml"], "data.scenes: is now data.scenes.train"),
+        (["--data.scenes=3"], "data.scenes: is now data.scenes.train"),
+        (["--data.val_split", "a"], "data.val_split: is now data.splits.val"),
     ],
 )
 def test_options_that_can_not_be_are_named(config, tmp_path, capsys, monkeypatch, option, message):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "linked.yaml").write_text("data: {noise: 20}\n", encoding="utf-8")
+    (tmp_path / "moved.yaml").write_text("data: {crop_size: [8, 8]}\n", encoding="utf-8")
+    (tmp_path / "moved_scenes.yaml").write_text("data: {scenes: 3}\n", encoding="utf-8")
     assert re.search(message, failure(capsys, "fit", config, tmp_path, *option))
 
 
@@ -222,7 +228,7 @@ def test_test_equals_predict_and_evaluate(trained, config, tmp_path, capsys):
     folder = tmp_path / "scenes"
     names = write_scenes(folder, 3, size=(64, 96), seed=0)
     data = ["--data.name", "folder", "--data.root", str(folder), "--data.classes", "scenes"]
-    data += ["--data.test_split", ".", "--data.predict_images", str(folder / "images")]
+    data += ["--data.splits.test", ".", "--data.predict_images", str(folder / "images")]
     checkpoint = ["--ckpt_path", str(trained / "last.ckpt")]
     run = tmp_path / "run"
     assert command("test", config, run, *data, *checkpoint) == 0
@@ -301,7 +307,7 @@ def test_a_checkpoint_of_other_classes(trained, config, tmp_path, capsys):
     classes = tmp_path / "two.yaml"
     classes.write_text("names: [a, b]\n", encoding="utf-8")
     data = ["--data.name", "folder", "--data.root", str(folder), "--data.classes", str(classes)]
-    checkpoint = ["--ckpt_path", str(trained / "last.ckpt"), "--data.test_split", "."]
+    checkpoint = ["--ckpt_path", str(trained / "last.ckpt"), "--data.splits.test", "."]
     said = failure(capsys, "test", config, tmp_path / "run", *data, *checkpoint)
     assert f"{trained / 'last.ckpt'}: expected 2 classes, as the data has, got weights for" in said
     assert " 11: sky, building" in said
@@ -315,7 +321,7 @@ def test_a_checkpoint_of_classes_in_another_order_or_of_other_names(
     names = list(load_class_set("scenes").names)
     classes = tmp_path / "scenes.yaml"
     data = ["--data.name", "folder", "--data.root", str(folder), "--data.classes", str(classes)]
-    data += ["--data.test_split", "."]
+    data += ["--data.splits.test", "."]
     assert main(["convert", str(trained / "best.ckpt"), "--output", str(tmp_path / "net")]) == 0
     checkpoint, converted = str(trained / "last.ckpt"), str(tmp_path / "net")
     for other, refused in (
@@ -424,7 +430,7 @@ def test_corrupt_images_are_named_and_skipped_when_asked(trained, config, tmp_pa
     bad = folder / "images" / f"{names[1]}.png"
     bad.write_bytes(bad.read_bytes()[:100])
     data = ["--data.name", "folder", "--data.root", str(folder), "--data.classes", "scenes"]
-    data += [f"--data.{part}_split=." for part in ("train", "val", "test")]
+    data += [f"--data.splits.{part}=." for part in ("train", "val", "test")]
     said = failure(capsys, "fit", config, tmp_path / "run", *data)
     assert f"{names[1]}.png" in said
     skip = ["--data.skip_bad", "true", "--overwrite", "true"]

@@ -4,7 +4,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 from torchvision import tv_tensors
 
-from dealias.data import augmentation
+from dealias.data import Augmentation
 from dealias.data.seeds import augmentation_seed
 from dealias.data.segmentation.augment import MEAN_COLOR, RandomScaledCrop
 
@@ -30,13 +30,10 @@ def sample(size, dtype=torch.uint8):
 def test_void_and_the_mean_colour_are_where_there_is_no_image(
     size, crop, scale, share, seed, photometric, dtype
 ):
-    transform = augmentation(
-        crop_size=crop,
-        ignore_index=VOID,
-        scale=scale,
-        max_class_share=share,
-        photometric=photometric,
+    options = Augmentation(
+        crop_size=crop, scale_range=scale, max_class_share=share, photometric=photometric
     )
+    transform = options.transform(VOID)
     image, target = sample(size, dtype)
     with augmentation_seed(seed, 0):
         augmented, labels = transform(image, target)

@@ -3,7 +3,7 @@ import torch
 from torch import Tensor
 from torchvision import tv_tensors
 
-from dealias.data import augmentation
+from dealias.data import Augmentation
 from dealias.data.seeds import augmentation_seed
 from dealias.data.segmentation.augment import (
     MEAN_COLOR,
@@ -13,7 +13,7 @@ from dealias.data.segmentation.augment import (
 )
 
 VOID = 255
-STILL = {"scale": (1.0, 1.0), "max_class_share": 1.0, "flip": 0.0, "photometric": False}
+STILL = {"scale_range": (1.0, 1.0), "max_class_share": 1.0, "flip": 0.0, "photometric": False}
 
 
 def coordinates(height, width, step=1):
@@ -24,9 +24,9 @@ def coordinates(height, width, step=1):
     return image, (16 * (rows % 15) + columns % 16).to(torch.uint8)
 
 
-def augment(image, target, seed=0, **options):
+def augment(image, target, seed=0, ignore_index=VOID, **options):
     """The pair that comes out, as plain tensors."""
-    transform = augmentation(**({"ignore_index": VOID} | options))
+    transform = Augmentation(**options).transform(ignore_index)
     with augmentation_seed(seed, 0):
         pair = transform(tv_tensors.Image(image), tv_tensors.Mask(target))
     return tuple(tensor.as_subclass(Tensor) for tensor in pair)
@@ -68,7 +68,7 @@ class TestTogether:
         image, target = coordinates(96, 128, step=8)
         for seed in range(4):
             scaled, labels = augment(
-                image, target, seed, crop_size=(48, 64), **STILL | {"scale": (factor,) * 2}
+                image, target, seed, crop_size=(48, 64), **STILL | {"scale_range": (factor,) * 2}
             )
             flat = torch.nn.functional.max_pool2d(
                 scaled[:2, None].float(), 3, 1, 1
@@ -83,7 +83,7 @@ class TestTogether:
         target = torch.zeros(64, 64, dtype=torch.uint8)
         target[:, 27:] = target[19:] = 1
         image = (200 * target).expand(3, -1, -1).contiguous()
-        options = STILL | {"scale": (factor,) * 2}
+        options = STILL | {"scale_range": (factor,) * 2}
         scaled, labels = augment(image, target, crop_size=(128, 128), **options)
         length = round(64 * factor)
         scaled, labels = scaled[0, :length, :length], labels[:length, :length]
@@ -131,7 +131,7 @@ class TestPadding:
 
     def test_one_pixel(self):
         image, target = coordinates(1, 1)
-        image, target = augment(image, target, crop_size=(3, 2), scale=(0.01, 0.02))
+        image, target = augment(image, target, crop_size=(3, 2), scale_range=(0.01, 0.02))
         assert image.shape == (3, 3, 2)
         assert (target == VOID).sum() == 5
 
@@ -314,6 +314,6 @@ class TestLayout:
         target[:, 20:] = label
         target[:5] = void
         options = {"crop_size": (48, 80), "ignore_index": void, "photometric": False}
-        _, labels = augment(image, target, scale=(1.1, 1.2), **options)
+        _, labels = augment(image, target, scale_range=(1.1, 1.2), **options)
         assert labels.dtype == torch.int64
         assert {void, label} <= set(labels.unique().tolist()) <= set(target.unique().tolist())

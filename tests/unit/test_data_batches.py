@@ -7,10 +7,12 @@ import pytest
 import torch
 
 from dealias.data import (
+    Augmentation,
     DataError,
     SampleError,
     SegmentationDataModule,
     SegmentationDataset,
+    Splits,
     TrainingStream,
 )
 from dealias.data.batches import Batches, RankShare, TrainingPositions, collate
@@ -49,7 +51,7 @@ def module(root, **options):
         "name": "folder",
         "root": root,
         "classes": root / "two.yaml",
-        "crop_size": (12, 16),
+        "augmentation": Augmentation(crop_size=(12, 16)),
         "batch_size": 3,
         "workers": 0,
     }
@@ -248,14 +250,14 @@ class TestBadFiles:
 
     @pytest.mark.parametrize("workers", [0, 1])
     def test_evaluation_names_the_file(self, broken, workers):
-        loader = module(broken, val_split="train", workers=workers).val_dataloader()
+        loader = module(broken, splits=Splits(val="train"), workers=workers).val_dataloader()
         with pytest.raises(ImageError, match=r"images/train/01\.png: can't be read: ") as raised:
             list(loader)
         assert raised.value.path == broken / "images/train/01.png"
 
     @pytest.mark.parametrize("workers", [0, 1])
     def test_evaluation_lists_what_it_skips(self, broken, workers):
-        options = {"val_split": "train", "workers": workers, "skip_bad": True}
+        options = {"splits": Splits(val="train"), "workers": workers, "skip_bad": True}
         batches = list(module(broken, **options).val_dataloader())
         assert [batch["name"] for batch in batches] == [[f"{n:02d}"] for n in range(7)]
         for number, batch in enumerate(batches):
@@ -274,7 +276,7 @@ class TestBadFiles:
         assert "01.png" in batches[1]["skipped"][0]
 
     def test_a_file_that_vanishes(self, broken):
-        datamodule = module(broken, val_split="train", skip_bad=True)
+        datamodule = module(broken, splits=Splits(val="train"), skip_bad=True)
         loader = datamodule.val_dataloader()
         (broken / "images/train/00.png").unlink()
         (broken / "labels/train/02.png").unlink()
@@ -292,7 +294,7 @@ class TestBadFiles:
     def test_training_without_label_maps(self, root):
         datamodule = module(root, predict_images=root / "images/val")
         samples = FileSamples(datamodule._images_to_predict(), datamodule.classes)
-        stream = TrainingStream(samples, datamodule.augmentation(), seed=0)
+        stream = TrainingStream(datamodule.augmented(samples, skip_bad=True), seed=0)
         with pytest.raises(ValueError, match="expected a label map to train on, got none"):
             stream[0]
 

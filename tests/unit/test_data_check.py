@@ -8,11 +8,14 @@ import torch
 from PIL import Image
 
 from dealias.data import (
+    Augmentation,
     DataError,
+    Scenes,
     SegmentationDataModule,
+    Splits,
     check_data,
     contact_sheet,
-    write_contact_sheet,
+    write_picture,
 )
 from dealias.data.segmentation.sheet import color_labels
 from dealias.files import OutputError
@@ -50,8 +53,7 @@ def module(root, **options):
         "root": root,
         "classes": root / "three.yaml",
         "workers": 0,
-        "crop_size": (4, 4),
-        "photometric": False,
+        "augmentation": Augmentation(crop_size=(4, 4), photometric=False),
     }
     return SegmentationDataModule(**fixed | options)
 
@@ -62,7 +64,8 @@ class TestCounts:
         found = check_data(module(root), workers=workers)
         train, val = found.splits
         assert found.ok
-        assert (found.data_set, found.classes, found.shared) == ("folder", ("a", "b", "c"), [])
+        assert (found.data_set, found.shared) == ("folder", [])
+        assert train.classes == val.classes == ("a", "b", "c")
         assert (train.part, train.split, train.samples) == ("train", "train", 3)
         assert list(train.sizes.items()) == [((2, 4), 2), ((3, 2), 1)]
         assert train.pixels == [5 + 4, 2 + 8, 0]
@@ -99,8 +102,8 @@ class TestCounts:
         assert (opened, len(ticks)) == ([4], 4)
 
     def test_scenes_of_each_part_are_read(self):
-        options = {"scenes": 2, "val_scenes": 1, "scene_size": (64, 96), "workers": 0}
-        datamodule = SegmentationDataModule(name="scenes", **options)
+        scenes = Scenes(train=2, val=1, size=(64, 96))
+        datamodule = SegmentationDataModule(name="scenes", scenes=scenes, workers=0)
         found = check_data(datamodule, parts=["train", "val", "test"])
         assert [(s.part, s.split, s.samples) for s in found.splits] == [
             ("train", "train", 2),
@@ -124,7 +127,7 @@ class TestCounts:
 
     def test_no_split(self, root):
         with pytest.raises(DataError, match="nowhere"):
-            check_data(module(root, val_split="nowhere"))
+            check_data(module(root, splits=Splits(val="nowhere")))
 
 
 class TestProblems:
@@ -158,7 +161,7 @@ class TestProblems:
             path.rename(path.parents[1] / path.name)
         (root / "first.txt").write_text("a\ntrain/b\n", encoding="utf-8")
         (root / "second.txt").write_text("a\nval/d\n", encoding="utf-8")
-        found = check_data(module(root, train_split="first", val_split="second"))
+        found = check_data(module(root, splits=Splits("first", "second")))
         assert found.shared == [root / "images/a.png"]
         assert not found.ok
 
@@ -211,7 +214,8 @@ class TestContactSheet:
             assert legend[8, number * 240 + 4 + 9].tolist() == list(color)
 
     def test_crops_are_those_of_training(self, root):
-        datamodule = module(root, scale_range=(1.0, 1.0), batch_size=1)
+        still = Augmentation(crop_size=(4, 4), photometric=False, scale_range=(1.0, 1.0))
+        datamodule = module(root, augmentation=still, batch_size=1)
         target = next(iter(datamodule.train_dataloader()))["target"][0]
         page = contact_sheet(datamodule, samples=0, crops=1)
         labels = page[20 : 20 + 180, 4 + 240 + 4 :][:, :180]
@@ -235,13 +239,14 @@ class TestContactSheet:
     def test_the_file(self, root):
         path = root / "sheet.png"
         path.write_bytes(b"before")
-        write_contact_sheet(module(root), path, samples=2, crops=1)
+        sheet = contact_sheet(module(root), samples=2, crops=1)
+        write_picture(sheet, path)
         with Image.open(path) as image:
-            assert np.array_equal(image, contact_sheet(module(root), samples=2, crops=1))
+            assert np.array_equal(image, sheet)
         with pytest.raises(DataError):
-            write_contact_sheet(module(root, val_split="nowhere"), path, part="val")
+            contact_sheet(module(root, splits=Splits(val="nowhere")), part="val")
         with pytest.raises(OutputError, match="nowhere"):
-            write_contact_sheet(module(root), root / "nowhere" / "sheet.png")
+            write_picture(sheet, root / "nowhere" / "sheet.png")
         assert not list(root.glob(".*"))
 
     @pytest.mark.parametrize("void", [255, -1, 1000])

@@ -1,11 +1,12 @@
 import itertools
 import math
+from functools import partial
 from types import SimpleNamespace
 
 import pytest
 import torch
 
-from dealias.data import DataError, SegmentationDataModule
+from dealias.data import Augmentation, DataError, Scenes, SegmentationDataModule, Splits
 from dealias.labels import ClassSetError, load_class_set
 from image_folders import write_classes, write_image, write_samples
 
@@ -32,47 +33,47 @@ class TestOptions:
         ("option", "value", "got"),
         [
             ("name", "kitti", "'kitti'"),
-            ("crop_size", (0, 8), r"\(0, 8\)"),
-            ("crop_size", (8,), r"\(8,\)"),
-            ("crop_size", (8, 8, 3), r"\(8, 8, 3\)"),
-            ("base_size", (8, -1), r"\(8, -1\)"),
-            ("base_size", (8,), r"\(8,\)"),
-            ("scene_size", (63, 128), r"\(63, 128\)"),
-            ("scale_range", (0.0, 1.0), r"\(0.0, 1.0\)"),
-            ("scale_range", (2.0, 1.0), r"\(2.0, 1.0\)"),
-            ("scale_range", (1.0, math.inf), r"\(1.0, inf\)"),
-            ("scale_range", (math.nan, 1.0), r"\(nan, 1.0\)"),
-            ("scale_range", (1.0,), r"\(1.0,\)"),
-            ("max_class_share", 0.0, "0.0"),
-            ("max_class_share", 1.01, "1.01"),
-            ("max_class_share", math.nan, "nan"),
+            ("augmentation.crop_size", (0, 8), r"\(0, 8\)"),
+            ("augmentation.crop_size", (8,), r"\(8,\)"),
+            ("augmentation.crop_size", (8, 8, 3), r"\(8, 8, 3\)"),
+            ("augmentation.base_size", (8, -1), r"\(8, -1\)"),
+            ("augmentation.base_size", (8,), r"\(8,\)"),
+            ("scenes.size", (63, 128), r"\(63, 128\)"),
+            ("augmentation.scale_range", (0.0, 1.0), r"\(0.0, 1.0\)"),
+            ("augmentation.scale_range", (2.0, 1.0), r"\(2.0, 1.0\)"),
+            ("augmentation.scale_range", (1.0, math.inf), r"\(1.0, inf\)"),
+            ("augmentation.scale_range", (math.nan, 1.0), r"\(nan, 1.0\)"),
+            ("augmentation.scale_range", (1.0,), r"\(1.0,\)"),
+            ("augmentation.max_class_share", 0.0, "0.0"),
+            ("augmentation.max_class_share", 1.01, "1.01"),
+            ("augmentation.max_class_share", math.nan, "nan"),
+            ("augmentation.flip", 1.5, "1.5"),
+            ("augmentation.flip", True, "True"),
             ("batch_size", 0, "0"),
             ("workers", -1, "-1"),
             ("seed", -1, "-1"),
             ("seed", 2**32, str(2**32)),
             ("limit", 0, "0"),
-            ("scenes", 0, "0"),
-            ("val_scenes", 0, "0"),
+            ("scenes.train", 0, "0"),
+            ("scenes.val", 0, "0"),
         ],
     )
     def test_out_of_range(self, option, value, got):
-        with pytest.raises(ValueError, match=rf"^{option}: expected .*got {got}$"):
-            SegmentationDataModule(**{"name": "scenes", option: value})
+        group, _, name = option.rpartition(".")
+        owner = {"augmentation": Augmentation, "scenes": Scenes}.get(group)
+        owner = owner or partial(SegmentationDataModule, name="scenes")
+        with pytest.raises(ValueError, match=rf"^{name}: expected .*got {got}$"):
+            owner(**{name: value})
 
     def test_ends_of_the_ranges(self):
         data = SegmentationDataModule(
             name="scenes",
-            crop_size=(1, 1),
-            base_size=(1, 1),
-            scale_range=(1e-3, 1e-3),
-            max_class_share=1.0,
+            augmentation=Augmentation((1, 1), (1, 1), (1e-3, 1e-3), 1.0, 1.0),
             batch_size=1,
             workers=0,
             seed=2**32 - 1,
             limit=1,
-            scenes=1,
-            val_scenes=1,
-            scene_size=(64, 64),
+            scenes=Scenes(1, 1, (64, 64)),
         )
         (batch,) = itertools.islice(data.train_dataloader(), 1)
         assert batch["image"].shape == (1, 3, 1, 1)
@@ -98,7 +99,7 @@ class TestOptions:
             data.val_dataloader()
 
     def test_lengths_from_a_file_are_lists(self, root):
-        datamodule = module(root, crop_size=[12, 16], base_size=[20, 40], batch_size=2)
+        datamodule = module(root, augmentation=Augmentation([12, 16], [20, 40]), batch_size=2)
         batch = next(iter(datamodule.train_dataloader()))
         assert batch["image"].shape == (2, 3, 12, 16)
 
@@ -144,7 +145,8 @@ class TestClassSets:
                 write_image(path, [[5, 7, 9]])
             for path in (root / "images" / part).iterdir():
                 write_image(path, [[0, 0, 0]])
-        datamodule = module(root, classes=classes, crop_size=(1, 4), scale_range=(1.0, 1.0))
+        still = Augmentation(crop_size=(1, 4), scale_range=(1.0, 1.0))
+        datamodule = module(root, classes=classes, augmentation=still)
         (batch, _) = datamodule.val_dataloader()
         assert batch["target"].tolist() == [[[0, 1, -1]]]
         target = next(iter(datamodule.train_dataloader()))["target"]
@@ -157,6 +159,8 @@ class TestSplits:
         assert SegmentationDataModule(name="voc2012").splits["train"] == "train_aug"
         splits = SegmentationDataModule(name="camvid").splits
         assert splits == {"train": "train", "val": "val", "test": "val"}
+        splits = SegmentationDataModule(name="camvid", splits=Splits("a", "b")).splits
+        assert splits == {"train": "a", "val": "b", "test": "b"}
 
     def test_limit_is_spread_evenly(self, root):
         for limit, expected in {
@@ -170,8 +174,8 @@ class TestSplits:
             assert names(module(root, limit=limit)) == expected
 
     def test_limit_of_scenes_and_of_predictions(self, root):
-        options = {"scenes": 5, "val_scenes": 2, "limit": 3, "scene_size": (64, 64)}
-        scenes = SegmentationDataModule(name="scenes", **options)
+        drawn = Scenes(train=5, val=2, size=(64, 64))
+        scenes = SegmentationDataModule(name="scenes", scenes=drawn, limit=3)
         assert [len(scenes.samples(part)) for part in ("train", "val")] == [3, 2]
         datamodule = module(root, limit=3, predict_images=root / "images/train")
         found = [batch["name"] for batch in datamodule.predict_dataloader()]
@@ -179,19 +183,19 @@ class TestSplits:
 
     def test_stages_need_their_splits(self, root):
         for stage, missing in {"fit": "train", "validate": "val", "test": "test"}.items():
-            options = {"train_split": ".", "val_split": ".", "test_split": "."}
-            module(root, **options).setup(stage)
+            options = {"train": ".", "val": ".", "test": "."}
+            module(root, splits=Splits(**options)).setup(stage)
             with pytest.raises(DataError, match="nowhere"):
-                module(root, **options | {f"{missing}_split": "nowhere"}).setup(stage)
+                module(root, splits=Splits(**options | {missing: "nowhere"})).setup(stage)
         with pytest.raises(DataError, match="nowhere"):
-            module(root, val_split="nowhere").setup("fit")
+            module(root, splits=Splits(val="nowhere")).setup("fit")
 
     def test_files_without_a_partner(self, root):
         (root / "labels/train/03.png").unlink()
         (root / "images/train/05.png").unlink()
         with pytest.raises(DataError, match=r"split 'train': 2 images or label maps without"):
             module(root).setup("fit")
-        datamodule = module(root, skip_bad=True, val_split="train", test_split="train")
+        datamodule = module(root, skip_bad=True, splits=Splits(val="train"))
         datamodule.setup("fit")
         datamodule.setup("test")
         assert names(datamodule) == ["00", "01", "02", "04", "06"]
@@ -201,8 +205,7 @@ class TestSplits:
         ]
 
     def test_scenes_of_the_splits_differ(self):
-        options = {"scenes": 1, "val_scenes": 1, "scene_size": (64, 64)}
-        datamodule = SegmentationDataModule(name="scenes", **options)
+        datamodule = SegmentationDataModule(name="scenes", scenes=Scenes(1, 1, (64, 64)))
         images = [datamodule.samples(part).read(0)[0] for part in ("train", "val", "test")]
         assert not torch.equal(images[0], images[1])
         assert not torch.equal(images[1], images[2])

@@ -7,7 +7,7 @@ import os
 import numpy as np
 import pytest
 
-from dealias.data.sheets import write_picture
+from dealias.data import write_picture
 from dealias.files import OutputError, to_json, write_json, write_whole
 
 

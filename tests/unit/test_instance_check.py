@@ -7,14 +7,14 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from dealias.data import DataError
+from dealias.data import DataError, Splits, write_picture
 from dealias.files import OutputError
 from dealias.instance import (
     AnnotationError,
+    Dark,
     InstanceDataModule,
     check_instances,
     instance_contact_sheet,
-    write_instance_contact_sheet,
 )
 from dealias.labels import LabelFileError, spread_colors
 from image_folders import cut_short, write_image
@@ -216,7 +216,7 @@ class TestProblems:
 
     def test_no_split(self, options):
         with pytest.raises(DataError, match="nowhere"):
-            check_instances(InstanceDataModule(**options, val_split="nowhere"))
+            check_instances(InstanceDataModule(**options, splits=Splits(val="nowhere")))
 
 
 class TestLabelMaps:
@@ -272,10 +272,10 @@ class TestContactSheet:
             return instance_contact_sheet(data, samples=1)[20 : 20 + 270, 368 : 368 + 360]
 
         assert not np.array_equal(seen(), seen(size=(16, 12)))
-        dark = seen(dark=True)
+        dark = seen(dark=Dark())
         assert dark.mean() < 0.9 * seen().mean()
-        assert np.array_equal(dark, seen(dark=True))
-        assert not np.array_equal(dark, seen(dark=True, seed=1))
+        assert np.array_equal(dark, seen(dark=Dark()))
+        assert not np.array_equal(dark, seen(dark=Dark(), seed=1))
 
     def test_bad_images_are_left_out(self, options, tmp_path):
         expected = instance_contact_sheet(InstanceDataModule(**options, limit=None), samples=6)
@@ -287,9 +287,10 @@ class TestContactSheet:
         assert (instance_contact_sheet(InstanceDataModule(**options))[:ROW] == 255).all()
 
     def test_the_file(self, options, tmp_path):
-        data, path = InstanceDataModule(**options, dark=True), tmp_path / "sheet.png"
-        write_instance_contact_sheet(data, path, part="val", samples=2)
+        data, path = InstanceDataModule(**options, dark=Dark()), tmp_path / "sheet.png"
+        sheet = instance_contact_sheet(data, part="val", samples=2)
+        write_picture(sheet, path)
         with Image.open(path) as image:
-            assert np.array_equal(image, instance_contact_sheet(data, part="val", samples=2))
+            assert np.array_equal(image, sheet)
         with pytest.raises(OutputError, match="nowhere"):
-            write_instance_contact_sheet(data, tmp_path / "nowhere" / "sheet.png", samples=1)
+            write_picture(sheet, tmp_path / "nowhere" / "sheet.png")

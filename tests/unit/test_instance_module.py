@@ -10,18 +10,22 @@ import pytest
 import torch
 from PIL import Image
 
-from dealias.data import DataError
+from dealias.data import DataError, Splits
 from dealias.data.lowlight import LowLight
 from dealias.evaluation.instances.evaluation import coco_results
 from dealias.files import write_json
 from dealias.instance import (
     AnnotationError,
+    Dark,
     Detections,
+    InstanceAugmentation,
     InstanceDataModule,
     InstanceEvaluation,
     LisError,
 )
 from squares import SIZE, write_squares
+
+STILL = InstanceAugmentation(flip=0.0)
 
 
 @pytest.fixture
@@ -44,7 +48,7 @@ def assert_same(first, second):
 
 
 class TestTraining:
-    @pytest.mark.parametrize("dark", [False, True])
+    @pytest.mark.parametrize("dark", [None, Dark()])
     def test_the_same_seed_gives_the_same_batches_and_another_gives_others(self, options, dark):
         drawn = [
             batches(InstanceDataModule(**options, dark=dark, seed=seed), 3) for seed in (5, 5, 6)
@@ -54,8 +58,8 @@ class TestTraining:
         assert any(a["name"] != b["name"] for a, b in zip(drawn[0], drawn[2], strict=True))
 
     def test_workers_change_nothing(self, options):
-        alone = batches(InstanceDataModule(**options, dark=True), 3)
-        shared = batches(InstanceDataModule(**options | {"workers": 2}, dark=True), 3)
+        alone = batches(InstanceDataModule(**options, dark=Dark()), 3)
+        shared = batches(InstanceDataModule(**options | {"workers": 2}, dark=Dark()), 3)
         for first, second in zip(alone, shared, strict=True):
             assert_same(first, second)
 
@@ -67,7 +71,9 @@ class TestTraining:
 
     @pytest.mark.parametrize("flip", [False, True])
     def test_about_half_of_the_images_are_flipped_if_asked(self, options, flip, tmp_path):
-        drawn = batches(InstanceDataModule(**options, flip=flip), 30)
+        drawn = batches(
+            InstanceDataModule(**options, augmentation=InstanceAugmentation(0.5 * flip)), 30
+        )
         turned = 0
         for name, image in (
             pair for batch in drawn for pair in zip(batch["name"], batch["image"], strict=True)
@@ -81,7 +87,7 @@ class TestTraining:
 
     def test_an_image_is_dark_in_another_way_at_each_visit(self, options):
         visits = {}
-        for batch in batches(InstanceDataModule(**options, dark=True, flip=False), 6):
+        for batch in batches(InstanceDataModule(**options, dark=Dark(), augmentation=STILL), 6):
             for name, image in zip(batch["name"], batch["image"], strict=True):
                 visits.setdefault(name, []).append(image)
         assert [len(images) for images in visits.values()] == [2] * 6
@@ -89,22 +95,22 @@ class TestTraining:
 
     def test_noise_is_for_tests_alone(self, options):
         quiet, noisy = (
-            batches(InstanceDataModule(**options, flip=False, noise=sigma), 1)[0]
+            batches(InstanceDataModule(**options, augmentation=STILL, noise=sigma), 1)[0]
             for sigma in (0.0, 40.0)
         )
         assert_same(quiet, noisy)
 
     def test_dark_images_come_with_their_bright_copies_if_asked(self, options):
-        data = InstanceDataModule(**options, dark=True, keep_bright=True, flip=False)
+        data = InstanceDataModule(**options, dark=Dark(keep_bright=True), augmentation=STILL)
         (batch,) = batches(data, 1)
         for bright, dark in zip(batch["bright"], batch["image"], strict=True):
             assert bright.shape == dark.shape == (3, *SIZE)
             assert bright.float().mean() > dark.float().mean()
-        assert "bright" not in batches(InstanceDataModule(**options, dark=True), 1)[0]
+        assert "bright" not in batches(InstanceDataModule(**options, dark=Dark()), 1)[0]
 
     def test_images_to_test_come_with_what_they_were(self, options):
         small = options | {"size": (32, 24)}
-        data = InstanceDataModule(**small, dark=True)
+        data = InstanceDataModule(**small, dark=Dark())
         (batch,) = itertools.islice(data.val_dataloader(), 1)
         assert batch["image"][0].shape == (3, 24, 32)
         with Image.open(batch["record"][0].path) as file:
@@ -125,13 +131,13 @@ class TestTraining:
     def test_no_image_that_can_be_read(self, options, tmp_path):
         for path in (tmp_path / "train").iterdir():
             path.write_bytes(b"no image")
-        with pytest.raises(ValueError, match="20 images in a row can't be used"):
+        with pytest.raises(ValueError, match="21 samples in a row can't be used"):
             batches(InstanceDataModule(**options, skip_bad=True), 1)
 
     def test_the_last_of_many_bad_images_is_named(self, options, tmp_path):
         for path in (tmp_path / "train").iterdir():
             path.write_bytes(b"no image")
-        with pytest.raises(ValueError, match=r"^(.*\.png): 20 images in a row .* for: \1: not an"):
+        with pytest.raises(ValueError, match=r"^(.*\.png): 21 samples in a row .* for: \1: not an"):
             batches(InstanceDataModule(**options, skip_bad=True), 1)
 
 
@@ -150,7 +156,7 @@ class TestEvaluation:
 
     def test_they_are_darkened_by_its_options_after_resizing(self, options):
         options = options | {"size": (32, 24)}
-        dark = {"dark": True, "ratio": (60, 70), "output": "srgb"}
+        dark = {"dark": Dark(ratio=(60, 70), output="srgb")}
         (plain, *_), (found, *_) = (
             InstanceDataModule(**options, **more).val_dataloader() for more in ({}, dark)
         )
@@ -159,8 +165,8 @@ class TestEvaluation:
 
     def test_splits(self, options):
         found = [
-            InstanceDataModule(**options, **given).source.splits
-            for given in ({}, {"val_split": "a"}, {"val_split": "a", "test_split": "b"})
+            InstanceDataModule(**options, splits=given).source.splits
+            for given in (Splits(), Splits(val="a"), Splits(val="a", test="b"))
         ]
         assert [(one["val"], one["test"]) for one in found] == [
             ("val", "val"),
@@ -171,7 +177,7 @@ class TestEvaluation:
         assert lis == {"train": "train", "val": "test", "test": "test"}
 
     def test_darkness_is_the_same_every_time_whatever_the_seed(self, options):
-        data = [InstanceDataModule(**options, dark=True, seed=seed) for seed in (0, 1)]
+        data = [InstanceDataModule(**options, dark=Dark(), seed=seed) for seed in (0, 1)]
         for first, second in zip(*(d.val_dataloader() for d in data), strict=True):
             assert torch.equal(first["image"][0], second["image"][0])
         bright = next(iter(InstanceDataModule(**options).val_dataloader()))
@@ -192,7 +198,7 @@ class TestEvaluation:
     def test_images_without_annotations_to_predict(self, options, tmp_path):
         data = InstanceDataModule(**options, predict_images=tmp_path / "val")
         (first, *_) = found = list(data.predict_dataloader())
-        dark = InstanceDataModule(**options, dark=True, predict_images=tmp_path / "val")
+        dark = InstanceDataModule(**options, dark=Dark(), predict_images=tmp_path / "val")
         same = next(iter(dark.predict_dataloader()))  # they may be dark already
         assert torch.equal(same["image"][0], first["image"][0])
         assert len(found) == 6
@@ -206,10 +212,8 @@ class TestEvaluation:
         ({"name": "cocoa"}, "name: expected one of lis, coco"),
         ({"batch_size": 0}, "batch_size: expected at least 1, got 0"),
         ({"seed": -1}, "seed: expected 0"),
-        ({"keep_bright": True}, "keep_bright: expected dark"),
         ({"classes": None}, "classes: expected the names of classes for the data set coco"),
         ({"name": "lis", "classes": []}, "classes: expected the names of classes"),
-        ({"dark": True, "ratio": (5, 2)}, "ratio"),
         ({"noise": -1}, "noise: expected a number from 0 on"),
     ],
 )
@@ -218,14 +222,27 @@ def test_bad_options(options, changed, message):
         InstanceDataModule(**options | changed)
 
 
+@pytest.mark.parametrize(
+    ("group", "options", "message"),
+    [
+        (Dark, {"ratio": (5, 2)}, "ratio: expected"),
+        (Dark, {"output": "jpeg"}, "output: expected"),
+        (InstanceAugmentation, {"flip": 2.0}, "flip: expected a probability"),
+    ],
+)
+def test_bad_options_of_a_group(group, options, message):
+    with pytest.raises(ValueError, match=message):
+        group(**options)
+
+
 def test_what_is_missing_shows_in_setup(options, tmp_path, monkeypatch):
     monkeypatch.delenv("DEALIAS_LIS", raising=False)
-    with pytest.raises(DataError, match=r"(?s)in DEALIAS_LIS, with.*RGB-dark/JPEGImages"):
+    with pytest.raises(DataError, match=r"(?s)variable DEALIAS_LIS, with.*RGB-dark/JPEGImages"):
         InstanceDataModule(name="lis").setup("fit")
     with pytest.raises(LisError, match="RGB-dark/JPEGImages"):
         InstanceDataModule(name="lis", root=tmp_path).setup("test")
     with pytest.raises(DataError, match="expected a path for split 'other'"):
-        InstanceDataModule(**options, val_split="other").setup("validate")
+        InstanceDataModule(**options, splits=Splits(val="other")).setup("validate")
     with pytest.raises(DataError, match="predict_images"):
         InstanceDataModule(**options).setup("predict")
     with pytest.raises(AnnotationError, match="green"):

@@ -7,7 +7,7 @@ from functools import partial
 
 import pytest
 
-from dealias.data import SegmentationDataModule, check_data
+from dealias.data import Scenes, SegmentationDataModule, check_data
 from dealias.data.instances import InstanceDataModule, check_instances
 from dealias.processes import ProcessError, open_progress, read_in_order
 from dealias.report.drawing import draw_in_order
@@ -63,7 +63,7 @@ def test_a_process_that_dies():
 
 
 def test_a_process_that_dies_while_data_is_checked(monkeypatch):
-    data = SegmentationDataModule(name="scenes", scenes=2, val_scenes=2, workers=1)
+    data = SegmentationDataModule(name="scenes", scenes=Scenes(2, 2), workers=1)
     monkeypatch.setattr("dealias.data.segmentation.check._count", die)
     with pytest.raises(ProcessError, match="a reading process died"):
         check_data(data)

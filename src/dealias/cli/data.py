@@ -9,11 +9,13 @@ from typing import Literal
 from jsonargparse import ArgumentParser, Namespace
 
 from dealias.cli.console import output_console, print_list, progress
+from dealias.data import write_picture
 from dealias.engine import (
     BriefParser,
     Task,
     TaskName,
     find_task,
+    refuse_moved,
     settle,
     take_configs,
     take_task,
@@ -30,6 +32,7 @@ def main(command: str, arguments: Sequence[str]) -> int:
     """
     given, _, others = take_configs(arguments)
     task = find_task(take_task(given, others))
+    refuse_moved(given, others, task.data.moved)
     parser = _parser(command, task)
     taken = {key: given[key] for key in ("data", "max_pixels") if key in given}
     if taken:
@@ -40,7 +43,10 @@ def main(command: str, arguments: Sequence[str]) -> int:
         others = [*others[:1], "--options", json.dumps(taken), *others[1:]]
     options = parser.parse_args(others)
     allow_pixels(options.check.max_pixels)
-    return _check(task, options.check)
+    checked = options.check
+    files = [path for path in (checked.output, checked.sheet) if path is not None]
+    check_outputs(files, [], [], overwrite=checked.overwrite)
+    return _check(task, parser.instantiate(options).check)
 
 
 class _Parser(BriefParser, ArgumentParser):
@@ -65,9 +71,7 @@ def _parser(command: str, task: Task) -> ArgumentParser:
 
 
 def _check(task: Task, options: Namespace) -> int:
-    files = [path for path in (options.output, options.sheet) if path is not None]
-    check_outputs(files, [], [], overwrite=options.overwrite)
-    datamodule = task.data(**options.data.as_dict())
+    datamodule = options.data
     found = task.check(datamodule, parts=options.parts, progress=progress)
     console = output_console()
     importlib.import_module(task.printed).print_check(found, console)
@@ -77,7 +81,7 @@ def _check(task: Task, options: Namespace) -> int:
     if options.output is not None:
         write_json(found.to_dict(), options.output)
     if options.sheet is not None:
-        task.write_sheet(datamodule, options.sheet, part=found.splits[0].part)
+        write_picture(task.contact_sheet(datamodule, part=found.splits[0].part), options.sheet)
     good = "every file can be used" + (
         ", and none is in two splits" if len(found.splits) > 1 else ""
     )

@@ -12,10 +12,10 @@ from dealias.text import printable
 print_results = print_evaluation
 
 
-def print_check(found: DataCheck, console: Console) -> None:
+def print_check(found: DataCheck[SplitCheck], console: Console) -> None:
     """Print what is in the splits of a data set."""
     for split in found.splits:
-        _print_split(split, found.classes, console)
+        _print_split(split, split.classes, console)
 
 
 def _print_split(split: SplitCheck, names: Sequence[str], console: Console) -> None:

@@ -1,62 +1,63 @@
-"""Data sets: where they lie, how they are read and augmented, and procedural scenes.
+"""Data sets: finding, reading and augmenting them, and procedural scenes.
 
-What needs torchvision or Lightning is imported on first use.
+Names that need torchvision or Lightning are imported on first use.
 """
 
 import importlib
 from typing import TYPE_CHECKING, Any
 
-from dealias.data.finding import DataError, find_samples
+from dealias.data.finding import DataError, Splits, find_samples
 from dealias.data.reading import SampleError
 from dealias.data.scenes import ProceduralScenes, Scene, render_scene, write_scenes
+from dealias.data.sheets import write_picture
 
 if TYPE_CHECKING:
-    from dealias.data.segmentation import (
-        DataCheck,
-        SegmentationDataModule,
-        SegmentationDataset,
-        SplitCheck,
-        TrainingStream,
-        augmentation,
-        check_data,
-        contact_sheet,
-        write_contact_sheet,
-    )
+    from dealias.data.checks import DataCheck
+    from dealias.data.segmentation.augment import Augmentation
+    from dealias.data.segmentation.check import SplitCheck, check_data
+    from dealias.data.segmentation.datasets import SegmentationDataset
+    from dealias.data.segmentation.module import SCENE_SEEDS, Scenes, SegmentationDataModule
+    from dealias.data.segmentation.sheet import contact_sheet
+    from dealias.data.streams import TrainingStream
 
-# Needs torchvision and Lightning.
-_SEGMENTATION = (
-    "DataCheck",
-    "SegmentationDataModule",
-    "SegmentationDataset",
-    "SplitCheck",
-    "TrainingStream",
-    "augmentation",
-    "check_data",
-    "contact_sheet",
-    "write_contact_sheet",
-)
+# Modules of the names that are imported on first use.
+_LAZY = {
+    "Augmentation": "segmentation.augment",
+    "DataCheck": "checks",
+    "SCENE_SEEDS": "segmentation.module",
+    "Scenes": "segmentation.module",
+    "SegmentationDataModule": "segmentation.module",
+    "SegmentationDataset": "segmentation.datasets",
+    "SplitCheck": "segmentation.check",
+    "TrainingStream": "streams",
+    "check_data": "segmentation.check",
+    "contact_sheet": "segmentation.sheet",
+}
 
 __all__ = [
+    "SCENE_SEEDS",
+    "Augmentation",
     "DataCheck",
     "DataError",
     "ProceduralScenes",
     "SampleError",
     "Scene",
+    "Scenes",
     "SegmentationDataModule",
     "SegmentationDataset",
     "SplitCheck",
+    "Splits",
     "TrainingStream",
-    "augmentation",
     "check_data",
     "contact_sheet",
     "find_samples",
     "render_scene",
-    "write_contact_sheet",
+    "write_picture",
     "write_scenes",
 ]
 
 
 def __getattr__(name: str) -> Any:
-    if name in _SEGMENTATION:
-        return getattr(importlib.import_module("dealias.data.segmentation"), name)
+    if name in _LAZY:
+        return getattr(importlib.import_module(f"dealias.data.{_LAZY[name]}"), name)
     raise AttributeError(f"module 'dealias.data' has no attribute {name!r}")

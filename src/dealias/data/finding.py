@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import os
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import TypeVar
 
@@ -27,6 +27,26 @@ class DataError(ValueError):
     """A data set isn't where it was looked for, or not laid out as it should be."""
 
 
+@dataclass(frozen=True)
+class Splits:
+    """Which splits of a data set to use.
+
+    Attributes:
+        train: split to train on; by default "train", and train_aug for the label maps of voc2012.
+        val: split to validate on; by default "val", and "test" for lis.
+        test: split to test on; by default as `val`.
+    """
+
+    train: str | None = None
+    val: str | None = None
+    test: str | None = None
+
+    def by_part(self, *, train: str = "train", val: str = "val") -> dict[str, str]:
+        """The splits for "train", "val" and "test", with these defaults."""
+        val = self.val or val
+        return {"train": self.train or train, "val": val, "test": self.test or val}
+
+
 def find_samples(
     name: str,
     split: str,
@@ -39,21 +59,21 @@ def find_samples(
 
     Args:
         name: "ade20k", "camvid", "cityscapes", "folder" or "voc2012".
-        split: such as "train". For "folder", a subfolder of both folders, "." for all that they
-            hold; or a text file with the names of images, one a line: NAME.txt, or NAME where
+        split: such as "train". For "folder", a subfolder of both folders, or "." for all of their
+            files; or a text file with the names of images, one per line: NAME.txt, or NAME if
             there is such a file below the root and no such subfolder.
-        root: where the data set lies; by default what the environment variable DEALIAS_NAME says.
+        root: folder that the data set lies in; by default the environment variable DEALIAS_NAME.
         images: folder of the images below the root, for "folder"; by default "images".
         labels: folder of the label maps below the root, for "folder"; by default "labels".
 
     Returns:
-        The samples in the order of their names, and the files without a partner.
+        The samples, sorted by name, and the files without a partner.
 
     Raises:
         DataError: no root, or not the expected layout below it.
     """
     layout = _layout(name, images, labels)
-    base, source = _root(name, root, layout)
+    base, source = find_root(name, root, layout.tree)
     try:
         if not base.is_dir():
             raise PairingError(f"{printable(base)}: not a folder")
@@ -65,9 +85,38 @@ def find_samples(
         ) from error
 
 
-def root_variable(name: str) -> str:
-    """The environment variable that says where a data set lies."""
-    return f"DEALIAS_{name.upper()}"
+def find_root(name: str, root: str | Path | None, tree: str) -> tuple[Path, str]:
+    """The folder that a data set lies in, and whether the option or a variable says so.
+
+    Args:
+        name: of the data set.
+        root: the folder; by default what the environment variable DEALIAS_NAME says.
+        tree: the layout that is expected there, for messages; may be empty.
+
+    Raises:
+        DataError: neither says where the data set lies.
+    """
+    variable = f"DEALIAS_{name.upper()}"
+    if root is None and not os.environ.get(variable):
+        layout = f", with\n{tree}" if tree else ""
+        raise DataError(
+            f"{name}: expected the option root or the environment variable {variable}{layout}"
+        )
+    if root is None:
+        return Path(os.environ[variable]).expanduser().absolute(), variable
+    return Path(root).expanduser().absolute(), "the option root"
+
+
+def check_paired(name: str, split: str, unpaired: Sequence[Path]) -> None:
+    """Raise DataError if there are files without a partner."""
+    if not unpaired:
+        return
+    listed = "; ".join(f"{printable(path)}: no partner" for path in unpaired[:4])
+    more = "; ..." if len(unpaired) > 4 else ""
+    raise DataError(
+        f"{name}, split {printable(split)!r}: {len(unpaired):,} images or label maps without the "
+        f"other: {listed}{more}; skip_bad leaves them out"
+    )
 
 
 def _layout(name: str, images: str | None, labels: str | None) -> Layout:
@@ -82,19 +131,6 @@ def _layout(name: str, images: str | None, labels: str | None) -> Layout:
     if images is not None or labels is not None:
         raise DataError(f"images and labels are for the data set 'folder', not for {name!r}")
     return LAYOUTS[name]
-
-
-def _root(name: str, root: str | Path | None, layout: Layout) -> tuple[Path, str]:
-    """The root, and what says so."""
-    variable = root_variable(name)
-    if root is not None:
-        return Path(root).expanduser().absolute(), "the option root"
-    if os.environ.get(variable):
-        return Path(os.environ[variable]).expanduser().absolute(), variable
-    raise DataError(
-        f"{name}: expected the option root or the environment variable {variable} to say which "
-        f"folder has\n{layout.tree}"
-    )
 
 
 def _inner(base: Path, layout: Layout, split: str) -> Path:
@@ -162,7 +198,7 @@ def _listed(folder: Path, layout: Layout, lists: list[Path]) -> Sampling:
 
 
 def _where_named(place: Path, found: dict[str, Path]) -> dict[str, Path]:
-    """Without the files that lie in another folder than that of their name, if it has one."""
+    """Leave out files that lie in another folder than the one in their name, if any."""
     return {
         name: path
         for name, path in found.items()
@@ -171,7 +207,7 @@ def _where_named(place: Path, found: dict[str, Path]) -> dict[str, Path]:
 
 
 def _read_names(path: Path) -> list[str]:
-    """Names, one a line, with or without the ending of an image."""
+    """Read names, one per line, with or without the suffix of an image."""
     try:
         lines = path.read_text("utf-8-sig").splitlines()
     except (OSError, UnicodeDecodeError) as error:
@@ -179,7 +215,9 @@ def _read_names(path: Path) -> list[str]:
         raise PairingError(f"{printable(path)}: can't be read: {reason}") from error
     names = [line.strip() for line in lines if line.strip()]
     for name in names:
-        inside = PureWindowsPath(name)  # outputs have these names: none may lead out of a folder
+        inside = PureWindowsPath(
+            name
+        )  # outputs have these names, which must not lead out of a folder
         if inside.anchor or ".." in inside.parts:
             raise PairingError(
                 f"{printable(path)}: expected names below the folder of the images, "
@@ -195,7 +233,7 @@ def _without_suffix(name: str) -> str:
 
 
 def spread(entries: Sequence[T], limit: int | None) -> list[T]:
-    """So many of some entries at the most, spread evenly over them; all for None."""
+    """At most `limit` of the entries, evenly spaced; all of them for None."""
     if limit is None or limit >= len(entries):
         return list(entries)
     return [entries[i * len(entries) // limit] for i in range(limit)]

@@ -1,9 +1,11 @@
-"""What data sets for Lightning have in common: batches by position, and images one by one."""
+"""What the data modules have in common: batches by position, and images one by one."""
 
 from __future__ import annotations
 
+import math
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 from pytorch_lightning import LightningDataModule
 
@@ -14,28 +16,28 @@ from dealias.processes import reading_processes
 
 
 class LoadingModule(LightningDataModule):
-    """Loaders of the trainer's batches; what a data set is, the classes that derive from it say.
+    """Loaders of the trainer's batches; subclasses say what the data set is.
 
-    Args:
-        predict_images: folder of images to predict.
-        limit: use so many samples of a split, spread evenly over it, and no more.
-        batch_size: training images a step and process.
-        workers: reading processes; by default one a core, up to 8; 0 for none.
-        seed: of the order and of what is random in it; 0 to 2**32 - 1.
-        skip_bad: go on without what can't be used, and list it; otherwise it is an error.
+    See the subclasses for the arguments.
 
     Attributes:
+        moved: options under their earlier names, with their present ones.
         skipped: messages about what was left out.
 
     Raises:
         ValueError: an option is out of range.
     """
 
+    moved: ClassVar[Mapping[str, str]] = {
+        f"{part}_split": f"splits.{part}" for part in ("train", "val", "test")
+    } | {"flip": "augmentation.flip"}
+
     def __init__(
         self,
         *,
         predict_images: Path | None,
         limit: int | None,
+        noise: float,
         batch_size: int,
         workers: int | None,
         seed: int,
@@ -44,32 +46,35 @@ class LoadingModule(LightningDataModule):
         super().__init__()
         self.predict_images = predict_images
         self.limit = limit
+        self.noise = noise
         self.batch_size = batch_size
         self._workers = workers
         self.seed = seed
         self.skip_bad = skip_bad
         self.skipped: list[str] = []
         check_counts({"batch_size": batch_size, "limit": limit})
-        reading_processes(workers)  # so that one out of range shows now
+        if isinstance(noise, bool) or not 0 <= noise < math.inf:
+            raise ValueError(f"noise: expected a number from 0 on, of 0 to 255, got {noise!r}")
+        reading_processes(workers)  # so that a number out of range shows now
         if not 0 <= seed < 2**32:
             raise ValueError(f"seed: expected 0 to 2**32 - 1, got {seed}")
 
     @property
     def workers(self) -> int:
-        """Reading processes; those of one machine share its cores."""
+        """Number of reading processes; training processes on one machine share its cores."""
         sharing = 1 if self.trainer is None else self.trainer.num_devices
         return reading_processes(self._workers, sharing=sharing)
 
     def prepare(self, part: str) -> object:
-        """Find what belongs to "train", "val" or "test", so that what is missing shows.
+        """Find the samples of "train", "val" or "test".
 
         Raises:
-            ValueError: it can't be used.
+            ValueError: they are missing or can't be used.
         """
         raise NotImplementedError
 
     def setup(self, stage: str | None = None) -> None:
-        """Find the samples that a stage needs, so that what is missing shows early.
+        """Find the samples that a stage needs, so that missing ones show early.
 
         Raises:
             DataError: no images to predict; and see `prepare`.
@@ -89,10 +94,10 @@ class LoadingModule(LightningDataModule):
         return Batches(items, workers=self.workers, batch_sampler=positions, join=join)
 
     def _one_by_one(self, items: Any, join: Join | None = None) -> CountedBatches:
-        """This process's share of some items.
+        """This process's share of the items.
 
         Raises:
-            DataError: there are less than processes.
+            DataError: there are fewer items than processes.
         """
         rank, processes = self._share()
         if len(items) < processes:
@@ -104,7 +109,7 @@ class LoadingModule(LightningDataModule):
         return CountedBatches(items, workers=self.workers, sampler=sampler, join=join)
 
     def _position(self) -> int:
-        """Where in the stream of training samples the trainer is."""
+        """The position in the training stream that the trainer is at."""
         if self.trainer is None:
             return 0
         batches = self.trainer.global_step * self.trainer.accumulate_grad_batches
@@ -131,3 +136,15 @@ def check_counts(counts: dict[str, int | None]) -> None:
     for option, count in counts.items():
         if count is not None and count < 1:
             raise ValueError(f"{option}: expected at least 1, got {count}")
+
+
+def check_lengths(option: str, size: Sequence[int], *, least: int = 1) -> None:
+    """Raise ValueError unless an option is two lengths that are large enough."""
+    if len(size) != 2 or min(size) < least:
+        raise ValueError(f"{option}: expected two lengths of at least {least}, got {size!r}")
+
+
+def check_probability(option: str, value: float) -> None:
+    """Raise ValueError unless an option is a probability."""
+    if isinstance(value, bool) or not 0 <= value <= 1:
+        raise ValueError(f"{option}: expected a probability in [0, 1], got {value}")

@@ -29,6 +29,22 @@ def read_image(path: Path) -> Tensor:
     return torch.from_numpy(read_photograph(path)).permute(2, 0, 1)
 
 
+def read_annotated(path: Path, size: tuple[int, int]) -> Tensor:
+    """Read an image, uint8 [3, H, W].
+
+    Args:
+        path: see :func:`dealias.images.read_photograph`.
+        size: (H, W) that its annotations are for.
+
+    Raises:
+        ImageError: it can't be read.
+        SampleError: it is of another size.
+    """
+    image = read_image(path)
+    check_same_size(path, image, size, ", as its annotations say")
+    return image
+
+
 def read_target(path: Path, classes: ClassSet) -> Tensor:
     """Read a label map as the classes of a target.
 

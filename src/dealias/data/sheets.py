@@ -1,4 +1,4 @@
-"""Pages of pictures in pairs, with captions and a legend."""
+"""Contact sheets: pages of pictures in pairs, with captions and a legend."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ class Sheet(NamedTuple):
         return self.pairs_a_row * (2 * self.cell[1] + 3 * _GAP)
 
     def shrinkage(self, size: tuple[int, int]) -> float:
-        """How many pixels of a picture of size (H, W) are one of the page, along a side."""
+        """By how much a picture of size (height, width) is made smaller to fit into its cell."""
         return max(size[0] / self.cell[0], size[1] / self.cell[1])
 
     def pair(self, caption: str, left: Picture, right: Picture, *, smooth: bool = True) -> Picture:
@@ -50,9 +50,9 @@ class Sheet(NamedTuple):
 
         Args:
             caption: above both.
-            left: uint8 (H, W, 3), resized smoothly.
-            right: uint8 (H, W, 3), of any size.
-            smooth: whether the right one is resized smoothly; labels are not to be.
+            left: uint8 [H, W, 3], resized smoothly.
+            right: uint8 [H, W, 3], of any size.
+            smooth: whether the right one is resized smoothly, which labels must not be.
         """
         method = Image.Resampling.BILINEAR if smooth else Image.Resampling.NEAREST
         cells = self._fit(left, Image.Resampling.BILINEAR), self._fit(right, method)
@@ -101,12 +101,12 @@ class Sheet(NamedTuple):
 
 
 def spread_usable(length: int, count: int, read: Callable[[int], T | None]) -> Iterator[T]:
-    """Entries at even distances, the next one in place of any that can't be used.
+    """Evenly spaced entries, with the next one in place of any that can't be used.
 
     Args:
-        length: how many there are.
-        count: how many to take at the most.
-        read: gives the entry at an index, or None if it can't be used.
+        length: number of entries.
+        count: the largest number to take.
+        read: returns the entry at an index, or None if it can't be used.
 
     >>> list(spread_usable(6, 2, lambda index: "abcdef"[index] if index else None))
     ['b', 'd']
@@ -120,6 +120,10 @@ def spread_usable(length: int, count: int, read: Callable[[int], T | None]) -> I
 
 def write_picture(picture: Picture, path: str | Path) -> None:
     """Write a picture as PNG, whole or not at all.
+
+    Args:
+        picture: uint8 [H, W, 3].
+        path: of the file.
 
     Raises:
         OutputError: the file can't be written.

@@ -10,7 +10,14 @@ from dealias.engine.checkpoints import (
     WholeCheckpoints,
 )
 from dealias.engine.commands import Command, Commands
-from dealias.engine.configs import BriefParser, ConfigError, config_names, find_config, take_configs
+from dealias.engine.configs import (
+    BriefParser,
+    ConfigError,
+    config_names,
+    find_config,
+    refuse_moved,
+    take_configs,
+)
 from dealias.engine.inference import Inference, slide
 from dealias.engine.optimization import Optimization, parameter_groups
 from dealias.engine.paths import settle
@@ -45,6 +52,7 @@ __all__ = [
     "find_config",
     "find_task",
     "parameter_groups",
+    "refuse_moved",
     "settle",
     "slide",
     "take_configs",

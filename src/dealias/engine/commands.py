@@ -29,6 +29,7 @@ from dealias.engine.configs import (
     BriefParser,
     ConfigError,
     refuse_linked,
+    refuse_moved,
     take_configs,
 )
 from dealias.engine.error_page import ErrorPage
@@ -91,6 +92,7 @@ class Commands(LightningCLI):
         self.command = command
         self.task = find_task(take_task(options, others))
         training, data = self.task.training, self.task.data
+        refuse_moved(options, others, data.moved)
         types = option_types(getattr(Trainer, command))  # has ckpt_path
         types |= {"trainer": Trainer, "data": data, "model": _training_types(training), **_PATHS}
         options = settle(options, types)

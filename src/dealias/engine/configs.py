@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from itertools import zip_longest
 from pathlib import Path
 from typing import Any
 
@@ -174,6 +175,31 @@ def refuse_linked(options: Mapping[str, Any]) -> None:
         given = options.get(section)
         if isinstance(given, Mapping) and name in given:
             raise ConfigError(f"{target}: expected it as {option}, for the whole run")
+
+
+def refuse_moved(
+    options: Mapping[str, Any], arguments: Sequence[str], moved: Mapping[str, str]
+) -> None:
+    """Refuse options of the data under earlier names.
+
+    Args:
+        options: of files.
+        arguments: of the command line.
+        moved: present names by earlier names. An earlier name may have come to hold options.
+
+    Raises:
+        ConfigError: there is one; the message has its present name.
+    """
+    data = options.get("data")
+    given = dict(data) if isinstance(data, Mapping) else {}
+    for argument, following in zip_longest(arguments, arguments[1:], fillvalue=""):
+        option, equals, value = argument.partition("=")
+        if option.startswith("--data."):
+            given[option.removeprefix("--data.")] = value if equals else following
+    for name in moved.keys() & given.keys():
+        value = given[name]
+        if not isinstance(value, Mapping) and not str(value).startswith(("{", "null", "None")):
+            raise ConfigError(f"data.{name}: is now data.{moved[name]}")
 
 
 def _nested(option: str, text: str) -> dict[str, Any]:

@@ -13,11 +13,7 @@ from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
 
-from dealias.data.instances import (
-    InstanceDataModule,
-    check_instances,
-    write_instance_contact_sheet,
-)
+from dealias.data.instances import InstanceDataModule, check_instances, instance_contact_sheet
 from dealias.engine import Optimization, Training
 from dealias.engine.training import ScoreAliasing, Task, build_network
 from dealias.evaluation.instances import (
@@ -43,7 +39,7 @@ from dealias.report.instances import InstanceExample, InstanceReportWriter
 from dealias.text import printable
 
 _LOGGED = ("AP", "AP50", "AP75")
-_NO_BRIGHT = "consistency: expected bright images; data.keep_bright has them"
+_NO_BRIGHT = "consistency: expected bright images; data.dark.keep_bright has them"
 _SURE = 0.3  # score of the detections in pictures of validation
 
 
@@ -306,6 +302,6 @@ TASK = Task(
     InstanceTask,
     InstanceDataModule,
     check_instances,
-    write_instance_contact_sheet,
+    instance_contact_sheet,
     "dealias.cli.instances",
 )

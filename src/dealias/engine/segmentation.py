@@ -11,8 +11,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from dealias.data import check_data, write_contact_sheet
-from dealias.data.segmentation import SegmentationDataModule
+from dealias.data import SegmentationDataModule, check_data, contact_sheet
 from dealias.engine.inference import Inference
 from dealias.engine.optimization import Optimization
 from dealias.engine.training import ScoreAliasing, Task, Training, build_network
@@ -236,6 +235,6 @@ TASK = Task(
     SegmentationTask,
     SegmentationDataModule,
     check_data,
-    write_contact_sheet,
+    contact_sheet,
     "dealias.cli.segmentation",
 )

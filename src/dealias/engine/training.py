@@ -36,18 +36,18 @@ class Task:
         name: as options have it.
         training: the module of Lightning for the network, a :class:`Training`, which also has the
             page of a test.
-        data: the module of Lightning for the data.
+        data: the module of Lightning for the data, a :class:`dealias.data.loading.LoadingModule`.
         check: looks through the data set of such a module.
-        write_sheet: draws samples of it to a file.
+        contact_sheet: draws samples of it.
         printed: name of the module with ``print_check`` and ``print_results``, which print what was
             found. It is one of the command line, which alone imports it.
     """
 
     name: str
     training: type[Training]
-    data: type[pl.LightningDataModule]
+    data: type[Any]
     check: Callable[..., Any]
-    write_sheet: Callable[..., None]
+    contact_sheet: Callable[..., NDArray[np.uint8]]
     printed: str
 
 

@@ -15,8 +15,8 @@ from dealias.data.instances.datasets import InstanceDataset, collate_instances, 
 from dealias.data.instances.detection_files import DetectionsError, read_detections
 from dealias.data.instances.from_labels import Components, connected_components, label_maps_to_coco
 from dealias.data.instances.lis import LisError, LisFiles, lis_files
-from dealias.data.instances.module import InstanceDataModule
-from dealias.data.instances.sheet import instance_contact_sheet, write_instance_contact_sheet
+from dealias.data.instances.module import Dark, InstanceAugmentation, InstanceDataModule
+from dealias.data.instances.sheet import instance_contact_sheet
 from dealias.data.instances.transforms import instance_transform
 
 __all__ = [
@@ -24,7 +24,9 @@ __all__ = [
     "AnnotationError",
     "ClassCounts",
     "Components",
+    "Dark",
     "DetectionsError",
+    "InstanceAugmentation",
     "InstanceCheck",
     "InstanceDataModule",
     "InstanceDataset",
@@ -42,5 +44,4 @@ __all__ = [
     "read_annotations",
     "read_detections",
     "target_of",
-    "write_instance_contact_sheet",
 ]

@@ -1,18 +1,18 @@
-"""Looking through a data set with instances before hours are spent on it."""
+"""Going through a data set with instances before hours are spent on training."""
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field
-from pathlib import Path
+from functools import partial
 from typing import Any
 
-from dealias.data.checks import parts_to_read, shared_files, size_rows
-from dealias.data.instances.annotated import read_annotated
+from dealias.data.checks import DataCheck, FoundSplit, check_splits, size_rows
 from dealias.data.instances.module import InstanceDataModule
+from dealias.data.reading import read_annotated
 from dealias.metrics.instances import AnnotatedImage, InstanceSet
-from dealias.processes import Progress, open_progress, read_in_order
+from dealias.processes import Progress, read_in_order
 from dealias.text import FileError
 
 # COCO's, in pixels.
@@ -81,49 +81,29 @@ class InstanceSplitCheck:
         """Classes without an instance."""
         return [counts.name for counts in self.classes if not counts.instances]
 
-
-@dataclass(frozen=True)
-class InstanceCheck:
-    """What the splits of a data set with instances hold.
-
-    Attributes:
-        data_set: its name.
-        splits: what is in each split.
-        shared: images that are in more than one split, though the splits differ.
-    """
-
-    data_set: str
-    splits: list[InstanceSplitCheck]
-    shared: list[Path]
-
     @property
     def ok(self) -> bool:
-        """Whether all annotations and images can be used, and no image is in two splits."""
-        return not (self.shared or any(split.problems for split in self.splits))
+        """Whether all annotations and images can be used."""
+        return not self.problems
 
     def to_dict(self) -> dict[str, Any]:
-        """Everything as what JSON can hold."""
+        """All of it as values that JSON can hold."""
         return {
-            "data_set": self.data_set,
-            "ok": self.ok,
-            "splits": [
-                {
-                    "part": split.part,
-                    "split": split.split,
-                    "images": split.images,
-                    "sizes": size_rows(split.sizes),
-                    "empty": split.empty,
-                    "instances": split.instances,
-                    "classes": [asdict(counts) for counts in split.classes],
-                    "unseen": split.unseen,
-                    "ignored": split.ignored,
-                    "problems": split.problems,
-                    "notes": split.notes,
-                }
-                for split in self.splits
-            ],
-            "shared": [str(path) for path in self.shared],
+            "part": self.part,
+            "split": self.split,
+            "images": self.images,
+            "sizes": size_rows(self.sizes),
+            "empty": self.empty,
+            "instances": self.instances,
+            "classes": [asdict(counts) for counts in self.classes],
+            "unseen": self.unseen,
+            "ignored": self.ignored,
+            "problems": self.problems,
+            "notes": self.notes,
         }
+
+
+InstanceCheck = DataCheck[InstanceSplitCheck]
 
 
 def check_instances(
@@ -135,33 +115,30 @@ def check_instances(
 ) -> InstanceCheck:
     """Read all annotations and images of a data set, and count what is in them.
 
-    Annotations that can't be used, and images that can't be read or are not of the size that their
-    annotations say, are listed, not raised.
+    Annotations that can't be used, and images that can't be read or differ in size from their
+    annotations, are listed, not raised.
 
     Args:
-        datamodule: the data set; its options say which splits, and how many images of them. With a
-            limit of images, all annotations are looked at still.
-        parts: of "train", "val" and "test"; a split that is two of them is read once.
-        workers: reading processes; by default those of `datamodule`; 0 for none.
-        progress: given the number of images of all splits, opens a context that gives a function
-            to call after each.
+        datamodule: the data set; its options say which splits, and how many images of each. All
+            annotations are looked at, even with a limit of images.
+        parts: see :func:`dealias.data.check_data`.
+        workers: likewise.
+        progress: likewise.
 
     Raises:
         ValueError: no or unknown parts.
         DataError, LisError: a split can't be found at all.
-        AnnotationError, LabelFileError: nothing of its annotations can be used.
+        AnnotationError, LabelFileError: none of its annotations can be used.
     """
     splits = datamodule.source.splits
-    found = {part: datamodule.find(part) for part in parts_to_read(splits, parts)}
     reading = datamodule.workers if workers is None else workers
-    checked = []
-    with open_progress(progress, sum(map(len, found.values()))) as tick:
-        for part, instances in found.items():
-            checked.append(_check_split(part, splits[part], instances, reading, tick))
-    shared = shared_files(
-        [image.path for image in instances.images] for instances in found.values()
-    )
-    return InstanceCheck(datamodule.source.name, checked, shared)
+
+    def find(part: str) -> FoundSplit:
+        instances = datamodule.find(part)
+        check = partial(_check_split, part, splits[part], instances, reading)
+        return FoundSplit(len(instances), [image.path for image in instances.images], check)
+
+    return check_splits(datamodule.source.name, splits, parts, find, progress)
 
 
 def _check_split(

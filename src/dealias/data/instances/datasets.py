@@ -3,23 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from pathlib import PurePosixPath
 from typing import Any
 
 import torch
 from torch import Tensor
-from torch.utils.data import Dataset
 from torchvision import tv_tensors
 
-from dealias.data import SampleError
 from dealias.data.batches import Item
-from dealias.data.instances.annotated import read_annotated
+from dealias.data.reading import SampleError, read_annotated, read_image
+from dealias.data.streams import SkippingDataset
+from dealias.labels import Sample
 from dealias.metrics.instances import AnnotatedImage, InstanceSet, decode_masks
-from dealias.text import FileError
 
 Transform = Callable[[Item], Item]
 
 
-class InstanceDataset(Dataset[Item]):
+class InstanceDataset(SkippingDataset):
     """Images and targets that torchvision's transforms change together.
 
     An item is a dict:
@@ -31,8 +31,8 @@ class InstanceDataset(Dataset[Item]):
       "image_id", an integer. N may be 0;
     - "bright", the image before `darken`, if `keep_bright`;
     - "name": of the image;
-    - "skipped": messages. With `skip_bad`, what can't be read has None for "image" and "target" and
-      says why; without, it is an error that names the file.
+    - "skipped": a list of messages. With `skip_bad`, an image that can't be read has None for
+      "image" and "target", and "skipped" says why; otherwise it is an error that names the file.
 
     Args:
         instances: what there is.
@@ -63,16 +63,13 @@ class InstanceDataset(Dataset[Item]):
     def __len__(self) -> int:
         return len(self.instances)
 
-    def __getitem__(self, index: int) -> Item:
-        record = self.instances.images[index]
-        try:
-            return self._item(record)
-        except FileError as error:
-            if not self.skip_bad:
-                raise
-            return {"image": None, "target": None, "name": record.name, "skipped": [str(error)]}
+    def read(self, index: int) -> Item:
+        """Read an item.
 
-    def _item(self, record: AnnotatedImage) -> Item:
+        Raises:
+            FileError: its image can't be used.
+        """
+        record = self.instances.images[index]
         item: Item = {
             "image": tv_tensors.Image(read_annotated(record.path, record.size)),
             "target": target_of(record),
@@ -87,6 +84,70 @@ class InstanceDataset(Dataset[Item]):
             if self.keep_bright:
                 item["bright"] = bright
         return item
+
+    def missing(self, index: int) -> Item:
+        """An item that could not be read."""
+        return {"image": None, "target": None, "name": self.instances.images[index].name}
+
+
+class EvaluationImages(SkippingDataset):
+    """Images as a network is to see them, with the instances of the image as it is stored.
+
+    An item has "image", uint8 [3, h, w]; "record", an :class:`AnnotatedImage`; "name", without
+    suffix, unless two would then have the same; "skipped", messages; and, if images are darkened,
+    "original", uint8 [3, H, W], as it is stored. With `skip_bad`, what can't be read has None for
+    "image".
+
+    Args:
+        images: records, or images without any to predict.
+        resize: changes the size of an image; None leaves it.
+        darken: changes an image but moves nothing in it, after `resize`; None leaves it.
+        skip_bad: go on without images that can't be read.
+    """
+
+    def __init__(
+        self,
+        images: Sequence[AnnotatedImage] | Sequence[Sample],
+        *,
+        resize: Callable[[Tensor], Tensor] | None = None,
+        darken: Callable[[Tensor], Tensor] | None = None,
+        skip_bad: bool = False,
+    ) -> None:
+        self.images = images
+        self._names = _names(images)
+        self.resize = resize
+        self.darken = darken
+        self.skip_bad = skip_bad
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+    def read(self, index: int) -> Item:
+        """Read an item.
+
+        Raises:
+            FileError: its image can't be used.
+        """
+        entry = self.images[index]
+        if isinstance(entry, AnnotatedImage):
+            image, record = read_annotated(entry.path, entry.size), entry
+        else:
+            image = read_image(entry.image)
+            name = f"{entry.name}{entry.image.suffix}"
+            size = (image.shape[-2], image.shape[-1])
+            record = AnnotatedImage(index + 1, name, entry.image, size)
+        changed: Tensor = tv_tensors.Image(image)
+        if self.resize is not None:
+            changed = self.resize(changed)
+        item: Item = {"record": record, "name": self._names[index], "skipped": []}
+        if self.darken is not None:
+            changed = darkened(self.darken, changed, record)
+            item["original"] = image
+        return item | {"image": changed.as_subclass(Tensor)}
+
+    def missing(self, index: int) -> Item:
+        """An item that could not be read."""
+        return {"image": None, "record": None, "name": self._names[index]}
 
 
 def darkened(darken: Callable[[Tensor], Tensor], image: Tensor, record: AnnotatedImage) -> Tensor:
@@ -122,3 +183,24 @@ def collate_instances(items: Sequence[Item]) -> dict[str, list[Any]]:
     batch: dict[str, list[Any]] = {key: [item[key] for item in usable] for key in sorted(keys)}
     batch["skipped"] = [message for item in items for message in item["skipped"]]
     return batch
+
+
+def one_by_one(items: Sequence[Item]) -> dict[str, Any]:
+    """A batch of one item, as lists."""
+    if len(items) != 1:
+        raise ValueError(f"items: expected one, got {len(items)}")
+    (item,) = items
+    kept = item.keys() - {"skipped"}
+    return {key: [item[key]] for key in sorted(kept)} | {"skipped": item["skipped"]}
+
+
+def _names(images: Sequence[AnnotatedImage] | Sequence[Sample]) -> list[str]:
+    plain = [
+        str(PurePosixPath(entry.name).with_suffix(""))
+        if isinstance(entry, AnnotatedImage)
+        else entry.name
+        for entry in images
+    ]
+    if len(set(plain)) == len(plain):
+        return plain
+    return [str(PurePosixPath(entry.name)) for entry in images]

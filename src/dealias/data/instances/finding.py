@@ -1,4 +1,4 @@
-"""Finding the instances of a data set, whatever form it keeps them in."""
+"""Finding the instances of a data set, in LIS, COCO files or label maps."""
 
 from __future__ import annotations
 
@@ -8,8 +8,14 @@ from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
-from dealias.data import DataError, find_samples
-from dealias.data.finding import spread
+from dealias.data.finding import (
+    DataError,
+    Splits,
+    check_paired,
+    find_root,
+    find_samples,
+    spread,
+)
 from dealias.data.instances.annotations import read_annotations
 from dealias.data.instances.categories import LIS_CLASSES
 from dealias.data.instances.from_labels import label_maps_to_coco
@@ -21,7 +27,6 @@ from dealias.text import printable
 
 _CAMVID_CLASSES = ("Car", "Pedestrian", "Bicyclist", "SignSymbol")
 _DEFAULT_CLASSES = {"lis": LIS_CLASSES, "camvid": _CAMVID_CLASSES}
-_DEFAULT_SPLITS = {"lis": ("train", "test", "test")}
 
 
 class Source(NamedTuple):
@@ -29,13 +34,13 @@ class Source(NamedTuple):
 
     Attributes:
         name: "lis", "coco", or a data set of label maps, such as "camvid".
-        root: the folder that it lies in; None for what DEALIAS_NAME says.
+        root: the folder that it lies in; None for the environment variable DEALIAS_NAME.
         classes: names of classes 1 .. C.
         splits: of "train", "val" and "test".
         shot: which images of LIS.
         images: folder of images below the root, by split, for "coco".
         annotations: file below the root, by split, for "coco".
-        min_area: least number of pixels of an instance of label maps.
+        min_area: smallest number of pixels of an instance of label maps.
     """
 
     name: str
@@ -65,9 +70,9 @@ def classes_of(name: str, classes: Sequence[str] | None) -> tuple[str, ...]:
     return found
 
 
-def splits_of(name: str) -> tuple[str, str, str]:
-    """The splits that a data set is trained, validated and tested on by default."""
-    return _DEFAULT_SPLITS.get(name, ("train", "val", "val"))
+def splits_of(name: str, given: Splits) -> dict[str, str]:
+    """The splits for "train", "val" and "test", with the defaults of the data set."""
+    return given.by_part(val="test" if name == "lis" else "val")
 
 
 def find_instances(
@@ -78,8 +83,8 @@ def find_instances(
     Args:
         source: the data set.
         part: which of its splits.
-        limit: take so many images, spread evenly over the split, and no more.
-        skip_bad: leave out, and list, what can't be used.
+        limit: take at most this many images, evenly spaced.
+        skip_bad: leave out what can't be used, and list it.
 
     Raises:
         DataError, LisError: the data set isn't where it was looked for.
@@ -88,13 +93,7 @@ def find_instances(
     split = source.splits[part]
     if source.name in LAYOUTS:
         return _of_label_maps(source, split, limit, skip_bad=skip_bad)
-    root = source.root or os.environ.get(f"DEALIAS_{source.name.upper()}")
-    if not root:
-        layout = f", with\n{LIS_TREE}" if source.name == "lis" else ""
-        raise DataError(
-            f"{source.name}: expected root, or its folder in DEALIAS_{source.name.upper()}{layout}"
-        )
-    root = Path(root).expanduser().absolute()
+    root, _ = find_root(source.name, source.root, LIS_TREE if source.name == "lis" else "")
     if source.name == "lis":
         images, annotations = lis_files(root, source.shot, split)  # type: ignore[arg-type]
     else:
@@ -125,11 +124,8 @@ def _of_split(name: str, given: Mapping[str, str] | None, split: str) -> str:
 
 def _of_label_maps(source: Source, split: str, limit: int | None, *, skip_bad: bool) -> InstanceSet:
     found = find_samples(source.name, split, root=source.root)
-    if found.unpaired and not skip_bad:
-        raise DataError(
-            f"{source.name}, split {printable(split)!r}: {len(found.unpaired):,} images or label "
-            f"maps without the other, {printable(found.unpaired[0])} the first"
-        )
+    if not skip_bad:
+        check_paired(source.name, split, found.unpaired)
     samples = spread(found.samples, limit)
     folder = os.path.commonpath([sample.image.parent for sample in samples])
     unreadable: list[LabelFileError] = []

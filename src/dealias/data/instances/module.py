@@ -2,14 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 import torch
 from torchvision.transforms import v2
 
 from dealias.data.batches import Batches, CountedBatches
-from dealias.data.instances.datasets import InstanceDataset, collate_instances
+from dealias.data.finding import Splits
+from dealias.data.instances.datasets import (
+    EvaluationImages,
+    InstanceDataset,
+    collate_instances,
+    one_by_one,
+)
 from dealias.data.instances.finding import (
     Source,
     classes_of,
@@ -18,57 +26,100 @@ from dealias.data.instances.finding import (
     splits_of,
 )
 from dealias.data.instances.lis import Shot
-from dealias.data.instances.streams import EvaluationImages, InstanceStream, one_by_one
 from dealias.data.instances.transforms import instance_transform, resizing
-from dealias.data.loading import LoadingModule, check_counts
-from dealias.data.lowlight import EXPOSURE_RATIO, GaussianNoise, LowLight
-from dealias.lowlight import check_sigma
+from dealias.data.loading import LoadingModule, check_counts, check_probability
+from dealias.data.streams import TrainingStream
+from dealias.lowlight import GaussianNoise, LowLight
 from dealias.metrics.instances import InstanceSet
+
+
+@dataclass(frozen=True)
+class InstanceAugmentation:
+    """How training images are changed at random, apart from darkness.
+
+    Attributes:
+        flip: probability of a horizontal flip.
+
+    Raises:
+        ValueError: a value is out of range.
+    """
+
+    flip: float = 0.5
+
+    def __post_init__(self) -> None:
+        check_probability("flip", self.flip)
+
+
+@dataclass(frozen=True)
+class Dark:
+    """How images are made dark: see :class:`dealias.data.lowlight.LowLight`.
+
+    Attributes:
+        ratio: lowest and highest exposure ratio.
+        output: "raw", the camera's linear RGB, or "srgb".
+        keep_bright: whether training batches have the bright images too.
+
+    Raises:
+        ValueError: a value is out of range.
+    """
+
+    ratio: tuple[float, float] = (10.0, 100.0)
+    output: Literal["raw", "srgb"] = "raw"
+    keep_bright: bool = False
+
+    def __post_init__(self) -> None:
+        self.transform(None)
+
+    def transform(self, seed: int | None) -> LowLight:
+        """The transform, with darkness that is random, or fixed by a seed."""
+        return LowLight(ratio=self.ratio, output=self.output, seed=seed)
 
 
 class InstanceDataModule(LoadingModule):
     """Images and instances of a data set, in batches, as they are or as if taken in the dark.
 
-    A training batch is that of :func:`collate_instances`. It is the same for the same seed and
-    step, whatever the number of workers; training that goes on from a checkpoint sees what it would
-    have seen without the stop. Evaluation takes images one by one; each is darkened in the same way
-    every time. Instances to compare with are those of the image as it is stored, whatever the size.
+    A training batch is that of :func:`collate_instances`. It depends on the seed and the step
+    alone, not on the number of workers: training that resumes from a checkpoint sees the same
+    batches as without the stop. Evaluation takes images one by one; each is darkened in the same
+    way every time. Its instances are those of the stored image, whatever the size.
 
     Args:
         name: "lis"; "coco", annotations in COCO's format; or a data set of label maps, such as
             "camvid", whose instances are the connected components of a class.
-        root: folder that it lies in; by default what the environment variable DEALIAS_NAME says,
-            such as DEALIAS_LIS.
+        root: folder that it lies in; by default the environment variable DEALIAS_NAME, such as
+            DEALIAS_LIS.
         classes: names of the classes; by default those of LIS, and cars, pedestrians, bicyclists
             and signs of CamVid.
         shot: which images of LIS: RGB-normal, RGB-dark, RAW-normal or RAW-dark.
         images: folder of images below the root, by split, for coco.
         annotations: file of annotations below the root, by split, for coco.
-        min_area: least number of pixels of an instance, for label maps.
-        train_split: split to train on; by default train.
-        val_split: split to validate on; by default val, and test for lis.
-        test_split: split to test on; by default as `val_split`.
+        min_area: smallest number of pixels of an instance, for label maps.
+        splits: splits to train, validate and test on.
         predict_images: folder of images to predict.
-        limit: use so many images of a split, spread evenly over it, and no more.
+        limit: use at most this many images of a split, evenly spaced.
         size: longer and shorter side in pixels that images are made to fit in; None leaves them.
-        flip: whether training images are flipped left to right at random.
-        dark: whether images are made dark, after the resizing: see :class:`LowLight`. Images to
-            predict stay as they are.
-        ratio: lowest and highest exposure ratio of dark images.
-        output: "raw", the camera's linear RGB, or "srgb", for dark images.
-        noise: standard deviation of Gaussian noise, of 255, on images that are not trained on.
-        keep_bright: whether training batches have the images before `dark`, too.
-        batch_size: training images a step and process.
-        workers: reading processes; by default one a core, up to 8; 0 for none.
-        seed: of the order, the flips and the dark; 0 to 2**32 - 1.
+        augmentation: how training images are changed at random.
+        dark: how images are made dark after the resizing, {} for the defaults; by default they stay
+            bright. Images to predict are left as they are.
+        noise: standard deviation of Gaussian noise, of 255, on images that are not trained on; an
+            image always gets the same noise.
+        batch_size: training images per step and process.
+        workers: reading processes; by default one per core, up to 8; 0 for none.
+        seed: of the order, the flips and the darkness; 0 to 2**32 - 1.
         skip_bad: go on without annotations and images that can't be used, and list them.
 
     Attributes:
-        notes: messages about what is used otherwise than it stands in the files of annotations.
+        notes: messages about what is not used as it stands in the annotation files.
 
     Raises:
         ValueError: an option is out of range.
     """
+
+    moved: ClassVar[Mapping[str, str]] = {
+        **LoadingModule.moved,
+        "dark": "dark as a mapping, {} for its defaults",
+        **{name: f"dark.{name}" for name in ("ratio", "output", "keep_bright")},
+    }
 
     def __init__(
         self,
@@ -80,18 +131,13 @@ class InstanceDataModule(LoadingModule):
         images: dict[str, str] | None = None,
         annotations: dict[str, str] | None = None,
         min_area: int = 1,
-        train_split: str | None = None,
-        val_split: str | None = None,
-        test_split: str | None = None,
+        splits: Splits = Splits(),  # noqa: B008 - it is frozen
         predict_images: Path | None = None,
         limit: int | None = None,
         size: tuple[int, int] | None = (600, 400),
-        flip: bool = True,
-        dark: bool = False,
-        ratio: tuple[float, float] = EXPOSURE_RATIO,
-        output: Literal["raw", "srgb"] = "raw",
+        augmentation: InstanceAugmentation = InstanceAugmentation(),
+        dark: Dark | None = None,
         noise: float = 0.0,
-        keep_bright: bool = False,
         batch_size: int = 8,
         workers: int | None = None,
         seed: int = 0,
@@ -100,6 +146,7 @@ class InstanceDataModule(LoadingModule):
         super().__init__(
             predict_images=predict_images,
             limit=limit,
+            noise=noise,
             batch_size=batch_size,
             workers=workers,
             seed=seed,
@@ -108,24 +155,17 @@ class InstanceDataModule(LoadingModule):
         if name not in source_names():
             raise ValueError(f"name: expected one of {', '.join(source_names())}, got {name!r}")
         check_counts({"min_area": min_area})
-        if keep_bright and not dark:
-            raise ValueError("keep_bright: expected dark, for bright images to differ from")
         self.classes = classes_of(name, classes)
-        train, val, test = splits_of(name)
-        splits = {"train": train_split or train, "val": val_split or val}
-        splits["test"] = test_split or val_split or test
-        self.source = Source(name, root, self.classes, splits, shot, images, annotations, min_area)
+        by_part = splits_of(name, splits)
+        self.source = Source(name, root, self.classes, by_part, shot, images, annotations, min_area)
         if size is not None:
-            resizing(size)  # so that one out of range shows now
+            resizing(size)  # so that sides out of range show now
         self.size = size
-        self.flip = flip
-        self.keep_bright = keep_bright
-        self._dark: dict[str, Any] | None = {"ratio": ratio, "output": output} if dark else None
-        check_sigma(noise, name="noise")
-        self.noise = noise
+        self.augmentation = augmentation
+        self.dark = dark
+        self.keep_bright = dark is not None and dark.keep_bright
         self.notes: list[str] = []
         self._found: dict[tuple[str, bool], InstanceSet] = {}
-        self.darkening(0)  # so that options out of range show now
 
     @property
     def num_classes(self) -> int:
@@ -136,13 +176,13 @@ class InstanceDataModule(LoadingModule):
         """The transforms that make images dark and noisy.
 
         Args:
-            seed: None for random darkness to train on; or a number, for images that are changed in
+            seed: None for random darkness, for training; or a number, which changes an image in
                 the same way every time.
-            dark: whether `dark` of the data set counts, as it does for all but images to predict.
+            dark: whether to darken, if the data set is dark; images to predict are not.
         """
         steps: list[Any] = []
-        if self._dark is not None and dark:
-            steps.append(LowLight(**self._dark, seed=seed))
+        if self.dark is not None and dark:
+            steps.append(self.dark.transform(seed))
         if self.noise and seed is not None:
             steps.append(GaussianNoise(self.noise, seed=seed))
         return steps
@@ -166,9 +206,9 @@ class InstanceDataModule(LoadingModule):
         return found
 
     def find(self, part: str) -> InstanceSet:
-        """Instances of "train", "val" or "test", with what can't be used of them left out.
+        """Instances of "train", "val" or "test", without those that can't be used.
 
-        It is listed in the `skipped` of the set, whatever `skip_bad` says.
+        These are listed in the `skipped` of the set, whatever `skip_bad` says.
 
         Raises:
             DataError, LisError, AnnotationError: see :func:`find_instances`.
@@ -176,16 +216,16 @@ class InstanceDataModule(LoadingModule):
         return self._find(part, skip_bad=True)
 
     def train_dataloader(self) -> Batches:
-        """Training batches without end, from the step that the trainer is at."""
+        """Endless training batches, from the step that the trainer is at."""
         darkening = self.darkening(None)
         dataset = InstanceDataset(
             self.instances("train"),
-            transform=instance_transform(size=self.size, flip=0.5 if self.flip else 0.0),
+            transform=instance_transform(size=self.size, flip=self.augmentation.flip),
             darken=v2.Compose(darkening) if darkening else None,
             keep_bright=self.keep_bright,
             skip_bad=self.skip_bad,
         )
-        return self._endless(InstanceStream(dataset, seed=self.seed), collate_instances)
+        return self._endless(TrainingStream(dataset, seed=self.seed), collate_instances)
 
     def val_dataloader(self) -> CountedBatches:
         """This process's share of the validation split, image by image."""
@@ -196,13 +236,13 @@ class InstanceDataModule(LoadingModule):
         return self._evaluated(self.instances("test").images)
 
     def predict_dataloader(self) -> CountedBatches:
-        """This process's share of the images to predict, one by one and no darker than they are."""
+        """This process's share of the images to predict, one by one and not darkened."""
         return self._evaluated(self._images_to_predict(), darken=False)
 
     def transfer_batch_to_device(
         self, batch: dict[str, Any], device: torch.device, dataloader_idx: int
     ) -> dict[str, Any]:
-        """Take what networks need to the device, and leave records and names as they are."""
+        """Move what networks need to the device, and leave records and names as they are."""
         taken = {key: batch[key] for key in ("image", "bright", "target") if key in batch}
         moved: dict[str, Any] = super().transfer_batch_to_device(taken, device, dataloader_idx)
         return batch | moved

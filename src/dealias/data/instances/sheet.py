@@ -1,20 +1,19 @@
-"""A page of images with their instances, and as a network sees them, to look at."""
+"""A contact sheet of images with their instances, and as a network sees them."""
 
 from __future__ import annotations
 
 import contextlib
 import math
-from pathlib import Path
 from typing import Any
 
 from torch import Tensor
 from torchvision import tv_tensors
 
-from dealias.data.instances.annotated import read_annotated
 from dealias.data.instances.module import InstanceDataModule
 from dealias.data.instances.transforms import resizing
+from dealias.data.reading import read_annotated
 from dealias.data.seeds import augmentation_seed
-from dealias.data.sheets import Picture, Sheet, spread_usable, write_picture
+from dealias.data.sheets import Picture, Sheet, spread_usable
 from dealias.evaluation.instances import draw_outlines, target_outlines
 from dealias.labels import spread_colors
 from dealias.metrics.instances import AnnotatedImage
@@ -29,16 +28,16 @@ def instance_contact_sheet(
 ) -> Picture:
     """Draw images spread evenly over a split, with outlines in the colours of the classes.
 
-    Beside each is what a network gets of it in training: resized, and dark if asked for, but not
+    Beside each is what a network sees of it in training: resized, and dark if asked for, but not
     flipped. Images that can't be used are left out.
 
     Args:
         datamodule: the data set, the size and the darkness.
         part: "train", "val" or "test".
-        samples: how many images; not more than there are are shown.
+        samples: the largest number of images.
 
     Returns:
-        uint8 (H, W, 3), RGB.
+        uint8 [H, W, 3], RGB.
 
     Raises:
         DataError, LisError, AnnotationError: see :func:`dealias.instance.check_instances`.
@@ -59,18 +58,6 @@ def instance_contact_sheet(
 
     drawn = list(spread_usable(len(found), samples, read))
     return _SHEET.page(drawn, found.classes, colors)
-
-
-def write_instance_contact_sheet(
-    datamodule: InstanceDataModule, path: str | Path, *, part: str = "train", samples: int = 12
-) -> None:
-    """Write :func:`instance_contact_sheet` as PNG, whole or not at all.
-
-    Raises:
-        DataError, LisError, AnnotationError: see :func:`instance_contact_sheet`.
-        OutputError: the file can't be written.
-    """
-    write_picture(instance_contact_sheet(datamodule, part=part, samples=samples), path)
 
 
 def _changed(image: Tensor, steps: list[Any]) -> Tensor:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -10,70 +12,94 @@ from torchvision import tv_tensors
 from torchvision.transforms import InterpolationMode, v2
 from torchvision.transforms.v2 import functional
 
+from dealias.data.loading import check_lengths, check_probability
+
 _TRIES = 10
-# ImageNet's mean, which the networks subtract: padding is zero to them.
+# ImageNet's mean, which networks subtract, so that padding is zero to them.
 MEAN_COLOR = (124, 116, 104)
 
 
-def augmentation(
-    *,
-    crop_size: tuple[int, int],
-    ignore_index: int,
-    scale: tuple[float, float] = (0.5, 2.0),
-    base_size: tuple[int, int] | None = None,
-    max_class_share: float = 0.75,
-    flip: float = 0.5,
-    photometric: bool = True,
-) -> v2.Transform:
-    """Build the augmentation of training: resize, crop, flip, distort the colours, pad.
+@dataclass(frozen=True)
+class Augmentation:
+    """How training images and their label maps are changed at random.
 
-    It takes a `tv_tensors.Image` uint8 [3, H, W] and a `tv_tensors.Mask` [H, W] of classes, and
-    gives both at `crop_size`. All that is random comes from torch's CPU generator.
-
-    Args:
-        crop_size: (H, W) of what comes out.
-        ignore_index: the label of void.
-        scale: range of the factor by which images are resized.
-        base_size: see :class:`RandomScaledCrop`.
-        max_class_share: see :class:`RandomScaledCrop`.
-        flip: how likely left and right are exchanged.
+    Attributes:
+        crop_size: height and width of training crops in pixels.
+        base_size: short and long side within which images are fitted before the random resizing;
+            by default they keep their own size.
+        scale_range: smallest and largest factor of the random resizing.
+        max_class_share: largest share of a crop that one class may have, tried up to 10 times; 1
+            for no limit.
+        flip: probability of a horizontal flip.
         photometric: whether brightness, contrast, saturation and hue change.
+
+    Raises:
+        ValueError: a value is out of range.
     """
-    steps: list[v2.Transform] = [
-        RandomScaledCrop(
-            crop_size,
-            ignore_index=ignore_index,
-            scale=scale,
-            base_size=base_size,
-            max_class_share=max_class_share,
-        )
-    ]
-    if flip > 0:
-        steps.append(v2.RandomHorizontalFlip(flip))
-    if photometric:
-        steps.append(PhotometricDistortion())
-    steps.append(PadToSize(crop_size, ignore_index=ignore_index))
-    return v2.Compose(steps)
+
+    crop_size: tuple[int, int] = (512, 512)
+    base_size: tuple[int, int] | None = None
+    scale_range: tuple[float, float] = (0.5, 2.0)
+    max_class_share: float = 0.75
+    flip: float = 0.5
+    photometric: bool = True
+
+    def __post_init__(self) -> None:
+        check_lengths("crop_size", self.crop_size)
+        if self.base_size is not None:
+            check_lengths("base_size", self.base_size)
+        scale = self.scale_range
+        if len(scale) != 2 or not 0 < scale[0] <= scale[1] < math.inf:
+            raise ValueError(f"scale_range: expected 0 < least <= largest, got {scale!r}")
+        if not 0 < self.max_class_share <= 1:
+            raise ValueError(f"max_class_share: expected (0, 1], got {self.max_class_share}")
+        check_probability("flip", self.flip)
+
+    def transform(self, ignore_index: int) -> v2.Transform:
+        """Resize, crop, flip, distort the colours, pad.
+
+        The transform takes a `tv_tensors.Image` uint8 [3, H, W] and a `tv_tensors.Mask` [H, W] of
+        classes, and returns both at `crop_size`. Its random numbers come from torch's CPU
+        generator.
+
+        Args:
+            ignore_index: the label of void.
+        """
+        height, width = self.crop_size
+        steps: list[v2.Transform] = [
+            RandomScaledCrop(
+                (height, width),
+                ignore_index=ignore_index,
+                scale=self.scale_range,
+                base_size=self.base_size,
+                max_class_share=self.max_class_share,
+            )
+        ]
+        if self.flip > 0:
+            steps.append(v2.RandomHorizontalFlip(self.flip))
+        if self.photometric:
+            steps.append(PhotometricDistortion())
+        steps.append(PadToSize((height, width), ignore_index=ignore_index))
+        return v2.Compose(steps)
 
 
 class RandomScaledCrop(v2.Transform):  # type: ignore[misc]
     """Resize by a random factor and crop at random, without resizing what the crop leaves out.
 
-    The window to be cropped is chosen among the pixels of the image, where one of the resized
-    image would lie, and resized alone: bilinear with antialiasing, and label maps to the nearest
-    pixel centre. Against resizing the image as a whole, the factor differs by less than one pixel
-    of the image over the window, and the pixels at the border of a crop see none beyond it.
+    The window is chosen among the pixels of the image, and only the window is resized: bilinear
+    with antialiasing, and label maps to the nearest pixel centre. Compared with resizing the whole
+    image first, the factor differs by less than one pixel of the image over the window, and pixels
+    at the border of a crop do not depend on those beyond it.
 
-    Up to 10 windows are drawn until no class has more than its share of one; void pixels do not
-    count, and neither does a window of void alone. If none of them will do the last is taken.
+    Up to 10 windows are drawn until no class exceeds its share. Void pixels do not count, and a
+    window of void alone is not accepted. If none is accepted, the last is taken.
 
     Args:
-        size: (H, W) of the crop. Less comes out of images that are smaller once they are resized.
+        size: (height, width) of the crop; smaller images give smaller crops.
         ignore_index: the label of void.
-        scale: range of the factor, uniform.
-        base_size: (short, long) sides within which images are fitted before the factor, keeping
-            their aspect; by default they stay as they are.
-        max_class_share: most of the pixels that may be of one class, in (0, 1].
+        scale: range of the factor, which is uniform.
+        base_size: see :class:`Augmentation`.
+        max_class_share: largest share of the pixels that one class may have, in (0, 1].
     """
 
     def __init__(
@@ -146,8 +172,8 @@ class PhotometricDistortion(v2.RandomPhotometricDistort):  # type: ignore[misc]
     """Change brightness, contrast, saturation and hue, each with probability 1/2.
 
     The ranges are those of the published recipes: brightness by 32 of 256, contrast and
-    saturation by a factor of 0.5 to 1.5, hue by a tenth of the colour wheel. As there, hue changes
-    in 8-bit HSV, and unlike in torchvision's, channels are not exchanged.
+    saturation by a factor of 0.5 to 1.5, hue by a tenth of the colour wheel. As in the recipes, hue
+    changes in 8-bit HSV. Unlike in torchvision's transform, channels are not permuted.
     """
 
     def __init__(self) -> None:
@@ -174,10 +200,10 @@ class PhotometricDistortion(v2.RandomPhotometricDistort):  # type: ignore[misc]
 
 
 class PadToSize(v2.Transform):  # type: ignore[misc]
-    """Pad to a size at the right and at the bottom: images with the mean colour, labels with void.
+    """Pad on the right and at the bottom: images with the mean colour, label maps with void.
 
     Args:
-        size: (H, W), not less than that of the image.
+        size: (height, width), at least that of the image.
         ignore_index: the label of void.
     """
 
@@ -202,7 +228,7 @@ class PadToSize(v2.Transform):  # type: ignore[misc]
 
 
 def _lengths(length: int, crop: int, factor: float) -> tuple[int, int]:
-    """Along one axis, the length of the window in the image, and that of what comes out."""
+    """Length of the window in the image, and of the result, along one axis."""
     resized = max(1, round(length * factor))
     if resized <= crop:
         return length, resized
@@ -211,7 +237,7 @@ def _lengths(length: int, crop: int, factor: float) -> tuple[int, int]:
 
 def _crop_labels(mask: Tensor, params: dict[str, Any]) -> Tensor:
     # torchvision's own kernel for masks takes the pixel to the upper left, which shifts labels
-    # against the image.
+    # relative to the image.
     labels = mask.as_subclass(Tensor)[None]
     if labels.dtype != torch.uint8:  # single precision would round a void label such as 2**31 - 1
         labels = labels.double()
@@ -222,7 +248,7 @@ def _crop_labels(mask: Tensor, params: dict[str, Any]) -> Tensor:
 
 
 def _adjust_hue(image: Tensor, factor: float) -> Tensor:
-    """Turn the hue by `factor` of the colour wheel, in 8 bits: 3 times as fast as in floats."""
+    """Turn the hue by `factor` of the colour wheel, in 8 bits, 3 times as fast as in floats."""
     picture = functional.to_pil_image(image)
     changed: Tensor = functional.pil_to_tensor(functional.adjust_hue(picture, factor))
     return changed

@@ -1,4 +1,4 @@
-"""Looking through a data set before hours are spent on it."""
+"""Going through a data set of label maps before hours are spent on training."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from dealias.data.checks import parts_to_read, shared_files, size_rows
+from dealias.data.checks import DataCheck, FoundSplit, check_splits, size_rows
 from dealias.data.segmentation.datasets import FileSamples, Samples
 from dealias.data.segmentation.module import SegmentationDataModule
 from dealias.evaluation import void_warnings
 from dealias.labels import ClassSet
-from dealias.processes import Progress, open_progress, read_in_order
+from dealias.processes import Progress, read_in_order
 from dealias.text import FileError, printable
 
 
@@ -28,8 +28,9 @@ class SplitCheck:
     Attributes:
         part: "train", "val" or "test".
         split: the split of the data set.
-        samples: number of samples, those that can't be used included.
-        sizes: number of samples of each size (H, W), the most frequent first.
+        classes: names of the classes.
+        samples: number of samples, including those that can't be used.
+        sizes: number of samples of each size (height, width), the most frequent first.
         pixels: pixels of each class.
         images: samples that have a pixel of the class.
         void_pixels: pixels of void.
@@ -40,6 +41,7 @@ class SplitCheck:
 
     part: str
     split: str
+    classes: tuple[str, ...]
     samples: int
     sizes: dict[tuple[int, int], int]
     pixels: list[int]
@@ -48,6 +50,11 @@ class SplitCheck:
     unpaired: list[Path] = field(default_factory=list)
     problems: list[str] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
+
+    @property
+    def ok(self) -> bool:
+        """Whether every file can be used."""
+        return not (self.problems or self.unpaired)
 
     @property
     def void_share(self) -> float:
@@ -66,55 +73,24 @@ class SplitCheck:
         """Classes without a pixel."""
         return [label for label, count in enumerate(self.pixels) if count == 0]
 
-
-@dataclass(frozen=True)
-class DataCheck:
-    """What the splits of a data set hold.
-
-    Attributes:
-        data_set: its name.
-        classes: names of its classes.
-        splits: what is in each split.
-        shared: images that are in more than one split, though the splits differ.
-    """
-
-    data_set: str
-    classes: tuple[str, ...]
-    splits: list[SplitCheck]
-    shared: list[Path]
-
-    @property
-    def ok(self) -> bool:
-        """Whether every file can be used, and no image is in two splits."""
-        bad = any(split.problems or split.unpaired for split in self.splits)
-        return not (bad or self.shared)
-
     def to_dict(self) -> dict[str, Any]:
-        """Everything as what JSON can hold; shares that are not defined are None."""
+        """All of it as values that JSON can hold; shares that are not defined are None."""
+        rows = zip(self.classes, self.pixels, self.images, self.shares, strict=True)
         return {
-            "data_set": self.data_set,
-            "ok": self.ok,
-            "splits": [self._split(split) for split in self.splits],
-            "shared": [str(path) for path in self.shared],
-        }
-
-    def _split(self, split: SplitCheck) -> dict[str, Any]:
-        rows = zip(self.classes, split.pixels, split.images, split.shares, strict=True)
-        return {
-            "part": split.part,
-            "split": split.split,
-            "samples": split.samples,
-            "sizes": size_rows(split.sizes),
+            "part": self.part,
+            "split": self.split,
+            "samples": self.samples,
+            "sizes": size_rows(self.sizes),
             "classes": [
                 {"name": name, "pixels": pixels, "images": images, "share": _number(share)}
                 for name, pixels, images, share in rows
             ],
-            "void_pixels": split.void_pixels,
-            "void_share": _number(split.void_share),
-            "unseen": [self.classes[label] for label in split.unseen],
-            "unpaired": [str(path) for path in split.unpaired],
-            "problems": split.problems,
-            "warnings": split.warnings,
+            "void_pixels": self.void_pixels,
+            "void_share": _number(self.void_share),
+            "unseen": [self.classes[label] for label in self.unseen],
+            "unpaired": [str(path) for path in self.unpaired],
+            "problems": self.problems,
+            "warnings": self.warnings,
         }
 
 
@@ -124,37 +100,40 @@ def check_data(
     parts: Sequence[str] = ("train", "val"),
     workers: int | None = None,
     progress: Progress | None = None,
-) -> DataCheck:
+) -> DataCheck[SplitCheck]:
     """Read every sample of a data set, and count what is in it.
 
-    Files that can't be used, labels that are no classes and sizes that differ are listed, not
+    Files that can't be used, labels that are not classes, and sizes that differ are listed, not
     raised.
 
     Args:
-        datamodule: the data set; its options say which splits, and how many samples of them.
-        parts: of "train", "val" and "test"; a split that is two of them is read once.
+        datamodule: the data set; its options say which splits, and how many samples of each.
+        parts: of "train", "val" and "test"; a split that serves as two of them is read once.
         workers: reading processes; by default those of `datamodule`; 0 for none.
-        progress: given the number of samples of all splits, opens a context that gives a function
-            to call after each.
+        progress: takes the number of samples of all splits and opens a context, which gives a
+            function to call after each sample.
 
     Raises:
         ValueError: no or unknown parts.
         DataError: a split can't be found at all.
     """
-    splits = datamodule.splits
-    if datamodule.data_set == "scenes":  # of another seed for each part
-        splits = {part: part for part in splits}
-    found = {part: datamodule.find(part) for part in parts_to_read(splits, parts)}
-    total = sum(len(samples) for samples, _ in found.values())
+    scenes = datamodule.data_set == "scenes"  # drawn from another seed for each part
+    splits = {part: part if scenes else split for part, split in datamodule.splits.items()}
     reading = datamodule.workers if workers is None else workers
-    checked = []
-    with open_progress(progress, total) as tick:
-        for part, (samples, unpaired) in found.items():
-            read = partial(_count, samples, datamodule.classes)
+    classes = datamodule.classes
+
+    def find(part: str) -> FoundSplit:
+        samples, unpaired = datamodule.find(part)
+
+        def check(tick: Any) -> SplitCheck:
+            read = partial(_count, samples, classes)
             counted = read_in_order(read, range(len(samples)), reading, tick)
-            checked.append(_check_split(part, splits[part], datamodule.classes, counted, unpaired))
-    shared = shared_files(_image_files(samples) for samples, _ in found.values())
-    return DataCheck(datamodule.data_set, datamodule.classes.names, checked, shared)
+            return _check_split(part, splits[part], classes, counted, unpaired)
+
+        files = samples.samples if isinstance(samples, FileSamples) else []
+        return FoundSplit(len(samples), [sample.image for sample in files], check)
+
+    return check_splits(datamodule.data_set, splits, parts, find, progress)
 
 
 _Counts = tuple[tuple[int, int], NDArray[np.int64]]
@@ -167,11 +146,10 @@ def _check_split(
     counted: Iterable[_Counts | str],
     unpaired: list[Path],
 ) -> SplitCheck:
-    names, void = classes.names, classes.ignore_index
     samples = 0
     sizes: Counter[tuple[int, int]] = Counter()
-    pixels = np.zeros(len(names) + 1, np.int64)
-    images = np.zeros(len(names) + 1, np.int64)
+    pixels = np.zeros(len(classes) + 1, np.int64)
+    images = np.zeros(len(classes) + 1, np.int64)
     problems = []
     for found in counted:
         samples += 1
@@ -182,17 +160,19 @@ def _check_split(
         sizes[size] += 1
         pixels += counts
         images += counts > 0
+    *of_classes, void_pixels = pixels.tolist()
     return SplitCheck(
         part,
         split,
+        classes.names,
         samples,
         dict(sizes.most_common()),
-        pixels[:-1].tolist(),
+        of_classes,
         images[:-1].tolist(),
-        int(pixels[-1]),
+        void_pixels,
         unpaired,
         problems,
-        void_warnings(pixels[:-1].tolist(), int(pixels[-1]), names, void),
+        void_warnings(of_classes, void_pixels, classes.names, classes.ignore_index),
     )
 
 
@@ -209,10 +189,6 @@ def _count(samples: Samples, classes: ClassSet, index: int) -> _Counts | str:
     counts = np.bincount(known, minlength=len(classes))
     height, width = target.shape
     return (height, width), np.append(counts, labels.size - known.size)
-
-
-def _image_files(samples: Samples) -> list[Path]:
-    return [s.image for s in samples.samples] if isinstance(samples, FileSamples) else []
 
 
 def _number(value: float) -> float | None:

@@ -1,30 +1,21 @@
-"""Samples as tensors: as they are for evaluation, augmented for training."""
+"""Images and their label maps as tensors, from files or drawn."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from typing import Protocol
 
-import numpy as np
 import torch
 from torch import Tensor
-from torch.utils.data import Dataset
 from torchvision import tv_tensors
 
 from dealias.data.batches import Item
-from dealias.data.reading import (
-    SampleError,
-    check_same_size,
-    read_image,
-    read_target,
-    target_dtype,
-)
+from dealias.data.reading import check_same_size, read_image, read_target, target_dtype
 from dealias.data.scenes.rendering import render_scene
-from dealias.data.seeds import Purpose, augmentation_seed, index_at, stream
+from dealias.data.streams import SkippingDataset
 from dealias.labels import ClassSet, Sample
-from dealias.text import FileError, printable
+from dealias.text import printable
 
-_REPLACEMENTS = 20
 _SCENE_BYTES = 2**29  # a scene takes a hundred times as long to draw as to copy
 
 
@@ -114,107 +105,57 @@ class SceneSamples:
         return drawn
 
 
-class SegmentationDataset(Dataset[Item]):
-    """Samples as they are, at their own size.
+class SegmentationDataset(SkippingDataset):
+    """Samples at their own size, or augmented for training.
 
-    An item has "image" uint8 [3, H, W], "target" [H, W] if there are label maps, "name" and
-    "skipped", a list of messages. With `skip_bad`, what can't be read has None for image and
-    target and says why in "skipped"; without, it is an error that names the file.
+    An item has "image" uint8 [3, H, W], "target" [H, W] if there are label maps, "name", and
+    "skipped", a list of messages. With `skip_bad`, a sample that can't be read has None for image
+    and target, and "skipped" says why; otherwise it is an error that names the file.
 
     Args:
         samples: the images and targets.
+        transform: takes and returns a `tv_tensors.Image` and a `tv_tensors.Mask`, as those of
+            :class:`Augmentation` do; needs targets.
         change: takes and returns an image, such as :class:`dealias.data.lowlight.GaussianNoise`.
-        skip_bad: go on without what can't be read.
+        skip_bad: go on without samples that can't be read.
     """
 
     def __init__(
         self,
         samples: Samples,
         *,
+        transform: Callable[[Tensor, Tensor], tuple[Tensor, Tensor]] | None = None,
         change: Callable[[Tensor], Tensor] | None = None,
         skip_bad: bool = False,
     ) -> None:
         self.samples = samples
+        self.transform = transform
         self.change = change
         self.skip_bad = skip_bad
 
     def __len__(self) -> int:
         return len(self.samples)
 
-    def __getitem__(self, index: int) -> Item:
+    def read(self, index: int) -> Item:
+        """Read an item.
+
+        Raises:
+            FileError: its files can't be used.
+            ValueError: there is a transform but no target.
+        """
         name = self.samples.names[index]
-        try:
-            image, target = self.samples.read(index)
-        except FileError as error:
-            if not self.skip_bad:
-                raise
-            bad = {"image": None, "name": name, "skipped": [str(error)]}
-            return bad | {"target": None} if self.samples.labelled else bad
+        image, target = self.samples.read(index)
+        if self.transform is not None:
+            if target is None:
+                raise ValueError(f"{printable(name)}: expected a label map to train on, got none")
+            image, target = self.transform(tv_tensors.Image(image), tv_tensors.Mask(target))
+            image, target = image.as_subclass(Tensor), target.as_subclass(Tensor)
         if self.change is not None:
             image = self.change(image)
         item = {"image": image, "name": name, "skipped": []}
         return item if target is None else item | {"target": target}
 
-
-class TrainingStream(Dataset[Item]):
-    """The endless stream of augmented samples: item `position` depends on it and the seed alone.
-
-    Each len(samples) positions take every sample once, in a new order. With `skip_bad`, what
-    can't be read is replaced by another sample, drawn from seed and position, and listed in the
-    "skipped" of the item.
-
-    Args:
-        samples: the images and targets.
-        transform: takes and returns a `tv_tensors.Image` and a `tv_tensors.Mask`; random from
-            torch's CPU generator.
-        seed: of the order and the augmentation.
-        skip_bad: go on without what can't be read.
-    """
-
-    def __init__(
-        self,
-        samples: Samples,
-        transform: Callable[[Tensor, Tensor], tuple[Tensor, Tensor]],
-        *,
-        seed: int,
-        skip_bad: bool = False,
-    ) -> None:
-        self.samples = samples
-        self.transform = transform
-        self.seed = seed
-        self.skip_bad = skip_bad
-
-    def __len__(self) -> int:
-        return len(self.samples)
-
-    def __getitem__(self, position: int) -> Item:
-        index = index_at(self.seed, position, len(self.samples))
-        skipped: list[str] = []
-        others: np.random.RandomState | None = None
-        while True:
-            try:
-                image, target = self.samples.read(index)
-                break
-            except FileError as error:
-                skipped.append(str(error))
-                if not self.skip_bad:
-                    raise
-                if len(skipped) > _REPLACEMENTS:
-                    raise SampleError(error.path, _hopeless(skipped)) from error
-                others = others or stream(self.seed, Purpose.REPLACEMENT, position)
-                index = int(others.randint(len(self.samples)))
-        name = self.samples.names[index]
-        if target is None:
-            raise ValueError(f"{printable(name)}: expected a label map to train on, got none")
-        with augmentation_seed(self.seed, position):
-            image, target = self.transform(tv_tensors.Image(image), tv_tensors.Mask(target))
-        return {
-            "image": image.as_subclass(Tensor),
-            "target": target.as_subclass(Tensor),
-            "name": name,
-            "skipped": skipped,
-        }
-
-
-def _hopeless(skipped: list[str]) -> str:
-    return f"{len(skipped)} samples in a row can't be used, the last for: {skipped[-1]}"
+    def missing(self, index: int) -> Item:
+        """An item that could not be read."""
+        bad = {"image": None, "name": self.samples.names[index]}
+        return bad | {"target": None} if self.samples.labelled else bad

@@ -1,16 +1,16 @@
-"""A page of samples with their labels, and of training crops, to look at."""
+"""A contact sheet of samples with their labels, and of training crops."""
 
 from __future__ import annotations
 
 import contextlib
-from pathlib import Path
 
 import numpy as np
 from torch import Tensor
 
-from dealias.data.segmentation.datasets import Samples, TrainingStream
+from dealias.data.segmentation.datasets import Samples
 from dealias.data.segmentation.module import SegmentationDataModule
-from dealias.data.sheets import Picture, Sheet, spread_usable, write_picture
+from dealias.data.sheets import Picture, Sheet, spread_usable
+from dealias.data.streams import TrainingStream
 from dealias.labels import ClassSet
 from dealias.text import FileError
 
@@ -28,11 +28,11 @@ def contact_sheet(
     Args:
         datamodule: the data set and its augmentation.
         part: "train", "val" or "test".
-        samples: how many samples; not more than there are are shown.
-        crops: how many training crops, from the start of training; 0 for none.
+        samples: the largest number of samples.
+        crops: number of training crops, from the start of training; 0 for none.
 
     Returns:
-        uint8 (H, W, 3), RGB.
+        uint8 [H, W, 3], RGB.
 
     Raises:
         DataError: the split can't be found.
@@ -41,7 +41,7 @@ def contact_sheet(
     classes = datamodule.classes
     usable = spread_usable(len(found), samples, lambda index: _read(found, index))
     drawn = [_pair(name, image, target, classes) for name, image, target in usable]
-    stream = TrainingStream(found, datamodule.augmentation(), seed=datamodule.seed, skip_bad=True)
+    stream = TrainingStream(datamodule.augmented(found, skip_bad=True), seed=datamodule.seed)
     with contextlib.suppress(FileError):  # none of them can be used
         for position in range(crops):
             item = stream[position]
@@ -50,25 +50,8 @@ def contact_sheet(
     return _SHEET.page(drawn, classes.names, classes.colors())
 
 
-def write_contact_sheet(
-    datamodule: SegmentationDataModule,
-    path: str | Path,
-    *,
-    part: str = "train",
-    samples: int = 12,
-    crops: int = 6,
-) -> None:
-    """Write :func:`contact_sheet` as PNG, whole or not at all.
-
-    Raises:
-        DataError: the split can't be found.
-        OutputError: the file can't be written.
-    """
-    write_picture(contact_sheet(datamodule, part=part, samples=samples, crops=crops), path)
-
-
 def color_labels(target: Tensor, classes: ClassSet) -> Picture:
-    """Colours uint8 (H, W, 3) of a target [H, W]; void is black."""
+    """Colours uint8 [H, W, 3] of a target [H, W]; void is black."""
     colors = np.vstack([classes.colors(), np.zeros((1, 3), np.uint8)])
     labels = target.numpy().astype(np.int64)
     colored: Picture = colors[np.where(labels == classes.ignore_index, len(classes), labels)]
