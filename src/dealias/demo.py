@@ -1,4 +1,4 @@
-"""The demonstration from start to end."""
+"""The demonstration: two networks trained and tested on procedural scenes."""
 
 from __future__ import annotations
 
@@ -21,20 +21,19 @@ def run(
 ) -> dict[str, Evaluation]:
     """Train a tiny network twice on procedural scenes, without and with de-aliasing, and test both.
 
-    The networks, the scenes and the recipe are the configurations ``scenes/tiny`` and
-    ``scenes/tiny_dealiased``; all but the de-aliasing is the same, the order of the scenes and the
-    first weights included.
+    The configurations are ``scenes/tiny`` and ``scenes/tiny_dealiased``. They differ only in the
+    de-aliasing; initial weights, scenes and their order are the same.
 
     Args:
-        folder: gets images/ and labels/ of the scenes of the test, and plain/ and de-aliased/, each
-            the folder of a run with its checkpoints, its logs and test/predictions/.
-        steps: of training; by default those of the configurations.
-        scenes: to test on; by default those of the configurations.
-        seed: of the first weights, the scenes of training and their order; 0 to 2**32 - 1.
-        overwrite: replace what an earlier demonstration left.
+        folder: gets images/ and labels/ of the test scenes, and plain/ and de-aliased/, the
+            folders of the two runs with checkpoints, logs and test/predictions/.
+        steps: training steps; by default those of the configurations.
+        scenes: number of test scenes; by default that of the configurations.
+        seed: seed of the initial weights and the training scenes, 0 to 2**32 - 1.
+        overwrite: whether to replace the outputs of an earlier demonstration.
 
     Returns:
-        What the tests found, by the name of the network: "plain" and "de-aliased".
+        The evaluation of each network, "plain" and "de-aliased".
 
     Raises:
         ValueError: an argument is out of range.

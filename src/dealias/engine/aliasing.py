@@ -1,4 +1,4 @@
-"""Where in an image a network aliases first."""
+"""Where in an image a network aliases first, while it is tested."""
 
 from __future__ import annotations
 
@@ -12,18 +12,18 @@ from dealias.surgery import Rate, Site, find_downsampling, report_of, restore
 
 
 class FirstAliasing:
-    """The aliasing score of each pixel at the first step that is filtered.
+    """The aliasing score of each pixel at the first filtered downsampling step.
 
-    Of a network without filters that is the first step that :func:`dealias.dealias` would filter;
-    in either case the map is looked at before any filter.
+    In a network without filters this is the first step that :func:`dealias.dealias` would filter.
+    The score is that of the map before the filter.
 
     Args:
-        network: it is left as it is.
-        example: input of the network (B, C, H, W); only its size matters.
+        network: any network; it is not changed.
+        example: input of the network, [B, C, H, W]; only its size matters.
 
     Attributes:
-        site: the downsampling step; None if the network has none that needs a filter.
-        cutoff: of its filter, else its Nyquist frequency; None without a site.
+        site: the downsampling step; None if no step needs a filter.
+        cutoff: cutoff of its filter, or else its Nyquist frequency; None without a site.
     """
 
     def __init__(self, network: nn.Module, example: Tensor) -> None:
@@ -43,14 +43,14 @@ class FirstAliasing:
 
     @torch.no_grad()
     def __call__(self, images: Tensor) -> Tensor | None:
-        """Scores of each image.
+        """Score images.
 
         Args:
-            images: input of the network (B, C, H, W).
+            images: input of the network, [B, C, H, W].
 
         Returns:
-            float32 (B, H, W) in [0, 1], see :func:`dealias.probe.pixel_scores`; None if there is
-            no site.
+            float32 [B, H, W] in [0, 1], see :func:`dealias.probe.pixel_scores`; None without a
+            site.
         """
         if self.site is None or self.cutoff is None:
             return None

@@ -1,29 +1,18 @@
-"""What the commands fit, validate, test and predict do: Lightning's, with dealias's defaults."""
+"""The commands fit, validate, test and predict: LightningCLI with the defaults of dealias."""
 
 from __future__ import annotations
 
 import logging
-import os
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal
 
 import yaml
-from pytorch_lightning import Callback, LightningModule, Trainer
-from pytorch_lightning.callbacks import LearningRateMonitor, ProgressBar
-from pytorch_lightning.cli import LightningArgumentParser, LightningCLI, SaveConfigCallback
-from pytorch_lightning.loggers import CSVLogger, TensorBoardLogger
-from pytorch_lightning.plugins.layer_sync import LayerSync
-from torch import nn
+from pytorch_lightning import Callback, Trainer
+from pytorch_lightning.cli import LightningArgumentParser, LightningCLI
 
-from dealias.engine.checkpoints import (
-    BestCheckpoint,
-    CheckpointError,
-    LastCheckpoint,
-    WholeCheckpoints,
-    check_averaging,
-)
+from dealias.engine.checkpoints import CheckpointError, WholeCheckpoints, check_averaging
 from dealias.engine.configs import (
     LINKS,
     BriefParser,
@@ -33,13 +22,13 @@ from dealias.engine.configs import (
     take_configs,
 )
 from dealias.engine.error_page import ErrorPage
-from dealias.engine.paths import option_types, place, settle
-from dealias.engine.pictures import PredictionWriter, SamplePictures
-from dealias.engine.progress import StepProgress
+from dealias.engine.paths import option_types, settle
+from dealias.engine.pictures import PredictionWriter
 from dealias.engine.tasks import TaskName, find_task, take_task
+from dealias.engine.trainer import SavedConfig, common_arguments, fit_arguments, fit_callbacks
 from dealias.files import OutputError
 from dealias.images import MAX_PIXELS_HELP, allow_pixels
-from dealias.models import load, load_weights, sync_batch_norm
+from dealias.models import load, load_weights
 from dealias.processes import main_process
 from dealias.text import printable
 
@@ -52,7 +41,7 @@ _DEFAULTS = {
     "num_sanity_val_steps": 1,
     "use_distributed_sampler": False,
 }
-# Options that are neither Lightning's nor the classes'.
+# Options that belong neither to Lightning nor to a class.
 _PATHS = dict.fromkeys(("output", "report", "probe"), Path | None)
 _PATH_HELP = {
     "output": "folder of the run; runs/NAME",
@@ -64,26 +53,27 @@ _EXPECTED_WARNINGS = (
     ".*smaller than the logging interval.*",
     "Checkpoint directory .* exists and is not empty",  # it was asked for
     r"Found \d+ module\(s\) in eval mode",  # batch norms that keep their statistics
-    "(?s).*returned None.*on purpose",  # for an image that was left out as asked
-    "(?s).*JSONARGPARSE_DEPRECATION_WARNINGS",  # of what Lightning calls
+    "(?s).*returned None.*on purpose",  # for an image that was skipped
+    "(?s).*JSONARGPARSE_DEPRECATION_WARNINGS",  # caused by Lightning
     r"(?s).*deprecated in v4\.",
     ".*isinstance.treespec, LeafSpec.*",
 )
-_ASIDES = ("💡 Tip", "`weights_only` was not set")  # of Lightning: products, and how it reads files
+_ASIDES = ("💡 Tip", "`weights_only` was not set")  # messages of Lightning that are not shown
 
 
 class Commands(LightningCLI):
-    """Parse one command's options, and build and run what they say.
+    """Parse the options of a command, create its objects and run it.
 
     Args:
-        command: what to do.
-        arguments: options.
+        command: "fit", "validate", "test" or "predict".
+        arguments: options of the command line.
 
     Attributes:
-        output: the folder of the run.
-        task: what networks are trained for.
-        checkpoint: whose weights are used, or which training goes on from; or None.
-        writer: of predictions; or None.
+        output: folder of the run.
+        task: what the network is trained for.
+        checkpoint: checkpoint whose weights are used, or that training resumes from; or None.
+        writer: writer of predictions; or None.
+        report: writer of the page of errors; or None.
     """
 
     def __init__(self, command: Command, arguments: Sequence[str]) -> None:
@@ -94,7 +84,8 @@ class Commands(LightningCLI):
         training, data = self.task.training, self.task.data
         refuse_moved(options, others, data.moved)
         types = option_types(getattr(Trainer, command))  # has ckpt_path
-        types |= {"trainer": Trainer, "data": data, "model": _training_types(training), **_PATHS}
+        model = option_types(training) | {"network": training.create}
+        types |= {"trainer": Trainer, "data": data, "model": model, **_PATHS}
         options = settle(options, types)
         config = ["--config", yaml.safe_dump(options)] if options else []
         if not main_process() or command != "fit":
@@ -107,7 +98,7 @@ class Commands(LightningCLI):
             super().__init__(
                 training,
                 data,
-                save_config_callback=_SavedConfig if command == "fit" else None,
+                save_config_callback=SavedConfig if command == "fit" else None,
                 save_config_kwargs={"overwrite": True, "types": types},
                 trainer_defaults=_DEFAULTS,
                 seed_everything_default=0,
@@ -119,15 +110,15 @@ class Commands(LightningCLI):
             )
 
     def subcommands(self) -> dict[str, set[str]]:  # type: ignore[override]  # only the one asked for
-        """The command, and the arguments of the trainer's method that are not options."""
+        """The command, with the arguments of the trainer's method that are not options."""
         loaders = {"dataloaders", "train_dataloaders", "val_dataloaders"}
         other = {"model", "datamodule", "verbose", "return_predictions", "weights_only"}
         return {self.command: loaders | other}
 
     def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
-        """Declare the options that are neither Lightning's nor the classes'."""
+        """Declare the options that belong neither to Lightning nor to a class."""
         add = parser.add_argument
-        add("--task", type=TaskName, default=self.task.name, help="what networks are to find")
+        add("--task", type=TaskName, default=self.task.name, help="what the network is trained for")
         for name, kind in _PATHS.items():
             add(f"--{name}", type=kind, default=None, help=_PATH_HELP[name])
         add(
@@ -144,10 +135,10 @@ class Commands(LightningCLI):
             "--noise",
             type=float,
             default=0.0,
-            help="deviation of noise on images, of 255; not in fit",
+            help="standard deviation of noise on images, of 255; not in fit",
         )
         add("--max_pixels", type=int | None, default=None, help=MAX_PIXELS_HELP)
-        add("--label_maps", type=bool, default=False, help="write what was predicted, in test")
+        add("--label_maps", type=bool, default=False, help="write the predictions, in test")
         parser.link_arguments("data.classes", "model.classes", apply_on="instantiate")
         for target, option in LINKS.items():
             parser.link_arguments(option, target)
@@ -168,7 +159,7 @@ class Commands(LightningCLI):
         if self.checkpoint is not None and self.checkpoint.is_dir():
             self.converted, self.source = load(self.checkpoint), printable(self.checkpoint)
             config = dict(self.converted.config)
-            del config["num_classes"]  # that of the data set; weights that differ are refused
+            del config["num_classes"]  # the data set has it; weights that differ are refused
             options.model.network, self.checkpoint = config, None
         elif self.checkpoint is not None:
             options.model.network.pop("backbone_weights", None)
@@ -204,16 +195,16 @@ class Commands(LightningCLI):
         return path
 
     def _check_output(self, report: Path | None, *, overwrite: bool) -> None:
-        for folder in (self.output, *([report] if report else [])):
+        pages = [report] if report else []
+        for folder in (self.output, *pages):
             there = next(path for path in (folder, *folder.parents) if path.exists())
             if not there.is_dir():
                 raise OutputError(f"{printable(there)}: expected a folder, got a file")
+        checkpoints = [] if self.checkpoint else ["last.ckpt", "best.ckpt"]
         taken = {
-            "fit": []
-            if self.checkpoint
-            else [self.output / "last.ckpt", self.output / "best.ckpt"],
+            "fit": [self.output / name for name in checkpoints],
             "validate": [],
-            "test": [self.output / "test" / "result.json", *([report] if report else [])],
+            "test": [self.output / "test" / "result.json", *pages],
             "predict": [self.output / "predictions"],
         }[self.command]
         for path in taken:
@@ -224,63 +215,30 @@ class Commands(LightningCLI):
                 )
 
     def instantiate_trainer(self, **kwargs: Any) -> Trainer:
-        """The trainer, with checkpoints, logs and pictures in the folder of the run."""
+        """Create the trainer; its files go to the folder of the run."""
         options = self.config_init[self.command]
-        trainer = options.trainer
-        callbacks: list[Callback] = []
-        plugins = trainer.plugins or []
-        kwargs["plugins"] = [
-            *(plugins if isinstance(plugins, list) else [plugins]),
-            WholeCheckpoints(),
-            *([_SharedBatchNorm()] if trainer.sync_batchnorm else []),
-        ]
-        kwargs["sync_batchnorm"] = False
-        kwargs["default_root_dir"] = trainer.default_root_dir or self.output
-        if self.command == "fit":
-            callbacks = [SamplePictures(self.output / "samples", options.samples)]
-            if trainer.limit_val_batches != 0:
-                callbacks.append(BestCheckpoint(self.output, self.model.monitor))
-            callbacks.append(LastCheckpoint(self.output, options.checkpoint_every))
-            if trainer.enable_checkpointing is False:
-                raise ConfigError("trainer.enable_checkpointing: a run always keeps last.ckpt")
-            if isinstance(trainer.val_check_interval, int):  # Lightning counts batches
-                batches = trainer.val_check_interval * trainer.accumulate_grad_batches
-                kwargs["val_check_interval"] = batches
-            if trainer.logger is None or trainer.logger is True:
-                kwargs["logger"] = [
-                    TensorBoardLogger(self.output, name="", version=""),
-                    CSVLogger(self.output, name="csv"),
-                ]
-            if trainer.logger is not False:
-                callbacks.append(LearningRateMonitor("step"))
-            kwargs["enable_checkpointing"] = True
-        else:
-            kwargs["logger"] = False
-        if trainer.enable_progress_bar is not False and not any(
-            isinstance(callback, ProgressBar) for callback in trainer.callbacks or []
-        ):
-            callbacks.append(StepProgress())
-        self.writer = None
+        tested = self.output / "test"
+        self.writer, self.report = None, None
         if self.command == "predict":
             self.writer = PredictionWriter(self.output / "predictions")
         elif self.command == "test" and options.label_maps:
-            self.writer = PredictionWriter(self.output / "test" / "predictions")
-        if self.writer is not None:
-            callbacks.append(self.writer)
-        self.report = None
+            self.writer = PredictionWriter(tested / "predictions")
         if self.command == "test" and options.report is not None:
-            self.report = ErrorPage(
-                options.report, self.output / "test" / "result.json", options.probe
-            )
-            callbacks.append(self.report)
-            kwargs["inference_mode"] = False  # the network is also copied and looked into
-        kwargs["callbacks"] = [*(trainer.callbacks or []), *callbacks]
-        return super().instantiate_trainer(**kwargs | _processes(trainer))
+            self.report = ErrorPage(options.report, tested / "result.json", options.probe)
+            kwargs["inference_mode"] = False  # the network is also copied and probed
+        own: list[Callback] = [part for part in (self.writer, self.report) if part is not None]
+        if self.command == "fit":
+            own = fit_callbacks(options, self.output, self.model.monitor)
+            kwargs |= fit_arguments(options.trainer, self.output)
+        else:
+            kwargs["logger"] = False
+        kwargs |= common_arguments(options.trainer, self.output, own)
+        return super().instantiate_trainer(**kwargs)
 
     def after_instantiate_classes(self) -> None:
-        """Find the data and load weights before anything is written.
+        """Find the data and load the weights before anything is written.
 
-        Training, which goes on from more than weights, loads the checkpoint once more.
+        Training resumes from more than weights, and loads the checkpoint once more.
         """
         self.datamodule.setup(self.command)
         if self.command == "fit":
@@ -297,14 +255,14 @@ class Commands(LightningCLI):
 
     @property
     def weights(self) -> str:
-        """What was tested, for a message."""
+        """Name of the tested weights, for a message."""
         if self.checkpoint is not None:
             return printable(self.checkpoint)
         return self.source if self.converted is not None else str(self.model.network.config["name"])
 
     @property
     def skipped(self) -> list[str]:
-        """Messages about files that were left out as asked."""
+        """Messages about files that were skipped."""
         results, writer = self.model.results, self.writer
         found = [*self.datamodule.skipped, *self.model.skipped]
         found += [] if writer is None else writer.skipped
@@ -312,7 +270,7 @@ class Commands(LightningCLI):
         return list(dict.fromkeys(found))
 
     def fit(self, **arguments: Any) -> None:
-        """Train; what an earlier run left of checkpoints goes first, as that was agreed to."""
+        """Train, after removing the checkpoints of an earlier run, which --overwrite allows."""
         if self.checkpoint is None and main_process():
             for name in ("best", "last"):
                 (self.output / f"{name}.ckpt").unlink(missing_ok=True)
@@ -323,7 +281,7 @@ class Commands(LightningCLI):
         self.trainer.validate(**arguments, verbose=False)
 
     def test(self, **arguments: Any) -> None:
-        """Evaluate on the test split, and write what was found to test/ in the run's folder."""
+        """Evaluate on the test split, and write the results to test/ in the folder of the run."""
         self.trainer.test(**arguments, verbose=False)
         if self.trainer.is_global_zero:
             more = {"noise": self.datamodule.noise} if self.datamodule.noise else {}
@@ -331,61 +289,13 @@ class Commands(LightningCLI):
             self.model.write_results(self.output / "test", more)
 
     def predict(self, **arguments: Any) -> None:
-        """Write predictions."""
+        """Write the predictions."""
         self.trainer.predict(**arguments, return_predictions=False)
 
 
 class _Parser(BriefParser, LightningArgumentParser):
-    """Lightning's, without the screen of options."""
-
-
-class _SavedConfig(SaveConfigCallback):
-    """Lightning's, with paths that hold wherever the file is read from.
-
-    Args:
-        types: of the options; see :func:`settle`.
-        arguments: Lightning's.
-    """
-
-    def __init__(self, *arguments: Any, types: Mapping[str, Any], **more: Any) -> None:
-        super().__init__(*arguments, **more)
-        self.types = types
-
-    def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
-        """Save it, and then what is relative to the working directory as absolute paths."""
-        super().setup(trainer, pl_module, stage)
-        path = Path(str(trainer.log_dir), self.config_filename)  # of all processes, together
-        if trainer.is_global_zero:
-            options = settle(place(yaml.safe_load(path.read_text("utf-8")), Path.cwd()), self.types)
-            path.write_text(yaml.safe_dump(options, sort_keys=False), "utf-8")
-
-
-def _training_types(training: Any) -> dict[str, Any]:
-    """Types of the options of a network and its training."""
-    return option_types(training) | {"network": training.create}
-
-
-class _SharedBatchNorm(LayerSync):
-    """Lightning's ``sync_batchnorm``, for the batch norms of timm as well."""
-
-    def apply(self, model: nn.Module) -> nn.Module:
-        """Make the processes share the statistics of every batch norm."""
-        return sync_batch_norm(model)
-
-    def revert(self, model: nn.Module) -> nn.Module:
-        """Leave it: alone, a process computes the same with either."""
-        return model
+    """Lightning's parser, without the list of options before an error."""
 
 
 def _is_no_aside(record: logging.LogRecord) -> bool:
     return not record.getMessage().startswith(_ASIDES)
-
-
-def _processes(trainer: Any) -> dict[str, Any]:
-    """The processes that torchrun started, unless the options say otherwise."""
-    local = os.environ.get("LOCAL_WORLD_SIZE")
-    if local is None or trainer.devices != "auto":
-        return {}
-    nodes = int(os.environ.get("WORLD_SIZE", local)) // int(local)
-    strategy = "ddp" if trainer.strategy == "auto" else trainer.strategy
-    return {"devices": int(local), "num_nodes": nodes, "strategy": strategy}

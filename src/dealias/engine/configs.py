@@ -1,4 +1,4 @@
-"""Configuration files: finding them by name, and those that add to another."""
+"""Configuration files: finding them by name, and joining those that build on others."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from dealias.engine.paths import place, settle
 from dealias.text import printable
 
 _FREE = "--model.network."
-LINKS = {  # options that are set elsewhere, once for the whole run
+LINKS = {  # options that another option sets for the whole run
     "model.seed": "seed_everything",
     "data.seed": "seed_everything",
     "data.noise": "noise",
@@ -22,18 +22,18 @@ LINKS = {  # options that are set elsewhere, once for the whole run
 
 
 class ConfigError(ValueError):
-    """A configuration file is not there or can't be read."""
+    """A configuration file does not exist, can't be read or has a wrong option."""
 
 
 class BriefParser:
-    """Mixed into a parser, keeps a screen of options from coming before what is wrong."""
+    """Mixin for a parser that does not print all options before an error."""
 
     def print_usage(self, file: Any = None) -> None:
-        """Nothing; --help has all of it."""
+        """Print nothing; --help prints the options."""
 
 
 def config_folders() -> list[Path]:
-    """Where the configurations that come with the library are: installed, and in a checkout."""
+    """Folders of the configurations that come with the library: installed, or in a checkout."""
     package = Path(dealias.__file__).parent
     return [
         path
@@ -43,7 +43,7 @@ def config_folders() -> list[Path]:
 
 
 def config_names() -> list[str]:
-    """Names of the configurations that come with the library, as ``camvid/upernet_lite0``."""
+    """Names of the configurations that come with the library, like ``camvid/upernet_lite0``."""
     return sorted(
         {
             str(path.relative_to(folder).with_suffix("").as_posix())
@@ -54,10 +54,10 @@ def config_names() -> list[str]:
 
 
 def find_config(name: str) -> Path:
-    """The file of a configuration, by path or by the name of one that comes with the library.
+    """Find a configuration by its path, or by its name if it comes with the library.
 
     Raises:
-        ConfigError: there is none; the message lists those that come with the library.
+        ConfigError: there is no such file; the message lists those that come with the library.
     """
     path = Path(name)
     if path.is_file():
@@ -73,15 +73,13 @@ def find_config(name: str) -> Path:
 
 
 def read_config(path: Path) -> dict[str, Any]:
-    """The options of a file, added to those of the file that its key ``base`` names, if any.
+    """Read a configuration file, joined with the file that its key ``base`` names.
 
-    ``base`` is a path relative to the file, or else what :func:`find_config` takes. Mappings are
-    joined; anything else replaces.
-
-    Paths are as they are written; :func:`take_configs` has what they are relative to.
+    ``base`` is a path relative to the file, or an argument of :func:`find_config`. Mappings are
+    joined; other values replace those of the base. Paths are returned as written.
 
     Raises:
-        ConfigError: a file is not there, is not YAML, or adds to itself.
+        ConfigError: a file does not exist, is not YAML, or is its own base.
     """
     plain: dict[str, Any] = settle(_read(path, ()))
     return plain
@@ -100,7 +98,7 @@ def _read(path: Path, above: tuple[Path, ...]) -> dict[str, Any]:
     if not isinstance(content, dict):
         raise ConfigError(f"{printable(path)}: expected a mapping of options")
     base = content.pop("base", None)
-    # In those that come with the library, paths are relative to the working directory.
+    # In configurations of the library, paths are relative to the working directory.
     if not any(path.resolve().is_relative_to(folder.resolve()) for folder in config_folders()):
         content = {key: place(value, path.parent.absolute()) for key, value in content.items()}
     if base is None:
@@ -116,7 +114,7 @@ def _read(path: Path, above: tuple[Path, ...]) -> dict[str, Any]:
 
 
 def join(base: Mapping[str, Any], more: Mapping[str, Any]) -> dict[str, Any]:
-    """Two nested mappings as one, in which `more` goes before.
+    """Join two nested mappings; where both have a value, that of `more` counts.
 
     >>> join({"a": {"b": 1, "c": 2}}, {"a": {"c": 3}})
     {'a': {'b': 1, 'c': 3}}
@@ -129,18 +127,17 @@ def join(base: Mapping[str, Any], more: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def take_configs(arguments: Sequence[str]) -> tuple[dict[str, Any], list[Path], list[str]]:
-    """Take configuration files and free options out of command line arguments.
+    """Separate configuration files and network options from other command line arguments.
 
     These are ``--config NAME``, any number of times, and ``--model.network.KEY... VALUE``, whose
-    keys depend on the network. The value, in YAML, goes before that of the files and leaves the
-    other keys as they are.
+    keys depend on the network. Such a value is YAML and overrides that key of the files.
 
     Returns:
-        The options of all of them joined, the files, and the other arguments. Text knows the folder
-        of the file that it is of, until :func:`dealias.engine.settle` makes it plain.
+        The joined options, the files, and the other arguments. Strings remember the folder of
+        their file until :func:`dealias.engine.settle` resolves them.
 
     Raises:
-        ConfigError: a file can't be found or read, or a value is missing or no YAML.
+        ConfigError: a file can't be found or read, or a value is missing or not YAML.
     """
     options: dict[str, Any] = {}
     given: dict[str, Any] = {}
@@ -165,10 +162,10 @@ def take_configs(arguments: Sequence[str]) -> tuple[dict[str, Any], list[Path], 
 
 
 def refuse_linked(options: Mapping[str, Any]) -> None:
-    """Refuse options in a file that the parser would pass over, as it sets them from others.
+    """Refuse options of a file that the parser would ignore, because another option sets them.
 
     Raises:
-        ConfigError: one of `LINKS` is there.
+        ConfigError: the options have one of `LINKS`.
     """
     for target, option in LINKS.items():
         section, _, name = target.partition(".")

@@ -1,4 +1,4 @@
-"""From a network and an image of any size to class scores: whole, by windows, at several scales."""
+"""Class scores of images of any size: whole, in sliding windows, at several scales."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ Network = Callable[[Tensor], Tensor]
 
 @dataclass(frozen=True)
 class Inference:
-    """How images are put through a network.
+    """Windows, scales and flips with which a network is applied to images.
 
     Attributes:
-        fit_within: (long, short) edge in pixels that images are scaled to fit, up or down, with
-            their aspect kept; None for their own size.
+        fit_within: (long, short) edges in pixels; images are scaled up or down to fit within
+            them, keeping their aspect ratio. None keeps their size.
         window: (H, W) of a sliding window; None for the whole image.
         stride: (rows, columns) from one window to the next; by default two thirds of the window.
-        scales: factors by which images are scaled; scores are averaged.
-        flip: average with the mirrored image, at each scale.
+        scales: factors by which images are scaled; scores are averaged over them.
+        flip: whether to average with the mirrored image, at each scale.
 
     Raises:
         ValueError: a value is out of range.
@@ -50,18 +50,18 @@ class Inference:
 
     @property
     def averages(self) -> bool:
-        """Whether scores are averages of several passes, hence probabilities."""
+        """Whether scores are averaged over several passes, and so are probabilities."""
         return self.flip or len(self.scales) > 1
 
     def scores(self, network: Network, images: Tensor) -> Tensor:
         """Class scores of images at their own size.
 
         Args:
-            network: images (B, 3, h, w) to logits (B, C, h, w), for any h and w.
-            images: (B, 3, H, W).
+            network: maps images [B, 3, h, w] to logits [B, C, h, w], for any h and w.
+            images: [B, 3, H, W].
 
         Returns:
-            (B, C, H, W): logits; or mean probabilities if there are several scales or a flip.
+            [B, C, H, W]: logits; or mean probabilities with several scales or a flip.
         """
         height, width = images.shape[-2:]
         total: Tensor | None = None
@@ -91,7 +91,7 @@ class Inference:
 def slide(
     network: Network, images: Tensor, window: tuple[int, int], stride: tuple[int, int]
 ) -> Tensor:
-    """Logits (B, C, H, W) of images, the mean over all windows that cover a pixel.
+    """Logits [B, C, H, W] of images, averaged over all windows that cover a pixel.
 
     The last window of a row or column ends at the edge of the image, and so overlaps more. Images
     smaller than the window are padded with zeros, the mean colour.
@@ -114,7 +114,7 @@ def slide(
 
 
 def _starts(length: int, window: int, stride: int) -> list[int]:
-    """Where windows start so that they cover the length.
+    """Positions of windows that cover the length.
 
     >>> _starts(10, 4, 3), _starts(9, 4, 3), _starts(4, 4, 3)
     ([0, 3, 6], [0, 3, 5], [0])

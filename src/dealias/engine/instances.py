@@ -1,4 +1,4 @@
-"""Training, testing and prediction of a network for instances, for PyTorch Lightning."""
+"""Instance segmentation: training, testing and prediction."""
 
 from __future__ import annotations
 
@@ -34,21 +34,19 @@ from dealias.metrics.instances import (
     check_detection_area,
 )
 from dealias.models.detectors import Size, create_detector, feature_consistency, stack_images
-from dealias.processes import gather
 from dealias.report.instances import InstanceExample, InstanceReportWriter
 from dealias.text import printable
 
-_LOGGED = ("AP", "AP50", "AP75")
 _NO_BRIGHT = "consistency: expected bright images; data.dark.keep_bright has them"
-_SURE = 0.3  # score of the detections in pictures of validation
+_SURE = 0.3  # lowest score of detections in pictures of validation
 
 
 class Prediction:
-    """An image and what was found in it, in this order; Lightning passes it on as it is.
+    """An image and its detections, in this order; Lightning passes it on unchanged.
 
     Attributes:
-        image: with the instances that are known to be in it.
-        detections: what was found.
+        image: the image with its annotated instances.
+        detections: the detected instances.
     """
 
     def __init__(self, image: AnnotatedImage, detections: Detections) -> None:
@@ -56,32 +54,30 @@ class Prediction:
         self.detections = detections
 
     def __iter__(self) -> Iterator[Any]:
-        """The image, and then the detections."""
+        """Iterate over the image and the detections."""
         return iter((self.image, self.detections))
 
 
 class InstanceTask(Training):
-    """A network for instances, how it is trained, and how it is judged.
+    """A network for instance segmentation, its training and its evaluation.
 
-    Training batches are those of :func:`dealias.instance.collate_instances`; the others have one
-    image, as :class:`dealias.instance.InstanceDataModule` gives them.
+    Training batches come from :func:`dealias.instance.collate_instances`; the others have one
+    image each and come from :class:`dealias.instance.InstanceDataModule`.
 
     Args:
-        network: arguments of :func:`dealias.instance.create_detector` but `num_classes`.
-        classes: names of the classes, those of the data set.
-        optimization: how weights are learnt.
+        network: arguments of :func:`dealias.instance.create_detector` except `num_classes`.
+        classes: names of the classes of the data set.
+        optimization: optimizer and learning rates.
         consistency: weight of :func:`feature_consistency` between dark images and their bright
-            copies, such as 0.01; 0 for none. Batches need the bright copies.
-        seed: of the randomness in training.
-        detection_area: what APs, APm and APl of masks take for the area of a detection, "mask" or
-            "box"; see :func:`dealias.instance.average_precision`.
-
-    Attributes:
-        results: what the last validation or test found, in every process; None before.
+            copies, for example 0.01; 0 for none. Batches need the bright copies.
+        seed: seed of the random numbers in training.
+        detection_area: area of a detection for APs, APm and APl of masks, "mask" or "box"; see
+            :func:`dealias.instance.average_precision`.
     """
 
     create = staticmethod(create_detector)
     monitor = "val/mask_AP"
+    progress = tuple(f"{overlap}_AP" for overlap in OVERLAPS)
     page_title = "Instances"
 
     def __init__(
@@ -99,13 +95,11 @@ class InstanceTask(Training):
         super().__init__(built, optimization, seed, classes)
         self.classes = tuple(classes)
         self.consistency = consistency
-        self.results: InstanceEvaluation | None = None
         self.detection_area: DetectionArea = check_detection_area(detection_area)
-        self._part = self._nothing()
         self._ids: dict[int, int] | None = None
 
     def stack(self, images: Sequence[Tensor]) -> tuple[Tensor, list[Size]]:
-        """Images uint8 [3, h, w] as the network takes them, and their sizes."""
+        """The input of the network for images, uint8 [3, h, w], and their sizes."""
         device = images[0].device
         mean, std = (
             torch.tensor(values, device=device).mul_(255)[:, None, None]
@@ -117,8 +111,8 @@ class InstanceTask(Training):
         """The loss of a batch.
 
         Raises:
-            TrainingError: it is not finite.
-            ValueError: there are no bright images to be consistent with.
+            TrainingError: the loss is not finite.
+            ValueError: the loss of consistency has no bright images.
         """
         self.skip(batch["skipped"])
         images, sizes = self.stack(batch["image"])
@@ -133,39 +127,25 @@ class InstanceTask(Training):
         return self.add_up(terms, batch["name"])
 
     def check_data(self, datamodule: Any) -> None:
-        """Refuse data without bright images if there is a loss of consistency with them.
+        """Refuse data without bright images if the loss of consistency needs them.
 
         Raises:
-            ValueError: there are none.
+            ValueError: there are no bright images.
         """
         if self.consistency and not getattr(datamodule, "keep_bright", True):
             raise ValueError(_NO_BRIGHT)
 
-    def on_validation_epoch_start(self) -> None:
-        """Count from nothing."""
-        self._part = self._nothing()
-
     def on_test_epoch_start(self) -> None:
-        """Count from nothing, and look up what the annotation file calls the classes."""
-        self.on_validation_epoch_start()
+        """Start with empty results, and look up the category ids of the annotation file."""
+        super().on_test_epoch_start()
         self._ids = self._category_ids()
 
     def on_predict_start(self) -> None:
-        """Number the classes, whatever a test before called them."""
+        """Use the class numbers as category ids, whatever an earlier test used."""
         self._ids = None
 
-    def validation_step(self, batch: Mapping[str, Any], batch_idx: int) -> Any:
-        """What is found in the one image of a batch, kept; None if it was skipped."""
-        self._part.skipped += batch["skipped"]
-        found = self.predict_step(batch, batch_idx)
-        if found is not None:
-            self._part.absorb(*found)
-        return found
-
-    test_step = validation_step
-
-    def predict_step(self, batch: Mapping[str, Any], batch_idx: int) -> Any:
-        """The one image of a batch with what is found in it; None if it was skipped."""
+    def predict_step(self, batch: Mapping[str, Any], batch_idx: int) -> Prediction | None:
+        """The one image of a batch with its detections; None if it was skipped."""
         (image,), (record,) = batch["image"], batch["record"]
         if image is None:
             return None
@@ -176,40 +156,38 @@ class InstanceTask(Training):
             raise ValueError(f"{printable(record.name)}: {error}") from error
         return Prediction(record, found)
 
-    def on_validation_epoch_end(self) -> None:
-        """Put together what all processes found, and log average precision."""
-        self._finish("val")
-
-    def on_test_epoch_end(self) -> None:
-        """Put together what all processes found, and log average precision."""
-        self._finish("test")
-
-    def _nothing(self) -> InstanceEvaluation:
+    def empty_results(self) -> InstanceEvaluation:
+        """The evaluation of no image."""
         return InstanceEvaluation(self.classes, detection_area=self.detection_area)
 
-    def _finish(self, stage: str) -> None:
-        total = self._nothing()
-        for part in gather(self._part, self.trainer.world_size):
-            total = total.merge(part)
-        total.skipped = [*self.left_out(), *total.skipped]
-        total.notes = list(getattr(getattr(self.trainer, "datamodule", None), "notes", []))
-        self.results = total
-        found = total.average_precision() if total.found else {}
-        for overlap in OVERLAPS:
-            for name in _LOGGED:
-                value = found[overlap].scores[name] if found else math.nan
-                key = f"{stage}/{overlap}_{name}"
-                self.log(key, value, sync_dist=True, prog_bar=name == "AP")
+    def count(
+        self,
+        results: InstanceEvaluation,
+        batch: Mapping[str, Any],
+        outputs: Prediction,
+    ) -> None:
+        """Add an image and its detections to an evaluation."""
+        results.absorb(*outputs)
+
+    def figures(self, results: InstanceEvaluation) -> dict[str, float]:
+        """Average precision of boxes, masks and boundaries; NaN without images."""
+        results.notes = list(getattr(getattr(self.trainer, "datamodule", None), "notes", []))
+        found = results.average_precision() if results.found else {}
+        return {
+            f"{overlap}_{name}": found[overlap].scores[name] if found else math.nan
+            for overlap in OVERLAPS
+            for name in ("AP", "AP50", "AP75")
+        }
 
     def write_results(self, folder: Path, more: Mapping[str, Any] | None = None) -> None:
-        """Write what the last test found: average precision, and the detections."""
-        results = self._tested()
+        """Write the results of the last test: result.json and detections.json."""
+        results = self.tested()
         folder.mkdir(parents=True, exist_ok=True)
         write_json(results.to_dict() | dict(more or {}), folder / "result.json")
         write_detections(results, folder / "detections.json", self._ids)
 
     def _category_ids(self) -> dict[int, int] | None:
-        """Ids of the categories in the annotation file of the test by label, if it has one."""
+        """Category ids by label, from the annotation file of the test if there is one."""
         data = getattr(self.trainer, "datamodule", None)
         if not isinstance(data, InstanceDataModule):
             return None
@@ -217,21 +195,17 @@ class InstanceTask(Training):
         return {label: id_ for id_, label in found} or None  # the lowest id of several
 
     def write_prediction(self, folder: Path, name: str, outputs: Prediction) -> None:
-        """Write what was found in COCO's format of results, as NAME.json.
+        """Write the detections in COCO's results format, as NAME.json.
 
-        Ids of categories are those of the annotation file in a test; in prediction, which knows of
-        none, 1 .. C, and ids of images their numbers.
+        A test uses the category ids of the annotation file. Prediction has no such file: category
+        ids are 1 to C, and image ids the numbers of the images.
         """
         path = folder / f"{name}.json"
         path.parent.mkdir(parents=True, exist_ok=True)
         write_json(coco_results(outputs.image, outputs.detections, self.classes, self._ids), path)
 
     def picture(self, batch: Mapping[str, Any], outputs: Prediction) -> NDArray[np.uint8]:
-        """An image as the network saw it, with its instances, and with what was found.
-
-        Returns:
-            The three side by side, uint8 (H, 3 W, 3).
-        """
+        """The image of a batch, its annotated and its detected instances, uint8 [H, 3 * W, 3]."""
         record, found = outputs
         photograph = _as_picture(batch["image"][0], record.size)
         colors = spread_colors(len(self.classes))
@@ -245,13 +219,13 @@ class InstanceTask(Training):
         return np.concatenate([photograph, *drawn], axis=1)
 
     def page_writer(self, folder: Path) -> InstanceReportWriter:
-        """What writes a page of found, missed and false instances to a folder."""
+        """A writer of a page of detected, missed and false instances."""
         return InstanceReportWriter(folder)
 
     def example(
         self, batch: Mapping[str, Any], outputs: Prediction, score: ScoreAliasing
     ) -> InstanceExample:
-        """The one image of a batch with what was found in it; see :class:`Training`."""
+        """The one image of a batch with its detections and aliasing scores."""
         record, found = outputs
         (image,) = batch["image"]
         (original,) = batch.get("original", [None])
@@ -271,16 +245,12 @@ class InstanceTask(Training):
         )
 
     def page_result(self) -> InstanceEvaluation:
-        """What the last test found."""
-        return self._tested()
-
-    def _tested(self) -> InstanceEvaluation:
-        if self.results is None:
-            raise ValueError("results: expected those of a test, got none")
-        return self.results
+        """The results of the last test."""
+        results: InstanceEvaluation = self.tested()
+        return results
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Keep what the network is, so that it can be built from the checkpoint alone."""
+        """Save the configuration of the network, which can be built from the checkpoint alone."""
         checkpoint["hyper_parameters"] = {
             "task": "instance",
             "network": self.network.config,
@@ -289,7 +259,7 @@ class InstanceTask(Training):
 
 
 def _as_picture(image: Tensor, size: tuple[int, int]) -> NDArray[np.uint8]:
-    """An image uint8 [3, h, w] as pixels (H, W, 3) of a size (H, W)."""
+    """An image, uint8 [3, h, w], resized to `size`, (H, W), as uint8 [H, W, 3]."""
     pixels: NDArray[np.uint8] = image.permute(1, 2, 0).cpu().numpy()
     if pixels.shape[:2] != size:
         resized = Image.fromarray(pixels).resize((size[1], size[0]), Image.Resampling.BICUBIC)

@@ -1,4 +1,4 @@
-"""Parameter groups, and the rate of learning at each step."""
+"""Parameter groups, and the learning rate at each step."""
 
 from __future__ import annotations
 
@@ -18,26 +18,26 @@ _MIXING = "frequency_mixing"
 
 @dataclass(frozen=True)
 class Optimization:
-    """How weights are learnt; the defaults are the recipe of the paper.
+    """Optimizer and learning rates; the defaults are those of the paper.
 
-    The rate at step t of n is ``floor + (rate - floor) (1 - t / n) ** power``; during the first
-    `warmup_steps` it is multiplied by a factor that grows linearly to 1. With `drops`, the
-    polynomial's place is taken by 0.1 to the power of the number of drops so far.
+    The learning rate at step t of n is ``floor + (lr - floor) * (1 - t / n) ** power``. During
+    the first `warmup_steps` it is multiplied by a factor that grows linearly to 1. With `drops`,
+    0.1 to the power of the number of drops so far takes the place of the polynomial.
 
     Attributes:
         kind: "sgd" or "adamw".
-        lr: rate of the backbone, over 0.
-        lr_floor: what the rates fall to; at most `lr`.
-        power: of the polynomial.
-        drops: shares of training, rising in (0, 1), after each of which the rate is a tenth, as 9
-            and 11 epochs of 12 are; empty for the polynomial.
+        lr: learning rate of the backbone, over 0.
+        lr_floor: lowest learning rate, at most `lr`.
+        power: exponent of the polynomial.
+        drops: fractions of the training, rising in (0, 1), after each of which the learning rate
+            is divided by 10, for example 9 / 12 and 11 / 12; empty for the polynomial.
         warmup_steps: optimizer steps of linear warm-up; 0 for none.
-        head_multiplier: rate of everything but the backbone, over that of the backbone.
-        mixing_multiplier: rate of frequency mixing modules, over that of the backbone.
-        momentum: of SGD.
-        betas: of AdamW.
-        weight_decay: of all weights, or of those that `decay_norms` leaves.
-        decay_norms: whether biases and the weights of normalisation layers decay too.
+        head_multiplier: learning rate of the rest of the network, relative to the backbone.
+        mixing_multiplier: learning rate of frequency mixing modules, relative to the backbone.
+        momentum: momentum of SGD.
+        betas: betas of AdamW.
+        weight_decay: weight decay of all parameters, or of those that `decay_norms` leaves.
+        decay_norms: whether biases and parameters of normalisation layers decay too.
 
     Raises:
         ValueError: a value is out of range.
@@ -81,7 +81,7 @@ class Optimization:
         return torch.optim.AdamW(groups, lr=self.lr, betas=self.betas)
 
     def schedule(self, optimizer: Optimizer, steps: int) -> LambdaLR:
-        """The rate of each group over `steps` optimizer steps, to be advanced after each."""
+        """The schedule of each group over `steps` optimizer steps, to advance after each."""
 
         def factor_of(rate: float) -> Any:
             return lambda step: self.rate(step, steps, rate) / rate
@@ -90,7 +90,7 @@ class Optimization:
         return LambdaLR(optimizer, [factor_of(rate) for rate in rates])
 
     def rate(self, step: int, steps: int, rate: float | None = None) -> float:
-        """The rate at a step, from 0, for a group that starts at `rate` (by default `lr`).
+        """The learning rate at a step, from 0, of a group that starts at `rate`, by default `lr`.
 
         >>> [round(Optimization(lr=1.0, power=1.0, lr_floor=0.5).rate(t, 4), 3) for t in (0, 2, 4)]
         [1.0, 0.75, 0.5]
@@ -107,17 +107,17 @@ class Optimization:
 
 
 def parameter_groups(network: Any, options: Optimization) -> list[dict[str, Any]]:
-    """Trainable parameters by rate and decay, for an optimizer; empty groups are left out.
+    """Group the trainable parameters by learning rate and weight decay, for an optimizer.
 
-    Each group says in "name" what it is: "backbone", "mixing" or "head", followed by
-    " (no decay)" for biases and normalisation where they do not decay.
+    The "name" of a group is "backbone", "mixing" or "head", followed by " (no decay)" for biases
+    and normalisation layers that do not decay. There are no empty groups.
 
     Args:
         network: a module with a `backbone`.
-        options: rates and decay.
+        options: learning rates and weight decay.
     """
     norms = {id(parameter) for parameter in _norm_parameters(network)}
-    # By identity: in networks of transformers the names do not tell.
+    # By identity: names do not tell in networks of transformers.
     backbone = {id(parameter) for parameter in network.backbone.parameters()}
     rates = {
         "backbone": options.lr,

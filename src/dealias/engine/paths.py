@@ -1,4 +1,4 @@
-"""Paths in configuration files: relative to the file that they stand in."""
+"""Paths in configuration files, which are relative to their file."""
 
 from __future__ import annotations
 
@@ -11,19 +11,19 @@ from typing import Any, Union, get_args, get_origin, get_type_hints
 
 
 class Placed(str):
-    """Text of a configuration file, and the folder that it is relative to if it is a path."""
+    """A string of a configuration file, with the folder of the file."""
 
     folder: Path
 
     def __new__(cls, text: str, folder: Path) -> Placed:
-        """The text itself, which knows its folder."""
+        """Create the string."""
         placed = super().__new__(cls, text)
         placed.folder = folder
         return placed
 
 
 def place(options: Any, folder: Path) -> Any:
-    """Note the folder in all text of the options of a file."""
+    """Add the folder of a file to all strings of its options."""
     if isinstance(options, Mapping):
         return {key: place(value, folder) for key, value in options.items()}
     if isinstance(options, list):
@@ -32,13 +32,13 @@ def place(options: Any, folder: Path) -> Any:
 
 
 def settle(value: Any, kind: Any = None) -> Any:
-    """Make plain text of :class:`Placed` text: what the types call a path, from its folder on.
+    """Turn :class:`Placed` strings into plain ones, and resolve those that are paths by type.
 
     Args:
-        value: options, as of a file.
-        kind: their type; for a mapping, a class or function whose arguments they are, or types by
-            key. Where a path may also be text (``Path | str``), a bare word without an ending is a
-            name and stays as it is.
+        value: options of a file.
+        kind: their type; for a mapping, types by key, or a class or function that takes them as
+            arguments. Where a path may also be a name (``Path | str``), a single word without a
+            suffix is a name and stays unchanged.
 
     >>> settle(place({"a": "x", "b": "x", "c": "x", "d": "x.pth"}, Path("/f")),
     ...        {"a": Path, "b": str, "c": Path | str, "d": Path | str | None})
@@ -69,7 +69,7 @@ def _settle_text(value: Placed, members: tuple[Any, ...]) -> str:
 
 
 def option_types(kind: Any) -> dict[str, Any]:
-    """Types of the arguments of a class or function; of a mapping, its values."""
+    """Types of the arguments of a class or function; a mapping is returned as it is."""
     if isinstance(kind, Mapping):
         return dict(kind)
     if kind is None or not callable(kind) or get_origin(kind) is not None:
@@ -77,7 +77,7 @@ def option_types(kind: Any) -> dict[str, Any]:
     try:
         function: Any = kind.__init__ if isinstance(kind, type) else kind  # type: ignore[misc]
         return get_type_hints(function)
-    except (NameError, TypeError):  # types that are imported for checkers alone; built-in classes
+    except (NameError, TypeError):  # types imported for type checkers only; built-in classes
         return {}
 
 
@@ -85,5 +85,5 @@ def _import(class_path: str) -> Any:
     module, _, name = class_path.rpartition(".")
     try:
         return getattr(importlib.import_module(module), name, None) if module else None
-    except ImportError:  # which the parser says
+    except ImportError:  # the parser reports it
         return None

@@ -1,4 +1,4 @@
-"""What networks are trained for, and finding what belongs to it."""
+"""Tasks by name."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from dealias.text import printable
 
 TaskName = Literal["segmentation", "instance"]
 
-# Where the record of each lies: instances need libraries of their own.
+# Modules of the tasks, imported when needed: instances need more libraries.
 _MODULES: dict[str, str] = {
     "segmentation": "dealias.engine.segmentation",
     "instance": "dealias.engine.instances",
@@ -21,7 +21,7 @@ _MODULES: dict[str, str] = {
 
 
 def take_task(options: Mapping[str, Any], arguments: Sequence[str]) -> str:
-    """The task that the command line asks for, or else the configuration file.
+    """Name of the task on the command line, or else in the configuration.
 
     Raises:
         ConfigError: there is no such task.
@@ -38,6 +38,6 @@ def take_task(options: Mapping[str, Any], arguments: Sequence[str]) -> str:
 
 
 def find_task(name: str) -> Task:
-    """What belongs to the task of a name; its libraries are imported only now."""
+    """The task of a name, whose libraries are imported only now."""
     task: Task = importlib.import_module(_MODULES[name]).TASK
     return task

@@ -1,4 +1,4 @@
-"""What training is the same for, whatever the network is to find."""
+"""The training module that all tasks derive from."""
 
 from __future__ import annotations
 
@@ -25,22 +25,21 @@ ScoreAliasing = Callable[[nn.Module, Tensor], Tensor | None]
 
 
 class TrainingError(ValueError):
-    """Training can't go on; the message says at which step and why."""
+    """Training can't continue; the message says at which step and why."""
 
 
 @dataclass(frozen=True)
 class Task:
-    """What belongs to a task: all that commands need to know of it.
+    """Everything that the commands need to know about a task.
 
     Attributes:
-        name: as options have it.
-        training: the module of Lightning for the network, a :class:`Training`, which also has the
-            page of a test.
-        data: the module of Lightning for the data, a :class:`dealias.data.loading.LoadingModule`.
-        check: looks through the data set of such a module.
-        contact_sheet: draws samples of it.
-        printed: name of the module with ``print_check`` and ``print_results``, which print what was
-            found. It is one of the command line, which alone imports it.
+        name: value of the option ``task``.
+        training: the Lightning module of the network, which also writes the page of a test.
+        data: the Lightning data module.
+        check: checks the data set of a data module.
+        contact_sheet: draws samples of a data module.
+        printed: name of the module with ``print_check`` and ``print_results``. It belongs to the
+            command line, which alone imports it.
     """
 
     name: str
@@ -52,15 +51,15 @@ class Task:
 
 
 def build_network(create: Callable[..., Any], options: Mapping[str, Any], **fixed: Any) -> Any:
-    """Create a network from options as a person writes them.
+    """Create a network from the options of a configuration.
 
     Args:
-        create: such as :func:`dealias.models.create_model`.
-        options: its arguments.
-        fixed: others of them, which are not options.
+        create: a function such as :func:`dealias.models.create_model`.
+        options: arguments of `create`.
+        fixed: arguments of `create` that are not options.
 
     Raises:
-        ModelError: an option is none of its arguments, or as `create` says.
+        ModelError: an option is not an argument of `create`, or `create` refuses one.
     """
     known = [name for name in signature(create).parameters if name not in fixed]
     for name in options:
@@ -75,27 +74,30 @@ def build_network(create: Callable[..., Any], options: Mapping[str, Any], **fixe
 
 
 class Training(pl.LightningModule):
-    """A network and how it is trained, for the tasks that derive from it.
+    """A network with its optimizer, checkpoints and validation loop: the base of all tasks.
 
-    All randomness of a step comes from the seed, the step and the rank, so that a run that is
-    resumed goes on as if it had not been stopped.
+    The random numbers of a step depend on the seed, the step and the rank only, so a resumed run
+    gives the same weights as one that was never stopped.
 
     Args:
-        network: has `backbone` and `config`, as :class:`dealias.models.SegmentationModel`.
-        optimization: how weights are learnt.
-        seed: of the randomness in training.
+        network: has `backbone` and `config`, like :class:`dealias.models.SegmentationModel`.
+        optimization: optimizer and learning rates.
+        seed: seed of the random numbers in training.
         class_names: names of the classes, in the order of their labels.
 
     Attributes:
-        create: builds the network, from options and a number of classes.
-        monitor: the figure, logged in validation, that the best checkpoint has the highest of.
+        create: builds the network from options and a number of classes.
+        monitor: figure logged in validation; the best checkpoint has the highest.
+        progress: logged figures that the progress bar shows.
         page_title: heading of the page of a test.
-        skipped: messages about files that were left out in training.
+        skipped: messages about files that were skipped in training.
+        results: result of the last validation or test, in every process; None before.
     """
 
     create: ClassVar[Callable[..., Any]]
     page_title: ClassVar[str]
     monitor: ClassVar[str]
+    progress: ClassVar[Sequence[str]]
 
     def __init__(
         self, network: Any, optimization: Optimization, seed: int, class_names: Sequence[str]
@@ -106,34 +108,33 @@ class Training(pl.LightningModule):
         self.seed = seed
         self.class_names = tuple(class_names)
         self.skipped: list[str] = []
-        self.checkpoint = "checkpoint"  # its path, where that is known, for messages
+        self.checkpoint = "checkpoint"  # named in messages; its path where that is known
+        self.results: Any = None
+        self._part: Any = None  # what this process has counted
 
     def configure_optimizers(self) -> Any:
         """The optimizer and its schedule over all steps of the trainer."""
+        steps = self.trainer.max_steps
+        if steps < 1:
+            raise ValueError(f"trainer.max_steps: expected at least 1, got {steps}")
         optimizer = self.optimization.optimizer(self.network)
-        schedule = self.optimization.schedule(optimizer, self._steps())
+        schedule = self.optimization.schedule(optimizer, steps)
         return {
             "optimizer": optimizer,
             "lr_scheduler": {"scheduler": schedule, "interval": "step"},
         }
 
-    def _steps(self) -> int:
-        steps = self.trainer.max_steps
-        if steps < 1:
-            raise ValueError(f"trainer.max_steps: expected at least 1, got {steps}")
-        return steps
-
     def on_train_batch_start(self, batch: Any, batch_idx: int) -> None:
-        """Make the step's randomness depend on nothing before it."""
+        """Seed the random numbers of the step."""
         rank, step = self.trainer.global_rank, self.trainer.global_step
         source = np.random.SeedSequence((self.seed, step, batch_idx, rank))
         torch.manual_seed(int(source.generate_state(1, np.uint64)[0] >> np.uint64(1)))
 
     def add_up(self, terms: Mapping[str, Tensor], names: Sequence[str]) -> Tensor:
-        """The loss of a batch from its terms, which are logged.
+        """Return the loss of a batch, the sum of its terms, and log them.
 
         Raises:
-            TrainingError: it is not finite.
+            TrainingError: the loss is not finite.
         """
         loss = torch.stack(list(terms.values())).sum()
         if not torch.isfinite(loss):
@@ -158,21 +159,67 @@ class Training(pl.LightningModule):
         )
 
     def skip(self, messages: Sequence[str]) -> None:
-        """List files that were left out in training, each once however often it is met."""
+        """Note files that were skipped in training, each once."""
         self.skipped += [message for message in messages if message not in self.skipped]
 
     def on_train_end(self) -> None:
-        """List what any process skipped."""
+        """Gather the skipped files of all processes."""
         parts = gather(self.skipped, self.trainer.world_size)
         self.skipped = [message for part in parts for message in part]
 
-    def left_out(self) -> list[str]:
-        """Messages about what the data set left out as asked, before any image was read."""
+    def on_validation_epoch_start(self) -> None:
+        """Start with empty results."""
+        self._part = self.empty_results()
+
+    def on_test_epoch_start(self) -> None:
+        """Start with empty results."""
+        self._part = self.empty_results()
+
+    def validation_step(self, batch: Mapping[str, Any], batch_idx: int) -> Any:
+        """Predict and count the one image of a batch.
+
+        Returns:
+            The prediction; None if the image was skipped.
+        """
+        self._part.skipped += batch["skipped"]
+        outputs = self.predict_step(batch, batch_idx)
+        if outputs is not None:
+            self.count(self._part, batch, outputs)
+        return outputs
+
+    test_step = validation_step
+
+    def on_validation_epoch_end(self) -> None:
+        """Add up the results of all processes, and log the figures."""
+        self._finish("val")
+
+    def on_test_epoch_end(self) -> None:
+        """Add up the results of all processes, and log the figures."""
+        self._finish("test")
+
+    def _finish(self, stage: str) -> None:
+        total = self.empty_results()
+        for part in gather(self._part, self.trainer.world_size):
+            total = total.merge(part)
+        # The data set may have skipped files before any image was read.
         data = getattr(self.trainer, "datamodule", None)
-        return list(getattr(data, "skipped", []))
+        total.skipped = [*getattr(data, "skipped", []), *total.skipped]
+        self.results = total
+        for name, value in self.figures(total).items():
+            self.log(f"{stage}/{name}", value, sync_dist=True, prog_bar=name in self.progress)
+
+    def tested(self) -> Any:
+        """The results of the last test.
+
+        Raises:
+            ValueError: nothing was tested.
+        """
+        if self.results is None:
+            raise ValueError("results: expected those of a test, got none")
+        return self.results
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Refuse a checkpoint that does not fit, with the reason."""
+        """Refuse a checkpoint that does not fit the network, with the reason."""
         parameters = checkpoint.get("hyper_parameters", {})
         self.check_classes(parameters.get("classes"), source=self.checkpoint)
         prefix = "network."
@@ -182,7 +229,7 @@ class Training(pl.LightningModule):
             if name.startswith(prefix)
         }
         load_weights(self.network, state, source=self.checkpoint)
-        # What has no tensors would go unnoticed, such as filters.
+        # Filters have no tensors, so that other filters would go unnoticed.
         held = parameters.get("network", {})
         for key in ("dealias", "mean", "std"):
             if key in held and _settings(held[key]) != _settings(self.network.config.get(key)):
@@ -194,18 +241,17 @@ class Training(pl.LightningModule):
     def check_classes(
         self, held: Mapping[str, Any] | None, *, source: str, renamed: bool = False
     ) -> None:
-        """Refuse weights that were learnt for other classes, or for these in another order.
+        """Refuse weights that were trained on other classes, or on these in another order.
 
-        Names are the same that differ in case, blanks, "-" and "_" alone.
+        Case, blanks, "-" and "_" in names do not matter.
 
         Args:
-            held: has "names", of the classes that they were learnt for; None if it is not known.
-            source: what has the weights, for the message.
-            renamed: whether others may have named the same classes otherwise, so that only another
-                order is refused.
+            held: "names" has the classes that the weights were trained on; None if unknown.
+            source: name of the weights, for the message.
+            renamed: whether the same classes may have other names; only another order is refused.
 
         Raises:
-            WeightsError: the classes are others.
+            WeightsError: the classes differ.
         """
         names = held.get("names") if held is not None else None
         if names is None:
@@ -225,56 +271,68 @@ class Training(pl.LightningModule):
         )
 
     def check_data(self, datamodule: Any) -> None:
-        """Refuse data that this can't be trained on, before anything of a run is written.
+        """Refuse data that lacks something training needs, before a run writes anything.
 
         Raises:
-            ValueError: something that training needs is missing.
+            ValueError: something is missing.
         """
 
+    def empty_results(self) -> Any:
+        """Results of no image, which `merge` with others."""
+        raise NotImplementedError
+
+    def count(self, results: Any, batch: Mapping[str, Any], outputs: Any) -> None:
+        """Add the one image of a batch and its prediction to results."""
+        raise NotImplementedError
+
+    def figures(self, results: Any) -> dict[str, float]:
+        """Complete the results of a validation or test, and return the figures to log."""
+        raise NotImplementedError
+
     def write_results(self, folder: Path, more: Mapping[str, Any] | None = None) -> None:
-        """Write what the last test found to files in a folder, which is made if need be.
+        """Write the results of the last test to files in a folder.
 
         Args:
-            folder: gets the files.
-            more: what else is known of the test, to be written to result.json as well.
+            folder: created if it does not exist.
+            more: further entries of result.json.
         """
         raise NotImplementedError
 
     def write_prediction(self, folder: Path, name: str, outputs: Any) -> None:
-        """Write what was found in an image of this name to a file in a folder."""
+        """Write the prediction for the image `name` to a file in a folder."""
         raise NotImplementedError
 
     def picture(self, batch: Mapping[str, Any], outputs: Any) -> NDArray[np.uint8]:
-        """The one image of a validation batch beside what was found in it, (H, W, 3)."""
+        """The one image of a validation batch beside its prediction, uint8 [H, W, 3]."""
         raise NotImplementedError
 
     def page_writer(self, folder: Path) -> Any:
-        """What writes a page of errors to a folder, such as :class:`dealias.report.ReportWriter`.
+        """A writer of a page of errors, such as :class:`dealias.report.ReportWriter`.
 
-        It takes what `example` gives of each image and, in the end, what `page_result` gives.
+        It takes the `example` of each image and finally the `page_result`.
         """
         raise NotImplementedError
 
     def example(self, batch: Mapping[str, Any], outputs: Any, score: ScoreAliasing) -> Any:
-        """The one image of a test batch, with what the test step returned, for a page.
+        """The one image of a test batch and its prediction, for the page.
 
         Args:
-            batch: from the data.
-            outputs: of the test step.
-            score: gives the aliasing score of each pixel, (B, H, W), of a network's images, or
-                None.
+            batch: from the data module.
+            outputs: from the test step.
+            score: returns the aliasing score of each pixel, float32 [B, H, W], of a network and
+                its input; or None.
         """
         raise NotImplementedError
 
     def page_result(self) -> Any:
-        """What the last test found, as the writer of the page takes it."""
+        """The results of the last test, as the writer of the page takes them."""
         raise NotImplementedError
 
 
 def _settings(value: Any) -> str:
-    """Settings as text, the same for those that mean the same."""
+    """Settings as text, equal for settings of the same meaning."""
     if isinstance(value, Mapping):
         plain = {"filter": "daf", "mixing": True, "cutoff": "auto"}
-        # With its defaults named, and options that change nothing left out.
+        # Add the defaults, and leave out options that change nothing.
         value = plain | {k: v for k, v in value.items() if k in plain or v}
     return json.dumps(value, sort_keys=True)

@@ -1,0 +1,142 @@
+"""Callbacks, loggers, plugins and processes of Lightning's trainer."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import pytorch_lightning as pl
+import yaml
+from pytorch_lightning import Callback, Trainer
+from pytorch_lightning.callbacks import LearningRateMonitor, ProgressBar, RichProgressBar
+from pytorch_lightning.cli import SaveConfigCallback
+from pytorch_lightning.loggers import CSVLogger, TensorBoardLogger
+from pytorch_lightning.plugins.layer_sync import LayerSync
+from torch import nn
+
+from dealias.engine.checkpoints import BestCheckpoint, LastCheckpoint, WholeCheckpoints
+from dealias.engine.configs import ConfigError
+from dealias.engine.paths import place, settle
+from dealias.engine.pictures import SamplePictures
+from dealias.models import sync_batch_norm
+
+
+def fit_callbacks(options: Any, folder: Path, monitor: str) -> list[Callback]:
+    """Callbacks of a training: pictures, checkpoints and the learning rate.
+
+    Args:
+        options: options of the command, with those of the trainer under "trainer".
+        folder: folder of the run.
+        monitor: figure that the best checkpoint has the highest of.
+    """
+    callbacks: list[Callback] = [SamplePictures(folder / "samples", options.samples)]
+    if options.trainer.limit_val_batches != 0:
+        callbacks.append(BestCheckpoint(folder, monitor))
+    callbacks.append(LastCheckpoint(folder, options.checkpoint_every))
+    if options.trainer.logger is not False:
+        callbacks.append(LearningRateMonitor("step"))
+    return callbacks
+
+
+def fit_arguments(trainer: Any, folder: Path) -> dict[str, Any]:
+    """Arguments of the trainer that a training changes.
+
+    Raises:
+        ConfigError: checkpoints are switched off.
+    """
+    if trainer.enable_checkpointing is False:
+        raise ConfigError("trainer.enable_checkpointing: a run always keeps last.ckpt")
+    arguments: dict[str, Any] = {"enable_checkpointing": True}
+    if isinstance(trainer.val_check_interval, int):  # in batches, for Lightning
+        batches = trainer.val_check_interval * trainer.accumulate_grad_batches
+        arguments["val_check_interval"] = batches
+    if trainer.logger is None or trainer.logger is True:
+        tensorboard = TensorBoardLogger(folder, name="", version="")
+        arguments["logger"] = [tensorboard, CSVLogger(folder, name="csv")]
+    return arguments
+
+
+def common_arguments(trainer: Any, folder: Path, own: Sequence[Callback]) -> dict[str, Any]:
+    """Arguments of the trainer that every command changes.
+
+    Args:
+        trainer: options of the trainer.
+        folder: folder of the run.
+        own: callbacks of the command; they run after those of the options.
+    """
+    plugins = trainer.plugins or []
+    plugins = [*(plugins if isinstance(plugins, list) else [plugins]), WholeCheckpoints()]
+    if trainer.sync_batchnorm:
+        plugins.append(_SharedBatchNorm())
+    callbacks = [*(trainer.callbacks or []), *own]
+    has_bar = any(isinstance(callback, ProgressBar) for callback in callbacks)
+    if trainer.enable_progress_bar is not False and not has_bar:
+        callbacks.append(StepProgress())
+    arguments = {
+        "callbacks": callbacks,
+        "plugins": plugins,
+        "sync_batchnorm": False,
+        "default_root_dir": trainer.default_root_dir or folder,
+    }
+    local = os.environ.get("LOCAL_WORLD_SIZE")
+    if local is not None and trainer.devices == "auto":  # the processes that torchrun started
+        nodes = int(os.environ.get("WORLD_SIZE", local)) // int(local)
+        strategy = "ddp" if trainer.strategy == "auto" else trainer.strategy
+        arguments |= {"devices": int(local), "num_nodes": nodes, "strategy": strategy}
+    return arguments
+
+
+class SavedConfig(SaveConfigCallback):
+    """Lightning's callback, saving paths that hold wherever the file is read from.
+
+    Args:
+        types: types of the options; see :func:`settle`.
+        arguments: positional arguments of Lightning's callback.
+        more: keyword arguments of Lightning's callback.
+    """
+
+    def __init__(self, *arguments: Any, types: Mapping[str, Any], **more: Any) -> None:
+        super().__init__(*arguments, **more)
+        self.types = types
+
+    def setup(self, trainer: Trainer, pl_module: pl.LightningModule, stage: str) -> None:
+        """Save the options, then make their paths absolute."""
+        super().setup(trainer, pl_module, stage)
+        path = Path(str(trainer.log_dir), self.config_filename)  # a collective call
+        if trainer.is_global_zero:
+            options = settle(place(yaml.safe_load(path.read_text("utf-8")), Path.cwd()), self.types)
+            path.write_text(yaml.safe_dump(options, sort_keys=False), "utf-8")
+
+
+class StepProgress(RichProgressBar):
+    """Lightning's rich progress bar, counting steps: a run is one endless epoch."""
+
+    @property
+    def total_train_batches(self) -> int | float:
+        """Batches of the whole run; Lightning counts one batch for each step that is left."""
+        trainer = self.trainer
+        batches: int = trainer.max_steps * trainer.accumulate_grad_batches
+        return batches if batches > 0 else super().total_train_batches
+
+    def get_metrics(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> dict[str, Any]:
+        """The figures behind the bar, without the version of the log."""
+        shown: dict[str, Any] = super().get_metrics(trainer, pl_module)
+        shown.pop("v_num", None)
+        return shown
+
+    def _get_train_description(self, current_epoch: int) -> str:
+        return "Training"
+
+
+class _SharedBatchNorm(LayerSync):
+    """Lightning's ``sync_batchnorm``, for the batch norms of timm too."""
+
+    def apply(self, model: nn.Module) -> nn.Module:
+        """Share the statistics of every batch norm among the processes."""
+        return sync_batch_norm(model)
+
+    def revert(self, model: nn.Module) -> nn.Module:
+        """Do nothing: in a single process both kinds compute the same."""
+        return model
