@@ -1,4 +1,4 @@
-"""Where a network aliases on images, whatever library it comes from."""
+"""Measure where any network aliases on images."""
 
 from dealias.probe.figures import draw_maps, draw_spectra
 from dealias.probe.inputs import list_images, read_image

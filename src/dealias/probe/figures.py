@@ -1,4 +1,4 @@
-"""Spectra with their Nyquist line, and images with what aliases in them."""
+"""Figures of spectra, and of aliasing maps over an image."""
 
 import importlib
 from collections.abc import Mapping, Sequence
@@ -15,11 +15,11 @@ _COLUMNS = 3
 
 
 def draw_spectra(results: Sequence[SiteResult], path: Path) -> None:
-    """Draw the radial spectrum of each site and its cutoff, the power beyond it shaded.
+    """Draw the radial spectrum of each site with its cutoff; the power above it is shaded.
 
     Args:
-        results: with spectra.
-        path: of the picture; its suffix says which kind.
+        results: results with spectra.
+        path: image file, of the type that its suffix names.
 
     Raises:
         ValueError: Matplotlib is not installed.
@@ -28,7 +28,7 @@ def draw_spectra(results: Sequence[SiteResult], path: Path) -> None:
     figure, axes = _grid(len(drawn), height=2.2)
     for axis, result in zip(axes, drawn, strict=False):
         bins = len(result.spectrum)
-        # A small map has no frequency in some rings.
+        # Small maps have no frequency in some rings.
         rings = {(b + 0.5) / (2 * bins): power for b, power in enumerate(result.spectrum) if power}
         frequency, power = list(rings), list(rings.values())
         cutoff = min(result.cutoff) if isinstance(result.cutoff, tuple) else result.cutoff
@@ -41,19 +41,19 @@ def draw_spectra(results: Sequence[SiteResult], path: Path) -> None:
         axis.tick_params(which="both", labelsize=7)
     figure.supxlabel("frequency, cycles per pixel", fontsize=8)
     figure.supylabel("share of power", fontsize=8)
-    _save(figure, path)
+    figure.savefig(path, dpi=150)
 
 
 def draw_maps(
     image: Tensor, maps: Mapping[str, Tensor], results: Sequence[SiteResult], path: Path
 ) -> None:
-    """Draw an image, and over it the aliasing map of each site that aliases.
+    """Draw an image, and the aliasing map of each site that aliases over it.
 
     Args:
         image: [3, H, W], RGB in [0, 1].
-        maps: [1, C, h, w] for each name of a site.
-        results: of the sites.
-        path: of the picture; its suffix says which kind.
+        maps: [1, C, h, w] by name of the site.
+        results: results of the sites.
+        path: image file, of the type that its suffix names.
 
     Raises:
         ValueError: Matplotlib is not installed.
@@ -72,7 +72,7 @@ def draw_maps(
         axis.set_title(result.site.name, fontsize=8)
     for axis in axes:
         axis.set_axis_off()
-    _save(figure, path)
+    figure.savefig(path, dpi=150)
 
 
 def _grid(count: int, *, height: float) -> tuple[Any, list[Any]]:
@@ -86,7 +86,3 @@ def _grid(count: int, *, height: float) -> tuple[Any, list[Any]]:
     for axis in axes[count:]:
         axis.set_visible(False)
     return figure, axes
-
-
-def _save(figure: Any, path: Path) -> None:
-    figure.savefig(path, dpi=150)

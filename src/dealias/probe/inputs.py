@@ -1,4 +1,4 @@
-"""Photographs as tensors."""
+"""Images as input of networks."""
 
 from pathlib import Path
 
@@ -8,15 +8,15 @@ from torch import Tensor
 from dealias.images import ImageError, read_photograph
 
 SUFFIXES = (".bmp", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp")
-# Networks halve their maps five times or so; what remains is cut off evenly.
+# Most networks halve their maps five times. Images are cropped to multiples.
 _MULTIPLE = 32
 
 
 def list_images(folder: Path, limit: int | None = None) -> list[Path]:
-    """The first images of a folder and its subfolders, by name.
+    """The first images of a folder and its subfolders, sorted by name.
 
     Raises:
-        ImageError: not a folder, or no images in it.
+        ImageError: the folder does not exist, or has no images.
         ValueError: ``limit`` is less than 1.
     """
     if limit is not None and limit < 1:
@@ -36,14 +36,14 @@ def read_image(path: Path, *, noise: float = 0.0, seed: int = 0) -> Tensor:
 
     Args:
         path: see :func:`dealias.images.read_photograph`.
-        noise: standard deviation of Gaussian noise to add, of 255; the sum is clipped to the range.
-        seed: of the noise.
+        noise: standard deviation of Gaussian noise to add, of 255; the sum is clipped.
+        seed: seed of the noise.
 
     Returns:
-        [3, H, W], RGB in [0, 1], float32, cut around the centre to multiples of 32.
+        float32 [3, H, W], RGB in [0, 1], cropped around the centre to multiples of 32.
 
     Raises:
-        ImageError: the file cannot be read, or is less than 32 pixels high or wide.
+        ImageError: the file can't be read, or is less than 32 pixels high or wide.
     """
     x = torch.from_numpy(read_photograph(path)).permute(2, 0, 1).float() / 255
     for axis in (1, 2):

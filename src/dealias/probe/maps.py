@@ -1,8 +1,10 @@
-"""Where a network aliases first, and the score of each pixel there."""
+"""The maps that enter downsampling sites, and the aliasing score of each pixel."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import contextlib
+from collections.abc import Callable, Iterable, Iterator
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -14,19 +16,19 @@ from torch.nn.functional import interpolate
 
 from dealias.files import write_whole
 from dealias.spectral import aliasing_map
-from dealias.surgery import Rate, Report, Site, submodule
+from dealias.surgery import Place, Rate, Report, Site, submodule
 
-_WINDOW = 7  # of the map; narrow, for the map is coarse
-_NONE = 65535  # where there is no score
+_WINDOW = 7  # pixels of the map, which is coarse
+_NONE = 65535  # no score
 
 
 def first_filtered(sites: Iterable[Site], report: Report | None = None) -> Site | None:
-    """The first site that is filtered; None without one.
+    """The first filtered site; None without one.
 
     Args:
-        sites: of the network without filters, in the order they run.
-        report: on what :func:`dealias.dealias` put in; without it, a site is taken for filtered if
-            :func:`dealias.dealias` filters it by default.
+        sites: sites of the network without filters, in the order they run.
+        report: report of :func:`dealias.dealias`; without it, the sites that it filters by default
+            count as filtered.
     """
     put_in = () if report is None else report.inserted
     filtered = {item.site for item in put_in if item.kind != "mixing"}
@@ -37,32 +39,67 @@ def first_filtered(sites: Iterable[Site], report: Report | None = None) -> Site 
     return None
 
 
-def map_entering(model: nn.Module, site: Site, images: Tensor) -> Tensor | None:
-    """The map (B, C, H, W) that enters a site, before any filter; the rest does not run.
+@contextlib.contextmanager
+def watch_maps(
+    model: nn.Module,
+    sites: Iterable[Site],
+    record: Callable[[str, Tensor], None],
+    *,
+    before_filters: bool = False,
+) -> Iterator[None]:
+    """Watch the maps that enter sites, in one forward pass.
 
     Args:
         model: any network.
-        site: of the network without filters.
+        sites: sites of the network; those without a place are ignored.
+        record: called with the name of each use of a site and its map [B, C, H, W].
+        before_filters: whether to watch the maps before any filter of the network.
+    """
+
+    def hook(place: Place, site: Site) -> Callable[..., None]:
+        numbers = count()
+        uses = {use.call: use.name for use in site.uses}
+
+        def look(_: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+            name = uses.get(next(numbers))
+            if name is not None:
+                record(name, place.take(args, kwargs))
+
+        return look
+
+    with contextlib.ExitStack() as stack:
+        for site in sites:
+            if site.place is not None:
+                handle = nn.Module.register_forward_pre_hook(
+                    submodule(model, site.name),
+                    hook(site.place, site),
+                    with_kwargs=True,
+                    prepend=before_filters,
+                )
+                stack.callback(handle.remove)
+        yield
+
+
+def map_entering(model: nn.Module, site: Site, images: Tensor) -> Tensor | None:
+    """The map [B, C, H, W] that enters a site, before any filter; the rest does not run.
+
+    Args:
+        model: any network.
+        site: site of the network without filters.
         images: input of the network.
 
     Returns:
-        The map at the first call of the site's module; None if that takes none or is not called.
+        The map; None if the site has no place or its module is not called.
     """
-    place = site.place
-    if place is None:
-        return None
 
-    def look(_: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
-        raise _SeenError(place.take(args, kwargs))
+    def stop(_: str, x: Tensor) -> None:
+        raise _SeenError(x)
 
-    host = submodule(model, site.name)
-    handle = nn.Module.register_forward_pre_hook(host, look, with_kwargs=True, prepend=True)
     try:
-        model(images)
+        with watch_maps(model, [site], stop, before_filters=True):
+            model(images)
     except _SeenError as seen:
         return seen.features
-    finally:
-        handle.remove()
     return None
 
 
@@ -72,33 +109,33 @@ class _SeenError(Exception):
 
 
 def pixel_scores(features: Tensor, cutoff: Rate, size: tuple[int, int]) -> Tensor:
-    """The aliasing score of each pixel of the images that features are of.
+    """The aliasing score of each pixel of the images that a feature map belongs to.
 
     Args:
-        features: [N, C, h, w], a map that enters a downsampling step.
-        cutoff: of the step, in cycles per pixel of the map.
+        features: [B, C, h, w], the map that enters a downsampling step.
+        cutoff: cutoff of the step, in cycles per pixel of the map.
         size: (H, W) of the images.
 
     Returns:
-        [N, H, W], in [0, 1], each score of the map at all pixels that it covers.
+        [B, H, W] in [0, 1]; each score of the map at all pixels that it covers.
 
     Raises:
-        ValueError: as :func:`dealias.spectral.aliasing_map`.
+        ValueError: see :func:`dealias.spectral.aliasing_map`.
     """
     found = aliasing_map(features, cutoff, window=_WINDOW)
     return interpolate(found[:, None], size, mode="nearest")[:, 0]
 
 
 def write_scores(path: Path, scores: NDArray[np.floating], size: tuple[int, int]) -> None:
-    """Write scores as a picture in 16-bit gray, 65534 for 1 and 65535 where there is none.
+    """Write scores as a 16-bit grayscale PNG: 65534 is a score of 1, 65535 is no score.
 
     Args:
-        path: of the PNG file; folders above it are made.
-        scores: (h, w) in [0, 1], of the middle of the image.
+        path: path of the file; its folder is created if necessary.
+        scores: [h, w] in [0, 1], of the centre of the image.
         size: (H, W) of the image.
 
     Raises:
-        OutputError: it can't be written.
+        OutputError: the file can't be written.
     """
     picture = np.full(size, _NONE, np.uint16)
     top, left = ((whole - part) // 2 for whole, part in zip(size, scores.shape, strict=True))

@@ -1,11 +1,9 @@
-"""What aliases at each downsampling step of a network, on images."""
+"""Aliasing scores at each downsampling step of a network, on images."""
 
-import contextlib
 import math
 import statistics
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
-from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -14,24 +12,25 @@ from torch import Tensor, nn
 
 from dealias.layers import BlurFilter
 from dealias.probe.inputs import read_image
+from dealias.probe.maps import watch_maps
 from dealias.probe.networks import Network
 from dealias.processes import Progress, open_progress
 from dealias.spectral import aliasing_score, filter_orthogonality, radial_spectrum
-from dealias.surgery import Place, Plan, Rate, Site, find_downsampling, submodule
+from dealias.surgery import Plan, Rate, Site, find_downsampling, submodule
 from dealias.text import printable
 
 
 @dataclass(frozen=True)
 class SiteResult:
-    """One downsampling step.
+    """The measurements at a downsampling step.
 
     Attributes:
         site: the step.
-        cutoff: above which power counts as aliasing, in cycles per pixel.
-        scores: aliasing score of the map that enters, one an image; none if no module takes it.
-        orthogonality: of the filters of the step; None if it has none.
-        spectrum: mean over images of the share of power in rings around frequency zero, as
-            :func:`dealias.spectral.radial_spectrum`; empty if not asked for.
+        cutoff: in cycles per pixel; power above it counts as aliasing.
+        scores: aliasing score of the map that enters, for each image; empty if no module takes it.
+        orthogonality: orthogonality of the filters of the step; None if it has none.
+        spectrum: share of power in rings around frequency zero, averaged over images; see
+            :func:`dealias.spectral.radial_spectrum`. Empty if not asked for.
     """
 
     site: Site
@@ -42,16 +41,16 @@ class SiteResult:
 
     @property
     def score(self) -> float | None:
-        """Mean over images."""
+        """Mean score over images."""
         return statistics.fmean(self.scores) if self.scores else None
 
     @property
     def spread(self) -> float | None:
-        """Standard deviation over these images, 0 for one."""
+        """Standard deviation of the score over images; 0 for one image."""
         return statistics.pstdev(self.scores) if self.scores else None
 
     def to_dict(self) -> dict[str, Any]:
-        """The row of the JSON file."""
+        """The entry of the JSON file."""
         return {
             "name": self.site.name,
             "kind": self.site.kind,
@@ -97,22 +96,23 @@ def measure_aliasing(
     bins: int = 0,
     progress: Progress | None = None,
 ) -> tuple[Plan[Site], list[SiteResult]]:
-    """Run images through a network and score the maps that enter its downsampling steps.
+    """Run a network on images, and score the maps that enter its downsampling steps.
 
     Args:
         network: from :func:`load_network`.
-        paths: images.
-        cutoff: ``"auto"``, the Nyquist frequency of each step, or one for all.
+        paths: image files.
+        cutoff: ``"auto"`` for the Nyquist frequency of each step, or one for all steps.
         noise: standard deviation of Gaussian noise on the images, of 255.
-        blur: size of a binomial kernel, 2 to 7, applied to each map before it is scored: what a
-            blur before that step alone would leave.
-        bins: rings of the spectra, at most a quarter of the pixels along a side; 0 for none.
-        progress: given the number of images, opens a context that gives a function to call after
-            each.
+        blur: size of a binomial kernel, 2 to 7, applied to each map before it is scored, as a blur
+            before this step alone would be.
+        bins: number of rings of the spectra, at most a quarter of the pixels along a side; 0 for
+            no spectra.
+        progress: called with the number of images; returns a context manager of a function to call
+            after each image.
 
     Returns:
-        The plan of the network on the first image, and a result for each of its sites; for each
-        use, where a module is shared. Calls that the first image had not are not scored.
+        The plan of the network on the first image, and a result for each of its sites, or for each
+        use of a shared module. Calls that the first image did not make are not scored.
 
     Raises:
         ValueError: no paths, an image or the network fails, the network has no downsampling step,
@@ -131,16 +131,15 @@ def measure_aliasing(
         site.name: _Record(
             _cutoff(cutoff, site),
             None if blur is None else BlurFilter(site.in_channels, blur),
-            # Wider rings on a small map, so that each holds frequencies.
+            # Wider rings for small maps, so that every ring has frequencies.
             min(bins, max(1, min(site.input_size) // 4)),
         )
         for site in uses
     }
-    recorders = {name: record.add for name, record in records.items()}
     with open_progress(progress, len(paths)) as advance:
         for i, path in enumerate(paths):
             image = read_image(path, noise=noise, seed=i)
-            with _hooks(model, plan, recorders):
+            with watch_maps(model, plan, lambda name, x: records[name].add(x)):
                 _run(network, image, path)
             advance()
     results = [
@@ -157,17 +156,15 @@ def measure_aliasing(
 
 
 def capture_maps(network: Network, plan: Plan[Site], image: Tensor) -> dict[str, Tensor]:
-    """The map [1, C, H, W] that enters each step with a place, for one image [3, H, W].
+    """The maps [1, C, H, W] that enter the sites of a plan, for one image [3, H, W].
 
-    By name of the site; of each use, where a module is shared.
+    The keys are the names of sites, or of each use of a shared module.
     """
     maps: dict[str, Tensor] = {}
-
-    def keep(name: str) -> Callable[[Tensor], None]:
-        return lambda x: maps.update({name: x.detach().float()})
-
-    recorders = {use.name: keep(use.name) for site in plan for use in site.uses}
-    with torch.no_grad(), _hooks(network.model, plan, recorders):
+    with (
+        torch.no_grad(),
+        watch_maps(network.model, plan, lambda name, x: maps.update({name: x.detach().float()})),
+    ):
         _run(network, image, Path("the image"))
     return maps
 
@@ -175,41 +172,12 @@ def capture_maps(network: Network, plan: Plan[Site], image: Tensor) -> dict[str,
 def _run(network: Network, image: Tensor, path: Path) -> None:
     try:
         network.model(network.arguments(image))
-    except Exception as error:  # whatever the network raises
+    except Exception as error:  # networks raise anything
         size = "x".join(map(str, image.shape[1:]))
         raise ValueError(
             f"{printable(path)}: the network fails on {size} pixels: "
             f"{type(error).__name__}: {error}"
         ) from error
-
-
-@contextlib.contextmanager
-def _hooks(
-    model: nn.Module, plan: Plan[Site], recorders: Mapping[str, Callable[[Tensor], None]]
-) -> Iterator[None]:
-    """For one pass, in which calls count from 0 on."""
-
-    def hook(place: Place, site: Site) -> Callable[..., None]:
-        numbers = count()
-        uses = {use.call: recorders[use.name] for use in site.uses}
-
-        def look(_: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
-            record = uses.get(next(numbers))
-            if record is not None:
-                record(place.take(args, kwargs))
-
-        return look
-
-    with contextlib.ExitStack() as stack:
-        for site in plan:
-            if site.place is not None:
-                handle = nn.Module.register_forward_pre_hook(
-                    submodule(model, site.name),
-                    hook(site.place, site),
-                    with_kwargs=True,
-                )
-                stack.callback(handle.remove)
-        yield
 
 
 def _cutoff(cutoff: float | str, site: Site) -> Rate:
@@ -233,5 +201,5 @@ def _mean(spectra: Sequence[Tensor]) -> tuple[float, ...]:
 
 
 def _finite(value: float | None) -> float | None:
-    """A number that JSON has; None for NaN and infinity."""
+    """A number of JSON; None for NaN and infinity."""
     return value if value is not None and math.isfinite(value) else None

@@ -1,4 +1,4 @@
-"""Networks by a line of text, from whatever library is installed."""
+"""Networks of any installed library, by a specification."""
 
 import importlib
 import inspect
@@ -22,18 +22,18 @@ _IMAGENET = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 
 
 class NetworkError(ValueError):
-    """No network for a SPEC."""
+    """A network can't be created from its specification."""
 
 
 @dataclass(frozen=True)
 class Network:
-    """A network and how it takes images.
+    """A network and the normalisation of its input.
 
     Attributes:
-        model: in evaluation mode.
-        mean: subtracted from RGB in [0, 1].
-        std: by which the difference is divided.
-        takes_list: whether it takes a list of images (C, H, W), as detectors do, and not a batch.
+        model: the network in evaluation mode.
+        mean: mean of RGB in [0, 1], for normalisation.
+        std: standard deviation of RGB, for normalisation.
+        takes_list: whether the input is a list of images [C, H, W], as of detectors, not a batch.
     """
 
     model: nn.Module
@@ -42,25 +42,25 @@ class Network:
     takes_list: bool = False
 
     def arguments(self, image: Tensor) -> Any:
-        """What the network takes for one image [3, H, W], RGB in [0, 1]."""
+        """The input of the network for one image [3, H, W], RGB in [0, 1]."""
         mean, std = (image.new_tensor(value)[:, None, None] for value in (self.mean, self.std))
         x = (image - mean) / std
         return [x] if self.takes_list else x[None]
 
 
 def load_network(spec: str, weights: Path | None = None) -> Network:
-    """Build a network; nothing is downloaded.
+    """Create a network, without downloading anything.
 
     Args:
         spec: ``timm:NAME`` or ``torchvision:NAME``, with random weights; ``hf:NAME_OR_PATH``, a
-            folder, or a name in the local cache, of transformers, with its weights if it has any;
+            folder or a name in the local cache of transformers, with its weights if there are any;
             a ``.pt2`` file of `torch.export`; or ``module.path:factory``, called without arguments.
-        weights: a file of torch.save or safetensors to load; see
+        weights: weights to load, a file of torch.save or safetensors; see
             :func:`dealias.models.read_weights`.
 
     Raises:
-        NetworkError: there is no such network, its library is missing, it fails to build, or the
-            weights do not fit.
+        NetworkError: there is no such network, its library is not installed, it can't be created,
+            or the weights do not fit.
 
     >>> load_network("torch.nn:Identity").model
     Identity()
@@ -80,7 +80,7 @@ def load_network(spec: str, weights: Path | None = None) -> Network:
     except ImportError as error:
         raise NetworkError(f"model {spec!r}: {error}") from error
     except Exception as error:
-        # Libraries raise what they like for a name that they do not know.
+        # Libraries raise anything for unknown names.
         raise NetworkError(f"model {spec!r}: {type(error).__name__}: {error}") from error
     if weights is not None:
         _load_weights(network.model, weights)
@@ -97,7 +97,7 @@ def _from_timm(name: str) -> Network:
 def _from_torchvision(name: str) -> Network:
     models = importlib.import_module("torchvision.models")
     builder = models.get_model_builder(name)
-    # Left at its default, the weights of the backbone would be downloaded.
+    # By default the weights of the backbone would be downloaded.
     options = {"weights": None, "weights_backbone": None}
     if "weights_backbone" not in inspect.signature(builder).parameters:
         del options["weights_backbone"]
@@ -132,19 +132,19 @@ def _from_export(path: str) -> Network:
         raise NetworkError(f"{printable(Path(path))}: no such file")
     log = logging.getLogger("torch.export")
     level = log.level
-    log.setLevel(logging.ERROR)  # else it says how each of its readers failed
+    log.setLevel(logging.ERROR)  # it reports how each of its readers failed
     try:
         exported = torch.export.load(path)
-    except Exception as error:  # whatever a file of another kind sets off
+    except Exception as error:  # files of another kind raise anything
         raise NetworkError(
             f"{printable(Path(path))}: expected a file of torch.export.save, got one that can't be "
             f"read ({type(error).__name__})"
         ) from error
     finally:
         log.setLevel(level)
-    # Unflattened, the graph has its modules back, and with them the places to look at.
+    # The unflattened graph has modules again, and with them sites.
     model = torch.export.unflatten(exported)
-    # What was noted of the graph's values while exporting cannot be copied with the network.
+    # The metadata of the graph's values can't be copied with the network.
     for module in modules(model):
         for node in getattr(module, "graph", torch.fx.Graph()).nodes:
             node.meta.clear()

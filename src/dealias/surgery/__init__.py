@@ -1,8 +1,9 @@
-"""Find where any network lowers its resolution, and put filters there."""
+"""Find the downsampling steps of any network, and insert filters before them."""
 
 from dealias.surgery.apply import dealias, restore
+from dealias.surgery.checking import check_inserted
 from dealias.surgery.downsampling import find_downsampling
-from dealias.surgery.insertion import Inserted, Report, check_inserted, report_of
+from dealias.surgery.insertion import Inserted, Report, report_of
 from dealias.surgery.mixing import find_mixing
 from dealias.surgery.plan import Excluded, MixingSite, Place, Plan, Rate, Site, rate_text
 from dealias.surgery.walk import modules, submodule

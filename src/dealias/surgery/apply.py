@@ -1,4 +1,4 @@
-"""De-alias any network in one call, and undo it."""
+"""De-alias any network, and restore it."""
 
 import copy
 from collections.abc import Callable, Iterable, Mapping
@@ -46,44 +46,45 @@ def dealias(
     filter_options: Mapping[str, Any] | None = None,
     mixing_options: Mapping[str, Any] | None = None,
 ) -> tuple[M, Report]:
-    """Put a filter before the downsampling steps of a network, and let it mix frequencies after.
+    """Insert filters before the downsampling steps of a network, and frequency mixing after them.
 
-    Names of parameters stay what they are, so that checkpoints of the plain network load before or
-    after: mixing modules that a checkpoint knows nothing of keep what they have. The result can be
-    copied, pickled, compiled and exported like any network. The mixing modules start as the
-    identity; their parameters are trainable whatever those of the network are.
+    Parameters keep their names, so checkpoints of the plain network load before and after; mixing
+    modules that a checkpoint lacks stay unchanged. The result can be copied, pickled, compiled and
+    exported like any network. Mixing modules start as the identity, and their parameters are
+    trainable even if those of the network are not.
 
     Fold normalisation, reparameterize and trace the network with ``torch.fx`` before, not after:
-    these replace modules that something hangs on, which :func:`dealias.surgery.check_inserted`
-    notices.
+    these replace modules that have a filter. :func:`dealias.surgery.check_inserted` detects it.
 
     Args:
         model: any network.
-        example_input: as for :func:`find_downsampling`; only its shapes matter.
-        filter: ``"daf"``, an ideal low-pass at the Nyquist frequency of the step; ``"flc"``, one at
-            that of the stride alone, 1 / (2 s); ``"blur"``, a binomial kernel; ``"adaptive_blur"``,
-            kernels chosen from the content, of networks of its own for so many channels: a module
-            that is shared by steps of different channels is left; or None.
-        mixing: whether to put a :class:`dealias.layers.FrequencyMixing` after the convolutions of
-            :func:`find_mixing`, those that follow the sites chosen.
-        cutoff: in cycles per pixel, in (0, 0.5], of the filters "daf" and "flc" and of the mixing
-            modules that follow. ``"auto"`` is as `filter` says, the Nyquist frequency of the step
-            for the blurs and None; a number, or (row, column), holds for every site; a mapping for
-            the sites it names, of :func:`find_downsampling` or of :func:`find_mixing`, and the
-            others are as with "auto".
-        sites: names of downsampling sites to take in place of those without a ``reason`` in
+        example_input: see :func:`find_downsampling`; only its shapes matter.
+        filter: ``"daf"``, an ideal low-pass at the Nyquist frequency of the step; ``"flc"``, an
+            ideal low-pass at the Nyquist frequency of the stride alone, 1 / (2 s); ``"blur"``, a
+            binomial kernel; ``"adaptive_blur"``, kernels predicted from the content; or None. An
+            adaptive blur has a fixed number of channels, so a module that is shared by steps of
+            different channels gets none.
+        mixing: whether to insert a :class:`dealias.layers.FrequencyMixing` after the convolutions
+            of :func:`find_mixing` that follow the chosen sites.
+        cutoff: in cycles per pixel, in (0, 0.5], for the filters "daf" and "flc" and for mixing
+            modules. ``"auto"`` depends on `filter`, and is the Nyquist frequency of the step for
+            blurs and None. A number, or (row, column), holds for every site. A mapping holds for
+            the sites of :func:`find_downsampling` or :func:`find_mixing` that it names, and
+            "auto" for all others.
+        sites: names of downsampling sites to filter, instead of those without a ``reason`` in
             :func:`find_downsampling`.
-        inplace: change the model itself, not a copy.
-        filter_options: keyword arguments for every filter, as ``{"border": "reflect"}``.
-        mixing_options: keyword arguments for every mixing module, as ``{"pooling": "official"}``.
+        inplace: whether to change the model itself, not a copy.
+        filter_options: keyword arguments for every filter, like ``{"border": "reflect"}``.
+        mixing_options: keyword arguments for every mixing module, like
+            ``{"pooling": "official"}``.
 
     Returns:
-        The network, and what was put where and left why.
+        The network, and a report of what was inserted and what was left, with the reasons.
 
     Raises:
-        ValueError: there is nothing to put in, or no site of a name given: the message lists those
-            there are; the model was de-aliased before; an argument is out of range; the model
-            fails on the example, as it was or with what was put in.
+        ValueError: there is nothing to insert; a name is not that of a site, and the message lists
+            the sites; the model is de-aliased already; an argument is out of range; the model
+            fails on the example, before or after the insertion.
 
     >>> import torch
     >>> net = nn.Sequential(nn.Conv2d(8, 16, 3, stride=2, padding=1), nn.ReLU())
@@ -125,16 +126,16 @@ def dealias(
 
 
 def restore(model: M) -> M:
-    """Take out of a network, in place, what :func:`dealias` put in.
+    """Remove from a network, in place, everything that :func:`dealias` inserted.
 
     Args:
         model: a de-aliased network.
 
     Returns:
-        The same object, with the modules and the state dict it had before.
+        `model`, with the modules and the state dict that it had before.
 
     Raises:
-        ValueError: nothing was put in.
+        ValueError: the model is not de-aliased.
 
     >>> import torch
     >>> net = nn.Sequential(nn.MaxPool2d(2))
@@ -176,20 +177,20 @@ def _filters(
     work, left = [], []
     for site in plan:
         found = host_of(target, site.name) if site.place else None
-        if site.name not in chosen or site.place is None or found is None:
-            reason = site.reason or "not among the sites asked for"
-            if site.name in chosen:
-                reason = "a container that runs its children"
-            left.append(Excluded(site.name, site.kind, reason))
-            continue
         channels = sorted({use.in_channels for use in site.uses})
-        if filter == "adaptive_blur" and len(channels) > 1:
+        reason = ""
+        if site.name not in chosen:
+            reason = site.reason or "not among the sites asked for"
+        elif found is None:
+            reason = "a container that runs its children"
+        elif filter == "adaptive_blur" and len(channels) > 1:
             reason = f"one module for maps of {' and '.join(map(str, channels))} channels"
+        if reason or found is None:
             left.append(Excluded(site.name, site.kind, reason))
             continue
         name, host = found
         f = cutoffs.at(site)
-        module = _build(_FILTERS[filter], site.in_channels, f, options)
+        module = _build(_filter, filter, site.in_channels, f, options)
         shown = f if filter in ("daf", "flc") else None
         done = Inserted(site.name, f"{name}.{FILTER}".lstrip("."), filter, shown)
         work.append(_Insertion(host, module, site.place, done))
@@ -217,12 +218,12 @@ def _copy(model: M) -> M:
     try:
         with torch.inference_mode(False):
             return copy.deepcopy(model)
-    except Exception as error:  # whatever a module's own copying raises
+    except Exception as error:  # modules may copy themselves and raise anything
         raise ValueError(f"the model can't be copied ({error}); inplace=True changes it") from error
 
 
 def _build(make: Callable[..., nn.Module], *args: Any, **options: Any) -> nn.Module:
-    """Make a module whose parameters can be trained, wherever the call comes from."""
+    """Create a module with trainable parameters, even in inference mode."""
     try:
         with torch.inference_mode(False):
             return make(*args, **options)
@@ -230,14 +231,12 @@ def _build(make: Callable[..., nn.Module], *args: Any, **options: Any) -> nn.Mod
         raise ValueError(f"options: {error}") from error
 
 
-_FILTERS: dict[str, Callable[[int, Rate, Mapping[str, Any]], nn.Module]] = {
-    "daf": lambda channels, f, options: DealiasingFilter(f, **options),  # noqa: ARG005
-    "flc": lambda channels, f, options: DealiasingFilter(f, **options),  # noqa: ARG005
-    "blur": lambda channels, f, options: BlurFilter(**options),  # noqa: ARG005
-    "adaptive_blur": lambda channels, f, options: AdaptiveBlur(  # noqa: ARG005
-        channels, **{"groups": gcd(channels, 8), **options}
-    ),
-}
+def _filter(kind: Filter, channels: int, f: Rate, options: Mapping[str, Any]) -> nn.Module:
+    if kind == "blur":
+        return BlurFilter(**options)
+    if kind == "adaptive_blur":
+        return AdaptiveBlur(channels, **{"groups": gcd(channels, 8), **options})
+    return DealiasingFilter(f, **options)
 
 
 def _check(model: nn.Module, filter: str | None, mixing: bool) -> None:  # noqa: A002
@@ -263,7 +262,7 @@ def _chosen(plan: Plan[Site], sites: Iterable[str] | None) -> frozenset[str]:
 
 
 def _try_out(model: nn.Module, example_input: Any) -> None:
-    """Undo the insertion if the network fails now, as one that runs all children of a unit does."""
+    """Undo the insertion if the network fails now, as one may that runs all children of a unit."""
     try:
         record(model, example_input)
     except ValueError as error:
@@ -272,7 +271,7 @@ def _try_out(model: nn.Module, example_input: Any) -> None:
 
 
 def _like(module: nn.Module, host: nn.Module, model: nn.Module) -> nn.Module:
-    """On the device and of the precision of the module that it hangs on."""
+    """Move a module to the device and dtype of its host, or else of the model."""
     weights = (p for m in (host, model) for p in parameters(m) if p.is_floating_point())
     weight = next(weights, None)
     return module if weight is None else module.to(weight.device, weight.dtype)

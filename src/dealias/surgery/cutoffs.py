@@ -11,13 +11,13 @@ Cutoff = Literal["auto"] | Rate | Mapping[str, Rate]
 
 @dataclass(frozen=True)
 class Cutoffs:
-    """What `cutoff` says, for a filter: see :func:`dealias.dealias`."""
+    """The cutoffs for the arguments `cutoff` and `filter` of :func:`dealias.dealias`."""
 
     cutoff: Cutoff
     filter: str | None
 
     def check(self, names: tuple[str, ...]) -> None:
-        """Raise ValueError unless every cutoff is in range and every site is one of these."""
+        """Raise ValueError if a cutoff is out of range or a site is not among these names."""
         if isinstance(self.cutoff, Mapping):
             check_names("cutoff", self.cutoff, names)
         if self.cutoff == "auto":
@@ -37,13 +37,13 @@ class Cutoffs:
         return self._auto(site) if isinstance(self.cutoff, str) else self.cutoff
 
     def after(self, site: MixingSite, plan: Plan[Site]) -> Rate:
-        """The cutoff at a mixing site: its own, or that of the step before."""
+        """The cutoff at a mixing site: its own, or that of the site before it."""
         if isinstance(self.cutoff, Mapping) and site.name in self.cutoff:
             return self.cutoff[site.name]
         return self.at(plan[site.after])
 
     def _auto(self, site: Site) -> Rate:
-        # The lowest of its uses, where their module is shared and asked for by name.
+        # The lowest of all uses: a shared module may have several, if it is asked for by name.
         rates = [self._auto_of(use) for use in site.uses]
         rows, columns = (min(axis) for axis in zip(*rates, strict=True))
         return rows if rows == columns else (rows, columns)
@@ -55,7 +55,7 @@ class Cutoffs:
 
 
 def check_names(argument: str, given: Any, names: tuple[str, ...]) -> None:
-    """Raise ValueError where a site was given that there is not."""
+    """Raise ValueError if a given site does not exist."""
     unknown = [name for name in given if name not in names]
     if unknown:
         raise ValueError(

@@ -1,4 +1,4 @@
-"""The downsampling steps of any network, read from one forward pass."""
+"""The downsampling sites of any network, found in one forward pass."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -17,50 +17,52 @@ Rates = tuple[float, float]
 
 
 def find_downsampling(model: nn.Module, example_input: Any) -> Plan[Site]:
-    r"""Find every step at which the resolution falls, and the unit that it belongs to.
+    r"""Find every step that lowers the resolution, and the unit that it belongs to.
 
     The model runs once on the example, without gradients and in evaluation mode; flags, buffers
-    and random state are afterwards what they were. Found are strided convolutions, max and average
-    pooling, patch embedding and merging, pixel-unshuffle, strided slices and interpolation to a
-    lower resolution, be they modules or functions, on maps (B, C, H, W), (B, H, W, C) or tokens
-    (B, H * W, C).
+    and random state are restored. The steps are strided convolutions, max and average pooling,
+    patch embedding and merging, pixel-unshuffle, strided slices and interpolation to a lower
+    resolution. They may be modules or functions, and act on maps [B, C, H, W] or [B, H, W, C] or
+    on tokens [B, H * W, C].
 
-    A unit is the smallest module that takes the high resolution in and gives the low one out, so
-    that the branches and the shortcut of a residual block count once. Its kernel K and stride s
-    are those of the branch with the largest kernel, its channels what enters and leaves it, and
+    A unit is the smallest module that takes the map at the high resolution and returns it at the
+    low one, so the branches and the shortcut of a residual block count once. Its kernel K and
+    stride s are those of the branch with the largest kernel, its channels those of its input and
+    output. Its Nyquist frequency is
 
     .. math:: f_N = \tfrac12 \min(K, \sqrt{C_\mathrm{out} / C_\mathrm{in}}) / s,
 
-    at most 0.5. No site are pooling to one pixel or to a fixed grid, and back, which gather
-    context; resizing before the first layer or after the last; and strides on the keys and values
-    of an attention whose result keeps the resolution. These are in ``plan.excluded``, with the
-    reason.
+    at most 0.5. Some steps are not sites, and are listed in ``plan.excluded`` with the reason:
+    pooling to one pixel or to a fixed grid, and back, which gathers context; resizing before the
+    first layer or after the last; and strides on the keys and values of an attention that keeps
+    the resolution.
 
-    By default :func:`dealias.dealias` filters the sites with an empty ``reason``. It leaves a site
+    By default :func:`dealias.dealias` filters the sites with an empty ``reason``. It does not
+    filter a site
 
-    - whose Nyquist frequency is 0.5: what enters fits into what leaves;
-    - that pools right after the first convolution. Pooling has no filters to hold several phases
-      of its input, so the two are one step from the image: K and s of both, from the channels of
-      the image to those pooled. If that Nyquist frequency is 0.5, neither needs a filter. Hence
-      the stem of a ResNet is not filtered, and layer2 to layer4 are;
-    - that no module holds, so that there is nothing to put a filter before;
-    - whose module runs at several steps, of different Nyquist frequencies.
+    - whose Nyquist frequency is 0.5: the output can represent all of the input;
+    - that pools right after the first convolution, if both together have a Nyquist frequency of
+      0.5. Pooling has no filters that could hold several phases of its input, so the two count as
+      one step from the image: K and s of both, from the channels of the image to those pooled.
+      Hence the stem of a ResNet is not filtered, and layer2 to layer4 are;
+    - that belongs to no module, so that no filter can be inserted;
+    - whose module runs at several steps of different Nyquist frequencies.
 
-    A module that runs at several steps, as the pooling of a U-Net may, is one site, the first of
+    A module that runs at several steps, like the pooling of some U-Nets, is one site, the first of
     its ``uses``.
 
     Args:
         model: any module.
-        example_input: a tensor; a tuple of arguments; a dict of keyword arguments; or a list, one
-            argument (images for a detection model). Large enough that the resolution can fall at
-            every step: a stride on a map of one pixel lowers nothing.
+        example_input: a tensor; a tuple of arguments; a dict of keyword arguments; or a list, which
+            is a single argument, as the images of detection models are. It must be large enough
+            for every step: a stride does not lower the resolution of a map of one pixel.
 
     Returns:
         The sites in the order they run.
 
     Raises:
-        ValueError: the model is no module or of TorchScript, the example holds no tensor, or the
-            model fails on it.
+        ValueError: the model is not a module or is of TorchScript, the example has no tensor, or
+            the model fails on it.
 
     >>> import torch
     >>> net = nn.Sequential(nn.Conv2d(8, 16, 3, stride=2, padding=1), nn.MaxPool2d(2))
@@ -74,7 +76,7 @@ def find_downsampling(model: nn.Module, example_input: Any) -> Plan[Site]:
 
 
 def plan_of(trace: Trace) -> tuple[Plan[Site], list[Unit]]:
-    """The sites of a recorded pass, and every use of a unit, in the order they ran."""
+    """The sites of a recorded pass, and every use of a unit in the order they ran."""
     units, excluded = find_units(trace)
     uses = [use for unit in units for use in (unit, *unit.others)]
     uses.sort(key=lambda use: use.events[0].bit)
@@ -83,7 +85,7 @@ def plan_of(trace: Trace) -> tuple[Plan[Site], list[Unit]]:
 
 
 def _with_uses(unit: Unit, units: Sequence[Unit]) -> Site:
-    """The site of a unit, with the further uses of its module."""
+    """The site of a unit, with all uses of its module."""
     site = _site(unit, units)
     others = [
         replace(_site(other, units), name=f"{site.name}#{number}")
@@ -96,7 +98,7 @@ def _with_uses(unit: Unit, units: Sequence[Unit]) -> Site:
     elif site.place is None:
         reason = site.reason
     else:
-        # One use that needs a filter is enough.
+        # The module is filtered if one of its uses needs it.
         reason = site.reason if all(use.reason for use in uses) else ""
     return replace(site, reason=reason, others=tuple(others))
 
@@ -135,7 +137,7 @@ def _reason_to_leave(unit: Unit, rates: Rates, units: Sequence[Unit]) -> str:
 
 
 def _convolution_before(unit: Unit, units: Sequence[Unit]) -> Unit | None:
-    """The only step before a pooling one, if that is a convolution."""
+    """The only step before a pooling step, if it is a convolution."""
     before = [other for other in units if other.bits & unit.before]
     if unit.main.reading.kind in ("max_pool", "avg_pool") and len(before) == 1:
         return before[0] if before[0].main.reading.kind == "convolution" else None
@@ -154,7 +156,7 @@ def _rates_of_stem(first: Unit, pooling: Unit) -> Rates:
 
 
 def _rates(kernel: Pair, stride: tuple[float, float], channels: Pair) -> Rates:
-    # The stride of an interpolation need not be whole: divide by it here.
+    # Divide by the stride here: that of an interpolation may be no whole number.
     rows, columns = (equivalent_sampling_rate(k, 1, *channels) for k in kernel)
     return rows / stride[0], columns / stride[1]
 

@@ -1,38 +1,36 @@
-"""Hang modules on others, take them off, and tell whether they are still there.
+"""Insert modules into a network by hooks, and remove them.
 
-Nothing is renamed. The hooks are functions without state: they reach what is inserted through the
-module that they are called with, so copies and pickles of a network call their own. A pickle finds
-hooks and classes by the path of their module, so those of this module stay in it.
+No parameter is renamed. The hooks are functions without state, which find the inserted module
+through the module that they are called with; so copies and pickles of a network call their own.
+Pickles name the module of hooks and classes, so those of this file must stay in it.
 """
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Any, cast
 
-import torch
 from torch import Tensor, nn
 from torch.utils.hooks import RemovableHandle
 
 from dealias.layers import FrequencyMixing
 from dealias.surgery.plan import Excluded, Place, Rate, by_reason, rate_text, table
-from dealias.surgery.record import run
 from dealias.surgery.walk import modules, named_modules, submodule
 
 FILTER, MIXING = "dealias_filter", "frequency_mixing"
-# What is hung on a module, kept by it, and what was put into a network, kept by that: neither is in
-# the state dict, and both go with copies and pickles.
+# Attributes for the hooks of a module and for the report of a network. Neither is in the state
+# dict, and both are copied and pickled with the module.
 _HELD, _REPORT = "_dealias_held", "_dealias_report"
 
 
 @dataclass(frozen=True)
 class Inserted:
-    """A module put into a network.
+    """A module inserted into a network.
 
     Attributes:
         site: name of the site.
-        module: dotted path of the new module.
+        module: dotted path of the inserted module.
         kind: "daf", "flc", "blur", "adaptive_blur" or "mixing".
-        cutoff: in cycles per pixel; None for a blur, which has none.
+        cutoff: in cycles per pixel; None for blurs, which have none.
     """
 
     site: str
@@ -43,11 +41,11 @@ class Inserted:
 
 @dataclass(frozen=True)
 class Report:
-    """What :func:`dealias.dealias` did; prints as a table.
+    """The changes that :func:`dealias.dealias` made; prints as a table.
 
     Attributes:
         inserted: filters in the order they run, then mixing modules.
-        left: steps that were left as they are, with the reason.
+        left: steps without a filter, with the reason.
     """
 
     inserted: tuple[Inserted, ...]
@@ -68,9 +66,9 @@ class Report:
 
 @dataclass(frozen=True)
 class _Held:
-    """A hook, and the biases by which folding is told.
+    """A hook, and the biases that show whether a convolution was folded.
 
-    Pickled, the handle also keeps later hooks of another process from taking its number.
+    In a pickle, the handle also keeps hooks of another process from taking its number.
     """
 
     handle: RemovableHandle
@@ -89,7 +87,7 @@ class InputFilter(nn.Module):
     def forward(
         self, args: tuple[Any, ...], kwargs: dict[str, Any]
     ) -> tuple[tuple[Any, ...], dict[str, Any]]:
-        """The arguments with the map filtered."""
+        """Return the arguments with the map filtered."""
         return self.place.put(args, kwargs, self.filter(self.place.take(args, kwargs)))
 
     def extra_repr(self) -> str:
@@ -98,14 +96,14 @@ class InputFilter(nn.Module):
 
 
 def put_filter(host: nn.Module, filter: nn.Module, place: Place) -> None:  # noqa: A002
-    """Filter what enters a module."""
+    """Filter the input of a module."""
     nn.Module.add_module(host, FILTER, InputFilter(filter, place).train(host.training))
     hook = nn.Module.register_forward_pre_hook(host, _filter_input, with_kwargs=True)
     host.__dict__.setdefault(_HELD, {})[FILTER] = _Held(hook)
 
 
 def put_mixing(host: nn.Module, mixing: nn.Module) -> None:
-    """Mix the frequencies of what leaves a convolution."""
+    """Mix the frequencies of the output of a convolution."""
     mixing.register_load_state_dict_pre_hook(_keep_if_absent)  # type: ignore[no-untyped-call]
     nn.Module.add_module(host, MIXING, mixing.train(host.training))
     hook = nn.Module.register_forward_hook(host, _mix_output)
@@ -114,13 +112,13 @@ def put_mixing(host: nn.Module, mixing: nn.Module) -> None:
 
 
 def _keep_if_absent(module: nn.Module, state_dict: dict[str, Any], prefix: str, *_: Any) -> None:
-    """Let checkpoints of the plain network load strictly: they leave the module as it is."""
+    """Let checkpoints of the plain network load strictly, and leave the module unchanged."""
     if not any(key.startswith(prefix) for key in state_dict):
         state_dict |= {prefix + key: value for key, value in module.state_dict().items()}
 
 
 def inserted(model: nn.Module) -> list[str]:
-    """Paths of what was put in."""
+    """Paths of the inserted modules."""
     return [
         f"{name}.{child}".lstrip(".")
         for name, module in named_modules(model)
@@ -129,7 +127,7 @@ def inserted(model: nn.Module) -> list[str]:
 
 
 def remove_all(model: nn.Module) -> None:
-    """Take out what was put in."""
+    """Remove the inserted modules."""
     for module in modules(model):
         module.__dict__.pop(_REPORT, None)
         everything: dict[str, _Held] = module.__dict__.pop(_HELD, {})
@@ -139,17 +137,17 @@ def remove_all(model: nn.Module) -> None:
 
 
 def keep_report(model: nn.Module, report: Report) -> None:
-    """Let a network remember what was put into it."""
+    """Keep the report of a network in the network."""
     model.__dict__[_REPORT] = report
 
 
 def report_of(model: nn.Module) -> Report | None:
-    """What was put into a network and its parts, be it there or lost; None for nothing.
+    """The report of everything inserted into a network and its parts; None for nothing.
 
-    Each module that was given to :func:`dealias.dealias` keeps the report; here the names of sites
-    and modules are paths from the network itself.
+    Each module that was given to :func:`dealias.dealias` keeps its report. Here the names of sites
+    and modules are paths from `model`. Modules that were lost since are still listed.
     """
-    kept = list(_kept_reports(model))
+    kept = list(kept_reports(model))
     if not kept:
         return None
 
@@ -166,24 +164,25 @@ def report_of(model: nn.Module) -> Report | None:
     return Report(tuple(put_in), tuple(left))
 
 
-def _kept_reports(model: nn.Module) -> Iterator[tuple[str, nn.Module, Report]]:
+def kept_reports(model: nn.Module) -> Iterator[tuple[str, nn.Module, Report]]:
+    """The de-aliased modules in a network, with their paths and reports."""
     for name, module in named_modules(model):
         if _REPORT in module.__dict__:
             yield name, module, module.__dict__[_REPORT]
 
 
-def _is_hooked(host: nn.Module, child: str) -> bool:
-    """Whether a module calls what hangs on it."""
+def is_hooked(host: nn.Module, child: str) -> bool:
+    """Whether a module still calls the module inserted into it."""
     if child == FILTER:
         return _filter_input in host._forward_pre_hooks.values()
     return _mix_output in host._forward_hooks.values()
 
 
-def _is_folded(host: nn.Module) -> bool:
-    """Whether the normalisation that follows a mixed convolution was folded into it.
+def is_folded(host: nn.Module) -> bool:
+    """Whether the normalisation after a convolution with frequency mixing was folded into it.
 
-    Folding gives the convolution another bias, or one where it had none. A state dict that is
-    assigned gives the mixing another as well.
+    Folding replaces the bias of the convolution, or adds one. Loading a state dict with ``assign``
+    replaces the bias of the mixing module too.
     """
     held: _Held = host.__dict__[_HELD][MIXING]
     bias = host._parameters.get("bias", held.bias)
@@ -196,9 +195,9 @@ def _own_bias(host: nn.Module) -> nn.Parameter | None:
 
 
 def host_of(model: nn.Module, name: str) -> tuple[str, nn.Module] | None:
-    """The module, and its path, on which the filter of a unit hangs; None if it cannot hang.
+    """The module that gets the filter of a unit, and its path; None if none can.
 
-    A sequence runs every child it has: there it hangs on the first, which gets the same map.
+    A sequence would run the filter as one more child, so its first child gets the filter.
     """
     host = submodule(model, name)
     while type(host).forward is nn.Sequential.forward:
@@ -214,93 +213,9 @@ def _filter_input(module: nn.Module, args: Any, kwargs: Any) -> Any:
 
 
 def _mix_output(module: nn.Module, args: Any, output: Tensor) -> Any:  # noqa: ARG001
-    if _is_folded(module):
+    if is_folded(module):
         raise ValueError(
             "a convolution with frequency mixing after it was folded with the normalisation that "
             "comes after both: fold first, then de-alias"
         )
     return cast(nn.Module, getattr(module, MIXING))(output)
-
-
-def check_inserted(
-    model: nn.Module, report: Report | None = None, *, example_input: Any = None
-) -> None:
-    """Raise unless everything that :func:`dealias.dealias` put into a network still runs.
-
-    What was put in hangs on modules of the network by hooks. It is lost with a module that is
-    replaced, as folding of normalisation and reparameterization do; with hooks that are cleared;
-    and with the hooks of the module itself that ``torch.fx`` traces. Fold and trace first, then
-    de-alias. Call this before a network is exported that something else has changed.
-
-    Args:
-        model: a de-aliased network, or one that holds some, as ``DistributedDataParallel`` does.
-        report: of :func:`dealias.dealias` for this very module. By default the one that the module
-            itself has kept since, in copies and pickles too; a graph of ``torch.fx`` has none.
-        example_input: as for :func:`find_downsampling`: the model runs once, and every module put
-            in must be called. None looks at the modules alone.
-
-    Raises:
-        ValueError: something is lost: the message names it; no report is there; the model is of
-            TorchScript, or fails on the example.
-
-    >>> import torch
-    >>> from dealias import dealias
-    >>> net = nn.Sequential(nn.Conv2d(8, 16, 3, stride=2, padding=1), nn.ReLU())
-    >>> net, _ = dealias(net, torch.zeros(1, 8, 16, 16))
-    >>> check_inserted(net)
-    >>> net[0] = nn.Conv2d(8, 16, 3, stride=2, padding=1)
-    >>> check_inserted(net)
-    Traceback (most recent call last):
-    ...
-    ValueError: of 1 module put in, 1 does not run any more: 0.dealias_filter (is gone); \
-fold, trace and replace modules first, then de-alias
-    """
-    if isinstance(model, torch.jit.ScriptModule):
-        raise ValueError("model: expected Python modules, got TorchScript: check before tracing")
-    expected = list(_expected(model, report))
-    found = [(item, *_find(root, item)) for root, item in expected]
-    lost = [f"{item.module} ({problem})" for item, _, problem in found if problem]
-    if not lost and example_input is not None:
-        called: set[nn.Module] = set()
-        handles = [
-            module.register_forward_pre_hook(lambda module, _: called.add(module))
-            for _, module, _ in found
-            if module is not None
-        ]
-        try:
-            run(model, example_input)
-        finally:
-            for handle in handles:
-                handle.remove()
-        lost = [f"{item.module} (is not called)" for item, m, _ in found if m not in called]
-    if lost:
-        modules, do = ("module", "does") if len(found) == 1 else ("modules", "do")
-        raise ValueError(
-            f"of {len(found):,} {modules} put in, {len(lost):,} {do} not run any more: "
-            f"{', '.join(lost)}; fold, trace and replace modules first, then de-alias"
-        )
-
-
-def _expected(model: nn.Module, report: Report | None) -> Iterator[tuple[nn.Module, Inserted]]:
-    kept = [(model, report)] if report else [(m, own) for _, m, own in _kept_reports(model)]
-    if not kept:
-        raise ValueError(
-            "report: expected that of dealias.dealias, since the model keeps none: it was never "
-            "de-aliased, or the module that was is replaced"
-        )
-    for root, own in kept:
-        yield from ((root, item) for item in own.inserted)
-
-
-def _find(root: nn.Module, item: Inserted) -> tuple[nn.Module | None, str]:
-    """A module put in, and what is wrong with it."""
-    path, _, child = item.module.rpartition(".")
-    try:
-        host, module = submodule(root, path), submodule(root, item.module)
-    except KeyError:
-        return None, "is gone"
-    if not _is_hooked(host, child):
-        return None, "has lost its hook"
-    if child == MIXING and _is_folded(host):
-        return None, "its convolution was folded with the normalisation that follows"
-    return module, ""

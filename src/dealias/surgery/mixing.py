@@ -14,34 +14,33 @@ from dealias.surgery.resolution import layout_of
 from dealias.surgery.trace import Event, Sum, Trace
 from dealias.surgery.units import Unit
 
-# Their convolutions are none of the network's own.
+# Modules whose convolutions do not belong to the network itself.
 _INSERTED = (FrequencyMixing, InputFilter)
 
 
 def find_mixing(model: nn.Module, example_input: Any) -> Plan[MixingSite]:
-    """Find the convolutions after which a network can weigh its frequencies anew.
+    """Find the convolutions after which frequency mixing can be inserted.
 
-    These are, in every residual unit that follows a filtered downsampling site at its resolution,
-    the last convolution larger than 1x1 on the way that is added to the shortcut. In a ResNet of
-    bottlenecks that is ``conv2`` of every block in layer2 to layer4, where the published code has
-    its FreqMix modules; of basic blocks, ``conv2``; in ConvNeXt, MobileNet and EfficientNet the
-    depthwise convolution of the blocks with a shortcut; in SegFormer that of the Mix-FFN. Swin has
-    no such convolution, hence no site.
+    These are the last convolutions larger than 1x1 on the residual branch of every residual unit
+    that follows a filtered downsampling site, at the resolution of that site. In ResNets this is
+    ``conv2`` of every block in layer2 to layer4, where the published code has its FreqMix modules.
+    In ConvNeXt, MobileNet and EfficientNet it is the depthwise convolution of blocks with a
+    shortcut, and in SegFormer that of the Mix-FFN. Swin has no such convolution and no site.
 
-    A residual unit is a module called with one map that adds two maps descending from it, at its
-    resolution or one step below; neither went through a lower one.
+    A residual unit is a module that takes one map and adds two maps that descend from it. Both
+    have the resolution of the input or that after one step, and neither went through a lower one.
 
     Args:
         model: any module.
-        example_input: as for :func:`find_downsampling`.
+        example_input: see :func:`find_downsampling`.
 
     Returns:
-        The sites in the order they run, each with the downsampling site that it follows, and that
-        site's Nyquist frequency as cutoff. A convolution that runs after several sites, of
-        different Nyquist frequencies, is none.
+        The sites in the order they run, each with the downsampling site that it follows and the
+        Nyquist frequency of that site as cutoff. A convolution that runs after several sites of
+        different Nyquist frequencies is not a site.
 
     Raises:
-        ValueError: as :func:`find_downsampling`.
+        ValueError: see :func:`find_downsampling`.
     """
     trace = record(model, example_input)
     plan, units = plan_of(trace)
@@ -53,43 +52,37 @@ def find_mixing(model: nn.Module, example_input: Any) -> Plan[MixingSite]:
 def mixing_sites(
     trace: Trace, plan: Plan[Site], units: Sequence[Unit]
 ) -> tuple[list[MixingSite], list[Excluded]]:
-    """The sites after any downsampling site, filtered or not, and those with several cutoffs."""
-    sites: dict[str, MixingSite] = {}
-    cutoffs: dict[str, list[str]] = {}
+    """The sites after all downsampling sites, and the convolutions with several cutoffs."""
+    found: dict[str, list[MixingSite]] = {}
     for total in trace.sums:
         convolution = _last_convolution(total, trace, units)
-        if convolution is None:
+        step = None if convolution is None else _step_before(convolution, units)
+        if convolution is None or step is None:
             continue
-        step = _step_before(convolution, units)
-        if step is not None:
-            name = convolution.call.name
-            found = cutoffs.setdefault(name, [])
-            text = rate_text(plan[step.name].nyquist)
-            if text not in found:
-                found.append(text)
-            if name in sites:
-                continue
-            sites[name] = MixingSite(
-                name=name,
-                unit=total.call.name,
-                after=step.name,
-                channels=convolution.reading.channels[1],
-                cutoff=plan[step.name].nyquist,
-                size=convolution.reading.result_size,
-            )
+        site = MixingSite(
+            name=convolution.call.name,
+            unit=total.call.name,
+            after=step.name,
+            channels=convolution.reading.channels[1],
+            cutoff=plan[step.name].nyquist,
+            size=convolution.reading.result_size,
+        )
+        found.setdefault(site.name, []).append(site)
+    sites, excluded = [], []
+    for name, uses in found.items():
+        cutoffs = list(dict.fromkeys(rate_text(site.cutoff) for site in uses))
+        if len(cutoffs) == 1:
+            sites.append(uses[0])
+        else:
+            reason = f"one module after steps of Nyquist frequencies {' and '.join(cutoffs)}"
+            excluded.append(Excluded(name, "mixing", reason))
     order = [event.call.name for event in trace.events]
-    ordered = sorted(sites.values(), key=lambda site: order.index(site.name))
-    excluded = [
-        Excluded(name, "mixing", f"one module after steps of Nyquist frequencies {' and '.join(f)}")
-        for name, f in cutoffs.items()
-        if len(f) > 1
-    ]
-    return [site for site in ordered if len(cutoffs[site.name]) == 1], excluded
+    return sorted(sites, key=lambda site: order.index(site.name)), excluded
 
 
 def _last_convolution(total: Sum, trace: Trace, units: Sequence[Unit]) -> Event | None:
-    """Of the residual branch of a sum; None if the sum ends no residual unit."""
-    apart = total.operands[0] ^ total.operands[1]  # what only one of the two went through
+    """The last convolution of the residual branch; None if the sum is not of a residual unit."""
+    apart = total.operands[0] ^ total.operands[1]  # bits of only one operand
     if total.call.maps != 1 or any(
         unit.bits & apart and layout_of(total.shape, unit.result_size) is None for unit in units
     ):
@@ -114,13 +107,13 @@ def _last_convolution(total: Sum, trace: Trace, units: Sequence[Unit]) -> Event 
 
 
 def _gives_result(convolution: Event) -> bool:
-    """Whether the module that runs a convolution returns what it gives."""
+    """Whether the module that runs a convolution returns its result."""
     result, reading = convolution.call.result, convolution.reading
     return result is not None and result[1:] == (reading.channels[1], *reading.result_size)
 
 
 def _step_before(convolution: Event, units: Sequence[Unit]) -> Unit | None:
-    """The last step through which the map went that gave it its size."""
+    """The last step of the map that led to its size."""
     passed = convolution.before | convolution.bit
     return next(
         (

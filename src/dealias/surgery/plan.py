@@ -1,8 +1,8 @@
-"""What was found in a network: sites, where their maps are, and the steps that are none."""
+"""Plans: the sites of a network, and the steps that are not sites."""
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Generic, Protocol, TypeVar, cast, overload
+from typing import Any, Generic, TypeVar, cast, overload
 
 from torch import Tensor
 
@@ -14,13 +14,13 @@ Key = int | str  # of a positional argument, or of one by name
 
 @dataclass(frozen=True)
 class Place:
-    """Which argument of a module holds the map, and how.
+    """Which argument of a module holds the map, and in which layout.
 
     Attributes:
-        layout: "channels_first" (B, C, H, W), "channels_last" (B, H, W, C) or "tokens"
-            (B, H * W, C).
+        layout: "channels_first" [B, C, H, W], "channels_last" [B, H, W, C] or "tokens"
+            [B, H * W, C].
         argument: number or name of the argument.
-        grid: that of the argument with (H, W), for tokens.
+        grid: number or name of the argument with (H, W), for tokens.
 
     >>> import torch
     >>> place = Place("channels_last", 0)
@@ -33,7 +33,7 @@ class Place:
     grid: Key | None = None
 
     def take(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Tensor:
-        """The map, as (B, C, H, W), from the arguments of a call."""
+        """The map [B, C, H, W] among the arguments of a call."""
         x: Tensor = _get(args, kwargs, self.argument)
         if self.layout == "channels_first":
             return x
@@ -45,7 +45,7 @@ class Place:
     def put(
         self, args: tuple[Any, ...], kwargs: dict[str, Any], maps: Tensor
     ) -> tuple[tuple[Any, ...], dict[str, Any]]:
-        """The arguments of the call with another map (B, C, H, W) in place of its own."""
+        """The arguments of a call, with the map replaced by another, [B, C, H, W]."""
         if self.layout == "channels_last":
             maps = maps.permute(0, 2, 3, 1)
         elif self.layout == "tokens":
@@ -64,29 +64,28 @@ class Site:
     """A downsampling step and the module it belongs to.
 
     Attributes:
-        name: dotted path of the unit, the smallest module that takes the high resolution in and
-            gives the low one out. Where there is none, the module that runs the step and the kind
-            of the step, joined by a colon, with its number from the second on; then
-            ``place`` is None.
+        name: dotted path of the unit, the smallest module that takes the map at the high
+            resolution and returns it at the low one. If there is none, the path of the module that
+            runs the step, a colon and the kind of the step, numbered from the second on;
+            ``place`` is then None.
         kind: "convolution", "patch_embedding", "patch_merging", "max_pool", "avg_pool",
-            "pixel_unshuffle", "slicing" or "interpolation"; of several branches, that of the
-            learned one with the largest kernel.
+            "pixel_unshuffle", "slicing" or "interpolation". With several branches, that of the
+            main branch, the learned one with the largest kernel.
         kernel: (row, column).
         stride: (row, column); whole numbers, except for interpolation.
-        in_channels: channels that enter the unit.
-        out_channels: channels that leave it.
-        esr: equivalent sampling rate, per axis where the axes differ.
-        nyquist: in cycles per pixel of the input, per axis where the axes differ.
+        in_channels: channels of the input of the unit.
+        out_channels: channels of the output of the unit.
+        esr: equivalent sampling rate; one for each axis if they differ.
+        nyquist: Nyquist frequency in cycles per pixel of the input; one for each axis if they
+            differ.
         input_size: (H, W) in the recorded pass.
         output_size: (H, W) in the recorded pass.
-        step: dotted path of the module that runs the step: of a unit of several branches, the one
-            named under `kind`.
-        place: where the map is among the arguments of the unit, and in which layout; None where a
-            filter cannot be put before it.
-        reason: why :func:`dealias.dealias` leaves the site by default; empty if it filters it.
-        call: which call of the unit it is in a pass, from 0 on.
-        others: of a module that runs at several steps, the further ones, as sites whose names end
-            in "#2", "#3" and so on.
+        step: dotted path of the module that runs the step; with several branches, the main one.
+        place: where the map is among the arguments of the unit; None if no filter can be inserted.
+        reason: why :func:`dealias.dealias` does not filter the site by default; empty if it does.
+        call: number of the call of the unit in a pass, from 0.
+        others: further steps at which the module runs, as sites whose names end in "#2", "#3" and
+            so on.
     """
 
     name: str
@@ -107,7 +106,7 @@ class Site:
 
     @property
     def uses(self) -> tuple["Site", ...]:
-        """The steps at which the module runs, in their order: one, where it is not shared."""
+        """All steps at which the module runs, in order; one if it is not shared."""
         return replace(self, others=()), *self.others
 
     @property
@@ -137,9 +136,9 @@ class MixingSite:
         name: dotted path of the convolution.
         unit: dotted path of the residual unit.
         after: name of the downsampling site whose cutoff splits the frequencies.
-        channels: of the convolution's output.
+        channels: channels of the output of the convolution.
         cutoff: Nyquist frequency of that site, in cycles per pixel.
-        size: (H, W) of the convolution's output in the recorded pass.
+        size: (H, W) of the output of the convolution in the recorded pass.
     """
 
     name: str
@@ -164,21 +163,14 @@ class MixingSite:
 
 @dataclass(frozen=True)
 class Excluded:
-    """A step at which the resolution falls that is no site, and why."""
+    """A step that lowers the resolution but is not a site, and why."""
 
     name: str
     kind: str
     reason: str
 
 
-class _Named(Protocol):
-    @property
-    def name(self) -> str: ...
-    @property
-    def row(self) -> dict[str, str]: ...
-
-
-S = TypeVar("S", bound=_Named)
+S = TypeVar("S", Site, MixingSite)
 
 
 @dataclass(frozen=True, repr=False)
@@ -186,8 +178,8 @@ class Plan(Sequence[S], Generic[S]):
     """The sites of a network in the order they run, by number or by name; prints as a table.
 
     Attributes:
-        sites: what was found.
-        excluded: steps at which the resolution falls that are no sites.
+        sites: the sites.
+        excluded: steps that lower the resolution but are not sites.
     """
 
     sites: tuple[S, ...]
@@ -223,12 +215,13 @@ class Plan(Sequence[S], Generic[S]):
         return f"{type(self).__name__}({', '.join(self.names)})"
 
     def __str__(self) -> str:
-        lines = table([site.row for site in self.sites])
-        return "\n".join([*lines, *by_reason("no site", self.excluded)])
+        return "\n".join(
+            [*table([site.row for site in self]), *by_reason("no site", self.excluded)]
+        )
 
 
 def table(rows: Sequence[dict[str, str]]) -> list[str]:
-    """Lines of a table with a header, columns aligned.
+    """Lines of a table with a header and aligned columns.
 
     >>> print(*table([{"a": "1", "long": "2"}, {"a": "333", "long": "4"}]), sep="|")
     a    long|1    2|333  4
@@ -244,7 +237,7 @@ def table(rows: Sequence[dict[str, str]]) -> list[str]:
 
 
 def by_reason(label: str, excluded: Iterable[Excluded]) -> list[str]:
-    """A line for each reason, with the steps that it holds for.
+    """A line for each reason, with its steps.
 
     >>> by_reason("left", [Excluded("a", "max_pool", "so"), Excluded("b", "max_pool", "so")])
     ['left: a, b: so']
@@ -265,7 +258,7 @@ def _size(size: Pair) -> str:
 
 
 def rate_text(rate: Rate) -> str:
-    """One number, or one for each axis, with three decimals."""
+    """A rate with three decimals, for each axis if they differ."""
     if isinstance(rate, tuple):
         return f"{rate[0]:.3f}, {rate[1]:.3f}"
     return f"{rate:.3f}"

@@ -1,4 +1,4 @@
-"""One forward pass, recorded, after which the model is what it was."""
+"""Record one forward pass, without changing the model."""
 
 import contextlib
 from collections.abc import Iterator, Mapping
@@ -13,15 +13,15 @@ from dealias.surgery.walk import modules, parameters
 
 
 def record(model: nn.Module, example_input: Any) -> Trace:
-    """Run the model once, without gradients and in evaluation mode, and leave it as it was.
+    """Run the model once, without gradients and in evaluation mode, and record the pass.
 
     Args:
-        model: any module.
-        example_input: a tensor, a tuple of arguments, a dict of keyword arguments, or a list, which
-            is one argument (as detection models take their images).
+        model: any module; flags, buffers and random state are restored.
+        example_input: a tensor; a tuple of arguments; a dict of keyword arguments; or a list, which
+            is a single argument, as the images of detection models are.
 
     Raises:
-        ValueError: the model is no module or of TorchScript, the input holds no tensor, or the
+        ValueError: the model is not a module or is of TorchScript, the input has no tensor, or the
             model fails on it.
     """
     if not isinstance(model, nn.Module):
@@ -38,7 +38,7 @@ def record(model: nn.Module, example_input: Any) -> Trace:
 
 
 def run(model: nn.Module, example_input: Any, recorder: Recorder | None = None) -> None:
-    """Run the model once as :func:`record` does, watched by a recorder or not."""
+    """Run the model once like :func:`record`, with or without a recorder."""
     args, kwargs = _arguments(example_input)
     tensors = _tensors(example_input)
     with _as_it_was(model), recorder or contextlib.nullcontext():
@@ -69,7 +69,7 @@ def _tensors(example_input: Any) -> list[Tensor]:
 
 @contextlib.contextmanager
 def _as_it_was(model: nn.Module) -> Iterator[None]:
-    """Evaluation mode without gradients; afterwards flags, buffers and random state of before."""
+    """Evaluation mode without gradients; flags, buffers and random state are then restored."""
     every = modules(model)
     training = [module.training for module in every]
     buffers = [
@@ -77,7 +77,7 @@ def _as_it_was(model: nn.Module) -> Iterator[None]:
         for module in every
     ]
     devices = {t.device.index or 0 for t in parameters(model) if t.device.type == "cuda"}
-    # In inference mode the recorder would see nothing.
+    # The recorder sees nothing in inference mode.
     quiet = torch.inference_mode(False), torch.no_grad()
     with torch.random.fork_rng(devices=sorted(devices)), quiet[0], quiet[1]:
         try:

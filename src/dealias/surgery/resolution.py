@@ -1,4 +1,4 @@
-"""What the shapes of a tensor and one operation on it say of the resolution of a map."""
+"""The resolution of a map before and after an operation."""
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
@@ -13,17 +13,8 @@ Shape = tuple[int, ...]
 Layout = Literal["channels_first", "channels_last", "tokens"]
 
 
-class Fall(NamedTuple):
-    """A lower resolution out than in, read from two shapes."""
-
-    stride: int
-    size: Pair
-    result_size: Pair
-    channels: Pair
-
-
 class Held(NamedTuple):
-    """How a shape holds a map."""
+    """A map in a tensor."""
 
     layout: Layout
     size: Pair
@@ -31,13 +22,13 @@ class Held(NamedTuple):
 
 
 def layout_of(shape: Shape | None, size: Pair, *, missing: int = 0) -> Held | None:
-    """The layout in which a shape holds a map of this size; None if it does not.
+    """The layout of a map of this size in a tensor of this shape; None if there is none.
 
     Args:
-        shape: (B, C, H, W), (B, H, W, C) or (B, H * W, C).
+        shape: [B, C, H, W], [B, H, W, C] or [B, H * W, C].
         size: (H, W).
-        missing: rows and columns by which the shape may fall short of the size, for maps that are
-            padded later.
+        missing: number of rows and of columns by which the shape may be smaller than `size`, for
+            maps that are padded later.
 
     >>> layout_of((1, 7, 12, 96), (8, 12), missing=1)
     Held(layout='channels_last', size=(7, 12), channels=96)
@@ -57,39 +48,57 @@ def layout_of(shape: Shape | None, size: Pair, *, missing: int = 0) -> Held | No
     return None
 
 
-def fall_of(source: Shape | None, result: Shape | None, grids: Iterable[Pair]) -> Fall | None:
-    """Read a fall of resolution from shapes in and out, by the same whole number along both axes.
+@dataclass(frozen=True)
+class Reading:
+    """A spatial operation: its kernel and stride, its input and its output."""
+
+    kind: str
+    kernel: Pair
+    stride: tuple[float, float]
+    size: Pair
+    result_size: Pair
+    channels: Pair  # of the input and of the output
+
+    @property
+    def falls(self) -> bool:
+        """Whether the operation lowers the resolution."""
+        return max(self.stride) > 1 and self.size != self.result_size
+
+
+def read_fall(source: Shape | None, result: Shape | None, grids: Iterable[Pair]) -> Reading | None:
+    """Read a fall of resolution from two shapes: by the same whole number along both axes.
 
     Args:
-        source: shape in.
-        result: shape out, of the same layout.
-        grids: pairs (H, W) that may be the size of tokens (B, H * W, C).
+        source: shape of the input.
+        result: shape of the output, in the same layout.
+        grids: pairs (H, W), of which one may be the size of tokens [B, H * W, C].
 
-    >>> fall_of((1, 8, 12, 96), (1, 4, 6, 192), []).result_size
+    >>> read_fall((1, 8, 12, 96), (1, 4, 6, 192), []).result_size
     (4, 6)
-    >>> fall_of((1, 35, 96), (1, 12, 192), [(5, 7)]).result_size
+    >>> read_fall((1, 35, 96), (1, 12, 192), [(5, 7)]).result_size
     (3, 4)
     """
     if source is None or result is None or len(source) != len(result) or source[0] != result[0]:
         return None
     if len(source) == 3:
-        return _fall_of_tokens(source, result, grids)
+        for size in grids:
+            for stride in range(2, min(size) + 1) if size[0] * size[1] == source[1] else ():
+                result_size = _divided(size, stride, up=True)
+                if result_size[0] * result_size[1] == result[1]:
+                    return _reshaping(stride, size, result_size, (source[2], result[2]))
+        return None
     for axis, channel in ((2, 1), (1, 3)):
         size = source[axis], source[axis + 1]
         result_size = result[axis], result[axis + 1]
         for stride in range(2, min(size) + 1):
             if result_size in (_divided(size, stride), _divided(size, stride, up=True)):
-                return Fall(stride, size, result_size, (source[channel], result[channel]))
+                return _reshaping(stride, size, result_size, (source[channel], result[channel]))
     return None
 
 
-def _fall_of_tokens(source: Shape, result: Shape, grids: Iterable[Pair]) -> Fall | None:
-    for size in grids:
-        for stride in range(2, min(size) + 1) if size[0] * size[1] == source[1] else ():
-            result_size = _divided(size, stride, up=True)
-            if result_size[0] * result_size[1] == result[1]:
-                return Fall(stride, size, result_size, (source[2], result[2]))
-    return None
+def _reshaping(stride: int, size: Pair, result_size: Pair, channels: Pair) -> Reading:
+    kind = "global_pool" if result_size == (1, 1) else "patch_merging"
+    return Reading(kind, (stride, stride), (stride, stride), size, result_size, channels)
 
 
 def _divided(size: Pair, stride: int, *, up: bool = False) -> Pair:
@@ -97,30 +106,13 @@ def _divided(size: Pair, stride: int, *, up: bool = False) -> Pair:
     return (size[0] + more) // stride, (size[1] + more) // stride
 
 
-@dataclass(frozen=True)
-class Reading:
-    """A spatial operation: its window and stride, the map that it reads and what it gives."""
-
-    kind: str
-    kernel: Pair
-    stride: tuple[float, float]
-    size: Pair
-    result_size: Pair
-    channels: Pair  # of the map read and of the result
-
-    @property
-    def falls(self) -> bool:
-        """Whether the stride lowers the resolution of a map that has any."""
-        return max(self.stride) > 1 and self.size != self.result_size
-
-
 def read_operation(name: str, given: Mapping[str, Any], out: Any) -> Reading | None:
-    """Read a call of an ATen operation; None where it does not act on a neighbourhood.
+    """Read a call of an ATen operation; None if it is not a spatial one.
 
     Args:
-        name: of the operation, without its namespace.
-        given: its arguments by name.
-        out: its result.
+        name: name of the operation, without its namespace.
+        given: arguments by name.
+        out: result.
     """
     source = given.get("self", given.get("input"))
     result = out[0] if isinstance(out, tuple) else out

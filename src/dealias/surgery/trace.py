@@ -1,4 +1,4 @@
-"""A network is watched as it runs: calls of modules, steps, convolutions and sums are kept."""
+"""A record of one forward pass: calls of modules, steps, convolutions and sums."""
 
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, MutableMapping
@@ -10,17 +10,17 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 from torch.utils.weak import WeakTensorKeyDictionary
 
-from dealias.surgery.resolution import Pair, Reading, Shape, fall_of, read_operation
+from dealias.surgery.resolution import Pair, Reading, Shape, read_fall, read_operation
 from dealias.surgery.walk import named_modules
 
-# Bits that every tensor carries: what it descends from. Steps and convolutions take further bits.
+# Bits of a tensor say what it descends from. Steps and convolutions take further bits.
 INPUT, LEARNED, FIRST = 1, 2, 4
 _PRODUCTS = {"convolution", "addmm", "mm", "bmm", "baddbmm"}
 
 
 @dataclass(eq=False)
 class Call:
-    """One call of a module: shapes of the first map in and the first map out."""
+    """One call of a module, with the shapes of its first input map and its first output map."""
 
     name: str
     module: nn.Module
@@ -44,9 +44,9 @@ class Call:
 
 @dataclass(frozen=True, eq=False)
 class Event:
-    """A step, a spatial convolution or an adaptive pooling, as it ran.
+    """A downsampling step, a spatial convolution or an adaptive pooling.
 
-    `before` are the bits of the map it read; `bit` is the one it added.
+    `before` holds the bits of its input; `bit` is the one that it added.
     """
 
     call: Call
@@ -56,33 +56,30 @@ class Event:
 
     @property
     def learned_before(self) -> bool:
-        """Whether a layer with weights ran before."""
+        """Whether its input went through a layer with weights."""
         return bool(self.before & LEARNED)
 
 
 @dataclass(frozen=True)
 class Sum:
-    """Two maps of one shape added, both of which descend from the model's input."""
+    """A sum of two maps of the same shape that both descend from the input of the model."""
 
     call: Call
     shape: tuple[int, ...]
-    operands: Pair  # their bits
+    operands: Pair  # bits of the two maps
 
 
 @dataclass
 class Trace:
-    """What one forward pass did, in order."""
+    """The events and sums of one forward pass, in order."""
 
     events: list[Event] = field(default_factory=list)
     sums: list[Sum] = field(default_factory=list)
-    used: int = 0  # bits of all that entered a product with weights or of two maps
+    used: int = 0  # bits of all inputs of layers with weights and of products of maps
 
 
 class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
-    """A mode and hooks that fill `trace` while a model runs.
-
-    Every tensor carries bits that say which steps and convolutions it descends from.
-    """
+    """A dispatch mode and hooks that fill `trace` while a model runs."""
 
     def __init__(self, inputs: Iterable[Tensor]) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
@@ -97,7 +94,7 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
             self._bits[tensor] = INPUT
 
     def hook(self, model: nn.Module) -> None:
-        """Watch every module of the model."""
+        """Add hooks to every module of the model."""
         for name, module in named_modules(model):
             self._handles += [
                 nn.Module.register_forward_pre_hook(
@@ -107,12 +104,12 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
             ]
 
     def remove_hooks(self) -> None:
-        """Stop watching."""
+        """Remove the hooks."""
         for handle in self._handles:
             handle.remove()
 
     def place(self) -> str:
-        """The module that was running, for a message."""
+        """The running module, for a message."""
         name = self._stack[-1].name if self._stack else ""
         return f", in {name}" if name else ""
 
@@ -142,13 +139,10 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
             call.parent.result_sizes |= call.result_sizes
 
     def _note_fall(self, call: Call, args: tuple[Any, ...], result: Tensor) -> None:
-        """A module that lowers the resolution by reshaping, which no single operation shows."""
-        fall = fall_of(call.source, call.result, call.grids.values())
-        if fall is None or fall.result_size in call.result_sizes:
+        """Note a module that lowers the resolution by reshaping, unlike any single operation."""
+        reading = read_fall(call.source, call.result, call.grids.values())
+        if reading is None or reading.result_size in call.result_sizes:
             return
-        kind = "global_pool" if fall.result_size == (1, 1) else "patch_merging"
-        window = fall.stride, fall.stride
-        reading = Reading(kind, window, window, fall.size, fall.result_size, fall.channels)
         event = self._event(call, reading, self._bits_of(args))
         self._bits[result] = self._bits.get(result, 0) | event.bit
 
@@ -171,7 +165,7 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
             bits |= LEARNED
             self.trace.used |= before
         if "scaled_dot_product" in name or (
-            # Over the last axis: over the channels of a map it makes class probabilities.
+            # Over the last axis only: over the channels of a map it gives class probabilities.
             name in ("_softmax", "_safe_softmax") and given["dim"] % out.ndim == out.ndim - 1
         ):
             call.attends = True
@@ -202,7 +196,7 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
             self.trace.sums.append(Sum(call, tuple(a.shape), operands))
 
     def _slice(self, given: Mapping[str, Any], out: Any) -> Reading | None:
-        """The second of two strided slices, along neighbouring axes: every s-th pixel."""
+        """Read the second of two strided slices, along neighbouring axes."""
         source, step = given["self"], given.get("step", 1)
         if step == 1 or source.ndim != 4:
             return None
@@ -243,7 +237,7 @@ def _is_grid(value: Any) -> bool:
 
 
 def _is_kept(reading: Reading) -> bool:
-    """Whether a reading matters where the resolution stays."""
+    """Whether an operation that keeps the resolution is recorded."""
     if reading.kind == "convolution":
         return max(reading.kernel) > 1
     return reading.kind == "adaptive_pool"

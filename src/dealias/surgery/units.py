@@ -1,4 +1,4 @@
-"""From operations to units: which module a fall of resolution belongs to."""
+"""Units: the modules that downsampling steps belong to."""
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
@@ -11,9 +11,9 @@ from dealias.surgery.trace import Call, Event, Trace
 
 @dataclass(eq=False)
 class Unit:
-    """A module, or a step that no module holds, at which the resolution falls once.
+    """A module, or a step outside any such module, that lowers the resolution once.
 
-    Parallel branches of it are in `events`.
+    `events` are its parallel branches.
     """
 
     call: Call
@@ -23,12 +23,12 @@ class Unit:
     result_size: Pair
     channels: Pair
     layout: Layout
-    number: int = 1  # among the steps of one kind that one module runs and none holds
+    number: int = 1  # among steps of the same name
     others: list["Unit"] = field(default_factory=list)  # further calls of the same module
 
     @property
     def name(self) -> str:
-        """Path of the module; with the kind of the step where that is no module of its own."""
+        """Path of the module, followed by the kind of the step if no module is the unit."""
         if self.attached:
             return self.call.name
         number = f"#{self.number}" if self.number > 1 else ""
@@ -36,17 +36,17 @@ class Unit:
 
     @property
     def bits(self) -> int:
-        """What a map carries that has passed the unit."""
+        """Bits that the unit adds to a map."""
         return sum(event.bit for event in self.events)
 
     @property
     def before(self) -> int:
-        """What the map carries that enters."""
+        """Bits of the map that enters."""
         return self.events[0].before
 
     @property
     def place(self) -> Place | None:
-        """Where the map enters, in every call; None if it cannot be had there."""
+        """Where the map is among the arguments of every call; None if it can't be taken there."""
         places = {self._place, *(other._place for other in self.others)}
         return self._place if len(places) == 1 else None
 
@@ -60,7 +60,7 @@ class Unit:
 
     @property
     def reason_for_no_place(self) -> str:
-        """Why there is none."""
+        """Why `place` is None."""
         if self.attached and self._place is not None:
             return "takes the map in different ways from one call to the next"
         if self.attached:
@@ -70,7 +70,7 @@ class Unit:
 
     @property
     def main(self) -> Event:
-        """The branch that stands for the unit: learned, with the largest kernel."""
+        """The main branch: a convolution if there is one, with the largest kernel."""
 
         def rank(event: Event) -> tuple[bool, int]:
             rows, columns = event.reading.kernel
@@ -80,10 +80,10 @@ class Unit:
 
     @property
     def kind_and_kernel(self) -> tuple[str, Pair]:
-        """Of the main branch, where it is no patch embedding or merging.
+        """Kind and kernel of the main branch, or of a patch embedding or merging.
 
-        Embedding is a convolution of the image with a kernel as large as its stride; merging are
-        strided slices that together cover the map.
+        A patch embedding is a convolution of the image with a kernel as large as its stride. A
+        patch merging consists of strided slices that together cover the map.
         """
         main = self.main.reading
         rows, columns = (int(s) for s in main.stride)
@@ -96,7 +96,7 @@ class Unit:
 
 
 def find_units(trace: Trace) -> tuple[list[Unit], list[Excluded]]:
-    """The units of a recorded pass in the order they ran, and the falls that make none."""
+    """The units of a recorded pass in the order they ran, and the steps that belong to none."""
     units: list[Unit] = []
     excluded: dict[tuple[str, str], Excluded] = {}
     for event in trace.events:
@@ -139,19 +139,28 @@ def _reason_for_none(event: Event, trace: Trace) -> str:
 def _smallest_unit(event: Event) -> Unit:
     step = event.reading
     for call in (event.call, *event.call.ancestors()):
-        given = layout_of(call.source, step.size, missing=max(step.kernel) - 1)
-        result = layout_of(call.result, step.result_size)
-        if given is None or result is None:
-            continue
-        channels = given.channels, result.channels
-        return Unit(call, [event], True, given.size, step.result_size, channels, given.layout)
+        unit = _unit(call, [event], step.size, step.result_size, missing=max(step.kernel) - 1)
+        if unit is not None:
+            return unit
     return Unit(
         event.call, [event], False, step.size, step.result_size, step.channels, "channels_first"
     )
 
 
+def _unit(
+    call: Call, events: list[Event], size: Pair, result_size: Pair, *, missing: int = 0
+) -> Unit | None:
+    """The unit of a call, if it takes a map of one size and returns one of the other."""
+    given = layout_of(call.source, size, missing=missing)
+    result = layout_of(call.result, result_size)
+    if given is None or result is None:
+        return None
+    channels = given.channels, result.channels
+    return Unit(call, events, True, given.size, result_size, channels, given.layout)
+
+
 def _merge_branches(units: Sequence[Unit]) -> list[Unit]:
-    """Units that lead side by side from one map to the next become the unit around them."""
+    """Replace units that lead side by side from one map to the next by the unit around them."""
     merged: list[Unit] = []
     for unit in units:
         for i, other in enumerate(merged):
@@ -171,17 +180,11 @@ def _around(a: Unit, b: Unit) -> Unit | None:
         return None
     b_calls = {b.call, *b.call.ancestors()}
     common = next((call for call in (a.call, *a.call.ancestors()) if call in b_calls), None)
-    if common is None:
-        return None
-    given, result = layout_of(common.source, a.size), layout_of(common.result, a.result_size)
-    if given is None or result is None:
-        return None
-    events, channels = [*a.events, *b.events], (given.channels, result.channels)
-    return Unit(common, events, True, a.size, a.result_size, channels, given.layout)
+    return None if common is None else _unit(common, [*a.events, *b.events], a.size, a.result_size)
 
 
 def _once(units: Iterable[Unit]) -> list[Unit]:
-    """A module called again, on the levels of a pyramid for instance, is one unit: its first."""
+    """Make one unit of all calls of a module, for instance on the levels of a pyramid."""
     first: dict[object, Unit] = {}
     for unit in units:
         key = unit.name if unit.attached else (unit.name, unit.size, unit.result_size)

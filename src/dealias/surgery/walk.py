@@ -1,8 +1,8 @@
-"""Walk the modules of any network by its registers.
+"""Walk the modules of any network, without calling its methods.
 
-A network may have an attribute called ``modules``, ``train`` or ``type``, which hides the method of
-:class:`torch.nn.Module`; and the methods of PyTorch that recurse call those of every child. Hooks
-are registered by the class's method, called with the module, for the same reason.
+A network may have an attribute called ``modules``, ``train`` or ``type`` that hides the method of
+:class:`torch.nn.Module`, and recursive methods of PyTorch call those of every child. For the same
+reason hooks are registered by ``nn.Module.register_forward_hook(module, ...)``.
 """
 
 from collections.abc import Iterator
@@ -11,7 +11,7 @@ from torch import nn
 
 
 def named_modules(model: nn.Module) -> Iterator[tuple[str, nn.Module]]:
-    """Every module once with its path, in the order of :meth:`torch.nn.Module.named_modules`.
+    """Every module with its path, once, in the order of :meth:`torch.nn.Module.named_modules`.
 
     >>> [name for name, _ in named_modules(nn.Sequential(nn.ReLU(), nn.Sequential(nn.ReLU())))]
     ['', '0', '1', '1.0']
@@ -31,7 +31,7 @@ def named_modules(model: nn.Module) -> Iterator[tuple[str, nn.Module]]:
 
 
 def modules(model: nn.Module) -> list[nn.Module]:
-    """Every module once."""
+    """Every module, once."""
     return [module for _, module in named_modules(model)]
 
 
@@ -42,10 +42,10 @@ def parameters(model: nn.Module) -> Iterator[nn.Parameter]:
 
 
 def submodule(model: nn.Module, name: str) -> nn.Module:
-    """The module of a path.
+    """The module at a path.
 
     Raises:
-        KeyError: there is none.
+        KeyError: there is no such module.
     """
     module = model
     for child in name.split(".") if name else ():
