@@ -27,7 +27,7 @@ def test_dealiasing_filter_is_the_function() -> None:
 def test_filter_for_a_stride() -> None:
     assert DealiasingFilter.for_stride(2).cutoff == (0.25, 0.25)
     assert DealiasingFilter.for_stride((4, 1)).cutoff == (0.125, 0.5)
-    with pytest.raises(ValueError, match="stride must be positive, got 0"):
+    with pytest.raises(ValueError, match="stride: expected positive numbers, got 0"):
         DealiasingFilter.for_stride(0)
 
 
@@ -41,9 +41,9 @@ def test_representation_tells_what_differs() -> None:
 def test_filter_refuses_bad_arguments_at_once() -> None:
     with pytest.raises(ValueError, match=r"got 0\.7"):
         DealiasingFilter(0.7)
-    with pytest.raises(ValueError, match="transfer must be one of"):
+    with pytest.raises(ValueError, match="transfer: expected one of"):
         DealiasingFilter(0.3, transfer="gaussian")
-    with pytest.raises(ValueError, match="backend must be one of"):
+    with pytest.raises(ValueError, match="backend: expected one of"):
         DealiasingFilter(0.3, backend="dct")
     with pytest.raises(ValueError, match="backend='slabs' needs"):
         DealiasingFilter(0.3, transfer="butterworth", backend="slabs")
@@ -58,7 +58,7 @@ def test_the_cutoff_is_checked_once(module: nn.Module, monkeypatch: pytest.Monke
     assert module.cutoff == (0.3, 0.2)
     monkeypatch.setattr("dealias.spectral.response.check_response", None)
     assert module(torch.zeros(1, 4, 8, 8)).shape == (1, 4, 8, 8)
-    with pytest.raises(ValueError, match="x must hold real floating-point numbers"):
+    with pytest.raises(ValueError, match="x: expected real floating-point numbers"):
         module(torch.zeros(1, 4, 8, 8, dtype=torch.int64))
 
 
@@ -137,15 +137,18 @@ def test_fixed_kernels_are_not_in_the_state() -> None:
 @pytest.mark.parametrize(
     ("make", "message"),
     [
-        (lambda: BlurFilter(4, 8), "size must be from 2 to 7, got 8"),
-        (lambda: BlurFilter(0, 3), "channels must be a positive integer, got 0"),
-        (lambda: AdaptiveBlur(4, 1, groups=2), "size must be from 2 to 7, got 1"),
-        (lambda: AdaptiveBlur(6, 3, groups=4), "groups must divide the channels, got 4 for 6"),
+        (lambda: BlurFilter(4, 8), "size: expected 2 to 7, got 8"),
+        (lambda: BlurFilter(0, 3), "channels: expected a positive integer, got 0"),
+        (lambda: AdaptiveBlur(4, 1, groups=2), "size: expected 2 to 7, got 1"),
+        (
+            lambda: AdaptiveBlur(6, 3, groups=4),
+            "groups: expected a divisor of the 6 channels, got 4",
+        ),
         (
             lambda: BlurFilter(4, 3)(torch.zeros(1, 3, 8, 8)),
-            r"x must be \[N, 4, H, W\], got \(1, 3, 8, 8\)",
+            r"x: expected \[B, 4, H, W\], got \(1, 3, 8, 8\)",
         ),
-        (lambda: AdaptiveBlur(8)(torch.zeros(8, 8)), r"x must be \[N, 8, H, W\], got \(8, 8\)"),
+        (lambda: AdaptiveBlur(8)(torch.zeros(8, 8)), r"x: expected \[B, 8, H, W\], got \(8, 8\)"),
         (lambda: BlurFilter(4, 5)(torch.zeros(1, 4, 8, 2)), "more than 2 pixels high and wide"),
     ],
 )

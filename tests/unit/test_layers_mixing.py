@@ -175,11 +175,11 @@ def test_parameter_names_are_the_published_ones() -> None:
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"channels": 20}, "reduction must divide the channels, got 16 for 20 channels"),
-        ({"reduction": 0}, "got 0 for 32 channels"),
+        ({"channels": 20}, "reduction: expected a divisor of the 20 channels, got 16"),
+        ({"reduction": 0}, "divisor of the 32 channels, got 0"),
         ({"cutoff": 0.9}, "got 0.9"),
-        ({"pooling": "max"}, "pooling must be one of power, official, got 'max'"),
-        ({"border": "zero"}, "border must be one of wrap, reflect"),
+        ({"pooling": "max"}, "pooling: expected one of power, official, got 'max'"),
+        ({"border": "zero"}, "border: expected one of wrap, reflect"),
         ({"pooling": "official", "border": "reflect"}, "pooling='official' needs border='wrap'"),
     ],
 )
@@ -190,7 +190,7 @@ def test_bad_arguments(options: dict, message: str) -> None:
 
 @pytest.mark.parametrize("shape", [(2, 8, 4, 4), (4, 4), (1, 1, 16, 4, 4)])
 def test_bad_maps(shape: tuple[int, ...]) -> None:
-    with pytest.raises(ValueError, match=r"x must be \[N, 16, H, W\]"):
+    with pytest.raises(ValueError, match=r"x: expected \[B, 16, H, W\]"):
         POWER(torch.zeros(shape))
 
 

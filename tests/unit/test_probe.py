@@ -188,10 +188,10 @@ def test_specs_without_a_network(spec, message):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"cutoff": 0.7}, r"cutoff must be in \(0, 0.5\] cycles per pixel, got 0.7"),
+        ({"cutoff": 0.7}, r"cutoff: expected a number in \(0, 0.5\] cycles per pixel, got 0.7"),
         ({"cutoff": "nyquist"}, "cutoff: expected 'auto' or a number"),
         ({"noise": -1}, "noise: expected 0 or more, got -1"),
-        ({"blur": 9}, "size must be from 2 to 7, got 9"),
+        ({"blur": 9}, "size: expected 2 to 7, got 9"),
     ],
 )
 def test_bad_options(folder, options, message):

@@ -218,7 +218,7 @@ class Lowpass(torch.nn.Module):
         (torch.zeros(4, 4, dtype=torch.int64), "real floating-point numbers, got torch.int64"),
         (torch.zeros(4), r"got shape \(4,\)"),
         (torch.zeros(2, 0, 4), r"got shape \(2, 0, 4\)"),
-        ([[1.0]], "x must be a tensor, got list"),
+        ([[1.0]], "x: expected a tensor, got list"),
     ],
 )
 def test_bad_maps(x: Tensor, message: str) -> None:
@@ -229,11 +229,11 @@ def test_bad_maps(x: Tensor, message: str) -> None:
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"cutoff": 0.6}, r"cutoff must be in \(0, 0.5\] cycles per pixel, got 0.6"),
+        ({"cutoff": 0.6}, r"cutoff: expected a number in \(0, 0.5\] cycles per pixel, got 0.6"),
         ({"cutoff": (0.25, -0.1)}, "got -0.1"),
-        ({"cutoff": (0.25,)}, r"cutoff must be one number or \(row, column\), got \(0.25,\)"),
-        ({"backend": "dct"}, "backend must be one of auto, fft, matmul, slabs, got 'dct'"),
-        ({"border": "constant"}, "border must be one of wrap, reflect"),
+        ({"cutoff": (0.25,)}, r"cutoff: expected one number or \(row, column\), got \(0.25,\)"),
+        ({"backend": "dct"}, "backend: expected one of auto, fft, matmul, slabs, got 'dct'"),
+        ({"border": "constant"}, "border: expected one of wrap, reflect"),
         ({"backend": "slabs", "transfer": "butterworth"}, "backend='slabs' needs transfer='ideal'"),
         ({"backend": "slabs", "band_edge": "official"}, "and band_edge='symmetric'"),
     ],

@@ -33,11 +33,11 @@ def test_axes_that_differ_give_a_pair() -> None:
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ((0, 2, 8, 8), "kernel_size must be a positive integer, got 0"),
-        ((3, (2, -1), 8, 8), "stride must be a positive integer, got -1"),
-        (((3, 3, 3), 2, 8, 8), r"kernel_size must be one number or \(row, column\)"),
-        ((3, 2, 0, 8), "in_channels must be a positive integer, got 0"),
-        ((3, 2, 8, 1.5), "out_channels must be a positive integer, got 1.5"),
+        ((0, 2, 8, 8), "kernel_size: expected a positive integer, got 0"),
+        ((3, (2, -1), 8, 8), "stride: expected a positive integer, got -1"),
+        (((3, 3, 3), 2, 8, 8), r"kernel_size: expected one number or \(row, column\)"),
+        ((3, 2, 0, 8), "in_channels: expected a positive integer, got 0"),
+        ((3, 2, 8, 1.5), "out_channels: expected a positive integer, got 1.5"),
     ],
 )
 def test_bad_arguments(arguments: tuple, message: str) -> None:

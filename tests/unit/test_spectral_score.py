@@ -81,7 +81,7 @@ def test_map_of_nothing() -> None:
 
 
 def test_map_needs_an_odd_window() -> None:
-    with pytest.raises(ValueError, match="window must be odd and positive, got 4"):
+    with pytest.raises(ValueError, match="window: expected an odd positive number, got 4"):
         aliasing_map(torch.zeros(4, 4), 0.3, window=4)
 
 
@@ -108,7 +108,7 @@ def test_spectrum_of_one_wave() -> None:
 
 
 def test_spectrum_needs_a_bin() -> None:
-    with pytest.raises(ValueError, match="bins must be at least 1, got 0"):
+    with pytest.raises(ValueError, match="bins: expected at least 1, got 0"):
         radial_spectrum(torch.zeros(4, 4), bins=0)
 
 
@@ -136,7 +136,7 @@ def test_orthogonality_of_degenerate_weights() -> None:
     [
         (torch.ones(3), 1, r"got shape \(3,\)"),
         (torch.ones(3, 3).long(), 1, "torch.int64"),
-        (torch.ones(4, 3), 3, "groups must divide the 4 filters, got 3"),
+        (torch.ones(4, 3), 3, "groups: expected a divisor of the 4 filters, got 3"),
     ],
 )
 def test_orthogonality_of_bad_weights(weight: Tensor, groups: int, message: str) -> None:

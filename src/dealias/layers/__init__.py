@@ -1,4 +1,4 @@
-"""The modules that keep a sampling step from aliasing, and those they are compared with."""
+"""Modules against aliasing: the de-aliasing filter, frequency mixing and blurs."""
 
 from dealias.layers.blur import AdaptiveBlur, BlurFilter, adaptive_blur, binomial_kernel
 from dealias.layers.dealiasing import DealiasingFilter

@@ -16,10 +16,10 @@ from dealias.spectral import (
 
 
 class DealiasingFilter(nn.Module):
-    """Remove, before a sampling step, the frequencies that it cannot hold.
+    """Remove the frequencies that the next sampling step can't represent.
 
-    See :func:`dealias.spectral.lowpass` for the arguments. The filter works along each axis by a
-    cutoff of its own and has nothing to learn; its state dict is empty.
+    See :func:`dealias.spectral.lowpass` for the arguments. The filter has no parameters, and its
+    state dict is empty.
 
     >>> import torch
     >>> from dealias.spectral import nyquist_frequency
@@ -53,32 +53,32 @@ class DealiasingFilter(nn.Module):
 
     @property
     def cutoff(self) -> tuple[float, float]:
-        """Along the rows and the columns, in cycles per pixel."""
+        """Cutoffs along the rows and the columns, in cycles per pixel."""
         rows, columns = self.responses
         return rows.cutoff, columns.cutoff
 
     @classmethod
     def for_stride(cls, stride: int | tuple[int, int]) -> "DealiasingFilter":
-        """The filter of the textbook, cut at half the rate that the stride alone gives.
+        """Create a filter with the Nyquist frequency of the stride alone as cutoff.
 
-        Blind to the channels that the step adds, it removes more than it must (Grabinski et al.,
-        "FrequencyLowCut Pooling", ECCV 2022).
+        It ignores the channels that the step adds, and removes more than necessary (Grabinski et
+        al., "FrequencyLowCut Pooling", ECCV 2022).
 
         >>> DealiasingFilter.for_stride(2)
         DealiasingFilter(cutoff=(0.25, 0.25))
         """
         rows, columns = per_axis("stride", stride, lambda _, value: value)
         if min(rows, columns) < 1:
-            raise ValueError(f"stride must be positive, got {stride!r}")
+            raise ValueError(f"stride: expected positive numbers, got {stride!r}")
         return cls((0.5 / rows, 0.5 / columns))
 
     def forward(self, x: Tensor) -> Tensor:
-        """Filter x [..., H, W]."""
+        """Filter x, [..., H, W]."""
         check_maps(x)
         return apply_lowpass(x, *self.responses, self.backend)
 
     def extra_repr(self) -> str:
-        """Cutoff, and what differs from the default."""
+        """The cutoff, and arguments that differ from their default."""
         rows, columns = self.responses
         parts = [f"cutoff=({rows.cutoff:.4g}, {columns.cutoff:.4g})"]
         if rows.transfer != "ideal":

@@ -1,4 +1,4 @@
-"""Frequency mixing: low and high frequencies weighed anew."""
+"""Frequency mixing: learned weights for low and high frequencies."""
 
 import math
 from collections import OrderedDict
@@ -23,21 +23,21 @@ Pooling = Literal["power", "official"]
 
 
 def frequency_mixing(x: Tensor, low: Tensor, position: Tensor, channel: Tensor) -> Tensor:
-    r"""Weigh a map's low and high frequencies anew, by position and by channel.
+    r"""Weight the low and high frequencies of a map, for each position and channel.
 
     .. math:: y = s_L a_L x_L + s_H a_H (x - x_L)
 
     (Chen, Gu and Fu, ICLR 2024), computed as :math:`s_H a_H x + (s_L a_L - s_H a_H) x_L`, so that
-    equal weights for both parts give exactly a multiple of x.
+    equal weights for both parts give an exact multiple of x.
 
     Args:
-        x: [N, C, H, W].
-        low: [N, C, H, W], the low-passed x.
-        position: [N, 2, H, W], the weights s of the low and the high part at each position.
-        channel: [N, 2, C], the weights a of the low and the high part in each channel.
+        x: [B, C, H, W].
+        low: [B, C, H, W], the low-passed x.
+        position: [B, 2, H, W], weights s of the low and the high part at each position.
+        channel: [B, 2, C], weights a of the low and the high part in each channel.
 
     Returns:
-        [N, C, H, W], in the memory format of x.
+        [B, C, H, W], in the memory format of x.
 
     >>> x, low = torch.randn(2, 1, 3, 4, 4)
     >>> y = frequency_mixing(x, low, torch.ones(1, 2, 4, 4), torch.ones(1, 2, 3))
@@ -45,7 +45,7 @@ def frequency_mixing(x: Tensor, low: Tensor, position: Tensor, channel: Tensor) 
     True
     """
     weights = *position.chunk(2, 1), *channel[..., None, None].unbind(1)
-    # Products with both weights come out in the order of the dimensions: let that be memory's.
+    # Products with the weights are contiguous: order the dimensions as x is in memory.
     last = not x.is_contiguous()
     x, low, s_low, s_high, a_low, a_high = (
         t.permute(0, 2, 3, 1) if last else t for t in (x, low, *weights)
@@ -57,29 +57,30 @@ def frequency_mixing(x: Tensor, low: Tensor, position: Tensor, channel: Tensor) 
 
 
 class FrequencyMixing(nn.Module):
-    """Let a network weigh the low and the high frequencies of a feature map.
+    """Learn to weight the low and high frequencies of a feature map.
 
-    See :func:`frequency_mixing`. The position weights come from a 3x3 convolution of the map; the
-    channel weights from how strong each channel's low and high parts are, by a network of two
-    layers for each part. The parameters have the names of the published code.
+    See :func:`frequency_mixing`. The position weights come from a 3x3 convolution of the map. The
+    channel weights come from the strength of the low and the high part of each channel, by a
+    network of two layers for each part. Parameters have the names of the published code.
 
     Args:
-        channels: C of the map.
-        cutoff: between low and high, in cycles per pixel, in (0, 0.5]; one number, or (row,
+        channels: channels of the map.
+        cutoff: cutoff between low and high, in cycles per pixel, in (0, 0.5]; one number, or (row,
             column).
         reduction: the channel networks have ``channels / reduction`` hidden units.
-        pooling: what the channel networks see of each part.
-            ``"power"``: :func:`relative_amplitudes`; weights are twice a sigmoid, in (0, 2), and
-            each image is weighed by itself alone.
-            ``"official"``: what the published code pools from a single image, for its weights: see
-            :func:`corner_values`; with its band edge, and sigmoids in (0, 1).
-        identity_init: start as the identity, so that the module can be put into a trained network;
-            otherwise with PyTorch's default for convolutions.
+        pooling: input of the channel networks.
+            ``"power"``: :func:`relative_amplitudes`. Weights are twice a sigmoid, in (0, 2), and
+            those of an image depend on this image only.
+            ``"official"``: :func:`corner_values`, which the published code pools from a single
+            image, for weights of that code. The band edge is ``"official"``, and weights are
+            sigmoids, in (0, 1).
+        identity_init: whether to start as the identity, for insertion into a trained network, or
+            with PyTorch's default for convolutions.
         border: see :func:`dealias.spectral.lowpass_matrix`; with ``pooling="power"`` only.
 
     Raises:
-        ValueError: ``reduction`` does not divide ``channels``, or an argument is out of range; on
-            the call, a map that is not [N, C, H, W] or [C, H, W] with these channels.
+        ValueError: ``reduction`` does not divide ``channels``, or an argument is out of range; in
+            the forward pass, the map is not [B, C, H, W] or [C, H, W] with these channels.
 
     >>> x = torch.randn(2, 32, 16, 16)
     >>> torch.equal(FrequencyMixing(32, 0.35)(x), x)
@@ -102,7 +103,7 @@ class FrequencyMixing(nn.Module):
             raise ValueError(f"pooling='official' needs border='wrap', got {border!r}")
         if reduction < 1 or channels < 1 or channels % reduction:
             raise ValueError(
-                f"reduction must divide the channels, got {reduction!r} for {channels!r} channels"
+                f"reduction: expected a divisor of the {channels!r} channels, got {reduction!r}"
             )
         self.channels = channels
         band_edge: BandEdge = "official" if pooling == "official" else "symmetric"
@@ -116,12 +117,13 @@ class FrequencyMixing(nn.Module):
 
     @property
     def cutoff(self) -> tuple[float, float]:
-        """Along the rows and the columns, in cycles per pixel."""
+        """Cutoffs along the rows and the columns, in cycles per pixel."""
         rows, columns = self.responses
         return rows.cutoff, columns.cutoff
 
     def _start_as_identity(self) -> None:
-        # Two official sigmoids g under a root give sqrt(2) g; times g, that is 1 at 2 ** (-1 / 4).
+        # The official channel weight of two sigmoids g is sqrt(2) g. Times the position weight g,
+        # it is 1 for g = 2 ** (-1 / 4).
         g = 2**-0.25
         start = 0.0 if self.pooling == "power" else math.log(g / (1 - g))
         last = self.freq_weight_conv, self.channel_att_low[-1], self.channel_att_high[-1]
@@ -129,12 +131,12 @@ class FrequencyMixing(nn.Module):
             nn.init.constant_(parameter, start if name.endswith("bias") else 0.0)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Mix x [N, C, H, W] or [C, H, W]."""
+        """Mix x, [B, C, H, W] or [C, H, W]."""
         check_maps(x)
         if x.ndim == 3:
             return self.forward(x.unsqueeze(0)).squeeze(0)
         if x.ndim != 4 or x.shape[1] != self.channels:
-            raise ValueError(f"x must be [N, {self.channels}, H, W], got {tuple(x.shape)}")
+            raise ValueError(f"x: expected [B, {self.channels}, H, W], got {tuple(x.shape)}")
         low = apply_lowpass(x, *self.responses)
         if self.pooling == "official":
             channel = self._official_channel_weights(x)
@@ -150,8 +152,8 @@ class FrequencyMixing(nn.Module):
         if x.device.type != "cpu" or is_traced() or watched:
             logits: Tensor = conv(x)
             return logits
-        # On a CPU a convolution to two channels takes several times as long as one to the 18
-        # products of its taps, which are then moved to their places and added.
+        # On a CPU, a convolution to two channels takes several times as long as a 1x1 convolution
+        # to the 18 products of its taps, which are then shifted and added.
         taps = conv.weight.flip(-2, -1).permute(0, 2, 3, 1).reshape(18, -1, 1, 1)
         products = nn.functional.conv2d(x, taps).flatten(2)
         moved = nn.functional.fold(products, x.shape[-2:], kernel_size=3, padding=1)
@@ -163,19 +165,19 @@ class FrequencyMixing(nn.Module):
 
     def _official_channel_weights(self, x: Tensor) -> Tensor:
         pooled = _corner_values(x, *self.responses)
-        # The published code shifts the channels along with the frequencies.
+        # The published code shifts the channels together with the frequencies.
         pooled = pooled.roll(self.channels // 2, -1)
         real, imaginary = (torch.sigmoid(self._channel_logits(part)) for part in pooled)
         return torch.sqrt(real.square() + imaginary.square() + 1e-8)
 
     def _channel_logits(self, pooled: Tensor) -> Tensor:
-        """Logits [N, 2, C] from what was pooled from the low and the high part, [N, 2, C]."""
+        """Logits [B, 2, C] from the pooled low and high part, [B, 2, C]."""
         low, high = pooled.to(self.freq_weight_conv.weight.dtype)[..., None, None].unbind(1)
         logits = self.channel_att_low(low), self.channel_att_high(high)
         return torch.stack(logits, 1).flatten(2)
 
     def extra_repr(self) -> str:
-        """Channels, cutoff, and what differs from the default."""
+        """The channels, the cutoff, and arguments that differ from their default."""
         rows, columns = self.responses
         text = f"{self.channels}, cutoff=({rows.cutoff:.4g}, {columns.cutoff:.4g})"
         if self.pooling != "power":
@@ -186,7 +188,7 @@ class FrequencyMixing(nn.Module):
 
 
 def _channel_network(channels: int, hidden: int) -> nn.Sequential:
-    # Numbered from 1, as in the published code, where a pooling layer comes first.
+    # Numbered from 1, like the published code, which has a pooling layer before.
     return nn.Sequential(
         OrderedDict(
             {
@@ -199,21 +201,22 @@ def _channel_network(channels: int, hidden: int) -> nn.Sequential:
 
 
 def relative_amplitudes(x: Tensor, low: Tensor) -> Tensor:
-    r"""Root mean square of each channel's low and high part, relative to the whole image's.
+    r"""Root mean square of the low and the high part of each channel, relative to the image.
 
     .. math:: r_c = \sqrt{P_c / \bar P + 10^{-6}}
 
-    with :math:`P_c` the power of the part in channel c and :math:`\bar P` the mean over channels of
-    the power of x. It does not change when x is scaled, is of order 1, and its gradient stays
-    finite where a part has no power. By Parseval's theorem this pools the power spectrum. The low
-    part of an ideal filter is orthogonal to the rest, whose power is therefore a difference.
+    with the power :math:`P_c` of the part in channel c and the mean :math:`\bar P` over channels of
+    the power of x. It is of order 1 and does not depend on the scale of x, and its gradient is
+    finite for a part without power. By Parseval's theorem this pools the power spectrum. The low
+    and the high part of an ideal filter are orthogonal, so the power of the high part is a
+    difference.
 
     Args:
-        x: [N, C, H, W].
-        low: [N, C, H, W], x after an ideal low-pass with symmetric band edges.
+        x: [B, C, H, W].
+        low: [B, C, H, W], x after an ideal low-pass with symmetric band edges.
 
     Returns:
-        [N, 2, C], low then high, in float32, or float64 for such an x.
+        [B, 2, C], low then high: float64 if x is, otherwise float32.
     """
     dtype = torch.float64 if x.dtype == torch.float64 else torch.float32
     total, below = _power(x, dtype), _power(low, dtype)
@@ -226,22 +229,22 @@ def _power(x: Tensor, dtype: torch.dtype) -> Tensor:
     if x.is_contiguous():
         norm: Tensor = torch.linalg.vector_norm(x, dim=(-2, -1), dtype=dtype)
         return norm.square()
-    # With the channels last, the norm is slow on a CPU.
+    # The norm is slow for channels-last maps on a CPU.
     return x.to(dtype).square().sum((-2, -1))
 
 
 def corner_values(x: Tensor, cutoff: tuple[float, float]) -> Tensor:
-    """What the published code pools: the mean of each part's complex spectrum.
+    """The values that the published code pools: the mean of the complex spectrum of each part.
 
-    The mean of a spectrum is the value at pixel (0, 0) of the map that it belongs to, here of the
-    complex maps that the official band gives.
+    The mean of a spectrum is the value of its map at pixel (0, 0); with the official band edge the
+    map is complex.
 
     Args:
-        x: [N, C, H, W].
+        x: [B, C, H, W].
         cutoff: (row, column), in cycles per pixel.
 
     Returns:
-        [2, N, 2, C]: real and imaginary part of low, then high.
+        [2, B, 2, C]: real and imaginary part of low, then high.
 
     Raises:
         ValueError: ``cutoff`` is out of range.
@@ -255,7 +258,7 @@ def _corner_values(x: Tensor, rows: Response, columns: Response) -> Tensor:
         torch.stack([response_matrix(response, n, x, imaginary=i)[0] for i in (False, True)])
         for response, n in zip((rows, columns), x.shape[-2:], strict=True)
     )
-    products = row @ (x @ column.transpose(0, 1))  # (N, C, 2, 2)
+    products = row @ (x @ column.transpose(0, 1))  # [B, C, 2, 2]
     real = products[..., 0, 0] - products[..., 1, 1]
     imaginary = products[..., 0, 1] + products[..., 1, 0]
     low = torch.stack((real, imaginary))

@@ -1,4 +1,4 @@
-"""Where a signal lies in frequency, what a sampling step can hold, and the low-pass between."""
+"""The low-pass, sampling rates and Nyquist frequencies, and the power spectrum of maps."""
 
 from dealias.spectral.arguments import check_choice, check_maps, is_traced, per_axis
 from dealias.spectral.backends import (

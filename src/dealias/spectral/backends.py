@@ -11,15 +11,15 @@ from dealias.spectral.response import Response, gains, matrix, passes_all, unmat
 
 Backend = Literal["auto", "fft", "matmul", "slabs"]
 
-# Rows plus columns above which the FFT, of fewer operations, wins over two matrix products.
+# Rows plus columns above which the FFT is faster than two matrix products.
 _LARGE = 1536
-# Elements of a slab: small enough for the processor's second-level cache.
+# Elements of a slab, which must fit into the second-level cache of the processor.
 _SLAB = 2**17
 _SLAB_CHANNELS_LAST = 2**19
 
 
 def check_backend(backend: Backend, *responses: Response) -> None:
-    """Raise ValueError for a backend that there is not, or that can't run these responses."""
+    """Raise ValueError if there is no such backend, or it can't run these responses."""
     check_choice("backend", backend, get_args(Backend))
     if backend == "slabs" and not all(map(_is_projection, responses)):
         raise ValueError("backend='slabs' needs transfer='ideal' and band_edge='symmetric'")
@@ -28,20 +28,20 @@ def check_backend(backend: Backend, *responses: Response) -> None:
 def choose_backend(
     x: Tensor, rows: Response, columns: Response, backend: Backend = "auto"
 ) -> Literal["fft", "matmul", "slabs"]:
-    """The backend that runs for a map: the one asked for, or with "auto" the fastest.
+    """The backend that runs for a map: the given one, or the fastest with "auto".
 
-    In an export by ``torch.onnx.export`` matrix products take the place of the FFT, since ONNX
-    Runtime fails on the inverse of a real FFT.
+    Exports by ``torch.onnx.export`` use matrix products instead of the FFT, because ONNX Runtime
+    fails on the inverse of a real FFT.
 
     Args:
         x: [..., H, W].
         rows: a checked response.
         columns: a checked response.
-        backend: checked by :func:`check_backend`.
+        backend: a backend checked by :func:`check_backend`.
 
     Raises:
-        ValueError: slabs are asked for, but ``x`` is traced, needs a gradient, is not on a CPU, or
-            is neither contiguous nor channels-last.
+        ValueError: the backend is "slabs", and ``x`` is traced, needs a gradient, is not on a CPU,
+            or is neither contiguous nor channels-last.
     """
     if backend == "slabs":
         if not _fits_slabs(x):
@@ -62,19 +62,19 @@ def choose_backend(
 def apply_lowpass(
     x: Tensor, rows: Response, columns: Response, backend: Backend = "auto"
 ) -> Tensor:
-    """:func:`lowpass` without checks, for a filter that holds checked responses.
+    """:func:`lowpass` without checks, for filters that keep checked responses.
 
     Args:
-        x: [..., H, W], as checked by :func:`check_maps`.
-        rows: the response along the rows, from :func:`check_responses`.
-        columns: the response along the columns.
-        backend: as checked by :func:`check_backend`.
+        x: [..., H, W], checked by :func:`check_maps`.
+        rows: response along the rows, from :func:`check_responses`.
+        columns: response along the columns.
+        backend: a backend checked by :func:`check_backend`.
 
     Returns:
-        As :func:`lowpass`.
+        See :func:`lowpass`.
 
     Raises:
-        ValueError: as :func:`choose_backend`.
+        ValueError: see :func:`choose_backend`.
     """
     if passes_all(rows) and passes_all(columns):
         return x
@@ -87,7 +87,7 @@ def apply_lowpass(
 
 
 def _by_matmul(x: Tensor, rows: Response, columns: Response) -> Tensor:
-    """Two matrix products; two more where both bands are unmatched."""
+    """Two matrix products, and two more if both bands are unmatched."""
     height, width = x.shape[-2:]
     left = None if passes_all(rows) else response_matrix(rows, height, x)
     right = None if passes_all(columns) else response_matrix(columns, width, x)
@@ -101,9 +101,9 @@ def _by_matmul(x: Tensor, rows: Response, columns: Response) -> Tensor:
 
 
 def response_matrix(response: Response, n: int, like: Tensor, *, imaginary: bool = False) -> Tensor:
-    """The matrix of a response, in the dtype and on the device of a tensor."""
+    """The matrix of a response, with the dtype and device of a tensor."""
     if not is_plain(like):
-        # A fake or wrapped tensor must not outlive its trace in the cache.
+        # The cache must not keep a fake or wrapped tensor after its trace.
         return matrix(response, n, like.device, imaginary=imaginary).to(like.dtype)
     return _cached_matrix(response, n, like.dtype, like.device, imaginary)
 
@@ -112,7 +112,7 @@ def response_matrix(response: Response, n: int, like: Tensor, *, imaginary: bool
 def _cached_matrix(
     response: Response, n: int, dtype: torch.dtype, device: torch.device, imaginary: bool
 ) -> Tensor:
-    # A tensor made in inference mode could not be saved for a later backward pass.
+    # A tensor created in inference mode can't be saved for a backward pass.
     with torch.inference_mode(False), torch.no_grad():
         return matrix(response, n, torch.device("cpu"), imaginary=imaginary).to(dtype).to(device)
 
@@ -133,7 +133,7 @@ def _between(left: Tensor | None, x: Tensor, right: Tensor | None) -> Tensor:
 
 def _between_channels_last(left: Tensor | None, x: Tensor, right: Tensor | None) -> Tensor:
     n, channels, height, width = x.shape
-    y = x.permute(0, 2, 3, 1)  # (N, H, W, C), contiguous
+    y = x.permute(0, 2, 3, 1)  # [B, H, W, C], contiguous
     if right is not None:
         y = y.view(n * height, width, channels)
         y = torch.bmm(right.expand(n * height, width, width), y)
@@ -144,7 +144,7 @@ def _between_channels_last(left: Tensor | None, x: Tensor, right: Tensor | None)
 
 
 def _is_channels_last(x: Tensor) -> bool:
-    """Whether x is [N, C, H, W], stored as (N, H, W, C)."""
+    """Whether x is [B, C, H, W] in channels-last memory format."""
     return x.ndim == 4 and x.is_contiguous(memory_format=torch.channels_last)
 
 
@@ -153,7 +153,7 @@ def _is_projection(response: Response) -> bool:
 
 
 def _fits_slabs(x: Tensor) -> bool:
-    """Whether a map can be filtered in place, unwatched."""
+    """Whether a map can be filtered in place: on a CPU, without gradient or tracing."""
     return (
         is_plain(x)
         and not (torch.is_grad_enabled() and x.requires_grad)
@@ -163,7 +163,7 @@ def _fits_slabs(x: Tensor) -> bool:
 
 
 def _suits_slabs(x: Tensor, rows: Response, columns: Response) -> bool:
-    """Whether slabs are the fastest: for a large map that loses little."""
+    """Whether slabs are fastest: for large maps of which the filter removes little."""
     return (
         _fits_slabs(x)
         and x.numel() >= 8 * _SLAB
@@ -173,10 +173,10 @@ def _suits_slabs(x: Tensor, rows: Response, columns: Response) -> bool:
 
 
 def _by_slabs(x: Tensor, rows: Response, columns: Response) -> Tensor:
-    """Subtract what the filter removes, a few planes at a time and in place.
+    """Subtract the removed frequencies, in place and a few planes at a time.
 
-    With an orthonormal basis B of the r frequencies removed, ``y - B (B' y)`` takes 2 r / n of the
-    arithmetic of a matrix product.
+    With an orthonormal basis B of the r removed frequencies, ``y - B (B' y)`` takes 2 r / n of the
+    operations of a matrix product.
     """
     height, width = x.shape[-2:]
     left = _removed(rows, height, x.dtype)
@@ -198,7 +198,7 @@ def _by_slabs(x: Tensor, rows: Response, columns: Response) -> Tensor:
 
 
 def _subtract_channels_last(x: Tensor, y: Tensor, left: Tensor, right: Tensor) -> None:
-    """Write to y what is left of x, both (N, H, W, C): along the columns, then the rows."""
+    """Write the filtered x to y, both [B, H, W, C]: along the columns, then the rows."""
     n, height, width, channels = x.shape
     sources, targets = (t.view(n * height, width, channels) for t in (x, y))
     lines = max(1, _SLAB_CHANNELS_LAST // (width * channels))
@@ -215,7 +215,7 @@ def _subtract_channels_last(x: Tensor, y: Tensor, left: Tensor, right: Tensor) -
 
 @lru_cache(maxsize=32)
 def _removed(response: Response, n: int, dtype: torch.dtype) -> Tensor:
-    """Orthonormal columns [n, r] that span what an ideal filter removes."""
+    """Orthonormal basis [n, r] of the frequencies that an ideal filter removes."""
     with torch.inference_mode(False), torch.no_grad():
         gain, vectors = torch.linalg.eigh(matrix(response, n, torch.device("cpu")))
         basis: Tensor = vectors[:, gain < 0.5].to(dtype)
@@ -223,7 +223,7 @@ def _removed(response: Response, n: int, dtype: torch.dtype) -> Tensor:
 
 
 def _by_fft(x: Tensor, rows: Response, columns: Response) -> Tensor:
-    """A real FFT, a product, and back, in float32 for the dtypes that the FFT lacks."""
+    """A real FFT, a product and the inverse, in float32 for dtypes without an FFT."""
     height, width = x.shape[-2:]
     y = x if x.dtype == torch.float64 else x.float()
     if rows.border == "reflect":
@@ -231,7 +231,7 @@ def _by_fft(x: Tensor, rows: Response, columns: Response) -> Tensor:
         y = torch.cat((y, y.flip(-1)), -1)
     row = gains(rows, height, x.device)
     column = gains(columns, width, x.device)
-    # The real part of the inverse keeps the Hermitian part of a spectrum.
+    # The real part of the inverse is that of the Hermitian part of the spectrum.
     gain = (row[:, None] * column + _negated(row)[:, None] * _negated(column)) / 2
     size = y.shape[-2:]
     spectrum = torch.fft.rfft2(y) * gain[:, : size[1] // 2 + 1].to(y.dtype)

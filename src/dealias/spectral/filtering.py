@@ -30,32 +30,32 @@ def lowpass_matrix(
 ) -> Tensor:
     r"""The n x n matrix that low-passes a signal of length n.
 
-    With ``transfer="ideal"`` and the border wrapped, it keeps the frequencies :math:`|k| / n \le`
-    ``cutoff``, say :math:`|k| \le m`, and is the Dirichlet kernel
+    With ``transfer="ideal"`` and ``border="wrap"`` it keeps the frequencies :math:`|k| / n \le`
+    ``cutoff``, or :math:`|k| \le m`, and is the Dirichlet kernel
 
     .. math:: L_{ij} = \frac{\sin(\pi (2m + 1) (i - j) / n)}{n \sin(\pi (i - j) / n)}.
 
-    Every matrix with symmetric band edges is real, symmetric and keeps the mean; an ideal one is
-    an orthogonal projection. A cutoff of 0.5 gives the identity.
+    Matrices with symmetric band edges are real and symmetric, and keep the mean; ideal ones are
+    orthogonal projections. An ideal filter with a cutoff of 0.5 is the identity.
 
     Args:
         n: length of the signal.
-        cutoff: in cycles per pixel, in (0, 0.5]. The ideal filter keeps the cutoff itself.
+        cutoff: in cycles per pixel, in (0, 0.5]. The ideal filter keeps this frequency itself.
         transfer: gain at frequency f.
             ``"ideal"``: 1 up to the cutoff, 0 above.
             ``"raised_cosine"``: 1 up to ``(1 - rolloff) * cutoff``, then half a period of a cosine
             down to 0 at ``(1 + rolloff) * cutoff``; 0.5 at the cutoff.
             ``"butterworth"``: :math:`1 / \sqrt{1 + (f / \mathrm{cutoff})^{2 \cdot order}}`.
-        border: ``"wrap"`` continues the signal with itself, as the discrete Fourier transform does;
-            ``"reflect"`` with its mirror image, the border sample repeated, so that the two ends
-            do not leak into one another.
+        border: ``"wrap"`` continues the signal periodically, like the discrete Fourier transform;
+            ``"reflect"`` with its mirror image, repeating the border sample, so that the two ends
+            do not affect each other.
         band_edge: ``"symmetric"``, or ``"official"`` for the band of the published code, ``-m`` to
-            ``m - 1`` on an even length. A frequency in the band without its negative makes the
-            matrix complex; the real part is returned, in which it counts half.
-        rolloff: of the raised cosine, in (0, 1].
-        order: of the Butterworth filter, at least 1.
-        dtype: of the result; by default PyTorch's default.
-        device: of the result.
+            ``m - 1`` for an even length. A frequency in the band without its negative makes the
+            matrix complex; the real part is returned, in which this frequency has half the gain.
+        rolloff: roll-off of the raised cosine, in (0, 1].
+        order: order of the Butterworth filter, at least 1.
+        dtype: dtype of the result; by default PyTorch's default.
+        device: device of the result.
 
     Raises:
         ValueError: an argument is out of range.
@@ -67,7 +67,7 @@ def lowpass_matrix(
             [ 0.2500, -0.2500,  0.2500,  0.7500]])
     """
     if isinstance(n, bool) or not isinstance(n, int) or n < 1:
-        raise ValueError(f"n must be a positive integer, got {n!r}")
+        raise ValueError(f"n: expected a positive integer, got {n!r}")
     response = check_response(Response(cutoff, transfer, border, band_edge, rolloff, order))
     result = matrix(response, n, torch.device("cpu"))
     return result.to(device=device, dtype=dtype or torch.get_default_dtype())
@@ -84,12 +84,12 @@ def lowpass(
     order: int = 4,
     backend: Backend = "auto",
 ) -> Tensor:
-    r"""Remove what varies faster than the cutoff along the rows or the columns of each map.
+    r"""Remove the frequencies above the cutoff along the rows and the columns of each map.
 
     .. math:: y = L_H \, x \, L_W^\top
 
-    with the matrices of :func:`lowpass_matrix`: an ideal filter sets to zero each component of the
-    2-D Fourier transform with a row or a column frequency above the cutoff (the de-aliasing
+    with the matrices of :func:`lowpass_matrix`. An ideal filter sets every component of the 2-D
+    Fourier transform with a row or a column frequency above the cutoff to zero (the de-aliasing
     filter of Chen, Gu and Fu, ICLR 2024).
 
     Args:
@@ -97,26 +97,25 @@ def lowpass(
         cutoff: in cycles per pixel, in (0, 0.5]; one number, or (row, column).
         transfer: see :func:`lowpass_matrix`.
         border: see :func:`lowpass_matrix`.
-        band_edge: see :func:`lowpass_matrix`. ``"official"`` gives what the published code gives,
-            the real part of the complex map: both parts of the two matrices enter it.
+        band_edge: see :func:`lowpass_matrix`. ``"official"`` returns the real part of the complex
+            map, like the published code; it depends on both parts of the two matrices.
         rolloff: see :func:`lowpass_matrix`.
         order: see :func:`lowpass_matrix`.
-        backend: what runs. ``"matmul"``: products with the two matrices. ``"fft"``: a real FFT, in
-            float32 or float64. ``"slabs"``: a few planes at a time, what the filter removes is
-            subtracted; for ideal filters with symmetric band edges, on a CPU, for inference.
-            ``"auto"``: the FFT for maps of more than 1536 rows and columns together, slabs for
-            other large maps where they can run and the filter removes little, else the matrix
-            products; these alone in a graph that is being compiled or exported. An export to ONNX
-            by ``torch.onnx.export`` takes them even with ``"fft"``, since ONNX Runtime fails on
-            the inverse of a real FFT.
+        backend: ``"matmul"``: products with the two matrices. ``"fft"``: a real FFT, in float32 or
+            float64. ``"slabs"``: subtracts the removed frequencies from a few planes at a time;
+            for inference on a CPU with ideal filters and symmetric band edges. ``"auto"``: the FFT
+            for maps of more than 1536 rows and columns together; slabs for other large maps if
+            they can run and the filter removes little; otherwise matrix products, also in graphs
+            that are compiled or exported. Exports by ``torch.onnx.export`` use matrix products
+            even with ``"fft"``, because ONNX Runtime fails on the inverse of a real FFT.
 
     Returns:
-        Tensor of the shape, dtype and memory format of ``x``, also under autocast. An axis
+        Tensor with the shape, dtype and memory format of ``x``, also under autocast. An axis
         with an ideal cutoff of 0.5 costs nothing; if both have it, the result is ``x`` itself.
 
     Raises:
-        ValueError: ``x`` is not a real floating-point tensor of two dimensions or more, or another
-            argument is out of range; slabs can't run.
+        ValueError: ``x`` is not a real floating-point tensor of at least two dimensions, another
+            argument is out of range, or slabs can't run.
 
     >>> stripes = torch.tensor([1.0, -1.0]).repeat(4, 2)
     >>> lowpass(3 + stripes, 0.25)

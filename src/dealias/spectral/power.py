@@ -1,4 +1,4 @@
-"""The power of maps by frequency: above a cutoff, where in the image, and in rings."""
+"""The power of maps above a cutoff, at each position, and by frequency."""
 
 from typing import NamedTuple
 
@@ -12,26 +12,25 @@ from dealias.spectral.filtering import lowpass
 def aliasing_score(
     x: Tensor, cutoff: float | tuple[float, float], *, include_dc: bool = True
 ) -> Tensor:
-    r"""Share of a feature map's power at frequencies that the next sampling step cannot hold.
+    r"""Share of the power of a feature map at frequencies above the cutoff of the next step.
 
     .. math:: \frac{\sum_{|u| > f \,\vee\, |v| > f} |X(u, v)|^2}{\sum_{u, v} |X(u, v)|^2}
 
-    over the 2-D Fourier transform X of each channel, powers summed over channels (Chen, Gu and
-    Fu, ICLR 2024). By Parseval's theorem the numerator is the power of ``x - lowpass(x)``, so no
-    transform is taken.
+    with the 2-D Fourier transform X of each channel, summed over channels (Chen, Gu and Fu, ICLR
+    2024). By Parseval's theorem the numerator is the power of ``x - lowpass(x)``, so no transform
+    is computed.
 
     Args:
-        x: [N, C, H, W], or any [..., C, H, W] or [H, W]; taken in float32 where its dtype is less.
+        x: [B, C, H, W], or any [..., C, H, W] or [H, W]; in float32 at least.
         cutoff: in cycles per pixel, in (0, 0.5]; one number, or (row, column).
         include_dc: whether the mean of each channel counts in the denominator.
 
     Returns:
-        One score in [0, 1] per image, [N] or [...]. An image without power, or without any but
-        the mean where that does not count, scores 0: nothing in it aliases. One with a NaN or an
-        infinity scores NaN.
+        One score in [0, 1] per image, [B] or [...]. The score is 0 if the denominator is: nothing
+        in the image aliases. It is NaN for an image with a NaN or an infinity.
 
     Raises:
-        ValueError: as :func:`lowpass`.
+        ValueError: see :func:`lowpass`.
 
     >>> stripes = torch.tensor([1.0, -1.0]).repeat(1, 1, 4, 2)
     >>> aliasing_score(stripes + 1, 0.25)
@@ -52,26 +51,26 @@ def aliasing_score(
 
 
 def aliasing_map(x: Tensor, cutoff: float | tuple[float, float], *, window: int = 15) -> Tensor:
-    r"""Where in the image the power above the cutoff is.
+    r"""Share of the power above the cutoff at each position of the image.
 
     .. math:: \frac{w * \sum_c h_c^2}{w * \sum_c (h_c^2 + l_c^2)}, \quad
               l = \mathrm{lowpass}(x), \quad h = x - l
 
-    with w a mean over a square window, cut off at the border. Over the whole image the two parts
-    are orthogonal and the ratio is :func:`aliasing_score`; locally they are not, which is why the
-    denominator adds their powers: the ratio stays in [0, 1].
+    with w the mean over a square window, cropped at the border. Over the whole image the two parts
+    are orthogonal, and the ratio is :func:`aliasing_score`. Locally they are not; the denominator
+    adds their powers, so the ratio stays in [0, 1].
 
     Args:
-        x: [..., C, H, W] or [H, W]; taken in float32 where its dtype is less.
+        x: [..., C, H, W] or [H, W]; in float32 at least.
         cutoff: in cycles per pixel, in (0, 0.5]; one number, or (row, column).
         window: side of the window in pixels, odd.
 
     Returns:
-        [..., H, W], in [0, 1]; 0 where the window holds no power; NaN for an image with a NaN or
-        an infinity.
+        [..., H, W] in [0, 1]; 0 where the window has no power; NaN for an image with a NaN or an
+        infinity.
 
     Raises:
-        ValueError: ``window`` is not odd and positive; else as :func:`lowpass`.
+        ValueError: ``window`` is not odd and positive; see also :func:`lowpass`.
 
     >>> half = torch.zeros(1, 8, 16)
     >>> half[..., 8:] = torch.tensor([1.0, -1.0]).repeat(4)
@@ -80,7 +79,7 @@ def aliasing_map(x: Tensor, cutoff: float | tuple[float, float], *, window: int 
     """
     check_maps(x)
     if window < 1 or window % 2 == 0:
-        raise ValueError(f"window must be odd and positive, got {window!r}")
+        raise ValueError(f"window: expected an odd positive number, got {window!r}")
     x = _scaled(_at_least_float32(x), tuple(range(-min(x.ndim, 3), 0)))
     low = lowpass(x, cutoff)
     channels = -3 if x.ndim > 2 else ()
@@ -103,7 +102,7 @@ def _at_least_float32(x: Tensor) -> Tensor:
 
 
 def _scaled(x: Tensor, image: tuple[int, ...]) -> Tensor:
-    """Each image by its largest value, so that no power leaves the range of the dtype."""
+    """Divide each image by its largest value, so that powers stay in the range of the dtype."""
     if x.numel() == 0:
         return x
     return x / x.abs().amax(image, keepdim=True).clamp_min(torch.finfo(x.dtype).tiny)
@@ -119,12 +118,12 @@ class RadialSpectrum(NamedTuple):
 def radial_spectrum(x: Tensor, *, bins: int = 32) -> RadialSpectrum:
     r"""Power at each distance from frequency zero.
 
-    The distance is :math:`\max(|u|, |v|)`, the one at which a separable filter cuts: the share of
-    the power in the rings above a cutoff is the :func:`aliasing_score`. Ring b holds distances
-    above b / (2 bins) up to (b + 1) / (2 bins); the mean lies in the first.
+    The distance is :math:`\max(|u|, |v|)`, as in a separable filter: the share of the power in the
+    rings above a cutoff is the :func:`aliasing_score`. Ring b has the distances above b / (2 bins)
+    up to (b + 1) / (2 bins), and the first ring has the mean too.
 
     Args:
-        x: [..., H, W]; taken in float32 where its dtype is less.
+        x: [..., H, W]; in float32 at least.
         bins: number of rings.
 
     Returns:
@@ -132,7 +131,7 @@ def radial_spectrum(x: Tensor, *, bins: int = 32) -> RadialSpectrum:
         [..., bins]. The powers of a map add up to its mean square.
 
     Raises:
-        ValueError: ``x`` is not a real floating-point tensor of two dimensions or more, or
+        ValueError: ``x`` is not a real floating-point tensor of at least two dimensions, or
             ``bins`` is less than 1.
 
     >>> stripes = torch.tensor([1.0, -1.0]).repeat(4, 2)
@@ -141,8 +140,8 @@ def radial_spectrum(x: Tensor, *, bins: int = 32) -> RadialSpectrum:
     """
     check_maps(x)
     if bins < 1:
-        raise ValueError(f"bins must be at least 1, got {bins!r}")
-    x = x if x.dtype == torch.float64 else x.float()
+        raise ValueError(f"bins: expected at least 1, got {bins!r}")
+    x = _at_least_float32(x)
     height, width = x.shape[-2:]
     power = torch.fft.fft2(x).abs().square() / (height * width) ** 2
     ring = torch.maximum(_rings(height, bins, x)[:, None], _rings(width, bins, x))
@@ -153,6 +152,6 @@ def radial_spectrum(x: Tensor, *, bins: int = 32) -> RadialSpectrum:
 
 
 def _rings(n: int, bins: int, like: Tensor) -> Tensor:
-    """Ring of each frequency, ceil(2 bins |k| / n) - 1, in whole numbers."""
+    """Ring of each frequency, ceil(2 bins |k| / n) - 1, in integer arithmetic."""
     k = torch.arange(n, device=like.device)
     return ((torch.minimum(k, n - k) * 2 * bins + n - 1) // n - 1).clamp_min(0)

@@ -1,4 +1,4 @@
-"""What a one-dimensional low-pass does to each frequency, and the matrix that does it."""
+"""The frequency response of a one-dimensional low-pass, and its matrix."""
 
 from typing import Literal, NamedTuple, get_args
 
@@ -13,7 +13,7 @@ BandEdge = Literal["symmetric", "official"]
 
 
 class Response(NamedTuple):
-    """A low-pass along one axis of any length."""
+    """A low-pass along an axis of any length."""
 
     cutoff: float
     transfer: Transfer = "ideal"
@@ -24,17 +24,17 @@ class Response(NamedTuple):
 
 
 def check_response(response: Response) -> Response:
-    """The same response, its fields checked."""
+    """Check the fields of a response, and return it."""
     check_choice("transfer", response.transfer, get_args(Transfer))
     check_choice("border", response.border, get_args(Border))
     check_choice("band_edge", response.band_edge, get_args(BandEdge))
     if not 0 < response.rolloff <= 1:
-        raise ValueError(f"rolloff must be in (0, 1], got {response.rolloff!r}")
+        raise ValueError(f"rolloff: expected a number in (0, 1], got {response.rolloff!r}")
     if response.order < 1:
-        raise ValueError(f"order must be at least 1, got {response.order!r}")
+        raise ValueError(f"order: expected at least 1, got {response.order!r}")
     if response.band_edge == "official" and response[1:3] != ("ideal", "wrap"):
         raise ValueError(
-            "band_edge='official' exists for transfer='ideal' and border='wrap' only, "
+            "band_edge='official': expected transfer='ideal' and border='wrap', "
             f"got {response.transfer!r} and {response.border!r}"
         )
     return response._replace(cutoff=check_cutoff("cutoff", response.cutoff))
@@ -49,7 +49,7 @@ def check_responses(
     rolloff: float = 0.5,
     order: int = 4,
 ) -> tuple[Response, Response]:
-    """Responses along the rows and the columns, checked.
+    """Create the checked responses along the rows and the columns.
 
     Arguments and errors are those of :func:`lowpass`.
 
@@ -65,19 +65,19 @@ def check_responses(
 
 
 def period(response: Response, n: int) -> int:
-    """Length after which the signal, with its borders, repeats."""
+    """Period of the signal with its borders."""
     return n if response.border == "wrap" else 2 * n
 
 
 def passes_all(response: Response) -> bool:
-    """Whether the response leaves a signal of any length as it is."""
+    """Whether the response is the identity for any length."""
     return response.transfer == "ideal" and response.cutoff == 0.5
 
 
 def unmatched(response: Response, n: int) -> bool:
-    """Whether the band may hold a frequency without its negative: then the filter is complex.
+    """Whether the band may have a frequency without its negative, which makes the filter complex.
 
-    While a graph is traced, n may stand for other lengths, of which some do.
+    While a graph is traced, n may stand for other lengths too.
     """
     if response.band_edge == "symmetric" or is_traced():
         return response.band_edge == "official"
@@ -93,7 +93,7 @@ def gains(response: Response, n: int, device: torch.device) -> Tensor:
         first, last = _official_band(response, k)
         k = _modulo(k + n // 2, n) - n // 2
         return ((k >= first) & (k <= last)).double()
-    # One correctly rounded division, so that a cutoff written as k / n keeps frequency k.
+    # A single, correctly rounded division: a cutoff of k / n keeps frequency k.
     frequency = torch.minimum(k, size - k).double() / size
     if response.transfer == "ideal":
         return (frequency <= response.cutoff).double()
@@ -105,11 +105,11 @@ def gains(response: Response, n: int, device: torch.device) -> Tensor:
 
 
 def matrix(response: Response, n: int, device: torch.device, *, imaginary: bool = False) -> Tensor:
-    r"""The response as an n x n matrix, in float64; for an unmatched band, one part of it.
+    r"""The response as an n x n matrix in float64; of an unmatched band, one part of it.
 
-    A circulant of the kernel :math:`c_d = \frac1N \sum_k T(k/N) \cos(2 \pi k d / N)`, which for an
-    ideal filter is the Dirichlet kernel. A mirrored border folds the 2n x 2n circulant: sample j
-    occurs at j and at -1 - j.
+    A circulant of the kernel :math:`c_d = \frac1N \sum_k T(k/N) \cos(2 \pi k d / N)`, for an ideal
+    filter the Dirichlet kernel. A mirrored border folds the 2n x 2n circulant: sample j occurs at
+    j and at -1 - j.
     """
     size = period(response, n)
     k = torch.arange(size, device=device)
@@ -122,12 +122,12 @@ def matrix(response: Response, n: int, device: torch.device, *, imaginary: bool 
 
 
 def _modulo(a: Tensor, n: int) -> Tensor:
-    """Remainder of whole numbers, none of them negative; ONNX has none by a number that is free."""
+    """Remainder of non-negative integers; ONNX has none by a symbolic number."""
     return a - a // n * n
 
 
 def _official_band(response: Response, k: Tensor) -> tuple[Tensor, Tensor]:
-    """First and last frequency, from 0 to n - 1 in order: a graph has no rounding of a size."""
+    """First and last frequency of the band; `k` has 0 to n - 1, as graphs can't round a size."""
     n = k[-1].double() + 1
     half, reach = n / 2, n * response.cutoff
     middle = torch.floor(half)

@@ -1,4 +1,4 @@
-"""The sampling rate of a downsampling step, its Nyquist frequency, and what both rest on."""
+"""Sampling rate and Nyquist frequency of a downsampling step, and orthogonality of its filters."""
 
 from typing import overload
 
@@ -21,24 +21,24 @@ def equivalent_sampling_rate(
 def equivalent_sampling_rate(
     kernel_size: Size, stride: Size, in_channels: int, out_channels: int
 ) -> float | tuple[float, float]:
-    r"""Samples that a downsampling step keeps per input pixel, along one axis.
+    r"""Number of samples per input pixel that a downsampling step keeps, along one axis.
 
-    A stride alone keeps ``1 / stride``. Channels added by the step hold further samples, at most
-    as many as the kernel sees:
+    A stride alone keeps ``1 / stride``. Channels that the step adds hold further samples, at most
+    as many as the kernel covers:
 
     .. math:: \mathrm{ESR} = \min(K, \sqrt{C_\mathrm{out} / C_\mathrm{in}}) / s
 
-    (Chen, Gu and Fu, ICLR 2024). A heuristic, sound while the filters of the step are nearly
-    orthogonal: see :func:`filter_orthogonality`.
+    (Chen, Gu and Fu, ICLR 2024). This is a heuristic, valid if the filters of the step are nearly
+    orthogonal; see :func:`filter_orthogonality`.
 
     Args:
         kernel_size: one number, or (row, column).
         stride: one number, or (row, column).
-        in_channels: channels of the map that is sampled.
-        out_channels: channels of the samples.
+        in_channels: channels of the input.
+        out_channels: channels of the output.
 
     Returns:
-        One rate, or (row, column) where kernel size or stride came as a pair.
+        One rate, or (row, column) if the kernel size or the stride is a pair.
 
     Raises:
         ValueError: an argument is not a positive integer or a pair of them.
@@ -68,8 +68,8 @@ def nyquist_frequency(
 ) -> float | tuple[float, float]:
     """Highest frequency that a downsampling step can represent, in cycles per pixel of its input.
 
-    Half of :func:`equivalent_sampling_rate`, and never above 0.5, the highest that its input can
-    hold. Arguments, return type and errors are those of :func:`equivalent_sampling_rate`.
+    Half of :func:`equivalent_sampling_rate`, and at most 0.5, the highest frequency of the input.
+    Arguments, return type and errors are those of :func:`equivalent_sampling_rate`.
 
     A stage of a ResNet halves the size and doubles the channels:
 
@@ -84,24 +84,24 @@ def nyquist_frequency(
 
 def _positive(name: str, value: int) -> int:
     if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-        raise ValueError(f"{name} must be a positive integer, got {value!r}")
+        raise ValueError(f"{name}: expected a positive integer, got {value!r}")
     return value
 
 
 def filter_orthogonality(weight: Tensor, *, groups: int = 1) -> Tensor:
     """Mean absolute cosine similarity between the filters of a convolution or a linear layer.
 
-    0 where all are orthogonal, so that each adds samples of its own and the equivalent sampling
-    rate holds; 1 where all are parallel. Published values for downsampling steps lie between 0.046
-    and 0.072 (Chen, Gu and Fu, ICLR 2024). Filters of different groups see different channels
-    and are orthogonal; a filter of zeros is orthogonal to every other.
+    It is 0 if all filters are orthogonal, so that each adds samples and the equivalent sampling
+    rate holds, and 1 if all are parallel. Published values for downsampling steps are 0.046 to
+    0.072 (Chen, Gu and Fu, ICLR 2024). Filters of different groups are orthogonal, because their
+    channels differ; a filter of zeros is orthogonal to every other.
 
     Args:
         weight: [C_out, ...], floating point.
-        groups: of the convolution.
+        groups: groups of the convolution.
 
     Returns:
-        Scalar in [0, 1]; NaN for a single filter, which has no other to compare with.
+        Scalar in [0, 1]; NaN for a single filter.
 
     Raises:
         ValueError: ``weight`` has fewer than two dimensions or is not real floating point, or
@@ -112,12 +112,12 @@ def filter_orthogonality(weight: Tensor, *, groups: int = 1) -> Tensor:
     """
     if weight.ndim < 2 or not weight.is_floating_point():
         raise ValueError(
-            "weight must be [C_out, ...] and real floating point, "
+            "weight: expected real floating point [C_out, ...], "
             f"got shape {tuple(weight.shape)} and {weight.dtype}"
         )
     filters = weight.shape[0]
     if groups < 1 or filters % groups:
-        raise ValueError(f"groups must divide the {filters} filters, got {groups!r}")
+        raise ValueError(f"groups: expected a divisor of the {filters} filters, got {groups!r}")
     if filters == 1:
         return weight.new_full((), torch.nan)
     unit = nn.functional.normalize(weight.reshape(groups, filters // groups, -1).float(), dim=-1)
