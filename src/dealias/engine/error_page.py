@@ -9,12 +9,13 @@ import pytorch_lightning as pl
 from torch import Tensor, nn
 
 from dealias.engine.aliasing import FirstAliasing
+from dealias.engine.pictures import EachImage
 from dealias.engine.training import Training
 from dealias.processes import gather
 from dealias.report import read_probe
 
 
-class ErrorPage(pl.Callback):
+class ErrorPage(EachImage):
     """Writes the page of a test, with the network's aliasing against its errors.
 
     Args:
@@ -43,18 +44,14 @@ class ErrorPage(pl.Callback):
             self._writer.begin()
         trainer.strategy.barrier()
 
-    def on_test_batch_end(
-        self,
-        trainer: pl.Trainer,
-        pl_module: pl.LightningModule,
-        outputs: Any,
-        batch: Any,
-        batch_idx: int,
-        dataloader_idx: int = 0,
+    on_test_batch_end = EachImage.after_batch
+
+    def see(
+        self, trainer: pl.Trainer, task: Training, outputs: Any, batch: Any, index: int
     ) -> None:
         """Draw one image."""
-        if outputs is not None and self._writer is not None and isinstance(pl_module, Training):
-            self._writer.add(pl_module.example(batch, outputs, self._scores))
+        if outputs is not None and self._writer is not None:
+            self._writer.add(task.example(batch, outputs, self._scores))
 
     def _scores(self, network: nn.Module, images: Tensor) -> Tensor | None:
         """Aliasing scores at the first filtered site, which is looked for once a test."""

@@ -15,7 +15,41 @@ from dealias.files import write_whole
 from dealias.processes import gather
 
 
-class SamplePictures(pl.Callback):
+class EachImage(pl.Callback):
+    """A callback that gets each image with what the task found in it.
+
+    Give `after_batch` to those of Lightning's hooks after a batch that should call `see`.
+    """
+
+    def see(
+        self, trainer: pl.Trainer, task: Training, outputs: Any, batch: Any, index: int
+    ) -> None:
+        """Take the one image of a batch.
+
+        Args:
+            trainer: that runs the task.
+            task: the network.
+            outputs: what its step returned; None where the image was left out.
+            batch: the image.
+            index: of the batch.
+        """
+        raise NotImplementedError
+
+    def after_batch(
+        self,
+        trainer: pl.Trainer,
+        pl_module: pl.LightningModule,
+        outputs: Any,
+        batch: Any,
+        batch_idx: int,
+        dataloader_idx: int = 0,
+    ) -> None:
+        """Call `see`; the arguments are Lightning's."""
+        if isinstance(pl_module, Training):
+            self.see(trainer, pl_module, outputs, batch, batch_idx)
+
+
+class SamplePictures(EachImage):
     """Draws the first images of each validation, to files and to TensorBoard.
 
     Args:
@@ -27,21 +61,17 @@ class SamplePictures(pl.Callback):
         self.folder = folder
         self.count = count
 
-    def on_validation_batch_end(
-        self,
-        trainer: pl.Trainer,
-        pl_module: pl.LightningModule,
-        outputs: Any,
-        batch: Any,
-        batch_idx: int,
-        dataloader_idx: int = 0,
+    on_validation_batch_end = EachImage.after_batch
+
+    def see(
+        self, trainer: pl.Trainer, task: Training, outputs: Any, batch: Any, index: int
     ) -> None:
         """Draw one of the first images."""
-        skip = batch_idx >= self.count or not trainer.is_global_zero or trainer.sanity_checking
-        if skip or outputs is None or not isinstance(pl_module, Training):
+        skip = index >= self.count or not trainer.is_global_zero or trainer.sanity_checking
+        if skip or outputs is None:
             return
         (name,) = batch["name"]
-        drawn = pl_module.picture(batch, outputs)
+        drawn = task.picture(batch, outputs)
         path = self.folder / f"{trainer.global_step:07d}" / f"{name}.png"
         path.parent.mkdir(parents=True, exist_ok=True)
         with write_whole(path) as file:
@@ -53,7 +83,7 @@ class SamplePictures(pl.Callback):
                 )
 
 
-class PredictionWriter(pl.Callback):
+class PredictionWriter(EachImage):
     """Writes predictions as the task does, such as label maps: all of them, or none.
 
     They come to lie in the folder when the last is made, and what an earlier run predicted goes.
@@ -81,24 +111,17 @@ class PredictionWriter(pl.Callback):
 
     on_test_start = on_predict_start
 
-    def on_predict_batch_end(
-        self,
-        trainer: pl.Trainer,
-        pl_module: pl.LightningModule,
-        outputs: Any,
-        batch: Any,
-        batch_idx: int,
-        dataloader_idx: int = 0,
+    on_predict_batch_end = on_test_batch_end = EachImage.after_batch
+
+    def see(
+        self, trainer: pl.Trainer, task: Training, outputs: Any, batch: Any, index: int
     ) -> None:
         """Write the prediction of one image."""
         self.skipped += batch["skipped"]
-        if outputs is None or not isinstance(pl_module, Training):
-            return
-        (name,) = batch["name"]
-        pl_module.write_prediction(self._new, name, outputs)
-        self.written += 1
-
-    on_test_batch_end = on_predict_batch_end
+        if outputs is not None:
+            (name,) = batch["name"]
+            task.write_prediction(self._new, name, outputs)
+            self.written += 1
 
     def on_predict_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Add up what all processes wrote, and put it in place; that it replaces was agreed to."""
