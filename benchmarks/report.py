@@ -16,9 +16,9 @@ from PIL import Image
 
 from benchmarks._record import memory_of, record
 from dealias.data import write_scenes
-from dealias.evaluation import Options, evaluate_folders
+from dealias.evaluation import Options
 from dealias.labels import load_class_set
-from dealias.report import report_evaluation
+from dealias.report import report_folders
 
 IMAGES, FEW, DRAWN = 5000, 500, 40
 SIZE = (64, 96)
@@ -65,13 +65,13 @@ def write_images(folder: Path, images: int) -> None:
 
 def write_page(folder: Path) -> None:
     """Evaluate the images and write their page, in this process."""
-    evaluation = evaluate_folders(
+    report_folders(
+        folder / "page",
         folder / "predictions",
         folder / "labels",
         Options(load_class_set("scenes")),
         images=folder / "images",
     )
-    report_evaluation(evaluation, folder / "page")
 
 
 def build(folder: Path, images: int) -> dict[str, float]:

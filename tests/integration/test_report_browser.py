@@ -488,7 +488,7 @@ def test_long_images_come_back_from_their_page(pages):
     examples = page_examples(pages / "long")
     for name, size in LONG.items():
         example = examples.load(name)
-        assert (example.prediction == long_maps(size)[1]).all()
+        assert (example.preds == long_maps(size)[1]).all()
         assert example.image.shape == (*size, 3)
         assert np.abs(example.image.astype(int) - gradient(size)).max() <= 8
         for kind, longest in (("images", 16383), ("thumbs", 1440)):

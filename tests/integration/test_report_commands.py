@@ -1,16 +1,18 @@
 import json
+import os
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
 
+import dealias.evaluation.sources
 from dealias.cli import main
-from dealias.evaluation import Options, evaluate_folders
-from dealias.labels import LabelFileError
-from dealias.report import page_examples, read_result, report_evaluation
-from reports import CLASSES, HOSTILE_FILE, evaluate, evaluated, write_folders
+from dealias.report import page_examples, read_result
+from reports import HOSTILE_FILE, evaluate, evaluated, write_folders
 
 
 @pytest.fixture(scope="module")
@@ -21,6 +23,12 @@ def runs(tmp_path_factory):
     for side in ("a", "b"):
         evaluated(folder, side, "--images", folder / "images", "--report", folder / f"page_{side}")
     return folder
+
+
+def files_of(page):
+    """The contents of the files of a page, by their path in it."""
+    paths = [path for path in page.rglob("*") if path.is_file()]
+    return {str(path.relative_to(page)): path.read_bytes() for path in paths}
 
 
 def test_the_page_holds_the_figures(runs):
@@ -38,7 +46,7 @@ def test_the_page_holds_every_image(runs):
     assert HOSTILE_FILE in examples.names
     for name in examples.names:
         example = examples.load(name)
-        for part, maps in (("a", example.prediction), ("targets", example.target)):
+        for part, maps in (("a", example.preds), ("targets", example.target)):
             stored = np.asarray(Image.open(runs / part / f"{name}.png"))
             assert (maps == stored).all()
 
@@ -46,10 +54,38 @@ def test_the_page_holds_every_image(runs):
 def test_workers_write_the_same_page(runs, tmp_path):
     evaluate(runs, "a", "--report", tmp_path / "one")
     assert evaluate(runs, "a", "--report", tmp_path / "two", "--workers", "2") == 0
-    files = {p.relative_to(tmp_path / "one") for p in (tmp_path / "one").rglob("*") if p.is_file()}
-    assert len(files) > 10
-    for file in files:
-        assert (tmp_path / "one" / file).read_bytes() == (tmp_path / "two" / file).read_bytes()
+    one, two = (files_of(tmp_path / page) for page in ("one", "two"))
+    assert len(one) > 10
+    assert one == two
+
+
+def test_torchrun_writes_the_same_page(runs, tmp_path):
+    images = ["--images", str(runs / "images")]
+    assert evaluate(runs, "a", *images, "--report", tmp_path / "one") == 0
+    command = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2", "-m"]
+    command += ["dealias", "evaluate", "--predictions", str(runs / "a"), *images]
+    command += ["--targets", str(runs / "targets"), "--classes", str(runs / "five.yaml")]
+    command += ["--workers", "0", "--report", str(tmp_path / "two"), "--overwrite"]
+    environ = os.environ | {"OMP_NUM_THREADS": "1"}
+    run = subprocess.run(command, env=environ, capture_output=True, text=True, timeout=120)
+    assert run.returncode == 0, run.stderr
+    assert files_of(tmp_path / "one") == files_of(tmp_path / "two")
+    (tmp_path / "two" / "assets" / "README.txt").unlink()
+    run = subprocess.run(command, env=environ, capture_output=True, text=True, timeout=120)
+    assert run.returncode != 0
+    assert run.stderr.count("is not of a dealias page") == 1
+
+
+def test_each_label_map_is_read_once(runs, tmp_path, monkeypatch):
+    read, seen = dealias.evaluation.sources.read_label_map, []
+
+    def counted(path, *more):
+        seen.append(path)
+        return read(path, *more)
+
+    monkeypatch.setattr("dealias.evaluation.sources.read_label_map", counted)
+    assert evaluate(runs, "a", "--report", tmp_path / "page") == 0
+    assert len(seen) == len(set(seen)) == 10
 
 
 def test_aliasing_maps_of_a_probe_become_a_layer_and_a_section(runs, tmp_path):
@@ -155,17 +191,12 @@ def test_label_maps_that_change_after_they_were_counted_are_refused(tmp_path, pa
     write_folders(tmp_path)
     for side in ("a", "b"):
         evaluated(tmp_path, side)
-    options = Options(CLASSES)
-    counted = evaluate_folders(tmp_path / "a", tmp_path / "targets", options)
     path = tmp_path / part / "image_02.png"
     labels = np.asarray(Image.open(path)).copy()
     other = np.asarray(Image.open(tmp_path / ({"a", "targets"} - {part}).pop() / path.name))
     y, x = np.argwhere((labels != other) & (labels < 5) & (other < 5))[0]
     labels[y, x] = next(k for k in range(5) if k not in (labels[y, x], other[y, x]))
     Image.fromarray(labels).save(path)
-    with pytest.raises(LabelFileError, match=rf"{part}/image_02.png: it is no longer the file"):
-        report_evaluation(counted, tmp_path / "page")
-    assert not (tmp_path / "page").exists()
     files = [str(tmp_path / "a.json"), str(tmp_path / "b.json")]
     for command in (
         ["compare", *files, "--report", str(tmp_path / "page"), "--workers", "0"],

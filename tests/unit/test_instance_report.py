@@ -25,7 +25,7 @@ from dealias.instance import (
     encode_masks,
     match_instances,
 )
-from dealias.report.instances.writer import _Scored, missed_against_aliasing
+from dealias.report.instances.aliasing import ScoredInstance, missed_against_aliasing
 from instances import SIZE, image_of, random_case, square
 from reports import (
     HOSTILE_CLASS,
@@ -88,7 +88,7 @@ class TestPictures:
 
 def test_missed_against_aliasing_by_hand():
     entries = [("a", 0.1, 0.9), ("b", 0.3, 0.8), ("b", 0.3, -1), ("c", 0.5, 0.2), ("b", 0.2, 0.1)]
-    scored = [_Scored(*entry) for entry in entries]
+    scored = [ScoredInstance(*entry) for entry in entries]
     found = missed_against_aliasing(scored, 0.5)
     # Pairs of missed and found: 0.3, 0.5 and 0.2, each against 0.1 and 0.3; two in one image.
     assert found["higher_share"] == pytest.approx((1 + 0.5 + 1 + 1 + 1 + 0) / 6)

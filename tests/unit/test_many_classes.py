@@ -70,7 +70,7 @@ class TestLabelMaps:
         page = page_examples(tmp_path / "page")
         for k, (prediction, target) in enumerate(pairs):
             shown = page.load(str(k))
-            assert np.array_equal(shown.prediction, prediction)
+            assert np.array_equal(shown.preds, prediction)
             assert np.array_equal(shown.target, target)
             wrong = np.asarray(Image.open(tmp_path / "maps" / f"{k}.png")).std(-1) > 0
             assert np.array_equal(wrong, (prediction != target) & (target != void))

@@ -9,9 +9,11 @@ import pytest
 
 from dealias.data import Scenes, SegmentationDataModule, check_data
 from dealias.data.instances import InstanceDataModule, check_instances
+from dealias.evaluation import Options
 from dealias.processes import ProcessError, open_progress, read_in_order
-from dealias.report.drawing import draw_in_order
+from dealias.report import report_folders
 from dealias.text import FileError
+from reports import CLASSES, write_folders
 from squares import write_squares
 
 PARENT = os.getpid()
@@ -76,9 +78,13 @@ def test_a_process_that_dies_while_instances_are_checked(tmp_path, monkeypatch):
         check_instances(data)
 
 
-def test_a_process_that_dies_while_a_page_is_drawn():
+def test_a_process_that_dies_while_a_page_is_drawn(tmp_path, monkeypatch):
+    write_folders(tmp_path)
+    monkeypatch.setattr("dealias.report.writer.draw_example", die)
+    folders = (tmp_path / "a", tmp_path / "targets")
     with pytest.raises(ProcessError, match="a reading process died"):
-        list(draw_in_order(die, ["a", "b"], workers=1))
+        report_folders(tmp_path / "page", *folders, Options(CLASSES), workers=1)
+    assert not (tmp_path / "page").exists()
 
 
 def test_progress():
@@ -90,7 +96,8 @@ def test_progress():
         yield lambda: said.append("tick")
         said.append("closed")
 
-    assert list(draw_in_order(str.upper, ["a", "b"], progress=progress)) == ["A", "B"]
+    with open_progress(progress, 2) as tick:
+        assert list(read_in_order(str.upper, ["a", "b"], 0, tick)) == ["A", "B"]
     assert said == [2, "tick", "tick", "closed"]
     with open_progress(None, 3) as tick:
         tick()

@@ -205,7 +205,7 @@ class TestWriter:
         again = page_examples(tmp_path / "page")
         assert sorted(again.names) == ["image_0", "image_1"]
         example = again.load("image_1")
-        assert (example.prediction == maps_of(1)[0].numpy()).all()
+        assert (example.preds == maps_of(1)[0].numpy()).all()
         assert (example.target == maps_of(1)[1].numpy()).all()
         assert example.image.shape == (40, 56, 3)
 
@@ -222,7 +222,7 @@ class TestWriter:
             writer.finish(evaluate_maps("x", *maps, Options(classes)).to_dict())
         again = page_examples(tmp_path)
         assert again.classes == classes
-        assert (again.load("x").prediction == prediction).all()
+        assert (again.load("x").preds == prediction).all()
         assert (again.load("x").target == target).all()
 
     def test_what_is_not_finished_is_removed(self, tmp_path):

@@ -14,7 +14,7 @@ from dealias.evaluation import Options, evaluate_folders
 from dealias.labels import builtin_class_sets, load_class_set
 from dealias.metrics.functional import Protocol
 from dealias.processes import main_process, reading_processes
-from dealias.report import read_probe, report_evaluation
+from dealias.report import read_probe, report_folders
 
 
 def add_arguments(parser: ArgumentParser) -> None:
@@ -52,8 +52,7 @@ def run(options: Namespace) -> int:
     if options.probe is not None and options.report is None:
         raise ValueError("--probe is for the page of --report")
     probe = None if options.probe is None else read_probe(options.probe)
-    workers = reading_processes(options.workers)
-    evaluation = evaluate_folders(
+    folders_and_options = (
         options.predictions,
         options.targets,
         Options(
@@ -64,24 +63,22 @@ def run(options: Namespace) -> int:
             options.map_predictions,
             options.error_maps,
         ),
-        images=options.images,
-        workers=workers,
-        shard=_shard(options.shard),
-        skip_bad=options.skip_bad,
-        progress=progress,
     )
+    reading = {
+        "images": options.images,
+        "workers": reading_processes(options.workers),
+        "shard": _shard(options.shard),
+        "skip_bad": options.skip_bad,
+        "progress": progress,
+    }
+    more = None
+    if options.report is None:
+        evaluation = evaluate_folders(*folders_and_options, **reading)
+    else:
+        evaluation, more = report_folders(
+            options.report, *folders_and_options, output=options.output, probe=probe, **reading
+        )
     if main_process():
-        more = None
-        if options.report is not None:
-            more = report_evaluation(
-                evaluation,
-                options.report,
-                output=options.output,
-                probe=probe,
-                skip_bad=options.skip_bad,
-                workers=workers,
-                progress=progress,
-            )
         write_outputs(evaluation, options, more)
         print_evaluation(evaluation, output_console())
     return 1 if evaluation.skipped else 0

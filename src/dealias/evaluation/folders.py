@@ -1,19 +1,22 @@
 """Evaluating folders of label maps, in any number of processes."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from dealias.evaluation.digests import digest_file, digest_labels
 from dealias.evaluation.error_maps import write_error_map
-from dealias.evaluation.results import Evaluation, ImageRow, Settings
+from dealias.evaluation.results import DrawnPart, Evaluation, ImageRow, Settings
 from dealias.evaluation.sources import Sources, read_pair
 from dealias.evaluation.warnings import last_class_mapping
+from dealias.images import ImageError
 from dealias.labels import ClassSet, LabelFileError, Pair, find_images, pair_folders
 from dealias.metrics.functional import (
     LabelRangeError,
@@ -26,6 +29,9 @@ from dealias.metrics.functional import (
 )
 from dealias.processes import Progress, gather, open_progress, process_group, read_in_order
 from dealias.text import FileError, printable
+
+# Given the name, the predicted labels, the target labels and the photograph of a pair.
+Draw = Callable[[str, NDArray[np.integer], NDArray[np.integer], Path | None], DrawnPart]
 
 
 class EvaluationError(ValueError):
@@ -76,31 +82,58 @@ class Options:
         return self.labels | {"band_width": self.band_width, "protocol": self.protocol}
 
 
-def evaluate_pair(pair: Pair, options: Options, image: Path | None = None) -> Evaluation:
+def evaluate_pair(
+    pair: Pair,
+    options: Options,
+    *,
+    images: Mapping[str, Path] | None = None,
+    skip_bad: bool = False,
+    draw: Draw | None = None,
+) -> Evaluation:
     """Read and count one pair, and draw its error map if the options say so.
 
     Args:
         pair: the files.
         options: how to count.
-        image: photograph to draw the errors over; the target by default.
+        images: photographs to draw the errors over, by the name of the pair; the target where
+            there is none.
+        skip_bad: list files that can't be used instead of raising. Without its photograph, an
+            error map is drawn over the target; without a label map, the evaluation is empty.
+        draw: called with the labels that were counted; what it returns adds up in `drawn`.
 
     Raises:
         LabelFileError: a file that can't be used, sizes that differ, labels out of range.
+        ImageError: the photograph of an error map can't be read.
         OutputError: the error map can't be written.
     """
     classes = options.classes
-    # Before they are read: if a file changes meanwhile, what is read later differs from it.
-    digests = (digest_file(pair.prediction), digest_file(pair.target))
-    prediction, target = read_pair(pair, classes, options.map_predictions)
-    maps = torch.from_numpy(prediction), torch.from_numpy(target)
     try:
-        found = evaluate_maps(pair.name, *maps, options, digests=digests)
-    except LabelRangeError as error:
-        path = pair.prediction if error.argument == "preds" else pair.target
-        raise LabelFileError(path, error.detail + _hint(error, classes)) from error
+        # Before they are read: if a file changes meanwhile, what is read later differs from it.
+        digests = (digest_file(pair.prediction), digest_file(pair.target))
+        preds, target = read_pair(pair, classes, options.map_predictions)
+        maps = torch.from_numpy(preds), torch.from_numpy(target)
+        try:
+            found = evaluate_maps(pair.name, *maps, options, digests=digests)
+        except LabelRangeError as error:
+            path = pair.prediction if error.argument == "preds" else pair.target
+            raise LabelFileError(path, error.detail + _hint(error, classes)) from error
+    except FileError as error:
+        if not skip_bad:
+            raise
+        return replace(Evaluation.empty(options.settings), skipped=[str(error)])
+    image = (images or {}).get(pair.name)
     if options.error_maps is not None:
         output = options.error_maps / f"{pair.name}.png"
-        write_error_map(output, *maps, classes, options.counting, image)
+        write = partial(write_error_map, output, *maps, classes, options.counting)
+        try:
+            write(image)
+        except ImageError as error:
+            if not skip_bad:
+                raise
+            found.skipped.append(str(error))
+            write(None)
+    if draw is not None:
+        found.drawn = draw(pair.name, preds, target, image)
     return found
 
 
@@ -145,6 +178,7 @@ def evaluate_pairs(
     images: Mapping[str, Path] | None = None,
     workers: int = 0,
     skip_bad: bool = False,
+    draw: Draw | None = None,
     on_image: Callable[[], object] = lambda: None,
 ) -> Evaluation:
     """Count pairs in this process, or in `workers` others.
@@ -155,6 +189,7 @@ def evaluate_pairs(
         images: photographs to draw errors over, by the name of the pair.
         workers: number of processes; 0 for this one.
         skip_bad: list files that can't be used instead of raising.
+        draw: see :func:`evaluate_pair`; it is called where the pair is read.
         on_image: called after each pair.
 
     Raises:
@@ -163,7 +198,7 @@ def evaluate_pairs(
         ProcessError: a process died.
     """
     total = Evaluation.empty(options.settings)
-    count = partial(_count_pair, options, images or {}, skip_bad)
+    count = partial(evaluate_pair, options=options, images=images, skip_bad=skip_bad, draw=draw)
     for found in read_in_order(count, pairs, workers, on_image):
         total.absorb(found)
     return total
@@ -178,6 +213,7 @@ def evaluate_folders(
     workers: int = 0,
     shard: tuple[int, int] = (1, 1),
     skip_bad: bool = False,
+    draw: Draw | None = None,
     progress: Progress | None = None,
 ) -> Evaluation:
     """Evaluate the predictions in one folder against the targets in another.
@@ -194,6 +230,7 @@ def evaluate_folders(
         shard: (i, n) for the i-th of n parts, from 1.
         skip_bad: list what can't be used instead of raising. A photograph that can't be used is
             listed and replaced by the target.
+        draw: see :func:`evaluate_pair`.
         progress: given the number of pairs of this process, opens a context that gives a function
             to call after each.
 
@@ -224,6 +261,7 @@ def evaluate_folders(
                     images=photographs,
                     workers=workers,
                     skip_bad=skip_bad,
+                    draw=draw,
                     on_image=tick,
                 )
             except Exception as error:  # raised below, once every process has been heard
@@ -254,23 +292,6 @@ def _pairs_of_shard(
             f"shard {index}/{parts}: expected at most {len(found.pairs)} shards, one a pair"
         )
     return pairs, found.unpaired if index == 1 else []
-
-
-def _count_pair(
-    options: Options, images: Mapping[str, Path], skip_bad: bool, pair: Pair
-) -> Evaluation:
-    """The evaluation of a pair, or of none if it was skipped."""
-    image = images.get(pair.name)
-    try:
-        return evaluate_pair(pair, options, image)
-    except FileError as error:
-        if not skip_bad:
-            raise
-        found = Evaluation.empty(options.settings)
-        found.skipped.append(str(error))
-        if error.path == image:
-            found.absorb(_count_pair(options, {}, True, pair))
-        return found
 
 
 def _photographs(folder: Path | None, pairs: Sequence[Pair]) -> tuple[dict[str, Path], list[str]]:

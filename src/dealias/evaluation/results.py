@@ -6,6 +6,7 @@ import csv
 import io
 import json
 import math
+import typing
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -79,6 +80,13 @@ class Settings:
     boundary: bool = False
 
 
+class DrawnPart(typing.Protocol):
+    """What was drawn of some images."""
+
+    def absorb(self, other: Any) -> None:
+        """Add what was drawn of others."""
+
+
 @dataclass
 class Evaluation:
     """Counts over any number of images, and a row for each.
@@ -93,6 +101,8 @@ class Evaluation:
         shards: which parts of how many were counted.
         sources: the folders they were read from, if that was so.
         void_pixels: pixels whose target is void.
+        drawn: what was drawn of the images while they were counted, see :func:`evaluate_pair`;
+            None if nothing was.
     """
 
     settings: Settings
@@ -103,6 +113,7 @@ class Evaluation:
     shards: list[tuple[int, int]] = field(default_factory=list)
     sources: Sources | None = None
     void_pixels: int = 0
+    drawn: DrawnPart | None = None
 
     @classmethod
     def empty(cls, settings: Settings) -> Evaluation:
@@ -127,7 +138,7 @@ class Evaluation:
                 f"{len(twice):,} images are counted twice: "
                 + ", ".join(printable(name) for name in sorted(twice)[:4])
             )
-        return Evaluation(
+        merged = Evaluation(
             self.settings,
             self.counts + other.counts,
             self.boundary + other.boundary,
@@ -136,7 +147,10 @@ class Evaluation:
             sorted({*self.shards, *other.shards}),
             self.sources if other.sources in (None, self.sources) else None,
             self.void_pixels + other.void_pixels,
+            self.drawn,
         )
+        merged._absorb_drawn(other)
+        return merged
 
     def absorb(self, other: Evaluation) -> None:
         """Add an evaluation of other images with the same settings in place, unchecked."""
@@ -146,6 +160,13 @@ class Evaluation:
         self.void_pixels += other.void_pixels
         self.images += other.images
         self.skipped += other.skipped
+        self._absorb_drawn(other)
+
+    def _absorb_drawn(self, other: Evaluation) -> None:
+        if self.drawn is None:
+            self.drawn = other.drawn
+        elif other.drawn is not None:
+            self.drawn.absorb(other.drawn)
 
     def __getstate__(self) -> dict[str, Any]:
         """Tensors as arrays, which are far cheaper to send between processes."""

@@ -15,7 +15,7 @@ from dealias.report.tables import (
     mean_table,
     write_tables,
 )
-from dealias.report.writer import ReportPart, ReportWriter, report_evaluation
+from dealias.report.writer import ReportPart, ReportWriter, report_folders
 
 __all__ = [
     "AliasingErrors",
@@ -39,7 +39,7 @@ __all__ = [
     "rank_correlation",
     "read_probe",
     "read_result",
-    "report_evaluation",
+    "report_folders",
     "worst_images",
     "write_comparison",
     "write_figures",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -13,15 +14,14 @@ from numpy.typing import NDArray
 from dealias.environment import environment
 from dealias.labels import ClassSet
 from dealias.metrics.functional import ERROR_KINDS
-from dealias.processes import Progress
+from dealias.processes import Progress, open_progress, read_in_order
 from dealias.report.drawing import (
     RIGHT,
     VOID_MARK,
     Drawn,
-    count_by_class,
+    background,
     counting_of,
     draw_files,
-    draw_in_order,
     label_plane,
     mark_errors,
     mark_plane,
@@ -29,15 +29,18 @@ from dealias.report.drawing import (
 from dealias.report.examples import Example, Examples
 from dealias.report.folder import PageFolder, file_key
 from dealias.report.page import (
+    COUNTING,
     DARKENED,
     PHOTOGRAPH,
     class_rows,
+    counting_facts,
     error_layer,
     kind_rows,
     label_layer,
     metric_columns,
     script_kinds,
     script_row,
+    sections,
     write_page,
 )
 from dealias.text import printable
@@ -79,7 +82,8 @@ def write_comparison(
         comparison: from :func:`compare_results`.
         examples: the images of both; or, for a page without pictures, why there are none.
         workers: processes that read and draw; 0 for this one.
-        progress: see :func:`report_evaluation`.
+        progress: given the number of images, opens a context that gives a function to call after
+            each.
 
     Raises:
         OutputError: the page can't be written.
@@ -89,14 +93,15 @@ def write_comparison(
     names = [str(row["name"]) for row in comparison["per_image"]]
     with PageFolder(path) as folder:
         if isinstance(examples, str):
-            drawn = [_without_picture(row) for row in comparison["per_image"]]
+            drawn = [Drawn(name, file_key(name), 0, 0, (), (), (), None) for name in names]
             finish_comparison(folder, comparison, drawn, None, no_pictures=examples)
             return
         classes = examples[0].classes
         if classes.names != examples[1].classes.names:
             raise ComparisonError("expected the same classes in the folders of both")
         draw = partial(_draw, folder, examples, counting_of(comparison, classes))
-        drawn = list(draw_in_order(draw, names, workers, progress))
+        with open_progress(progress, len(names)) as tick:
+            drawn = list(read_in_order(draw, names, workers, tick))
         finish_comparison(folder, comparison, drawn, classes)
 
 
@@ -134,30 +139,24 @@ def draw_changes(
         ValueError: labels that are neither a class nor void.
     """
     before, after = (
-        mark_plane(mark_errors(side.prediction, first.target, counting)) for side in (first, second)
+        mark_plane(mark_errors(side.preds, first.target, counting)) for side in (first, second)
     )
     planes = {
         "target": label_plane(first.target, classes),
-        "prediction_a": label_plane(first.prediction, classes),
-        "prediction_b": label_plane(second.prediction, classes),
+        "prediction_a": label_plane(first.preds, classes),
+        "prediction_b": label_plane(second.preds, classes),
         "errors_a": before,
         "errors_b": after,
     }
     image = second.image if first.image is None else first.image
-    background = image
-    if background is None:
-        background = classes.colors()[np.minimum(planes["target"], len(classes) - 1)]
-    picture = _picture(change_map(before, after), background)
-    example = Example(first.name, first.prediction, first.target, image)
-    key, has = draw_files(folder, example, planes, picture)
+    picture = _picture(change_map(before, after), background(image, planes["target"], classes))
     kinds = len(ERROR_KINDS)
     mended, broken = (before != RIGHT) & (after == RIGHT), (before == RIGHT) & (after != RIGHT)
     columns = np.select([mended, broken], [before, after.astype(np.int64) + kinds], 0)
-    maps = (first.target, first.prediction, second.prediction)
-    totals, by_class = count_by_class(columns, maps, len(classes), 2 * kinds)
-    height, width = before.shape
+    maps = (first.target, first.preds, second.preds)
     problem = first.problem or second.problem
-    return Drawn(first.name, key, height, width, has, totals, by_class, problem)
+    example = replace(first, image=image, aliasing=None, problem=problem)
+    return draw_files(folder, example, planes, picture, columns, maps, len(classes), 2 * kinds)
 
 
 def change_map(before: NDArray[np.uint8], after: NDArray[np.uint8]) -> NDArray[np.uint8]:
@@ -183,11 +182,6 @@ def _picture(changes: NDArray[np.uint8], background: NDArray[np.uint8]) -> NDArr
     return canvas
 
 
-def _without_picture(row: Mapping[str, Any]) -> Drawn:
-    name = str(row["name"])
-    return Drawn(name, file_key(name), 0, 0, (), (), (), None)
-
-
 def finish_comparison(
     folder: PageFolder,
     comparison: Mapping[str, Any],
@@ -209,13 +203,14 @@ def finish_comparison(
         OutputError: it can't be written.
     """
     rows = {row.name: row for row in drawn}
-    if classes is None:
-        gray = [128, 128, 128]
-        listed = [{"name": row["name"], "color": gray} for row in comparison["classes"]]
-    else:
-        listed = class_rows(classes)
-    title = " against ".join(comparison["names"])
     pictures = classes is not None
+    gray = [128, 128, 128]
+    listed = (
+        [{"name": row["name"], "color": gray} for row in comparison["classes"]]
+        if classes is None
+        else class_rows(classes)
+    )
+    title = " against ".join(comparison["names"])
     data = {
         "classes": listed,
         "kinds": script_kinds(),
@@ -264,22 +259,11 @@ def _context(comparison: Mapping[str, Any], listed: Sequence[Mapping[str, Any]])
     count = len(comparison["per_image"])
     return {
         "names": comparison["names"],
-        "facts": [
-            f"{count:,} images",
-            f"{len(listed)} classes",
-            f"protocol {comparison['protocol']}",
-            f"bands of {comparison['band_width']} px",
-        ],
-        "sections": [
-            ("figures", "Figures"),
-            ("kinds", "Kinds"),
-            ("classes", "Classes"),
-            ("gallery", "Images"),
-        ],
+        "facts": [f"{count:,} images", f"{len(listed)} classes", *counting_facts(comparison)],
+        "sections": sections("figures", "kinds", "classes", "gallery"),
         "environment": environment(),
         "figures": [
-            {"name": column["mean"], "arrow": column["arrow"], "note": column["note"]}
-            | comparison["metrics"][column["mean"]]
+            column | {"name": column["mean"]} | comparison["metrics"][column["mean"]]
             for column in columns
         ],
         "kinds": kinds,
@@ -289,13 +273,11 @@ def _context(comparison: Mapping[str, Any], listed: Sequence[Mapping[str, Any]])
             {
                 "name": row["name"],
                 "color": entry["color"],
-                "cells": [row[c["key"]] | {"arrow": c["arrow"]} for c in columns],
+                "cells": [row[c["name"]] | {"arrow": c["arrow"]} for c in columns],
             }
             for row, entry in zip(comparison["classes"], listed, strict=True)
         ],
-        "protocol": comparison["protocol"],
-        "band_width": comparison["band_width"],
-        "ignore_index": comparison["ignore_index"],
+        "counting": {key: comparison[key] for key in COUNTING},
         "notes": comparison["notes"],
         "comparison": True,
         "changes": CHANGES,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -11,9 +11,9 @@ import torch
 from numpy.typing import NDArray
 from PIL import Image
 
+from dealias.evaluation import Options
 from dealias.labels import ClassSet
 from dealias.metrics.functional import dilate, error_map, label_edges
-from dealias.processes import Progress, open_progress, read_in_order
 from dealias.report.examples import Example
 from dealias.report.folder import PageFolder, file_key
 from dealias.report.packing import Plane, pack, to_script
@@ -56,51 +56,54 @@ class Drawn(NamedTuple):
 
 def counting_of(result: Mapping[str, Any], classes: ClassSet) -> dict[str, Any]:
     """Arguments of :func:`dealias.metrics.functional.error_map` that mark what a result counted."""
-    return {
-        "num_classes": len(classes),
-        "ignore_index": classes.ignore_index,
-        "band_width": result["band_width"],
-        "protocol": result["protocol"],
-    }
+    return Options(classes, result["protocol"], result["band_width"]).counting
 
 
 def mark_errors(
-    prediction: NDArray[np.integer], target: NDArray[np.integer], counting: Mapping[str, Any]
+    preds: NDArray[np.integer], target: NDArray[np.integer], counting: Mapping[str, Any]
 ) -> NDArray[np.uint8]:
     """The error map of an image, see :func:`dealias.metrics.functional.error_map`."""
-    maps = (torch.from_numpy(np.ascontiguousarray(part)) for part in (prediction, target))
+    maps = (torch.from_numpy(np.ascontiguousarray(part)) for part in (preds, target))
     errors: NDArray[np.uint8] = error_map(*maps, **counting).numpy()
     return errors
 
 
 def boundary_bands(
-    prediction: NDArray[np.integer], target: NDArray[np.integer], counting: Mapping[str, Any]
+    preds: NDArray[np.integer], target: NDArray[np.integer], counting: Mapping[str, Any]
 ) -> NDArray[np.bool_]:
-    """Where a pixel is in the predicted or the target band, (H, W)."""
+    """Where a pixel is in the predicted or the target band: bool [H, W]."""
     protocol, width = counting["protocol"], counting["band_width"]
-    preds, truth = (torch.from_numpy(np.ascontiguousarray(m)) for m in (prediction, target))
-    edges = label_edges(preds, protocol=protocol)
-    edges |= label_edges(truth, protocol=protocol, ignore_index=counting["ignore_index"])
+    predicted, given = (torch.from_numpy(np.ascontiguousarray(m)) for m in (preds, target))
+    edges = label_edges(predicted, protocol=protocol)
+    edges |= label_edges(given, protocol=protocol, ignore_index=counting["ignore_index"])
     bands: NDArray[np.bool_] = dilate(edges, width).numpy()
     return bands
 
 
 def draw_files(
-    folder: PageFolder, example: Example, planes: Mapping[str, Plane], picture: NDArray[np.uint8]
-) -> tuple[str, tuple[str, ...]]:
-    """Write the files of an image.
+    folder: PageFolder,
+    example: Example,
+    planes: Mapping[str, Plane],
+    picture: NDArray[np.uint8],
+    columns: NDArray[np.integer],
+    maps: Sequence[NDArray[np.integer]],
+    classes: int,
+    number: int,
+) -> Drawn:
+    """Write the files of an image and count its pixels.
 
     Args:
         folder: where.
         example: the image.
         planes: its maps, as the page's scripts know them.
-        picture: to make small, (H, W, 3).
-
-    Returns:
-        The key of the files and the optional layers among them.
+        picture: uint8 [H, W, 3], drawn small in the gallery.
+        columns: see :func:`count_by_class`, as for the arguments after it.
+        maps: label maps.
+        classes: their number.
+        number: of columns.
 
     Raises:
-        OutputError: one can't be written.
+        OutputError: a file can't be written.
     """
     key = file_key(example.name)
     planes = dict(planes)
@@ -114,7 +117,16 @@ def draw_files(
     write_thumbnail(folder, f"thumbs/{key}.webp", picture)
     script = to_script("dealias.maps.receive", key, pack(planes))
     folder.write(f"maps/{key}.js", script.encode("ascii"))
-    return key, tuple(has)
+    totals, by_class = count_by_class(columns, maps, classes, number)
+    height, width = columns.shape
+    return Drawn(example.name, key, height, width, tuple(has), totals, by_class, example.problem)
+
+
+def background(image: NDArray[np.uint8] | None, target: Plane, classes: ClassSet) -> Any:
+    """The photograph, or without one the colours of the target: uint8 [H, W, 3]."""
+    if image is not None:
+        return image
+    return classes.colors()[np.minimum(target, len(classes) - 1)]
 
 
 def write_photograph(folder: PageFolder, path: str, pixels: NDArray[np.uint8]) -> None:
@@ -186,7 +198,7 @@ def count_by_class(
 def count_by_pair(
     columns: NDArray[np.integer],
     target: NDArray[np.integer],
-    prediction: NDArray[np.integer],
+    preds: NDArray[np.integer],
     number: int,
 ) -> NDArray[np.int32]:
     """Count pixels by column for each target class and the class that it is taken for.
@@ -194,14 +206,14 @@ def count_by_pair(
     Args:
         columns: (H, W), the column that a pixel counts in, from 1 on; 0 for none.
         target: target classes, (H, W).
-        prediction: predicted classes, (H, W).
+        preds: predicted classes, [H, W].
         number: of columns.
 
     Returns:
         (pairs, 2 + number): the target class, the predicted class, and the counts.
     """
     counted = columns > 0
-    cells = np.stack([target[counted], prediction[counted]]).astype(np.int64)
+    cells = np.stack([target[counted], preds[counted]]).astype(np.int64)
     pairs, place = np.unique(cells, axis=1, return_inverse=True)
     place = place.reshape(-1) * number + columns[counted].astype(np.int64) - 1
     counts = np.bincount(place, minlength=pairs.shape[1] * number).reshape(-1, number)
@@ -228,26 +240,3 @@ def _webp(pixels: NDArray[np.uint8], quality: int) -> bytes:
     file = io.BytesIO()
     Image.fromarray(pixels).save(file, "webp", quality=quality, method=2)
     return file.getvalue()
-
-
-def draw_in_order(
-    draw: Callable[[str], Any],
-    names: Sequence[str],
-    workers: int = 0,
-    progress: Progress | None = None,
-) -> Iterator[Any]:
-    """Yield what a function returns for each name, in order.
-
-    Args:
-        draw: it; what it returns is small, the rest is in files.
-        names: of images.
-        workers: processes that draw; 0 for this one.
-        progress: given the number of images, opens a context that gives a function to call after
-            each.
-
-    Raises:
-        ValueError: what `draw` raises in any process.
-        ProcessError: one of them died.
-    """
-    with open_progress(progress, len(names)) as tick:
-        yield from read_in_order(draw, names, workers, tick)

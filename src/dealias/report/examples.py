@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import partial
 from pathlib import Path
 from typing import Protocol
 
@@ -12,16 +11,9 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from dealias.evaluation import Sources, digest_file, read_pair
+from dealias.evaluation import digest_file
 from dealias.images import ImageError, open_image, read_photograph
-from dealias.labels import (
-    ClassSet,
-    LabelFileError,
-    Pair,
-    PairingError,
-    find_images,
-    pair_folders,
-)
+from dealias.labels import ClassSet, LabelFileError, Pair, PairingError
 from dealias.text import FileError, printable
 
 
@@ -31,7 +23,7 @@ class Example:
 
     Attributes:
         name: unique among the images of a report.
-        prediction: predicted classes, integers (H, W).
+        preds: predicted classes, integers [H, W].
         target: target classes or void, integers (H, W).
         image: the photograph, uint8 (H, W, 3), RGB; or None.
         aliasing: the aliasing score of each pixel, (H, W) in [0, 1], NaN where there is none; or
@@ -40,7 +32,7 @@ class Example:
     """
 
     name: str
-    prediction: NDArray[np.integer]
+    preds: NDArray[np.integer]
     target: NDArray[np.integer]
     image: NDArray[np.uint8] | None = None
     aliasing: NDArray[np.floating] | None = None
@@ -68,14 +60,13 @@ class Examples(Protocol):
 
 @dataclass(frozen=True)
 class FileExamples:
-    """Images read from files; see :func:`folder_examples` and `page_examples`.
+    """Images read from files.
 
     Attributes:
         classes: what the labels mean.
         read: the prediction and the target of a pair.
         pairs: files of the labels by the name of the image.
         images: photographs by the name of the image, where there are any.
-        aliasing: 16-bit pictures of the aliasing score by the name of the image, likewise.
         digests: of the files of the prediction and the target that were counted, by the name of
             the image; those of other images are not checked.
         skip_bad: go without a photograph that can't be read, and say so in the example.
@@ -85,7 +76,6 @@ class FileExamples:
     read: Callable[[Pair], tuple[NDArray[np.integer], NDArray[np.integer]]]
     pairs: Mapping[str, Pair]
     images: Mapping[str, Path]
-    aliasing: Mapping[str, Path] = field(default_factory=dict)
     digests: Mapping[str, Sequence[str]] = field(default_factory=dict)
     skip_bad: bool = False
 
@@ -104,58 +94,47 @@ class FileExamples:
         if name not in self.pairs:
             raise PairingError(f"no prediction and target named {printable(name)!r} any more")
         pair = self.pairs[name]
-        prediction, target = self.read(pair)
+        preds, target = self.read(pair)
         files = (pair.prediction, pair.target)
         for path, counted in zip(files, self.digests.get(name, ()), strict=False):
             if counted and digest_file(path) != counted:
                 raise LabelFileError(path, "it is no longer the file that was counted")
-        size = (target.shape[1], target.shape[0])
-        image, problem = self._photograph(name, size)
-        scores = self.aliasing.get(name)
-        aliasing = None if scores is None else read_scores(scores, size)
-        return Example(name, prediction, target, image, aliasing, problem)
-
-    def _photograph(
-        self, name: str, size: tuple[int, int]
-    ) -> tuple[NDArray[np.uint8] | None, str | None]:
-        path = self.images.get(name)
-        if path is None:
-            return None, None
-        try:
-            return read_photograph(path, size), None
-        except FileError as error:
-            if not self.skip_bad:
-                raise
-            return None, str(error)
+        return read_example(name, preds, target, self.images.get(name), skip_bad=self.skip_bad)
 
 
-def folder_examples(
-    sources: Sources,
+def read_example(
+    name: str,
+    preds: NDArray[np.integer],
+    target: NDArray[np.integer],
+    image: Path | None,
+    scores: Path | None = None,
     *,
-    aliasing: Path | None = None,
-    digests: Mapping[str, Sequence[str]] | None = None,
-    skip_bad: bool = False,
-) -> FileExamples:
-    """The images of the folders that were evaluated.
+    skip_bad: bool,
+) -> Example:
+    """Read the photograph and the aliasing scores of an image whose labels are at hand.
 
     Args:
-        sources: the folders.
-        aliasing: folder of 16-bit pictures of the aliasing score, as `dealias probe --maps` writes
-            them; images without one have no score.
-        digests: see :class:`FileExamples`.
-        skip_bad: see :class:`FileExamples`.
+        name: of the image.
+        preds: predicted classes, integers [H, W].
+        target: target classes or void, integers [H, W].
+        image: the photograph; or None.
+        scores: picture of the aliasing score, as `dealias probe --maps` writes it; or None.
+        skip_bad: go without a photograph that can't be read, and say so in the example.
 
     Raises:
-        PairingError: folders that hold no pairs.
+        ImageError: a file that can't be used.
     """
-    pairs = {pair.name: pair for pair in pair_folders(sources.predictions, sources.targets).pairs}
-    images, scores = (
-        {} if folder is None else find_images(folder, pairs)
-        for folder in (sources.images, aliasing)
-    )
-    classes, mapped = sources.classes, sources.map_predictions
-    read = partial(read_pair, classes=classes, map_predictions=mapped)
-    return FileExamples(classes, read, pairs, images, scores, digests or {}, skip_bad)
+    size = (target.shape[1], target.shape[0])
+    photograph = problem = None
+    if image is not None:
+        try:
+            photograph = read_photograph(image, size)
+        except FileError as error:
+            if not skip_bad:
+                raise
+            problem = str(error)
+    aliasing = None if scores is None else read_scores(scores, size)
+    return Example(name, preds, target, photograph, aliasing, problem)
 
 
 def read_scores(path: Path, size: tuple[int, int]) -> NDArray[np.float32]:

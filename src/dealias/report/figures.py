@@ -201,11 +201,9 @@ def _draw_strips(
 def _panels(
     example: Example, classes: ClassSet, counting: Mapping[str, Any]
 ) -> dict[str, NDArray[np.uint8]]:
-    target, prediction = (
-        _paint(labels, classes) for labels in (example.target, example.prediction)
-    )
+    target, prediction = (_paint(labels, classes) for labels in (example.target, example.preds))
     background = target if example.image is None else example.image
-    errors = draw_errors(mark_errors(example.prediction, example.target, counting), background)
+    errors = draw_errors(mark_errors(example.preds, example.target, counting), background)
     panels = {"Target": target, "Prediction": prediction, "Errors": errors}
     return panels if example.image is None else {"Image": example.image} | panels
 

@@ -5,18 +5,21 @@ from __future__ import annotations
 import hashlib
 import os
 import shutil
-from collections.abc import Iterator
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from importlib.resources import files
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar
 
 from dealias.files import OutputError, write_whole
 from dealias.text import printable
 
 if TYPE_CHECKING:
     from typing_extensions import Self
+
+Found = TypeVar("Found")
 
 _MARKER = "README.txt"
 _MARKER_TEXT = "Files of a page that dealias wrote; ../index.html opens it.\n"
@@ -100,8 +103,8 @@ class PageFolder:
             with suppress(OSError):  # it holds something
                 self.path.rmdir()
 
-    def way_from(self, output: Path | None) -> str:
-        """The path of the page as seen from a result's file, or from here without one."""
+    def path_from(self, output: Path | None) -> str:
+        """The path of the page from the folder of a result's file, or else the working folder."""
         base = Path.cwd() if output is None else output.resolve().parent
         return os.path.relpath(self.path.resolve(), base)
 
@@ -114,14 +117,21 @@ class PageFolder:
             self.discard()
 
 
-class PageWriter:
-    """A page written image by image.
+class PageWriter(ABC, Generic[Found]):
+    """Write a page with images as they come, none of them kept.
 
-    As a context, it begins, and discards what is not finished.
+    Several processes may write the images of one page: one of them calls `begin` before any calls
+    `add`, and later absorbs the parts of the others and calls `finish`. As a context, it begins,
+    and discards what is not finished.
 
     Args:
         path: folder of the page; made if it isn't there. A page in it is replaced at the end.
+
+    Attributes:
+        title: heading of the page, unless another is given.
     """
+
+    title: ClassVar[str]
 
     def __init__(self, path: str | Path) -> None:
         self.folder = PageFolder(Path(path))
@@ -129,6 +139,47 @@ class PageWriter:
     def begin(self) -> None:
         """Make the folder; see :meth:`PageFolder.begin`."""
         self.folder.begin()
+
+    def finish(
+        self,
+        found: Found,
+        *,
+        output: Path | None = None,
+        probe: Mapping[str, Any] | None = None,
+        site: str | None = None,
+        title: str | None = None,
+    ) -> dict[str, Any]:
+        """Write the page itself, once its images are written.
+
+        Args:
+            found: the figures over these images, as the class says.
+            output: file that the result will be written to; the path of the page is relative to it.
+            probe: result of `dealias probe`, for a section on the network.
+            site: name of the downsampling step that the aliasing scores are of.
+            title: heading.
+
+        Returns:
+            Keys for the result's file: ``report``, where the page is, and
+            ``errors_against_aliasing`` if any image had scores.
+
+        Raises:
+            OutputError: the page can't be written.
+            ValueError: Jinja2 is not installed.
+        """
+        result, drawn, aliasing = self._results(found)
+        more: dict[str, Any] = {"report": self.folder.path_from(output)}
+        if aliasing is not None:
+            more["errors_against_aliasing"] = aliasing | {"site": site}
+        self._write_page(result | more, drawn, probe=probe, title=title or self.title)
+        return more
+
+    @abstractmethod
+    def _results(self, found: Found) -> tuple[dict[str, Any], Any, dict[str, Any] | None]:
+        """The result as files hold it, what was drawn, and errors against aliasing, if any."""
+
+    @abstractmethod
+    def _write_page(self, result: Mapping[str, Any], drawn: Any, **more: Any) -> None:
+        """Write index.html and the data of its scripts; `more` has a probe and a title."""
 
     def discard(self) -> None:
         """Remove what was written, unless it is finished."""

@@ -16,8 +16,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dealias.evaluation import Sources, digest_rows, read_pair
-from dealias.labels import ClassSet, Pair, write_label_map
-from dealias.report.examples import Example, Examples, FileExamples, folder_examples
+from dealias.labels import ClassSet, Pair, find_images, pair_folders, write_label_map
+from dealias.report.examples import Example, Examples, FileExamples
 from dealias.report.folder import PageFolder, file_key
 from dealias.report.result_files import ResultFileError
 from dealias.text import printable
@@ -65,7 +65,7 @@ def keep_labels(folder: PageFolder, example: Example, classes: ClassSet) -> None
     Raises:
         OutputError: one can't be written.
     """
-    for part, labels in zip(_LABELS, (example.prediction, example.target), strict=True):
+    for part, labels in zip(_LABELS, (example.preds, example.target), strict=True):
         file = io.BytesIO()
         stored = np.where(labels == classes.ignore_index, len(classes), labels)
         write_label_map(file, stored, _kept_classes(classes))
@@ -127,10 +127,12 @@ def find_examples(result: Mapping[str, Any], path: Path) -> Examples:
         folders = [sources.predictions, sources.targets]
         gone = next((folder for folder in folders if not folder.is_dir()), None)
         if gone is None:
-            if sources.images is not None and not sources.images.is_dir():
-                parts = (sources.classes, sources.predictions, sources.targets)
-                sources = Sources(*parts, map_predictions=sources.map_predictions)
-            return folder_examples(sources, digests=digests, skip_bad=True)
+            pairs = {pair.name: pair for pair in pair_folders(*folders).pairs}
+            folder = sources.images
+            images = find_images(folder, pairs) if folder is not None and folder.is_dir() else {}
+            classes, mapped = sources.classes, sources.map_predictions
+            read = partial(read_pair, classes=classes, map_predictions=mapped)
+            return FileExamples(classes, read, pairs, images, digests, skip_bad=True)
         problems.append(f"{printable(gone)} is no folder")
     if isinstance(result.get("report"), str):
         page = path.parent / result["report"]

@@ -48,6 +48,14 @@ ALIASING: dict[str, Any] = {
     "opacity": 0.75,
     "optional": 1,
 }
+COUNTING = ("protocol", "band_width", "ignore_index")  # what pages say of how pixels are counted
+_SECTIONS = {
+    "figures": "Figures",
+    "kinds": "Kinds",
+    "classes": "Classes",
+    "pairs": "Pairs",
+    "gallery": "Images",
+}
 DARKENED = 0.55  # how far the photograph is, under errors alone
 
 
@@ -93,6 +101,16 @@ def write_page(
     folder.finish(render(template, pictures, filled))
 
 
+def sections(*keys: str, **named: str) -> list[tuple[str, str]]:
+    """Sections that the navigation lists, by their ids; some may be named otherwise."""
+    return [(key, (_SECTIONS | named)[key]) for key in keys]
+
+
+def counting_facts(result: Mapping[str, Any]) -> list[str]:
+    """How pixels were counted, for the line below the heading."""
+    return [f"protocol {result['protocol']}", f"bands of {result['band_width']} px"]
+
+
 def label_layer(key: str, title: str) -> dict[str, Any]:
     """A layer of the viewer that shows the labels of a plane."""
     return {"key": key, "title": title, "type": "labels", "plane": key, "opacity": 0.6}
@@ -120,7 +138,6 @@ def metric_columns() -> list[dict[str, str]]:
     """The metrics in the order of the paper, with arrows and explanations."""
     return [
         {
-            "key": name,
             "name": name,
             "mean": MEANS.get(name, name),
             "arrow": arrow,

@@ -13,8 +13,10 @@ from dealias.report.folder import PageFolder
 from dealias.report.kept import keep_names
 from dealias.report.page import (
     ALIASING,
+    COUNTING,
     PHOTOGRAPH,
     class_rows,
+    counting_facts,
     error_layer,
     error_sorts,
     kind_rows,
@@ -22,6 +24,7 @@ from dealias.report.page import (
     metric_columns,
     script_kinds,
     script_row,
+    sections,
     write_page,
 )
 from dealias.report.rendering import css
@@ -36,8 +39,8 @@ def finish_report(
     drawn: Sequence[Drawn],
     classes: ClassSet,
     *,
+    title: str,
     probe: Mapping[str, Any] | None = None,
-    title: str = "Segmentation errors",
 ) -> None:
     """Write the page itself, once its images are drawn.
 
@@ -46,8 +49,8 @@ def finish_report(
         result: with a row for each image drawn; ``errors_against_aliasing`` gives a section.
         drawn: what :func:`draw_example` returned, in any order.
         classes: what the labels mean.
-        probe: result of `dealias probe`, for a section on the network.
         title: heading.
+        probe: result of `dealias probe`, for a section on the network.
 
     Raises:
         OutputError: it can't be written.
@@ -114,26 +117,14 @@ def _context(result: Mapping[str, Any], classes: ClassSet) -> dict[str, Any]:
         "facts": [
             f"{result['images']:,} images",
             f"{len(classes)} classes of {result['class_set']}",
-            f"protocol {result['protocol']}",
-            f"bands of {result['band_width']} px",
+            *counting_facts(result),
         ],
-        "sections": [
-            ("figures", "Figures"),
-            ("kinds", "Kinds"),
-            ("classes", "Classes"),
-            ("pairs", "Pairs"),
-            ("gallery", "Images"),
-        ],
+        "sections": sections("figures", "kinds", "classes", "pairs", "gallery"),
         "warnings": result.get("warnings", []),
         "skipped": result["skipped"],
         "environment": result.get("environment", {}),
         "figures": [
-            {
-                "name": column["mean"],
-                "arrow": column["arrow"],
-                "value": metrics[column["mean"]],
-                "note": column["note"],
-            }
+            column | {"name": column["mean"], "value": metrics[column["mean"]]}
             for column in metric_columns()
         ],
         "reach": result["band_width"] // 2,
@@ -145,9 +136,7 @@ def _context(result: Mapping[str, Any], classes: ClassSet) -> dict[str, Any]:
         "metrics": metrics,
         "edge_false_rate": metrics.get("edge_false_rate"),
         "edge_missing_rate": metrics.get("edge_missing_rate"),
-        "protocol": result["protocol"],
-        "band_width": result["band_width"],
-        "ignore_index": result["ignore_index"],
+        "counting": {key: result[key] for key in COUNTING},
         "sorts": [
             ("miou", "mIoU, lowest first"),
             ("wrong", "wrong pixels, most first"),

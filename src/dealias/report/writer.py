@@ -9,26 +9,27 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
-from dealias.evaluation import Evaluation, draw_errors
-from dealias.labels import ClassSet
+from dealias.evaluation import Evaluation, Options, draw_errors, evaluate_folders
+from dealias.files import OutputError
+from dealias.labels import ClassSet, find_images, pair_folders
 from dealias.metrics.functional import ERROR_KINDS, Protocol
-from dealias.processes import Progress
+from dealias.processes import gather, process_group
 from dealias.report.aliasing import AliasingErrors
 from dealias.report.drawing import (
     VOID_MARK,
     Drawn,
+    background,
     boundary_bands,
-    count_by_class,
     count_by_pair,
     counting_of,
     draw_files,
-    draw_in_order,
     label_plane,
     mark_errors,
     mark_plane,
 )
-from dealias.report.examples import Example, Examples, folder_examples
+from dealias.report.examples import Example, read_example
 from dealias.report.folder import PageFolder, PageWriter
 from dealias.report.kept import keep_labels
 from dealias.report.segmentation_page import finish_report
@@ -55,14 +56,11 @@ class ReportPart:
             self.aliasing = other.aliasing if own is None else own + other.aliasing
 
 
-class ReportWriter(PageWriter):
-    """Write the page of an evaluation with images as they come, none of them kept.
-
-    Several processes may write the images of one page: one of them calls `begin` before any calls
-    `add`, and later absorbs the parts of the others and calls `finish`.
+class ReportWriter(PageWriter[Mapping[str, Any]]):
+    """Write the page of an evaluation; see :class:`PageWriter`.
 
     Args:
-        path: folder of the page; made if it isn't there. A page in it is replaced at the end.
+        path: folder of the page.
         classes: what the labels mean.
         protocol: see :func:`dealias.metrics.functional.error_map`.
         band_width: of the boundary bands in pixels, odd.
@@ -70,13 +68,15 @@ class ReportWriter(PageWriter):
     Attributes:
         part: what this process has drawn, a :class:`ReportPart`.
 
-    As a context, it begins, and discards what is not finished::
+    `finish` takes what :meth:`dealias.evaluation.Evaluation.to_dict` gives of these images::
 
         with ReportWriter(folder, classes) as writer:
             for name, image, preds, target in tested:
                 writer.add(Example(name, preds, target, image))
             more = writer.finish(evaluation.to_dict())
     """
+
+    title = "Segmentation errors"
 
     def __init__(
         self,
@@ -103,110 +103,112 @@ class ReportWriter(PageWriter):
         """
         self.part.absorb(draw_example(self.folder, example, self.classes, self.counting))
 
-    def finish(
-        self,
-        result: Mapping[str, Any],
-        *,
-        output: Path | None = None,
-        probe: Mapping[str, Any] | None = None,
-        site: str | None = None,
-        title: str = "Segmentation errors",
-    ) -> dict[str, Any]:
-        """Write the page itself.
+    def _results(self, found: Mapping[str, Any]) -> tuple[dict[str, Any], Any, Any]:
+        aliasing = self.part.aliasing
+        return dict(found), self.part.drawn, None if aliasing is None else aliasing.to_dict()
 
-        Args:
-            result: as :meth:`dealias.evaluation.Evaluation.to_dict` gives it, of these images.
-            output: file that the result will be written to, for the way from there to the page.
-            probe: result of `dealias probe`, for a section on the network.
-            site: name of the downsampling step that the aliasing scores are of.
-            title: heading.
-
-        Returns:
-            Keys for the result's file: ``report``, where the page is, and
-            ``errors_against_aliasing`` if any image had scores.
-
-        Raises:
-            OutputError: it can't be written.
-            ValueError: Jinja2 is not installed.
-        """
-        more: dict[str, Any] = {"report": self.folder.way_from(output)}
-        if self.part.aliasing is not None:
-            more["errors_against_aliasing"] = self.part.aliasing.to_dict() | {"site": site}
-        finish_report(
-            self.folder,
-            dict(result) | more,
-            self.part.drawn,
-            self.classes,
-            probe=probe,
-            title=title,
-        )
-        return more
+    def _write_page(self, result: Mapping[str, Any], drawn: Any, **more: Any) -> None:
+        finish_report(self.folder, result, drawn, self.classes, **more)
 
 
-def report_evaluation(
-    evaluation: Evaluation,
+def report_folders(
     path: Path,
+    predictions: Path,
+    targets: Path,
+    options: Options,
     *,
     output: Path | None = None,
     probe: Mapping[str, Any] | None = None,
+    images: Path | None = None,
     skip_bad: bool = False,
-    workers: int = 0,
-    progress: Progress | None = None,
-) -> dict[str, Any]:
-    """Write the page of an evaluation, reading its images from the folders once more.
+    **reading: Any,
+) -> tuple[Evaluation, dict[str, Any]]:
+    """Evaluate folders and write the page of it; each file is read once, to be counted and drawn.
+
+    Under torchrun each process draws the images that it counts, and the first writes the page.
 
     Args:
-        evaluation: with its sources; photographs that were skipped are added to what it skipped.
         path: folder of the page; made if it isn't there. A page in it is replaced.
+        predictions: folder of predicted label maps.
+        targets: folder of target label maps.
+        options: how to count.
         output: file that the result will be written to, for the way from there to the page.
         probe: result of `dealias probe`, for a section on the network; its aliasing maps become a
             layer.
-        skip_bad: go without photographs that can't be read.
-        workers: processes that read and draw; 0 for this one.
-        progress: given the number of images, opens a context that gives a function to call after
-            each.
+        images: folder of photographs.
+        skip_bad: list files that can't be used instead of raising.
+        reading: other arguments of :func:`dealias.evaluation.evaluate_folders`.
 
     Returns:
-        Keys for the result's file: ``report``, where the page is, and
-        ``errors_against_aliasing`` if there are aliasing maps.
+        The evaluation, and in the first process keys for the result's file: ``report``, where the
+        page is, and ``errors_against_aliasing`` if there are aliasing maps.
 
     Raises:
         OutputError: the page can't be written.
-        LabelFileError: a file can't be read, or its labels are no longer those that were counted.
-        ValueError: an evaluation not of folders; or Jinja2 is not installed.
+        ImageError: a picture of aliasing scores can't be read.
+        ValueError: as `evaluate_folders` raises it; or Jinja2 is not installed.
     """
-    if evaluation.sources is None:
-        raise ValueError("evaluation: expected one of folders, with its sources")
     maps = (probe or {}).get("maps") or {}
-    examples = folder_examples(
-        evaluation.sources,
-        aliasing=Path(maps["folder"]) if maps.get("folder") is not None else None,
-        digests={row.name: row.digests for row in evaluation.images},
-        skip_bad=skip_bad,
-    )
-    settings = evaluation.settings
+    scores: dict[str, Path] = {}
+    if maps.get("folder") is not None:
+        names = [pair.name for pair in pair_folders(predictions, targets).pairs]
+        scores = find_images(Path(maps["folder"]), names)
     writer = ReportWriter(
-        path, examples.classes, protocol=settings.protocol, band_width=settings.band_width
+        path, options.classes, protocol=options.protocol, band_width=options.band_width
     )
-    draw = partial(_draw, writer.folder, examples, writer.counting)
-    names = [row.name for row in evaluation.images]
-    with writer:
-        for part in draw_in_order(draw, names, workers, progress):
-            writer.part.absorb(part)
+    draw = partial(_draw, writer, scores, skip_bad)
+    first = True
+    try:
+        with process_group() as (rank, processes):
+            first = rank == 0
+            # The folder is there before any process draws.
+            for error in gather(_begin(writer) if first else None, processes):
+                if error is not None:
+                    raise error
+            evaluation = evaluate_folders(
+                predictions,
+                targets,
+                options,
+                images=images,
+                skip_bad=skip_bad,
+                draw=draw,
+                **reading,
+            )
+        if not first:
+            return evaluation, {}
+        if isinstance(evaluation.drawn, ReportPart):
+            writer.part = evaluation.drawn
+            writer.part.drawn.sort(key=lambda row: row.name)
         evaluation.skipped += [row.problem for row in writer.part.drawn if row.problem]
-        return writer.finish(
-            evaluation.to_dict(),
-            output=output,
-            probe=probe,
-            site=maps.get("site"),
-            title=f"Errors of {evaluation.sources.predictions.name}",
+        title = f"Errors of {predictions.absolute().name}"
+        return evaluation, writer.finish(
+            evaluation.to_dict(), output=output, probe=probe, site=maps.get("site"), title=title
         )
+    finally:
+        if first:
+            writer.discard()
+
+
+def _begin(writer: ReportWriter) -> OutputError | None:
+    try:
+        writer.begin()
+    except OutputError as error:  # raised once every process has been heard
+        return error
+    return None
 
 
 def _draw(
-    folder: PageFolder, examples: Examples, counting: Mapping[str, Any], name: str
+    writer: ReportWriter,
+    scores: Mapping[str, Path],
+    skip_bad: bool,
+    name: str,
+    preds: NDArray[np.integer],
+    target: NDArray[np.integer],
+    image: Path | None,
 ) -> ReportPart:
-    return draw_example(folder, examples.load(name), examples.classes, counting)
+    full = None if image is None else image.absolute()
+    example = read_example(name, preds, target, full, scores.get(name), skip_bad=skip_bad)
+    return draw_example(writer.folder, example, writer.classes, writer.counting)
 
 
 def draw_example(
@@ -225,31 +227,26 @@ def draw_example(
         ValueError: labels that are neither a class nor void; scores of another size, or outside
             [0, 1].
     """
-    maps = (example.prediction, example.target)
-    errors = mark_errors(*maps, counting)
+    preds, target = example.preds, example.target
+    errors = mark_errors(preds, target, counting)
     aliasing = None
     if example.aliasing is not None:
-        bands = boundary_bands(*maps, counting)
+        bands = boundary_bands(preds, target, counting)
         try:
             aliasing = AliasingErrors.of(example.aliasing, errors, bands)
         except ValueError as error:
             raise ValueError(f"{printable(example.name)}: {error}") from error
     planes = {
-        "target": label_plane(example.target, classes),
-        "prediction": label_plane(example.prediction, classes),
+        "target": label_plane(target, classes),
+        "prediction": label_plane(preds, classes),
         "errors": mark_plane(errors),
     }
-    background = example.image
-    if background is None:
-        background = classes.colors()[np.minimum(planes["target"], len(classes) - 1)]
+    picture = draw_errors(errors, background(example.image, planes["target"], classes))
     keep_labels(folder, example, classes)
-    key, has = draw_files(folder, example, planes, draw_errors(errors, background))
     columns = np.where(planes["errors"] == VOID_MARK, 0, planes["errors"])
-    totals, by_class = count_by_class(
-        columns, (example.target, example.prediction), len(classes), len(ERROR_KINDS)
+    kinds = len(ERROR_KINDS)
+    drawn = draw_files(
+        folder, example, planes, picture, columns, (target, preds), len(classes), kinds
     )
-    by_pair = count_by_pair(columns, example.target, example.prediction, len(ERROR_KINDS))
-    height, width = errors.shape
-    counts = (totals, by_class, example.problem, by_pair)
-    drawn = Drawn(example.name, key, height, width, has, *counts)
-    return ReportPart([drawn], aliasing)
+    by_pair = count_by_pair(columns, target, preds, kinds)
+    return ReportPart([drawn._replace(by_pair=by_pair)], aliasing)

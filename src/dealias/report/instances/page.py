@@ -11,7 +11,7 @@ from dealias.labels import spread_colors
 from dealias.metrics.instances import FOUND, INSTANCE_ERRORS, SCORES
 from dealias.report.drawing import Drawn
 from dealias.report.folder import PageFolder
-from dealias.report.page import ALIASING, PHOTOGRAPH, error_sorts, script_row, write_page
+from dealias.report.page import ALIASING, PHOTOGRAPH, error_sorts, script_row, sections, write_page
 
 _NOTES = {
     "AP": "The mean over the IoU thresholds 0.5, 0.55, … 0.95.",
@@ -36,10 +36,9 @@ def finish_page(
     folder: PageFolder,
     result: Mapping[str, Any],
     drawn: Sequence[Drawn],
-    classes: Sequence[str],
     *,
+    title: str,
     probe: Mapping[str, Any] | None = None,
-    title: str = "Instances",
 ) -> None:
     """Write the page itself, once its images are drawn.
 
@@ -48,25 +47,23 @@ def finish_page(
         result: as :meth:`dealias.instance.InstanceEvaluation.to_dict` gives it;
             ``errors_against_aliasing`` gives a section.
         drawn: the images; counts are those of `INSTANCE_ERRORS` and of found instances.
-        classes: names of classes 1 .. C.
-        probe: result of `dealias probe`, for a section on the network.
         title: heading.
+        probe: result of `dealias probe`, for a section on the network.
 
     Raises:
         OutputError: it can't be written.
     """
-    colors = spread_colors(len(classes)).tolist()
+    colors = spread_colors(len(result["classes"])).tolist()
+    classes = [row | {"color": c} for row, c in zip(result["classes"], colors, strict=True)]
     threshold = math.floor(1e5 * result["errors"]["threshold"]) / 1e5  # as scores are rounded
     data = {
-        "classes": [
-            {"name": name, "color": color} for name, color in zip(classes, colors, strict=True)
-        ],
+        "classes": [{"name": row["name"], "color": row["color"]} for row in classes],
         "kinds": _kinds(),
         "layers": _layers(),
         "threshold": threshold,
         "rows": [script_row(row, []) for row in drawn],
     }
-    context = _context(result, colors)
+    context = _context(result, classes)
     write_page(folder, "instances.html", title, data, context, probe=probe)
 
 
@@ -91,7 +88,7 @@ def _layers() -> list[dict[str, Any]]:
     ]
 
 
-def _context(result: Mapping[str, Any], colors: Sequence[Any]) -> dict[str, Any]:
+def _context(result: Mapping[str, Any], classes: Sequence[Any]) -> dict[str, Any]:
     errors = result["errors"]
     kinds = [
         {
@@ -112,12 +109,7 @@ def _context(result: Mapping[str, Any], colors: Sequence[Any]) -> dict[str, Any]
             *([f"{result['crowds']:,} crowds"] if result["crowds"] else []),
             f"{result['detections']:,} detections",
         ],
-        "sections": [
-            ("figures", "Average precision"),
-            ("kinds", "Kinds"),
-            ("classes", "Classes"),
-            ("gallery", "Images"),
-        ],
+        "sections": sections("figures", "kinds", "classes", "gallery", figures="Average precision"),
         "skipped": result["skipped"],
         "notes": result["notes"],
         "detection_area": result["detection_area"],
@@ -128,9 +120,7 @@ def _context(result: Mapping[str, Any], colors: Sequence[Any]) -> dict[str, Any]
         "kinds": kinds,
         "largest_count": max((kind["count"] for kind in kinds), default=0),
         "largest_gain": max((kind["gain"] or 0 for kind in kinds), default=0),
-        "classes": [
-            row | {"color": color} for row, color in zip(result["classes"], colors, strict=True)
-        ],
+        "classes": classes,
         "sorts": [
             ("wrong", "errors, most first"),
             *error_sorts(INSTANCE_ERRORS),

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Mapping, Sequence
+from collections import Counter, defaultdict
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -32,19 +32,16 @@ from dealias.report.drawing import (
     write_thumbnail,
 )
 from dealias.report.folder import PageWriter, file_key
+from dealias.report.instances.aliasing import (
+    ScoredInstance,
+    missed_against_aliasing,
+    score_instances,
+)
 from dealias.report.instances.page import finish_page
 from dealias.report.packing import pack, to_script
 from dealias.text import printable
 
 KINDS = (*(kind.key for kind in INSTANCE_ERRORS), FOUND)  # by their number in the files
-
-
-class _Scored(NamedTuple):
-    """The aliasing score of an instance, and how surely it was found; -1 if it was not."""
-
-    image: str
-    aliasing: float
-    found: float
 
 
 @dataclass(frozen=True)
@@ -77,7 +74,7 @@ class InstanceReportPart:
     """
 
     layers: dict[str, tuple[str, ...]] = field(default_factory=dict)
-    scored: list[_Scored] = field(default_factory=list)
+    scored: list[ScoredInstance] = field(default_factory=list)
 
     def absorb(self, other: InstanceReportPart) -> None:
         """Add what another process has drawn."""
@@ -85,19 +82,19 @@ class InstanceReportPart:
         self.scored += other.scored
 
 
-class InstanceReportWriter(PageWriter):
-    """Write the page of a test with images as they come, none of them kept.
+class InstanceReportWriter(PageWriter[InstanceEvaluation]):
+    """Write the page of a test for instances; see :class:`PageWriter`.
 
-    Several processes may write the images of one page: one of them calls `begin` before any calls
-    `add`, and later absorbs the parts of the others and calls `finish`. As a context, it begins,
-    and discards what is not finished.
+    `finish` takes the evaluation of these images.
 
     Args:
-        path: folder of the page; made if it isn't there. A page in it is replaced at the end.
+        path: folder of the page.
 
     Attributes:
         part: what this process has drawn, an :class:`InstanceReportPart`.
     """
+
+    title = "Instances"
 
     def __init__(self, path: str | Path) -> None:
         super().__init__(path)
@@ -114,74 +111,37 @@ class InstanceReportWriter(PageWriter):
             ValueError: images or scores of another size.
         """
         image, detections, aliasing = example.image, example.detections, example.aliasing
-        key, layers = file_key(image.name), ["image"]
-        for folder, pixels in (("images", example.seen), ("originals", example.original)):
+        key, layers = file_key(image.name), []
+        pictures = {"image": example.seen, "original": example.original}
+        for layer, pixels in pictures.items():
             if pixels is not None:
-                if pixels.shape[:2] != image.size:
-                    raise ValueError(
-                        f"{folder}: expected {image.size}, as {printable(image.name)} is, "
-                        f"got {pixels.shape[:2]}"
-                    )
-                write_photograph(self.folder, f"{folder}/{key}.webp", pixels)
-        if example.original is not None:
-            layers.append("original")
+                _check_size(f"{layer}s", pixels, image)
+                write_photograph(self.folder, f"{layer}s/{key}.webp", pixels)
+                layers.append(layer)
         matches = match_instances(image, detections)
         content = _content(image, detections, matches)
         if aliasing is not None:
-            if aliasing.shape != image.size:
-                raise ValueError(f"aliasing: expected {image.size}, got {aliasing.shape}")
+            _check_size("aliasing", aliasing, image)
             layers.append("aliasing")
             content |= pack({"aliasing": heat_plane(aliasing)})
-            self.part.scored += _scored(image, detections, matches, aliasing)
+            self.part.scored += score_instances(image, detections, matches, aliasing)
         script = to_script("dealias.maps.receive", key, content)
         self.folder.write(f"maps/{key}.js", script.encode("ascii"))
         self.part.layers[image.name] = tuple(layers)
 
-    def finish(
-        self,
-        evaluation: InstanceEvaluation,
-        *,
-        output: Path | None = None,
-        probe: Mapping[str, Any] | None = None,
-        site: str | None = None,
-        title: str = "Instances",
-    ) -> dict[str, Any]:
-        """Draw the small pictures, now that it is known which score counts, and write the page.
-
-        Args:
-            evaluation: of these images.
-            output: file that the result will be written to, for the way from there to the page.
-            probe: result of `dealias probe`, for a section on the network.
-            site: name of the downsampling step that the aliasing scores are of.
-            title: heading.
-
-        Returns:
-            Keys for the result's file: ``report``, where the page is, and
-            ``errors_against_aliasing`` if any image had scores.
-
-        Raises:
-            OutputError: it can't be written.
-        """
-        threshold = evaluation.errors().threshold
+    def _results(self, found: InstanceEvaluation) -> tuple[dict[str, Any], Any, Any]:
+        threshold, scored = found.errors().threshold, self.part.scored
+        # Thumbnails are drawn now that it is known which score counts.
         drawn = [
             self._draw(image, detections, matches, threshold)
-            for image, detections, matches in evaluation.matched()
+            for image, detections, matches in found.matched()
             if image.name in self.part.layers
         ]
-        more: dict[str, Any] = {"report": self.folder.way_from(output)}
-        if self.part.scored:
-            more["errors_against_aliasing"] = missed_against_aliasing(
-                self.part.scored, threshold
-            ) | {"site": site}
-        finish_page(
-            self.folder,
-            evaluation.to_dict() | more,
-            drawn,
-            evaluation.classes,
-            probe=probe,
-            title=title,
-        )
-        return more
+        aliasing = missed_against_aliasing(scored, threshold) if scored else None
+        return found.to_dict(), drawn, aliasing
+
+    def _write_page(self, result: Mapping[str, Any], drawn: Any, **more: Any) -> None:
+        finish_page(self.folder, result, drawn, **more)
 
     def _draw(
         self, image: AnnotatedImage, detections: Detections, matches: Matches, threshold: float
@@ -195,87 +155,38 @@ class InstanceReportWriter(PageWriter):
         picture = draw_outlines(pixels, outlines, width=width)
         write_thumbnail(self.folder, f"thumbs/{key}.webp", picture)
         counts = count_kinds(image, detections, matches, threshold)
-        by_class = [
-            (label - 1, *(counts[label].get(kind, 0) for kind in KINDS)) for label in sorted(counts)
-        ]
-        totals = np.array([row[1:] for row in by_class], np.int64).reshape(-1, len(KINDS)).sum(0)
-        return Drawn(
-            image.name,
-            key,
-            *image.size,
-            self.part.layers[image.name],
-            tuple(totals.tolist()),
-            tuple(value for row in by_class for value in row),
-            None,
+        totals = tuple(sum(own[kind] for own in counts.values()) for kind in KINDS)
+        by_class = [(label - 1, *(own[kind] for kind in KINDS)) for label, own in counts.items()]
+        layers = self.part.layers[image.name]
+        return Drawn(image.name, key, *image.size, layers, totals, sum(by_class, ()), None)
+
+
+def _check_size(what: str, pixels: NDArray[Any], image: AnnotatedImage) -> None:
+    if pixels.shape[:2] != image.size:
+        raise ValueError(
+            f"{what}: expected {image.size}, as {printable(image.name)} is, got {pixels.shape[:2]}"
         )
 
 
 def count_kinds(
     image: AnnotatedImage, detections: Detections, matches: Matches, threshold: float
-) -> dict[int, dict[str, int]]:
-    """How many of each kind there are in an image, by label.
+) -> dict[int, Counter[str]]:
+    """Count the kinds in an image by label, lowest label first.
 
-    A false detection counts for the class that it was given, an instance for its own.
-
-    Args:
-        image: with the instances that are in it.
-        detections: what was found in it.
-        matches: from :func:`match_instances`.
-        threshold: lowest score of the detections that count.
+    A false detection counts for the class that it was given, an instance for its own. Detections
+    with a score below the threshold do not count.
     """
-    counts: dict[int, dict[str, int]] = {}
-    scores, labels = detections.scores.tolist(), detections.labels.tolist()
+    counts: defaultdict[int, Counter[str]] = defaultdict(Counter)
     errors = {kind.key for kind in FALSE_DETECTIONS}
-    entries = [
-        (labels[i], kind)
-        for i, kind in enumerate(matches.kinds)
-        if kind in errors and scores[i] >= threshold
-    ]
+    scores, labels = detections.scores.tolist(), detections.labels.tolist()
+    for label, score, kind in zip(labels, scores, matches.kinds, strict=True):
+        if kind in errors and score >= threshold:
+            counts[label][kind] += 1
     for instance, finder in zip(image.instances, matches.finders.tolist(), strict=True):
         if not instance.crowd:
             found = finder != NOBODY and scores[finder] >= threshold
-            entries.append((instance.label, FOUND if found else MISSED.key))
-    for label, kind in entries:
-        own = counts.setdefault(label, {})
-        own[kind] = own.get(kind, 0) + 1
-    return counts
-
-
-def missed_against_aliasing(scored: Sequence[_Scored], threshold: float) -> dict[str, Any]:
-    """Whether instances are missed where the network aliases.
-
-    Args:
-        scored: the instances.
-        threshold: lowest score of the detections that count.
-
-    Returns:
-        ``found`` and ``missed``, the mean aliasing score of each and its number;
-        ``higher_share``, how often a missed instance has a higher score than a found one, ties
-        counted half; and ``within_images``, the same of pairs in one image, which are equally dark
-        and noisy. None where undefined.
-    """
-    aliasing = np.array([one.aliasing for one in scored])
-    found = np.array([one.found >= threshold for one in scored], bool)
-    right, wrong = np.sort(aliasing[found]), np.sort(aliasing[~found])
-    higher, pairs = _higher(right, wrong)
-    own_higher = own_pairs = 0.0
-    images = np.array([one.image for one in scored])
-    for image in dict.fromkeys(images.tolist()):
-        own = images == image
-        more = _higher(np.sort(aliasing[own & found]), aliasing[own & ~found])
-        own_higher, own_pairs = own_higher + more[0], own_pairs + more[1]
-    return {
-        "higher_share": higher / pairs if pairs else None,
-        "within_images": own_higher / own_pairs if own_pairs else None,
-        "found": {"mean": float(right.mean()) if right.size else None, "instances": right.size},
-        "missed": {"mean": float(wrong.mean()) if wrong.size else None, "instances": wrong.size},
-    }
-
-
-def _higher(right: NDArray[np.floating], wrong: NDArray[np.floating]) -> tuple[float, int]:
-    """Pairs of a right and a wrong one in which the wrong one is higher, and all; `right` rises."""
-    below = np.searchsorted(right, wrong) + np.searchsorted(right, wrong, side="right")
-    return float(below.sum()) / 2, right.size * wrong.size
+            counts[instance.label][FOUND if found else MISSED.key] += 1
+    return dict(sorted(counts.items()))
 
 
 def _content(image: AnnotatedImage, detections: Detections, matches: Matches) -> dict[str, Any]:
@@ -317,22 +228,3 @@ def _counts(mask: Mapping[str, Any]) -> str:
     counts = mask["counts"]
     text: str = counts.decode("ascii") if isinstance(counts, bytes) else counts
     return text
-
-
-def _scored(
-    image: AnnotatedImage,
-    detections: Detections,
-    matches: Matches,
-    aliasing: NDArray[np.floating],
-) -> list[_Scored]:
-    """The mean aliasing score in the box of each instance: what is around it counts as well."""
-    scores = detections.scores.tolist()
-    scored = []
-    for instance, finder in zip(image.instances, matches.finders.tolist(), strict=True):
-        left, top, right, bottom = (max(0, value) for value in instance.box)
-        part = aliasing[math.floor(top) : math.ceil(bottom), math.floor(left) : math.ceil(right)]
-        known = part[np.isfinite(part)]
-        if known.size and not instance.crowd:
-            found = scores[finder] if finder != NOBODY else -1.0
-            scored.append(_Scored(image.name, float(known.mean()), found))
-    return scored
