@@ -1,4 +1,4 @@
-"""The page of a test, drawn while it runs."""
+"""The page of a test, drawn while the test runs."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ class ErrorPage(EachImage):
     """Writes the page of a test, with the network's aliasing against its errors.
 
     Args:
-        folder: of the page.
+        folder: folder of the page.
         output: file that the result will be written to.
         probe: result of ``dealias probe`` to show in it; or None.
 
     Attributes:
-        more: what the page adds to the result's file, once it is written.
+        more: keys for the result's file, once the page is written.
     """
 
     def __init__(self, folder: Path, output: Path, probe: Path | None = None) -> None:
@@ -32,7 +32,7 @@ class ErrorPage(EachImage):
         self.output = output
         self.probe = None if probe is None else read_probe(probe)
         self.more: dict[str, Any] = {}
-        self._writer: Any = None  # of the task
+        self._writer: Any = None  # made by the task
         self._aliasing: FirstAliasing | None = None
 
     def on_test_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
@@ -54,13 +54,13 @@ class ErrorPage(EachImage):
             self._writer.add(task.example(batch, outputs, self._scores))
 
     def _scores(self, network: nn.Module, images: Tensor) -> Tensor | None:
-        """Aliasing scores at the first filtered site, which is looked for once a test."""
+        """Aliasing scores at the first filtered site, which is found once in a test."""
         if self._aliasing is None:
             self._aliasing = FirstAliasing(network, images)
         return self._aliasing(images)
 
     def on_test_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Write the page over what all processes drew."""
+        """Write the page of what all processes drew."""
         if self._writer is None or not isinstance(pl_module, Training):
             return
         parts = gather(self._writer.part, trainer.world_size)
@@ -81,6 +81,6 @@ class ErrorPage(EachImage):
     def on_exception(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, exception: BaseException
     ) -> None:
-        """Leave no half of a page."""
+        """Remove an unfinished page."""
         if self._writer is not None and trainer.is_global_zero:
             self._writer.discard()

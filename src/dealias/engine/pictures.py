@@ -16,22 +16,22 @@ from dealias.processes import gather
 
 
 class EachImage(pl.Callback):
-    """A callback that gets each image with what the task found in it.
+    """A callback that gets each image of a stage with what the task found in it.
 
-    Give `after_batch` to those of Lightning's hooks after a batch that should call `see`.
+    Assign `after_batch` to the hooks of Lightning that should call `see`.
     """
 
     def see(
         self, trainer: pl.Trainer, task: Training, outputs: Any, batch: Any, index: int
     ) -> None:
-        """Take the one image of a batch.
+        """Handle the one image of a batch.
 
         Args:
-            trainer: that runs the task.
-            task: the network.
-            outputs: what its step returned; None where the image was left out.
+            trainer: runs the task.
+            task: holds the network.
+            outputs: what the step of the task returned; None if the image was left out.
             batch: the image.
-            index: of the batch.
+            index: number of the batch.
         """
         raise NotImplementedError
 
@@ -50,10 +50,10 @@ class EachImage(pl.Callback):
 
 
 class SamplePictures(EachImage):
-    """Draws the first images of each validation, to files and to TensorBoard.
+    """Draws the first images of each validation to files and to TensorBoard.
 
     Args:
-        folder: gets STEP/NAME.png, what the task draws: see :meth:`Training.picture`.
+        folder: gets STEP/NAME.png as the task draws it; see :meth:`Training.picture`.
         count: how many images; 0 for none.
     """
 
@@ -84,16 +84,16 @@ class SamplePictures(EachImage):
 
 
 class PredictionWriter(EachImage):
-    """Writes predictions as the task does, such as label maps: all of them, or none.
+    """Writes predictions in the format of the task, such as label maps: all of them or none.
 
-    They come to lie in the folder when the last is made, and what an earlier run predicted goes.
+    They are moved to the folder after the last one, and replace those of an earlier run.
 
     Args:
         folder: gets a file an image; made if it isn't there.
 
     Attributes:
         skipped: messages about images that were left out.
-        written: how many there are.
+        written: number of predictions.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -124,7 +124,7 @@ class PredictionWriter(EachImage):
             self.written += 1
 
     def on_predict_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Add up what all processes wrote, and put it in place; that it replaces was agreed to."""
+        """Count what all processes wrote, and move it in place, as `--overwrite` allows."""
         parts = gather((self.written, self.skipped), trainer.world_size)
         self.written = sum(written for written, _ in parts)
         self.skipped = [message for _, skipped in parts for message in skipped]
@@ -146,6 +146,6 @@ class PredictionWriter(EachImage):
     def on_exception(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, exception: BaseException
     ) -> None:
-        """Leave no half of the predictions."""
+        """Remove unfinished predictions."""
         if trainer.is_global_zero:
             shutil.rmtree(self._new, ignore_errors=True)

@@ -1,4 +1,4 @@
-"""From folders of label maps to counts, results and the files they are kept in."""
+"""Evaluate folders of label maps: counts, results, and the files that hold them."""
 
 from dealias.evaluation.digests import digest_file, digest_labels, digest_rows
 from dealias.evaluation.error_maps import ERROR_COLORS, draw_errors

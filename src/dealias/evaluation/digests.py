@@ -1,4 +1,4 @@
-"""Digests of what was counted, to tell whether what is read again is the same."""
+"""Digests of the labels that were counted, to recognise files that changed since."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ _KINDS = ("<u1", "<u2", "<i8")
 
 
 def digest_file(path: Path) -> str:
-    """A digest of the bytes of a file, which takes a hundredth of the time that reading it takes.
+    """Digest the bytes of a file, in a hundredth of the time that it takes to decode it.
 
     Raises:
-        LabelFileError: it can't be read.
+        LabelFileError: the file can't be read.
     """
     try:
         return f"file:{hashlib.blake2b(path.read_bytes(), digest_size=8).hexdigest()}"
@@ -30,7 +30,7 @@ def digest_file(path: Path) -> str:
 
 
 def digest_labels(labels: NDArray[np.integer]) -> str:
-    """A digest of labels (H, W) and of their size, whatever the dtype, for maps of no file.
+    """Digest labels [H, W] and their size, whatever their dtype, for label maps without a file.
 
     >>> digest_labels(np.eye(2, dtype=np.uint8)) == digest_labels(np.eye(2, dtype=np.int64))
     True
@@ -43,10 +43,10 @@ def digest_labels(labels: NDArray[np.integer]) -> str:
 
 
 def digest_rows(rows: Sequence[Mapping[str, Any]]) -> str:
-    """A digest of the images of a result and of what was counted of each.
+    """Digest the names of the images of a result and the digests of their labels.
 
     Args:
-        rows: its "per_image", with or without "digests".
+        rows: the "per_image" of the result, with or without "digests".
     """
     counted = json.dumps([[row["name"], row.get("digests")] for row in rows], sort_keys=True)
     return hashlib.blake2b(counted.encode(), digest_size=8).hexdigest()

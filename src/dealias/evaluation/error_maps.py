@@ -27,11 +27,12 @@ def draw_errors(errors: NDArray[np.uint8], background: NDArray[np.uint8]) -> NDA
     """Draw an error map over a dimmed picture.
 
     Args:
-        errors: (H, W), from :func:`dealias.metrics.functional.error_map`.
-        background: (H, W, 3), the photograph or the colours of the target.
+        errors: uint8 [H, W], from :func:`dealias.metrics.functional.error_map`.
+        background: uint8 [H, W, 3], the photograph or the colours of the target.
 
     Returns:
-        uint8 (H, W, 3), gray but for one colour of `ERROR_COLORS` an error kind; void is black.
+        uint8 [H, W, 3]: gray, with each error in the colour of its kind in `ERROR_COLORS`; void
+        is black.
     """
     gray = background @ np.array([0.299, 0.587, 0.114])
     canvas = np.repeat((gray * 0.35)[..., None], 3, axis=2).astype(np.uint8)
@@ -49,15 +50,15 @@ def write_error_map(
     counting: Mapping[str, Any],
     image: Path | None,
 ) -> None:
-    """Write the errors of one image as PNG, over its photograph or over its target.
+    """Write the errors of one image as PNG, over its photograph or else over its target.
 
     Args:
         path: the file.
-        preds: predicted classes, (H, W).
-        target: target classes, (H, W).
-        classes: their set, for the colours.
+        preds: predicted classes, integers [H, W].
+        target: target classes or void, integers [H, W].
+        classes: what the labels mean, for the colours.
         counting: keyword arguments of :func:`dealias.metrics.functional.error_map`.
-        image: the photograph, resized to (H, W) if need be; or None.
+        image: the photograph, resized to the size of the labels if need be; or None.
 
     Raises:
         ImageError: the photograph can't be read.

@@ -1,4 +1,4 @@
-"""Evaluating folders of label maps, in any number of processes."""
+"""Evaluate folders of label maps, in any number of processes."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -40,16 +40,16 @@ class EvaluationError(ValueError):
 
 @dataclass(frozen=True)
 class Options:
-    """How pairs are counted, and what is drawn of them.
+    """How pairs are counted and drawn.
 
     Attributes:
         classes: what the labels mean.
         protocol: "paper" or "exact".
         band_width: in pixels.
-        boundary: count Boundary IoU and the boundary F-score too.
+        boundary: also count Boundary IoU and the boundary F-score.
         map_predictions: predictions store labels as targets do, for the label map or
             reduce_zero_label of `classes`.
-        error_maps: folder for a PNG an image; or None.
+        error_maps: folder that gets a PNG of the errors of each image; or None.
     """
 
     classes: ClassSet
@@ -61,7 +61,7 @@ class Options:
 
     @property
     def settings(self) -> Settings:
-        """What counts of these options can be added to."""
+        """The settings that counts must share to be added up."""
         return Settings(
             self.classes.name,
             self.classes.names,
@@ -148,15 +148,15 @@ def evaluate_maps(
     """Count one image.
 
     Args:
-        name: of the image.
-        preds: predicted classes, integers (H, W).
-        target: classes or void, integers (H, W).
+        name: name of the image.
+        preds: predicted classes, integers [H, W].
+        target: target classes or void, integers [H, W].
         options: how to count; `map_predictions` and `error_maps` are for files.
-        digests: of the files that the two come from; by default of their labels.
+        digests: digests of the files of both; by default those of their labels.
 
     Raises:
         LabelRangeError: labels that are neither a class nor, in the target, void.
-        ValueError: tensors that are no label maps of one size.
+        ValueError: tensors that are not label maps of one size.
     """
     counts = count_hard_pixels(preds, target, **options.counting)
     boundary = torch.zeros(6, len(options.classes), dtype=torch.int64)
@@ -181,12 +181,12 @@ def evaluate_pairs(
     draw: Draw | None = None,
     on_image: Callable[[], object] = lambda: None,
 ) -> Evaluation:
-    """Count pairs in this process, or in `workers` others.
+    """Count pairs, in this process or in `workers` others.
 
     Args:
         pairs: the files.
         options: how to count.
-        images: photographs to draw errors over, by the name of the pair.
+        images: see :func:`evaluate_pair`.
         workers: number of processes; 0 for this one.
         skip_bad: list files that can't be used instead of raising.
         draw: see :func:`evaluate_pair`; it is called where the pair is read.
@@ -218,8 +218,8 @@ def evaluate_folders(
 ) -> Evaluation:
     """Evaluate the predictions in one folder against the targets in another.
 
-    Under torchrun, in an initialised process group or before one, each process takes its share;
-    all of them return the whole, or raise the same error.
+    Under torchrun, whether or not a process group is initialised, each process counts its share;
+    all return the whole evaluation or raise the same error.
 
     Args:
         predictions: folder of predicted label maps.
@@ -227,16 +227,15 @@ def evaluate_folders(
         options: how to count.
         images: folder of photographs to draw the errors over.
         workers: number of reading processes; 0 for this one.
-        shard: (i, n) for the i-th of n parts, from 1.
-        skip_bad: list what can't be used instead of raising. A photograph that can't be used is
-            listed and replaced by the target.
+        shard: (i, n) for the i-th of n parts, counted from 1.
+        skip_bad: list what can't be used instead of raising; see :func:`evaluate_pair`.
         draw: see :func:`evaluate_pair`.
-        progress: given the number of pairs of this process, opens a context that gives a function
-            to call after each.
+        progress: given the number of pairs of this process, opens a context that yields a
+            function to call after each.
 
     Raises:
-        PairingError, LabelFileError, OutputError: what can't be used.
-        EvaluationError: files without a partner, or no image left in a single shard.
+        PairingError, LabelFileError, ImageError, OutputError: a file or folder can't be used.
+        EvaluationError: files without a partner, or no image left to evaluate.
     """
     pairs, unpaired = _pairs_of_shard(predictions, targets, shard, skip_bad)
     total = Evaluation.empty(options.settings)

@@ -1,4 +1,4 @@
-"""What an evaluation finds, as counts, and the files it is kept in."""
+"""The counts of an evaluation, its figures, and the files that hold them."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ TABLE_METRICS = ("IoU", "Acc", "BIoU", "BAcc", "FErr", "MErr", "DErr")
 
 
 class CountsFileError(ValueError):
-    """A file does not hold the counts of an evaluation, or counts that do not go together."""
+    """A file does not hold the counts of an evaluation, or counts can't be added."""
 
 
 class ImageRow(NamedTuple):
@@ -47,10 +47,10 @@ class ImageRow(NamedTuple):
 
     Attributes:
         name: unique in an evaluation.
-        miou: mIoU over the classes that it has; NaN without any.
+        miou: mIoU over the classes of the image; NaN without any.
         error_pixels: wrong pixels by kind.
-        digests: of the prediction and of the target, see :func:`digest_file` and
-            :func:`digest_labels`; empty where they are not known.
+        digests: digests of the prediction and the target, see :func:`digest_file` and
+            :func:`digest_labels`; empty where unknown.
     """
 
     name: str
@@ -61,7 +61,7 @@ class ImageRow(NamedTuple):
 
 @dataclass(frozen=True)
 class Settings:
-    """What must be equal for the counts of two evaluations to be added.
+    """The settings that two evaluations must share for their counts to be added.
 
     Attributes:
         class_set: name of the class set.
@@ -69,7 +69,7 @@ class Settings:
         ignore_index: label of void.
         protocol: "paper" or "exact".
         band_width: in pixels.
-        boundary: whether Boundary IoU and the boundary F-score are counted too.
+        boundary: whether Boundary IoU and the boundary F-score are counted as well.
     """
 
     class_set: str
@@ -96,11 +96,11 @@ class Evaluation:
         counts: the table of counts.
         boundary: int64 [6, C], :func:`boundary_iou_counts` over :func:`boundary_f_counts`;
             zeros unless counted.
-        images: a row an image.
-        skipped: what was left out, a message each.
-        shards: which parts of how many were counted.
-        sources: the folders they were read from, if that was so.
-        void_pixels: pixels whose target is void.
+        images: a row for each image.
+        skipped: a message for each file that was left out.
+        shards: the parts that were counted, as (i, n) for the i-th of n.
+        sources: the folders that the label maps were read from; None if there are none.
+        void_pixels: number of pixels whose target is void.
         drawn: what was drawn of the images while they were counted, see :func:`evaluate_pair`;
             None if nothing was.
     """
@@ -117,16 +117,16 @@ class Evaluation:
 
     @classmethod
     def empty(cls, settings: Settings) -> Evaluation:
-        """The evaluation of no image."""
+        """An evaluation of no images."""
         classes = len(settings.names)
         boundary = torch.zeros(6, classes, dtype=torch.int64)
         return cls(settings, HardPixelCounts.zeros(classes), boundary)
 
     def merge(self, other: Evaluation) -> Evaluation:
-        """Add two evaluations of different images; images come in the order of their names.
+        """Add two evaluations of different images; the rows are sorted by name.
 
         Raises:
-            CountsFileError: settings that differ, or an image in both.
+            CountsFileError: the settings differ, or an image is in both.
         """
         for name, mine in vars(self.settings).items():
             theirs = getattr(other.settings, name)
@@ -169,7 +169,7 @@ class Evaluation:
             self.drawn.absorb(other.drawn)
 
     def __getstate__(self) -> dict[str, Any]:
-        """Tensors as arrays, which are far cheaper to send between processes."""
+        """Hold tensors as arrays, which are far cheaper to send between processes."""
         tensors = (self.counts.confusion, self.counts.edges, self.boundary)
         return vars(self) | {"counts": [part.cpu().numpy() for part in tensors], "boundary": None}
 
@@ -179,11 +179,11 @@ class Evaluation:
         vars(self).update(state, counts=counts, boundary=boundary)
 
     def worst(self, limit: int = 5) -> list[ImageRow]:
-        """The images of the lowest mIoU, the worst first; those without a class come last."""
+        """The images of lowest mIoU, the worst first; images without any class come last."""
         return sorted(self.images, key=lambda row: (math.isnan(row.miou), row.miou))[:limit]
 
     def warnings(self) -> list[str]:
-        """Signs that labels mean something else than the class set says, a message each."""
+        """Messages where labels seem to mean something else than the class set says."""
         return label_warnings(
             self.counts.confusion.sum(0),
             self.void_pixels,
@@ -192,7 +192,7 @@ class Evaluation:
         )
 
     def to_dict(self) -> dict[str, Any]:
-        """The result as plain numbers: metrics are fractions, and None where not defined."""
+        """The result as plain values for JSON: metrics are fractions, None where undefined."""
         table = self.counts.confusion
         values = {name: _plain(value) for name, value in scores(self.counts).items()}
         metrics = {name: value for name, value in values.items() if not isinstance(value, list)}
@@ -257,7 +257,7 @@ class Evaluation:
 
 
 def write_csv(evaluation: Evaluation, path: Path) -> None:
-    """Write the table of classes, one row each and their mean, in fractions."""
+    """Write a table with a row for each class and one for the mean, in fractions."""
     result = evaluation.to_dict()
     columns = [key for key, value in result["classes"][0].items() if not isinstance(value, dict)]
     mean = {"IoU": "mIoU", "Acc": "mAcc"}
@@ -276,7 +276,7 @@ _FORMAT = 1
 
 
 def write_counts(evaluation: Evaluation, path: Path) -> None:
-    """Write counts and image rows as NPZ, to be added to those of other shards."""
+    """Write counts and image rows as NPZ, for :func:`merge_counts`."""
     header = {
         "format": _FORMAT,
         "shards": evaluation.shards,
@@ -304,7 +304,7 @@ def read_counts(path: Path) -> Evaluation:
     """Read what `write_counts` wrote.
 
     Raises:
-        CountsFileError: not such a file, or of another format.
+        CountsFileError: the file holds no counts, or is of another format.
     """
     try:
         with np.load(path, allow_pickle=False) as file:
@@ -360,12 +360,12 @@ def merge_counts(paths: Sequence[Path], *, partial: bool = False) -> Evaluation:
     """Add the counts of several files.
 
     Args:
-        paths: files that `write_counts` wrote.
+        paths: files that :func:`write_counts` wrote.
         partial: allow shards to be missing.
 
     Raises:
-        CountsFileError: no file, one that can't be read, files that do not go together, or a
-            shard that is missing.
+        CountsFileError: there is no file, one can't be read, the counts can't be added, or a shard
+            is missing.
     """
     if not paths:
         raise CountsFileError("expected at least one file of counts, got none")
@@ -390,7 +390,7 @@ def _digests(row: ImageRow) -> dict[str, Any]:
 
 
 def _plain(value: Tensor | float) -> Any:
-    """Numbers for JSON, with None for NaN."""
+    """Numbers for JSON, None for NaN."""
     plain = value.tolist() if isinstance(value, Tensor) else value
     if isinstance(plain, list):
         return [_plain(entry) for entry in plain]

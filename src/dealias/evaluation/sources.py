@@ -1,4 +1,4 @@
-"""Where the label maps of an evaluation are, to read them again."""
+"""The folders of an evaluation, to read its label maps again."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from dealias.text import printable
 
 @dataclass(frozen=True)
 class Sources:
-    """What was evaluated.
+    """The folders that were evaluated.
 
     Attributes:
         classes: what the labels mean.
@@ -41,7 +41,7 @@ class Sources:
         *,
         map_predictions: bool = False,
     ) -> Sources:
-        """Sources with full paths, which hold in any working folder."""
+        """Sources with absolute paths, valid in any working directory."""
         full = None if images is None else images.absolute()
         return cls(classes, predictions.absolute(), targets.absolute(), full, map_predictions)
 
@@ -60,11 +60,11 @@ class Sources:
         """Read what `to_dict` wrote.
 
         Args:
-            content: it.
-            source: the file, for messages.
+            content: what `to_dict` gave.
+            source: path of the file, for messages.
 
         Raises:
-            ValueError: not such values.
+            ValueError: the content is malformed.
         """
         if not isinstance(content, dict):
             raise ValueError(f"{source}: sources: expected a mapping, got {content!r}")
@@ -82,7 +82,7 @@ class Sources:
 def read_pair(
     pair: Pair, classes: ClassSet, map_predictions: bool = False
 ) -> tuple[NDArray[np.integer], NDArray[np.integer]]:
-    """Read the prediction and the target of a pair, each (H, W).
+    """Read the prediction and the target of a pair, each [H, W].
 
     Args:
         pair: the files.
@@ -93,12 +93,12 @@ def read_pair(
         LabelFileError: a file that can't be used, or sizes that differ.
     """
     role: Role = "stored" if map_predictions else "prediction"
-    prediction = read_label_map(pair.prediction, classes, role)
+    preds = read_label_map(pair.prediction, classes, role)
     target = read_label_map(pair.target, classes, "target")
-    if prediction.shape != target.shape:
+    if preds.shape != target.shape:
         raise LabelFileError(
             pair.prediction,
             f"expected {target.shape[1]}x{target.shape[0]} pixels like {printable(pair.target)}, "
-            f"got {prediction.shape[1]}x{prediction.shape[0]}",
+            f"got {preds.shape[1]}x{preds.shape[0]}",
         )
-    return prediction, target
+    return preds, target

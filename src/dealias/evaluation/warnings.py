@@ -15,18 +15,18 @@ _FAR_BETTER = 2.0
 def label_warnings(
     confusion: Tensor, void_pixels: int, names: Sequence[str], ignore_index: int
 ) -> list[str]:
-    """Say where targets seem to store a class as void, or predictions to count from another label.
+    """Warn where targets seem to store a class as void, or predictions to start from another label.
 
     Args:
         confusion: int64 [C, C], pixels by target class and predicted class, void left out.
-        void_pixels: pixels whose target is void.
-        names: of the classes.
-        ignore_index: the label of void.
+        void_pixels: number of pixels whose target is void.
+        names: names of the classes.
+        ignore_index: label of void.
 
     Returns:
-        A message each: where classes are in no target and a tenth of the pixels or more is void,
-        or any of them for two classes, which masks of 0 and 255 store; and where class recall would
-        be one half or more, and twice as high, if a number were added to the predicted labels.
+        A message if classes are in no target and at least a tenth of the pixels is void (any pixel
+        for two classes, as in masks of 0 and 255); and one if adding a number to the predicted
+        labels would at least double class recall, to one half or more.
     """
     shift = _shift_warning(confusion)
     return [
@@ -36,7 +36,7 @@ def label_warnings(
 
 
 def last_class_mapping(label: int, names: Sequence[str]) -> str:
-    """How a class set says that a label is the last of its classes."""
+    """The line of a class set that maps a label to the last class."""
     known = ", ".join(f"{k}: {k}" for k in range(len(names) - 1))
     return f"label_map: {{{known}, {label}: {len(names) - 1}}}"
 
@@ -44,13 +44,13 @@ def last_class_mapping(label: int, names: Sequence[str]) -> str:
 def void_warnings(
     pixels: Sequence[int], void_pixels: int, names: Sequence[str], ignore_index: int
 ) -> list[str]:
-    """Say where targets seem to store a class as void; see :func:`label_warnings`.
+    """Warn where targets seem to store a class as void; see :func:`label_warnings`.
 
     Args:
-        pixels: of each class in targets.
-        void_pixels: pixels whose target is void.
-        names: of the classes.
-        ignore_index: the label of void.
+        pixels: number of target pixels of each class.
+        void_pixels: number of pixels whose target is void.
+        names: names of the classes.
+        ignore_index: label of void.
     """
     total = sum(pixels) + void_pixels
     absent = [label for label, count in enumerate(pixels) if count == 0]

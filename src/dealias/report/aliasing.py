@@ -1,4 +1,4 @@
-"""Errors against aliasing: where the network aliases, is it wrong more often?"""
+"""Errors against aliasing: is a network wrong more often where it aliases?"""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from dealias.metrics.functional import ERROR_KINDS
 
 _BINS = 1000
-# Most scores are small: bins are narrow near 0, of equal width in the square root of the score.
+# Most scores are small: bins have equal widths in the square root of the score.
 _EDGES = np.linspace(0, 1, _BINS + 1) ** 2
 GROUPS = ("right_boundary", *(kind.key for kind in ERROR_KINDS), "right_interior")
 _RIGHT_BOUNDARY, _RIGHT_INTERIOR = 0, len(GROUPS) - 1
@@ -20,21 +20,21 @@ _RIGHT_BOUNDARY, _RIGHT_INTERIOR = 0, len(GROUPS) - 1
 
 @dataclass(frozen=True)
 class AliasingErrors:
-    """How many pixels of each kind have which aliasing score, over any number of images.
+    """Histograms of the aliasing score by kind of pixel, over any number of images.
 
-    Counts of several images add up with ``+`` and take the same room however many there are.
+    Counts of images add up with ``+``; their size does not depend on the number of images.
 
     Attributes:
         counts: int64 [6, 1000], pixels by group and bin of the score. Groups are right pixels in
-            a boundary band, wrong ones of each of `ERROR_KINDS`, and right ones elsewhere. Bin i
-            holds scores from (i / 1000)**2 to ((i + 1) / 1000)**2.
+            a boundary band, wrong pixels of each of `ERROR_KINDS`, and right pixels elsewhere.
+            Bin i holds scores from (i / 1000)**2 to ((i + 1) / 1000)**2.
     """
 
     counts: NDArray[np.int64]
 
     @classmethod
     def empty(cls) -> AliasingErrors:
-        """The counts of no image."""
+        """Counts of no images."""
         return cls(np.zeros((len(GROUPS), _BINS), np.int64))
 
     @classmethod
@@ -44,14 +44,14 @@ class AliasingErrors:
         """Count one image.
 
         Args:
-            aliasing: (H, W), the score of each pixel in [0, 1]; NaN where there is none.
-            errors: (H, W), from :func:`dealias.metrics.functional.error_map`.
-            boundary: (H, W), whether a pixel is in the predicted or the target band.
+            aliasing: floating [H, W], the score of each pixel in [0, 1]; NaN where there is none.
+            errors: uint8 [H, W], from :func:`dealias.metrics.functional.error_map`.
+            boundary: bool [H, W], whether a pixel is in the predicted or the target band.
 
         Raises:
             ValueError: shapes that differ, or scores outside [0, 1].
 
-        Pixels without a score and void ones are left out.
+        Void pixels and those without a score are left out.
 
         >>> scores = np.array([[0.0, 0.04, 0.04, 1.0]])
         >>> errors = np.array([[0, 0, 3, 255]], np.uint8)
@@ -84,11 +84,11 @@ class AliasingErrors:
         """Plain values for JSON.
 
         Returns:
-            ``rank_correlation`` and ``higher_share`` over the pixels of the boundary bands,
-            ``edges`` of the histograms, and for each of ``groups`` its ``pixels``, the ``mean`` and
-            the ``quantiles`` of the score, its ``histogram``, and, for errors, both
-            figures against the right pixels of the boundary bands, or for interior errors against
-            those elsewhere. None where there are no pixels. See :func:`rank_correlation`.
+            ``rank_correlation`` and ``higher_share`` over the pixels of the boundary bands, the
+            ``edges`` of the histograms, and ``groups``: for each its ``pixels``, the ``mean`` and
+            ``quantiles`` of the score, and its ``histogram``. Groups of errors also have both
+            figures against right pixels in the boundary bands, or elsewhere for interior errors.
+            None where there are no pixels. See :func:`rank_correlation`.
         """
         wrong = self.counts[1:-1]
         at_boundary = wrong[:-1].sum(0)
@@ -109,12 +109,12 @@ def rank_correlation(right: NDArray[np.int64], wrong: NDArray[np.int64]) -> floa
     """Spearman's rank correlation between a score and being wrong, from two histograms.
 
     Args:
-        right: pixels that are right by bin of the score, (B,).
-        wrong: pixels that are wrong, (B,).
+        right: integers [bins], right pixels by bin of the score.
+        wrong: integers [bins], wrong pixels.
 
     Returns:
-        In [-1, 1]; NaN unless there are pixels of both and the scores differ. Scores of one bin
-        are ties.
+        In [-1, 1]; NaN unless there are pixels of both kinds and the scores differ. Scores in one
+        bin are ties.
 
     >>> rank_correlation(np.array([5, 0]), np.array([0, 5]))
     1.0
@@ -133,13 +133,15 @@ def rank_correlation(right: NDArray[np.int64], wrong: NDArray[np.int64]) -> floa
 
 
 def higher_share(right: NDArray[np.int64], wrong: NDArray[np.int64]) -> float:
-    """How often a wrong pixel has a higher score than a right one, of all such pairs.
+    """The share of pairs of a right and a wrong pixel in which the wrong one has the higher score.
 
-    Args: those of :func:`rank_correlation`.
+    Args:
+        right: see :func:`rank_correlation`.
+        wrong: likewise.
 
     Returns:
-        In [0, 1], pairs of one bin counting half; 0.5 if the score says nothing; NaN without
-        pixels of both.
+        In [0, 1], where ties count half; 0.5 if score and errors are unrelated; NaN without pixels
+        of both kinds.
     """
     below = np.cumsum(right) - right / 2
     pairs = float(right.sum()) * float(wrong.sum())

@@ -1,4 +1,4 @@
-"""What two results differ in."""
+"""Compare two results."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ def compare_results(
     Args:
         a: the first.
         b: the second.
-        names: two, for messages and headings.
+        names: their names, for messages and headings.
 
     Returns:
         ``names``; ``metrics`` and ``classes`` with ``a``, ``b`` and ``difference`` of each figure,
-        None where one of them is not defined; ``error_pixels`` by kind; ``per_image`` with the
-        mIoU of each image, largest loss first; ``notes`` on what else differs, for people.
+        None where undefined; ``error_pixels`` and ``mIoU_gain`` by kind; ``per_image`` with the
+        mIoU of each image, largest loss first; ``notes``, messages on what else differs.
 
     Raises:
         ResultFileError: as :func:`check_comparable`.
@@ -61,16 +61,15 @@ def compare_results(
 def check_comparable(
     a: Mapping[str, Any], b: Mapping[str, Any], *, names: Sequence[str] = ("A", "B")
 ) -> None:
-    """Refuse two results whose figures differ for another reason than the predictions.
+    """Raise unless two results can differ by their predictions only.
 
     Args:
         a: the first, from :func:`read_result`.
         b: the second.
-        names: two, for messages.
+        names: their names, for messages.
 
     Raises:
-        ResultFileError: another protocol, band width or void label, other classes, images that
-            are not in both, or the same images with other targets.
+        ResultFileError: the protocol, band width, void label, classes, images or targets differ.
     """
     first, second = map(printable, names)
     for key in _SAME:
@@ -120,7 +119,7 @@ def _rows(result: Mapping[str, Any], name: str) -> dict[str, Mapping[str, Any]]:
 
 
 def _differ(one: Mapping[str, Any], two: Mapping[str, Any]) -> bool:
-    """Whether two rows of a name are known to be of different targets."""
+    """Whether two rows of an image are known to have different targets."""
     targets = {row["digests"]["target"] for row in (one, two) if "digests" in row}
     # Files may hold the same labels in other bytes.
     return len(targets) > 1 and all(target.startswith("labels:") for target in targets)

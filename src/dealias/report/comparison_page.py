@@ -64,7 +64,7 @@ _DIMMED = np.array([0.299, 0.587, 0.114]) * 0.35
 
 
 class ComparisonError(ValueError):
-    """Two evaluations that are not of the same images."""
+    """Two evaluations have different classes or targets."""
 
 
 def write_comparison(
@@ -75,20 +75,20 @@ def write_comparison(
     workers: int = 0,
     progress: Progress | None = None,
 ) -> None:
-    """Write the page of two evaluations: index.html and assets/, nothing else needed to see it.
+    """Write the page of two evaluations: index.html and assets/, which need nothing else.
 
     Args:
         path: folder of the page; made if it isn't there. A page in it is replaced.
         comparison: from :func:`compare_results`.
-        examples: the images of both; or, for a page without pictures, why there are none.
+        examples: the images of both; or the reason for a page without pictures.
         workers: processes that read and draw; 0 for this one.
-        progress: given the number of images, opens a context that gives a function to call after
+        progress: given the number of images, opens a context that yields a function to call after
             each.
 
     Raises:
         OutputError: the page can't be written.
-        ComparisonError: targets that differ, or class sets that do.
-        ValueError: an image that can't be read, or Jinja2 is not installed.
+        ComparisonError: the targets or the class sets differ.
+        ValueError: an image can't be read, or Jinja2 is not installed.
     """
     names = [str(row["name"]) for row in comparison["per_image"]]
     with PageFolder(path) as folder:
@@ -121,22 +121,22 @@ def draw_changes(
     classes: ClassSet,
     counting: Mapping[str, Any],
 ) -> Drawn:
-    """Write the files of one image of a comparison; any process may, in any order.
+    """Write the files of one image of a comparison, from any process and in any order.
 
     Args:
         folder: of the page, begun.
-        first: the image as A has it.
-        second: the image as B has it, of the same target.
+        first: the image with the prediction of A.
+        second: the image with the prediction of B, and the same target.
         classes: what the labels mean.
         counting: arguments of :func:`dealias.metrics.functional.error_map`.
 
     Returns:
-        With eight columns: pixels mended by the kind of error that A made, and pixels broken by
-        the kind that B makes.
+        Counts in eight columns: mended pixels by the kind of error of A, and broken pixels by the
+        kind of error of B.
 
     Raises:
         OutputError: a file can't be written.
-        ValueError: labels that are neither a class nor void.
+        ValueError: labels are neither a class nor void.
     """
     before, after = (
         mark_plane(mark_errors(side.preds, first.target, counting)) for side in (first, second)
@@ -160,11 +160,11 @@ def draw_changes(
 
 
 def change_map(before: NDArray[np.uint8], after: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """Which of two predictions is wrong: 0 neither, 1 the first, 2 the second, 3 both, 5 void.
+    """Mark which of two predictions is wrong: 0 neither, 1 the first, 2 the second, 3 both, 5 void.
 
     Args:
-        before: marks of the errors of the first, (H, W).
-        after: of the second.
+        before: error marks of the first, uint8 [H, W].
+        after: error marks of the second.
     """
     changes: NDArray[np.uint8]
     changes = (before != RIGHT).astype(np.uint8) + 2 * (after != RIGHT).astype(np.uint8)
@@ -195,12 +195,12 @@ def finish_comparison(
     Args:
         folder: of the page.
         comparison: from :func:`compare_results`.
-        drawn: of the images.
+        drawn: rows of the images.
         classes: what the labels mean; None without pictures.
-        no_pictures: why there are none.
+        no_pictures: the reason for that.
 
     Raises:
-        OutputError: it can't be written.
+        OutputError: the page can't be written.
     """
     rows = {row.name: row for row in drawn}
     pictures = classes is not None

@@ -1,4 +1,4 @@
-"""Drawing images for a page: the photograph, a small picture of the errors, and the label maps."""
+"""Draw images for a page: the photograph, a thumbnail of the errors, and the label maps."""
 
 from __future__ import annotations
 
@@ -28,19 +28,19 @@ _THUMBNAIL_QUALITY = 75
 
 
 class Drawn(NamedTuple):
-    """What the page must know of an image before its files are loaded.
+    """What a page knows of an image before its files are loaded.
 
     Attributes:
-        name: of the image.
-        key: of its files.
+        name: name of the image.
+        key: name of its files.
         height: in pixels.
         width: in pixels.
-        has: optional layers that there are, "image" and "aliasing".
-        counts: pixels by column, in all.
+        has: optional layers of the image, such as "image" and "aliasing".
+        counts: pixels by column.
         by_class: for each class with any, its number followed by its pixels by column.
-        problem: what was left out, for people; or None.
-        by_pair: for each target class and the class that it is taken for, their numbers followed
-            by the wrong pixels by column, (pairs, 2 + columns); None on pages without pairs.
+        problem: a message about what was left out; or None.
+        by_pair: int32 [pairs, 2 + columns], each target class and the class that it is mistaken
+            for, followed by the wrong pixels by column; None on pages without pairs.
     """
 
     name: str
@@ -55,7 +55,7 @@ class Drawn(NamedTuple):
 
 
 def counting_of(result: Mapping[str, Any], classes: ClassSet) -> dict[str, Any]:
-    """Arguments of :func:`dealias.metrics.functional.error_map` that mark what a result counted."""
+    """Arguments of :func:`dealias.metrics.functional.error_map` for the settings of a result."""
     return Options(classes, result["protocol"], result["band_width"]).counting
 
 
@@ -99,8 +99,8 @@ def draw_files(
         picture: uint8 [H, W, 3], drawn small in the gallery.
         columns: see :func:`count_by_class`, as for the arguments after it.
         maps: label maps.
-        classes: their number.
-        number: of columns.
+        classes: number of classes.
+        number: number of columns.
 
     Raises:
         OutputError: a file can't be written.
@@ -130,27 +130,27 @@ def background(image: NDArray[np.uint8] | None, target: Plane, classes: ClassSet
 
 
 def write_photograph(folder: PageFolder, path: str, pixels: NDArray[np.uint8]) -> None:
-    """Write a picture (H, W, 3) as a page shows it; one longer than WebP takes is made smaller.
+    """Write a picture, uint8 [H, W, 3], for the viewer; shrunk if it is longer than WebP allows.
 
     Raises:
-        OutputError: it can't be written.
+        OutputError: the file can't be written.
     """
     fitted = _shrink(pixels, _LONGEST_PICTURE, _LONGEST_PICTURE)
     folder.write(path, _webp(fitted, _PHOTOGRAPH_QUALITY))
 
 
 def write_thumbnail(folder: PageFolder, path: str, pixels: NDArray[np.uint8]) -> None:
-    """Write a picture (H, W, 3) made small for the gallery.
+    """Write a picture, uint8 [H, W, 3], as a thumbnail for the gallery.
 
     Raises:
-        OutputError: it can't be written.
+        OutputError: the file can't be written.
     """
     small = _shrink(pixels, THUMBNAIL_WIDTH, _TALLEST_THUMBNAIL)
     folder.write(path, _webp(small, _THUMBNAIL_QUALITY))
 
 
 def label_plane(labels: NDArray[np.integer], classes: ClassSet) -> Plane:
-    """Classes as they are and void as the number behind them, in as few bytes as hold them."""
+    """Classes as they are, void as the number of classes, in the smallest dtype that holds them."""
     kind: type[np.unsignedinteger[Any]] = np.uint8 if len(classes) < 256 else np.uint16
     void = labels == classes.ignore_index
     plane: Plane = np.where(void, len(classes), labels).astype(kind)
@@ -158,7 +158,7 @@ def label_plane(labels: NDArray[np.integer], classes: ClassSet) -> Plane:
 
 
 def mark_plane(errors: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """Marks of errors with void as the number behind them."""
+    """Error marks, with void as the number after them."""
     return np.where(errors == _VOID, VOID_MARK, errors).astype(np.uint8)
 
 
@@ -168,14 +168,14 @@ def count_by_class(
     """Count pixels by column, and by column and class.
 
     Args:
-        columns: (H, W), the column that a pixel counts in, from 1 on; 0 for none.
+        columns: [H, W], the column of each pixel, from 1; 0 for none.
         maps: label maps; a pixel counts once for each class that it has in any of them.
-        classes: their number.
-        number: of columns.
+        classes: number of classes.
+        number: number of columns.
 
     Returns:
-        The counts of `number` columns; and for each class with any, flat, its own number followed
-        by its counts.
+        The counts of all columns; and, flattened, each class with any pixels followed by its
+        counts.
     """
     counted = columns > 0
     column = columns[counted].astype(np.int64) - 1
@@ -201,16 +201,16 @@ def count_by_pair(
     preds: NDArray[np.integer],
     number: int,
 ) -> NDArray[np.int32]:
-    """Count pixels by column for each target class and the class that it is taken for.
+    """Count pixels by column for each target class and the class that it is mistaken for.
 
     Args:
-        columns: (H, W), the column that a pixel counts in, from 1 on; 0 for none.
-        target: target classes, (H, W).
-        preds: predicted classes, [H, W].
-        number: of columns.
+        columns: [H, W], the column of each pixel, from 1; 0 for none.
+        target: target classes, integers [H, W].
+        preds: predicted classes, integers [H, W].
+        number: number of columns.
 
     Returns:
-        (pairs, 2 + number): the target class, the predicted class, and the counts.
+        int32 [pairs, 2 + number]: the target class, the predicted class, and the counts.
     """
     counted = columns > 0
     cells = np.stack([target[counted], preds[counted]]).astype(np.int64)
@@ -221,7 +221,7 @@ def count_by_pair(
 
 
 def heat_plane(scores: NDArray[np.floating]) -> NDArray[np.uint8]:
-    """254 times the square root of a score, 255 where there is none."""
+    """254 times the square root of each score, 255 where there is none."""
     known = np.isfinite(scores)
     root = np.sqrt(np.clip(np.where(known, scores, 0), 0, 1))
     return np.where(known, np.rint(254 * root), 255).astype(np.uint8)

@@ -1,4 +1,4 @@
-"""One image of an evaluation with all that is known of it, and reading it from files."""
+"""Images of an evaluation with their labels and scores, and reading them from files."""
 
 from __future__ import annotations
 
@@ -24,11 +24,11 @@ class Example:
     Attributes:
         name: unique among the images of a report.
         preds: predicted classes, integers [H, W].
-        target: target classes or void, integers (H, W).
-        image: the photograph, uint8 (H, W, 3), RGB; or None.
-        aliasing: the aliasing score of each pixel, (H, W) in [0, 1], NaN where there is none; or
-            None.
-        problem: what was left out, for people; or None.
+        target: target classes or void, integers [H, W].
+        image: the photograph, uint8 [H, W, 3] in RGB; or None.
+        aliasing: the aliasing score of each pixel, floating [H, W] in [0, 1], NaN where there is
+            none; or None.
+        problem: a message about what was left out; or None.
     """
 
     name: str
@@ -40,7 +40,7 @@ class Example:
 
 
 class Examples(Protocol):
-    """Images of an evaluation that can be read, in any order and process."""
+    """Images of an evaluation that can be read in any order and process."""
 
     @property
     def classes(self) -> ClassSet:
@@ -48,10 +48,10 @@ class Examples(Protocol):
 
     @property
     def names(self) -> Sequence[str]:
-        """The images that there are."""
+        """Names of the images."""
 
     def load(self, name: str) -> Example:
-        """Read one.
+        """Read an image.
 
         Raises:
             ValueError: it can't be read; the message names the file.
@@ -64,12 +64,12 @@ class FileExamples:
 
     Attributes:
         classes: what the labels mean.
-        read: the prediction and the target of a pair.
-        pairs: files of the labels by the name of the image.
-        images: photographs by the name of the image, where there are any.
-        digests: of the files of the prediction and the target that were counted, by the name of
-            the image; those of other images are not checked.
-        skip_bad: go without a photograph that can't be read, and say so in the example.
+        read: reads the prediction and the target of a pair.
+        pairs: files of the labels by name of the image.
+        images: photographs by name of the image, where there are any.
+        digests: digests of the files that were counted, prediction and target, by name of the
+            image; images without digests are not checked.
+        skip_bad: leave out a photograph that can't be read, and say so in `problem`.
     """
 
     classes: ClassSet
@@ -81,14 +81,14 @@ class FileExamples:
 
     @property
     def names(self) -> Sequence[str]:
-        """The images that there are."""
+        """Names of the images."""
         return list(self.pairs)
 
     def load(self, name: str) -> Example:
-        """Read one.
+        """Read an image.
 
         Raises:
-            LabelFileError, ImageError: a file that can't be used, or is not what was counted.
+            LabelFileError, ImageError: a file can't be used, or changed since it was counted.
             PairingError: there is no such image, or no longer.
         """
         if name not in self.pairs:
@@ -114,15 +114,15 @@ def read_example(
     """Read the photograph and the aliasing scores of an image whose labels are at hand.
 
     Args:
-        name: of the image.
+        name: name of the image.
         preds: predicted classes, integers [H, W].
         target: target classes or void, integers [H, W].
         image: the photograph; or None.
         scores: picture of the aliasing score, as `dealias probe --maps` writes it; or None.
-        skip_bad: go without a photograph that can't be read, and say so in the example.
+        skip_bad: leave out a photograph that can't be read, and say so in `problem`.
 
     Raises:
-        ImageError: a file that can't be used.
+        ImageError: a file can't be used.
     """
     size = (target.shape[1], target.shape[0])
     photograph = problem = None
@@ -138,13 +138,17 @@ def read_example(
 
 
 def read_scores(path: Path, size: tuple[int, int]) -> NDArray[np.float32]:
-    """Read a picture of scores, as `dealias probe --maps` writes it, at a size (W, H).
+    """Read a picture of aliasing scores, as `dealias probe --maps` writes it.
+
+    Args:
+        path: the file.
+        size: width and height that it is resized to.
 
     Returns:
-        (H, W) in [0, 1], NaN where there is no score.
+        float32 [H, W] in [0, 1], NaN where there is no score.
 
     Raises:
-        ImageError: not such a picture.
+        ImageError: the file is no such picture.
     """
     with open_image(path) as (picture, _):
         if not picture.mode.startswith("I"):

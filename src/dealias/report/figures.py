@@ -53,20 +53,20 @@ def write_figures(
 ) -> list[Path]:
     """Draw a result as PDF, SVG and PNG.
 
-    ``errors`` has the share of each kind of error and what mending it would gain, ``classes`` the
-    three error rates of each class, ``aliasing``, if it was measured, the distribution of the
-    aliasing score by kind of error, and ``strips`` the worst images: photograph, target,
+    ``errors`` shows the share of each kind of error and the gain in mIoU from mending it;
+    ``classes`` the three error rates of each class; ``aliasing`` the distribution of the aliasing
+    score by kind of error, if it was measured; ``strips`` the worst images: photograph, target,
     prediction and errors.
 
     Args:
-        folder: of the files; made if it isn't there.
+        folder: where the files go; made if it isn't there.
         result: from :func:`read_result`.
         examples: its images; None for no strips.
-        images: how many of them, the worst first.
-        prefix: of the names of the files.
+        images: number of strips, worst image first.
+        prefix: prefix of the file names.
 
     Returns:
-        The files.
+        Paths of the files.
 
     Raises:
         OutputError: a file can't be written.
@@ -201,10 +201,10 @@ def _draw_strips(
 def _panels(
     example: Example, classes: ClassSet, counting: Mapping[str, Any]
 ) -> dict[str, NDArray[np.uint8]]:
-    target, prediction = (_paint(labels, classes) for labels in (example.target, example.preds))
+    target, preds = (_paint(labels, classes) for labels in (example.target, example.preds))
     background = target if example.image is None else example.image
     errors = draw_errors(mark_errors(example.preds, example.target, counting), background)
-    panels = {"Target": target, "Prediction": prediction, "Errors": errors}
+    panels = {"Target": target, "Prediction": preds, "Errors": errors}
     return panels if example.image is None else {"Image": example.image} | panels
 
 

@@ -1,4 +1,4 @@
-"""The folder of a page: index.html and assets/, there whole or not at all."""
+"""The folder of a page: index.html and assets/, complete or absent."""
 
 from __future__ import annotations
 
@@ -29,14 +29,14 @@ _MARKER_TEXT = "Files of a page that dealias wrote; ../index.html opens it.\n"
 class PageFolder:
     """A page being written.
 
-    Files come to lie in `new`, which takes the place of `assets` once all of them are there;
-    index.html comes last. So a folder without index.html holds no whole page, and a page that is
-    replaced stays until the new one is complete.
+    Files are written to `new`, which replaces `assets` once all of them are there; index.html comes
+    last. A folder without index.html thus holds no complete page, and a page that is replaced
+    stays until the new one is complete.
 
     As a context, it begins; an error or an interrupt leaves the folder as it was.
 
     Attributes:
-        path: where index.html goes.
+        path: the folder of index.html.
     """
 
     path: Path
@@ -44,14 +44,14 @@ class PageFolder:
 
     @property
     def new(self) -> Path:
-        """Where assets are written."""
+        """The folder that assets are written to."""
         return self.path / "assets.part"
 
     def begin(self) -> None:
-        """Make the folder and put in it what every page has.
+        """Make the folder, and write the assets that all pages have.
 
         Raises:
-            OutputError: it can't be written, or holds assets of something else.
+            OutputError: it can't be written, or holds assets that dealias did not write.
         """
         with _writing(self.path):
             for assets in (self.path / "assets", self.new):
@@ -70,7 +70,7 @@ class PageFolder:
             raise
 
     def write(self, name: str, content: bytes) -> None:
-        """Write an asset, in a folder of its own kind if the name has one.
+        """Write an asset, whose name may have a folder.
 
         Raises:
             OutputError: it can't be written.
@@ -96,7 +96,7 @@ class PageFolder:
             file.write(page.encode("utf-8", "backslashreplace"))
 
     def discard(self) -> None:
-        """Remove what was written, unless it is finished."""
+        """Remove what was written, unless the page is finished."""
         if (self.new / _MARKER).is_file():
             shutil.rmtree(self.new, ignore_errors=True)
         if self._made:
@@ -118,7 +118,7 @@ class PageFolder:
 
 
 class PageWriter(ABC, Generic[Found]):
-    """Write a page with images as they come, none of them kept.
+    """Write a page image by image, without keeping the images in memory.
 
     Several processes may write the images of one page: one of them calls `begin` before any calls
     `add`, and later absorbs the parts of the others and calls `finish`. As a context, it begins,
@@ -152,11 +152,12 @@ class PageWriter(ABC, Generic[Found]):
         """Write the page itself, once its images are written.
 
         Args:
-            found: the figures over these images, as the class says.
-            output: file that the result will be written to; the path of the page is relative to it.
+            found: the figures of these images; see the class.
+            output: file that the result will be written to; the path of the page is relative to its
+                folder.
             probe: result of `dealias probe`, for a section on the network.
-            site: name of the downsampling step that the aliasing scores are of.
-            title: heading.
+            site: name of the downsampling step of the aliasing scores.
+            title: heading; by default that of the class.
 
         Returns:
             Keys for the result's file: ``report``, where the page is, and
@@ -182,7 +183,7 @@ class PageWriter(ABC, Generic[Found]):
         """Write index.html and the data of its scripts; `more` has a probe and a title."""
 
     def discard(self) -> None:
-        """Remove what was written, unless it is finished."""
+        """Remove what was written, unless the page is finished."""
         self.folder.discard()
 
     def __enter__(self) -> Self:
@@ -194,7 +195,7 @@ class PageWriter(ABC, Generic[Found]):
 
 
 def file_key(name: str) -> str:
-    """The name of the files of an image, which any file system takes."""
+    """The name of the files of an image, valid in any file system."""
     return hashlib.sha256(name.encode("utf-8", "surrogatepass")).hexdigest()[:16]
 
 

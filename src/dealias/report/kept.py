@@ -1,6 +1,7 @@
-"""What a page keeps of its images besides what it shows, and finding the images of a result again.
+"""Find the images of a result, in its folders or in its page.
 
-Label maps are kept as files, for evaluations whose predictions or targets lie nowhere else.
+A page keeps the label maps of its images as files, for predictions and targets that are nowhere
+else.
 """
 
 from __future__ import annotations
@@ -27,15 +28,15 @@ _KEPT = "evaluation.json"
 
 
 def page_examples(page: Path, counted: str | None = None) -> FileExamples:
-    """The images that a page keeps, for those that lie nowhere else.
+    """The images that a page keeps.
 
     Args:
         page: folder of the page.
-        counted: digest of the rows that the page must be of; or None for any.
+        counted: digest of the rows that the page must show; None for any.
 
     Raises:
-        ResultFileError: it holds no page of an evaluation, or that of another one.
-        ClassSetError: classes that contradict one another.
+        ResultFileError: the folder holds no page of an evaluation, or the page of another one.
+        ClassSetError: the class set is malformed.
     """
     assets = page / "assets"
     try:
@@ -63,7 +64,7 @@ def keep_labels(folder: PageFolder, example: Example, classes: ClassSet) -> None
     """Write the label maps of an image into its page, for :func:`page_examples`.
 
     Raises:
-        OutputError: one can't be written.
+        OutputError: a file can't be written.
     """
     for part, labels in zip(_LABELS, (example.preds, example.target), strict=True):
         file = io.BytesIO()
@@ -75,32 +76,32 @@ def keep_labels(folder: PageFolder, example: Example, classes: ClassSet) -> None
 def keep_names(
     folder: PageFolder, layers: Mapping[str, Sequence[str]], classes: ClassSet, counted: str
 ) -> None:
-    """Write into a page of which images it is.
+    """Write the names of its images into a page.
 
     Args:
         folder: of the page.
-        layers: optional layers of each image, by its name.
+        layers: optional layers of each image by name.
         classes: what the labels mean.
         counted: digest of the rows of the result.
 
     Raises:
-        OutputError: it can't be written.
+        OutputError: the file can't be written.
     """
     kept = {"counted": counted, "class_set": classes.to_dict(), "images": layers}
     folder.write(_KEPT, json.dumps(kept).encode("ascii"))
 
 
 def _kept_classes(classes: ClassSet) -> ClassSet:
-    """The classes with void behind them, in no colours that a reader could go by."""
+    """The classes with void as the number after them, and without colours."""
     return ClassSet(classes.name, classes.names, ignore_index=len(classes))
 
 
 def _read_kept(pair: Pair, classes: ClassSet) -> tuple[NDArray[np.integer], NDArray[np.integer]]:
-    prediction, target = (
+    preds, target = (
         np.where(labels == len(classes), classes.ignore_index, labels.astype(np.int64))
         for labels in read_pair(pair, _kept_classes(classes))
     )
-    return prediction, target
+    return preds, target
 
 
 def find_examples(result: Mapping[str, Any], path: Path) -> Examples:
@@ -108,12 +109,12 @@ def find_examples(result: Mapping[str, Any], path: Path) -> Examples:
 
     Args:
         result: from :func:`read_result`.
-        path: its file.
+        path: file of the result.
 
     Raises:
-        ResultFileError: they are in neither; the message says why.
-        ValueError: they are, but can't be used. Loading an image raises it where labels are no
-            longer those that were counted.
+        ResultFileError: the images are in neither; the message says why.
+        ValueError: they can't be used. Loading an image raises it if its labels changed since they
+            were counted.
     """
     problems = []
     rows = result["per_image"]

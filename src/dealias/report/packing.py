@@ -1,8 +1,8 @@
-"""Label maps as text, for scripts that a page loads from disk.
+"""Label maps as scripts that a page loads from disk.
 
-A page opened from disk may show pictures but not read their pixels, and can't fetch files. So maps
-come as scripts that hold them: the bytes of all planes, each row but the first combined by
-exclusive or with the one above, which leaves label maps mostly zeros; deflated; in base64.
+A page opened from disk can show pictures but not read their pixels, and can't fetch files. So maps
+are stored in scripts: the bytes of all planes, each row but the first combined with the one above
+by exclusive or, which makes label maps mostly zeros; then deflated and encoded in base64.
 """
 
 import base64
@@ -21,7 +21,7 @@ def pack(planes: Mapping[str, Plane]) -> dict[str, Any]:
     """Pack planes of one size into values for JSON.
 
     Args:
-        planes: uint8 or uint16 (H, W), at least one.
+        planes: uint8 or uint16 [H, W], at least one.
 
     >>> packed = pack({"target": np.eye(3, dtype=np.uint8)})
     >>> packed["height"], packed["width"], packed["bytes"]
@@ -40,6 +40,6 @@ def pack(planes: Mapping[str, Plane]) -> dict[str, Any]:
 
 
 def to_script(function: str, *arguments: object) -> str:
-    """A script that calls a function; nothing in the arguments can be taken for code."""
+    """A script that calls a function with arguments, none of which can be mistaken for code."""
     values = (json.dumps(value, allow_nan=False, separators=(",", ":")) for value in arguments)
     return f"{function}({','.join(values)});\n"

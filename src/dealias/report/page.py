@@ -1,4 +1,4 @@
-"""What all kinds of page have in common."""
+"""What all kinds of page share."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ from dealias.report.sections import probe_section
 ARROWS = {"IoU": "↑", "BIoU": "↑", "BAcc": "↑", "FErr": "↓", "MErr": "↓", "DErr": "↓"}
 MEANS = {"IoU": "mIoU"}
 NOTES = {
-    "IoU": "Intersection over union, the mean over classes, of all pixels.",
-    "BIoU": "The same inside the boundary bands alone.",
-    "BAcc": "The share of a class that is found inside the boundary bands.",
-    "FErr": "False responses: the share that is missed near predicted boundaries.",
-    "MErr": "Merging mistakes: the share that is missed near the target's boundaries.",
-    "DErr": "Displacements: the share that is missed where both have a boundary.",
+    "IoU": "Intersection over union of all pixels, the mean over classes.",
+    "BIoU": "The same, inside the boundary bands only.",
+    "BAcc": "Class recall inside the boundary bands.",
+    "FErr": "False responses: the share missed near predicted boundaries.",
+    "MErr": "Merging mistakes: the share missed near the boundaries of the target.",
+    "DErr": "Displacements: the share missed where both have a boundary.",
 }
 # For headings of narrow columns, and for one pixel.
 _SHORT = {
@@ -31,7 +31,7 @@ _SHORT = {
     "displacement": ("+ displ.", "displacement"),
     "interior": ("+ interior", "interior error"),
 }
-# The layers of the viewer; the photograph is the one that the others lie on.
+# The layers of the viewer; the photograph is below the others.
 PHOTOGRAPH: dict[str, Any] = {
     "key": "image",
     "title": "Photograph",
@@ -56,7 +56,7 @@ _SECTIONS = {
     "pairs": "Pairs",
     "gallery": "Images",
 }
-DARKENED = 0.55  # how far the photograph is, under errors alone
+DARKENED = 0.55  # opacity of the darkening of the photograph under errors alone
 
 
 def write_page(
@@ -69,19 +69,19 @@ def write_page(
     pictures: bool = True,
     probe: Mapping[str, Any] | None = None,
 ) -> None:
-    """Write the page itself, once the files of its images are.
+    """Write index.html and the data of its scripts, once the files of the images are written.
 
     Args:
-        folder: of the page.
-        template: its name.
+        folder: folder of the page.
+        template: name of the template.
         title: heading.
-        data: for the scripts: classes, kinds, layers, rows, and what else the page's own want.
-        context: for the template; `sections` are those of the page alone.
-        pictures: whether there are any.
+        data: values for the scripts: classes, kinds, layers, rows, and those of this kind of page.
+        context: values for the template; `sections` are those of this kind of page.
+        pictures: whether the page shows images.
         probe: result of `dealias probe`, for a section on the network.
 
     Raises:
-        OutputError: it can't be written.
+        OutputError: the page can't be written.
         ValueError: Jinja2 is not installed.
     """
     shown = {"title": title, "pictures": pictures, **data}
@@ -130,7 +130,7 @@ def error_layer(key: str, title: str, prediction: str) -> dict[str, Any]:
 
 
 def error_sorts(kinds: Iterable[Any]) -> list[tuple[str, str]]:
-    """What images can be sorted by on a page of errors of these kinds."""
+    """Ways to sort images by these kinds of error."""
     return [(kind.key, f"{kind.title.lower()}, most first") for kind in kinds]
 
 
@@ -184,15 +184,15 @@ def script_row(
     Args:
         drawn: the image.
         scores: in the order of the page's sorts.
-        pairs: target and predicted class of the pairs that the page leads to.
+        pairs: target and predicted class of the pairs that the page links to.
     """
     number = {pair: index for index, pair in enumerate(pairs)}
     counted = [] if drawn.by_pair is None else drawn.by_pair.tolist()
     by_pair = [
         value
-        for target, prediction, *counts in counted
-        if (target, prediction) in number
-        for value in (number[target, prediction], *counts)
+        for target, preds, *counts in counted
+        if (target, preds) in number
+        for value in (number[target, preds], *counts)
     ]
     rounded = [None if score is None else round(score, 5) for score in scores]
     return [

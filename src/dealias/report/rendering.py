@@ -1,4 +1,4 @@
-"""Pages from templates."""
+"""Render pages from templates."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _OWN_SCRIPTS = {
 
 
 def render(template: str, pictures: bool, context: Mapping[str, Any]) -> str:
-    """Fill a template; all text is escaped.
+    """Render a template; all text is escaped.
 
     Raises:
         ValueError: Jinja2 is not installed.
@@ -50,7 +50,7 @@ def render(template: str, pictures: bool, context: Mapping[str, Any]) -> str:
 
 
 def percent(value: float | None, digits: int = 2) -> str:
-    """A fraction in percent, without the sign of it."""
+    """A fraction in percent, without the percent sign."""
     return DASH if value is None else f"{100 * value:.{digits}f}"
 
 
@@ -68,12 +68,12 @@ def number(value: float | None, digits: int = 3) -> str:
 
 
 def css(color: Sequence[int]) -> str:
-    """A colour for an attribute."""
+    """A colour in CSS notation."""
     return "#" + "".join(f"{part:02x}" for part in color)
 
 
 def heat(value: float | None, arrow: str) -> int:
-    """How bad a value is, from 0 to 8."""
+    """How bad a fraction is, from 0 to 8."""
     if value is None:
         return 0
     return round(8 * min(max(1 - value if arrow == "↑" else value, 0), 1))

@@ -1,4 +1,4 @@
-"""Reading the JSON files of results, which may come from anywhere."""
+"""Read the JSON files of results, without trusting them."""
 
 from __future__ import annotations
 
@@ -61,16 +61,17 @@ _PROBE_SHAPE = {"sites": [_SITE], "settings": {"images": int}}
 
 
 class ResultFileError(ValueError):
-    """A file does not hold the result of an evaluation, or of a probe."""
+    """A file does not hold a usable result of an evaluation or a probe."""
 
 
 def read_result(path: Path) -> dict[str, Any]:
     """Read the result of an evaluation, as `dealias evaluate --output` writes it.
 
-    Keys that are not known are kept; keys that earlier versions did not write may be missing.
+    Unknown keys are kept; keys that earlier versions did not write may be missing.
 
     Raises:
-        ResultFileError: not such a file; the message says where and what was expected.
+        ResultFileError: the file holds no such result; the message says where and what was
+            expected.
     """
     result = _read(path, _SHAPE, "a result for semantic segmentation, of dealias evaluate or test")
     for index, row in enumerate(result["per_image"]):
@@ -86,7 +87,7 @@ def read_probe(path: Path) -> dict[str, Any]:
     """Read the result of `dealias probe --output`.
 
     Raises:
-        ResultFileError: not such a file.
+        ResultFileError: the file holds no such result.
     """
     return _read(path, _PROBE_SHAPE, "a result of dealias probe")
 

@@ -21,15 +21,15 @@ _LEFT, _RIGHT, _TOP, _BOTTOM = 44.0, 292.0, 12.0, 148.0  # of the frame of a spe
 
 
 def distributions(found: Mapping[str, Any], colors: Mapping[str, str]) -> dict[str, Any]:
-    """Lay out what `AliasingErrors.to_dict` found, for a drawing 100 wide and 40 high.
+    """Lay out histograms of the aliasing score, in drawings 100 wide and 40 high.
 
     Args:
-        found: it.
-        colors: of the groups.
+        found: from :meth:`AliasingErrors.to_dict`.
+        colors: colours of the groups.
 
     Returns:
-        `found` with, for each group in order, the ``path`` of its histogram and the place of its
-        ``median``; and ``ticks`` of the axis, which is the square root of the score.
+        `found` with the ``path`` of the histogram and the position of the ``median`` of each group,
+        in order, and the ``ticks`` of the axis, which is the square root of the score.
     """
     edges = np.sqrt(np.array(found["edges"]))
     reach = _round_up(float(edges[-1]))
@@ -58,7 +58,7 @@ def distributions(found: Mapping[str, Any], colors: Mapping[str, str]) -> dict[s
 
 
 def _round_up(root: float) -> float:
-    """A twentieth that is no less, at most 1."""
+    """Round up to a twentieth, at most 1."""
     return min(1.0, max(1, math.ceil(20 * root)) / 20)
 
 
@@ -73,10 +73,10 @@ def spectrum(site: Mapping[str, Any], cutoff: float) -> dict[str, str] | None:
 
     Args:
         site: with a ``spectrum``, shares of power in rings from 0 to 0.5 cycles per pixel.
-        cutoff: above which power aliases.
+        cutoff: frequency above which power aliases.
 
     Returns:
-        Paths and ticks, the power on a logarithmic axis; None without a spectrum.
+        Paths and ticks, with power on a logarithmic axis; None without a spectrum.
     """
     rings = site.get("spectrum")
     powers = [float(power) for power in rings] if isinstance(rings, list) else []
@@ -117,7 +117,7 @@ def _power(exponent: int) -> str:
 
 
 def _from(points: Sequence[tuple[float, float]], edge: float) -> list[tuple[float, float]]:
-    """The part of a line to the right of an edge, with a point on it."""
+    """The part of a line to the right of an edge, starting on the edge."""
     right = [point for point in points if point[0] >= edge]
     left = [point for point in points if point[0] < edge]
     if left and right:
@@ -131,10 +131,10 @@ def _path(points: Sequence[tuple[float, float]]) -> str:
 
 
 def probe_section(probe: Mapping[str, Any]) -> dict[str, Any]:
-    """Turn the result of `dealias probe` into what the template shows.
+    """Turn the result of `dealias probe` into values for the template.
 
     Args:
-        probe: from :func:`read_probe`; spectra are drawn where there are any.
+        probe: from :func:`read_probe`; its spectra are drawn if there are any.
     """
     sites, spectra = [], []
     for site in probe["sites"]:
@@ -177,7 +177,7 @@ def _least(value: Any) -> float:
 
 
 def _rate(value: Any) -> str:
-    """One number, or one for rows and one for columns."""
+    """One number, or one each for rows and columns."""
     texts = [f"{v:.3f}" for v in _numbers(value)]
     return " x ".join(dict.fromkeys(texts)) or DASH
 

@@ -1,4 +1,4 @@
-"""What the page of one evaluation shows, but for the files of its images."""
+"""The page of one evaluation, without the files of its images."""
 
 from __future__ import annotations
 
@@ -45,15 +45,15 @@ def finish_report(
     """Write the page itself, once its images are drawn.
 
     Args:
-        folder: of the report.
-        result: with a row for each image drawn; ``errors_against_aliasing`` gives a section.
-        drawn: what :func:`draw_example` returned, in any order.
+        folder: folder of the page.
+        result: has a row for each image drawn; ``errors_against_aliasing`` adds a section.
+        drawn: rows of the images, in any order.
         classes: what the labels mean.
         title: heading.
         probe: result of `dealias probe`, for a section on the network.
 
     Raises:
-        OutputError: it can't be written.
+        OutputError: the page can't be written.
     """
     rows = {row.name: row for row in drawn}
     number = {name: index for index, name in enumerate(classes.names)}

@@ -1,4 +1,4 @@
-"""The figures of results as tables of a paper, in Markdown and in LaTeX."""
+"""Tables of results for papers, in Markdown and LaTeX."""
 
 from __future__ import annotations
 
@@ -26,18 +26,18 @@ _ENTITIES = {"<": "&lt;", ">": "&gt;", "&": "&amp;"}
 
 
 class Tables(NamedTuple):
-    """One table in two forms."""
+    """One table in two formats."""
 
     markdown: str
     latex: str
 
 
 def mean_table(results: Mapping[str, Mapping[str, Any]], *, bold: bool = True) -> Tables:
-    """Set the six figures of each result in a row, in percent, the best of several in bold.
+    """A table with the six figures of each result in a row, in percent, the best ones in bold.
 
     Args:
-        results: by the name of the row, from :func:`read_result`.
-        bold: whether to; not for results that :func:`check_comparable` refuses.
+        results: results by name of the row, from :func:`read_result`.
+        bold: mark the best of several; not for results that :func:`check_comparable` refuses.
     """
     rows = {
         name: [result["metrics"][MEANS.get(key, key)] for key in ARROWS]
@@ -49,7 +49,7 @@ def mean_table(results: Mapping[str, Mapping[str, Any]], *, bold: bool = True) -
 
 
 def class_table(result: Mapping[str, Any]) -> Tables:
-    """Set the six figures of each class in a row, in percent, and their mean."""
+    """A table with the six figures of each class in a row, in percent, and their means."""
     rows = {row["name"]: [row[key] for key in ARROWS] for row in result["classes"]}
     means = [result["metrics"][MEANS.get(key, key)] for key in ARROWS]
     return _set("class", list(ARROWS), rows, [None] * len(ARROWS), last=("mean", means))
@@ -59,7 +59,7 @@ def write_tables(folder: Path, name: str, tables: Tables) -> list[Path]:
     """Write NAME.md and NAME.tex, and return their paths.
 
     Raises:
-        OutputError: one can't be written.
+        OutputError: a file can't be written.
     """
     paths = [folder / f"{name}.md", folder / f"{name}.tex"]
     for path, text in zip(paths, tables, strict=True):
@@ -69,7 +69,7 @@ def write_tables(folder: Path, name: str, tables: Tables) -> list[Path]:
 
 
 def escape_latex(text: str) -> str:
-    r"""Text as LaTeX prints it, on one line.
+    r"""Escape text for LaTeX, on one line.
 
     >>> escape_latex("100% of a_b")
     '100\\% of a\\_b'
@@ -78,7 +78,7 @@ def escape_latex(text: str) -> str:
 
 
 def escape_markdown(text: str) -> str:
-    r"""Text as Markdown and the HTML made of it show it, on one line.
+    r"""Escape text for Markdown and HTML made from it, on one line.
 
     >>> escape_markdown("a|b <i>")
     'a\\|b &lt;i&gt;'
@@ -93,7 +93,7 @@ def _columns(rows: Mapping[str, Sequence[float | None]]) -> list[list[float | No
 
 
 def _best(values: Sequence[float | None], arrow: str) -> str | None:
-    """The best value as it is printed, so that equal ones share the honour."""
+    """The best value as printed, so that all values that print the same are marked."""
     known = [value for value in values if value is not None]
     if not known:
         return None

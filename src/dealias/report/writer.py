@@ -1,4 +1,4 @@
-"""The page of one evaluation, written image by image."""
+"""Write the page of one evaluation, image by image."""
 
 from __future__ import annotations
 
@@ -38,18 +38,18 @@ from dealias.text import printable
 
 @dataclass
 class ReportPart:
-    """What one process has drawn; small, and sent between processes as it is.
+    """What one process has drawn; small enough to send between processes.
 
     Attributes:
-        drawn: a row an image.
-        aliasing: counts of all its images; None if none had scores.
+        drawn: a row for each image.
+        aliasing: counts of all images; None if none has scores.
     """
 
     drawn: list[Drawn] = field(default_factory=list)
     aliasing: AliasingErrors | None = None
 
     def absorb(self, other: ReportPart) -> None:
-        """Add what another process has drawn; an image that both have counts once in the page."""
+        """Add what another process has drawn; the page shows an image of both once."""
         self.drawn += other.drawn
         if other.aliasing is not None:
             own = self.aliasing
@@ -99,7 +99,7 @@ class ReportWriter(PageWriter[Mapping[str, Any]]):
 
         Raises:
             OutputError: a file can't be written.
-            ValueError: labels that are neither a class nor void, or scores outside [0, 1].
+            ValueError: labels are neither a class nor void, or scores outside [0, 1].
         """
         self.part.absorb(draw_example(self.folder, example, self.classes, self.counting))
 
@@ -123,7 +123,7 @@ def report_folders(
     skip_bad: bool = False,
     **reading: Any,
 ) -> tuple[Evaluation, dict[str, Any]]:
-    """Evaluate folders and write the page of it; each file is read once, to be counted and drawn.
+    """Evaluate folders and write the page of the evaluation, reading each file once.
 
     Under torchrun each process draws the images that it counts, and the first writes the page.
 
@@ -132,7 +132,8 @@ def report_folders(
         predictions: folder of predicted label maps.
         targets: folder of target label maps.
         options: how to count.
-        output: file that the result will be written to, for the way from there to the page.
+        output: file that the result will be written to; the path of the page is relative to its
+            folder.
         probe: result of `dealias probe`, for a section on the network; its aliasing maps become a
             layer.
         images: folder of photographs.
@@ -214,17 +215,17 @@ def _draw(
 def draw_example(
     folder: PageFolder, example: Example, classes: ClassSet, counting: Mapping[str, Any]
 ) -> ReportPart:
-    """Write the files of one image of a report; any process may, in any order.
+    """Write the files of one image, from any process and in any order.
 
     Args:
-        folder: of the report, begun.
+        folder: folder of the page, already begun.
         example: the image.
         classes: what its labels mean.
         counting: arguments of :func:`dealias.metrics.functional.error_map`.
 
     Raises:
         OutputError: a file can't be written.
-        ValueError: labels that are neither a class nor void; scores of another size, or outside
+        ValueError: labels are neither a class nor void; scores have another size, or are outside
             [0, 1].
     """
     preds, target = example.preds, example.target

@@ -1,4 +1,4 @@
-"""Detections to scores and errors, and the outlines that show them.
+"""Evaluate detections: scores, errors, and the outlines that show them.
 
 Needs faster-coco-eval.
 """

@@ -1,4 +1,4 @@
-"""What a test of a network for instances found."""
+"""The detections of a test for instances, and their figures."""
 
 from __future__ import annotations
 
@@ -27,15 +27,15 @@ from dealias.metrics.instances import (
 
 @dataclass
 class InstanceEvaluation:
-    """Images, what is in them, and what was found; parts add up.
+    """Images with their instances and detections; parts can be merged.
 
     Attributes:
         classes: names of classes 1 .. C.
-        found: each image with its detections.
+        found: images with their detections.
         skipped: messages about files that were left out.
-        notes: messages about what is used otherwise than it stands in the files, such as broken
+        notes: messages about annotations that are used in a corrected form, such as broken
             polygons.
-        detection_area: what APs, APm and APl take for the area of a detection; see
+        detection_area: the area of a detection for APs, APm and APl; see
             :func:`average_precision`.
     """
 
@@ -51,7 +51,7 @@ class InstanceEvaluation:
         self.found.append((image, detections))
 
     def merge(self, other: InstanceEvaluation) -> InstanceEvaluation:
-        """Both together, in the order of the images' ids."""
+        """Merge two evaluations, in the order of the image ids."""
         found = sorted(self.found + other.found, key=lambda pair: pair[0].id)
         return InstanceEvaluation(
             self.classes,
@@ -81,7 +81,7 @@ class InstanceEvaluation:
         return precision
 
     def matched(self) -> list[Matched]:
-        """Images by id and their detections, with what :func:`match_instances` says of them."""
+        """Images by id and their detections with what :func:`match_instances` gives."""
         found = sorted(self.found, key=lambda pair: pair[0].id)
         matched: list[Matched] = self._once(
             "matched", lambda: [(*pair, match_instances(*pair)) for pair in found]
@@ -96,7 +96,7 @@ class InstanceEvaluation:
         return errors
 
     def _once(self, name: str, work: Callable[[], Any]) -> Any:
-        """Work something out, unless it is known for these very images and settings."""
+        """Compute a value, unless it is known for these very images and settings."""
         asked = (self.classes, self.detection_area, *(part for pair in self.found for part in pair))
         known, value = self._known.get(name, ((), None))
         if len(known) != len(asked) or any(map(operator.is_not, known, asked)):
@@ -105,7 +105,7 @@ class InstanceEvaluation:
         return value
 
     def to_dict(self) -> dict[str, Any]:
-        """All figures, plain enough for JSON; None where undefined."""
+        """All figures as plain values for JSON; None where undefined."""
         found = self.average_precision() if self.found else {}
         errors = self.errors()
         instances = [one for image, _ in self.found for one in image.instances]
@@ -139,11 +139,11 @@ class InstanceEvaluation:
 def write_detections(
     evaluation: InstanceEvaluation, path: Path, ids: Mapping[int, int] | None = None
 ) -> None:
-    """Write what was found in COCO's format of results; see :func:`coco_results`.
+    """Write detections in COCO's result format; see :func:`coco_results`.
 
     Each entry has a box and a mask. pycocotools takes the area of such an entry from the box: its
-    APs, APm and APl of masks are those of :func:`average_precision` with "box" for
-    `detection_area`, and with "mask" once "bbox" is taken out.
+    APs, APm and APl of masks equal those of :func:`average_precision` with `detection_area="box"`,
+    or with `"mask"` once "bbox" is removed.
     """
     results = [
         result
@@ -159,10 +159,10 @@ def coco_results(
     classes: tuple[str, ...],
     ids: Mapping[int, int] | None = None,
 ) -> list[dict[str, Any]]:
-    """Detections of an image as COCO's format of results has them, the surest first.
+    """Detections of an image in COCO's result format, highest score first.
 
-    The names of the file and the class are there as well. `ids` are those of the categories by
-    label, by default the labels.
+    Entries also have the names of the file and the class. `ids` maps labels to category ids; by
+    default these are the labels.
     """
     results = []
     for index in detections.scores.argsort(descending=True, stable=True).tolist():

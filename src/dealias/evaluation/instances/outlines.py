@@ -1,4 +1,4 @@
-"""Instances drawn as outlines."""
+"""Draw instances as outlines."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from dealias.metrics.instances import (
 
 Color = tuple[int, int, int]
 
-# By Okabe and Ito, told apart without normal colour vision.
+# Told apart by colour-blind people (Okabe and Ito, 2008).
 INSTANCE_COLORS: dict[str, Color] = {
     FOUND: (0, 158, 115),
     MISSED.key: (213, 94, 0),
@@ -40,9 +40,9 @@ def draw_outlines(
     """Draw instances on a picture.
 
     Args:
-        picture: uint8 (H, W, 3); it is left as it is.
-        outlines: masks of that size with a colour each; later ones lie on top.
-        width: of the lines in pixels, inside the masks.
+        picture: uint8 [H, W, 3]; not modified.
+        outlines: masks of that size, each with a colour; later ones are drawn on top.
+        width: width of the lines in pixels; they lie inside the masks.
     """
     drawn: NDArray[np.uint8] = picture.copy()
     for mask, color in outlines:
@@ -55,14 +55,14 @@ def draw_outlines(
 
 
 def target_outlines(image: AnnotatedImage, colors: NDArray[np.uint8]) -> list[tuple[Rle, Any]]:
-    """Outlines of what is in an image, in the colours of the classes."""
+    """Outlines of the instances of an image, in the colours of their classes."""
     return [(instance.mask, colors[instance.label - 1]) for instance in image.instances]
 
 
 def detection_outlines(
     detections: Detections, colors: NDArray[np.uint8], threshold: float
 ) -> list[tuple[Rle, Any]]:
-    """Outlines of what was found with a score from the threshold on, the surest on top."""
+    """Outlines of detections with at least the threshold as score, the highest score on top."""
     order = detections.scores.argsort(stable=True).tolist()
     return [
         (detections.masks[i], colors[int(detections.labels[i]) - 1])
@@ -74,11 +74,11 @@ def detection_outlines(
 def match_outlines(
     image: AnnotatedImage, detections: Detections, matches: Matches, threshold: float
 ) -> list[tuple[Rle, Any]]:
-    """Outlines of right and false detections and of missed instances, in the colours of the kinds.
+    """Outlines of detections and of missed instances, in the colours of their kinds.
 
     Args:
-        image: with the instances that are in it.
-        detections: what was found in it.
+        image: the image with its instances.
+        detections: the detections in it.
         matches: from :func:`match_instances`.
         threshold: lowest score of the detections that count.
     """
@@ -96,7 +96,7 @@ def match_outlines(
 
 
 def _eroded(mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
-    """A mask without the pixels that have a neighbour outside it or lie at the border."""
+    """A mask without pixels at the border of the array or with a neighbour outside the mask."""
     inner = np.zeros_like(mask)
     inner[1:-1, 1:-1] = (
         mask[1:-1, 1:-1] & mask[:-2, 1:-1] & mask[2:, 1:-1] & mask[1:-1, :-2] & mask[1:-1, 2:]

@@ -1,4 +1,4 @@
-"""The page of instances.
+"""The page of a test for instances.
 
 Needs faster-coco-eval.
 """

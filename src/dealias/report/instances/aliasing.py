@@ -1,4 +1,4 @@
-"""Instances against aliasing: are they missed more often where the network aliases?"""
+"""Missed instances against aliasing: are instances missed where the network aliases?"""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from dealias.metrics.instances import NOBODY, AnnotatedImage, Detections, Matche
 
 
 class ScoredInstance(NamedTuple):
-    """The aliasing score of an instance, and how surely it was found; -1 if it was not."""
+    """The aliasing score of an instance, and the score of its detection; -1 if it was missed."""
 
     image: str
     aliasing: float
@@ -26,7 +26,7 @@ def score_instances(
     matches: Matches,
     aliasing: NDArray[np.floating],
 ) -> list[ScoredInstance]:
-    """The mean aliasing score in the box of each instance: what is around it counts as well."""
+    """The mean aliasing score in the box of each instance, which includes its surroundings."""
     scores = detections.scores.tolist()
     scored = []
     for instance, finder in zip(image.instances, matches.finders.tolist(), strict=True):
@@ -40,17 +40,17 @@ def score_instances(
 
 
 def missed_against_aliasing(scored: Sequence[ScoredInstance], threshold: float) -> dict[str, Any]:
-    """Whether instances are missed where the network aliases.
+    """Compare the aliasing scores of missed and found instances.
 
     Args:
         scored: the instances.
         threshold: lowest score of the detections that count.
 
     Returns:
-        ``found`` and ``missed``, the mean aliasing score of each and its number;
-        ``higher_share``, how often a missed instance has a higher score than a found one, ties
-        counted half; and ``within_images``, the same of pairs in one image, which are equally dark
-        and noisy. None where undefined.
+        ``found`` and ``missed``, each with the mean aliasing score and the number of instances;
+        ``higher_share``, the share of pairs in which the missed instance has the higher score, ties
+        counting half; and ``within_images``, the same for pairs in one image, which are equally
+        dark and noisy. None where undefined.
     """
     aliasing = np.array([one.aliasing for one in scored])
     found = np.array([one.found >= threshold for one in scored], bool)
@@ -71,6 +71,6 @@ def missed_against_aliasing(scored: Sequence[ScoredInstance], threshold: float) 
 
 
 def _higher(right: NDArray[np.floating], wrong: NDArray[np.floating]) -> tuple[float, int]:
-    """Pairs of a right and a wrong one in which the wrong one is higher, and all; `right` rises."""
+    """The number of pairs in which `wrong` is higher, and of all pairs; `right` is sorted."""
     below = np.searchsorted(right, wrong) + np.searchsorted(right, wrong, side="right")
     return float(below.sum()) / 2, right.size * wrong.size

@@ -1,4 +1,4 @@
-"""What the page of a test for instances shows, but for the files of its images."""
+"""The page of a test for instances, without the files of its images."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ _NOTES = {
     "AP": "The mean over the IoU thresholds 0.5, 0.55, … 0.95.",
     "AP50": "At an IoU of 0.5.",
     "AP75": "At an IoU of 0.75.",
-    "APs": "Of instances below 32x32 pixels.",
-    "APm": "From 32x32 to 96x96 pixels.",
-    "APl": "From 96x96 pixels on.",
+    "APs": "Of instances of less than 32x32 pixels.",
+    "APm": "Of instances of 32x32 to 96x96 pixels.",
+    "APl": "Of instances of 96x96 pixels or more.",
 }
 # For headings of narrow columns.
 _SHORT = {
@@ -43,15 +43,15 @@ def finish_page(
     """Write the page itself, once its images are drawn.
 
     Args:
-        folder: of the report.
-        result: as :meth:`dealias.instance.InstanceEvaluation.to_dict` gives it;
-            ``errors_against_aliasing`` gives a section.
-        drawn: the images; counts are those of `INSTANCE_ERRORS` and of found instances.
+        folder: folder of the page.
+        result: from :meth:`dealias.instance.InstanceEvaluation.to_dict`;
+            ``errors_against_aliasing`` adds a section.
+        drawn: rows of the images, with counts of `INSTANCE_ERRORS` and of found instances.
         title: heading.
         probe: result of `dealias probe`, for a section on the network.
 
     Raises:
-        OutputError: it can't be written.
+        OutputError: the page can't be written.
     """
     colors = spread_colors(len(result["classes"])).tolist()
     classes = [row | {"color": c} for row, c in zip(result["classes"], colors, strict=True)]

@@ -1,4 +1,4 @@
-"""A page of right, false and missed instances, written while a network is tested."""
+"""Write the page of a test for instances, image by image."""
 
 from __future__ import annotations
 
@@ -41,7 +41,10 @@ from dealias.report.instances.page import finish_page
 from dealias.report.packing import pack, to_script
 from dealias.text import printable
 
-KINDS = (*(kind.key for kind in INSTANCE_ERRORS), FOUND)  # by their number in the files
+KINDS = (
+    *(kind.key for kind in INSTANCE_ERRORS),
+    FOUND,
+)  # in the order of their numbers in the files
 
 
 @dataclass(frozen=True)
@@ -49,12 +52,12 @@ class InstanceExample:
     """One image of a page.
 
     Attributes:
-        image: with the instances that are in it.
-        detections: what was found in it.
-        seen: the image as the network saw it, uint8 (H, W, 3).
-        original: the image before it was made dark or noisy, uint8 (H, W, 3); or None.
-        aliasing: the aliasing score of each pixel, (H, W) in [0, 1], NaN where there is none; or
-            None.
+        image: the image with its instances.
+        detections: the detections in it.
+        seen: the image as the network saw it, uint8 [H, W, 3].
+        original: the image before it was made dark or noisy, uint8 [H, W, 3]; or None.
+        aliasing: the aliasing score of each pixel, floating [H, W] in [0, 1], NaN where there is
+            none; or None.
     """
 
     image: AnnotatedImage
@@ -66,10 +69,10 @@ class InstanceExample:
 
 @dataclass
 class InstanceReportPart:
-    """What one process has drawn; small, and sent between processes as it is.
+    """What one process has drawn; small enough to send between processes.
 
     Attributes:
-        layers: of each image by name, the optional layers that there are.
+        layers: optional layers of each image by name.
         scored: the instances of all images that have an aliasing score.
     """
 
@@ -108,7 +111,7 @@ class InstanceReportWriter(PageWriter[InstanceEvaluation]):
 
         Raises:
             OutputError: a file can't be written.
-            ValueError: images or scores of another size.
+            ValueError: images or scores have another size.
         """
         image, detections, aliasing = example.image, example.detections, example.aliasing
         key, layers = file_key(image.name), []

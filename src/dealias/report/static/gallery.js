@@ -97,7 +97,7 @@ dealias.parts.push((data) => {
     const all = order.length === data.rows.length ? "" : ` of ${number.format(data.rows.length)}`;
     find("found").textContent = order.length
       ? `${number.format(order.length)}${all} images, ${first + 1} to ${first + part.length} shown`
-      : "No such image.";
+      : "No images match.";
     find("page").textContent = `Page ${number.format(page)} of ${number.format(pages)}`;
     find("previous").disabled = page <= 1;
     find("next").disabled = page >= pages;
