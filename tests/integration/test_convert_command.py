@@ -53,9 +53,7 @@ def test_it_says_what_it_left_out(theirs, tmp_path, capsys):
     content["state_dict"]["ema_backbone_conv1_weight"] = torch.zeros(3)
     torch.save(content, tmp_path / "averages.pth")
     assert convert(tmp_path / "averages.pth", tmp_path / "ours") == 0
-    assert capsys.readouterr().out.endswith(
-        "\nleft out: tensors of moving averages, of which there are 1\n"
-    )
+    assert capsys.readouterr().out.endswith("\nleft out: tensors of moving averages (1)\n")
 
 
 def test_nothing_is_replaced_unless_asked(theirs, tmp_path, capsys):

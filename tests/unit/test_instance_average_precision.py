@@ -181,7 +181,7 @@ class TestErrors:
             average_precision([], [], classes=CLASSES, overlap="segm")
 
     def test_not_as_many(self):
-        with pytest.raises(ValueError, match="detections: expected 0, one an image, got 1"):
+        with pytest.raises(ValueError, match="detections: expected 0, one per image, got 1"):
             average_precision([], [Detections.none()], classes=CLASSES)
 
     def test_an_image_twice(self):

@@ -75,7 +75,7 @@ def test_colours_without_a_palette_are_distinct(tmp_path):
         ("names: [a, b]\nignore_index: 1", "which is 'b'"),
         ("names: [a]\nignore_index: none", "ignore_index: expected int, got 'none'"),
         ("names: [a]\nreduce_zero_label: 1", "reduce_zero_label: expected bool"),
-        ("names: [a]\npalette: [[1, 2, 3], [4, 5, 6]]", r"one colour a class \(1\), got 2"),
+        ("names: [a]\npalette: [[1, 2, 3], [4, 5, 6]]", r"one colour per class \(1\), got 2"),
         ("names: [a]\npalette: [[1, 2, 300]]", r"0\.\.255, got \[1, 2, 300\]"),
         ("names: [a]\npalette: red", "palette: expected a list"),
         ("names: [a]\nvoid_color: red", "expected a colour"),

@@ -10,7 +10,7 @@ from PIL import Image
 from dealias.cli import main
 from dealias.engine.segmentation import SegmentationTask
 from dealias.labels import ClassSet, read_label_map, write_label_map
-from dealias.models.blocks import Classifier
+from dealias.models.upernet import Classifier
 from dealias.report import page_examples
 
 SIZE = (40, 60)

@@ -238,7 +238,10 @@ def test_synchronised_batch_norm_of_one_process_trains_on_single_images_too():
         ({"std": (0.1, 0.0, 0.2)}, "std: expected three positive finite numbers"),
         ({"std": (0.1, -0.2, 0.2)}, "std: expected three positive finite numbers"),
         ({"options": {"depths": [1]}}, "options: are for 'hf:' networks"),
-        ({"backbone": "resnet50z"}, "backbone 'resnet50z': timm has no such.*near to it: resnet"),
+        (
+            {"backbone": "resnet50z"},
+            "backbone 'resnet50z': timm has no such.*similar names: resnet",
+        ),
         ({"backbone": "hf_hub:some/where"}, "backbone 'hf_hub:some/where': timm has no such"),
         ({"backbone": "vit_tiny_patch16_224"}, "features at strides 4, 8, 16 and 32, got 16, 16"),
         ({"backbone_options": {"colour": 1}}, "backbone 'test_resnet': TypeError: .*colour"),

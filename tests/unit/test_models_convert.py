@@ -60,11 +60,7 @@ def test_it_is_found_however_it_is_wrapped(tmp_path, plain, how):
     model, state = plain
     converted = convert(written(tmp_path / "theirs.pth", wrappings(state)[how]))
     assert_same_network(converted.model, model)
-    expected = (
-        (f"tensors of moving averages, of which there are {len(state)}",)
-        if how == "averages among"
-        else ()
-    )
+    expected = (f"tensors of moving averages ({len(state)})",) if how == "averages among" else ()
     assert converted.left == expected
 
 
@@ -104,7 +100,7 @@ def test_an_auxiliary_head_of_another_kind_is_left_out(tmp_path, plain):
     }
     converted = convert(written(tmp_path / "theirs.pth", {**state, **second}))
     assert converted.left == (
-        "the auxiliary head, which is no single convolution on the third stage",
+        "the auxiliary head, which is not a single convolution on the third stage",
     )
     assert converted.model.aux_head is None
     x = torch.randn(1, 3, 64, 64)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import fnmatch
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from importlib.resources import files
 from pathlib import Path
 from typing import Any, Literal
@@ -17,18 +17,6 @@ from numpy.typing import NDArray
 from dealias.text import printable
 
 Role = Literal["prediction", "target", "stored"]
-
-_KEYS = {
-    "name",
-    "names",
-    "palette",
-    "ignore_index",
-    "void_color",
-    "color_map",
-    "label_map",
-    "label_map_files",
-    "reduce_zero_label",
-}
 
 
 class ClassSetError(ValueError):
@@ -85,7 +73,7 @@ class ClassSet:
                 f"which is {self.names[self.ignore_index]!r}; label maps of 16 bits may have 65535"
             )
         if self.palette is not None and len(self.palette) != len(self):
-            return f"expected one colour a class ({len(self)}), got {len(self.palette)}"
+            return f"expected one colour per class ({len(self)}), got {len(self.palette)}"
         for key, values in (("label_map", self.label_map), ("color_map", self.color_map)):
             wrong = sorted({*values.values()} - {self.ignore_index} - {*range(len(self))})
             if wrong:
@@ -220,26 +208,21 @@ def load_class_set(name_or_path: str | Path) -> ClassSet:
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         problem = " ".join(str(error).split())
         raise ClassSetError(f"{printable(path)}: expected YAML: {problem}") from error
-    return _parse(content, path.stem, str(path))
+    return _parse(content, path.stem, printable(path))
 
 
 def _parse(content: Any, name: str, source: str) -> ClassSet:
     if not isinstance(content, dict):
         raise ClassSetError(f"{source}: expected a mapping with the key 'names'")
-    unknown = set(map(str, content)) - _KEYS
+    known = sorted(attribute.name for attribute in fields(ClassSet))
+    unknown = sorted({*map(str, content)} - {*known})
     if unknown:
-        raise ClassSetError(
-            f"{source}: unknown keys {sorted(unknown)}; known are {', '.join(sorted(_KEYS))}"
-        )
+        raise ClassSetError(f"{source}: unknown keys {unknown}; known are {', '.join(known)}")
     names = content.get("names")
     if not isinstance(names, list) or not all(isinstance(entry, str) for entry in names):
         raise ClassSetError(f"{source}: names: expected a list of class names, got {names!r}")
-    options: dict[str, Any] = {
-        key: content[key]
-        for key in ("ignore_index", "label_map_files", "reduce_zero_label")
-        if key in content
-    }
     kinds = {"ignore_index": int, "label_map_files": str, "reduce_zero_label": bool}
+    options: dict[str, Any] = {key: content[key] for key in kinds if key in content}
     for key, value in options.items():
         if type(value) is not kinds[key]:
             raise ClassSetError(f"{source}: {key}: expected {kinds[key].__name__}, got {value!r}")
@@ -291,15 +274,7 @@ def _mapping(
     read_key: Callable[[Any], Any],
     meanings: Mapping[str, int],
 ) -> dict[Any, int]:
-    """Read a mapping to classes.
-
-    Args:
-        where: file and key, for messages.
-        content: content of the key.
-        expected: description of the mapping and of its entries, for messages.
-        read_key: converts a key of the mapping; None if it is invalid.
-        meanings: labels by the words that stand for them.
-    """
+    """Read a mapping from what `read_key` accepts, else None, to labels or words with a meaning."""
     if not isinstance(content, dict):
         raise ClassSetError(f"{where}: expected {expected[0]}, got {content!r}")
     result = {}

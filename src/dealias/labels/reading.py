@@ -1,9 +1,10 @@
 """Reading label maps from files."""
 
+import contextlib
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import IO
+from typing import IO, Any
 
 import numpy as np
 from numpy.lib import format as npy
@@ -94,12 +95,10 @@ def _opaque(path: Path, pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
 
 def _read_array(path: Path) -> NDArray[np.integer]:
     try:
-        if path.suffix.lower() == ".npz":
-            array = _read_npz(path)
-        else:
-            with path.open("rb") as file:
-                _check_size(path, *_npy_header(file))
-            array = np.load(path, allow_pickle=False)
+        with _open_array(path) as file:
+            _check_size(path, *_npy_header(file))
+            file.seek(0)
+            array: NDArray[Any] = npy.read_array(file, allow_pickle=False)
     except LabelFileError:
         raise
     except Exception as error:  # decoders raise errors of any kind for broken files
@@ -117,16 +116,19 @@ def _read_array(path: Path) -> NDArray[np.integer]:
     return array.astype(array.dtype.newbyteorder("="), copy=False)
 
 
-def _read_npz(path: Path) -> NDArray[np.generic]:
+@contextlib.contextmanager
+def _open_array(path: Path) -> Iterator[IO[bytes]]:
+    """Open an NPY file, or the only one in an NPZ file."""
+    if path.suffix.lower() == ".npy":
+        with path.open("rb") as file:
+            yield file
+        return
     with zipfile.ZipFile(path) as archive:
         members = archive.namelist()
         if len(members) != 1:
             raise LabelFileError(path, f"expected a single array, got {sorted(members)[:8]}")
-        with archive.open(members[0]) as file:
-            _check_size(path, *_npy_header(file))
-        with archive.open(members[0]) as file:
-            array: NDArray[np.generic] = npy.read_array(file, allow_pickle=False)
-            return array
+        with archive.open(members[0]) as member:
+            yield member
 
 
 def _npy_header(file: IO[bytes]) -> tuple[tuple[int, ...], np.dtype[np.generic]]:

@@ -140,7 +140,7 @@ def _build(name: str, options: Mapping[str, Any], **fixed: Any) -> Any:
         near = get_close_matches(name, timm.list_models())
         raise ModelError(
             f"backbone {name!r}: timm has no such network"
-            + (f"; near to it: {', '.join(near)}" if near else "")
+            + (f"; similar names: {', '.join(near)}" if near else "")
         )
     refused = [key for key in options if key in _NOT_OPTIONS]
     if refused:

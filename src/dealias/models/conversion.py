@@ -79,7 +79,7 @@ def _from_official(
     state = {key: value for key, value in named.items() if not key.startswith(_AVERAGE)}
     left = []
     if len(state) < len(named):
-        left.append(f"tensors of moving averages, of which there are {len(named) - len(state):,}")
+        left.append(f"tensors of moving averages ({len(named) - len(state):,})")
     try:
         config = official_config(state, filtered=filtered)
         model = create_model(**config)
@@ -87,7 +87,7 @@ def _from_official(
         raise WeightsError(f"{source}: {error}") from error
     auxiliary = [key for key in state if key.startswith("auxiliary_head.")]
     if auxiliary and not config["aux_head"]:
-        left.append("the auxiliary head, which is no single convolution on the third stage")
+        left.append("the auxiliary head, which is not a single convolution on the third stage")
         state = {key: value for key, value in state.items() if key not in auxiliary}
     load_weights(model, {official_name(k): v for k, v in state.items()}, source=source)
     meta = content.get("meta")

@@ -225,7 +225,7 @@ def _builder(transformers: Any, config: Any) -> Any:
     return builder
 
 
-def _from_file(builder: Any, name: str, config: Any) -> nn.Module:
+def _from_file(builder: Any, name: str, config: Any) -> Any:
     try:
         network, info = builder.from_pretrained(
             name,
@@ -235,8 +235,7 @@ def _from_file(builder: Any, name: str, config: Any) -> nn.Module:
             output_loading_info=True,
         )
     except OSError:  # a configuration without weights
-        plain: nn.Module = builder.from_config(config)
-        return plain
+        return builder.from_config(config)
     prefix = _BACKBONES.get(config.model_type, network.base_model_prefix) + "."
     lacking = [*info["missing_keys"], *(mismatch[0] for mismatch in info["mismatched_keys"])]
     of_backbone = sorted(key for key in lacking if key.startswith(prefix))
@@ -245,8 +244,7 @@ def _from_file(builder: Any, name: str, config: Any) -> nn.Module:
             f"name 'hf:{printable(name)}': its weights lack {len(of_backbone)} tensors of the "
             f"backbone, such as {of_backbone[0]}"
         )
-    loaded: nn.Module = network
-    return loaded
+    return network
 
 
 def _stored_normalisation(transformers: Any, name: str) -> dict[str, Any]:

@@ -33,7 +33,7 @@ FALSE_DETECTIONS = (
     InstanceError(
         "localisation",
         "Badly outlined",
-        "A detection of the right class that overlaps its instance, but less than half.",
+        "A detection of the right class whose IoU with its instance is below one half.",
     ),
     InstanceError(
         "classification", "Wrong class", "A detection that fits an instance of another class."
@@ -41,13 +41,11 @@ FALSE_DETECTIONS = (
     InstanceError(
         "both",
         "Wrong class, badly outlined",
-        "A detection that overlaps an instance of another class, but less than half.",
+        "A detection whose IoU with an instance of another class is below one half.",
     ),
+    InstanceError("duplicate", "Found twice", "A detection of an instance that another has found."),
     InstanceError(
-        "duplicate", "Found twice", "A detection of an instance that a surer one has found."
-    ),
-    InstanceError(
-        "background", "Nothing there", "A detection that overlaps no instance, or hardly."
+        "background", "Nothing there", "A detection that overlaps no instance, or only slightly."
     ),
 )
 INSTANCE_ERRORS = (MISSED, *FALSE_DETECTIONS)

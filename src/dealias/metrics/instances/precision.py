@@ -75,7 +75,9 @@ def average_precision(
         raise ValueError(f"overlap: expected one of {', '.join(OVERLAPS)}, got {overlap!r}")
     check_detection_area(detection_area)
     if len(images) != len(detections):
-        raise ValueError(f"detections: expected {len(images)}, one an image, got {len(detections)}")
+        raise ValueError(
+            f"detections: expected {len(images)}, one per image, got {len(detections)}"
+        )
     if not images or len({image.id for image in images}) != len(images):
         raise ValueError("images: expected at least one, and no id twice")
     for image, found_there in zip(images, detections, strict=True):

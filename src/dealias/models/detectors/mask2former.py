@@ -131,7 +131,7 @@ def _detections(classes: Tensor, logits: Tensor) -> Detections:
 
 def _transformers_network(
     channels: Sequence[int], num_classes: int, options: Mapping[str, Any]
-) -> nn.Module:
+) -> Any:
     try:
         transformers = importlib.import_module("transformers")
     except ImportError as error:
@@ -152,15 +152,14 @@ def _transformers_network(
             config = transformers.Mask2FormerConfig(
                 backbone_config=stand_in, num_labels=num_classes, **options
             )
-        network: Any = transformers.Mask2FormerForUniversalSegmentation(config)
+        network = transformers.Mask2FormerForUniversalSegmentation(config)
     except Exception as error:  # the library's checks raise errors of several kinds
         reason = " ".join(str(error).split())
         raise ModelError(
             f"options: {dict(options)} can't be those of Mask2Former: {reason}"
         ) from error
     network.model.pixel_level_module.encoder = nn.Identity()
-    built: nn.Module = network
-    return built
+    return network
 
 
 @contextlib.contextmanager
