@@ -173,7 +173,7 @@ class TestLowLight:
         ("images", "message"),
         [
             (torch.zeros(1, 3, 4, 4, dtype=torch.int64), "expected uint8 or floating point"),
-            (torch.zeros(1, 1, 4, 4), r"expected shape \(..., 3, H, W\)"),
+            (torch.zeros(1, 1, 4, 4), r"expected shape \[..., 3, H, W\]"),
             (torch.zeros(1, 3, 1, 4), "at least 2x2"),
             (torch.full((1, 3, 4, 4), torch.nan), "expected finite values"),
             (torch.zeros(3, 4, 4), r"with as many as capture has \(1\)"),
@@ -267,7 +267,7 @@ class TestTransforms:
             noise(seed=seed)
 
     def test_refuses_gray_images(self, noise):
-        with pytest.raises(ValueError, match=r"images: expected shape \(..., 3, H, W\)"):
+        with pytest.raises(ValueError, match=r"images: expected shape \[..., 3, H, W\]"):
             noise()(torch.zeros(1, 8, 8))
 
 

@@ -15,14 +15,14 @@ Join = Callable[[list[Item]], Item]
 
 
 class TrainingPositions(Sampler[list[int]]):
-    """Positions of the training stream that one process takes, a batch at a time, without end.
+    """Endless batches of the positions in the training stream that one process takes.
 
     Args:
-        start: gives the position to go on from, asked at the beginning of each pass.
-        batch_size: positions a batch and process.
-        rank: which of the processes this is.
-        processes: how many share the stream: each takes every so many-th position, so a step of
-            all of them takes what a step of one with as many times the batch size would.
+        start: returns the position to go on from; called at the beginning of each pass.
+        batch_size: positions per batch and process.
+        rank: of this process.
+        processes: number of processes, n, that share the stream. Each takes every n-th position,
+            so that a step of all takes what one process would with n times the batch size.
     """
 
     def __init__(
@@ -42,12 +42,12 @@ class TrainingPositions(Sampler[list[int]]):
 
 
 class RankShare(Sampler[int]):
-    """Every n-th item from the r-th on: all processes take each item once, and none twice.
+    """Every n-th item from the r-th on, so that n processes take each item exactly once.
 
     Args:
         length: number of items.
-        rank: which of the processes this is.
-        processes: how many there are.
+        rank: r, of this process.
+        processes: n, the number of processes.
     """
 
     def __init__(self, length: int, *, rank: int = 0, processes: int = 1) -> None:
@@ -61,17 +61,17 @@ class RankShare(Sampler[int]):
 
 
 class Batches:
-    """Batches of a data set, read here or by worker processes that are kept between passes.
+    """Batches of a data set, read in this process or by workers that are kept between passes.
 
-    It is not a DataLoader but holds one, so that Lightning leaves its order alone; errors of a
-    worker come out as they were raised; and torch's random numbers are left as they are.
+    This wraps a DataLoader, so that Lightning does not change its order. Errors of a worker are
+    raised again as they were, and torch's random state does not change.
 
     Args:
         dataset: the items.
-        workers: number of processes; 0 to read here.
+        workers: number of processes; 0 to read in this process.
         sampler: indices for batches of one item; or
         batch_sampler: lists of indices.
-        join: makes a batch of items; by default :func:`stacked`.
+        join: makes a batch from items; by default :func:`stacked`.
     """
 
     def __init__(
@@ -106,14 +106,14 @@ class Batches:
 
 
 class CountedBatches(Batches):
-    """Batches that come to an end."""
+    """A finite number of batches."""
 
     def __len__(self) -> int:
         return len(self.loader)
 
 
 def collate(items: Sequence[Item | Exception], join: Join | None = None) -> Item | Exception:
-    """A batch of items, stacked if not joined otherwise; the first error if there is one."""
+    """Make a batch of items, by default stacked; or return the first error among them."""
     good: list[Item] = []
     for item in items:
         if isinstance(item, Exception):
@@ -138,7 +138,7 @@ def stacked(items: Sequence[Item]) -> Item:
 
 
 class _ErrorsAsItems(Dataset[Any]):
-    """Items, or the errors that came instead, to be raised without the traceback of a worker."""
+    """Items, or errors in their place, to be raised without the traceback of a worker."""
 
     def __init__(self, dataset: Dataset[Item]) -> None:
         self.dataset = dataset
@@ -156,7 +156,7 @@ class _ErrorsAsItems(Dataset[Any]):
 
 @contextlib.contextmanager
 def _one_thread() -> Iterator[None]:
-    """Work in one thread: on images this small, sharing the work out costs more than it saves."""
+    """Use one thread: on images of this size, more threads cost more than they save."""
     threads = torch.get_num_threads()
     if threads == 1:
         yield

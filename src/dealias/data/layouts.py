@@ -14,13 +14,13 @@ class Layout:
     Attributes:
         tree: the layout, as shown in messages.
         images: folder of the images; "{split}" stands for the split.
-        labels: folders of the label maps; the first that has the one of an image counts.
-        lists: folder of text files with the names of a split, one a line, for data sets whose
-            images all lie together; or None where a folder is a split.
-        joined: split to the lists that make it up, where it has no list of its own.
+        labels: folders of the label maps, in order of precedence.
+        lists: folder of text files with the names of a split, one per line, for data sets whose
+            images all lie in one folder; None if a split is a folder.
+        joined: lists that make up a split without its own list, by split.
         aliases: other names of a split.
         inner: folders below the root in which the data set may lie.
-        classes: class set; or None if it must be given.
+        classes: class set; None if it must be given.
         train: the split to train on by default.
     """
 

@@ -65,13 +65,29 @@ class LoadingModule(LightningDataModule):
         sharing = 1 if self.trainer is None else self.trainer.num_devices
         return reading_processes(self._workers, sharing=sharing)
 
-    def prepare(self, part: str) -> object:
-        """Find the samples of "train", "val" or "test".
+    def prepare(self, part: str) -> Any:
+        """Find the samples of "train", "val" or "test", as `evaluated` takes them.
 
         Raises:
             ValueError: they are missing or can't be used.
         """
         raise NotImplementedError
+
+    def evaluated(self, samples: Any) -> CountedBatches:
+        """This process's share of some samples, one by one.
+
+        Raises:
+            DataError: there are fewer samples than processes.
+        """
+        raise NotImplementedError
+
+    def val_dataloader(self) -> CountedBatches:
+        """This process's share of the validation split, image by image."""
+        return self.evaluated(self.prepare("val"))
+
+    def test_dataloader(self) -> CountedBatches:
+        """This process's share of the test split, image by image."""
+        return self.evaluated(self.prepare("test"))
 
     def setup(self, stage: str | None = None) -> None:
         """Find the samples that a stage needs, so that missing ones show early.

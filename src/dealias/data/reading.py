@@ -1,4 +1,4 @@
-"""Reading images and their label maps."""
+"""Reading images and label maps as tensors."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from dealias.text import FileError, list_pixels
 
 
 class SampleError(FileError):
-    """An image does not fit its label map."""
+    """An image can't be used, for instance because it does not fit its label map."""
 
 
 def read_image(path: Path) -> Tensor:
-    """Read an image as colours: :func:`dealias.images.read_photograph` as a tensor.
+    """Read a photograph; see :func:`dealias.images.read_photograph`.
 
     Returns:
-        uint8 [3, H, W], RGB in [0, 255], laid out with the channels of a pixel side by side.
+        uint8 [3, H, W], RGB in [0, 255], with channels innermost in memory.
 
     Raises:
         ImageError: it can't be read.
@@ -30,11 +30,11 @@ def read_image(path: Path) -> Tensor:
 
 
 def read_annotated(path: Path, size: tuple[int, int]) -> Tensor:
-    """Read an image, uint8 [3, H, W].
+    """Read an image that has annotations, uint8 [3, H, W].
 
     Args:
-        path: see :func:`dealias.images.read_photograph`.
-        size: (H, W) that its annotations are for.
+        path: of the image.
+        size: (height, width) in its annotations.
 
     Raises:
         ImageError: it can't be read.
@@ -46,7 +46,7 @@ def read_annotated(path: Path, size: tuple[int, int]) -> Tensor:
 
 
 def read_target(path: Path, classes: ClassSet) -> Tensor:
-    """Read a label map as the classes of a target.
+    """Read the target of a label map.
 
     Returns:
         [H, W] of :func:`target_dtype`: classes 0 .. C - 1, and `classes.ignore_index` for void.
@@ -78,17 +78,17 @@ def target_dtype(classes: ClassSet) -> torch.dtype:
 
 
 def check_same_size(path: Path, image: Tensor, size: tuple[int, int], why: str) -> None:
-    """Check that an image is of the size that belongs to it.
+    """Check the size of an image.
 
     Args:
         path: the file.
         image: [3, H, W].
-        size: (H, W) expected.
-        why: what says so, for messages.
+        size: (height, width) expected.
+        why: where the size comes from, for messages.
 
     Raises:
-        ImageError: it would be of that size if it were turned as its file asks.
-        SampleError: it is of another size.
+        ImageError: it would have that size if it were rotated as its file asks.
+        SampleError: it has another size.
     """
     if image.shape[1:] == size:
         return

@@ -1,4 +1,4 @@
-"""Random numbers that depend on a seed and a position in the training stream alone."""
+"""Random numbers that depend only on a seed and a position in the training stream."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 
 class Purpose(IntEnum):
-    """What random numbers are drawn for; each has a stream of its own."""
+    """What random numbers are for; each purpose has its own stream."""
 
     ORDER = 0
     AUGMENTATION = 1
@@ -21,13 +21,13 @@ class Purpose(IntEnum):
 
 
 def stream(seed: int, purpose: Purpose, number: int) -> np.random.RandomState:
-    """A stream of its own for each purpose and number; the same in every version of NumPy."""
+    """The stream of a purpose and a number, the same in every version of NumPy."""
     return np.random.RandomState([seed, purpose, number & 0xFFFFFFFF, number >> 32])
 
 
 @lru_cache(maxsize=4)
 def epoch_order(seed: int, epoch: int, length: int) -> NDArray[np.int64]:
-    """The order in which an epoch takes its samples: a permutation of 0 .. length - 1."""
+    """The order of samples in an epoch: a permutation of 0 .. length - 1."""
     order: NDArray[np.int64] = stream(seed, Purpose.ORDER, epoch).permutation(length)
     return order
 
@@ -43,7 +43,7 @@ def index_at(seed: int, position: int, length: int) -> int:
 
 @contextlib.contextmanager
 def augmentation_seed(seed: int, position: int) -> Iterator[None]:
-    """Seed torch's CPU generator for the sample at a position, and put it back after."""
+    """Seed torch's CPU generator for the sample at a position, and restore it afterwards."""
     before = torch.get_rng_state()
     # torch.manual_seed would seed accelerators too, which get_rng_state doesn't save.
     drawn = np.random.SeedSequence([seed, Purpose.AUGMENTATION, position]).generate_state(1)

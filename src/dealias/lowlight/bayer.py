@@ -1,4 +1,4 @@
-"""One colour a pixel, and three again."""
+"""Bayer mosaics: from three colours per pixel to one, and back."""
 
 from __future__ import annotations
 
@@ -6,13 +6,13 @@ import torch
 from torch import Tensor
 from torch.nn.functional import conv2d, pad
 
-# Weights of the neighbours that have the colour, where red or blue and where green is missing.
+# Weights of the neighbours that have the missing colour: red or blue, and green.
 _CROSS_AND_CORNERS = ((0.25, 0.5, 0.25), (0.5, 1.0, 0.5), (0.25, 0.5, 0.25))
 _CROSS = ((0.0, 0.25, 0.0), (0.25, 1.0, 0.25), (0.0, 0.25, 0.0))
 
 
 def mosaic(image: Tensor) -> Tensor:
-    """Keep of each pixel the colour that a Bayer sensor sees there: RGGB from the top left.
+    """Keep the colour of each pixel that a Bayer sensor sees: RGGB from the top left.
 
     Args:
         image: RGB [..., 3, H, W], of any dtype.
@@ -30,11 +30,11 @@ def mosaic(image: Tensor) -> Tensor:
 
 
 def demosaic(raw: Tensor) -> Tensor:
-    """Fill in the colours that :func:`mosaic` left out with the mean of the nearest pixels.
+    """Undo :func:`mosaic`: fill in missing colours with the mean of the nearest pixels.
 
     Args:
-        raw: floating point [..., H, W], RGGB from the top left, at least 2x2 pixels; mirrored
-            beyond its border.
+        raw: floating point [..., H, W], RGGB from the top left, at least 2x2 pixels. It is
+            mirrored at its border.
 
     Returns:
         RGB [..., 3, H, W].
@@ -42,7 +42,7 @@ def demosaic(raw: Tensor) -> Tensor:
     height, width = raw.shape[-2:]
     row = torch.arange(height, device=raw.device)[:, None] % 2
     column = torch.arange(width, device=raw.device) % 2
-    color = torch.stack([row + column == 0, row != column, row + column == 2])  # (3, H, W)
+    color = torch.stack([row + column == 0, row != column, row + column == 2])  # [3, H, W]
     planes = (raw.unsqueeze(-3) * color).reshape(-1, 3, height, width)
     kernels = torch.tensor(
         (_CROSS_AND_CORNERS, _CROSS, _CROSS_AND_CORNERS), dtype=raw.dtype, device=raw.device

@@ -1,4 +1,4 @@
-"""What is known of a camera: its levels, its colours and how noisy it is."""
+"""Cameras: their levels, colours and calibrated noise."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class LogLine:
-    r"""A scale that goes with the system gain K: log of it = slope log K + bias +- deviation."""
+    r"""A scale that depends on the system gain K: log(scale) = slope log K + bias +- deviation."""
 
     slope: float
     bias: float
@@ -23,8 +23,8 @@ class Camera:
         black_level: value of a pixel without light, in digital numbers.
         color_matrix: rows of the matrix from camera RGB to linear sRGB, after white balance.
         system_gain: (lowest, highest) gain K, in digital numbers per electron.
-        read_shapes: shapes of the Tukey-lambda distribution of read noise, one an ISO setting
-            measured.
+        read_shapes: shapes of the Tukey-lambda distribution of read noise, one per measured ISO
+            setting.
         read_scale: its scale, in digital numbers.
         row_scale: standard deviation of row noise, in digital numbers.
     """

@@ -18,13 +18,13 @@ _BLUE = (1.5, 1.9)
 
 
 class Capture(NamedTuple):
-    """Parameters of dark photographs, [N] each.
+    """Parameters of B dark photographs, [B] each.
 
     Attributes:
-        brightness: gain of all channels that the camera would apply.
+        brightness: gain of all channels.
         red: further gain of red, its white balance.
         blue: further gain of blue.
-        ratio: by how much the exposure is too short.
+        ratio: exposure ratio, by which the exposure is too short.
         system_gain: K, in digital numbers per electron.
         read_shape: lambda of the distribution of read noise.
         read_scale: its scale, in digital numbers.
@@ -49,19 +49,19 @@ def draw_capture(
     generator: Generator | None = None,
     device: torch.device | str = "cpu",
 ) -> Capture:
-    """Draw how `count` photographs were taken.
+    """Draw parameters of `count` photographs.
 
     Args:
-        count: N, how many; each has draws of its own.
-        ratio: exposure ratio, at least 1; or the (lowest, highest) that it is uniform in.
+        count: B, number of photographs, which are drawn independently.
+        ratio: exposure ratio, at least 1; or (lowest, highest) of a uniform distribution.
         camera: for its noise.
         generator: on `device`; by default the global one.
         device: of the result.
 
     Returns:
-        float32 [N] each: brightness 1 / N(0.8, 0.1), red uniform in [1.9, 2.4], blue in
-        [1.5, 1.9], the logarithm of the system gain uniform over the camera's range, the scales
-        log-normal around the camera's lines, the read shape one of the camera's.
+        float32 [B] each: brightness 1 / N(0.8, 0.1); red uniform in [1.9, 2.4] and blue in
+        [1.5, 1.9]; the logarithm of the system gain uniform over the camera's range; the scales
+        log-normal around the camera's lines; the read shape one of the camera's.
 
     Raises:
         ValueError: an exposure ratio below 1.
@@ -103,9 +103,7 @@ def check_ratio(ratio: float | tuple[float, float]) -> tuple[float, float]:
     ends = ratio if isinstance(ratio, (list, tuple)) else (ratio, ratio)
     numbers = len(ends) == 2 and all(isinstance(end, (int, float)) for end in ends)
     if not numbers or not 1 <= ends[0] <= ends[1] < math.inf:
-        raise ValueError(
-            f"ratio: expected a number from 1 on, or (lowest, highest) of such, got {ratio!r}"
-        )
+        raise ValueError(f"ratio: expected a number from 1 on, or (lowest, highest), got {ratio!r}")
     return float(ends[0]), float(ends[1])
 
 

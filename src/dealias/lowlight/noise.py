@@ -17,10 +17,10 @@ from dealias.lowlight.capture import per_image
 def shot_noise(
     signal: Tensor, system_gain: Tensor | float, *, generator: Generator | None = None
 ) -> Tensor:
-    """Count photons: K times a Poisson number with mean signal / K.
+    """Draw the shot noise of photons: K times a Poisson number with mean signal / K.
 
     Args:
-        signal: mean values; negative ones count as 0.
+        signal: mean values; negative values count as 0.
         system_gain: K, in digital numbers per electron.
         generator: on the device of the signal; by default the global one.
 
@@ -43,7 +43,7 @@ def read_noise(
     Args:
         signal: values.
         scale: of the distribution, in digital numbers.
-        shape: lambda, positive; 0.14 is near a Gaussian, towards 0 the tails grow.
+        shape: lambda, positive; 0.14 is close to a Gaussian, and smaller values have longer tails.
         generator: see :func:`shot_noise`.
     """
     noise = tukey_lambda(signal, shape, generator=generator)
@@ -73,7 +73,7 @@ def tukey_lambda(
 
     Args:
         like: [..., H, W]; gives shape, dtype and device of the result.
-        shape: lambda, positive; a number or one an image.
+        shape: lambda, positive; a number, or one per image.
         generator: see :func:`shot_noise`.
     """
     power = per_image(shape, like, 2)

@@ -1,4 +1,4 @@
-"""A bright image as it would have been in the dark."""
+"""The steps that turn a bright image into a dark one."""
 
 from __future__ import annotations
 
@@ -33,31 +33,31 @@ def low_light(
     camera: Camera = CANON_5D4,
     generator: Generator | None = None,
 ) -> Tensor:
-    """Make bright photographs dark and noisy, then as bright as they were.
+    """Make bright photographs noisy, as if taken in the dark and brightened afterwards.
 
     The image is taken back to the raw values of the sensor (:func:`to_raw`), darkened and made
     noisy (:func:`expose`), rounded to 8 bits and demosaiced.
 
     Args:
-        images: sRGB [N, 3, H, W], uint8 in [0, 255] or floating point in [0, 1], at least 2x2.
-        capture: how each was taken, of :func:`draw_capture`, on the device of the images.
+        images: sRGB [B, 3, H, W], uint8 in [0, 255] or floating point in [0, 1], at least 2x2.
+        capture: parameters from :func:`draw_capture`, on the device of the images.
         output: "raw" gives the camera's linear RGB, as the RAW images of the LIS data set are;
             "srgb" develops it with the same white balance, colours, gamma and tone curve.
         camera: for its levels and colours.
         generator: on the device of the images; by default the global one.
 
     Returns:
-        As `images`: same shape, dtype and range; floating-point "raw" values are multiples of
-        1/255 where they were not interpolated.
+        Images of the same shape, dtype and range. Floating-point "raw" values that were not
+        interpolated are multiples of 1/255.
 
     Raises:
-        ValueError: shape, dtype or output that do not fit.
+        ValueError: an unsupported shape, dtype or output.
     """
     check_images(images)
     check_output(output)
     if images.ndim != 4 or len(capture.ratio) != len(images):
         raise ValueError(
-            f"images: expected shape (N, 3, H, W) with as many as capture has "
+            f"images: expected shape [B, 3, H, W] with as many as capture has "
             f"({len(capture.ratio)}), got {tuple(images.shape)}"
         )
     raw = to_raw(to_unit(images), capture, camera=camera)
@@ -69,7 +69,7 @@ def low_light(
 
 
 def to_raw(images: Tensor, capture: Capture, *, camera: Camera = CANON_5D4) -> Tensor:
-    """Take sRGB [N, 3, H, W] in [0, 1] to the mosaic [N, H, W] in [0, 1] that a sensor saw."""
+    """Take sRGB [B, 3, H, W] in [0, 1] to the mosaic [N, H, W] in [0, 1] that a sensor saw."""
     linear = gamma_expansion(inverse_smoothstep(images))
     seen = srgb_to_camera(linear, camera)
     seen = inverse_white_balance(seen, capture.brightness, capture.red, capture.blue)
@@ -83,7 +83,7 @@ def expose(
     camera: Camera = CANON_5D4,
     generator: Generator | None = None,
 ) -> Tensor:
-    """Take a mosaic [N, H, W] in [0, 1] anew with too little light, and brighten the result."""
+    """Take a mosaic [B, H, W] in [0, 1] with too little light, and brighten the result."""
     ratio = per_image(capture.ratio, raw, 2)
     signal = raw * camera.range / ratio
     noisy = shot_noise(signal, capture.system_gain, generator=generator)
@@ -94,21 +94,21 @@ def expose(
 
 
 def develop(image: Tensor, capture: Capture, *, camera: Camera = CANON_5D4) -> Tensor:
-    """Develop linear camera RGB [N, 3, H, W] to sRGB, both in [0, 1]."""
+    """Develop linear camera RGB [B, 3, H, W] to sRGB, both in [0, 1]."""
     balanced = white_balance(image, capture.brightness, capture.red, capture.blue).clamp(0, 1)
     linear = camera_to_srgb(balanced, camera)
     return smoothstep(gamma_compression(linear))
 
 
 def to_unit(images: Tensor) -> Tensor:
-    """Images as floating point in [0, 1], of single precision at least."""
+    """Convert images to floating point in [0, 1], at least float32."""
     if images.dtype == torch.uint8:
         return images.float() / 255
     return images if images.dtype == torch.float64 else images.float()
 
 
 def from_unit(images: Tensor, dtype: torch.dtype) -> Tensor:
-    """Undo :func:`to_unit`; what uint8 can't hold is rounded and clipped."""
+    """Undo :func:`to_unit`; values for uint8 are rounded and clipped."""
     if dtype == torch.uint8:
         return (images * 255).round().clamp(0, 255).to(dtype)
     return images.to(dtype)
@@ -120,7 +120,7 @@ def check_images(images: Tensor) -> None:
         raise ValueError(f"images: expected uint8 or floating point, got {images.dtype}")
     if images.ndim < 3 or images.shape[-3] != 3 or min(images.shape[-2:]) < 2:
         raise ValueError(
-            f"images: expected shape (..., 3, H, W) of at least 2x2 pixels, "
+            f"images: expected shape [..., 3, H, W] of at least 2x2 pixels, "
             f"got {tuple(images.shape)}"
         )
     if images.is_floating_point() and not images.isfinite().all():

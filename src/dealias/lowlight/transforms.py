@@ -1,4 +1,4 @@
-"""The same as transforms of torchvision, to be put among others."""
+"""Low light and Gaussian noise as transforms of torchvision."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from dealias.lowlight.pipeline import Output, check_images, check_output, low_li
 
 
 class _ImageNoise(v2.Transform):  # type: ignore[misc]
-    """Changes images and videos, and passes boxes, masks and labels on."""
+    """Changes images and videos, and leaves boxes, masks and labels as they are."""
 
     def __init__(self, seed: int | None) -> None:
         super().__init__()
@@ -28,12 +28,12 @@ class _ImageNoise(v2.Transform):  # type: ignore[misc]
         self.seed = seed
 
     def check_inputs(self, flat_inputs: list[Any]) -> None:
-        """Called by torchvision, with all parts of a sample.
+        """Called by torchvision with all parts of a sample.
 
         Raises:
-            ValueError: an image is no tensor.
+            ValueError: an image is not a tensor.
         """
-        # Labels may be tensors, and arrays, too.
+        # Labels may be tensors or arrays too.
         known = any(_is_image(part) and part.ndim > 2 for part in flat_inputs)
         others = [
             part
@@ -48,14 +48,14 @@ class _ImageNoise(v2.Transform):  # type: ignore[misc]
             )
 
     def transform(self, inpt: Any, params: dict[str, Any]) -> Any:  # noqa: ARG002
-        """Called by torchvision, for each part of a sample."""
+        """Called by torchvision for each part of a sample."""
         if not _is_image(inpt):
             return inpt
         noisy = self.apply(inpt.as_subclass(Tensor))
         return noisy if type(inpt) is Tensor else tv_tensors.wrap(noisy, like=inpt)
 
     def apply(self, images: Tensor) -> Tensor:
-        """Noise for a batch: of the global generator, or of one for each image's content."""
+        """Add noise to a batch, from the global generator or one seeded by each image's content."""
         check_images(images)
         batch = images.reshape(-1, *images.shape[-3:])
         if self.seed is None:
@@ -66,27 +66,27 @@ class _ImageNoise(v2.Transform):  # type: ignore[misc]
         return noisy.reshape(images.shape)
 
     def noisy(self, batch: Tensor, generator: Generator | None) -> Tensor:
-        """Noise for images [N, 3, H, W]."""
+        """Add noise to images [B, 3, H, W]."""
         raise NotImplementedError
 
 
 class LowLight(_ImageNoise):
-    """Make images as noisy as with little light, and as bright as before; see :func:`low_light`.
+    """Make images as noisy as in little light, but as bright as before.
 
-    Each image of a batch has its own draws. Boxes, masks and labels pass unchanged; images are
-    tensors, which torchvision's ToImage makes of others.
+    The image is taken back to the raw values of a sensor, darkened, made noisy and brightened
+    again. Each image of a batch has its own draws. Boxes, masks and labels are left as they are.
+    Images must be tensors; torchvision's ToImage converts others.
 
     Args:
-        ratio: exposure ratio, or the (lowest, highest) that it is uniform in.
+        ratio: exposure ratio, at least 1; or (lowest, highest) of a uniform distribution.
         output: "raw", the camera's linear RGB; or "srgb", developed.
-        seed: None draws from the global generator, anew each time, which suits training. A number
-            makes the result a function of it and of the content of the image alone, whatever the
-            order, the batch or the worker, which suits evaluation. The result on a GPU is another
-            than on a CPU.
+        seed: None draws from the global generator each time, for training. With a number, the
+            result depends on the seed and the content of the image alone, not on the order, the
+            batch or the worker, for evaluation. Results on a GPU differ from those on a CPU.
         camera: for its noise, levels and colours.
 
     Raises:
-        ValueError: an argument out of range; or, when called, images that are not RGB tensors of
+        ValueError: an argument is out of range; or, when called, images are not RGB tensors of
             uint8 or floating point.
 
     >>> LowLight(seed=0)(torch.full((3, 8, 8), 200, dtype=torch.uint8)).shape
@@ -109,7 +109,7 @@ class LowLight(_ImageNoise):
         self.camera = camera
 
     def noisy(self, batch: Tensor, generator: Generator | None) -> Tensor:
-        """Noise for images [N, 3, H, W]."""
+        """Add noise to images [B, 3, H, W]."""
         capture = draw_capture(
             len(batch),
             ratio=self.ratio,
@@ -127,7 +127,7 @@ class GaussianNoise(_ImageNoise):
 
     Args:
         sigma: standard deviation on the scale of 0 to 255, whatever the dtype.
-        seed: see :class:`LowLight`. Other sigmas give the same noise, scaled.
+        seed: see :class:`LowLight`. Noise of another sigma is the same, scaled.
 
     Raises:
         ValueError: see :class:`LowLight`.
@@ -139,7 +139,7 @@ class GaussianNoise(_ImageNoise):
         self.sigma = sigma
 
     def noisy(self, batch: Tensor, generator: Generator | None) -> Tensor:
-        """Noise for images [N, 3, H, W]."""
+        """Add noise to images [B, 3, H, W]."""
         return gaussian_noise(batch, self.sigma, generator=generator)
 
 
@@ -148,10 +148,7 @@ def _is_image(part: Any) -> bool:
 
 
 def content_generator(image: Tensor, seed: int) -> Generator:
-    """A generator for one image, seeded by its values and shape and by `seed`.
-
-    It is on the device of the image.
-    """
+    """A generator on the device of an image, seeded by its values, its shape and `seed`."""
     digest = hashlib.blake2b(f"{seed} {tuple(image.shape)}".encode(), digest_size=8)
     values = image.detach().cpu().contiguous()
     digest.update(values.view(torch.uint8).numpy().tobytes())

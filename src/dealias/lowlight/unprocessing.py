@@ -1,4 +1,4 @@
-"""From sRGB back to what the sensor saw, and forth again.
+"""From sRGB to the raw values of a sensor, and back.
 
 The steps are those of Brooks et al., "Unprocessing images for learned raw denoising" (CVPR 2019).
 All take floating-point images with values in [0, 1], and batches of any leading shape.
@@ -48,7 +48,7 @@ def camera_to_srgb(image: Tensor, camera: Camera = CANON_5D4) -> Tensor:
 
 
 def srgb_to_camera(image: Tensor, camera: Camera = CANON_5D4) -> Tensor:
-    """Undo :func:`camera_to_srgb`. Gray stays gray."""
+    """Undo :func:`camera_to_srgb`; gray stays gray."""
     matrix = torch.tensor(camera.color_matrix, dtype=torch.float64)
     return _mix(image, torch.linalg.inv(matrix))
 
@@ -60,9 +60,9 @@ def white_balance(
 
     Args:
         image: [..., 3, H, W].
-        brightness: gain of all channels, a number or one an image, [...].
-        red: further gain of red, likewise.
-        blue: further gain of blue, likewise.
+        brightness: gain of all channels, a number, or one per image [...].
+        red: further gain of red.
+        blue: further gain of blue.
     """
     return image * _gains(image, brightness, red, blue)
 
@@ -70,18 +70,18 @@ def white_balance(
 def inverse_white_balance(
     image: Tensor, brightness: Tensor | float, red: Tensor | float, blue: Tensor | float
 ) -> Tensor:
-    r"""Undo :func:`white_balance`, but keep what is saturated saturated.
+    r"""Undo :func:`white_balance`, but keep saturated pixels saturated.
 
-    A white pixel was clipped by the camera, so that dividing it by the gains would turn a lamp into
-    a coloured spot. Above a mean of 0.9 the gains g = 1 / (brightness, red, blue) fade to 1:
+    A white pixel was clipped by the camera, so dividing it by the gains would turn a lamp into a
+    coloured spot. Above a mean of 0.9, the gains g = 1 / (brightness, red, blue) fade to 1:
 
     .. math:: \max(m^2 + (1 - m^2) g, g), \quad m = \max(\bar x - 0.9, 0) / 0.1
 
     Args:
         image: [..., 3, H, W].
         brightness: see :func:`white_balance`.
-        red: likewise.
-        blue: likewise.
+        red: see there.
+        blue: see there.
 
     >>> image = torch.tensor([0.5, 1.0]).expand(3, 1, 2)
     >>> inverse_white_balance(image, 1.25, 2, 1.6)[:, 0].mul(100).round().tolist()

@@ -30,7 +30,7 @@ _LISTED = 8
 
 
 class AnnotationError(FileError):
-    """A file does not hold annotations that can be used; a mapping is called "annotations"."""
+    """Annotations can't be used; messages call a mapping "annotations"."""
 
 
 def read_annotations(
@@ -43,26 +43,26 @@ def read_annotations(
 ) -> InstanceSet:
     """Read instances in COCO's format.
 
-    All that can be wrong with the file itself shows here, before an image is read.
+    Problems of the file itself show here, before any image is read.
 
     Args:
-        source: a JSON file, or what it holds, where arrays and run lengths as bytes will do, too.
+        source: a JSON file, or its content, which may also have arrays and run lengths as bytes.
         images: the folder that file names are relative to.
-        classes: names of classes 1 .. C, looked up as in :func:`match_categories`; by default all
+        classes: names of classes 1 .. C, matched as in :func:`match_categories`; by default all
             categories in the order of their ids.
-        skip_bad: leave out, and list, what can't be used: images that aren't there, boxes without
-            area, broken polygons and run lengths, categories that are not known, annotations whose
-            id another has.
-        ignore_other_categories: leave out, and count, what is of a category that is no class.
+        skip_bad: leave out what can't be used, and list it: missing images, boxes without area,
+            broken polygons and run lengths, unknown categories, annotations with a duplicate id.
+        ignore_other_categories: leave out annotations of a category that is not a class, and count
+            them.
 
-    Broken polygons beside whole ones are left out; an area of 0, and an area or a box that is not
-    there, is that of the mask. Both, and what else is not used as it stands, is counted in the
-    `notes` of the set.
+    Broken polygons beside valid ones are left out. A missing box or area, or an area of 0, is
+    taken from the mask. The `notes` of the set count both, and whatever else is not used as it
+    stands.
 
     Raises:
-        AnnotationError: no such content; a class that no category has; an id of an image or a
-            category that occurs twice; a file name that leads out of the folder of images; an entry
-            that can't be used, unless `skip_bad`; or nothing is left.
+        AnnotationError: other content; a class without a category; a duplicate id of an image or
+            a category; a file name that leads out of the folder of images; an entry that can't be
+            used, unless `skip_bad`; or nothing is left.
     """
     path, content = _load(source)
     folder = Path(images)
@@ -198,7 +198,7 @@ def _instances(
 
 
 def _ids_of(entry: Any, images: Container[int], categories: Container[int]) -> tuple[int, int]:
-    """The image and the category of an annotation."""
+    """Ids of the image and the category of an annotation."""
     if not isinstance(entry, Mapping):
         raise BadEntryError(f"expected a mapping, got {shown(entry)}")
     image, category = _id_of(entry, "image_id"), _id_of(entry, "category_id")
@@ -218,7 +218,7 @@ def _id_of(entry: Any, key: str) -> int | None:
 def _look_alikes(
     categories: Mapping[int, str], labels: Mapping[int, int], classes: Sequence[str]
 ) -> list[str]:
-    """Messages about categories that are no classes, though one has their name but for the case."""
+    """Messages about categories that are not classes, but whose name differs only in case."""
     taken = {plain_name(classes[label - 1]): id_ for id_, label in labels.items()}
     return [
         f"category {id_}, {name!r}, is no class; category {taken[plain_name(name)]}, "
@@ -229,7 +229,7 @@ def _look_alikes(
 
 
 def _of_lvis(content: Mapping[str, Any]) -> list[str]:
-    """A message where images say which categories were looked for, as those of LVIS do."""
+    """A message if images list the categories that were looked for, as in LVIS."""
     keys = {"neg_category_ids", "not_exhaustive_category_ids"}
     if not any(isinstance(image, Mapping) and keys & image.keys() for image in content["images"]):
         return []
@@ -240,7 +240,7 @@ def _of_lvis(content: Mapping[str, Any]) -> list[str]:
 
 
 def _or_note(problems: list[Problem], title: str, read: Callable[[], T]) -> T | None:
-    """What can be read; else None, and the problem is noted."""
+    """The result of `read`; or None, with the problem noted."""
     try:
         return read()
     except BadEntryError as error:
@@ -249,7 +249,7 @@ def _or_note(problems: list[Problem], title: str, read: Callable[[], T]) -> T | 
 
 
 def _title(kind: str, entry: Any, index: int) -> str:
-    """Call an entry by its id, and by its place if it has none."""
+    """Name an entry by its id, or by its position without one."""
     id_ = _id_of(entry, "id")
     return f"{kind} {id_}" if id_ is not None else f"{kind} number {index + 1}"
 

@@ -1,4 +1,4 @@
-"""Classes and the categories of annotation files, matched by name."""
+"""Matching classes with the categories of annotation files by name."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ LIS_CLASSES = (
     "tvmonitor",
 )
 
-# PASCAL VOC's names, and COCO's for the same things; blanks do not count.
+# COCO's names to PASCAL VOC's for the same classes, without blanks.
 _SYNONYMS = {"motorcycle": "motorbike", "tv": "tvmonitor"}
 
 
@@ -28,23 +28,23 @@ def match_categories(
     *,
     used: Container[int | None] | None = None,
 ) -> dict[int, int]:
-    """Find the classes among the categories of a file, by name and never by position.
+    """Match classes with the categories of a file by name, never by position.
 
-    A category of exactly the name comes first. Where there is none, names may differ in case,
-    blanks, "-" and "_", and as those of COCO and PASCAL VOC do (motorcycle and motorbike, tv and
-    tvmonitor), as long as one category alone does.
+    A category with exactly the same name comes first. Without one, names may differ in case,
+    blanks, "-" and "_", or as those of COCO and PASCAL VOC do (motorcycle and motorbike, tv and
+    tvmonitor), as long as only one category matches.
 
     Args:
         categories: names of the categories, by id.
         classes: names of classes 1 .. C, in this order.
-        used: ids of the categories that something is of. Of several categories that fit a class
-            the only one among them is meant; if none is, all are.
+        used: ids of the categories that occur in annotations. If several categories match a
+            class, the only one in use is taken; if none is in use, all are.
 
     Returns:
-        Label 1 .. C by category id. Categories that are no classes are left out.
+        Label 1 .. C by category id, without categories that are not classes.
 
     Raises:
-        ValueError: a class given twice, a class without a category, or with several.
+        ValueError: a class is given twice, or has no category or several.
 
     >>> match_categories({4: "motorcycle", 3: "car", 1: "person"}, ["car", "motorbike"])
     {4: 2, 3: 1}
@@ -73,7 +73,7 @@ def match_categories(
 
 
 def same_class(name: str, other: str) -> bool:
-    """Whether two names are the same to :func:`match_categories` where none is exactly."""
+    """Whether :func:`match_categories` matches two names that may differ."""
     return _key(name) == _key(other)
 
 

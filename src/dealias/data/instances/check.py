@@ -22,16 +22,16 @@ _LARGE = 96**2
 
 @dataclass
 class ClassCounts:
-    """What a split holds of a class.
+    """The instances of a class in a split.
 
     Attributes:
         name: of the class.
-        instances: how many there are, without crowds.
-        images: how many images have one.
-        crowds: groups, which count as neither found nor missed.
+        instances: number of instances, without crowds.
+        images: number of images with one.
+        crowds: number of groups, which count as neither found nor missed.
         small: instances whose area is below 32x32 pixels.
         medium: instances between small and large.
-        large: instances from 96x96 pixels on.
+        large: instances of at least 96x96 pixels.
     """
 
     name: str
@@ -50,15 +50,13 @@ class InstanceSplitCheck:
     Attributes:
         part: "train", "val" or "test".
         split: the split of the data set.
-        images: number of images, with those that can't be read and without those that are not
-            there.
-        sizes: number of images of each size (H, W) among those that can be used, the most frequent
-            first.
-        empty: number of those without an instance; a crowd is none.
-        classes: what they hold of each class.
-        ignored: number of annotations left out because their category is no class, by category.
+        images: number of images, including unreadable ones but not missing ones.
+        sizes: number of usable images of each size (height, width), the most frequent first.
+        empty: number of usable images without an instance; crowds do not count.
+        classes: the instances of each class in usable images.
+        ignored: number of annotations left out because their category is not a class, by category.
         problems: what is wrong with each annotation or image that can't be used.
-        notes: what is used otherwise than it stands in the file, such as an area of 0.
+        notes: what is not used as it stands in the file, such as an area of 0.
     """
 
     part: str

@@ -35,11 +35,11 @@ class InstanceDataset(SkippingDataset):
       "image" and "target", and "skipped" says why; otherwise it is an error that names the file.
 
     Args:
-        instances: what there is.
-        transform: takes the item and returns one, such as :func:`instance_transform`.
-        darken: changes the image alone, after `transform`, such as
+        instances: the images and their instances.
+        transform: takes and returns an item, as :func:`instance_transform` does.
+        darken: changes the image alone after `transform`, such as
             :class:`dealias.data.lowlight.LowLight`.
-        keep_bright: keep the image as it was before `darken`, too.
+        keep_bright: also keep the image from before `darken`.
         skip_bad: go on without images that can't be read.
     """
 
@@ -91,17 +91,17 @@ class InstanceDataset(SkippingDataset):
 
 
 class EvaluationImages(SkippingDataset):
-    """Images as a network is to see them, with the instances of the image as it is stored.
+    """Images as a network sees them, with the instances of the stored image.
 
     An item has "image", uint8 [3, h, w]; "record", an :class:`AnnotatedImage`; "name", without
-    suffix, unless two would then have the same; "skipped", messages; and, if images are darkened,
-    "original", uint8 [3, H, W], as it is stored. With `skip_bad`, what can't be read has None for
-    "image".
+    suffix unless names would then be the same; "skipped", a list of messages; and, if images are
+    darkened, "original", the stored image uint8 [3, H, W]. With `skip_bad`, an image that can't be
+    read has None for "image".
 
     Args:
-        images: records, or images without any to predict.
+        images: images with instances, or images to predict.
         resize: changes the size of an image; None leaves it.
-        darken: changes an image but moves nothing in it, after `resize`; None leaves it.
+        darken: changes an image after `resize`, without moving anything in it; None leaves it.
         skip_bad: go on without images that can't be read.
     """
 
@@ -151,10 +151,10 @@ class EvaluationImages(SkippingDataset):
 
 
 def darkened(darken: Callable[[Tensor], Tensor], image: Tensor, record: AnnotatedImage) -> Tensor:
-    """A darker image.
+    """Darken an image.
 
     Raises:
-        SampleError: it can't be darkened, as one that is too small.
+        SampleError: it can't be darkened, for instance because it is too small.
     """
     try:
         return darken(image)
@@ -163,7 +163,7 @@ def darkened(darken: Callable[[Tensor], Tensor], image: Tensor, record: Annotate
 
 
 def target_of(record: AnnotatedImage) -> dict[str, Any]:
-    """What is in an image, as :class:`InstanceDataset` gives it."""
+    """The "target" of an image in items of :class:`InstanceDataset`."""
     instances, size = record.instances, record.size
     boxes = torch.tensor([instance.box for instance in instances], dtype=torch.float32)
     return {
@@ -177,7 +177,7 @@ def target_of(record: AnnotatedImage) -> dict[str, Any]:
 
 
 def collate_instances(items: Sequence[Item]) -> dict[str, list[Any]]:
-    """A batch: lists by key, without the items that have no image; all of "skipped" in one list."""
+    """A batch of lists by key, without items that have no image, and one list of "skipped"."""
     usable = [item for item in items if item["image"] is not None]
     keys = usable[0].keys() - {"skipped"} if usable else {"image", "target", "name"}
     batch: dict[str, list[Any]] = {key: [item[key] for item in usable] for key in sorted(keys)}

@@ -1,4 +1,4 @@
-"""Reading what a network found, in COCO's format of results."""
+"""Reading detections in COCO's format of results."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ _Found = tuple[tuple[float, float, float, float], int, float, Rle]
 
 
 class DetectionsError(FileError):
-    """A file does not hold detections that can be used."""
+    """Detections can't be used."""
 
 
 def read_detections(
@@ -48,34 +48,34 @@ def read_detections(
     categories: Mapping[int, str] | None = None,
     detection_area: DetectionArea = "mask",
 ) -> InstanceEvaluation:
-    """Read results in COCO's format, and put them together with the instances.
+    """Read detections in COCO's format of results, and join them with the instances.
 
     Args:
-        source: a JSON file, or what it holds: a list of mappings with "image_id"; "category_id";
+        source: a JSON file, or its content: a list of mappings with "image_id"; "category_id";
             "score", any finite number; "segmentation", as :func:`read_segmentation` takes it; and
             "bbox", (left, top, width, height) in pixels, by default the box of the mask.
             ``dealias test`` writes such a file as test/detections.json.
-        instances: the images with what is in them. Images without an entry have no detections.
-        categories: names of the categories by id, as the annotation file of the results has them,
-            matched with the classes by :func:`match_categories`; detections of other categories are
-            left out. By default those of `instances`; where they come from no annotation file, ids
-            are 1 .. C in the order of the classes.
+        instances: the images and their instances. Images without an entry have no detections.
+        categories: names of the categories by id, as in the annotation file that the results are
+            for, matched with the classes by :func:`match_categories`; detections of other
+            categories are left out. By default those of `instances`, or 1 .. C in the order of the
+            classes if these come from no annotation file.
         detection_area: see :func:`average_precision`.
 
-    "file_name" and "category" are optional; where they are, they have to name the same as the ids,
-    though the name of a file may differ in folder and suffix. A detection whose mask has no pixel
-    is false, as it is to pycocotools.
+    The optional "file_name" and "category" must agree with the ids, though the name of a file may
+    differ in folder and suffix. A detection whose mask has no pixel is a false positive, as for
+    pycocotools.
 
     Returns:
         An evaluation, for average precision and errors. Its `skipped` and `notes` are those of the
-        instances and say, with their number, which detections are left out, have lost a broken
-        polygon or have no pixel.
+        instances; the notes also count detections that are left out, have lost a broken polygon,
+        or have no pixel.
 
     Raises:
-        DetectionsError: not such a file, or an entry of an unknown image or category, with another
-            name than theirs, without a finite score, with a broken mask or a box of negative
-            width or height; it is named.
-        ValueError: a class that no category has.
+        DetectionsError: another kind of file, or an entry with an unknown image or category, a
+            name that contradicts their ids, a score that is not finite, a broken mask, or a box of
+            negative width or height; the message names the entry.
+        ValueError: a class without a category.
     """
     path, entries = _load(source)
     classes = instances.classes
@@ -141,7 +141,7 @@ def _known(entry: Any, key: str, known: Mapping[int, object]) -> int:
 
 
 def _check_names(entry: Mapping[str, Any], image: AnnotatedImage, id_: int, category: str) -> None:
-    """Ids count images or classes in an order of their own where the names are others."""
+    """Refuse names that contradict the ids, which may then count in another order."""
     given = entry.get("file_name")
     if isinstance(given, str) and PurePosixPath(given).stem != PurePosixPath(image.name).stem:
         raise BadEntryError(

@@ -28,22 +28,22 @@ BROKEN_POLYGONS = "broken polygons that are left out of a segmentation with othe
 
 
 class BadEntryError(ValueError):
-    """An entry that can be left out."""
+    """An entry can't be used, but can be left out."""
 
 
 class ForbiddenPathError(ValueError):
-    """A file name that leads out of its folder."""
+    """A file name leads out of its folder."""
 
 
 def read_image(entry: Any, folder: Path) -> AnnotatedImage:
     r"""Read an entry of "images".
 
     Raises:
-        BadEntryError: a key is missing or of another kind, or there is no such file.
+        BadEntryError: a key is missing or of another type, or there is no such file.
         ForbiddenPathError: the file name leads out of the folder.
 
-    Without "file_name", as in LVIS, the image is the one that "coco_url" ends in, with its folder
-    or without. Names may be quoted as in URLs, or have "\" between folders.
+    Without "file_name", as in LVIS, the name is the end of "coco_url", with its folder or without.
+    Names may be quoted as in URLs, or have "\" between folders.
     """
     id_ = _integer(entry, "id")
     names = _names(entry)
@@ -68,15 +68,15 @@ def read_instance(
 
     Args:
         entry: as in the file.
-        size: (H, W) of its image.
+        size: (height, width) of its image.
         label: of its category.
 
     Returns:
-        The instance, and of each thing that is not used as it stands in the file, the kind.
+        The instance, and a description of each value that is not used as it stands.
 
     Raises:
-        BadEntryError: a box without area or outside the image, a broken segmentation, one that
-            covers no pixel, or another key that is missing or of another kind.
+        BadEntryError: a box without area or outside the image, a broken or empty segmentation, or
+            a key that is missing or of another type.
     """
     box = None if entry.get("bbox") is None else _box(entry["bbox"], size)
     crowd = entry.get("iscrowd", 0)
@@ -106,7 +106,7 @@ def read_instance(
 
 
 def plain(entry: Any) -> Any:
-    """An entry in memory as JSON has it: arrays, tensors and their scalars, but for masks."""
+    """Convert arrays, tensors and their scalars in an entry, except masks, to what JSON has."""
     if not isinstance(entry, Mapping):
         return entry
     return {
@@ -118,7 +118,7 @@ def plain(entry: Any) -> Any:
 
 
 def as_id(value: Any) -> int | None:
-    """An id from a file as an integer, also where it is written as 7.0; None for anything else."""
+    """An id from a file as an integer, also if written as 7.0; None for anything else."""
     if type(value) is float and value.is_integer():
         value = int(value)
     return value if type(value) is int and abs(value) < 2**63 else None
@@ -169,7 +169,7 @@ def _integer(entry: Any, key: str) -> int:
 
 
 def _names(entry: Mapping[str, Any]) -> list[str]:
-    """The names that the file of an image may have, below its folder."""
+    """Possible names of the file of an image, below its folder."""
     url = entry.get("coco_url")
     if "file_name" not in entry and isinstance(url, str) and PurePosixPath(url).name:
         return ["/".join(PurePosixPath(url).parts[-2:]), PurePosixPath(url).name]
@@ -187,7 +187,7 @@ def _box(value: Any, size: tuple[int, int]) -> tuple[float, float, float, float]
         raise BadEntryError(f"bbox: expected a positive width and height, got {shown(value)}")
     right, bottom = x + width, y + height
     outside = x >= size[1] or y >= size[0] or right <= 0 or bottom <= 0
-    # Slightly outside is common; further than by the image's size is a mistake.
+    # Slightly outside is common; by more than the size of the image is a mistake.
     far = x < -size[1] or y < -size[0] or right > 2 * size[1] or bottom > 2 * size[0]
     if outside or far:
         raise BadEntryError(

@@ -8,14 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
-from dealias.data.finding import (
-    DataError,
-    Splits,
-    check_paired,
-    find_root,
-    find_samples,
-    spread,
-)
+from dealias.data.finding import DataError, check_paired, find_root, find_samples, spread
 from dealias.data.instances.annotations import read_annotations
 from dealias.data.instances.categories import LIS_CLASSES
 from dealias.data.instances.from_labels import label_maps_to_coco
@@ -68,11 +61,6 @@ def classes_of(name: str, classes: Sequence[str] | None) -> tuple[str, ...]:
     if not found:
         raise ValueError(f"classes: expected the names of classes for the data set {name}")
     return found
-
-
-def splits_of(name: str, given: Splits) -> dict[str, str]:
-    """The splits for "train", "val" and "test", with the defaults of the data set."""
-    return given.by_part(val="test" if name == "lis" else "val")
 
 
 def find_instances(

@@ -1,10 +1,10 @@
-"""Instances from semantic label maps: each connected component is one."""
+"""Instances from semantic label maps: the connected components of each class."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -12,19 +12,19 @@ from numpy.typing import NDArray
 from scipy import ndimage
 from torch import Tensor
 
-from dealias.labels import ClassSet, LabelFileError, read_label_map
+from dealias.labels import ClassSet, LabelFileError, Sample, read_label_map
 from dealias.metrics.instances import encode_masks
 from dealias.text import printable
 
-_NEIGHBOURS = np.ones((3, 3), dtype=np.int64)  # diagonal ones, too
+_NEIGHBOURS = np.ones((3, 3), dtype=np.int64)  # with diagonals
 
 
 class Components(NamedTuple):
-    """Connected parts of a label map.
+    """Connected components of a label map.
 
     Attributes:
-        labels: int64 [N], their class, as in the label map.
-        boxes: int64 [N, 4], (left, top, right, bottom), right and bottom outside.
+        labels: int64 [N], the label of each.
+        boxes: int64 [N, 4], (left, top, right, bottom); right and bottom are exclusive.
         masks: bool [N, H, W].
     """
 
@@ -33,36 +33,25 @@ class Components(NamedTuple):
     masks: Tensor
 
 
-class LabelledImage(Protocol):
-    """An image and its label map."""
-
-    @property
-    def image(self) -> Path:
-        """The image."""
-
-    @property
-    def label(self) -> Path | None:
-        """The label map."""
-
-
 def connected_components(
     labels: Tensor | NDArray[np.integer], classes: Sequence[int], *, min_area: int = 1
 ) -> Components:
     """Split the pixels of each class into connected components.
 
-    Objects that touch become one, and one that is cut in two by something before it becomes two.
+    Objects that touch become one instance, and an object that is cut in two by something in front
+    of it becomes two.
 
     Args:
-        labels: integers (H, W).
-        classes: the labels to look at; the others are background.
-        min_area: parts with fewer pixels are left out.
+        labels: integers [H, W].
+        classes: the labels to look for; others are background.
+        min_area: components with fewer pixels are left out.
 
     Returns:
-        The components, class by class in the order given, each from the top left on. Pixels that
-        touch at a corner are connected.
+        The components, class by class in the order given, each class from the top left. Pixels
+        that touch at a corner are connected.
 
     Raises:
-        ValueError: labels of another shape or kind, or a minimum below 1.
+        ValueError: labels of another shape or dtype, or a minimum below 1.
 
     >>> parts = connected_components(torch.tensor([[7, 0, 7], [7, 0, 0]]), [7])
     >>> parts.boxes.tolist()
@@ -70,7 +59,7 @@ def connected_components(
     """
     values = np.asarray(labels)
     if values.ndim != 2 or not np.issubdtype(values.dtype, np.integer):
-        raise ValueError(f"labels: expected integers (H, W), got {values.dtype} {values.shape}")
+        raise ValueError(f"labels: expected integers [H, W], got {values.dtype} {values.shape}")
     if min_area < 1:
         raise ValueError(f"min_area: expected at least 1 pixel, got {min_area}")
     found, boxes, masks = [], [], []
@@ -92,7 +81,7 @@ def connected_components(
 
 
 def label_maps_to_coco(
-    samples: Iterable[LabelledImage],
+    samples: Iterable[Sample],
     *,
     images: str | Path,
     class_set: ClassSet,
@@ -104,22 +93,22 @@ def label_maps_to_coco(
 
     Args:
         samples: images with their label maps.
-        images: the folder that file names are to be relative to.
-        class_set: of the label maps.
+        images: the folder that file names are relative to.
+        class_set: the class set of the label maps.
         classes: names of the classes to take instances of, such as ``("Car", "Pedestrian",
             "Bicyclist", "SignSymbol")`` of CamVid; they become categories 1, 2 and so on.
-        min_area: parts with fewer pixels are left out.
-        skipped: where to put the errors of label maps that can't be read, which are then left out
-            with their images; None raises them.
+        min_area: components with fewer pixels are left out.
+        skipped: a list to append the errors of unreadable label maps to, which are then left out
+            with their images; None raises the errors.
 
     Returns:
-        What an annotation file holds, fit for JSON and for
-        :func:`dealias.instance.read_annotations`. Images and annotations are numbered from 1, in
+        The content of an annotation file, for JSON and for
+        :func:`dealias.instance.read_annotations`. Images and annotations are numbered from 1 in
         the order given.
 
     Raises:
-        ValueError: a class that the set lacks, or an image outside the folder; or
-            LabelFileError for label maps that can't be read, unless there is a list for them.
+        ValueError: a class that the set lacks, or an image outside the folder.
+        LabelFileError: a label map can't be read, and `skipped` is None.
     """
     missing = [name for name in classes if name not in class_set.names]
     if missing or not classes:

@@ -1,4 +1,4 @@
-"""Where the LIS data set keeps its files.
+"""The files of the LIS data set.
 
 Chen et al., "Instance Segmentation in the Dark", IJCV 2023.
 """
@@ -41,16 +41,15 @@ def lis_files(root: str | Path, shot: Shot, split: Split) -> LisFiles:
     """Find a part of the LIS data set.
 
     Args:
-        root: the folder that has the layout of its authors.
+        root: the folder, laid out as its authors published it.
         shot: "RGB-normal", "RGB-dark", "RAW-normal" or "RAW-dark".
         split: "train", "test" or "traintest".
 
     Returns:
-        The folder of images, and the annotations that name images of the kind that lies in it:
-        JPG or png.
+        The folder of images, and the annotations that name images of their format: JPG or png.
 
     Raises:
-        LisError: no such part; the message has the layout that was expected.
+        LisError: no such part; the message has the expected layout.
     """
     for argument, value, known in (("shot", shot, Shot), ("split", split, Split)):
         if value not in get_args(known):

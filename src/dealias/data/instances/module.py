@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar, Literal
@@ -23,14 +23,14 @@ from dealias.data.instances.finding import (
     classes_of,
     find_instances,
     source_names,
-    splits_of,
 )
 from dealias.data.instances.lis import Shot
 from dealias.data.instances.transforms import instance_transform, resizing
 from dealias.data.loading import LoadingModule, check_counts, check_probability
 from dealias.data.streams import TrainingStream
+from dealias.labels import Sample
 from dealias.lowlight import GaussianNoise, LowLight
-from dealias.metrics.instances import InstanceSet
+from dealias.metrics.instances import AnnotatedImage, InstanceSet
 
 
 @dataclass(frozen=True)
@@ -156,7 +156,7 @@ class InstanceDataModule(LoadingModule):
             raise ValueError(f"name: expected one of {', '.join(source_names())}, got {name!r}")
         check_counts({"min_area": min_area})
         self.classes = classes_of(name, classes)
-        by_part = splits_of(name, splits)
+        by_part = splits.by_part(val="test" if name == "lis" else "val")
         self.source = Source(name, root, self.classes, by_part, shot, images, annotations, min_area)
         if size is not None:
             resizing(size)  # so that sides out of range show now
@@ -187,9 +187,9 @@ class InstanceDataModule(LoadingModule):
             steps.append(GaussianNoise(self.noise, seed=seed))
         return steps
 
-    def prepare(self, part: str) -> InstanceSet:
-        """Find the instances of a split: see `instances`."""
-        return self.instances(part)
+    def prepare(self, part: str) -> Sequence[AnnotatedImage]:
+        """Images of "train", "val" or "test": see `instances`."""
+        return self.instances(part).images
 
     def instances(self, part: str) -> InstanceSet:
         """Instances of "train", "val" or "test".
@@ -227,17 +227,9 @@ class InstanceDataModule(LoadingModule):
         )
         return self._endless(TrainingStream(dataset, seed=self.seed), collate_instances)
 
-    def val_dataloader(self) -> CountedBatches:
-        """This process's share of the validation split, image by image."""
-        return self._evaluated(self.instances("val").images)
-
-    def test_dataloader(self) -> CountedBatches:
-        """This process's share of the test split, image by image."""
-        return self._evaluated(self.instances("test").images)
-
     def predict_dataloader(self) -> CountedBatches:
         """This process's share of the images to predict, one by one and not darkened."""
-        return self._evaluated(self._images_to_predict(), darken=False)
+        return self.evaluated(self._images_to_predict(), dark=False)
 
     def transfer_batch_to_device(
         self, batch: dict[str, Any], device: torch.device, dataloader_idx: int
@@ -254,10 +246,13 @@ class InstanceDataModule(LoadingModule):
             )
         return self._found[part, skip_bad]
 
-    def _evaluated(self, images: Any, *, darken: bool = True) -> CountedBatches:
-        darkening = self.darkening(0, dark=darken)
+    def evaluated(
+        self, samples: Sequence[AnnotatedImage] | Sequence[Sample], *, dark: bool = True
+    ) -> CountedBatches:
+        """This process's share of some images, one by one, and darkened if the data set is."""
+        darkening = self.darkening(0, dark=dark)
         items = EvaluationImages(
-            images,
+            samples,
             resize=None if self.size is None else resizing(self.size),
             darken=v2.Compose(darkening) if darkening else None,
             skip_bad=self.skip_bad,

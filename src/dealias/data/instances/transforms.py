@@ -1,4 +1,4 @@
-"""Flip and resize images with their boxes and masks."""
+"""Resizing and flipping images with their boxes and masks."""
 
 from __future__ import annotations
 
@@ -10,31 +10,31 @@ from torchvision.transforms import v2
 
 from dealias.data.batches import Item
 from dealias.data.instances.datasets import Transform
+from dealias.data.loading import check_probability
 
 _PER_INSTANCE = ("labels", "area", "iscrowd")
-_LEAST = 2  # pixels, of either side; Bayer patterns have so many
+_LEAST = 2  # pixels along either side, as Bayer patterns have
 
 
 def instance_transform(
     *, size: tuple[int, int] | None = (600, 400), flip: float = 0.0
 ) -> Transform:
-    """Resize images, and flip some of them, with all that belongs to them.
+    """Resize images, and flip some of them, together with their instances.
 
     Args:
-        size: (longer side, shorter side) in pixels that an image just fits in, its shape kept, as
-            600x400 is meant in the LIS recipe; None leaves it.
+        size: (longer side, shorter side) in pixels that images are fitted in, keeping their aspect
+            ratio, as 600x400 in the LIS recipe; None leaves them.
         flip: probability of a horizontal flip, in [0, 1].
 
     Returns:
         A transform of the items of :class:`dealias.instance.InstanceDataset`. It clips boxes to the
-        image, and takes out instances whose box is less than a pixel wide or high, or whose mask
-        has no pixel left.
+        image, and removes instances whose box is less than a pixel wide or high, or whose mask has
+        no pixel left.
 
     Raises:
         ValueError: an argument is out of range.
     """
-    if not 0 <= flip <= 1:
-        raise ValueError(f"flip: expected a probability in [0, 1], got {flip}")
+    check_probability("flip", flip)
     steps: list[Any] = [] if size is None else [resizing(size)]
     if flip:
         steps.append(v2.RandomHorizontalFlip(flip))
@@ -45,12 +45,12 @@ def instance_transform(
 
 
 def resizing(size: tuple[int, int]) -> Any:
-    """A transform that makes images just fit in (longer side, shorter side), their shape kept.
+    """A transform that fits images in (longer side, shorter side), keeping their aspect ratio.
 
-    Images so thin that less would be left keep two pixels.
+    Very thin images keep two pixels.
 
     Raises:
-        ValueError: no such sides.
+        ValueError: impossible sides.
     """
     if len(size) != 2 or not 1 <= size[1] <= size[0]:
         raise ValueError(f"size: expected (longer side, shorter side), got {size!r}")
@@ -58,7 +58,7 @@ def resizing(size: tuple[int, int]) -> Any:
 
 
 class _FitWithin(v2.Transform):  # type: ignore[misc]
-    """torchvision's Resize, but thin images, which it may leave no pixel, keep two of them."""
+    """torchvision's Resize, except that thin images, which may lose all pixels, keep two."""
 
     def __init__(self, longer: int, shorter: int) -> None:
         super().__init__()
@@ -66,7 +66,7 @@ class _FitWithin(v2.Transform):  # type: ignore[misc]
         self.shorter = shorter
 
     def make_params(self, flat_inputs: list[Any]) -> dict[str, Any]:
-        """Called by torchvision, once a sample: the sizes that it takes."""
+        """Called by torchvision once per sample: the arguments of its resizing."""
         height, width = v2.query_size(flat_inputs)
         if self.longer * min(height, width) < _LEAST * max(height, width):
             least = min(_LEAST, self.shorter)
@@ -76,12 +76,12 @@ class _FitWithin(v2.Transform):  # type: ignore[misc]
         return {"size": shortest, "max_size": self.longer}
 
     def transform(self, inpt: Any, params: dict[str, Any]) -> Any:
-        """Called by torchvision, for each part of a sample."""
+        """Called by torchvision for each part of a sample."""
         return v2.functional.resize(inpt, **params)
 
 
 def _without_vanished(item: Item) -> Item:
-    """An item without the instances that are too thin for any pixel of their mask to be left."""
+    """Remove instances whose mask has no pixel left."""
     target = item["target"]
     left = (target["masks"].as_subclass(Tensor) != 0).flatten(1).any(1)
     if left.all():

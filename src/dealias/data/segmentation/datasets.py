@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Protocol
 
 import torch
 from torch import Tensor
@@ -19,34 +18,16 @@ from dealias.text import printable
 _SCENE_BYTES = 2**29  # a scene takes a hundred times as long to draw as to copy
 
 
-class Samples(Protocol):
-    """Images and their targets, each under a name."""
-
-    @property
-    def names(self) -> Sequence[str]:
-        """The name of each."""
-
-    def __len__(self) -> int:
-        """How many there are."""
-
-    @property
-    def labelled(self) -> bool:
-        """Whether they have targets."""
-
-    def read(self, index: int) -> tuple[Tensor, Tensor | None]:
-        """Image uint8 [3, H, W] and target [H, W] or None.
-
-        Raises:
-            SampleError, LabelFileError: the files can't be used.
-        """
-
-
 class FileSamples:
-    """Samples that lie in files.
+    """Images and label maps in files.
 
     Args:
         samples: the files.
-        classes: what their labels mean.
+        classes: the class set of the label maps.
+
+    Attributes:
+        names: the name of each.
+        labelled: whether all have label maps.
     """
 
     def __init__(self, samples: Sequence[Sample], classes: ClassSet) -> None:
@@ -59,7 +40,11 @@ class FileSamples:
         return len(self.samples)
 
     def read(self, index: int) -> tuple[Tensor, Tensor | None]:
-        """See :class:`Samples`."""
+        """Read an image uint8 [3, H, W] and its target [H, W], or None without a label map.
+
+        Raises:
+            ImageError, SampleError, LabelFileError: the files can't be used.
+        """
         sample = self.samples[index]
         image = read_image(sample.image)
         if sample.label is None:
@@ -71,11 +56,13 @@ class FileSamples:
 
 
 class SceneSamples:
-    """Procedural scenes, drawn when asked for, and kept as far as there is room.
+    """Procedural scenes with the interface of :class:`FileSamples`.
+
+    They are drawn on demand, and kept in memory up to a limit.
 
     Args:
-        length: how many.
-        size: (H, W) in pixels.
+        length: number of scenes.
+        size: (height, width) in pixels.
         seed: of the scenes.
         classes: the class set "scenes".
     """
@@ -94,7 +81,7 @@ class SceneSamples:
         return self.length
 
     def read(self, index: int) -> tuple[Tensor, Tensor | None]:
-        """See :class:`Samples`."""
+        """Draw an image uint8 [3, H, W] and its target [H, W]."""
         if index in self._kept:
             return self._kept[index]
         scene = render_scene(index, size=self.size, seed=self.seed)
@@ -103,6 +90,9 @@ class SceneSamples:
         if len(self._kept) < self._room:
             self._kept[index] = drawn
         return drawn
+
+
+Samples = FileSamples | SceneSamples
 
 
 class SegmentationDataset(SkippingDataset):

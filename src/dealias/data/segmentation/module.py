@@ -148,10 +148,6 @@ class SegmentationDataModule(LoadingModule):
         """Number of classes."""
         return len(self.classes)
 
-    def prepare(self, part: str) -> Samples:
-        """Find the samples of a split: see `samples`."""
-        return self.samples(part)
-
     def samples(self, part: str) -> Samples:
         """Images and targets of "train", "val" or "test".
 
@@ -167,6 +163,8 @@ class SegmentationDataModule(LoadingModule):
             self.skipped += [message for message in messages if message not in self.skipped]
             self._samples[part] = samples
         return self._samples[part]
+
+    prepare = samples
 
     def find(self, part: str) -> tuple[Samples, list[Path]]:
         """Images and targets of "train", "val" or "test", and the files without a partner.
@@ -186,24 +184,17 @@ class SegmentationDataModule(LoadingModule):
         items = self.augmented(self.samples("train"), skip_bad=self.skip_bad)
         return self._endless(TrainingStream(items, seed=self.seed))
 
-    def val_dataloader(self) -> CountedBatches:
-        """This process's share of the validation split, image by image."""
-        return self._evaluated(self.samples("val"))
-
-    def test_dataloader(self) -> CountedBatches:
-        """This process's share of the test split, image by image."""
-        return self._evaluated(self.samples("test"))
-
     def predict_dataloader(self) -> CountedBatches:
         """This process's share of the images to predict, one by one, without targets."""
-        return self._evaluated(FileSamples(self._images_to_predict(), self.classes))
+        return self.evaluated(FileSamples(self._images_to_predict(), self.classes))
 
     def augmented(self, samples: Samples, *, skip_bad: bool) -> SegmentationDataset:
         """Samples as training takes them."""
         transform = self.augmentation.transform(self.classes.ignore_index)
         return SegmentationDataset(samples, transform=transform, skip_bad=skip_bad)
 
-    def _evaluated(self, samples: Samples) -> CountedBatches:
+    def evaluated(self, samples: Samples) -> CountedBatches:
+        """This process's share of some samples, one by one."""
         noise = GaussianNoise(self.noise, seed=0) if self.noise else None
         return self._one_by_one(SegmentationDataset(samples, change=noise, skip_bad=self.skip_bad))
 
