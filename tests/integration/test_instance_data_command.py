@@ -123,7 +123,7 @@ def test_images_in_two_splits(root, capsys):
     [
         (["--data.root=nowhere"], "nowhere"),
         (["--data.splits.val=other"], "images: expected a path for split 'other'"),
-        (["--data.dark=true"], "data.dark: is now data.dark as a mapping, {} for its defaults"),
+        (["--data.dark=true"], "data.dark: is now a mapping, {} for its defaults"),
         (["--data.keep_bright", "true"], "data.keep_bright: is now data.dark.keep_bright"),
         (["--data.batch_size=0"], "batch_size: expected at least 1, got 0"),
         (["--data.classes=[green]"], "class 'green': no category of this name"),

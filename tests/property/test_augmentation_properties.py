@@ -5,8 +5,8 @@ from torch import Tensor
 from torchvision import tv_tensors
 
 from dealias.data import Augmentation
-from dealias.data.seeds import augmentation_seed
 from dealias.data.segmentation.augment import MEAN_COLOR, RandomScaledCrop
+from dealias.data.streams import augmentation_seed
 
 VOID = 255
 lengths = st.integers(1, 40)

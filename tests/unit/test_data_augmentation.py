@@ -4,13 +4,13 @@ from torch import Tensor
 from torchvision import tv_tensors
 
 from dealias.data import Augmentation
-from dealias.data.seeds import augmentation_seed
 from dealias.data.segmentation.augment import (
     MEAN_COLOR,
     PadToSize,
     PhotometricDistortion,
     RandomScaledCrop,
 )
+from dealias.data.streams import augmentation_seed
 
 VOID = 255
 STILL = {"scale_range": (1.0, 1.0), "max_class_share": 1.0, "flip": 0.0, "photometric": False}

@@ -15,10 +15,10 @@ from dealias.data import (
     Splits,
     TrainingStream,
 )
-from dealias.data.batches import Batches, RankShare, TrainingPositions, collate
+from dealias.data.batches import Batches, TrainingPositions, collate
 from dealias.data.reading import read_image, read_target
-from dealias.data.seeds import index_at
 from dealias.data.segmentation.datasets import FileSamples
+from dealias.data.streams import index_at
 from dealias.images import ImageError
 from dealias.labels import LabelFileError
 from image_folders import cut_short, write_classes, write_image, write_samples
@@ -287,9 +287,9 @@ class TestBadFiles:
     def test_other_errors_are_not_passed_over(self):
         dataset = _Failing(OSError("disk"))
         with pytest.raises(OSError, match="disk"):
-            list(Batches(dataset, workers=0, sampler=RankShare(2)))
+            list(Batches(dataset, workers=0, sampler=range(2)))
         with pytest.raises(ValueError, match=r"^plain$"):  # as it was raised, of a worker too
-            list(Batches(_Failing(ValueError("plain")), workers=1, sampler=RankShare(2)))
+            list(Batches(_Failing(ValueError("plain")), workers=1, sampler=range(2)))
 
     def test_training_without_label_maps(self, root):
         datamodule = module(root, predict_images=root / "images/val")

@@ -62,7 +62,8 @@ class TestOptions:
         group, _, name = option.rpartition(".")
         owner = {"augmentation": Augmentation, "scenes": Scenes}.get(group)
         owner = owner or partial(SegmentationDataModule, name="scenes")
-        with pytest.raises(ValueError, match=rf"^{name}: expected .*got {got}$"):
+        named = option if group == "scenes" else name
+        with pytest.raises(ValueError, match=rf"^{named}: expected .*got {got}$"):
             owner(**{name: value})
 
     def test_ends_of_the_ranges(self):

@@ -18,9 +18,9 @@ from dealias.data.lowlight import (
     row_noise,
     shot_noise,
 )
-from dealias.lowlight.bayer import demosaic, mosaic
 from dealias.lowlight.capture import Capture, draw_capture
 from dealias.lowlight.pipeline import develop, expose, low_light, to_raw
+from dealias.lowlight.unprocessing import demosaic, mosaic
 
 OTHER = replace(
     CANON_5D4,

@@ -5,13 +5,14 @@ import torch
 
 from dealias.data import ProceduralScenes
 from dealias.data.lowlight import CANON_5D4
-from dealias.lowlight.bayer import demosaic, mosaic
 from dealias.lowlight.unprocessing import (
     camera_to_srgb,
+    demosaic,
     gamma_compression,
     gamma_expansion,
     inverse_smoothstep,
     inverse_white_balance,
+    mosaic,
     smoothstep,
     srgb_to_camera,
     white_balance,

@@ -41,25 +41,6 @@ class TrainingPositions(Sampler[list[int]]):
             position = end
 
 
-class RankShare(Sampler[int]):
-    """Every n-th item from the r-th on, so that n processes take each item exactly once.
-
-    Args:
-        length: number of items.
-        rank: r, of this process.
-        processes: n, the number of processes.
-    """
-
-    def __init__(self, length: int, *, rank: int = 0, processes: int = 1) -> None:
-        self.share = range(rank, length, processes)
-
-    def __iter__(self) -> Iterator[int]:
-        return iter(self.share)
-
-    def __len__(self) -> int:
-        return len(self.share)
-
-
 class Batches:
     """Batches of a data set, read in this process or by workers that are kept between passes.
 
@@ -79,7 +60,7 @@ class Batches:
         dataset: Dataset[Item],
         *,
         workers: int,
-        sampler: Sampler[int] | None = None,
+        sampler: Sequence[int] | None = None,
         batch_sampler: Sampler[list[int]] | None = None,
         join: Join | None = None,
     ) -> None:

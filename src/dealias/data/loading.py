@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 
 from pytorch_lightning import LightningDataModule
 
-from dealias.data.batches import Batches, CountedBatches, Join, RankShare, TrainingPositions
+from dealias.data.batches import Batches, CountedBatches, Join, TrainingPositions
 from dealias.data.finding import DataError, spread
 from dealias.labels import PairingError, Sample, list_images
 from dealias.processes import reading_processes
@@ -21,7 +21,7 @@ class LoadingModule(LightningDataModule):
     See the subclasses for the arguments.
 
     Attributes:
-        moved: options under their earlier names, with their present ones.
+        moved: earlier names of options, with what there is now.
         skipped: messages about what was left out.
 
     Raises:
@@ -29,8 +29,8 @@ class LoadingModule(LightningDataModule):
     """
 
     moved: ClassVar[Mapping[str, str]] = {
-        f"{part}_split": f"splits.{part}" for part in ("train", "val", "test")
-    } | {"flip": "augmentation.flip"}
+        f"{part}_split": f"data.splits.{part}" for part in ("train", "val", "test")
+    } | {"flip": "data.augmentation.flip"}
 
     def __init__(
         self,
@@ -121,7 +121,7 @@ class LoadingModule(LightningDataModule):
                 f"expected at least one image a process, got {len(items)} images for "
                 f"{processes} processes"
             )
-        sampler = RankShare(len(items), rank=rank, processes=processes)
+        sampler = range(rank, len(items), processes)  # all processes take each item exactly once
         return CountedBatches(items, workers=self.workers, sampler=sampler, join=join)
 
     def _position(self) -> int:

@@ -182,7 +182,7 @@ def refuse_moved(
     Args:
         options: of files.
         arguments: of the command line.
-        moved: present names by earlier names. An earlier name may have come to hold options.
+        moved: what there is now, by earlier names; a mapping is never one of before.
 
     Raises:
         ConfigError: there is one; the message has its present name.
@@ -196,7 +196,7 @@ def refuse_moved(
     for name in moved.keys() & given.keys():
         value = given[name]
         if not isinstance(value, Mapping) and not str(value).startswith(("{", "null", "None")):
-            raise ConfigError(f"data.{name}: is now data.{moved[name]}")
+            raise ConfigError(f"data.{name}: is now {moved[name]}")
 
 
 def _nested(option: str, text: str) -> dict[str, Any]:

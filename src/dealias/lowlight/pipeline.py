@@ -7,16 +7,17 @@ from typing import Literal, get_args
 import torch
 from torch import Generator, Tensor
 
-from dealias.lowlight.bayer import demosaic, mosaic
 from dealias.lowlight.camera import CANON_5D4, Camera
 from dealias.lowlight.capture import Capture, per_image
 from dealias.lowlight.noise import quantization_noise, read_noise, row_noise, shot_noise
 from dealias.lowlight.unprocessing import (
     camera_to_srgb,
+    demosaic,
     gamma_compression,
     gamma_expansion,
     inverse_smoothstep,
     inverse_white_balance,
+    mosaic,
     smoothstep,
     srgb_to_camera,
     white_balance,

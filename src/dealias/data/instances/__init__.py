@@ -13,8 +13,8 @@ from dealias.data.instances.check import (
 )
 from dealias.data.instances.datasets import InstanceDataset, collate_instances, target_of
 from dealias.data.instances.detection_files import DetectionsError, read_detections
+from dealias.data.instances.finding import LisError, LisFiles, lis_files
 from dealias.data.instances.from_labels import Components, connected_components, label_maps_to_coco
-from dealias.data.instances.lis import LisError, LisFiles, lis_files
 from dealias.data.instances.module import Dark, InstanceAugmentation, InstanceDataModule
 from dealias.data.instances.sheet import instance_contact_sheet
 from dealias.data.instances.transforms import instance_transform

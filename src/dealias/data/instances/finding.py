@@ -6,20 +6,45 @@ import os
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import NamedTuple
+from typing import Literal, NamedTuple, get_args
 
 from dealias.data.finding import DataError, check_paired, find_root, find_samples, spread
 from dealias.data.instances.annotations import read_annotations
 from dealias.data.instances.categories import LIS_CLASSES
 from dealias.data.instances.from_labels import label_maps_to_coco
-from dealias.data.instances.lis import LIS_TREE, Shot, lis_files
 from dealias.data.layouts import LAYOUTS
 from dealias.labels import LabelFileError, load_class_set
 from dealias.metrics.instances import InstanceSet, Problem
 from dealias.text import printable
 
+Shot = Literal["RGB-normal", "RGB-dark", "RAW-normal", "RAW-dark"]
+Split = Literal["train", "test", "traintest"]
+
+LIS_TREE = """\
+RGB-normal/JPEGImages/1.JPG ...
+RGB-dark/JPEGImages/2.JPG ...
+RAW-normal/JPEGImages/1.png ...
+RAW-dark/JPEGImages/2.png ...
+annotations/lis_coco_{JPG,png}_{train,test,traintest}{,+1}.json, with +1 for dark images"""
+
 _CAMVID_CLASSES = ("Car", "Pedestrian", "Bicyclist", "SignSymbol")
 _DEFAULT_CLASSES = {"lis": LIS_CLASSES, "camvid": _CAMVID_CLASSES}
+
+
+class LisError(ValueError):
+    """The data set isn't where it was looked for, or not laid out as it should be."""
+
+
+class LisFiles(NamedTuple):
+    """Part of the data set.
+
+    Attributes:
+        images: the folder of the images.
+        annotations: the file of their annotations.
+    """
+
+    images: Path
+    annotations: Path
 
 
 class Source(NamedTuple):
@@ -103,6 +128,38 @@ def find_instances(
     return replace(found, images=tuple(spread(found.images, limit)))
 
 
+def lis_files(root: str | Path, shot: Shot, split: Split) -> LisFiles:
+    """Find a part of the LIS data set.
+
+    Chen et al., "Instance Segmentation in the Dark", IJCV 2023.
+
+    Args:
+        root: the folder, laid out as its authors published it.
+        shot: "RGB-normal", "RGB-dark", "RAW-normal" or "RAW-dark".
+        split: "train", "test" or "traintest".
+
+    Returns:
+        The folder of images, and the annotations that name images of their format: JPG or png.
+
+    Raises:
+        LisError: no such part; the message has the expected layout.
+    """
+    for argument, value, known in (("shot", shot, Shot), ("split", split, Split)):
+        if value not in get_args(known):
+            names = ", ".join(get_args(known))
+            raise LisError(f"{argument}: expected one of {names}, got {value!r}")
+    root = Path(root).expanduser()
+    images = root / shot / "JPEGImages"
+    if not images.is_dir():
+        raise _missing(root, f"{printable(images)}: not a folder")
+    dark = "+1" if shot.endswith("dark") else ""
+    kind = "png" if any(path.suffix.lower() == ".png" for path in images.iterdir()) else "JPG"
+    annotations = root / "annotations" / f"lis_coco_{kind}_{split}{dark}.json"
+    if not annotations.is_file():
+        raise _missing(root, f"{printable(annotations)}: no such file")
+    return LisFiles(images, annotations)
+
+
 def _of_split(name: str, given: Mapping[str, str] | None, split: str) -> str:
     if not given or split not in given:
         known = ", ".join(given or {}) or "none"
@@ -137,3 +194,9 @@ def _of_label_maps(source: Source, split: str, limit: int | None, *, skip_bad: b
     left_out = [Problem(printable(path), "no partner") for path in found.unpaired]
     left_out += [Problem(printable(error.path), error.problem) for error in unreadable]
     return replace(instances, skipped=(*left_out, *instances.skipped))
+
+
+def _missing(root: Path, problem: str) -> LisError:
+    return LisError(
+        f"LIS: {problem}\nLooked in the root, {printable(root)}; expected there:\n{LIS_TREE}"
+    )

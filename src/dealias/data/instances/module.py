@@ -19,12 +19,12 @@ from dealias.data.instances.datasets import (
     one_by_one,
 )
 from dealias.data.instances.finding import (
+    Shot,
     Source,
     classes_of,
     find_instances,
     source_names,
 )
-from dealias.data.instances.lis import Shot
 from dealias.data.instances.transforms import instance_transform, resizing
 from dealias.data.loading import LoadingModule, check_counts, check_probability
 from dealias.data.streams import TrainingStream
@@ -117,8 +117,8 @@ class InstanceDataModule(LoadingModule):
 
     moved: ClassVar[Mapping[str, str]] = {
         **LoadingModule.moved,
-        "dark": "dark as a mapping, {} for its defaults",
-        **{name: f"dark.{name}" for name in ("ratio", "output", "keep_bright")},
+        "dark": "a mapping, {} for its defaults",
+        **{name: f"data.dark.{name}" for name in ("ratio", "output", "keep_bright")},
     }
 
     def __init__(

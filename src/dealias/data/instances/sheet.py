@@ -12,8 +12,8 @@ from torchvision import tv_tensors
 from dealias.data.instances.module import InstanceDataModule
 from dealias.data.instances.transforms import resizing
 from dealias.data.reading import read_annotated
-from dealias.data.seeds import augmentation_seed
 from dealias.data.sheets import Picture, Sheet, spread_usable
+from dealias.data.streams import augmentation_seed
 from dealias.evaluation.instances import draw_outlines, target_outlines
 from dealias.labels import spread_colors
 from dealias.metrics.instances import AnnotatedImage

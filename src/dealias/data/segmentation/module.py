@@ -48,8 +48,8 @@ class Scenes:
     size: tuple[int, int] = (256, 512)
 
     def __post_init__(self) -> None:
-        check_counts({"train": self.train, "val": self.val})
-        check_lengths("size", self.size, least=SMALLEST_SCENE)
+        check_counts({"scenes.train": self.train, "scenes.val": self.val})
+        check_lengths("scenes.size", self.size, least=SMALLEST_SCENE)
 
     def samples(self, part: str, limit: int | None, classes: ClassSet) -> SceneSamples:
         """The scenes of "train", "val" or "test", at most `limit` of them."""
@@ -97,12 +97,12 @@ class SegmentationDataModule(LoadingModule):
     moved: ClassVar[Mapping[str, str]] = {
         **LoadingModule.moved,
         **{
-            name: f"augmentation.{name}"
+            name: f"data.augmentation.{name}"
             for name in ("crop_size", "base_size", "scale_range", "max_class_share", "photometric")
         },
-        "scenes": "scenes.train",
-        "val_scenes": "scenes.val",
-        "scene_size": "scenes.size",
+        "scenes": "data.scenes.train",
+        "val_scenes": "data.scenes.val",
+        "scene_size": "data.scenes.size",
     }
 
     def __init__(
