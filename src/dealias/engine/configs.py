@@ -193,10 +193,10 @@ def refuse_moved(
         option, equals, value = argument.partition("=")
         if option.startswith("--data."):
             given[option.removeprefix("--data.")] = value if equals else following
-    for name in moved.keys() & given.keys():
-        value = given[name]
+    for name, present in moved.items():
+        value = given.get(name)
         if not isinstance(value, Mapping) and not str(value).startswith(("{", "null", "None")):
-            raise ConfigError(f"data.{name}: is now {moved[name]}")
+            raise ConfigError(f"data.{name}: is now {present}")
 
 
 def _nested(option: str, text: str) -> dict[str, Any]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections import Counter
 from collections.abc import Callable, Container, Mapping, Sequence
 from dataclasses import replace
@@ -18,6 +17,7 @@ from dealias.data.instances.entries import (
     plain,
     read_image,
     read_instance,
+    read_json,
     shown,
 )
 from dealias.metrics.instances import AnnotatedImage, Instance, InstanceSet, Notes, Problem
@@ -105,15 +105,7 @@ def _load(source: str | Path | Mapping[str, Any]) -> tuple[Path, Mapping[str, An
     path = Path("annotations")
     if isinstance(source, (str, Path)):
         path = Path(source)
-        try:
-            text = path.read_bytes()
-            content = json.loads(text) if text.strip() else None
-        except OSError as error:
-            raise AnnotationError(path, f"can't be read: {error.strerror}") from error
-        except (ValueError, RecursionError) as error:
-            raise AnnotationError(path, f"expected JSON: {' '.join(str(error).split())}") from error
-        if content is None:
-            raise AnnotationError(path, "expected JSON in COCO's format, got an empty file")
+        content = read_json(path, AnnotationError)
     for key in _LISTS:
         if not isinstance(content, Mapping) or not isinstance(content.get(key), list):
             raise AnnotationError(path, f"expected a mapping with a list {key!r}")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -16,6 +15,7 @@ from dealias.data.instances.entries import (
     as_id,
     is_number,
     plain,
+    read_json,
     shown,
 )
 from dealias.evaluation.instances import InstanceEvaluation
@@ -121,12 +121,7 @@ def _load(source: str | Path | Sequence[Mapping[str, Any]]) -> tuple[Path, list[
     if not isinstance(source, (str, Path)):
         return Path("detections"), [*map(plain, source)]
     path = Path(source)
-    try:
-        content = json.loads(path.read_bytes())
-    except OSError as error:
-        raise DetectionsError(path, f"can't be read: {error.strerror}") from error
-    except (ValueError, RecursionError) as error:
-        raise DetectionsError(path, f"expected JSON: {' '.join(str(error).split())}") from error
+    content = read_json(path, DetectionsError)
     if not isinstance(content, list):
         raise DetectionsError(path, f"expected a list of detections, got {shown(content)}")
     return path, content

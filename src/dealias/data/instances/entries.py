@@ -1,7 +1,8 @@
-"""Single entries of an annotation file."""
+"""Reading JSON files and single entries of an annotation file."""
 
 from __future__ import annotations
 
+import json
 import math
 import os.path
 from collections.abc import Mapping
@@ -21,7 +22,7 @@ from dealias.metrics.instances import (
     mask_area,
     read_segmentation,
 )
-from dealias.text import printable
+from dealias.text import FileError, printable
 
 _LARGEST = 1e10  # area; COCO's AP counts none beyond
 BROKEN_POLYGONS = "broken polygons that are left out of a segmentation with others"
@@ -103,6 +104,20 @@ def read_instance(
         box = box_of_mask(mask)
         kinds.append("instances without a box that have the box of their mask")
     return Instance(label, box, mask, float(area), bool(crowd)), kinds
+
+
+def read_json(path: Path, error: type[FileError]) -> Any:
+    """Read a JSON file; `error` is what to raise if it can't be read."""
+    try:
+        text = path.read_bytes()
+    except OSError as failure:
+        raise error(path, f"can't be read: {failure.strerror}") from failure
+    if not text.strip():
+        raise error(path, "expected JSON in COCO's format, got an empty file")
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError) as failure:
+        raise error(path, f"expected JSON: {' '.join(str(failure).split())}") from failure
 
 
 def plain(entry: Any) -> Any:

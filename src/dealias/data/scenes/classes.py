@@ -1,4 +1,4 @@
-"""The classes of the scenes, and what all parts of a street are drawn with."""
+"""The classes of the scenes, and random choices that all parts of a street share."""
 
 from collections.abc import Sequence
 from enum import IntEnum
@@ -32,7 +32,7 @@ class Label(IntEnum):
 
 
 def pick(random: Random, options: Sequence[T]) -> T:
-    """One of the options, each as likely."""
+    """One of the options, with equal probability."""
     return options[random.randint(len(options))]
 
 

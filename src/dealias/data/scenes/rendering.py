@@ -1,4 +1,4 @@
-"""A seeded data set of street scenes with exact labels, drawn when asked for."""
+"""A seeded data set of street scenes with exact labels, drawn on demand."""
 
 from __future__ import annotations
 
@@ -43,8 +43,8 @@ def render_scene(index: int, *, size: tuple[int, int] = (256, 512), seed: int = 
 
     Args:
         index: which scene; 0 .. 2**32 - 1.
-        size: (H, W) in pixels, each at least 64. Objects scale with H; the widths of poles and
-            gaps and the periods of gratings do not.
+        size: (height, width) in pixels, each at least 64. Objects scale with the height; the widths
+            of poles and gaps and the periods of gratings do not.
         seed: of the data set; 0 .. 2**32 - 1.
 
     Returns:
@@ -77,7 +77,7 @@ class ProceduralScenes(Dataset[tuple[Tensor, Tensor]]):
 
     Args:
         length: number of scenes; not negative.
-        size: (H, W) in pixels, each at least 64.
+        size: (height, width) in pixels, each at least 64.
         seed: 0 .. 2**32 - 1. Give training and test sets different ones.
 
     Raises:

@@ -1,4 +1,4 @@
-"""Who and what uses the road: people and vehicles that touch, or nearly."""
+"""People and vehicles that touch or nearly touch."""
 
 from __future__ import annotations
 

@@ -23,7 +23,7 @@ OVERSAMPLING = 4
 
 
 class Box(NamedTuple):
-    """An axis-aligned box; right and bottom are outside."""
+    """An axis-aligned box; right and bottom are exclusive."""
 
     left: float
     top: float
@@ -102,7 +102,7 @@ class BelowParabola:
 
 
 class Texture(Protocol):
-    """Colours, and which of them each point has. `None` lets show what lies behind."""
+    """Colours, and which of them each point has. `None` is transparent."""
 
     @property
     def colours(self) -> Sequence[Colour | None]: ...

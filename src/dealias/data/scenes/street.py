@@ -1,4 +1,4 @@
-"""Draws up a street: what stands where, in the order of painting."""
+"""Composing a street: its objects, in the order of painting."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ _SIGNS = ((204, 36, 40), (28, 92, 172), (240, 200, 40), (242, 242, 242))
 
 
 def street(random: Random, size: tuple[int, int]) -> list[Shape]:
-    """Draw up one street of `size` (H, W), from back to front.
+    """Compose one street of `size` (height, width), from back to front.
 
     Objects scale with the height; widths of poles and periods of gratings are in pixels.
     """
@@ -128,14 +128,14 @@ def _ground(random: Random, size: tuple[int, int], horizon: float, kerb: float) 
 
 
 def _within(zebra: ConvexPolygon, road: BelowParabola) -> ConvexPolygon:
-    """Push the far side of the crossing onto the road, were the kerb to bend into it."""
+    """Move the far side of the crossing onto the road if the kerb bends into it."""
     (x0, y0), (x1, y1), *near = zebra.corners
     kerb = max(road.y0 + road.bend * (x - road.x0) ** 2 for x in (x0, x1))
     return ConvexPolygon(((x0, max(y0, kerb)), (x1, max(y1, kerb)), *near))
 
 
 def _fences(random: Random, height: int, width: int, horizon: float) -> list[Shape]:
-    """Pickets that show what lies behind; the gaps are fence, too, as annotators draw it."""
+    """Pickets with a view through the gaps, which are labelled fence too, as annotators do."""
     shapes = []
     for _ in range(2):
         left = random.uniform(-0.1, 0.8) * width
@@ -194,6 +194,6 @@ def _poles(random: Random, height: int, width: int, kerb: float) -> list[Shape]:
 
 
 def _bonnet(height: int, width: int) -> list[Shape]:
-    """The camera's own car: void."""
+    """The camera's own car, which is void."""
     box = Box(0.1 * width, 0.94 * height, 0.9 * width, 1.2 * height)
     return [Shape(VOID, Ellipse(box), Flat((66, 70, 78)))]
