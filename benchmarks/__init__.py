@@ -1,1 +1,1 @@
-"""Ratios measured in one run; results go to benchmarks/results, with what they were run on."""
+"""Ratios measured in one run; benchmarks/results has them with hardware and versions."""

@@ -1,4 +1,4 @@
-"""``python -m benchmarks``: run them all, each in a process whose memory no other has shaped."""
+"""``python -m benchmarks``: run all benchmarks, each in a fresh process."""
 
 import pkgutil
 import subprocess

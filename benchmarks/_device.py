@@ -1,4 +1,4 @@
-"""Calls that end when the device has done its work."""
+"""Calls that wait for the device."""
 
 from collections.abc import Callable, Mapping
 
@@ -8,7 +8,7 @@ import torch
 def synchronised(
     calls: Mapping[str, Callable[[], object]], device: str
 ) -> dict[str, Callable[[], object]]:
-    """The same calls, waiting for a GPU if that is where they run."""
+    """Make calls wait for the GPU if they run on one."""
     if device == "cpu":
         return dict(calls)
 

@@ -1,4 +1,4 @@
-"""The two modules as the paper words them, in complex numbers, to compare with."""
+"""Both modules as the paper defines them, in complex numbers, for comparison."""
 
 import torch
 from torch import Tensor, nn
@@ -7,7 +7,7 @@ from dealias.layers import FrequencyMixing
 
 
 def literal_lowpass(x: Tensor, cutoff: float) -> Tensor:
-    """Transform, centre, mask, undo."""
+    """Low-pass by a centred, masked Fourier transform."""
     return _inverse(_spectrum(x) * _mask(x, cutoff), x)
 
 
@@ -24,7 +24,7 @@ class LiteralFilter(nn.Module):
 
 
 class LiteralMixing(FrequencyMixing):
-    """Frequency mixing with its parts and its channel statistics from complex spectra."""
+    """Frequency mixing with parts and channel statistics from complex spectra."""
 
     def forward(self, x: Tensor) -> Tensor:
         """Mix x."""

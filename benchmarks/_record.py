@@ -1,4 +1,4 @@
-"""Timing in turns, and result files that say what they were measured on."""
+"""Timing in turns, and result files with hardware and versions."""
 
 import json
 import os
@@ -20,10 +20,10 @@ RESULTS = Path(__file__).parent / "results"
 def time_in_turns(
     calls: Mapping[str, Callable[[], object]], rounds: int = 7, *, repeats: int = 1
 ) -> dict[str, float]:
-    """Median seconds of each call, taken in turns so that a noisy spell hits all alike.
+    """Median seconds of each call, timed in turns so that noise affects all of them alike.
 
-    With `repeats` above 1, a turn is that many calls on end, after one that is not timed and brings
-    the caches from the others' data to its own; it counts as their mean.
+    With `repeats` above 1, a turn is the mean of that many calls, after one that is not timed and
+    fills the caches.
     """
     seconds: dict[str, list[float]] = {name: [] for name in calls}
     for turn in range(rounds + 1):
@@ -39,9 +39,9 @@ def time_in_turns(
 
 
 def memory_of(call: Callable[[], object]) -> tuple[float, float]:
-    """MiB that a call adds to this process at the most, and the most that the process then held.
+    """Peak MiB that a call adds to this process, and the peak of the process.
 
-    Linux alone. `resource.getrusage` would start from what the parent held when it forked.
+    Only on Linux. `resource.getrusage` would include the memory of the parent at the fork.
     """
     Path("/proc/self/clear_refs").write_text("5")  # the peak starts anew
     before = _status("VmRSS")
@@ -83,7 +83,7 @@ def record(name: str, result: Mapping[str, Any]) -> None:
 
 
 def commit() -> str:
-    """What is checked out, with a mark if the code, and not only results, differs from it."""
+    """The commit checked out, followed by "-dirty" if files other than results differ."""
     folder = RESULTS.parent.parent
     describe = ["git", "describe", "--always"]
     run = subprocess.run(describe, cwd=folder, capture_output=True, text=True, check=False)

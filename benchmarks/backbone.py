@@ -1,4 +1,4 @@
-"""What the modules add to the time and the memory of a ResNet-50 backbone."""
+"""Time and memory that the modules add to a ResNet-50 backbone."""
 
 import copy
 import subprocess
@@ -101,7 +101,7 @@ def _peak_memory(call: Callable[[], object]) -> float:
 
 
 def _peak_memory_of_process(key: str, channels_last: bool) -> float:
-    """MiB that a call adds to the most that a fresh process has held."""
+    """Peak MiB that a call adds to a fresh process."""
     command = [sys.executable, "-m", "benchmarks.backbone", key, str(channels_last)]
     return float(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
 
@@ -117,7 +117,7 @@ def _report_peak(key: str, channels_last: bool) -> None:
 
 @torch.inference_mode()
 def main() -> None:
-    """Measure on every device at hand."""
+    """Measure on every available device."""
     devices = ["cpu"] + ["cuda"] * torch.cuda.is_available()
     record("backbone", {"cutoff": CUTOFF} | {device: measure(device) for device in devices})
 

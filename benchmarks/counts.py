@@ -1,9 +1,9 @@
 """The table of counts against a literal form of the published evaluation, on one thread.
 
-The literal form goes through the image five times: for mIoU, and for the regions of BIoU, FErr,
-MErr and DErr, each time with Laplacians (OpenCV), dilations, masks and three torch.histc. Its
-predictions are int64, as argmax gives them. It does not work out the edge rates, which the table
-carries along.
+The literal form passes over the image five times, for mIoU and for the regions of BIoU, FErr, MErr
+and DErr, each time with Laplacians (OpenCV), dilations, masks and three calls of torch.histc. Its
+predictions are int64, like those of argmax. It does not compute the edge rates, which the table
+includes.
 """
 
 from functools import partial
@@ -63,7 +63,7 @@ def literal_areas(preds: Labels, target: Labels) -> list[torch.Tensor]:
 
 
 def histograms(preds: Labels, target: Labels) -> torch.Tensor:
-    """[3, C]: pixels right, predicted and wanted per class, void left out."""
+    """[3, C]: correct, predicted and target pixels per class, without void."""
     p, t = torch.from_numpy(preds), torch.from_numpy(target)
     known = t != VOID
     p, t = p[known], t[known]
@@ -72,7 +72,7 @@ def histograms(preds: Labels, target: Labels) -> torch.Tensor:
 
 
 def main() -> None:
-    """Time both on maps from sparse to crowded, and check that they agree."""
+    """Time both on sparse to crowded maps, and check that they agree."""
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     cv2.setNumThreads(1)

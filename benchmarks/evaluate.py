@@ -1,4 +1,4 @@
-"""The whole command: what two workers gain, where the time goes, and what memory it takes."""
+"""The whole evaluation: speed-up by two workers, share of decoding, and peak memory."""
 
 import subprocess
 import sys
@@ -19,7 +19,7 @@ IMAGES, SMALL_IMAGES = 60, 1000
 
 
 def write_pairs(folder: Path, images: int, scale: int = 1) -> list[Pair]:
-    """Write pairs of 8-bit PNG, some drawn and the rest links to those."""
+    """Write pairs of 8-bit PNG; the first are drawn, the others are links to them."""
     for side in ("predictions", "targets"):
         (folder / side).mkdir()
     drawn = 6
@@ -36,7 +36,7 @@ def write_pairs(folder: Path, images: int, scale: int = 1) -> list[Pair]:
 
 
 def shares(pairs: list[Pair], options: Options) -> dict[str, float]:
-    """What reading the two PNG files, and counting, take of one pair's time."""
+    """Share of the time of a pair that decoding its two PNG files takes."""
     pair = pairs[0]
 
     def read() -> None:
@@ -48,7 +48,7 @@ def shares(pairs: list[Pair], options: Options) -> dict[str, float]:
 
 
 def peak_of_process(images: int) -> float:
-    """Peak MiB of a fresh process that evaluates so many pairs of 256x512."""
+    """Peak MiB of a fresh process that evaluates `images` pairs of 256x512 pixels."""
     with tempfile.TemporaryDirectory() as folder:
         write_pairs(Path(folder), images, scale=4)
         command = [sys.executable, "-m", "benchmarks.evaluate", folder]
@@ -57,7 +57,7 @@ def peak_of_process(images: int) -> float:
 
 
 def main() -> None:
-    """Measure all three."""
+    """Measure speed-up, share and memory."""
     options = Options(CLASS_SET)
     result: dict[str, Any] = {"size": [1024, 2048], "images": IMAGES}
     with tempfile.TemporaryDirectory() as folder:

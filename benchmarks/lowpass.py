@@ -1,4 +1,4 @@
-"""The separable low-pass against the literal complex form, and the bytes that it moves."""
+"""The separable low-pass against the literal complex form and against a copy."""
 
 from collections.abc import Callable
 from functools import partial
@@ -51,7 +51,7 @@ def measure(device: str = "cpu", *, rounds: int = 30) -> list[dict[str, Any]]:
 
 @torch.inference_mode()
 def main() -> None:
-    """Measure on every device at hand."""
+    """Measure on every available device."""
     devices = ["cpu"] + ["cuda"] * torch.cuda.is_available()
     record("lowpass", {"cutoff": CUTOFF} | {device: measure(device) for device in devices})
 

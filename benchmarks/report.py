@@ -1,4 +1,4 @@
-"""A report of 5,000 images: what memory it takes to write, and how soon a browser shows it."""
+"""A report of 5,000 images: memory to write it, and time until a browser shows it."""
 
 import json
 import shutil
@@ -44,7 +44,7 @@ _FILTER = """
 
 
 def write_images(folder: Path, images: int) -> None:
-    """Write scenes with predictions of them, some drawn and the rest links to those."""
+    """Write scenes with predictions; the first are drawn, the others are links to them."""
     names = write_scenes(folder, DRAWN, size=SIZE)
     (folder / "predictions").mkdir()
     random = np.random.default_rng(0)
@@ -75,7 +75,7 @@ def write_page(folder: Path) -> None:
 
 
 def build(folder: Path, images: int) -> dict[str, float]:
-    """Peak MiB and seconds of a fresh process that writes so many images and their page."""
+    """Peak MiB and seconds of a fresh process that writes `images` images and their page."""
     write_images(folder, images)
     command = [sys.executable, "-m", "benchmarks.report", str(folder)]
     run = subprocess.run(command, check=True, capture_output=True, text=True)
@@ -84,7 +84,7 @@ def build(folder: Path, images: int) -> dict[str, float]:
 
 
 def look(page_folder: Path) -> dict[str, Any] | None:
-    """How soon Chromium shows a page and filters its images; None without a browser."""
+    """Time until Chromium shows a page and filters its images; None without a browser."""
     executable = next(filter(None, map(shutil.which, _BROWSERS)), None)
     if executable is None:
         return None
@@ -116,7 +116,7 @@ def look(page_folder: Path) -> dict[str, Any] | None:
 
 
 def main() -> None:
-    """Measure the writing of few and of many, and the page of many."""
+    """Measure writing few and many images, and the page of many."""
     result: dict[str, Any] = {"images": IMAGES, "size": list(SIZE)}
     with tempfile.TemporaryDirectory() as folder:
         few = build(Path(folder), FEW)

@@ -1,4 +1,4 @@
-"""What the modules add to the time of a training step, and what reading and augmenting take."""
+"""Time that the modules add to a training step, and time to read and augment a batch."""
 
 import argparse
 import tempfile
@@ -16,7 +16,7 @@ from dealias.engine import Optimization
 from dealias.engine.configs import find_config, read_config
 from dealias.models import create_model
 
-NETWORKS = {  # batch and crop that a CPU bears, and a GPU's
+NETWORKS = {  # batch and crop for a CPU and for a GPU
     "camvid/upernet_lite0": {"cpu": (8, 192, 256), "cuda": (8, 360, 480)},
     "cityscapes/upernet_r50": {"cpu": (2, 192, 256), "cuda": (8, 512, 1024)},
 }
@@ -29,7 +29,7 @@ VARIANTS: dict[str, dict[str, Any]] = {
 
 
 def measure(device: str = "cpu", *, rounds: int = 15) -> list[dict[str, Any]]:
-    """Median times of a step, forward, backward and update, over the plain network's."""
+    """Median times of a step (forward, backward, update) relative to the plain network."""
     rows = []
     for name, sizes in NETWORKS.items():
         calls = {key: _step(name, key, sizes[device], device) for key in VARIANTS}
@@ -66,7 +66,7 @@ def _step(name: str, variant: str, size: tuple[int, int, int], device: str) -> C
 
 
 def _reading(size: tuple[int, int, int], *, batches: int = 6) -> float:
-    """Seconds that one process takes to read and augment a batch of images of 360x480."""
+    """Seconds to read and augment a batch of images of 360x480 pixels in one process."""
     batch, height, width = size
     with tempfile.TemporaryDirectory() as folder:
         write_scenes(folder, 24, size=(360, 480))
