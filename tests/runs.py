@@ -38,3 +38,11 @@ def failure(capsys, name, config, output, *options):
 
 def state_of(path):
     return torch.load(path, weights_only=True)
+
+
+def assert_same_state(first, second):
+    first, second = state_of(first), state_of(second)
+    assert first["global_step"] == second["global_step"]
+    assert first["state_dict"].keys() == second["state_dict"].keys()
+    for name, value in first["state_dict"].items():
+        assert torch.equal(value, second["state_dict"][name]), name

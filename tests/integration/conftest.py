@@ -3,6 +3,7 @@ import shutil
 import pytest
 
 from browsing import Watched
+from runs import CONFIG, command
 
 
 @pytest.fixture(scope="module")
@@ -33,3 +34,19 @@ def open_page(browser, pages):
         one.context.close()
         assert strangers == []
         assert one.errors == []
+
+
+@pytest.fixture
+def config(tmp_path):
+    path = tmp_path / "tiny.yaml"
+    path.write_text(CONFIG, encoding="utf-8")
+    return path
+
+
+@pytest.fixture(scope="session")
+def trained(tmp_path_factory):
+    """The folder of a run."""
+    folder = tmp_path_factory.mktemp("trained")
+    (folder / "tiny.yaml").write_text(CONFIG, encoding="utf-8")
+    assert command("fit", folder / "tiny.yaml", folder / "run") == 0
+    return folder / "run"

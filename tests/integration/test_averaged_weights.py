@@ -23,13 +23,6 @@ STOP_AFTER = ["--trainer.callbacks+=stops.StopAfterValidation", "--trainer.callb
 
 
 @pytest.fixture
-def config(tmp_path):
-    path = tmp_path / "tiny.yaml"
-    path.write_text(CONFIG, encoding="utf-8")
-    return path
-
-
-@pytest.fixture
 def averaging(tmp_path):
     path = tmp_path / "averaging.yaml"
     path.write_text(CONFIG.replace("\ncheckpoint_every", EMA), encoding="utf-8")

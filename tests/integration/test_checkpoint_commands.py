@@ -1,0 +1,178 @@
+"""Resuming from checkpoints, and checkpoints that are refused."""
+
+import json
+import signal
+import subprocess
+
+import torch
+import yaml
+
+from dealias.cli import main
+from dealias.data import write_scenes
+from dealias.labels import load_class_set
+from dealias.models import load
+from processes import process
+from runs import assert_same_state, command, failure, state_of
+
+
+def test_training_killed_in_mid_epoch_ends_with_the_same_weights(trained, config, tmp_path):
+    run = tmp_path / "run"
+    kill = ["--trainer.callbacks+=stops.KillAtStep", "--trainer.callbacks.step=5"]
+    arguments = ["-m", "dealias", "fit", "--config", str(config), "--output", str(run), *kill]
+    with process(*arguments, stderr=subprocess.PIPE) as killed:
+        _, said = killed.communicate(timeout=200)
+    assert killed.returncode == -signal.SIGKILL, said.decode()
+    assert state_of(run / "last.ckpt")["global_step"] == 4
+    assert command("fit", config, run, "--ckpt_path", "last") == 0
+    assert_same_state(trained / "last.ckpt", run / "last.ckpt")
+    assert_same_state(trained / "best.ckpt", run / "best.ckpt")
+
+
+def test_the_best_checkpoint_is_known_to_a_resumed_run(config, tmp_path):
+    """Validation at a step that is saved, and a stop right after it."""
+    options = ["--trainer.val_check_interval", "2", "--checkpoint_every", "2"]
+    options += ["--trainer.callbacks+=stops.FallingScore"]
+    whole, parts = tmp_path / "whole", tmp_path / "parts"
+    assert command("fit", config, whole, *options) == 0
+    kill = ["--trainer.callbacks+=stops.KillAtStep", "--trainer.callbacks.step=3"]
+    arguments = ["-m", "dealias", "fit", "--config", str(config), "--output", str(parts)]
+    with process(*arguments, *options, *kill, stderr=subprocess.PIPE) as killed:
+        _, said = killed.communicate(timeout=200)
+    assert killed.returncode == -signal.SIGKILL, said.decode()
+    assert command("fit", config, parts, *options, "--ckpt_path", "last") == 0
+    assert state_of(whole / "best.ckpt")["global_step"] == 2
+    assert_same_state(whole / "best.ckpt", parts / "best.ckpt")
+    assert_same_state(whole / "last.ckpt", parts / "last.ckpt")
+
+
+def test_accumulated_steps_resume_where_they_were(config, tmp_path, capsys):
+    options = ["--trainer.accumulate_grad_batches", "2", "--checkpoint_every", "1"]
+    whole, parts = tmp_path / "whole", tmp_path / "parts"
+    assert command("fit", config, whole, *options) == 0
+    stop = ["--trainer.callbacks+=stops.StopAtStep", "--trainer.callbacks.step=3"]
+    assert command("fit", config, parts, *options, *stop) == 0
+    assert state_of(parts / "last.ckpt")["global_step"] == 3
+    options += ["--trainer.enable_progress_bar", "true"]
+    assert command("fit", config, parts, *options, "--ckpt_path", "last") == 0
+    assert "12/12" in capsys.readouterr().out
+    assert_same_state(whole / "last.ckpt", parts / "last.ckpt")
+
+
+def test_a_full_disk_leaves_the_earlier_checkpoint(config, tmp_path):
+    code = (
+        "import resource, signal, sys, torch; from dealias.cli import main\n"
+        "signal.signal(signal.SIGXFSZ, signal.SIG_IGN)\n"
+        "save, seen = torch.save, []\n"
+        "def fail(*a):\n"
+        "    seen.append(1)\n"
+        "    if len(seen) == 2: resource.setrlimit(resource.RLIMIT_FSIZE, (4096, 4096))\n"
+        "    save(*a)\n"
+        "torch.save = fail\n"
+        "sys.exit(main(sys.argv[1:]))"
+    )
+    options = ["--trainer.limit_val_batches", "0", "--trainer.logger", "false"]
+    arguments = ["fit", "--config", str(config), "--output", str(tmp_path / "run"), *options]
+    with process("-c", code, *arguments, stderr=subprocess.PIPE) as run:
+        _, said = run.communicate(timeout=200)
+    assert run.returncode == 2, said.decode()
+    assert "last.ckpt: can't be written: File too large" in said.decode()
+    assert state_of(tmp_path / "run" / "last.ckpt")["global_step"] == 2
+    assert not list((tmp_path / "run").glob(".*"))
+
+
+def test_a_loss_that_is_not_finite_stops_and_keeps_the_checkpoint(config, tmp_path, capsys):
+    options = ["--model.optimization.lr", "1.0e+30", "--checkpoint_every", "1"]
+    said = failure(capsys, "fit", config, tmp_path, *options)
+    assert "the loss is not finite" in said
+    step = int(said.split("step ")[1].split(":")[0])
+    checkpoint = state_of(tmp_path / "last.ckpt")
+    assert checkpoint["global_step"] <= step
+    assert all(value.isfinite().all() for value in checkpoint["state_dict"].values())
+
+
+def test_a_converted_checkpoint_tests_the_same(trained, config, tmp_path):
+    assert main(["convert", str(trained / "best.ckpt"), "--output", str(tmp_path / "net")]) == 0
+    assert load(tmp_path / "net").num_classes == 11
+    for name, checkpoint in (("a", trained / "best.ckpt"), ("b", tmp_path / "net")):
+        assert command("test", config, tmp_path / name, "--ckpt_path", str(checkpoint)) == 0
+    first, second = (json.loads((tmp_path / n / "test/result.json").read_bytes()) for n in "ab")
+    assert first["classes"] == second["classes"]
+
+
+def test_a_checkpoint_that_is_not_there(config, tmp_path, capsys):
+    said = failure(capsys, "test", config, tmp_path / "run")
+    assert "holds no best.ckpt or last.ckpt" in said
+    said = failure(capsys, "test", config, tmp_path / "run", "--ckpt_path", "nope.ckpt")
+    assert "nope.ckpt: no such checkpoint" in said
+
+
+def test_a_checkpoint_of_other_filters_is_refused(trained, config, tmp_path, capsys):
+    checkpoint = ["--ckpt_path", str(trained / "last.ckpt")]
+    options = [*checkpoint, "--model.network.dealias.cutoff", "0.2"]
+    said = failure(capsys, "test", config, tmp_path / "run", *options)
+    assert "its network was built with dealias" in said
+    assert '"cutoff": 0.2' in said
+    same = [*checkpoint, "--model.network.dealias", "{mixing: true}"]
+    assert command("test", config, tmp_path / "run", *same) == 0
+
+
+def test_a_checkpoint_of_other_classes(trained, config, tmp_path, capsys):
+    folder = tmp_path / "scenes"
+    write_scenes(folder, 1, size=(64, 96))
+    classes = tmp_path / "two.yaml"
+    classes.write_text("names: [a, b]\n", encoding="utf-8")
+    data = ["--data.name", "folder", "--data.root", str(folder), "--data.classes", str(classes)]
+    checkpoint = ["--ckpt_path", str(trained / "last.ckpt"), "--data.test_split", "."]
+    said = failure(capsys, "test", config, tmp_path / "run", *data, *checkpoint)
+    assert f"{trained / 'last.ckpt'}: expected 2 classes, as the data has, got weights for" in said
+    assert " 11: sky, building" in said
+
+
+def test_a_checkpoint_of_classes_in_another_order_or_of_other_names(
+    trained, config, tmp_path, capsys
+):
+    folder = tmp_path / "scenes"
+    write_scenes(folder, 1, size=(64, 96))
+    names = list(load_class_set("scenes").names)
+    classes = tmp_path / "scenes.yaml"
+    data = ["--data.name", "folder", "--data.root", str(folder), "--data.classes", str(classes)]
+    data += ["--data.test_split", "."]
+    assert main(["convert", str(trained / "best.ckpt"), "--output", str(tmp_path / "net")]) == 0
+    checkpoint, converted = str(trained / "last.ckpt"), str(tmp_path / "net")
+    for other, refused in (
+        ([names[1], names[0], *names[2:]], {checkpoint, converted}),
+        (["else", *names[1:]], {checkpoint}),
+        ([names[0].upper(), *names[1:]], set()),
+    ):
+        classes.write_text(yaml.safe_dump({"names": other}), encoding="utf-8")
+        for path in (checkpoint, converted):
+            options = ["--ckpt_path", path, "--overwrite", "true", *data]
+            code = command("test", config, tmp_path / "run", *options)
+            assert code == (2 if path in refused else 0)
+            said = f"the first that differs is '{other[0]}', which it has '{names[0]}' for"
+            assert (said in capsys.readouterr().err) == (path in refused)
+
+
+def test_a_checkpoint_of_another_network(trained, config, tmp_path, capsys):
+    checkpoint = ["--ckpt_path", str(trained / "last.ckpt")]
+    other = ["--model.network.backbone", "test_efficientnet"]
+    said = failure(capsys, "test", config, tmp_path / "run", *checkpoint, *other)
+    assert "weights of another network" in said
+
+
+def test_a_malicious_checkpoint_is_refused(config, tmp_path, capsys):
+    mark = tmp_path / "mark"
+    path = tmp_path / "evil.ckpt"
+    torch.save({"state_dict": {}, "evil": Evil(mark)}, path)
+    for name in ("test", "fit"):
+        said = failure(capsys, name, config, tmp_path / "run", "--ckpt_path", str(path))
+        assert f"{path}: refused: it holds" in said
+    assert not mark.exists()
+
+
+class Evil:
+    def __init__(self, path):
+        self.path = path
+
+    def __reduce__(self):
+        return (open, (str(self.path), "w"))

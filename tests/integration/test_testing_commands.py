@@ -1,0 +1,140 @@
+"""test and predict, as a person runs them."""
+
+import json
+
+import numpy as np
+from PIL import Image
+
+from dealias.cli import main
+from dealias.data import write_scenes
+from processes import in_two
+from runs import command, failure
+
+
+def test_a_test_draws_its_page_with_the_aliasing_behind_the_errors(trained, config, tmp_path):
+    page, checkpoint = tmp_path / "page", ["--ckpt_path", str(trained / "last.ckpt")]
+    run = tmp_path / "run"
+    assert command("test", config, run, *checkpoint, "--report", str(page)) == 0
+    html = (page / "index.html").read_text(encoding="utf-8")
+    assert "Errors against aliasing" in html
+    assert len(list((page / "assets" / "images").iterdir())) == 3
+    result = json.loads((run / "test" / "result.json").read_text())
+    assert (run / "test" / result["report"]).resolve() == page.resolve()
+    found = result["errors_against_aliasing"]
+    assert found["site"] == "backbone.maxpool"
+    wrong = result["per_image"]
+    for kind in ("false_response", "merging_mistake", "displacement", "interior"):
+        pixels = sum(image["error_pixels"][kind] for image in wrong)
+        assert found["groups"][kind]["pixels"] == pixels
+
+
+def test_test_equals_predict_and_evaluate(trained, config, tmp_path, capsys):
+    folder = tmp_path / "scenes"
+    names = write_scenes(folder, 3, size=(64, 96), seed=0)
+    data = ["--data.name", "folder", "--data.root", str(folder), "--data.classes", "scenes"]
+    data += ["--data.test_split", ".", "--data.predict_images", str(folder / "images")]
+    checkpoint = ["--ckpt_path", str(trained / "last.ckpt")]
+    run = tmp_path / "run"
+    assert command("test", config, run, *data, *checkpoint) == 0
+    assert command("predict", config, run, *data, *checkpoint) == 0
+    predictions = run / "predictions"
+    assert sorted(path.stem for path in predictions.iterdir()) == names
+    arguments = [
+        "--predictions",
+        predictions,
+        "--targets",
+        folder / "labels",
+        "--classes",
+        "scenes",
+    ]
+    output = ["--output", tmp_path / "result.json", "--counts", tmp_path / "counts.npz"]
+    assert main(["evaluate", *map(str, [*arguments, *output])]) == 0
+    found, expected = (
+        json.loads(path.read_bytes())
+        for path in (run / "test" / "result.json", tmp_path / "result.json")
+    )
+    for key in ("metrics", "classes", "error_shares", "mIoU_gain", "images"):
+        assert found[key] == expected[key], key
+    assert found["metrics"]["mIoU"] > 0
+    mine, theirs = (
+        np.load(path) for path in (run / "test" / "counts.npz", tmp_path / "counts.npz")
+    )
+    assert np.array_equal(mine["confusion"], theirs["confusion"])
+
+
+def test_two_processes_count_what_one_counts(trained, config, tmp_path):
+    checkpoint = ["--ckpt_path", str(trained / "last.ckpt")]
+    assert command("test", config, tmp_path / "one", *checkpoint) == 0
+    arguments = ["test", "--config", config, "--output", tmp_path / "two", *checkpoint]
+    code, said, errors = in_two(*arguments)
+    assert code == 0, errors
+    one, both = (np.load(tmp_path / name / "test" / "counts.npz") for name in ("one", "two"))
+    assert sorted(one) == sorted(both)
+    for name in one:
+        assert np.array_equal(one[name], both[name]), name
+    assert said.count("3 images") == 1
+
+
+def test_windows_scales_and_flips_are_options(trained, config, tmp_path):
+    checkpoint = ["--ckpt_path", str(trained / "last.ckpt")]
+    options = ["--model.inference.window", "[32, 48]", "--model.inference.flip", "true"]
+    options += ["--model.inference.scales", "[0.75, 1.0]"]
+    assert command("test", config, tmp_path, *checkpoint, *options) == 0
+
+
+def test_predictions_are_whole_or_as_they_were(trained, config, tmp_path, capsys):
+    folder, run = tmp_path / "images", tmp_path / "run"
+    folder.mkdir()
+    for name in "ab":
+        Image.new("RGB", (96, 64)).save(folder / f"{name}.png")
+    options = ["--ckpt_path", str(trained / "last.ckpt"), "--data.predict_images", str(folder)]
+    assert command("predict", config, run, *options) == 0
+    before = {path: path.read_bytes() for path in run.rglob("*.png")}
+    assert [path.name for path in sorted(before)] == ["a.png", "b.png"]
+    (folder / "b.png").write_bytes(b"no image")
+    for place, kept in ((run, before), (tmp_path / "other", {})):
+        assert "b.png" in failure(capsys, "predict", config, place, *options, "--overwrite")
+        assert {path: path.read_bytes() for path in place.rglob("*.*")} == kept
+    (folder / "b.png").unlink()
+    assert command("predict", config, run, *options, "--overwrite") == 0
+    assert [path.name for path in run.rglob("*.png")] == ["a.png"]
+
+
+def test_corrupt_images_are_named_and_skipped_when_asked(trained, config, tmp_path, capsys):
+    folder = tmp_path / "scenes"
+    names = write_scenes(folder, 3, size=(64, 96))
+    bad = folder / "images" / f"{names[1]}.png"
+    bad.write_bytes(bad.read_bytes()[:100])
+    data = ["--data.name", "folder", "--data.root", str(folder), "--data.classes", "scenes"]
+    data += [f"--data.{part}_split=." for part in ("train", "val", "test")]
+    said = failure(capsys, "fit", config, tmp_path / "run", *data)
+    assert f"{names[1]}.png" in said
+    skip = ["--data.skip_bad", "true", "--overwrite", "true"]
+    assert command("fit", config, tmp_path / "run", *data, *skip) == 1
+    assert f"{names[1]}.png" in capsys.readouterr().out
+    checkpoint = ["--ckpt_path", str(trained / "last.ckpt")]
+    said = failure(capsys, "test", config, tmp_path / "test", *data, *checkpoint)
+    assert f"{names[1]}.png" in said
+    assert command("test", config, tmp_path / "test", *data, *checkpoint, *skip) == 1
+    said = capsys.readouterr().out
+    assert "2 images" in said
+    assert f"{names[1]}.png" in said
+
+
+def test_noise_on_tested_images_is_the_same_every_time_and_harms(trained, config, tmp_path):
+    found = []
+    for index, sigma in enumerate(("0", "60", "60")):
+        run = tmp_path / str(index)
+        checkpoint = ["--ckpt_path", str(trained / "last.ckpt")]
+        assert command("test", config, run, *checkpoint, "--noise", sigma) == 0
+        result = json.loads((run / "test" / "result.json").read_bytes())
+        assert result.get("noise", 0) == float(sigma)
+        found.append(result["metrics"])
+    assert found[1] == found[2]
+    assert found[0] != found[1]
+
+
+def test_noise_is_not_negative(trained, config, tmp_path, capsys):
+    options = ["--ckpt_path", str(trained / "last.ckpt"), "--noise", "-1"]
+    assert command("test", config, tmp_path / "run", *options) == 2
+    assert " noise: expected a number from 0 on" in capsys.readouterr().err
