@@ -122,7 +122,7 @@ def test_a_checkpoint_of_other_classes(trained, config, tmp_path, capsys):
     classes = tmp_path / "two.yaml"
     classes.write_text("names: [a, b]\n", encoding="utf-8")
     data = ["--data.name", "folder", "--data.root", str(folder), "--data.classes", str(classes)]
-    checkpoint = ["--ckpt_path", str(trained / "last.ckpt"), "--data.test_split", "."]
+    checkpoint = ["--ckpt_path", str(trained / "last.ckpt"), "--data.splits.test", "."]
     said = failure(capsys, "test", config, tmp_path / "run", *data, *checkpoint)
     assert f"{trained / 'last.ckpt'}: expected 2 classes, as the data has, got weights for" in said
     assert " 11: sky, building" in said
@@ -136,7 +136,7 @@ def test_a_checkpoint_of_classes_in_another_order_or_of_other_names(
     names = list(load_class_set("scenes").names)
     classes = tmp_path / "scenes.yaml"
     data = ["--data.name", "folder", "--data.root", str(folder), "--data.classes", str(classes)]
-    data += ["--data.test_split", "."]
+    data += ["--data.splits.test", "."]
     assert main(["convert", str(trained / "best.ckpt"), "--output", str(tmp_path / "net")]) == 0
     checkpoint, converted = str(trained / "last.ckpt"), str(tmp_path / "net")
     for other, refused in (

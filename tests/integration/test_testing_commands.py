@@ -32,7 +32,7 @@ def test_test_equals_predict_and_evaluate(trained, config, tmp_path, capsys):
     folder = tmp_path / "scenes"
     names = write_scenes(folder, 3, size=(64, 96), seed=0)
     data = ["--data.name", "folder", "--data.root", str(folder), "--data.classes", "scenes"]
-    data += ["--data.test_split", ".", "--data.predict_images", str(folder / "images")]
+    data += ["--data.splits.test", ".", "--data.predict_images", str(folder / "images")]
     checkpoint = ["--ckpt_path", str(trained / "last.ckpt")]
     run = tmp_path / "run"
     assert command("test", config, run, *data, *checkpoint) == 0
@@ -106,7 +106,7 @@ def test_corrupt_images_are_named_and_skipped_when_asked(trained, config, tmp_pa
     bad = folder / "images" / f"{names[1]}.png"
     bad.write_bytes(bad.read_bytes()[:100])
     data = ["--data.name", "folder", "--data.root", str(folder), "--data.classes", "scenes"]
-    data += [f"--data.{part}_split=." for part in ("train", "val", "test")]
+    data += [f"--data.splits.{part}=." for part in ("train", "val", "test")]
     said = failure(capsys, "fit", config, tmp_path / "run", *data)
     assert f"{names[1]}.png" in said
     skip = ["--data.skip_bad", "true", "--overwrite", "true"]

@@ -23,8 +23,8 @@ from dealias.engine.optimization import Optimization, parameter_groups
 from dealias.engine.paths import settle
 from dealias.engine.pictures import PredictionWriter, SamplePictures
 from dealias.engine.segmentation import SegmentationTask
-from dealias.engine.tasks import TaskName, find_task, take_task
-from dealias.engine.training import Task, Training, TrainingError
+from dealias.engine.tasks import Task, TaskName, find_task, take_task
+from dealias.engine.training import Training, TrainingError
 
 if TYPE_CHECKING:
     from dealias.engine.instances import InstanceTask

@@ -15,7 +15,8 @@ from torch import Tensor
 
 from dealias.data.instances import InstanceDataModule, check_instances, instance_contact_sheet
 from dealias.engine import Optimization, Training
-from dealias.engine.training import ScoreAliasing, Task, build_network
+from dealias.engine.tasks import Task
+from dealias.engine.training import ScoreAliasing, build_network
 from dealias.evaluation.instances import (
     InstanceEvaluation,
     coco_results,
@@ -181,10 +182,8 @@ class InstanceTask(Training):
 
     def write_results(self, folder: Path, more: Mapping[str, Any] | None = None) -> None:
         """Write the results of the last test: result.json and detections.json."""
-        results = self.tested()
-        folder.mkdir(parents=True, exist_ok=True)
-        write_json(results.to_dict() | dict(more or {}), folder / "result.json")
-        write_detections(results, folder / "detections.json", self._ids)
+        super().write_results(folder, more)
+        write_detections(self.tested(), folder / "detections.json", self._ids)
 
     def _category_ids(self) -> dict[int, int] | None:
         """Category ids by label, from the annotation file of the test if there is one."""
@@ -250,12 +249,9 @@ class InstanceTask(Training):
         return results
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Save the configuration of the network, which can be built from the checkpoint alone."""
-        checkpoint["hyper_parameters"] = {
-            "task": "instance",
-            "network": self.network.config,
-            "classes": {"names": list(self.classes)},
-        }
+        """Save the name of the task too."""
+        super().on_save_checkpoint(checkpoint)
+        checkpoint["hyper_parameters"]["task"] = "instance"
 
 
 def _as_picture(image: Tensor, size: tuple[int, int]) -> NDArray[np.uint8]:

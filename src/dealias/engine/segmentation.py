@@ -15,7 +15,8 @@ from torch import Tensor
 from dealias.data import SegmentationDataModule, check_data, contact_sheet
 from dealias.engine.inference import Inference
 from dealias.engine.optimization import Optimization
-from dealias.engine.training import ScoreAliasing, Task, Training, build_network
+from dealias.engine.tasks import Task
+from dealias.engine.training import ScoreAliasing, Training, build_network
 from dealias.evaluation import (
     Evaluation,
     Options,
@@ -24,7 +25,7 @@ from dealias.evaluation import (
     write_counts,
     write_csv,
 )
-from dealias.files import write_json, write_whole
+from dealias.files import write_whole
 from dealias.labels import ClassSet, write_label_map
 from dealias.metrics.functional import Protocol, error_map
 from dealias.models import create_model
@@ -133,23 +134,18 @@ class SegmentationTask(Training):
         return labels.to(dtype)
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Save the configuration of the network, which can be built from the checkpoint alone."""
+        """Save the palette of the classes too."""
+        super().on_save_checkpoint(checkpoint)
         palette = self.classes.palette
-        checkpoint["hyper_parameters"] = {
-            "network": self.network.config,
-            "classes": {
-                "names": list(self.classes.names),
-                "palette": None if palette is None else [list(color) for color in palette],
-            },
-        }
+        checkpoint["hyper_parameters"]["classes"]["palette"] = (
+            None if palette is None else [list(color) for color in palette]
+        )
 
     def write_results(self, folder: Path, more: Mapping[str, Any] | None = None) -> None:
         """Write the results of the last test: result.json, result.csv and counts.npz."""
-        results = self.tested()
-        folder.mkdir(parents=True, exist_ok=True)
-        write_json(results.to_dict() | dict(more or {}), folder / "result.json")
-        write_csv(results, folder / "result.csv")
-        write_counts(results, folder / "counts.npz")
+        super().write_results(folder, more)
+        write_csv(self.tested(), folder / "result.csv")
+        write_counts(self.tested(), folder / "counts.npz")
 
     def write_prediction(self, folder: Path, name: str, outputs: Tensor) -> None:
         """Write a label map that :func:`dealias.labels.read_label_map` reads, as NAME.png."""

@@ -1,14 +1,18 @@
-"""Tasks by name."""
+"""Tasks: what commands need to know of each, and finding one by name."""
 
 from __future__ import annotations
 
 import importlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from itertools import zip_longest
 from typing import Any, Literal, get_args
 
+import numpy as np
+from numpy.typing import NDArray
+
 from dealias.engine.configs import ConfigError
-from dealias.engine.training import Task
+from dealias.engine.training import Training
 from dealias.text import printable
 
 TaskName = Literal["segmentation", "instance"]
@@ -18,6 +22,28 @@ _MODULES: dict[str, str] = {
     "segmentation": "dealias.engine.segmentation",
     "instance": "dealias.engine.instances",
 }
+
+
+@dataclass(frozen=True)
+class Task:
+    """Everything that the commands need to know about a task.
+
+    Attributes:
+        name: value of the option ``task``.
+        training: the Lightning module of the network, which also writes the page of a test.
+        data: the Lightning data module.
+        check: checks the data set of a data module.
+        contact_sheet: draws samples of a data module, uint8 [H, W, 3], RGB.
+        printed: name of the module with ``print_check`` and ``print_results``. It belongs to the
+            command line, which alone imports it.
+    """
+
+    name: str
+    training: type[Training]
+    data: type[Any]
+    check: Callable[..., Any]
+    contact_sheet: Callable[..., NDArray[np.uint8]]
+    printed: str
 
 
 def take_task(options: Mapping[str, Any], arguments: Sequence[str]) -> str:

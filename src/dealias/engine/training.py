@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from difflib import get_close_matches
 from inspect import signature
 from pathlib import Path
@@ -17,6 +16,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from dealias.engine.optimization import Optimization
+from dealias.files import write_json
 from dealias.models import ModelError, WeightsError, load_weights
 from dealias.processes import gather
 from dealias.text import plain_name, printable
@@ -26,28 +26,6 @@ ScoreAliasing = Callable[[nn.Module, Tensor], Tensor | None]
 
 class TrainingError(ValueError):
     """Training can't continue; the message says at which step and why."""
-
-
-@dataclass(frozen=True)
-class Task:
-    """Everything that the commands need to know about a task.
-
-    Attributes:
-        name: value of the option ``task``.
-        training: the Lightning module of the network, which also writes the page of a test.
-        data: the Lightning data module.
-        check: checks the data set of a data module.
-        contact_sheet: draws samples of a data module.
-        printed: name of the module with ``print_check`` and ``print_results``. It belongs to the
-            command line, which alone imports it.
-    """
-
-    name: str
-    training: type[Training]
-    data: type[Any]
-    check: Callable[..., Any]
-    contact_sheet: Callable[..., NDArray[np.uint8]]
-    printed: str
 
 
 def build_network(create: Callable[..., Any], options: Mapping[str, Any], **fixed: Any) -> Any:
@@ -218,6 +196,13 @@ class Training(pl.LightningModule):
             raise ValueError("results: expected those of a test, got none")
         return self.results
 
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Save the configuration of the network, which can be built from the checkpoint alone."""
+        checkpoint["hyper_parameters"] = {
+            "network": self.network.config,
+            "classes": {"names": list(self.class_names)},
+        }
+
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Refuse a checkpoint that does not fit the network, with the reason."""
         parameters = checkpoint.get("hyper_parameters", {})
@@ -290,13 +275,14 @@ class Training(pl.LightningModule):
         raise NotImplementedError
 
     def write_results(self, folder: Path, more: Mapping[str, Any] | None = None) -> None:
-        """Write the results of the last test to files in a folder.
+        """Write the results of the last test: result.json, and further files of the task.
 
         Args:
             folder: created if it does not exist.
             more: further entries of result.json.
         """
-        raise NotImplementedError
+        folder.mkdir(parents=True, exist_ok=True)
+        write_json(self.tested().to_dict() | dict(more or {}), folder / "result.json")
 
     def write_prediction(self, folder: Path, name: str, outputs: Any) -> None:
         """Write the prediction for the image `name` to a file in a folder."""

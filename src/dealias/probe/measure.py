@@ -51,15 +51,8 @@ class SiteResult:
 
     def to_dict(self) -> dict[str, Any]:
         """The entry of the JSON file."""
-        return {
-            "name": self.site.name,
-            "kind": self.site.kind,
-            "kernel": self.site.kernel,
-            "stride": self.site.stride,
-            "in_channels": self.site.in_channels,
-            "out_channels": self.site.out_channels,
-            "esr": self.site.esr,
-            "nyquist": self.site.nyquist,
+        keys = ("name", "kind", "kernel", "stride", "in_channels", "out_channels", "esr", "nyquist")
+        return {key: getattr(self.site, key) for key in keys} | {
             "cutoff": self.cutoff,
             "aliasing_score": _finite(self.score),
             "aliasing_score_std": _finite(self.spread),

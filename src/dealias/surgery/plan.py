@@ -1,6 +1,6 @@
 """Plans: the sites of a network, and the steps that are not sites."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Generic, TypeVar, cast, overload
 
@@ -192,9 +192,6 @@ class Plan(Sequence[S], Generic[S]):
 
     def __len__(self) -> int:
         return len(self.sites)
-
-    def __iter__(self) -> Iterator[S]:
-        return iter(self.sites)
 
     def __contains__(self, item: object) -> bool:
         return item in self.sites or item in self.names
