@@ -5,7 +5,7 @@ import torch
 from dealias.files import OutputError
 from dealias.labels import ClassSet
 from dealias.metrics.functional import count_hard_pixels, error_map
-from dealias.report.aliasing import GROUPS, AliasingErrors
+from dealias.report.aliasing import AliasingErrors
 from dealias.report.drawing import boundary_bands, count_by_class, count_by_pair, label_plane
 from dealias.report.folder import PageFolder
 from dealias.report.packing import pack, to_script
@@ -88,7 +88,7 @@ def test_the_distributions_fill_their_boxes():
     counts = np.zeros((6, 1000), np.int64)
     counts[0, 100:200] = 5
     counts[3, 150:300] = 7
-    drawn = distributions(AliasingErrors(counts).to_dict(), dict.fromkeys(GROUPS, "#000"))
+    drawn = distributions(AliasingErrors(counts).to_dict())
     assert drawn["groups"][0]["title"] == "Right at boundaries"
     assert drawn["ticks"][0]["label"] == "0"
     assert float(drawn["ticks"][-1]["label"]) == pytest.approx(0.09)

@@ -9,13 +9,12 @@ import pytorch_lightning as pl
 from torch import Tensor, nn
 
 from dealias.engine.aliasing import FirstAliasing
-from dealias.engine.pictures import EachImage
 from dealias.engine.training import Training
 from dealias.processes import gather
 from dealias.report import read_probe
 
 
-class ErrorPage(EachImage):
+class ErrorPage(pl.Callback):
     """Writes the page of a test, with the network's aliasing against its errors.
 
     Args:
@@ -44,14 +43,12 @@ class ErrorPage(EachImage):
             self._writer.begin()
         trainer.strategy.barrier()
 
-    on_test_batch_end = EachImage.after_batch
-
-    def see(
-        self, trainer: pl.Trainer, task: Training, outputs: Any, batch: Any, index: int
+    def on_test_batch_end(
+        self, trainer: Any, pl_module: Any, outputs: Any, batch: Any, *_: Any, **__: Any
     ) -> None:
         """Draw one image."""
         if outputs is not None and self._writer is not None:
-            self._writer.add(task.example(batch, outputs, self._scores))
+            self._writer.add(pl_module.example(batch, outputs, self._scores))
 
     def _scores(self, network: nn.Module, images: Tensor) -> Tensor | None:
         """Aliasing scores at the first filtered site, which is found once in a test."""

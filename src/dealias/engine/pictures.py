@@ -10,46 +10,11 @@ import pytorch_lightning as pl
 from PIL import Image
 from pytorch_lightning.loggers import TensorBoardLogger
 
-from dealias.engine.training import Training
 from dealias.files import write_whole
 from dealias.processes import gather
 
 
-class EachImage(pl.Callback):
-    """A callback that gets each image of a stage with what the task found in it.
-
-    Assign `after_batch` to the hooks of Lightning that should call `see`.
-    """
-
-    def see(
-        self, trainer: pl.Trainer, task: Training, outputs: Any, batch: Any, index: int
-    ) -> None:
-        """Handle the one image of a batch.
-
-        Args:
-            trainer: runs the task.
-            task: holds the network.
-            outputs: what the step of the task returned; None if the image was left out.
-            batch: the image.
-            index: number of the batch.
-        """
-        raise NotImplementedError
-
-    def after_batch(
-        self,
-        trainer: pl.Trainer,
-        pl_module: pl.LightningModule,
-        outputs: Any,
-        batch: Any,
-        batch_idx: int,
-        dataloader_idx: int = 0,
-    ) -> None:
-        """Call `see`; the arguments are Lightning's."""
-        if isinstance(pl_module, Training):
-            self.see(trainer, pl_module, outputs, batch, batch_idx)
-
-
-class SamplePictures(EachImage):
+class SamplePictures(pl.Callback):
     """Draws the first images of each validation to files and to TensorBoard.
 
     Args:
@@ -61,17 +26,22 @@ class SamplePictures(EachImage):
         self.folder = folder
         self.count = count
 
-    on_validation_batch_end = EachImage.after_batch
-
-    def see(
-        self, trainer: pl.Trainer, task: Training, outputs: Any, batch: Any, index: int
+    def on_validation_batch_end(
+        self,
+        trainer: Any,
+        pl_module: Any,
+        outputs: Any,
+        batch: Any,
+        batch_idx: int,
+        *_: Any,
+        **__: Any,
     ) -> None:
         """Draw one of the first images."""
-        skip = index >= self.count or not trainer.is_global_zero or trainer.sanity_checking
+        skip = batch_idx >= self.count or not trainer.is_global_zero or trainer.sanity_checking
         if skip or outputs is None:
             return
         (name,) = batch["name"]
-        drawn = task.picture(batch, outputs)
+        drawn = pl_module.picture(batch, outputs)
         path = self.folder / f"{trainer.global_step:07d}" / f"{name}.png"
         path.parent.mkdir(parents=True, exist_ok=True)
         with write_whole(path) as file:
@@ -83,7 +53,7 @@ class SamplePictures(EachImage):
                 )
 
 
-class PredictionWriter(EachImage):
+class PredictionWriter(pl.Callback):
     """Writes predictions in the format of the task, such as label maps: all of them or none.
 
     They are moved to the folder after the last one, and replace those of an earlier run.
@@ -111,17 +81,17 @@ class PredictionWriter(EachImage):
 
     on_test_start = on_predict_start
 
-    on_predict_batch_end = on_test_batch_end = EachImage.after_batch
-
-    def see(
-        self, trainer: pl.Trainer, task: Training, outputs: Any, batch: Any, index: int
+    def on_predict_batch_end(
+        self, trainer: Any, pl_module: Any, outputs: Any, batch: Any, *_: Any, **__: Any
     ) -> None:
         """Write the prediction of one image."""
         self.skipped += batch["skipped"]
         if outputs is not None:
             (name,) = batch["name"]
-            task.write_prediction(self._new, name, outputs)
+            pl_module.write_prediction(self._new, name, outputs)
             self.written += 1
+
+    on_test_batch_end = on_predict_batch_end
 
     def on_predict_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Count what all processes wrote, and move it in place, as `--overwrite` allows."""

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from dealias.evaluation.digests import digest_file, digest_labels
 from dealias.evaluation.error_maps import write_error_map
-from dealias.evaluation.results import DrawnPart, Evaluation, ImageRow, Settings
+from dealias.evaluation.results import Evaluation, ImageRow, Settings
 from dealias.evaluation.sources import Sources, read_pair
 from dealias.evaluation.warnings import last_class_mapping
 from dealias.images import ImageError
@@ -31,7 +31,7 @@ from dealias.processes import Progress, gather, open_progress, process_group, re
 from dealias.text import FileError, printable
 
 # Given the name, the predicted labels, the target labels and the photograph of a pair.
-Draw = Callable[[str, NDArray[np.integer], NDArray[np.integer], Path | None], DrawnPart]
+Draw = Callable[[str, NDArray[np.integer], NDArray[np.integer], Path | None], Any]
 
 
 class EvaluationError(ValueError):

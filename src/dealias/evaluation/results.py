@@ -6,7 +6,6 @@ import csv
 import io
 import json
 import math
-import typing
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -80,13 +79,6 @@ class Settings:
     boundary: bool = False
 
 
-class DrawnPart(typing.Protocol):
-    """What was drawn of some images."""
-
-    def absorb(self, other: Any) -> None:
-        """Add what was drawn of others."""
-
-
 @dataclass
 class Evaluation:
     """Counts over any number of images, and a row for each.
@@ -102,7 +94,7 @@ class Evaluation:
         sources: the folders that the label maps were read from; None if there are none.
         void_pixels: number of pixels whose target is void.
         drawn: what was drawn of the images while they were counted, see :func:`evaluate_pair`;
-            None if nothing was.
+            None if nothing was. Parts have a method ``absorb``.
     """
 
     settings: Settings
@@ -113,7 +105,7 @@ class Evaluation:
     shards: list[tuple[int, int]] = field(default_factory=list)
     sources: Sources | None = None
     void_pixels: int = 0
-    drawn: DrawnPart | None = None
+    drawn: Any = None
 
     @classmethod
     def empty(cls, settings: Settings) -> Evaluation:
@@ -328,17 +320,10 @@ def _parse_counts(file: Mapping[str, Any]) -> Evaluation:
         len(settings.names), settings.ignore_index, settings.band_width, settings.protocol
     )
     result = Evaluation.empty(settings)
-    rows = zip(
-        header["images"],
-        file["image_miou"].tolist(),
-        map(tuple, file["image_error_pixels"].tolist()),
-        strict=True,
-    )
-    result.images = [ImageRow(*row) for row in rows]
-    if "image_digests" in file:  # earlier files have none
-        digests = map(tuple, file["image_digests"].tolist())
-        images = zip(result.images, digests, strict=True)
-        result.images = [row._replace(digests=found) for row, found in images]
+    names = ["image_error_pixels", *(["image_digests"] if "image_digests" in file else [])]
+    columns = [header["images"], file["image_miou"].tolist()]
+    columns += [map(tuple, file[name].tolist()) for name in names]  # earlier files have no digests
+    result.images = [ImageRow(*row) for row in zip(*columns, strict=True)]
     result.skipped = [str(message) for message in header["skipped"]]
     result.shards = [(int(index), int(parts)) for index, parts in header["shards"]]
     if header.get("sources") is not None:  # earlier files have none

@@ -3,7 +3,7 @@
 from dealias.report.aliasing import AliasingErrors, higher_share, rank_correlation
 from dealias.report.comparison import check_comparable, compare_results
 from dealias.report.comparison_page import ComparisonError, write_comparison
-from dealias.report.examples import Example, Examples, FileExamples
+from dealias.report.examples import Example, Examples
 from dealias.report.figures import worst_images, write_figures
 from dealias.report.kept import find_examples, page_examples
 from dealias.report.result_files import ResultFileError, read_probe, read_result
@@ -22,7 +22,6 @@ __all__ = [
     "ComparisonError",
     "Example",
     "Examples",
-    "FileExamples",
     "ReportPart",
     "ReportWriter",
     "ResultFileError",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,6 +17,10 @@ _BINS = 1000
 _EDGES = np.linspace(0, 1, _BINS + 1) ** 2
 GROUPS = ("right_boundary", *(kind.key for kind in ERROR_KINDS), "right_interior")
 _RIGHT_BOUNDARY, _RIGHT_INTERIOR = 0, len(GROUPS) - 1
+GROUP_TITLES = {kind.key: kind.title for kind in ERROR_KINDS} | {
+    "right_boundary": "Right at boundaries",
+    "right_interior": "Right elsewhere",
+}
 
 
 @dataclass(frozen=True)
@@ -103,6 +108,20 @@ class AliasingErrors:
                 groups[name] |= _compare(against, own)
         edges = [float(edge) for edge in _EDGES[: last + 1]]
         return _compare(right, at_boundary) | {"edges": edges, "groups": groups}
+
+
+def histogram(found: Mapping[str, Any], group: str, columns: NDArray[Any]) -> NDArray[np.float64]:
+    """Pixels of a group between square roots of the score, the highest column being 1.
+
+    Args:
+        found: from :meth:`AliasingErrors.to_dict`.
+        group: one of `GROUPS`.
+        columns: edges of the columns, rising.
+    """
+    pixels = np.cumsum([0, *found["groups"][group]["histogram"]])
+    height = np.diff(np.interp(columns, np.sqrt(found["edges"]), pixels))
+    scaled: NDArray[np.float64] = height / (height.max() or 1)
+    return scaled
 
 
 def rank_correlation(right: NDArray[np.int64], wrong: NDArray[np.int64]) -> float:

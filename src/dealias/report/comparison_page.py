@@ -124,7 +124,7 @@ def draw_changes(
     """Write the files of one image of a comparison, from any process and in any order.
 
     Args:
-        folder: of the page, begun.
+        folder: folder of the page, already begun.
         first: the image with the prediction of A.
         second: the image with the prediction of B, and the same target.
         classes: what the labels mean.
@@ -193,7 +193,7 @@ def finish_comparison(
     """Write the page itself, once its images are drawn.
 
     Args:
-        folder: of the page.
+        folder: folder of the page.
         comparison: from :func:`compare_results`.
         drawn: rows of the images.
         classes: what the labels mean; None without pictures.
@@ -204,12 +204,8 @@ def finish_comparison(
     """
     rows = {row.name: row for row in drawn}
     pictures = classes is not None
-    gray = [128, 128, 128]
-    listed = (
-        [{"name": row["name"], "color": gray} for row in comparison["classes"]]
-        if classes is None
-        else class_rows(classes)
-    )
+    gray = [{"name": row["name"], "color": [128] * 3} for row in comparison["classes"]]
+    listed = gray if classes is None else class_rows(classes)
     title = " against ".join(comparison["names"])
     data = {
         "classes": listed,
@@ -220,13 +216,12 @@ def finish_comparison(
             script_row(rows[row["name"]], [row["a"], row["b"]]) for row in comparison["per_image"]
         ],
     }
-    problems = [row.problem for row in drawn if row.problem]
     context = _context(comparison, listed) | {
         "no_pictures": no_pictures,
-        "skipped": problems,
+        "skipped": [row.problem for row in drawn if row.problem],
         "sorts": [sort for sort in _SORTS if pictures or sort[0] not in ("mended", "broken")],
     }
-    write_page(folder, "comparison.html", title, data, context, pictures=pictures)
+    write_page(folder, "comparison.html", data, context, title=title, pictures=pictures)
 
 
 # The layers of the viewer, bottom first.
@@ -247,7 +242,7 @@ _LAYERS = (
 )
 
 
-def _context(comparison: Mapping[str, Any], listed: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+def _context(comparison: Mapping[str, Any], listed: Sequence[dict[str, Any]]) -> dict[str, Any]:
     columns = metric_columns()
     kinds = []
     for kind in kind_rows():
@@ -270,11 +265,7 @@ def _context(comparison: Mapping[str, Any], listed: Sequence[Mapping[str, Any]])
         "most_pixels": max(side["pixels"] for kind in kinds for side in kind["sides"]),
         "columns": columns,
         "classes": [
-            {
-                "name": row["name"],
-                "color": entry["color"],
-                "cells": [row[c["name"]] | {"arrow": c["arrow"]} for c in columns],
-            }
+            entry | {"cells": [row[c["name"]] | {"arrow": c["arrow"]} for c in columns]}
             for row, entry in zip(comparison["classes"], listed, strict=True)
         ],
         "counting": {key: comparison[key] for key in COUNTING},

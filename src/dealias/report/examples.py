@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -39,28 +38,9 @@ class Example:
     problem: str | None = None
 
 
-class Examples(Protocol):
-    """Images of an evaluation that can be read in any order and process."""
-
-    @property
-    def classes(self) -> ClassSet:
-        """What the labels mean."""
-
-    @property
-    def names(self) -> Sequence[str]:
-        """Names of the images."""
-
-    def load(self, name: str) -> Example:
-        """Read an image.
-
-        Raises:
-            ValueError: it can't be read; the message names the file.
-        """
-
-
 @dataclass(frozen=True)
-class FileExamples:
-    """Images read from files.
+class Examples:
+    """Images of an evaluation, read from files in any order and process.
 
     Attributes:
         classes: what the labels mean.

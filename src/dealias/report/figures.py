@@ -15,10 +15,11 @@ from dealias.evaluation import ERROR_COLORS, draw_errors
 from dealias.files import write_whole
 from dealias.labels import ClassSet
 from dealias.metrics.functional import ERROR_KINDS
-from dealias.report.aliasing import GROUPS
+from dealias.report.aliasing import GROUP_TITLES, GROUPS, histogram
 from dealias.report.drawing import counting_of, mark_errors
 from dealias.report.examples import Example, Examples
 from dealias.report.rendering import css
+from dealias.report.sections import GROUP_COLORS
 from dealias.text import printable
 
 FORMATS = ("pdf", "svg", "png")
@@ -30,11 +31,6 @@ _STYLE = {
     "pdf.fonttype": 42,  # fonts that publishers take
     "svg.hashsalt": "dealias",
     "text.parse_math": False,  # a dollar in a name is a dollar
-}
-_RIGHT = "#8a93a0"
-_TITLES = {kind.key: kind.title for kind in ERROR_KINDS} | {
-    "right_boundary": "Right at boundaries",
-    "right_interior": "Right elsewhere",
 }
 _CLASS_BARS = {
     "FErr": "false_response",
@@ -159,21 +155,19 @@ def _draw_classes(figure: Any, result: Mapping[str, Any]) -> None:
 def _draw_aliasing(figure: Any, result: Mapping[str, Any]) -> None:
     found = result["errors_against_aliasing"]
     figure.set_size_inches(_WIDTH, 3.2)
-    root = np.sqrt(np.asarray(found["edges"], float))
-    columns = np.linspace(0, root[-1], 41)
+    reach = np.sqrt(found["edges"][-1])
+    columns = np.linspace(0, reach, 41)
     axes = figure.subplots(len(GROUPS), 1, sharex=True)
     for axis, name in zip(axes, GROUPS, strict=True):
         group = found["groups"][name]
-        cumulated = np.concatenate([[0], np.cumsum(group["histogram"])])
-        height = np.diff(np.interp(columns, root, cumulated))
-        color = css(ERROR_COLORS[name]) if name in ERROR_COLORS else _RIGHT
-        axis.stairs(height / max(height.max(), 1), columns, fill=True, color=color)
+        height = histogram(found, name, columns)
+        axis.stairs(height, columns, fill=True, color=GROUP_COLORS[name])
         if group["quantiles"]:
             axis.axvline(np.sqrt(group["quantiles"]["50"]), color="black", linewidth=1)
         axis.set_yticks([])
         axis.spines["left"].set_visible(False)
-        axis.set_ylabel(_TITLES[name], rotation=0, ha="right", va="center")
-    ticks = np.linspace(0, root[-1], 5)
+        axis.set_ylabel(GROUP_TITLES[name], rotation=0, ha="right", va="center")
+    ticks = np.linspace(0, reach, 5)
     axes[-1].set_xticks(ticks, [f"{tick**2:.2g}" for tick in ticks])
     axes[-1].set_xlabel("aliasing score (square-root axis); the line is the median")
 

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from dealias.evaluation import Sources, digest_rows, read_pair
 from dealias.labels import ClassSet, Pair, find_images, pair_folders, write_label_map
-from dealias.report.examples import Example, Examples, FileExamples
+from dealias.report.examples import Example, Examples
 from dealias.report.folder import PageFolder, file_key
 from dealias.report.result_files import ResultFileError
 from dealias.text import printable
@@ -27,7 +27,7 @@ _LABELS = ("predictions", "targets")  # folders among the assets of a page
 _KEPT = "evaluation.json"
 
 
-def page_examples(page: Path, counted: str | None = None) -> FileExamples:
+def page_examples(page: Path, counted: str | None = None) -> Examples:
     """The images that a page keeps.
 
     Args:
@@ -57,7 +57,7 @@ def page_examples(page: Path, counted: str | None = None) -> FileExamples:
         for name, key in keys.items()
     }
     images = {name: assets / "images" / f"{keys[name]}.webp" for name in pictured}
-    return FileExamples(classes, partial(_read_kept, classes=classes), pairs, images)
+    return Examples(classes, partial(_read_kept, classes=classes), pairs, images)
 
 
 def keep_labels(folder: PageFolder, example: Example, classes: ClassSet) -> None:
@@ -133,7 +133,7 @@ def find_examples(result: Mapping[str, Any], path: Path) -> Examples:
             images = find_images(folder, pairs) if folder is not None and folder.is_dir() else {}
             classes, mapped = sources.classes, sources.map_predictions
             read = partial(read_pair, classes=classes, map_predictions=mapped)
-            return FileExamples(classes, read, pairs, images, digests, skip_bad=True)
+            return Examples(classes, read, pairs, images, digests, skip_bad=True)
         problems.append(f"{printable(gone)} is no folder")
     if isinstance(result.get("report"), str):
         page = path.parent / result["report"]

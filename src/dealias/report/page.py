@@ -62,10 +62,10 @@ DARKENED = 0.55  # opacity of the darkening of the photograph under errors alone
 def write_page(
     folder: PageFolder,
     template: str,
-    title: str,
     data: Mapping[str, Any],
     context: Mapping[str, Any],
     *,
+    title: str,
     pictures: bool = True,
     probe: Mapping[str, Any] | None = None,
 ) -> None:
@@ -74,9 +74,9 @@ def write_page(
     Args:
         folder: folder of the page.
         template: name of the template.
-        title: heading.
         data: values for the scripts: classes, kinds, layers, rows, and those of this kind of page.
         context: values for the template; `sections` are those of this kind of page.
+        title: heading.
         pictures: whether the page shows images.
         probe: result of `dealias probe`, for a section on the network.
 

@@ -8,45 +8,39 @@ from typing import Any
 
 import numpy as np
 
-from dealias.metrics.functional import ERROR_KINDS
-from dealias.report.aliasing import GROUPS
-from dealias.report.rendering import DASH
+from dealias.evaluation import ERROR_COLORS
+from dealias.report.aliasing import GROUP_TITLES, GROUPS, histogram
+from dealias.report.rendering import DASH, css
 
 _COLUMNS = 60
-_TITLES = {kind.key: kind.title for kind in ERROR_KINDS} | {
-    "right_boundary": "Right at boundaries",
-    "right_interior": "Right elsewhere",
-}
+_RIGHT_COLORS = {"right_boundary": "#8a93a0", "right_interior": "#8a93a0"}
+GROUP_COLORS = {kind: css(color) for kind, color in ERROR_COLORS.items()} | _RIGHT_COLORS
 _LEFT, _RIGHT, _TOP, _BOTTOM = 44.0, 292.0, 12.0, 148.0  # of the frame of a spectrum
 
 
-def distributions(found: Mapping[str, Any], colors: Mapping[str, str]) -> dict[str, Any]:
+def distributions(found: Mapping[str, Any]) -> dict[str, Any]:
     """Lay out histograms of the aliasing score, in drawings 100 wide and 40 high.
 
     Args:
         found: from :meth:`AliasingErrors.to_dict`.
-        colors: colours of the groups.
 
     Returns:
         `found` with the ``path`` of the histogram and the position of the ``median`` of each group,
         in order, and the ``ticks`` of the axis, which is the square root of the score.
     """
-    edges = np.sqrt(np.array(found["edges"]))
-    reach = _round_up(float(edges[-1]))
+    reach = _round_up(math.sqrt(found["edges"][-1]))
     columns = np.linspace(0, reach, _COLUMNS + 1)
     groups = []
     for name in GROUPS:
         group = found["groups"][name]
-        cumulated = np.concatenate([[0], np.cumsum(group["histogram"])])
-        height = np.diff(np.interp(columns, edges, cumulated))
         quantiles = group["quantiles"]
         groups.append(
             {"rank_correlation": None, "higher_share": None}
             | group
             | {
-                "title": _TITLES[name],
-                "color": colors[name],
-                "path": _steps(height / height.max() if height.max() > 0 else height),
+                "title": GROUP_TITLES[name],
+                "color": GROUP_COLORS[name],
+                "path": _steps(histogram(found, name, columns)),
                 "median": quantiles and round(100 * math.sqrt(quantiles["50"]) / reach, 2),
             }
         )

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from dealias.evaluation import ERROR_COLORS, digest_rows
+from dealias.evaluation import digest_rows
 from dealias.labels import ClassSet
 from dealias.metrics.functional import ERROR_KINDS
 from dealias.report.drawing import Drawn
@@ -27,10 +27,7 @@ from dealias.report.page import (
     sections,
     write_page,
 )
-from dealias.report.rendering import css
 from dealias.report.sections import distributions
-
-_RIGHT_COLORS = {"right_boundary": "#8a93a0", "right_interior": "#8a93a0"}
 
 
 def finish_report(
@@ -38,9 +35,7 @@ def finish_report(
     result: Mapping[str, Any],
     drawn: Sequence[Drawn],
     classes: ClassSet,
-    *,
-    title: str,
-    probe: Mapping[str, Any] | None = None,
+    **more: Any,
 ) -> None:
     """Write the page itself, once its images are drawn.
 
@@ -49,11 +44,7 @@ def finish_report(
         result: has a row for each image drawn; ``errors_against_aliasing`` adds a section.
         drawn: rows of the images, in any order.
         classes: what the labels mean.
-        title: heading.
-        probe: result of `dealias probe`, for a section on the network.
-
-    Raises:
-        OutputError: the page can't be written.
+        more: title and probe; see :func:`write_page`.
     """
     rows = {row.name: row for row in drawn}
     number = {name: index for index, name in enumerate(classes.names)}
@@ -73,7 +64,7 @@ def finish_report(
     layers = {row.name: row.has for row in drawn}
     keep_names(folder, layers, classes, digest_rows(result["per_image"]))
     context = _context(result, classes)
-    write_page(folder, "report.html", title, data, context, probe=probe)
+    write_page(folder, "report.html", data, context, **more)
 
 
 # The layers of the viewer, bottom first.
@@ -110,8 +101,7 @@ def _context(result: Mapping[str, Any], classes: ClassSet) -> dict[str, Any]:
     ]
     aliasing = result.get("errors_against_aliasing")
     if aliasing is not None:
-        tones = {key: css(color) for key, color in ERROR_COLORS.items()} | _RIGHT_COLORS
-        aliasing = {"site": None} | distributions(aliasing, tones)
+        aliasing = {"site": None} | distributions(aliasing)
     metrics = result["metrics"]
     return {
         "facts": [

@@ -36,9 +36,7 @@ def finish_page(
     folder: PageFolder,
     result: Mapping[str, Any],
     drawn: Sequence[Drawn],
-    *,
-    title: str,
-    probe: Mapping[str, Any] | None = None,
+    **more: Any,
 ) -> None:
     """Write the page itself, once its images are drawn.
 
@@ -47,11 +45,7 @@ def finish_page(
         result: from :meth:`dealias.instance.InstanceEvaluation.to_dict`;
             ``errors_against_aliasing`` adds a section.
         drawn: rows of the images, with counts of `INSTANCE_ERRORS` and of found instances.
-        title: heading.
-        probe: result of `dealias probe`, for a section on the network.
-
-    Raises:
-        OutputError: the page can't be written.
+        more: title and probe; see :func:`write_page`.
     """
     colors = spread_colors(len(result["classes"])).tolist()
     classes = [row | {"color": c} for row, c in zip(result["classes"], colors, strict=True)]
@@ -64,7 +58,7 @@ def finish_page(
         "rows": [script_row(row, []) for row in drawn],
     }
     context = _context(result, classes)
-    write_page(folder, "instances.html", title, data, context, probe=probe)
+    write_page(folder, "instances.html", data, context, **more)
 
 
 def _kinds() -> list[dict[str, Any]]:
