@@ -252,7 +252,8 @@ def test_what_is_left_out_is_in_the_result_and_on_the_page(trained, config, tmp_
     assert f"results of {trained / 'last.ckpt'}: {run / 'test'}" in said
     assert "APs, APm and APl of mask and boundary: by the area of a detection's mask" in said
     plain = re.sub(r"\s+", " ", html)
-    assert "by the area of a detection's box where boxes are compared, otherwise of its mask." in plain
+    area = "by the area of a detection's box where boxes are compared, otherwise of its mask."
+    assert area in plain
 
 
 def test_what_is_used_otherwise_is_in_the_result_and_on_the_page(trained, config, tmp_path, capsys):

@@ -41,10 +41,8 @@ from dealias.report.instances.page import finish_page
 from dealias.report.packing import pack, to_script
 from dealias.text import printable
 
-KINDS = (
-    *(kind.key for kind in INSTANCE_ERRORS),
-    FOUND,
-)  # in the order of their numbers in the files
+# In the order of their numbers in the files.
+KINDS = (*(kind.key for kind in INSTANCE_ERRORS), FOUND)
 
 
 @dataclass(frozen=True)
