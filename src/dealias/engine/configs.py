@@ -194,8 +194,8 @@ def refuse_moved(
         if option.startswith("--data."):
             given[option.removeprefix("--data.")] = value if equals else following
     for name, present in moved.items():
-        value = given.get(name)
-        if not isinstance(value, Mapping) and not str(value).startswith(("{", "null", "None")):
+        here = given.get(name)
+        if not isinstance(here, Mapping) and not str(here).startswith(("{", "null", "None")):
             raise ConfigError(f"data.{name}: is now {present}")
 
 

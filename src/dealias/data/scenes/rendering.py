@@ -162,8 +162,8 @@ def check_natural(argument: str, value: int) -> None:
 
 
 def check_size(size: tuple[int, int]) -> None:
-    """Raise ValueError unless `size` is (H, W), each at least 64 pixels."""
+    """Raise ValueError unless `size` is (height, width), each at least 64 pixels."""
     if len(size) != 2 or not all(isinstance(n, int) and n >= SMALLEST_SCENE for n in size):
         raise ValueError(
-            f"size: expected (H, W), each an integer of at least {SMALLEST_SCENE}, got {size!r}"
+            f"size: expected (height, width), integers of at least {SMALLEST_SCENE}, got {size!r}"
         )
