@@ -23,7 +23,7 @@ $(VENV)/.installed-dev: pyproject.toml | $(BIN)/python
 install: $(VENV)/.installed-dev  ## Install the library and everything needed to work on it.
 
 demo: $(VENV)/.installed  ## Train a tiny network with and without de-aliasing, in three minutes.
-	$(BIN)/dealias demo
+	$(BIN)/dealias demo --overwrite
 
 browser:  ## Install Chromium, for the tests of pages, which skip without one; asks apt as root.
 	@command -v chromium > /dev/null \

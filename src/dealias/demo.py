@@ -17,7 +17,7 @@ def run(
     steps: int | None = None,
     scenes: int | None = None,
     seed: int = 0,
-    overwrite: bool = True,
+    overwrite: bool = False,
 ) -> dict[str, Evaluation]:
     """Train a tiny network twice on procedural scenes, without and with de-aliasing, and test both.
 

@@ -1,70 +1,24 @@
 """Output files that are whole or not there."""
 
+import contextlib
+import hashlib
 import json
 import os
+import re
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any
 
 from dealias.text import printable
 
+PART = "dealias-part"  # ends the names of what is being written
+_LONGEST_NAME = 150  # bytes, of the 255 that file systems take
+
 
 class OutputError(ValueError):
     """An output can't be written, or would replace what is there."""
-
-
-def check_outputs(
-    files: Sequence[Path], folders: Sequence[Path], inputs: Sequence[Path], *, overwrite: bool
-) -> None:
-    """Raise OutputError unless all of this can be written; nothing is left behind.
-
-    Args:
-        files: files to write, each of its own.
-        folders: folders to write files into.
-        inputs: folders in which nothing may be written.
-        overwrite: whether what exists may be replaced.
-    """
-    seen: set[Path] = set()
-    for path in (*files, *folders):
-        real = path.resolve()
-        if real in seen:
-            raise OutputError(f"{printable(path)}: is given for two outputs")
-        seen.add(real)
-        for folder in inputs:
-            if real.is_relative_to(folder.resolve()):
-                raise OutputError(f"{printable(path)}: lies in the inputs, {printable(folder)}")
-    for path in files:
-        _check_file(path, overwrite=overwrite)
-    for path in folders:
-        _check_output_folder(path, overwrite=overwrite)
-
-
-def _check_file(path: Path, *, overwrite: bool) -> None:
-    if path.is_dir():
-        raise OutputError(f"{printable(path)}: expected a file, got a folder")
-    if path.exists() and not path.is_file():
-        raise OutputError(f"{printable(path)}: expected a regular file")
-    if path.exists() and not overwrite:
-        raise OutputError(f"{printable(path)}: exists already; --overwrite replaces it")
-    _check_folder(path.resolve().parent, path)
-
-
-def _check_output_folder(path: Path, *, overwrite: bool) -> None:
-    if path.exists() and not path.is_dir():
-        raise OutputError(f"{printable(path)}: expected a folder, got a file")
-    if path.is_dir() and any(path.iterdir()) and not overwrite:
-        raise OutputError(f"{printable(path)}: is not empty; --overwrite writes into it")
-    _check_folder(path if path.is_dir() else path.resolve().parent, path)
-
-
-def _check_folder(folder: Path, output: Path) -> None:
-    try:
-        with tempfile.TemporaryFile(dir=folder):
-            pass
-    except OSError as error:
-        raise OutputError(f"{printable(output)}: can't be written: {error.strerror}") from error
 
 
 @contextmanager
@@ -78,7 +32,7 @@ def write_whole(path: Path) -> Iterator[IO[bytes]]:
     """
     path = path.resolve()
     try:
-        handle, name = tempfile.mkstemp(dir=path.parent, prefix=".", suffix=".part")
+        handle, name = tempfile.mkstemp(f".{PART}", hidden_name(path, ""), path.parent)
     except OSError as error:
         raise OutputError(f"{printable(path)}: can't be written: {error.strerror}") from error
     part = Path(name)
@@ -94,6 +48,22 @@ def write_whole(path: Path) -> Iterator[IO[bytes]]:
         if isinstance(error, OSError):
             raise OutputError(f"{printable(path)}: can't be written: {error.strerror}") from error
         raise
+
+
+def hidden_name(path: Path, kind: str) -> str:
+    """The name of what lies beside an output while it is written: hidden, and not too long."""
+    name = path.name
+    if len(os.fsencode(name)) > _LONGEST_NAME:
+        name = hashlib.sha256(os.fsencode(name)).hexdigest()
+    return f".{name}.{kind}"
+
+
+def sweep_parts(path: Path) -> None:
+    """Remove what killed processes left of a file that no process writes any more."""
+    ours = re.compile(re.escape(hidden_name(path, "")) + rf"\w{{8}}\.{PART}")
+    with contextlib.suppress(OSError):
+        for part in [entry for entry in path.parent.iterdir() if ours.fullmatch(entry.name)]:
+            part.unlink()
 
 
 def to_json(content: Any) -> bytes:

@@ -10,7 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError
 
-from dealias.text import FileError, printable
+from dealias.inputs import open_regular
+from dealias.text import FileError, reason
 
 MAX_PIXELS_HELP = "read images of up to so many pixels, for large tiles; else Pillow's limit"
 
@@ -60,10 +61,10 @@ def open_image(path: Path) -> Iterator[tuple[Image.Image, str]]:
         with warnings.catch_warnings():
             warnings.simplefilter("error", Image.DecompressionBombWarning)
             # Given a path, Pillow maps turned TIFF files into memory with their sides swapped.
-            with path.open("rb") as file, Image.open(file) as image:
-                frames = getattr(image, "n_frames", 1)
-                if frames != 1 and image.format != "MPO":
-                    raise ImageError(path, f"expected one image, got {frames}")
+            with open_regular(path) as file, Image.open(file) as image:
+                # Known from the first image alone; counting the images would read all of them.
+                if getattr(image, "is_animated", False) and image.format != "MPO":
+                    raise ImageError(path, "expected one image, got several")
                 stored_as = _raw_mode(image)
                 yield _as_stored(image), stored_as
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
@@ -72,9 +73,9 @@ def open_image(path: Path) -> Iterator[tuple[Image.Image, str]]:
         ) from error
     except UnidentifiedImageError as error:
         raise ImageError(path, "not an image that can be read") from error
-    except FileNotFoundError as error:
-        raise ImageError(path, "no such file") from error
-    except FileError:
+    except FileError as error:
+        if type(error) is FileError:  # of opening the file
+            raise ImageError(path, error.problem) from error
         raise
     except Exception as error:  # decoders fail in many ways on broken files
         raise ImageError(path, f"can't be read: {reason(error)}") from error
@@ -155,13 +156,6 @@ def allow_pixels(count: int | None) -> None:
     if count < 1:
         raise ValueError(f"max_pixels: expected at least 1, got {count}")
     os.environ[_VARIABLE] = str(count)
-
-
-def reason(error: Exception) -> str:
-    """What an error of a decoder or of the system says, on one line."""
-    if isinstance(error, FileNotFoundError):
-        return "no such file"
-    return printable(getattr(error, "strerror", None) or str(error) or type(error).__name__)
 
 
 def _raw_mode(image: Image.Image) -> str:

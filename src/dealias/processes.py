@@ -54,8 +54,9 @@ def read_in_order(
         collate_fn=_as_is,
         worker_init_fn=_unwind_when_terminated,
     )
+    results = iter(loader)
     try:
-        for result in loader:
+        for result in results:
             tick()
             if isinstance(result, _Failure):
                 raise result.error
@@ -64,6 +65,9 @@ def read_in_order(
         if "DataLoader worker (pid" not in str(error):
             raise
         raise ProcessError(f"a reading process died: {error}") from error
+    finally:
+        # Now, and not when the last traceback goes that refers to them: they may be writing.
+        getattr(results, "_shutdown_workers", lambda: None)()
 
 
 class _Failure:
@@ -89,8 +93,11 @@ class _Items(Dataset[Any], Generic[Item]):
 
 
 def _unwind_when_terminated(_worker: int) -> None:
-    """Let a worker remove the file that it is writing."""
+    """Let a worker remove the file that it is writing; interrupts are the parent's to handle."""
     signal.signal(signal.SIGTERM, _exit)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    if hasattr(signal, "SIGHUP"):
+        signal.signal(signal.SIGHUP, _exit)
 
 
 def _exit(*_: object) -> None:

@@ -47,3 +47,10 @@ def list_pixels(found: Sequence[tuple[object, int]], most: int = 8) -> str:
     """
     listed = ", ".join(f"{label} ({pixels:,} px)" for label, pixels in found[:most])
     return listed + (f" and {len(found) - most} more" if len(found) > most else "")
+
+
+def reason(error: BaseException) -> str:
+    """What an error of a decoder or of the system says, on one line and without the file's name."""
+    if isinstance(error, FileNotFoundError):
+        return "no such file"
+    return printable(getattr(error, "strerror", None) or str(error) or type(error).__name__)

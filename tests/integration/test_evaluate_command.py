@@ -16,6 +16,7 @@ from dealias.cli import main
 from dealias.environment import environment
 from dealias.evaluation import ERROR_COLORS
 from dealias.files import OutputError, write_whole
+from dealias.outputs import OutputFolder, claim_outputs
 from helpers import random_maps
 
 NAMES = ["a", "b", "c", "d", "e"]
@@ -164,7 +165,7 @@ def test_photographs_that_cannot_be_used(data, capsys):
     result = json.loads((data / "r.json").read_text())
     assert result["images"] == 5  # metrics do not depend on photographs
     assert [("for a" in m, "b.png" in m) for m in result["skipped"]] == [(0, 1), (1, 0)]
-    assert len(list((data / "maps").iterdir())) == 5
+    assert len(list((data / "maps").glob("*.png"))) == 5
     assert evaluate(data, "--images", photographs) == 2
     assert "--images is for the pictures of --error-maps" in capsys.readouterr().err
 
@@ -294,7 +295,12 @@ def test_outputs_are_not_replaced_unless_asked_to(data, capsys):
     (maps / "a.png").write_text("precious")
     assert evaluate(data, "--error-maps", maps) == 2
     assert "is not empty" in capsys.readouterr().err
-    assert evaluate(data, "--error-maps", maps, "--overwrite") == 0
+    assert evaluate(data, "--error-maps", maps, "--overwrite") == 2
+    assert "holds a.png, which dealias did not write" in capsys.readouterr().err
+    assert (maps / "a.png").read_text() == "precious"
+    (maps / "a.png").unlink()
+    for _ in range(2):
+        assert evaluate(data, "--error-maps", maps, "--overwrite") == 0
 
 
 def test_outputs_never_replace_inputs_or_one_another(data, capsys):
@@ -518,7 +524,8 @@ def test_stopping_leaves_whole_files_and_no_workers(stop, group, tmp_path):
     signal.signal(signal.SIGINT, before)
     with process:
         deadline = time.monotonic() + 60
-        while not list((tmp_path / "maps").glob("*.png")) and time.monotonic() < deadline:
+        maps = tmp_path / ".maps.dealias-part"
+        while not list(maps.glob("*.png")) and time.monotonic() < deadline:
             time.sleep(0.1)
         workers = children(process.pid)
         time.sleep(0.5)
@@ -532,13 +539,15 @@ def test_stopping_leaves_whole_files_and_no_workers(stop, group, tmp_path):
     while any(map(alive, workers)) and time.monotonic() < deadline:
         time.sleep(0.1)
     assert not any(map(alive, workers))
-    assert {path.name for path in tmp_path.iterdir()} == {"predictions", "targets", "maps"}
-    drawn = list((tmp_path / "maps").iterdir())
-    assert drawn
-    assert all(path.suffix == ".png" for path in drawn)
-    for path in drawn:
-        with Image.open(path) as image:
-            image.load()
+    left = {path.name for path in tmp_path.iterdir()} - {"predictions", "targets"}
+    if stop != signal.SIGKILL:
+        assert not left
+    assert left <= {".maps.dealias-part", ".maps.dealias-lock", ".r.json.dealias-lock"}
+    with claim_outputs([tmp_path / "r.json"], [tmp_path / "maps"], [], overwrite=False):
+        pass
+    with OutputFolder(tmp_path / "maps"):
+        pass
+    assert {path.name for path in tmp_path.iterdir()} == {"predictions", "targets"}
 
 
 def test_real_targets_against_themselves_and_shifted(camvid, tmp_path):

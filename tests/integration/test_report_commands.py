@@ -70,10 +70,10 @@ def test_torchrun_writes_the_same_page(runs, tmp_path):
     run = subprocess.run(command, env=environ, capture_output=True, text=True, timeout=120)
     assert run.returncode == 0, run.stderr
     assert files_of(tmp_path / "one") == files_of(tmp_path / "two")
-    (tmp_path / "two" / "assets" / "README.txt").unlink()
+    (tmp_path / "two" / "assets" / "mine.txt").touch()
     run = subprocess.run(command, env=environ, capture_output=True, text=True, timeout=120)
     assert run.returncode != 0
-    assert run.stderr.count("is not of a dealias page") == 1
+    assert run.stderr.count("holds assets/mine.txt, which dealias did not write") == 1
 
 
 def test_each_label_map_is_read_once(runs, tmp_path, monkeypatch):

@@ -22,6 +22,7 @@ from dealias.data.scenes.shapes import (
     draw_labels,
 )
 from dealias.data.scenes.street import FENCE_PERIODS, POLE_WIDTHS
+from dealias.files import OutputError
 from dealias.labels import load_class_set
 
 SIZE = (96, 160)
@@ -220,12 +221,13 @@ class TestWriteScenes:
 
     def test_does_not_replace_scenes_unasked(self, tmp_path):
         write_scenes(tmp_path, 3, size=SIZE)
-        with pytest.raises(FileExistsError, match="3 scenes"):
+        with pytest.raises(OutputError, match="is not empty"):
             write_scenes(tmp_path, 1, size=SIZE)
-        (tmp_path / "images" / "mine.png").touch()
         write_scenes(tmp_path, 1, size=SIZE, overwrite=True)
-        left = sorted(path.name for path in (tmp_path / "images").iterdir())
-        assert left == ["mine.png", "scene_00000.png"]
+        assert [path.name for path in (tmp_path / "images").glob("*.png")] == ["scene_00000.png"]
+        (tmp_path / "images" / "mine.png").touch()
+        with pytest.raises(OutputError, match=r"mine\.png, which dealias did not write"):
+            write_scenes(tmp_path, 1, size=SIZE, overwrite=True)
 
     def test_negative_count_writes_nothing(self, tmp_path):
         with pytest.raises(ValueError, match=r"^count: expected"):

@@ -234,7 +234,7 @@ def test_images_that_are_no_label_maps(tmp_path):
     for name, message in {
         "float.tif": "expected gray, palette or 8-bit RGB, got 'F",
         "glass.png": "transparent",
-        "two.tif": "expected one image, got 2",
+        "two.tif": "expected one image, got several",
         "two.npz": "expected a single array",
         "none.png": "no such file",
         "none.npy": "no such file",

@@ -1,10 +1,15 @@
 """The command line: one file a command, each with `add_arguments` and `run`."""
 
+import contextlib
 import importlib
 import io
+import os
 import signal
 import sys
-from collections.abc import Callable, Sequence
+import threading
+import traceback
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
 from typing import Any
 
 from jsonargparse import ArgumentParser
@@ -37,6 +42,9 @@ COMMANDS = {
 
 
 _READ_IMAGES = ("evaluate", "compare", "figures", "probe")
+_ENDING = ("SIGINT", "SIGTERM", "SIGHUP")
+_PATIENCE = 5.0  # seconds from a signal to what it raises being raised again
+_MOST_LINES, _LONGEST_MESSAGE = 18, 4000  # of a message
 
 
 class MissingPackageError(ValueError):
@@ -48,15 +56,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
     Returns:
         0 if all went well, 1 if something was left out as asked, 2 for input or options that
-        can't be used, 130 or 143 if interrupted or terminated.
+        can't be used, 70 for a fault of dealias, 128 and its number if a signal ended it.
     """
-    signal.signal(signal.SIGTERM, _terminate)
     for stream in (sys.stdout, sys.stderr):  # names need not fit the terminal's encoding
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
     arguments = list(sys.argv[1:] if arguments is None else arguments)
     asked = next((argument for argument in arguments if not argument.startswith("-")), None)
-    return _run(str(asked), lambda: _answer(asked, arguments))
+    with _unwinding_on_signals():
+        return _run(str(asked), lambda: _answer(asked, arguments))
 
 
 def _answer(asked: str | None, arguments: list[str]) -> int:
@@ -99,16 +107,90 @@ def _module(name: str) -> Any:
 
 def _run(command: str, work: Callable[[], int]) -> int:
     try:
+        code = _attempt(command, work)
+        if sys.stdout is not None:
+            sys.stdout.flush()
+    except BrokenPipeError:  # `dealias ... | head`: what was to be written is
+        code = 0
+        with contextlib.suppress(OSError, ValueError):  # else flushed once more at the end
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    except OSError as error:
+        code = _say(command, str(error), 2)
+    if _signals:
+        return 128 + _signals[0]
+    return code
+
+
+def _attempt(command: str, work: Callable[[], int]) -> int:
+    try:
         return work()
-    except (ValueError, OSError) as error:
-        if main_process():
-            sys.stderr.write(f"dealias {command}: error: {error}\n")
-        return 2
     except KeyboardInterrupt:
-        sys.stderr.write(f"dealias {command}: interrupted\n")
-        return 130
+        return _say(command, "interrupted", 130, kind="")
+    except SystemExit:
+        if not _signals:
+            raise
+        return 128 + _signals[0]
+    except BrokenPipeError:
+        raise
+    except (ValueError, OSError) as error:
+        return _say(command, str(error), 2)
+    except MemoryError as error:
+        return _say(command, f"out of memory: {error}" if str(error) else "out of memory", 2)
+    except Exception as error:
+        if os.environ.get("DEALIAS_TRACEBACK"):
+            raise
+        where = traceback.extract_tb(error.__traceback__)[-1]
+        text = (
+            f"{type(error).__name__}: {error} ({Path(where.filename).name}:{where.lineno}). This "
+            f"is a fault of dealias; with DEALIAS_TRACEBACK=1 it shows where"
+        )
+        return _say(command, text, 70, kind="internal error: ")
 
 
-def _terminate(*_: object) -> None:
-    signal.signal(signal.SIGCHLD, signal.SIG_DFL)  # workers are terminated too: no error
-    raise SystemExit(143)  # unwinds, so that partial files are removed
+def _say(command: str, text: str, code: int, *, kind: str = "error: ") -> int:
+    """Print a message, once for all processes and no longer than a screen, and return `code`."""
+    if _signals:
+        text, kind = "interrupted", ""
+    if main_process() and sys.stderr is not None:
+        lines = text.splitlines() or [""]
+        if len(lines) > _MOST_LINES:
+            lines = [*lines[:_MOST_LINES], "..."]
+        text = "\n".join(lines)
+        if len(text) > _LONGEST_MESSAGE:
+            text = f"{text[:_LONGEST_MESSAGE]} ..."
+        with contextlib.suppress(OSError, ValueError):  # closed
+            sys.stderr.write(f"dealias {command}: {kind}{text}\n")
+            sys.stderr.flush()
+    return code
+
+
+_signals: list[int] = []  # that asked this process to end
+
+
+@contextlib.contextmanager
+def _unwinding_on_signals() -> Iterator[None]:
+    """Let signals raise what removes partial files; once more, if a library swallows it."""
+    _signals.clear()
+    if threading.current_thread() is not threading.main_thread():  # where none arrives
+        yield
+        return
+    numbers = [getattr(signal, name) for name in _ENDING if hasattr(signal, name)]
+    before = {number: signal.signal(number, _stop) for number in numbers}
+    try:
+        yield
+    finally:
+        if _signals and hasattr(signal, "setitimer"):
+            signal.setitimer(signal.ITIMER_REAL, 0)
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def _stop(number: int, _frame: object) -> None:
+    _signals.append(number)
+    signal.signal(signal.SIGCHLD, signal.SIG_DFL)  # workers are stopped too: no error
+    if hasattr(signal, "setitimer"):
+        signal.signal(signal.SIGALRM, _stop)
+        signal.setitimer(signal.ITIMER_REAL, _PATIENCE)
+    if _signals[0] == signal.SIGINT:
+        raise KeyboardInterrupt
+    raise SystemExit(128 + _signals[0])

@@ -8,7 +8,8 @@ from typing import Any
 from jsonargparse import ArgumentParser, Namespace
 
 from dealias.cli.console import output_console, print_differences, progress, short_names
-from dealias.files import check_outputs
+from dealias.cli.outputs import TRUST_PATHS
+from dealias.outputs import claim_outputs
 from dealias.processes import reading_processes
 from dealias.report import (
     Examples,
@@ -28,6 +29,7 @@ def add_arguments(parser: ArgumentParser) -> None:
     add("--report", type=Path, metavar="DIR", help="write a page on which to see the differences")
     add("--format", choices=["text", "json"], default="text", help="what to print")
     add("--workers", type=int, default=None, metavar="N", help="drawing processes; 0 for none")
+    add("--trust", action="store_true", help=TRUST_PATHS)
     add("--overwrite", action="store_true", help="replace outputs that exist")
 
 
@@ -35,19 +37,19 @@ def run(options: Namespace) -> int:
     """Compare, draw and print."""
     paths = options.first, options.second
     folders = [] if options.report is None else [options.report]
-    check_outputs([], folders, paths, overwrite=options.overwrite)
-    results = [read_result(path) for path in paths]
-    comparison = compare_results(*results, names=short_names(paths))
-    examples: list[Examples] | str = []
-    if options.report is not None:
-        examples = _images(results, paths)
-        write_comparison(
-            options.report,
-            comparison,
-            examples,
-            workers=reading_processes(options.workers),
-            progress=progress,
-        )
+    with claim_outputs([], folders, paths, overwrite=options.overwrite):
+        results = [read_result(path) for path in paths]
+        comparison = compare_results(*results, names=short_names(paths))
+        examples: list[Examples] | str = []
+        if options.report is not None:
+            examples = _images(results, paths, trust=options.trust)
+            write_comparison(
+                options.report,
+                comparison,
+                examples,
+                workers=reading_processes(options.workers),
+                progress=progress,
+            )
     console = output_console()
     if options.format == "json":
         console.out(json.dumps(comparison, indent=2, allow_nan=False))
@@ -58,9 +60,14 @@ def run(options: Namespace) -> int:
     return 0
 
 
-def _images(results: Sequence[Mapping[str, Any]], paths: Sequence[Path]) -> list[Examples] | str:
+def _images(
+    results: Sequence[Mapping[str, Any]], paths: Sequence[Path], *, trust: bool
+) -> list[Examples] | str:
     """The images of both results, or why there are none."""
     try:
-        return list(map(find_examples, results, paths))
+        return [
+            find_examples(result, path, trust=trust)
+            for result, path in zip(results, paths, strict=True)
+        ]
     except ResultFileError as error:
         return str(error)

@@ -5,8 +5,8 @@ from pathlib import Path
 from jsonargparse import ArgumentParser, Namespace
 
 from dealias.cli.console import output_console
-from dealias.files import check_outputs
 from dealias.models import convert, save
+from dealias.outputs import claim_outputs
 from dealias.text import printable
 
 
@@ -25,10 +25,11 @@ def add_arguments(parser: ArgumentParser) -> None:
 
 def run(options: Namespace) -> int:
     """Read, convert, write and say what it was."""
-    check_outputs([], [options.output], [options.checkpoint], overwrite=options.overwrite)
-    converted = convert(options.checkpoint, filtered=options.filtered)
-    model = converted.model
-    save(model, options.output, overwrite=options.overwrite)
+    inputs = [options.checkpoint]
+    with claim_outputs([], [options.output], inputs, overwrite=options.overwrite):
+        converted = convert(options.checkpoint, filtered=options.filtered)
+        model = converted.model
+        save(model, options.output, overwrite=options.overwrite)
     console = output_console()
     config = model.config
     parameters = sum(p.numel() for p in model.parameters())

@@ -16,12 +16,14 @@ from dealias.engine import (
     TaskName,
     find_task,
     refuse_moved,
+    refuse_programs,
     settle,
     take_configs,
     take_task,
 )
-from dealias.files import check_outputs, write_json
+from dealias.files import write_json
 from dealias.images import MAX_PIXELS_HELP, allow_pixels
+from dealias.outputs import claim_outputs
 
 
 def main(command: str, arguments: Sequence[str]) -> int:
@@ -31,6 +33,7 @@ def main(command: str, arguments: Sequence[str]) -> int:
         0 if all of it can be used, 1 if not.
     """
     given, _, others = take_configs(arguments)
+    refuse_programs(given, others)
     task = find_task(take_task(given, others))
     refuse_moved(given, others, task.data.moved)
     parser = _parser(command, task)
@@ -45,8 +48,8 @@ def main(command: str, arguments: Sequence[str]) -> int:
     allow_pixels(options.check.max_pixels)
     checked = options.check
     files = [path for path in (checked.output, checked.sheet) if path is not None]
-    check_outputs(files, [], [], overwrite=checked.overwrite)
-    return _check(task, parser.instantiate(options).check)
+    with claim_outputs(files, [], [], overwrite=checked.overwrite):
+        return _check(task, parser.instantiate(options).check)
 
 
 class _Parser(BriefParser, ArgumentParser):
@@ -71,17 +74,16 @@ def _parser(command: str, task: Task) -> ArgumentParser:
 
 
 def _check(task: Task, options: Namespace) -> int:
-    datamodule = options.data
-    found = task.check(datamodule, parts=options.parts, progress=progress)
+    found = task.check(options.data, parts=options.parts, progress=progress)
+    if options.output is not None:
+        write_json(found.to_dict(), options.output)  # before anything is drawn, which may fail
     console = output_console()
     importlib.import_module(task.printed).print_check(found, console)
     if found.shared:
         console.print(f"{len(found.shared):,} images are in more than one split:")
         print_list([str(path) for path in found.shared], console)
-    if options.output is not None:
-        write_json(found.to_dict(), options.output)
     if options.sheet is not None:
-        write_picture(task.contact_sheet(datamodule, part=found.splits[0].part), options.sheet)
+        write_picture(task.contact_sheet(options.data, part=found.splits[0].part), options.sheet)
     good = "every file can be used" + (
         ", and none is in two splits" if len(found.splits) > 1 else ""
     )

@@ -5,14 +5,11 @@ from pathlib import Path
 from jsonargparse import ArgumentParser, Namespace
 
 from dealias.cli.console import output_console, print_evaluation, progress
-from dealias.cli.outputs import (
-    add_output_arguments,
-    check_before,
-    write_outputs,
-)
-from dealias.evaluation import Options, evaluate_folders
+from dealias.cli.outputs import add_output_arguments, claim_asked, write_outputs
+from dealias.evaluation import DrawingError, Options, evaluate_folders
 from dealias.labels import builtin_class_sets, load_class_set
 from dealias.metrics.functional import Protocol
+from dealias.outputs import fill_folder
 from dealias.processes import main_process, reading_processes
 from dealias.report import read_probe, report_folders
 
@@ -38,48 +35,62 @@ def add_arguments(parser: ArgumentParser) -> None:
     add("--report", type=Path, metavar="DIR", help="write a page on which to see the errors")
     add("--images", type=Path, metavar="DIR", help="photographs to draw the errors over")
     add("--probe", type=Path, metavar="FILE.json", help="result of dealias probe for the report")
+    add("--trust", action="store_true", help="read the maps that --probe names wherever they lie")
     add("--skip-bad", action="store_true", help="leave out what can't be used; exit with 1")
     add_output_arguments(parser)
 
 
 def run(options: Namespace) -> int:
-    """Evaluate, draw, write and print."""
+    """Evaluate, write, draw and print."""
     folders = [path for path in (options.error_maps, options.report) if path is not None]
     inputs = [options.predictions, options.targets, options.images]
-    check_before(options, folders=folders, inputs=[path for path in inputs if path is not None])
     if options.images is not None and not folders:
         raise ValueError("--images is for the pictures of --error-maps and --report")
     if options.probe is not None and options.report is None:
         raise ValueError("--probe is for the page of --report")
-    probe = None if options.probe is None else read_probe(options.probe)
-    folders_and_options = (
-        options.predictions,
-        options.targets,
-        Options(
-            load_class_set(options.classes),
-            options.protocol,
-            options.band_width,
-            options.boundary,
-            options.map_predictions,
-            options.error_maps,
-        ),
+    probe = None if options.probe is None else read_probe(options.probe, trust=options.trust)
+    asked = claim_asked(
+        options, folders=folders, inputs=[path for path in inputs if path is not None]
     )
-    reading = {
-        "images": options.images,
-        "workers": reading_processes(options.workers),
-        "shard": _shard(options.shard),
-        "skip_bad": options.skip_bad,
-        "progress": progress,
-    }
-    more = None
-    if options.report is None:
-        evaluation = evaluate_folders(*folders_and_options, **reading)
-    else:
-        evaluation, more = report_folders(
-            options.report, *folders_and_options, output=options.output, probe=probe, **reading
+    with asked, fill_folder(options.error_maps) as error_maps:
+        folders_and_options = (
+            options.predictions,
+            options.targets,
+            Options(
+                load_class_set(options.classes),
+                options.protocol,
+                options.band_width,
+                options.boundary,
+                options.map_predictions,
+                error_maps,
+            ),
         )
+        reading = {
+            "images": options.images,
+            "workers": reading_processes(options.workers),
+            "shard": _shard(options.shard),
+            "skip_bad": options.skip_bad,
+            "progress": progress,
+        }
+        more = None
+        try:
+            if options.report is None:
+                evaluation = evaluate_folders(*folders_and_options, **reading)
+            else:
+                evaluation, more = report_folders(
+                    options.report,
+                    *folders_and_options,
+                    output=options.output,
+                    probe=probe,
+                    **reading,
+                )
+        except DrawingError as error:  # numbers that took long are not lost with a picture
+            if main_process():
+                write_outputs(error.evaluation, options)
+            raise
+        if main_process():
+            write_outputs(evaluation, options, more)
     if main_process():
-        write_outputs(evaluation, options, more)
         print_evaluation(evaluation, output_console())
     return 1 if evaluation.skipped else 0
 

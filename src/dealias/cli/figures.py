@@ -1,5 +1,6 @@
 """``dealias figures``."""
 
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -7,7 +8,8 @@ from typing import Any
 from jsonargparse import ArgumentParser, Namespace
 
 from dealias.cli.console import output_console, short_names
-from dealias.files import check_outputs
+from dealias.cli.outputs import TRUST_PATHS
+from dealias.outputs import OutputFolder, claim_outputs
 from dealias.report import (
     Examples,
     ResultFileError,
@@ -29,6 +31,7 @@ def add_arguments(parser: ArgumentParser) -> None:
     add("files", type=Path, nargs="+", metavar="FILE.json", help="results of dealias evaluate")
     add("--output", type=Path, required=True, metavar="DIR", help="folder of the figures")
     add("--strips", type=int, default=4, metavar="N", help="worst images to show; 0 for none")
+    add("--trust", action="store_true", help=TRUST_PATHS)
     add("--overwrite", action="store_true", help="replace outputs that exist")
 
 
@@ -36,7 +39,15 @@ def run(options: Namespace) -> int:
     """Draw, set the tables and say where they are."""
     if options.strips < 0:
         raise ValueError(f"--strips: expected 0 or more, got {options.strips}")
-    check_outputs([], [options.output], options.files, overwrite=options.overwrite)
+    claimed = claim_outputs([], [options.output], options.files, overwrite=options.overwrite)
+    with claimed, OutputFolder(options.output) as folder:
+        count = _write(folder.part, options)
+        folder.finish()
+    output_console().print(f"{count} files: {printable(options.output)}", soft_wrap=True)
+    return 0
+
+
+def _write(folder: Path, options: Namespace) -> int:
     results = {
         name: read_result(path)
         for name, path in zip(short_names(options.files), options.files, strict=True)
@@ -46,7 +57,8 @@ def run(options: Namespace) -> int:
     for result, path in zip(results.values(), options.files, strict=True):
         images.append(None)
         try:
-            images[-1] = find_examples(result, path) if options.strips else None
+            if options.strips:
+                images[-1] = find_examples(result, path, trust=options.trust)
         except ResultFileError as error:
             console.print(f"no strips of images: {error}", soft_wrap=True)
         if images[-1] is not None:
@@ -54,19 +66,14 @@ def run(options: Namespace) -> int:
                 images[-1].load(name)  # what can't be drawn shows before anything is
     count = 0
     for (name, result), examples in zip(results.items(), images, strict=True):
-        prefix = f"{'_'.join(Path(name).parts)}_" if len(results) > 1 else ""
-        drawn = write_figures(
-            options.output, result, examples, images=options.strips, prefix=prefix
-        )
-        written = write_tables(options.output, f"{prefix}classes", class_table(result))
+        prefix = re.sub(r"\W+", "_", name) + "_" if len(results) > 1 else ""
+        drawn = write_figures(folder, result, examples, images=options.strips, prefix=prefix)
+        written = write_tables(folder, f"{prefix}classes", class_table(result))
         count += len(drawn) + len(written)
     problem = _incomparable(results)
     if problem:
         console.print(f"table: no best figures are marked: {problem}", soft_wrap=True)
-    table = mean_table(results, bold=not problem)
-    count += len(write_tables(options.output, "table", table))
-    console.print(f"{count} files: {printable(options.output)}", soft_wrap=True)
-    return 0
+    return count + len(write_tables(folder, "table", mean_table(results, bold=not problem)))
 
 
 def _incomparable(results: Mapping[str, Mapping[str, Any]]) -> str | None:

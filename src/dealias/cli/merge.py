@@ -5,7 +5,7 @@ from pathlib import Path
 from jsonargparse import ArgumentParser, Namespace
 
 from dealias.cli.console import output_console, print_evaluation
-from dealias.cli.outputs import add_output_arguments, check_before, write_outputs
+from dealias.cli.outputs import add_output_arguments, claim_asked, write_outputs
 from dealias.evaluation import merge_counts
 
 
@@ -19,8 +19,8 @@ def add_arguments(parser: ArgumentParser) -> None:
 
 def run(options: Namespace) -> int:
     """Merge, write and print."""
-    check_before(options, inputs=options.files)
-    evaluation = merge_counts(options.files, partial=options.partial)
-    write_outputs(evaluation, options)
+    with claim_asked(options, inputs=options.files):
+        evaluation = merge_counts(options.files, partial=options.partial)
+        write_outputs(evaluation, options)
     print_evaluation(evaluation, output_console())
     return 1 if evaluation.skipped else 0

@@ -1,14 +1,17 @@
 """What several commands have in common: the files they write."""
 
 from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
 from jsonargparse import ArgumentParser, Namespace
 
 from dealias.evaluation import Evaluation, write_counts, write_csv
-from dealias.files import check_outputs, write_json
+from dealias.files import write_json
+from dealias.outputs import claim_outputs
 
+TRUST_PATHS = "read the folders that results name, to draw their images"
 _OUTPUTS = ("output", "csv", "counts")
 
 
@@ -21,12 +24,15 @@ def add_output_arguments(parser: ArgumentParser) -> None:
     add("--overwrite", action="store_true", help="replace outputs that exist")
 
 
-def check_before(
-    options: Namespace, *, folders: Sequence[Path] = (), inputs: Sequence[Path] = ()
-) -> None:
-    """Refuse outputs that can't be written before any work is done."""
+def claim_asked(
+    options: Namespace,
+    *,
+    folders: Sequence[Path] = (),
+    inputs: Sequence[Path] = (),
+) -> AbstractContextManager[None]:
+    """Claim the outputs asked for, or refuse them before any work is done."""
     files = [options[name] for name in _OUTPUTS if options[name] is not None]
-    check_outputs(files, folders, inputs, overwrite=options.overwrite)
+    return claim_outputs(files, folders, inputs, overwrite=options.overwrite)
 
 
 def write_outputs(

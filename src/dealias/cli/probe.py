@@ -10,8 +10,9 @@ from rich.table import Table
 import dealias
 from dealias.cli.console import output_console, percent, progress
 from dealias.environment import environment
-from dealias.files import check_outputs, write_json
+from dealias.files import write_json
 from dealias.images import open_image
+from dealias.outputs import claim_outputs, fill_folder
 from dealias.probe import (
     SPECS,
     Network,
@@ -46,6 +47,7 @@ def add_arguments(parser: ArgumentParser) -> None:
     add("--output", type=Path, metavar="FILE.json", help="write the result")
     add("--figures", type=Path, metavar="DIR", help="draw spectra and aliasing maps")
     add("--maps", type=Path, metavar="DIR", help="write the aliasing score of each pixel")
+    add("--trust", action="store_true", help="run the code that the model names or holds")
     add("--overwrite", action="store_true", help="replace outputs that exist")
 
 
@@ -53,47 +55,60 @@ def run(options: Namespace) -> int:
     """Probe, print, write and draw."""
     files = [] if options.output is None else [options.output]
     folders = [path for path in (options.figures, options.maps) if path is not None]
-    check_outputs(files, folders, [options.images], overwrite=options.overwrite)
-    paths = list_images(options.images, options.limit)
-    network = load_network(options.model, options.weights)
-    plan, results = measure_aliasing(
-        network,
-        paths,
-        cutoff=options.cutoff,
-        noise=options.noise,
-        blur=options.blur,
-        bins=_BINS if options.figures is not None or options.output is not None else 0,
-        progress=progress,
-    )
-    console = output_console()
-    console.print(_table(results, len(paths)))
-    would = _would_do(network, paths[0], options.cutoff)
-    if options.weights is None and options.model.startswith(("timm:", "torchvision:")):
-        console.print("The weights are random: --weights loads others.")
-    console.print(f"dealias.dealias would do this:\n{would}", soft_wrap=True)
-    first = first_filtered(plan, would if isinstance(would, Report) else None)
-    mapped = next((result for result in results if first and result.site.name == first.name), None)
-    written = None
-    if options.maps is not None:
-        if mapped is None:
+    claimed = claim_outputs(files, folders, [options.images], overwrite=options.overwrite)
+    with claimed, fill_folder(options.maps) as maps, fill_folder(options.figures) as figures:
+        paths = list_images(options.images, options.limit)
+        network = load_network(options.model, options.weights, trust=options.trust)
+        plan, results = measure_aliasing(
+            network,
+            paths,
+            cutoff=options.cutoff,
+            noise=options.noise,
+            blur=options.blur,
+            bins=_BINS if figures is not None or options.output is not None else 0,
+            progress=progress,
+        )
+        console = output_console()
+        console.print(_table(results, len(paths)))
+        would = _would_do(network, paths[0], options.cutoff)
+        if options.weights is None and options.model.startswith(("timm:", "torchvision:")):
+            console.print("The weights are random: --weights loads others.")
+        console.print(f"dealias.dealias would do this:\n{would}", soft_wrap=True)
+        first = first_filtered(plan, would if isinstance(would, Report) else None)
+        mapped = next((found for found in results if first and found.site.name == first.name), None)
+        if maps is not None and mapped is None:
             raise ValueError("--maps: no step of the network would be filtered")
-        written = {"folder": str(options.maps.absolute()), "site": mapped.site.name}
-        _write_maps(network, plan, mapped, paths, options)
-    if options.output is not None:
-        settings = {key: options[key] for key in ("model", "cutoff", "noise", "blur")}
-        _write(options.output, results, settings | {"images": len(paths)}, would, written)
-    if options.figures is not None:
-        options.figures.mkdir(exist_ok=True)
-        draw_spectra(results, options.figures / "spectra.png")
-        for path in paths[:_DRAWN_IMAGES]:
-            image = read_image(path, noise=options.noise)
-            maps = capture_maps(network, plan, image)
-            name = "_".join(path.relative_to(options.images).parts)
-            draw_maps(image, maps, results, options.figures / f"map_{name}.png")
+        written = None
+        if mapped is not None and options.maps is not None:
+            written = {"folder": str(options.maps.absolute()), "site": mapped.site.name}
+        if options.output is not None:
+            settings = {key: options[key] for key in ("model", "cutoff", "noise", "blur")}
+            _write(options.output, results, settings | {"images": len(paths)}, would, written)
+        if mapped is not None and maps is not None:
+            _write_maps(maps, network, plan, mapped, paths, options)
+        if figures is not None:
+            _draw(figures, network, plan, results, paths, options)
     return 0
 
 
+def _draw(
+    folder: Path,
+    network: Network,
+    plan: Plan[Site],
+    results: Sequence[SiteResult],
+    paths: Sequence[Path],
+    options: Namespace,
+) -> None:
+    draw_spectra(results, folder / "spectra.png")
+    for path in paths[:_DRAWN_IMAGES]:
+        image = read_image(path, noise=options.noise)
+        maps = capture_maps(network, plan, image)
+        name = "_".join(path.relative_to(options.images).parts)
+        draw_maps(image, maps, results, folder / f"map_{name}.png")
+
+
 def _write_maps(
+    folder: Path,
     network: Network,
     plan: Plan[Site],
     mapped: SiteResult,
@@ -108,7 +123,7 @@ def _write_maps(
             scores = pixel_scores(features, mapped.cutoff, size)[0].numpy()
             with open_image(path) as (whole, _):
                 whole_size = (whole.height, whole.width)
-            output = options.maps / path.relative_to(options.images).with_suffix(".png")
+            output = folder / path.relative_to(options.images).with_suffix(".png")
             write_scores(output, scores, whole_size)
             advance()
 

@@ -16,6 +16,7 @@ from dealias.engine.configs import (
     config_names,
     find_config,
     refuse_moved,
+    refuse_programs,
     take_configs,
 )
 from dealias.engine.inference import Inference, slide
@@ -53,6 +54,7 @@ __all__ = [
     "find_task",
     "parameter_groups",
     "refuse_moved",
+    "refuse_programs",
     "settle",
     "slide",
     "take_configs",

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import warnings
+import zipfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -10,11 +12,15 @@ import pytorch_lightning as pl
 import torch
 from pytorch_lightning.callbacks import Checkpoint, ModelCheckpoint
 from pytorch_lightning.plugins.io import TorchCheckpointIO
+from torch import Tensor
 
 from dealias.engine.training import TrainingError
 from dealias.files import write_whole
+from dealias.inputs import open_regular
 from dealias.models import read_checkpoint
 from dealias.text import printable
+
+_PICKLED = 2**20  # bytes in which a checkpoint says whose it is
 
 
 class CheckpointError(ValueError):
@@ -23,6 +29,10 @@ class CheckpointError(ValueError):
 
 class WholeCheckpoints(TorchCheckpointIO):
     """Writes checkpoints beside their place, which they take once complete; reads data alone."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._folders: set[Path] = set()  # in which this process wrote checkpoints
 
     def save_checkpoint(
         self, checkpoint: dict[str, Any], path: Any, storage_options: Any = None
@@ -34,11 +44,27 @@ class WholeCheckpoints(TorchCheckpointIO):
         """
         file = Path(path)
         file.parent.mkdir(parents=True, exist_ok=True)
+        self._folders.add(file.parent.resolve())
         with write_whole(file) as part:
             try:
                 torch.save(checkpoint, part)
             except RuntimeError as error:  # of the ZIP writer, over the system's error
                 raise _cause_of(error) from error
+
+    def remove_checkpoint(self, path: Any) -> None:
+        """Remove a checkpoint beside those that this process wrote, as a callback asks for.
+
+        A callback that goes on from a checkpoint has names of files from it; what is not a
+        checkpoint, or lies elsewhere, stays, with a warning.
+        """
+        file = Path(path)
+        beside = file.parent.resolve() in self._folders and not file.is_symlink()
+        if beside and is_checkpoint(file):
+            file.unlink()
+        elif file.exists():
+            warnings.warn(
+                f"{printable(file)}: is not removed: it is no checkpoint of this run", stacklevel=2
+            )
 
     def load_checkpoint(
         self, path: Any, map_location: Any = "cpu", weights_only: bool | None = None
@@ -78,6 +104,17 @@ def check_averaging(checkpoint: Mapping[str, Any], trainer: Any, *, source: str)
         )
 
 
+def is_checkpoint(path: Path) -> bool:
+    """Whether a regular file is a checkpoint that Lightning saved."""
+    try:
+        with open_regular(path) as file, zipfile.ZipFile(file) as archive:
+            (name,) = (name for name in archive.namelist() if name.endswith("/data.pkl"))
+            with archive.open(name) as pickled:
+                return b"pytorch-lightning_version" in pickled.read(_PICKLED)
+    except (ValueError, OSError, zipfile.BadZipFile):
+        return False
+
+
 def _cause_of(error: RuntimeError) -> Exception:
     seen: BaseException | None = error
     while seen is not None:
@@ -97,6 +134,22 @@ class BestCheckpoint(ModelCheckpoint):
 
     def __init__(self, folder: Path, monitor: str = "val/mIoU") -> None:
         super().__init__(folder, "best", monitor=monitor, mode="max", enable_version_counter=False)
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Take the highest figure from the run that goes on, if its best.ckpt is here.
+
+        Lightning takes names of files, too, and removes what they name when a better one comes.
+        """
+        path = Path(str(self.dirpath)) / "best.ckpt"
+        score, current = (state_dict.get(key) for key in ("best_model_score", "current_score"))
+        if state_dict.get("dirpath") != self.dirpath or not path.is_file():
+            return
+        if not isinstance(score, Tensor) or score.numel() != 1 or not score.isfinite().all():
+            return
+        self.best_model_score = self.kth_value = score
+        self.current_score = current if isinstance(current, Tensor) else None
+        self.best_model_path = self.kth_best_model_path = str(path)
+        self.best_k_models = {str(path): score}
 
 
 class LastCheckpoint(Checkpoint):

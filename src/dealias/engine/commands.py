@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import logging
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Literal
 
@@ -12,13 +13,19 @@ import yaml
 from pytorch_lightning import Callback, Trainer
 from pytorch_lightning.cli import LightningArgumentParser, LightningCLI
 
-from dealias.engine.checkpoints import CheckpointError, WholeCheckpoints, check_averaging
+from dealias.engine.checkpoints import (
+    CheckpointError,
+    WholeCheckpoints,
+    check_averaging,
+    is_checkpoint,
+)
 from dealias.engine.configs import (
     LINKS,
     BriefParser,
     ConfigError,
     refuse_linked,
     refuse_moved,
+    refuse_programs,
     take_configs,
 )
 from dealias.engine.error_page import ErrorPage
@@ -29,6 +36,7 @@ from dealias.engine.trainer import SavedConfig, common_arguments, fit_arguments,
 from dealias.files import OutputError
 from dealias.images import MAX_PIXELS_HELP, allow_pixels
 from dealias.models import load, load_weights
+from dealias.outputs import check_folder, claim
 from dealias.processes import main_process
 from dealias.text import printable
 
@@ -74,10 +82,15 @@ class Commands(LightningCLI):
         checkpoint: checkpoint whose weights are used, or that training resumes from; or None.
         writer: writer of predictions; or None.
         report: writer of the page of errors; or None.
+
+    Raises:
+        ConfigError: options can't be used, or name a class to import and there is no ``--trust``.
     """
 
     def __init__(self, command: Command, arguments: Sequence[str]) -> None:
         options, self.config_files, others = take_configs(arguments)
+        if "--trust" not in others:  # of the command line: no file can say so
+            refuse_programs(options, others)
         refuse_linked(options)
         self.command = command
         self.task = find_task(take_task(options, others))
@@ -129,6 +142,7 @@ class Commands(LightningCLI):
             default=False,
             help="replace outputs of an earlier run",
         )
+        add("--trust", action="store_true", help="run classes that options name by class_path")
         add("--checkpoint_every", type=int, default=1000, help="steps between last.ckpt, in fit")
         add("--samples", type=int, default=4, help="images to draw at each validation, in fit")
         add(
@@ -163,7 +177,7 @@ class Commands(LightningCLI):
             options.model.network, self.checkpoint = config, None
         elif self.checkpoint is not None:
             options.model.network.pop("backbone_weights", None)
-        self._check_output(options.report, overwrite=options.overwrite)
+        self._check_output()
 
     def _default_output(self) -> Path:
         if not self.config_files:
@@ -194,25 +208,32 @@ class Commands(LightningCLI):
             raise CheckpointError(f"{printable(path)}: expected a .ckpt to resume, got a folder")
         return path
 
-    def _check_output(self, report: Path | None, *, overwrite: bool) -> None:
-        pages = [report] if report else []
-        for folder in (self.output, *pages):
+    def _check_output(self) -> None:
+        options = self.config[self.command]
+        report, overwrite = options.report, options.overwrite
+        for folder in (self.output, *([report] if report else [])):
             there = next(path for path in (folder, *folder.parents) if path.exists())
             if not there.is_dir():
                 raise OutputError(f"{printable(there)}: expected a folder, got a file")
-        checkpoints = [] if self.checkpoint else ["last.ckpt", "best.ckpt"]
-        taken = {
-            "fit": [self.output / name for name in checkpoints],
-            "validate": [],
-            "test": [self.output / "test" / "result.json", *pages],
-            "predict": [self.output / "predictions"],
-        }[self.command]
-        for path in taken:
-            if not overwrite and (any(path.iterdir()) if path.is_dir() else path.exists()):
+        files: list[Path] = []
+        folders = [report] if self.command == "test" and report else []
+        if self.command == "fit" and not self.checkpoint:
+            files = self._checkpoints()
+        elif self.command == "test":
+            files = [self.output / "test" / "result.json"]
+            folders += [self.output / "test" / "predictions"] if options.label_maps else []
+        elif self.command == "predict":
+            folders = [self.output / "predictions"]
+        for path in files:
+            if path.exists() and not overwrite:
                 hint = "--ckpt_path last goes on from it, " if self.command == "fit" else ""
                 raise OutputError(
                     f"{printable(path)}: exists already; {hint}--overwrite replaces it"
                 )
+            if self.command == "fit" and path.exists() and not is_checkpoint(path):
+                raise OutputError(f"{printable(path)}: is no checkpoint; --overwrite keeps it")
+        for path in folders:
+            check_folder(path, overwrite=overwrite)
 
     def instantiate_trainer(self, **kwargs: Any) -> Trainer:
         """Create the trainer; its files go to the folder of the run."""
@@ -271,10 +292,11 @@ class Commands(LightningCLI):
 
     def fit(self, **arguments: Any) -> None:
         """Train, after removing the checkpoints of an earlier run, which --overwrite allows."""
-        if self.checkpoint is None and main_process():
-            for name in ("best", "last"):
-                (self.output / f"{name}.ckpt").unlink(missing_ok=True)
-        self.trainer.fit(**arguments | {"ckpt_path": self.checkpoint})
+        with self._claimed():
+            if self.checkpoint is None and main_process():
+                for path in self._checkpoints():
+                    path.unlink(missing_ok=True)
+            self.trainer.fit(**arguments | {"ckpt_path": self.checkpoint})
 
     def validate(self, **arguments: Any) -> None:
         """Evaluate on the validation split."""
@@ -282,15 +304,31 @@ class Commands(LightningCLI):
 
     def test(self, **arguments: Any) -> None:
         """Evaluate on the test split, and write the results to test/ in the folder of the run."""
-        self.trainer.test(**arguments, verbose=False)
-        if self.trainer.is_global_zero:
-            more = {"noise": self.datamodule.noise} if self.datamodule.noise else {}
-            more |= {} if self.report is None else self.report.more
-            self.model.write_results(self.output / "test", more)
+        with self._claimed():
+            self.trainer.test(**arguments, verbose=False)
+            if self.trainer.is_global_zero:
+                more = {"noise": self.datamodule.noise} if self.datamodule.noise else {}
+                more |= {} if self.report is None else self.report.more
+                self.model.write_results(self.output / "test", more)
 
     def predict(self, **arguments: Any) -> None:
         """Write the predictions."""
-        self.trainer.predict(**arguments, return_predictions=False)
+        with self._claimed():
+            self.trainer.predict(**arguments, return_predictions=False)
+
+    @contextmanager
+    def _claimed(self) -> Iterator[None]:
+        """The folder of the run, which no other command may write meanwhile."""
+        if not main_process():
+            yield
+            return
+        self.output.parent.mkdir(parents=True, exist_ok=True)
+        with claim(self.output):
+            self._check_output()
+            yield
+
+    def _checkpoints(self) -> list[Path]:
+        return [self.output / "last.ckpt", self.output / "best.ckpt"]
 
 
 class _Parser(BriefParser, LightningArgumentParser):

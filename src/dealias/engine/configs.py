@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from itertools import zip_longest
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 import dealias
 from dealias.engine.paths import place, settle
-from dealias.text import printable
+from dealias.inputs import parse_yaml, read_yaml
+from dealias.text import FileError, printable
 
 _FREE = "--model.network."
 LINKS = {  # options that another option sets for the whole run
@@ -19,6 +19,12 @@ LINKS = {  # options that another option sets for the whole run
     "data.seed": "seed_everything",
     "data.noise": "noise",
 }
+# Options of the trainer that take objects of classes, and how a class in a module is written.
+_CLASSES = {
+    f"trainer.{name}"
+    for name in ("accelerator", "callbacks", "logger", "plugins", "profiler", "strategy")
+}
+_IMPORTED = re.compile(r"[^\W\d]\w*\.[^\W\d]")
 
 
 class ConfigError(ValueError):
@@ -89,12 +95,9 @@ def _read(path: Path, above: tuple[Path, ...]) -> dict[str, Any]:
     if path.resolve() in above:
         raise ConfigError(f"{printable(path)}: adds to itself: base runs in a circle")
     try:
-        content = yaml.safe_load(path.read_text("utf-8"))
-    except OSError as error:
-        raise ConfigError(f"{printable(path)}: can't be read: {error.strerror}") from error
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        problem = " ".join(str(error).split())
-        raise ConfigError(f"{printable(path)}: expected YAML: {problem}") from error
+        content = read_yaml(path)
+    except FileError as error:
+        raise ConfigError(str(error)) from error
     if not isinstance(content, dict):
         raise ConfigError(f"{printable(path)}: expected a mapping of options")
     base = content.pop("base", None)
@@ -174,6 +177,48 @@ def refuse_linked(options: Mapping[str, Any]) -> None:
             raise ConfigError(f"{target}: expected it as {option}, for the whole run")
 
 
+def refuse_programs(options: Mapping[str, Any], arguments: Sequence[str]) -> None:
+    """Refuse options that import code by name.
+
+    Args:
+        options: of files.
+        arguments: of the command line.
+
+    Raises:
+        ConfigError: there is a ``class_path``, or a class of another package by its path.
+    """
+    found = _programs(options, ())
+    for argument, following in zip_longest(arguments, arguments[1:], fillvalue=""):
+        option, equals, value = argument.partition("=")
+        if not option.startswith("--"):
+            continue
+        name = option[2:].rstrip("+")
+        value = value if equals else following
+        if (
+            "class_path" in name
+            or "class_path" in value
+            or (name in _CLASSES and _IMPORTED.search(value))
+        ):
+            found.append(name)
+    if found:
+        raise ConfigError(
+            f"{printable(found[0])}: refused: it names a class to import, which is a program; "
+            f"--trust allows it"
+        )
+
+
+def _programs(options: Any, place: tuple[str, ...]) -> list[str]:
+    """Names of the options that import classes."""
+    name = ".".join(place)
+    if isinstance(options, Mapping):
+        found = [name] if "class_path" in options else []
+        return found + [n for k, v in options.items() for n in _programs(v, (*place, str(k)))]
+    if isinstance(options, list):
+        return [n for value in options for n in _programs(value, place)]
+    is_class = name in _CLASSES and isinstance(options, str) and _IMPORTED.search(options)
+    return [name] if is_class else []
+
+
 def refuse_moved(
     options: Mapping[str, Any], arguments: Sequence[str], moved: Mapping[str, str]
 ) -> None:
@@ -201,8 +246,8 @@ def refuse_moved(
 
 def _nested(option: str, text: str) -> dict[str, Any]:
     try:
-        value = yaml.safe_load(text)
-    except yaml.YAMLError as error:
+        value = parse_yaml(text)
+    except ValueError as error:
         raise ConfigError(f"{printable(option)}: expected YAML, got {printable(text)}") from error
     for key in reversed(option[2:].split(".")):
         value = {key: value}

@@ -29,7 +29,7 @@ class ErrorPage(pl.Callback):
     def __init__(self, folder: Path, output: Path, probe: Path | None = None) -> None:
         self.folder = folder
         self.output = output
-        self.probe = None if probe is None else read_probe(probe)
+        self.probe = None if probe is None else read_probe(probe, trust=True)  # reads no maps
         self.more: dict[str, Any] = {}
         self._writer: Any = None  # made by the task
         self._aliasing: FirstAliasing | None = None
@@ -40,6 +40,7 @@ class ErrorPage(pl.Callback):
             raise TypeError(f"expected a task with a page of its own, got {type(pl_module)}")
         self._writer, self._aliasing = pl_module.page_writer(self.folder), None
         if trainer.is_global_zero:
+            self.folder.parent.mkdir(parents=True, exist_ok=True)
             self._writer.begin()
         trainer.strategy.barrier()
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +10,7 @@ from PIL import Image
 from pytorch_lightning.loggers import TensorBoardLogger
 
 from dealias.files import write_whole
+from dealias.outputs import OutputFolder
 from dealias.processes import gather
 
 
@@ -56,7 +56,7 @@ class SamplePictures(pl.Callback):
 class PredictionWriter(pl.Callback):
     """Writes predictions in the format of the task, such as label maps: all of them or none.
 
-    They are moved to the folder after the last one, and replace those of an earlier run.
+    They take the place of the folder after the last one; see :class:`dealias.outputs.OutputFolder`.
 
     Args:
         folder: gets a file an image; made if it isn't there.
@@ -68,15 +68,15 @@ class PredictionWriter(pl.Callback):
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        self._new = folder.with_name(f"{folder.name}.part")
+        self._output = OutputFolder(folder)
         self.skipped: list[str] = []
         self.written = 0
 
     def on_predict_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Make the folder, before any process writes to it."""
         if trainer.is_global_zero:
-            shutil.rmtree(self._new, ignore_errors=True)
-            self._new.mkdir(parents=True)
+            self.folder.parent.mkdir(parents=True, exist_ok=True)
+            self._output.begin()
         trainer.strategy.barrier()
 
     on_test_start = on_predict_start
@@ -88,34 +88,25 @@ class PredictionWriter(pl.Callback):
         self.skipped += batch["skipped"]
         if outputs is not None:
             (name,) = batch["name"]
-            pl_module.write_prediction(self._new, name, outputs)
+            pl_module.write_prediction(self._output.part, name, outputs)
             self.written += 1
 
     on_test_batch_end = on_predict_batch_end
 
     def on_predict_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Count what all processes wrote, and move it in place, as `--overwrite` allows."""
+        """Count what all processes wrote, and move it in place."""
         parts = gather((self.written, self.skipped), trainer.world_size)
         self.written = sum(written for written, _ in parts)
         self.skipped = [message for _, skipped in parts for message in skipped]
         if trainer.is_global_zero:
-            self._put_in_place()
+            self._output.finish()
+            self._output.close()
 
     on_test_end = on_predict_end
-
-    def _put_in_place(self) -> None:
-        for path in [*self.folder.rglob("*.png"), *self.folder.rglob("*.json")]:
-            path.unlink()
-        for path in self._new.rglob("*"):
-            if path.is_file():
-                place = self.folder / path.relative_to(self._new)
-                place.parent.mkdir(parents=True, exist_ok=True)
-                path.replace(place)
-        shutil.rmtree(self._new)
 
     def on_exception(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, exception: BaseException
     ) -> None:
         """Remove unfinished predictions."""
         if trainer.is_global_zero:
-            shutil.rmtree(self._new, ignore_errors=True)
+            self._output.close()

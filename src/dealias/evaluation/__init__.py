@@ -3,6 +3,7 @@
 from dealias.evaluation.digests import digest_file, digest_labels, digest_rows
 from dealias.evaluation.error_maps import ERROR_COLORS, draw_errors
 from dealias.evaluation.folders import (
+    DrawingError,
     EvaluationError,
     Options,
     evaluate_folders,
@@ -26,6 +27,7 @@ from dealias.evaluation.warnings import void_warnings
 __all__ = [
     "ERROR_COLORS",
     "CountsFileError",
+    "DrawingError",
     "Evaluation",
     "EvaluationError",
     "ImageRow",

@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from dealias.images import reason
 from dealias.labels import LabelFileError
+from dealias.text import reason
 
 _KINDS = ("<u1", "<u2", "<i8")
 

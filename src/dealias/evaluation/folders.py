@@ -34,6 +34,18 @@ from dealias.text import FileError, printable
 Draw = Callable[[str, NDArray[np.integer], NDArray[np.integer], Path | None], Any]
 
 
+class DrawingError(ValueError):
+    """Everything was counted, but a picture can't be drawn or written.
+
+    Attributes:
+        evaluation: what was counted.
+    """
+
+    def __init__(self, problem: str, evaluation: Evaluation) -> None:
+        super().__init__(problem)
+        self.evaluation = evaluation
+
+
 class EvaluationError(ValueError):
     """Inputs that can't be evaluated; the message names the files."""
 
@@ -101,10 +113,11 @@ def evaluate_pair(
             error map is drawn over the target; without a label map, the evaluation is empty.
         draw: called with the labels that were counted; what it returns adds up in `drawn`.
 
+    Returns:
+        The counts. If a picture can't be drawn or written, `undrawn` says why.
+
     Raises:
         LabelFileError: a file that can't be used, sizes that differ, labels out of range.
-        ImageError: the photograph of an error map can't be read.
-        OutputError: the error map can't be written.
     """
     classes = options.classes
     try:
@@ -122,18 +135,21 @@ def evaluate_pair(
             raise
         return replace(Evaluation.empty(options.settings), skipped=[str(error)])
     image = (images or {}).get(pair.name)
-    if options.error_maps is not None:
-        output = options.error_maps / f"{pair.name}.png"
-        write = partial(write_error_map, output, *maps, classes, options.counting)
-        try:
-            write(image)
-        except ImageError as error:
-            if not skip_bad:
-                raise
-            found.skipped.append(str(error))
-            write(None)
-    if draw is not None:
-        found.drawn = draw(pair.name, preds, target, image)
+    try:
+        if options.error_maps is not None:
+            output = options.error_maps / f"{pair.name}.png"
+            write = partial(write_error_map, output, *maps, classes, options.counting)
+            try:
+                write(image)
+            except ImageError as error:
+                if not skip_bad:
+                    raise
+                found.skipped.append(str(error))
+                write(None)
+        if draw is not None:
+            found.drawn = draw(pair.name, preds, target, image)
+    except (ValueError, OSError) as error:  # of a picture, which must cost no numbers
+        found.undrawn = str(error)
     return found
 
 
@@ -194,7 +210,6 @@ def evaluate_pairs(
 
     Raises:
         LabelFileError: the first file that can't be used.
-        OutputError: an error map can't be written.
         ProcessError: a process died.
     """
     total = Evaluation.empty(options.settings)
@@ -234,8 +249,9 @@ def evaluate_folders(
             function to call after each.
 
     Raises:
-        PairingError, LabelFileError, ImageError, OutputError: a file or folder can't be used.
+        PairingError, LabelFileError: a file or folder can't be used.
         EvaluationError: files without a partner, or no image left to evaluate.
+        DrawingError: everything was counted, and a picture can't be drawn; it has the evaluation.
     """
     pairs, unpaired = _pairs_of_shard(predictions, targets, shard, skip_bad)
     total = Evaluation.empty(options.settings)
@@ -251,6 +267,7 @@ def evaluate_folders(
 
     with process_group() as (rank, processes):
         own = pairs[rank::processes]
+        gather(None, processes)  # the folder of pictures is there before any process draws
         part: Evaluation | Exception
         with open_progress(progress, len(own)) as tick:
             try:
@@ -272,6 +289,8 @@ def evaluate_folders(
         total = total.merge(result)
     if not total.images and shard[1] == 1:
         raise EvaluationError("no image left to evaluate; skipped: " + "; ".join(total.skipped[:4]))
+    if total.undrawn is not None:
+        raise DrawingError(total.undrawn, total)
     return total
 
 

@@ -95,6 +95,7 @@ class Evaluation:
         void_pixels: number of pixels whose target is void.
         drawn: what was drawn of the images while they were counted, see :func:`evaluate_pair`;
             None if nothing was. Parts have a method ``absorb``.
+        undrawn: why the first picture that failed could not be drawn; None if none failed.
     """
 
     settings: Settings
@@ -106,6 +107,7 @@ class Evaluation:
     sources: Sources | None = None
     void_pixels: int = 0
     drawn: Any = None
+    undrawn: str | None = None
 
     @classmethod
     def empty(cls, settings: Settings) -> Evaluation:
@@ -140,6 +142,7 @@ class Evaluation:
             self.sources if other.sources in (None, self.sources) else None,
             self.void_pixels + other.void_pixels,
             self.drawn,
+            self.undrawn,
         )
         merged._absorb_drawn(other)
         return merged
@@ -155,6 +158,7 @@ class Evaluation:
         self._absorb_drawn(other)
 
     def _absorb_drawn(self, other: Evaluation) -> None:
+        self.undrawn = self.undrawn or other.undrawn
         if self.drawn is None:
             self.drawn = other.drawn
         elif other.drawn is not None:

@@ -10,10 +10,10 @@ import numpy as np
 from numpy.lib import format as npy
 from numpy.typing import NDArray
 
-from dealias.images import ImageError, max_pixels, open_image, reason
+from dealias.images import ImageError, max_pixels, open_image
 from dealias.labels.class_set import ClassSet, Role
 from dealias.labels.palette import palette_means_colors
-from dealias.text import FileError, list_pixels
+from dealias.text import FileError, list_pixels, reason
 
 IMAGE_SUFFIXES = (".png", ".tif", ".tiff")
 LABEL_SUFFIXES = (*IMAGE_SUFFIXES, ".npy", ".npz")

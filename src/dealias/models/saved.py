@@ -1,17 +1,18 @@
 """Networks in folders: model.safetensors beside config.json."""
 
-import json
 from pathlib import Path
 from typing import Any
 
 import dealias
-from dealias.files import OutputError, check_outputs, to_json, write_whole
+from dealias.files import to_json
+from dealias.inputs import read_json
 from dealias.models.creation import recreate_model
 from dealias.models.segmentation import SegmentationModel
 from dealias.models.weight_files import read_safetensors
 from dealias.models.weights import WeightsError, load_weights
+from dealias.outputs import OutputFolder, check_folder
 from dealias.surgery import check_inserted
-from dealias.text import printable
+from dealias.text import FileError, printable
 
 _WEIGHTS, _CONFIG = "model.safetensors", "config.json"
 
@@ -19,12 +20,12 @@ _WEIGHTS, _CONFIG = "model.safetensors", "config.json"
 def save(model: SegmentationModel, folder: Path | str, *, overwrite: bool = False) -> None:
     """Write a network: its tensors, and the configuration to build it again.
 
-    Either both files are written whole, or neither.
+    Either the folder is there with both files whole, or it is as it was.
 
     Args:
         model: the network.
-        folder: the folder to write into; it is made if it does not exist.
-        overwrite: whether files of the same names in it may be replaced.
+        folder: the folder; it is made if it does not exist.
+        overwrite: whether a network that was written to it before may be replaced.
 
     Raises:
         OutputError: the folder is not empty and may not be overwritten, or can't be written.
@@ -36,26 +37,17 @@ def save(model: SegmentationModel, folder: Path | str, *, overwrite: bool = Fals
     if model.dealias_report is not None:
         check_inserted(model.backbone, model.dealias_report)
     folder = Path(folder)
-    check_outputs([], [folder], [], overwrite=overwrite)
+    check_folder(folder, overwrite=overwrite)
     content = {
         "network": {k: v for k, v in model.config.items() if k != "backbone_weights"},
         "classes": model.classes,
         "dealias": dealias.__version__,
     }
     tensors = {k: v.detach().cpu().clone().contiguous() for k, v in model.state_dict().items()}
-    is_new = not folder.is_dir()
-    try:
-        folder.mkdir(exist_ok=True)
-        with write_whole(folder / _WEIGHTS) as weights, write_whole(folder / _CONFIG) as config:
-            config.write(to_json(content))
-            weights.write(to_bytes(tensors, {"format": "pt"}))
-            weights.flush()  # so that it fails before the configuration is in place
-    except BaseException as error:
-        if is_new and folder.is_dir() and not any(folder.iterdir()):
-            folder.rmdir()
-        if isinstance(error, OSError):
-            raise OutputError(f"{printable(folder)}: can't be written: {error.strerror}") from error
-        raise
+    with OutputFolder(folder) as output:
+        output.write(_CONFIG, to_json(content))
+        output.write(_WEIGHTS, to_bytes(tensors, {"format": "pt"}))
+        output.finish()
 
 
 def load(folder: Path | str) -> SegmentationModel:
@@ -82,9 +74,9 @@ def _read_config(path: Path) -> dict[str, Any]:
     if not path.is_file():
         raise WeightsError(f"{printable(path)}: no such file; dealias.models.save writes one")
     try:
-        content = json.loads(path.read_bytes())
-    except ValueError as error:
-        raise WeightsError(f"{printable(path)}: can't be read: {error}") from error
+        content = read_json(path)
+    except FileError as error:
+        raise WeightsError(str(error)) from error
     if not isinstance(content, dict) or not isinstance(content.get("network"), dict):
         raise WeightsError(f'{printable(path)}: expected an object with "network", got none')
     return content

@@ -48,7 +48,7 @@ class Network:
         return [x] if self.takes_list else x[None]
 
 
-def load_network(spec: str, weights: Path | None = None) -> Network:
+def load_network(spec: str, weights: Path | None = None, *, trust: bool = False) -> Network:
     """Create a network, without downloading anything.
 
     Args:
@@ -57,20 +57,27 @@ def load_network(spec: str, weights: Path | None = None) -> Network:
             a ``.pt2`` file of `torch.export`; or ``module.path:factory``, called without arguments.
         weights: weights to load, a file of torch.save or safetensors; see
             :func:`dealias.models.read_weights`.
+        trust: run code that the specification names or a file holds: a factory, a ``.pt2`` file,
+            or a folder of transformers with a network of its own.
 
     Raises:
         NetworkError: there is no such network, its library is not installed, it can't be created,
-            or the weights do not fit.
+            the weights do not fit, or it is a program and `trust` is false.
 
-    >>> load_network("torch.nn:Identity").model
+    >>> load_network("torch.nn:Identity", trust=True).model
     Identity()
     """
     kind, colon, name = spec.partition(":")
     if not spec.endswith(".pt2") and not (kind and colon and name):
         raise NetworkError(f"model: expected {SPECS}, got {spec!r}")
+    if not trust and (spec.endswith(".pt2") or kind not in ("hf", *_BUILDERS)):
+        why = "can run code as it is read" if spec.endswith(".pt2") else "is a program"
+        raise NetworkError(f"model {spec!r}: refused, since it {why}; --trust allows it")
     try:
         if spec.endswith(".pt2"):
             network = _from_export(spec)
+        elif kind == "hf":
+            network = _from_transformers(name, trust)
         elif kind in _BUILDERS:
             network = _BUILDERS[kind](name)
         else:
@@ -89,6 +96,8 @@ def load_network(spec: str, weights: Path | None = None) -> Network:
 
 def _from_timm(name: str) -> Network:
     timm = importlib.import_module("timm")
+    if ":" in name:  # hf-hub: and others, which are looked up elsewhere
+        raise NetworkError(f"model 'timm:{name}': expected a name of timm.list_models()")
     model = timm.create_model(name, pretrained=False).eval()
     config = model.pretrained_cfg
     return Network(model, tuple(config["mean"]), tuple(config["std"]))
@@ -107,11 +116,12 @@ def _from_torchvision(name: str) -> Network:
     return Network(model)
 
 
-def _from_transformers(name: str) -> Network:
+def _from_transformers(name: str, trust: bool) -> Network:
     os.environ.setdefault("HF_HUB_OFFLINE", "1")
     transformers = importlib.import_module("transformers")
+    local = {"local_files_only": True, "trust_remote_code": trust}  # None would ask the terminal
     try:
-        config = transformers.AutoConfig.from_pretrained(name, local_files_only=True)
+        config = transformers.AutoConfig.from_pretrained(name, **local)
     except OSError as error:
         raise NetworkError(f"model 'hf:{name}': no such folder, nor in the local cache") from error
     builder = transformers.AutoModel
@@ -121,9 +131,9 @@ def _from_transformers(name: str) -> Network:
             builder = candidate
             break
     try:
-        model = builder.from_pretrained(name, local_files_only=True)
+        model = builder.from_pretrained(name, **local)
     except OSError:  # a configuration without weights
-        model = builder.from_config(config)
+        model = builder.from_config(config, trust_remote_code=trust)
     return Network(model.eval())
 
 
@@ -180,7 +190,6 @@ def _load_weights(model: nn.Module, path: Path) -> None:
 
 
 _BUILDERS: dict[str, Callable[[str], Network]] = {
-    "hf": _from_transformers,
     "timm": _from_timm,
     "torchvision": _from_torchvision,
 }

@@ -4,67 +4,53 @@ from __future__ import annotations
 
 import hashlib
 import os
-import shutil
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field
+from collections.abc import Mapping
 from importlib.resources import files
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar
 
-from dealias.files import OutputError, write_whole
-from dealias.text import printable
+from dealias.outputs import OutputFolder
 
 if TYPE_CHECKING:
     from typing_extensions import Self
 
 Found = TypeVar("Found")
 
-_MARKER = "README.txt"
-_MARKER_TEXT = "Files of a page that dealias wrote; ../index.html opens it.\n"
+_README = "Files of a page that dealias wrote; ../index.html opens it.\n"
 
 
-@dataclass
 class PageFolder:
-    """A page being written.
+    """A page being written: index.html, and assets/ with the files that it needs.
 
-    Files are written to `new`, which replaces `assets` once all of them are there; index.html comes
-    last. A folder without index.html thus holds no complete page, and a page that is replaced
-    stays until the new one is complete.
+    The page is written beside its place, which it takes once it is complete; a page that is
+    replaced stays until then. As a context, it begins, and discards what is not finished.
 
-    As a context, it begins; an error or an interrupt leaves the folder as it was.
-
-    Attributes:
-        path: the folder of index.html.
+    Args:
+        path: the folder of index.html; missing, empty, or a page that is as dealias wrote it.
     """
 
-    path: Path
-    _made: bool = field(default=False, init=False)
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._output = OutputFolder(path)
 
     @property
     def new(self) -> Path:
         """The folder that assets are written to."""
-        return self.path / "assets.part"
+        return self._output.part / "assets"
 
     def begin(self) -> None:
         """Make the folder, and write the assets that all pages have.
 
         Raises:
-            OutputError: it can't be written, or holds assets that dealias did not write.
+            OutputError: it can't be written, holds files that dealias did not write, or another
+                process is writing it.
         """
-        with _writing(self.path):
-            for assets in (self.path / "assets", self.new):
-                if assets.exists() and not (assets / _MARKER).is_file():
-                    raise OutputError(f"{printable(assets)}: is not of a dealias page")
-        self._made = not self.path.exists()
+        self._output.begin()
         try:
-            with _writing(self.path):
-                shutil.rmtree(self.new, ignore_errors=True)
-                self.new.mkdir(parents=True)
-                (self.new / _MARKER).write_text(_MARKER_TEXT, "utf-8")
-                for entry in (files("dealias.report") / "static").iterdir():
-                    (self.new / entry.name).write_bytes(entry.read_bytes())
+            self.write("README.txt", _README.encode())
+            for entry in (files("dealias.report") / "static").iterdir():
+                self.write(entry.name, entry.read_bytes())
         except BaseException:
             self.discard()
             raise
@@ -75,33 +61,21 @@ class PageFolder:
         Raises:
             OutputError: it can't be written.
         """
-        path = self.new / name
-        with _writing(path):
-            path.parent.mkdir(exist_ok=True)
-            path.write_bytes(content)
+        self._output.write(f"assets/{name}", content)
 
     def finish(self, page: str) -> None:
-        """Put the assets in place, then index.html.
+        """Write index.html and put the page in place.
 
         Raises:
             OutputError: it can't be written.
         """
-        index, assets = self.path / "index.html", self.path / "assets"
-        with _writing(self.path):
-            index.unlink(missing_ok=True)
-            if assets.exists():
-                shutil.rmtree(assets)
-            self.new.replace(assets)
-        with write_whole(index) as file:
-            file.write(page.encode("utf-8", "backslashreplace"))
+        self._output.write("index.html", page.encode("utf-8", "backslashreplace"))
+        self._output.finish()
+        self._output.close()
 
     def discard(self) -> None:
         """Remove what was written, unless the page is finished."""
-        if (self.new / _MARKER).is_file():
-            shutil.rmtree(self.new, ignore_errors=True)
-        if self._made:
-            with suppress(OSError):  # it holds something
-                self.path.rmdir()
+        self._output.close()
 
     def path_from(self, output: Path | None) -> str:
         """The path of the page from the folder of a result's file, or else the working folder."""
@@ -112,9 +86,8 @@ class PageFolder:
         self.begin()
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
-        if kind is not None:
-            self.discard()
+    def __exit__(self, *_: object) -> None:
+        self.discard()
 
 
 class PageWriter(ABC, Generic[Found]):
@@ -197,11 +170,3 @@ class PageWriter(ABC, Generic[Found]):
 def file_key(name: str) -> str:
     """The name of the files of an image, valid in any file system."""
     return hashlib.sha256(name.encode("utf-8", "surrogatepass")).hexdigest()[:16]
-
-
-@contextmanager
-def _writing(path: Path) -> Iterator[None]:
-    try:
-        yield
-    except OSError as error:
-        raise OutputError(f"{printable(path)}: can't be written: {error.strerror}") from error

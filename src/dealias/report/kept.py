@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dealias.evaluation import Sources, digest_rows, read_pair
+from dealias.inputs import lies_below, read_json
 from dealias.labels import ClassSet, Pair, find_images, pair_folders, write_label_map
 from dealias.report.examples import Example, Examples
 from dealias.report.folder import PageFolder, file_key
@@ -40,7 +41,7 @@ def page_examples(page: Path, counted: str | None = None) -> Examples:
     """
     assets = page / "assets"
     try:
-        kept = json.loads((assets / _KEPT).read_bytes())
+        kept = read_json(assets / _KEPT)
         classes = ClassSet.from_dict(kept["class_set"], printable(assets))
         keys = {name: file_key(name) for name in kept["images"]}
         pictured = [name for name, layers in kept["images"].items() if "image" in layers]
@@ -104,12 +105,14 @@ def _read_kept(pair: Pair, classes: ClassSet) -> tuple[NDArray[np.integer], NDAr
     return preds, target
 
 
-def find_examples(result: Mapping[str, Any], path: Path) -> Examples:
+def find_examples(result: Mapping[str, Any], path: Path, *, trust: bool = False) -> Examples:
     """Find the images of a result: in the folders that were evaluated, or else in its page.
 
     Args:
         result: from :func:`read_result`.
         path: file of the result.
+        trust: follow the paths in it wherever they lead. Otherwise the folders are not read, and
+            the page only if it lies below the folder of the file.
 
     Raises:
         ResultFileError: the images are in neither; the message says why.
@@ -126,19 +129,26 @@ def find_examples(result: Mapping[str, Any], path: Path) -> Examples:
     if result.get("sources") is not None:
         sources = Sources.from_dict(result["sources"], printable(path))
         folders = [sources.predictions, sources.targets]
-        gone = next((folder for folder in folders if not folder.is_dir()), None)
-        if gone is None:
+        gone = next((folder for folder in folders if trust and not folder.is_dir()), None)
+        if not trust:
+            listed = " and ".join(map(printable, folders))
+            problems.append(f"--trust reads the folders that it names, {listed}")
+        elif gone is not None:
+            problems.append(f"{printable(gone)} is no folder")
+        else:
             pairs = {pair.name: pair for pair in pair_folders(*folders).pairs}
             folder = sources.images
             images = find_images(folder, pairs) if folder is not None and folder.is_dir() else {}
             classes, mapped = sources.classes, sources.map_predictions
             read = partial(read_pair, classes=classes, map_predictions=mapped)
             return Examples(classes, read, pairs, images, digests, skip_bad=True)
-        problems.append(f"{printable(gone)} is no folder")
     if isinstance(result.get("report"), str):
         page = path.parent / result["report"]
-        if (page / "index.html").is_file():
+        if not (trust or lies_below(page, path.parent)):
+            problems.append(f"--trust reads the page that it names, {printable(page)}")
+        elif (page / "index.html").is_file():
             return page_examples(page, digest_rows(rows))
-        problems.append(f"{printable(page)} holds no page")
+        else:
+            problems.append(f"{printable(page)} holds no page")
     why = "; ".join(problems) or "it names neither folders nor a page"
     raise ResultFileError(f"{printable(path)}: its images are not to be found: {why}")

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import json
 import math
 from pathlib import Path
 from typing import Any
 
+from dealias.inputs import lies_below, read_json
 from dealias.metrics.functional import ERROR_KINDS
 from dealias.report.aliasing import GROUPS
-from dealias.text import printable
+from dealias.text import FileError, printable
 
 METRICS = ("mIoU", "BIoU", "BAcc", "FErr", "MErr", "DErr")
 CLASS_METRICS = ("IoU", "BIoU", "BAcc", "FErr", "MErr", "DErr")
@@ -57,6 +57,7 @@ _SITE = {
     "in_channels": int,
     "out_channels": int,
 }
+_MAPS = {"folder": str, "site": str}
 _PROBE_SHAPE = {"sites": [_SITE], "settings": {"images": int}}
 
 
@@ -83,30 +84,35 @@ def read_result(path: Path) -> dict[str, Any]:
     return result
 
 
-def read_probe(path: Path) -> dict[str, Any]:
+def read_probe(path: Path, *, trust: bool = False) -> dict[str, Any]:
     """Read the result of `dealias probe --output`.
 
+    Args:
+        path: the file.
+        trust: follow the path of the aliasing maps wherever it leads; otherwise they must lie below
+            the folder of the file.
+
     Raises:
-        ResultFileError: the file holds no such result.
+        ResultFileError: the file holds no such result, or its maps lie elsewhere.
     """
-    return _read(path, _PROBE_SHAPE, "a result of dealias probe")
+    probe = _read(path, _PROBE_SHAPE, "a result of dealias probe")
+    if probe.get("maps") is not None:
+        _check(probe["maps"], _MAPS, printable(path), "maps")
+        if not (trust or lies_below(Path(probe["maps"]["folder"]), path.parent)):
+            folder = printable(probe["maps"]["folder"])
+            raise ResultFileError(f"{printable(path)}: --trust reads the maps it names, {folder}")
+    return probe
 
 
 def _read(path: Path, shape: Any, expected: str) -> dict[str, Any]:
     source = printable(path)
     try:
-        content = json.loads(path.read_text("utf-8"), parse_constant=_refuse)
-    except FileNotFoundError as error:
-        raise ResultFileError(f"{source}: no such file") from error
-    except (ValueError, RecursionError) as error:
-        raise ResultFileError(f"{source}: expected {expected}, in JSON: {error}") from error
+        content = read_json(path)
+    except FileError as error:
+        raise ResultFileError(f"{source}: expected {expected}: {error.problem}") from error
     _check(content, shape, f"{source}: expected {expected}", "")
     result: dict[str, Any] = content
     return result
-
-
-def _refuse(constant: str) -> None:
-    raise ValueError(f"{constant} is no JSON")
 
 
 def _check(value: Any, shape: Any, source: str, place: str) -> None:

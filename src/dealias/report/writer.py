@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from dealias.evaluation import Evaluation, Options, draw_errors, evaluate_folders
+from dealias.evaluation import DrawingError, Evaluation, Options, draw_errors, evaluate_folders
 from dealias.files import OutputError
 from dealias.labels import ClassSet, find_images, pair_folders
 from dealias.metrics.functional import ERROR_KINDS, Protocol
@@ -145,9 +145,9 @@ def report_folders(
         page is, and ``errors_against_aliasing`` if there are aliasing maps.
 
     Raises:
-        OutputError: the page can't be written.
-        ImageError: a picture of aliasing scores can't be read.
-        ValueError: as `evaluate_folders` raises it; or Jinja2 is not installed.
+        OutputError: the page can't be begun.
+        DrawingError: everything was counted, and the page can't be drawn; it has the evaluation.
+        ValueError: as `evaluate_folders` raises it.
     """
     maps = (probe or {}).get("maps") or {}
     scores: dict[str, Path] = {}
@@ -182,9 +182,12 @@ def report_folders(
             writer.part.drawn.sort(key=lambda row: row.name)
         evaluation.skipped += [row.problem for row in writer.part.drawn if row.problem]
         title = f"Errors of {predictions.absolute().name}"
-        return evaluation, writer.finish(
-            evaluation.to_dict(), output=output, probe=probe, site=maps.get("site"), title=title
-        )
+        try:
+            return evaluation, writer.finish(
+                evaluation.to_dict(), output=output, probe=probe, site=maps.get("site"), title=title
+            )
+        except (ValueError, OSError) as error:
+            raise DrawingError(str(error), evaluation) from error
     finally:
         if first:
             writer.discard()

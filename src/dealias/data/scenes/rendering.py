@@ -15,6 +15,7 @@ from torch.utils.data import Dataset
 from dealias.data.scenes.shapes import Bytes, Shape, draw_image, draw_labels
 from dealias.data.scenes.street import street
 from dealias.labels import load_class_set, write_label_map
+from dealias.outputs import OutputFolder, check_folder
 
 _NOISE = 6.0
 SMALLEST_SCENE = 64
@@ -121,38 +122,33 @@ def write_scenes(
         count: how many scenes; not negative.
         size: see :func:`render_scene`.
         seed: see :func:`render_scene`.
-        overwrite: replace the scenes that the two folders hold, be they more or fewer.
+        overwrite: replace the two folders, if they are as dealias wrote them.
 
     Returns:
         The names, ``scene_00000`` and so on.
 
     Raises:
         ValueError: an argument is out of range.
-        FileExistsError: the folder holds scenes, and `overwrite` is false.
+        OutputError: the folders hold something and `overwrite` is false, or hold what dealias did
+            not write.
     """
     check_natural("count", count)
     check_natural("seed", seed)
     check_size(size)
     images, labels = (Path(folder) / part for part in ("images", "labels"))
     for part in (images, labels):
-        clear_scenes(part, overwrite=overwrite)
+        check_folder(part, overwrite=overwrite)
+    Path(folder).mkdir(parents=True, exist_ok=True)
     names = [f"scene_{index:05d}" for index in range(count)]
     classes = load_class_set("scenes")
-    for index, name in enumerate(names):
-        scene = render_scene(index, size=size, seed=seed)
-        Image.fromarray(scene.image).save(images / f"{name}.png")
-        write_label_map(labels / f"{name}.png", scene.labels, classes)
+    with OutputFolder(images) as pictures, OutputFolder(labels) as maps:
+        for index, name in enumerate(names):
+            scene = render_scene(index, size=size, seed=seed)
+            Image.fromarray(scene.image).save(pictures.part / f"{name}.png")
+            write_label_map(maps.part / f"{name}.png", scene.labels, classes)
+        pictures.finish()
+        maps.finish()
     return names
-
-
-def clear_scenes(folder: Path, *, overwrite: bool) -> None:
-    """Make a folder without scene_*.png, or raise FileExistsError rather than delete any."""
-    folder.mkdir(parents=True, exist_ok=True)
-    found = sorted(folder.glob("scene_*.png"))
-    if found and not overwrite:
-        raise FileExistsError(f"{folder}: holds {len(found)} scenes; overwrite=True replaces them")
-    for path in found:
-        path.unlink()
 
 
 def check_natural(argument: str, value: int) -> None:

@@ -1,0 +1,224 @@
+"""Files that come from others, read as data within limits: bytes, JSON and YAML."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import stat
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO, Any
+
+import yaml
+
+from dealias.text import FileError, printable, reason
+
+LARGEST_JSON = 2**28  # bytes
+LARGEST_YAML = 2**19
+_DEEPEST = 64  # levels of nesting
+_MOST_VALUES = 200_000  # of a YAML document, with what its aliases repeat
+_LONGEST_INTEGER = 20  # characters, enough for 64 bits and a sign
+_YAML = "tag:yaml.org,2002:"
+_SCALARS = {_YAML + kind for kind in ("str", "int", "float", "bool", "null", "merge")}
+
+
+@contextmanager
+def open_regular(path: Path) -> Iterator[IO[bytes]]:
+    """Open a regular file for reading; never a device, a pipe or a folder, which may not end.
+
+    Raises:
+        FileError: there is no such file, it can't be opened, or it is not a regular one.
+    """
+    try:
+        handle = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | _BINARY)
+    except FileNotFoundError as error:
+        raise FileError(path, "no such file") from error
+    except (OSError, ValueError) as error:  # ValueError: a null character in the name
+        raise FileError(path, f"can't be read: {reason(error)}") from error
+    mode = os.fstat(handle).st_mode
+    if not stat.S_ISREG(mode):
+        os.close(handle)
+        kind = "a folder" if stat.S_ISDIR(mode) else "a device, pipe or socket"
+        raise FileError(path, f"expected a regular file, got {kind}")
+    with os.fdopen(handle, "rb") as file:
+        yield file
+
+
+_BINARY = getattr(os, "O_BINARY", 0)  # on Windows
+
+
+def read_bytes(path: Path, most: int) -> bytes:
+    """The content of a regular file.
+
+    Args:
+        path: the file.
+        most: bytes that it may have.
+
+    Raises:
+        FileError: as :func:`open_regular`; it can't be read, or has more bytes.
+    """
+    with open_regular(path) as file:
+        try:
+            content = file.read(most + 1)
+        except OSError as error:
+            raise FileError(path, f"can't be read: {reason(error)}") from error
+    if len(content) > most:
+        raise FileError(path, f"expected at most {most:,} bytes, got more")
+    return content
+
+
+def read_json(path: Path, most: int = LARGEST_JSON, *, exact: bool = True) -> Any:
+    """What a JSON file holds.
+
+    Args:
+        path: the file.
+        most: bytes that it may have.
+        exact: refuse numbers that don't fit 64 bits, and keys given twice. Without it, large files
+            are read several times as fast; NaN and infinity are refused all the same.
+
+    Raises:
+        FileError: as :func:`read_bytes`; it is not JSON, or not within these limits.
+    """
+    content = read_bytes(path, most)
+    hooks: dict[str, Any] = {"parse_constant": _refuse}
+    if exact:
+        hooks |= {
+            "parse_int": _integer,
+            "parse_float": _real,
+            "object_pairs_hook": _unique,
+        }
+    try:
+        return json.loads(content, **hooks)
+    except RecursionError as error:
+        raise FileError(path, "expected JSON, got too many levels of nesting") from error
+    except ValueError as error:
+        raise FileError(path, f"expected JSON: {printable(str(error))}") from error
+
+
+def _refuse(constant: str) -> None:
+    raise ValueError(f"{constant} is no JSON")
+
+
+def _integer(text: str) -> int:
+    if len(text) > _LONGEST_INTEGER:
+        raise ValueError(f"an integer of {len(text):,} digits")
+    return int(text)
+
+
+def _real(text: str) -> float:
+    value = float(text)
+    if math.isinf(value):
+        raise ValueError(f"{text[:_LONGEST_INTEGER]} is out of range")
+    return value
+
+
+def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        names = [name for name, _ in pairs]
+        twice = next(name for name in names if names.count(name) > 1)
+        raise ValueError(f"the key {twice[:80]!r} is given twice")
+    return found
+
+
+def read_yaml(path: Path, most: int = LARGEST_YAML) -> Any:
+    """What a YAML file holds: see :func:`parse_yaml`.
+
+    Raises:
+        FileError: as :func:`read_bytes` and :func:`parse_yaml`.
+    """
+    content = read_bytes(path, most)
+    try:
+        return parse_yaml(content.decode("utf-8-sig"))
+    except UnicodeDecodeError as error:
+        raise FileError(path, f"expected YAML: {error}") from error
+    except ValueError as error:
+        raise FileError(path, str(error)) from error
+
+
+def parse_yaml(text: str) -> Any:
+    """One document of YAML as plain values: mappings, lists, text, numbers, booleans and None.
+
+    Dates stay text. Anchors and aliases are followed as long as the whole, with what they repeat,
+    is small.
+
+    Raises:
+        ValueError: it is not YAML, has tags of other values, a key twice, or is too large or deep.
+
+    >>> parse_yaml("a: [1, 2024-01-01]")
+    {'a': [1, '2024-01-01']}
+    """
+    try:
+        loader = _Loader(text)
+        try:
+            node = loader.get_single_node()
+            if node is None:
+                return None
+            _count(loader, node, {}, 0)
+            return loader.construct_document(node)
+        finally:
+            loader.dispose()
+    except RecursionError as error:
+        raise ValueError("expected YAML, got too many levels of nesting") from error
+    except (yaml.YAMLError, ValueError, TypeError, OverflowError) as error:
+        problem = printable(" ".join(str(error).split()))
+        raise ValueError(f"expected YAML: {problem[:400]}") from error
+
+
+class _Loader(yaml.SafeLoader):
+    """PyYAML's safe loader, for which dates are text."""
+
+    yaml_implicit_resolvers = {  # noqa: RUF012 - as PyYAML declares it
+        first: [pair for pair in pairs if pair[0] != f"{_YAML}timestamp"]
+        for first, pairs in yaml.SafeLoader.yaml_implicit_resolvers.items()
+    }
+
+
+def _count(loader: Any, node: yaml.Node, known: dict[yaml.Node, int], depth: int) -> int:
+    """How many values a node stands for, once its aliases are followed."""
+    if depth > _DEEPEST:
+        raise ValueError(f"expected at most {_DEEPEST} levels of nesting")
+    if node in known:
+        if not known[node]:
+            raise ValueError(f"an alias of what it lies in,{node.start_mark}")
+        return known[node]
+    known[node] = 0  # being counted
+    if isinstance(node, yaml.ScalarNode):
+        inside = []
+        if node.tag not in _SCALARS:
+            raise ValueError(f"the tag {node.tag!r},{node.start_mark}")
+    elif isinstance(node, yaml.SequenceNode) and node.tag == f"{_YAML}seq":
+        inside = node.value
+    elif isinstance(node, yaml.MappingNode) and node.tag == f"{_YAML}map":
+        _check_keys(loader, node)
+        inside = [part for pair in node.value for part in pair]
+    else:
+        raise ValueError(f"the tag {node.tag!r},{node.start_mark}")
+    total = 1 + sum(_count(loader, part, known, depth + 1) for part in inside)
+    if total > _MOST_VALUES:
+        raise ValueError(f"expected at most {_MOST_VALUES:,} values, with what aliases repeat")
+    known[node] = total
+    return total
+
+
+def _check_keys(loader: Any, node: yaml.MappingNode) -> None:
+    seen = set()
+    for key, _ in node.value:
+        if not isinstance(key, yaml.ScalarNode):
+            raise ValueError(f"a key that is a list or mapping,{key.start_mark}")
+        if key.tag == f"{_YAML}merge":
+            continue
+        value = loader.construct_object(key)
+        if value in seen:
+            raise ValueError(f"the key {value!r} is given twice,{key.start_mark}")
+        seen.add(value)
+
+
+def lies_below(path: Path, folder: Path) -> bool:
+    """Whether a path that stands in a file leads to something below a folder, links followed."""
+    try:
+        return path.resolve().is_relative_to(folder.resolve())
+    except (OSError, ValueError, RuntimeError):  # a loop of links, a null character
+        return False

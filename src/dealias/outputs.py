@@ -1,0 +1,385 @@
+"""What a command writes: claimed by one process, replaced only if dealias wrote what is there.
+
+A folder of outputs is written beside its place, which it takes once it is whole. Its manifest lists
+every file with a digest, so that a later run replaces what is still as it was written and nothing
+else.
+"""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+from dealias.files import PART, OutputError, hidden_name, sweep_parts, to_json, write_whole
+from dealias.inputs import read_json
+from dealias.processes import main_process
+from dealias.text import FileError, printable
+
+try:
+    import fcntl as _fcntl
+except ImportError:  # Windows: one writer an output is up to its user there
+    _fcntl = None  # type: ignore[assignment]
+
+fcntl: Any = _fcntl
+
+MANIFEST = ".dealias.json"
+_LOCK, _OLD = "dealias-lock", "dealias-old"
+_OWN = {f".{kind}" for kind in (_LOCK, PART, _OLD)}  # inside a folder: see _beside
+
+_held: dict[Path, int] = {}  # what this process has claimed, and how many times over
+
+
+@contextmanager
+def claim_outputs(
+    files: Sequence[Path],
+    folders: Sequence[Path],
+    inputs: Sequence[Path],
+    *,
+    overwrite: bool,
+) -> Iterator[None]:
+    """Check that all of this can be written, and keep other commands from writing it meanwhile.
+
+    Of the processes that torchrun started, the main one does it for all.
+
+    Args:
+        files: files to write, each of its own.
+        folders: folders to fill.
+        inputs: files and folders in which nothing may be written.
+        overwrite: whether what exists may be replaced: the files, and folders that hold only what
+            dealias wrote.
+
+    Raises:
+        OutputError: something can't be written, would replace what is there, or is being written
+            by another process. Nothing is left behind.
+    """
+    if not main_process():
+        yield
+        return
+    seen: set[Path] = set()
+    for path in (*files, *folders):
+        real = path.resolve()
+        if real in seen:
+            raise OutputError(f"{printable(path)}: is given for two outputs")
+        seen.add(real)
+        for folder in inputs:
+            if real.is_relative_to(folder.resolve()):
+                raise OutputError(f"{printable(path)}: lies in the inputs, {printable(folder)}")
+    with ExitStack() as claims:
+        for path in (*files, *folders):
+            _check_writable(path)
+            claims.enter_context(claim(path))
+        for path in files:
+            _check_file(path, overwrite=overwrite)
+        for path in folders:
+            check_folder(path, overwrite=overwrite)
+        yield
+
+
+@contextmanager
+def claim(path: Path) -> Iterator[None]:
+    """Be the one process that writes a file or folder; what a killed one left of it goes.
+
+    A process may claim the same output several times over.
+
+    Raises:
+        OutputError: another process has claimed it, or its folder can't be written.
+    """
+    path = path.resolve()
+    if path in _held:
+        _held[path] += 1
+        try:
+            yield
+        finally:
+            _held[path] -= 1
+        return
+    with _lock(path):
+        _held[path] = 1
+        try:
+            sweep_parts(path)
+            _recover(path)
+            yield
+        finally:
+            del _held[path]
+
+
+@contextmanager
+def _lock(path: Path) -> Iterator[None]:
+    if fcntl is None:
+        yield
+        return
+    file = _beside(path, _LOCK)
+    try:
+        handle = _open_locked(file, path)
+    except OSError as error:
+        raise OutputError(f"{printable(path)}: can't be written: {error.strerror}") from error
+    try:
+        yield
+    finally:
+        with suppress(OSError):
+            file.unlink(missing_ok=True)  # while locked: see _open_locked
+        with suppress(OSError):
+            fcntl.flock(handle, fcntl.LOCK_UN)  # workers have copies of the handle
+        os.close(handle)
+
+
+def _open_locked(file: Path, path: Path) -> int:
+    while True:
+        handle = os.open(file, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o666)
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            os.close(handle)
+            raise OutputError(f"{printable(path)}: another process is writing it") from error
+        except OSError:
+            pass  # a file system without locks
+        # The process that had the lock before may have removed the file that was just opened.
+        with suppress(OSError):
+            if os.path.samestat(os.fstat(handle), file.stat()):
+                return handle
+        os.close(handle)
+
+
+def _beside(path: Path, kind: str) -> Path:
+    """A name of ours next to an output; inside it, if it is a folder in one not to be written."""
+    if path.is_dir() and not os.access(path.parent, os.W_OK):
+        return path / f".{kind}"
+    return path.with_name(hidden_name(path, kind))
+
+
+def _check_writable(path: Path) -> None:
+    with _writing(path), tempfile.TemporaryFile(dir=_beside(path.resolve(), PART).parent):
+        pass
+
+
+def _check_file(path: Path, *, overwrite: bool) -> None:
+    if path.is_dir():
+        raise OutputError(f"{printable(path)}: expected a file, got a folder")
+    if path.exists() and not path.is_file():
+        raise OutputError(f"{printable(path)}: expected a regular file")
+    if path.exists() and not overwrite:
+        raise OutputError(f"{printable(path)}: exists already; --overwrite replaces it")
+
+
+def check_folder(path: Path, *, overwrite: bool) -> None:
+    """Refuse a folder that may not be replaced.
+
+    Args:
+        path: the folder; it may be missing or empty.
+        overwrite: whether it may be replaced if dealias wrote all that it holds.
+
+    Raises:
+        OutputError: it may not; the message names the first file that dealias did not write, or
+            that has changed since.
+    """
+    if path.exists() and not path.is_dir():
+        raise OutputError(f"{printable(path)}: expected a folder, got a file")
+    if not path.is_dir() or not any(path.iterdir()):
+        return
+    if not overwrite:
+        raise OutputError(f"{printable(path)}: is not empty; --overwrite replaces it")
+    foreign = _first_foreign(path)
+    if foreign is not None:
+        raise OutputError(
+            f"{printable(path)}: holds {printable(foreign)}, which dealias did not write there or "
+            f"which has changed since; --overwrite replaces only what dealias wrote"
+        )
+
+
+def _first_foreign(folder: Path) -> Path | None:
+    """The first file that the manifest does not list as it is, as a path from the folder."""
+    listed = _read_manifest(folder)
+    for path in _files_in(folder):
+        name = path.relative_to(folder).as_posix()
+        if name != MANIFEST and (path.is_symlink() or listed.get(name, "") != _digest(path)):
+            return path.relative_to(folder)
+    return None
+
+
+def _files_in(folder: Path) -> Iterator[Path]:
+    for path in sorted(folder.iterdir()):
+        if path.name in _OWN:
+            continue
+        if path.is_dir() and not path.is_symlink():
+            yield from _files_in(path)
+        else:
+            yield path
+
+
+def _digest(path: Path) -> str | None:
+    if not path.is_file():
+        return None
+    with path.open("rb") as file:
+        found = hashlib.blake2b(digest_size=16)
+        while block := file.read(2**20):
+            found.update(block)
+        return found.hexdigest()
+
+
+def _read_manifest(folder: Path) -> dict[str, str]:
+    try:
+        content = read_json(folder / MANIFEST)
+    except FileError:
+        return {}
+    listed = content.get("files") if isinstance(content, dict) else None
+    return listed if isinstance(listed, dict) else {}
+
+
+class OutputFolder:
+    """A folder that is filled beside its place and takes it once it is whole.
+
+    As a context, it claims the folder; what is not finished by the end is removed, and the folder
+    is as it was.
+
+    Args:
+        path: the folder; missing, empty, or wholly written by dealias.
+
+    Attributes:
+        path: the same.
+        part: where to write until it is finished.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.part = part_of(path)
+        self._open = ExitStack()
+
+    def begin(self) -> None:
+        """Claim the folder and make the empty one beside it.
+
+        Raises:
+            OutputError: the folder can't be written, holds what dealias did not write, or another
+                process is writing it.
+        """
+        with ExitStack() as stack:
+            stack.enter_context(claim(self.path))
+            check_folder(self.path, overwrite=True)
+            stack.callback(shutil.rmtree, self.part, ignore_errors=True)
+            with _writing(self.path):
+                shutil.rmtree(self.part, ignore_errors=True)
+                self.part.mkdir()
+            self._open = stack.pop_all()
+
+    def write(self, name: str, content: bytes) -> None:
+        """Write a file of the folder; folders above it are made.
+
+        Raises:
+            OutputError: it can't be written.
+        """
+        with _writing(self.path / name):
+            path = self.part / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(content)
+
+    def finish(self) -> None:
+        """Put the folder in its place, in the place of the one that was there.
+
+        Raises:
+            OutputError: it can't be written, or the one there has changed meanwhile.
+        """
+        check_folder(self.path, overwrite=True)
+        with _writing(self.path):
+            files = {p.relative_to(self.part).as_posix(): _digest(p) for p in _files_in(self.part)}
+            with write_whole(self.part / MANIFEST) as file:
+                file.write(to_json({"written by": "dealias", "files": files}))
+            _replace(self.part, self.path.resolve())
+
+    def close(self) -> None:
+        """Remove what is not finished, and let others write."""
+        self._open.close()
+
+    def __getstate__(self) -> tuple[Path, Path]:
+        return self.path, self.part  # for workers, which write and leave the rest to this process
+
+    def __setstate__(self, state: tuple[Path, Path]) -> None:
+        self.path, self.part = state
+        self._open = ExitStack()
+
+    def __enter__(self) -> OutputFolder:
+        self.begin()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+
+@contextmanager
+def fill_folder(path: Path | None) -> Iterator[Path | None]:
+    """A folder to write into that takes the place of `path` at the end, unless an error comes.
+
+    Of the processes that torchrun started, the main one makes it and puts it in place; they must
+    wait for each other before the first writes and after the last has written.
+
+    Raises:
+        OutputError: see :class:`OutputFolder`.
+    """
+    if path is None or not main_process():
+        yield None if path is None else part_of(path)
+        return
+    with OutputFolder(path) as folder:
+        yield folder.part
+        folder.finish()
+
+
+def part_of(folder: Path) -> Path:
+    """Where a folder of outputs is written before it takes its place."""
+    return _beside(folder.resolve(), PART)
+
+
+def _replace(new: Path, folder: Path) -> None:
+    old = _beside(folder, _OLD)
+    if not folder.exists():
+        new.replace(folder)
+        return
+    if new.parent == folder:
+        _replace_inside(new, folder)
+        return
+    try:
+        folder.replace(old)
+    except OSError as error:
+        if error.errno not in (errno.EBUSY, errno.EXDEV, errno.EACCES, errno.EPERM):
+            raise
+        _replace_inside(new, folder)  # a mounted folder can't be renamed
+        return
+    try:
+        new.replace(folder)
+    except OSError:
+        old.replace(folder)
+        raise
+    shutil.rmtree(old, ignore_errors=True)
+
+
+def _replace_inside(new: Path, folder: Path) -> None:
+    """Replace the content; a folder without index.html and manifest is not whole."""
+    last = ("index.html", MANIFEST)
+    for entry in sorted(folder.iterdir(), key=lambda path: path.name not in last):
+        if entry.name not in _OWN:
+            shutil.rmtree(entry) if entry.is_dir() else entry.unlink()
+    for entry in sorted(new.iterdir(), key=lambda path: path.name in last):
+        shutil.move(entry, folder / entry.name)
+
+
+def _recover(folder: Path) -> None:
+    """Put back, or remove, the folder that a killed process was about to replace."""
+    old = _beside(folder, _OLD)
+    if not (old / MANIFEST).is_file():
+        return
+    with _writing(folder):
+        if not folder.exists():
+            old.replace(folder)
+        elif _first_foreign(old) is None:
+            shutil.rmtree(old)
+
+
+@contextmanager
+def _writing(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise OutputError(f"{printable(path)}: can't be written: {error.strerror}") from error

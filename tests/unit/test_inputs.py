@@ -1,0 +1,128 @@
+"""Files of strangers, read within limits."""
+
+import json
+import os
+import time
+
+import pytest
+
+from dealias.inputs import open_regular, parse_yaml, read_bytes, read_json, read_yaml
+from dealias.text import FileError
+
+
+class TestRegularFiles:
+    @pytest.mark.parametrize("path", ["/dev/zero", "/dev/null", "/proc/self"])
+    def test_devices_and_folders_are_refused(self, path, tmp_path):
+        (tmp_path / "link").symlink_to(path)
+        with pytest.raises(FileError, match=r"link: expected a regular file, got a"):
+            read_bytes(tmp_path / "link", 10)
+
+    def test_a_pipe_does_not_hang(self, tmp_path):
+        os.mkfifo(tmp_path / "pipe")
+        with pytest.raises(FileError, match="pipe: expected a regular file"):
+            read_bytes(tmp_path / "pipe", 10)
+
+    def test_a_loop_of_links(self, tmp_path):
+        (tmp_path / "a").symlink_to(tmp_path / "b")
+        (tmp_path / "b").symlink_to(tmp_path / "a")
+        with pytest.raises(FileError, match="a: can't be read"):
+            read_bytes(tmp_path / "a", 10)
+
+    def test_a_missing_file(self, tmp_path):
+        with pytest.raises(FileError, match="x: no such file"), open_regular(tmp_path / "x"):
+            pass
+
+    def test_a_name_that_no_file_has(self, tmp_path):
+        with pytest.raises(FileError, match="can't be read"):
+            read_bytes(tmp_path / "a\0b", 10)
+
+    def test_the_limit(self, tmp_path):
+        (tmp_path / "a").write_bytes(b"12345")
+        assert read_bytes(tmp_path / "a", 5) == b"12345"
+        with pytest.raises(FileError, match="a: expected at most 4 bytes"):
+            read_bytes(tmp_path / "a", 4)
+
+
+JSON = {
+    "": "Expecting value",
+    "{": "Expecting",
+    '{"a": 1, "a": 2}': "key 'a' is given twice",
+    '[{"x": {"b": 1, "b": 1}}]': "key 'b' is given twice",
+    "NaN": "NaN is no JSON",
+    "[-Infinity]": "-Infinity is no JSON",
+    "1" + "0" * 400: "an integer of 401 digits",
+    "1e999": "1e999 is out of range",
+    "[" * 100_000: "nesting",
+    '{"a":' * 100_000: "nesting",
+    '"\xff"': "",
+}
+
+
+class TestJson:
+    @pytest.mark.parametrize("text", JSON, ids=range(len(JSON)))
+    def test_refused(self, text, tmp_path):
+        (tmp_path / "a.json").write_bytes(text.encode("latin-1"))
+        with pytest.raises(FileError, match=f"a.json: expected JSON.*{JSON[text]}") as caught:
+            read_json(tmp_path / "a.json")
+        assert len(str(caught.value)) < 1000
+
+    def test_read(self, tmp_path):
+        content = {"a": [1, -(2**63), 2**64 - 1, 0.1, 1e300, None, True, "ß"], "b": {}}
+        (tmp_path / "a.json").write_text(json.dumps(content))
+        for exact in (True, False):
+            assert read_json(tmp_path / "a.json", exact=exact) == content
+
+    def test_large_files_are_checked_less(self, tmp_path):
+        (tmp_path / "a.json").write_text('{"a": 1, "a": 2}')
+        assert read_json(tmp_path / "a.json", exact=False) == {"a": 2}
+        (tmp_path / "a.json").write_text("[NaN]")
+        with pytest.raises(FileError, match="NaN"):
+            read_json(tmp_path / "a.json", exact=False)
+
+
+YAML = {
+    "a: 1\na: 2": "the key 'a' is given twice.*line 2",
+    "a: {1: x, 0x1: y}": "the key 1 is given twice",
+    "a: &x [*x]": "an alias of what it lies in",
+    "a: &x {b: *x}": "an alias of what it lies in",
+    "!!python/object/apply:os.system [echo]": "tag",
+    "a: !!binary aGk=": "tag",
+    "a: !!set {b}": "tag",
+    "a: !mine b": "tag",
+    "? [1]\n: 2": "a key that is a list",
+    "[" * 5000: "nesting",
+    "{a: " * 100 + "1" + "}" * 100: "at most 64 levels",
+    "a: " + "9" * 6000: "digits",
+    "a: *missing": "undefined alias",
+    "a: 1\n--- \nb: 2": "single document",
+    "a: \x07": "not allowed",
+    "<<: 1": "merging",
+    "\n".join(f"a{i}: &a{i} [{', '.join([f'*a{i - 1}'] * 9 if i else ['1'])}]" for i in range(9)): (
+        "at most 200,000 values"
+    ),
+}
+
+
+class TestYaml:
+    @pytest.mark.parametrize("text", YAML, ids=range(len(YAML)))
+    def test_refused(self, text, tmp_path):
+        start = time.monotonic()
+        (tmp_path / "a.yaml").write_text(text)
+        with pytest.raises(FileError, match=rf"(?s)a.yaml: expected YAML.*{YAML[text]}") as caught:
+            read_yaml(tmp_path / "a.yaml")
+        assert len(str(caught.value)) < 1000
+        assert time.monotonic() - start < 10
+
+    def test_read(self):
+        text = "a: &x {b: 1}\nc: {<<: *x, d: [2024-01-01, yes, 1.5, ~, 'é']}\ne: *x\n"
+        merged = {"b": 1, "d": ["2024-01-01", True, 1.5, None, "é"]}
+        assert parse_yaml(text) == {"a": {"b": 1}, "c": merged, "e": {"b": 1}}
+
+    def test_nothing(self):
+        assert parse_yaml("# nothing\n") is None
+
+    @pytest.mark.parametrize("content", [b"a: \xff", b"\xff\xfea\0:\0"])
+    def test_not_utf_8(self, content, tmp_path):
+        (tmp_path / "a.yaml").write_bytes(content)
+        with pytest.raises(FileError, match=r"a\.yaml: expected YAML"):
+            read_yaml(tmp_path / "a.yaml")
