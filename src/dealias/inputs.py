@@ -18,6 +18,7 @@ from dealias.text import FileError, printable, reason
 LARGEST_JSON = 2**28  # bytes
 LARGEST_YAML = 2**19
 _DEEPEST = 64  # levels of nesting
+_MOST_JSON_VALUES = 2**22
 _MOST_VALUES = 200_000  # of a YAML document, with what its aliases repeat
 _LONGEST_INTEGER = 20  # characters, enough for 64 bits and a sign
 _YAML = "tag:yaml.org,2002:"
@@ -75,15 +76,36 @@ def read_json(path: Path, most: int = LARGEST_JSON, *, exact: bool = True) -> An
     Args:
         path: the file.
         most: bytes that it may have.
-        exact: refuse numbers that don't fit 64 bits, and keys given twice. Without it, large files
-            are read several times as fast; NaN and infinity are refused all the same.
+        exact: refuse numbers that don't fit 64 bits, keys given twice, and more values than results
+            have. Without it, large files are read several times as fast; NaN and infinity are
+            refused all the same.
 
     Raises:
         FileError: as :func:`read_bytes`; it is not JSON, or not within these limits.
     """
-    content = read_bytes(path, most)
+    try:
+        return parse_json(read_bytes(path, most), exact=exact)
+    except FileError:
+        raise
+    except ValueError as error:
+        raise FileError(path, str(error)) from error
+
+
+def parse_json(content: bytes, *, exact: bool = True) -> Any:
+    """What JSON holds.
+
+    Args:
+        content: the JSON, in UTF-8 or UTF-16.
+        exact: see :func:`read_json`.
+
+    Raises:
+        ValueError: it is not JSON, or not within the limits.
+    """
     hooks: dict[str, Any] = {"parse_constant": _refuse}
     if exact:
+        # What is in text counts too: an upper bound, found before any value is made.
+        if sum(map(content.count, (b",", b"[", b"{"))) > _MOST_JSON_VALUES:
+            raise ValueError(f"expected JSON of at most {_MOST_JSON_VALUES:,} values, got more")
         hooks |= {
             "parse_int": _integer,
             "parse_float": _real,
@@ -92,9 +114,9 @@ def read_json(path: Path, most: int = LARGEST_JSON, *, exact: bool = True) -> An
     try:
         return json.loads(content, **hooks)
     except RecursionError as error:
-        raise FileError(path, "expected JSON, got too many levels of nesting") from error
+        raise ValueError("expected JSON, got too many levels of nesting") from error
     except ValueError as error:
-        raise FileError(path, f"expected JSON: {printable(str(error))}") from error
+        raise ValueError(f"expected JSON: {printable(str(error))}") from error
 
 
 def _refuse(constant: str) -> None:

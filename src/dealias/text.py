@@ -1,7 +1,13 @@
 """Writing files and labels into messages."""
 
+import reprlib
 from collections.abc import Sequence
 from pathlib import Path
+
+_LONGEST_PROBLEM = 3000  # characters
+_SHORT = reprlib.Repr()  # never writes the whole of a large value
+_SHORT.maxstring = _SHORT.maxother = 200
+_SHORT.maxlist = _SHORT.maxtuple = _SHORT.maxdict = 12
 
 
 def printable(text: Path | str) -> str:
@@ -11,6 +17,18 @@ def printable(text: Path | str) -> str:
     a\nb
     """
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in str(text))
+
+
+def shorten(value: object, most: int = 60) -> str:
+    """Write a value from a file into a message: as `repr`, but on one line and short.
+
+    >>> shorten([1, "a"])
+    "[1, 'a']"
+    >>> shorten("ab" * 10**6, most=10)
+    "'ababab..."
+    """
+    text = printable(_SHORT.repr(value))
+    return text if len(text) <= most else f"{text[: most - 3]}..."
 
 
 def plain_name(name: str) -> str:
@@ -31,6 +49,8 @@ class FileError(ValueError):
     """
 
     def __init__(self, path: Path, problem: str) -> None:
+        if len(problem) > _LONGEST_PROBLEM:
+            problem = f"{problem[:_LONGEST_PROBLEM]} ..."
         self.path = path
         self.problem = problem
         super().__init__(f"{printable(path)}: {problem}")

@@ -370,6 +370,7 @@ def test_outputs_that_cannot_be_written_are_refused_before_the_work(
         (["--shard", "3/2"], "got 3/2"),
         (["--shard", "half"], "expected I/N such as 1/4, got 'half'"),
         (["--shard", "9/9"], "expected at most 5 shards"),
+        (["--shard", "1/99999999"], "expected at most 100,000 parts"),
         (["--band-width", "4"], "band_width: expected an odd positive integer, got 4"),
         (["--workers", "-1"], "workers: expected 0 or more, got -1"),
         (["--classes", "kitti"], "expected a class set"),

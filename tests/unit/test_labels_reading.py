@@ -215,7 +215,7 @@ def test_files_that_are_no_label_maps(name, content, message, tmp_path):
     [
         (np.zeros((4, 4), np.float32), "expected integer labels, got float32"),
         (np.zeros((4, 4, 3), np.uint8), r"expected shape \[H, W\], got \[4, 4, 3\]"),
-        (np.array([[None]]), "can't be read"),
+        (np.array([[None]]), "expected integer labels, got object"),
         (np.zeros((0, 4), np.uint8), r"at least one pixel, got shape \[0, 4\]"),
     ],
 )

@@ -1,5 +1,12 @@
 """Evaluate folders of label maps: counts, results, and the files that hold them."""
 
+from dealias.evaluation.counts_files import (
+    MOST_SHARDS,
+    WIDEST_BAND,
+    merge_counts,
+    read_counts,
+    write_counts,
+)
 from dealias.evaluation.digests import digest_file, digest_labels, digest_rows
 from dealias.evaluation.error_maps import ERROR_COLORS, draw_errors
 from dealias.evaluation.folders import (
@@ -16,9 +23,6 @@ from dealias.evaluation.results import (
     Evaluation,
     ImageRow,
     Settings,
-    merge_counts,
-    read_counts,
-    write_counts,
     write_csv,
 )
 from dealias.evaluation.sources import Sources, read_pair
@@ -26,6 +30,8 @@ from dealias.evaluation.warnings import void_warnings
 
 __all__ = [
     "ERROR_COLORS",
+    "MOST_SHARDS",
+    "WIDEST_BAND",
     "CountsFileError",
     "DrawingError",
     "Evaluation",

@@ -11,8 +11,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from dealias.inputs import open_regular
 from dealias.labels import LabelFileError
-from dealias.text import reason
+from dealias.text import FileError, reason
 
 _KINDS = ("<u1", "<u2", "<i8")
 
@@ -23,10 +24,16 @@ def digest_file(path: Path) -> str:
     Raises:
         LabelFileError: the file can't be read.
     """
+    found = hashlib.blake2b(digest_size=8)
     try:
-        return f"file:{hashlib.blake2b(path.read_bytes(), digest_size=8).hexdigest()}"
+        with open_regular(path) as file:
+            while block := file.read(2**20):
+                found.update(block)
+    except FileError as error:
+        raise LabelFileError(path, error.problem) from error
     except OSError as error:
         raise LabelFileError(path, f"can't be read: {reason(error)}") from error
+    return f"file:{found.hexdigest()}"
 
 
 def digest_labels(labels: NDArray[np.integer]) -> str:

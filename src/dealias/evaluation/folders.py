@@ -11,6 +11,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from dealias.evaluation.counts_files import MOST_SHARDS
 from dealias.evaluation.digests import digest_file, digest_labels
 from dealias.evaluation.error_maps import write_error_map
 from dealias.evaluation.results import Evaluation, ImageRow, Settings
@@ -304,6 +305,8 @@ def _pairs_of_shard(
     index, parts = shard
     if not 1 <= index <= parts:
         raise EvaluationError(f"shard: expected I/N with 1 <= I <= N, got {index}/{parts}")
+    if parts > MOST_SHARDS:
+        raise EvaluationError(f"shard: expected at most {MOST_SHARDS:,} parts, got {parts:,}")
     pairs = found.pairs[index - 1 :: parts]
     if not pairs:
         raise EvaluationError(

@@ -4,15 +4,11 @@ from __future__ import annotations
 
 import csv
 import io
-import json
 import math
-from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
-from zipfile import is_zipfile
 
-import numpy as np
 import torch
 from torch import Tensor
 
@@ -26,14 +22,14 @@ from dealias.metrics.functional import (
     Protocol,
     boundary_f_score,
     boundary_iou,
-    check_options,
     costly_pairs,
     error_shares,
     miou_gain,
     scores,
 )
-from dealias.text import printable
+from dealias.text import printable, shorten
 
+_FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n")  # what one begins with in a spreadsheet
 TABLE_METRICS = ("IoU", "Acc", "BIoU", "BAcc", "FErr", "MErr", "DErr")
 
 
@@ -125,7 +121,9 @@ class Evaluation:
         for name, mine in vars(self.settings).items():
             theirs = getattr(other.settings, name)
             if mine != theirs:
-                raise CountsFileError(f"{name}: expected {mine!r} as in the first, got {theirs!r}")
+                raise CountsFileError(
+                    f"{name}: expected {shorten(mine)} as in the first, got {shorten(theirs)}"
+                )
         twice = {row.name for row in self.images} & {row.name for row in other.images}
         if twice:
             raise CountsFileError(
@@ -253,14 +251,17 @@ class Evaluation:
 
 
 def write_csv(evaluation: Evaluation, path: Path) -> None:
-    """Write a table with a row for each class and one for the mean, in fractions."""
+    """Write a table with a row for each class and one for the mean, in fractions.
+
+    A name that a spreadsheet would take for a formula gets a leading apostrophe.
+    """
     result = evaluation.to_dict()
     columns = [key for key, value in result["classes"][0].items() if not isinstance(value, dict)]
     mean = {"IoU": "mIoU", "Acc": "mAcc"}
     text = io.StringIO()
     writer = csv.DictWriter(text, columns, extrasaction="ignore", lineterminator="\n")
     writer.writeheader()
-    writer.writerows(result["classes"])
+    writer.writerows(row | {"name": _as_text(row["name"])} for row in result["classes"])
     metrics = {column: result["metrics"].get(mean.get(column, column)) for column in columns}
     pixels = sum(row["pixels"] for row in result["classes"])
     writer.writerow(metrics | {"name": "mean", "pixels": pixels})
@@ -268,108 +269,8 @@ def write_csv(evaluation: Evaluation, path: Path) -> None:
         file.write(text.getvalue().encode("utf-8", "backslashreplace"))
 
 
-_FORMAT = 1
-
-
-def write_counts(evaluation: Evaluation, path: Path) -> None:
-    """Write counts and image rows as NPZ, for :func:`merge_counts`."""
-    header = {
-        "format": _FORMAT,
-        "shards": evaluation.shards,
-        "settings": vars(evaluation.settings),
-        "images": [row.name for row in evaluation.images],
-        "skipped": evaluation.skipped,
-        "sources": None if evaluation.sources is None else evaluation.sources.to_dict(),
-    }
-    errors = [row.error_pixels for row in evaluation.images]
-    with write_whole(path) as file:
-        np.savez_compressed(
-            file,
-            header=np.frombuffer(json.dumps(header).encode(), np.uint8),
-            confusion=evaluation.counts.confusion.numpy(),
-            edges=evaluation.counts.edges.numpy(),
-            boundary=evaluation.boundary.numpy(),
-            void_pixels=np.array(evaluation.void_pixels, np.int64),
-            image_miou=np.array([row.miou for row in evaluation.images], np.float64),
-            image_error_pixels=np.array(errors, np.int64).reshape(-1, len(ERROR_KINDS)),
-            image_digests=np.array([row.digests for row in evaluation.images], str).reshape(-1, 2),
-        )
-
-
-def read_counts(path: Path) -> Evaluation:
-    """Read what `write_counts` wrote.
-
-    Raises:
-        CountsFileError: the file holds no counts, or is of another format.
-    """
-    try:
-        with np.load(path, allow_pickle=False) as file:
-            return _parse_counts(file)
-    except FileNotFoundError as error:
-        raise CountsFileError(f"{printable(path)}: no such file") from error
-    except Exception as error:  # decoders fail in many ways on broken files
-        archive = is_zipfile(path)  # of other files NumPy says how to read them at a risk
-        reason = f": {error}" if archive else ", got a file of another kind"
-        raise CountsFileError(
-            f"{printable(path)}: expected counts written by --counts{reason}"
-        ) from error
-
-
-def _parse_counts(file: Mapping[str, Any]) -> Evaluation:
-    header = json.loads(file["header"].tobytes())
-    if header["format"] != _FORMAT:
-        raise CountsFileError(f"expected format {_FORMAT}, got {header['format']!r}")
-    settings = Settings(**header["settings"] | {"names": tuple(header["settings"]["names"])})
-    check_options(
-        len(settings.names), settings.ignore_index, settings.band_width, settings.protocol
-    )
-    result = Evaluation.empty(settings)
-    names = ["image_error_pixels", *(["image_digests"] if "image_digests" in file else [])]
-    columns = [header["images"], file["image_miou"].tolist()]
-    columns += [map(tuple, file[name].tolist()) for name in names]  # earlier files have no digests
-    result.images = [ImageRow(*row) for row in zip(*columns, strict=True)]
-    result.skipped = [str(message) for message in header["skipped"]]
-    result.shards = [(int(index), int(parts)) for index, parts in header["shards"]]
-    if header.get("sources") is not None:  # earlier files have none
-        result.sources = Sources.from_dict(header["sources"], "header")
-    result.void_pixels = int(file["void_pixels"]) if "void_pixels" in file else 0  # of earlier ones
-    for into, name in (
-        (result.counts.confusion, "confusion"),
-        (result.counts.edges, "edges"),
-        (result.boundary, "boundary"),
-    ):
-        found = file[name]
-        if found.shape != into.shape or found.dtype != np.int64 or (found < 0).any():
-            raise CountsFileError(f"{name}: expected counts of shape {tuple(into.shape)}")
-        into += torch.from_numpy(found)
-    return result
-
-
-def merge_counts(paths: Sequence[Path], *, partial: bool = False) -> Evaluation:
-    """Add the counts of several files.
-
-    Args:
-        paths: files that :func:`write_counts` wrote.
-        partial: allow shards to be missing.
-
-    Raises:
-        CountsFileError: there is no file, one can't be read, the counts can't be added, or a shard
-            is missing.
-    """
-    if not paths:
-        raise CountsFileError("expected at least one file of counts, got none")
-    total = read_counts(paths[0])
-    for path in paths[1:]:
-        part = read_counts(path)
-        try:
-            total = total.merge(part)
-        except CountsFileError as error:
-            raise CountsFileError(f"{printable(path)}: {error}") from error
-    wanted = {(i, parts) for _, parts in total.shards for i in range(1, parts + 1)}
-    missing = [f"{index}/{parts}" for index, parts in sorted(wanted - set(total.shards))]
-    if missing and not partial:
-        raise CountsFileError(f"shards are missing: {', '.join(missing)}; --partial allows that")
-    return total
+def _as_text(name: str) -> str:
+    return f"'{name}" if name.startswith(_FORMULA) else name
 
 
 def _digests(row: ImageRow) -> dict[str, Any]:

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dealias.labels import ClassSet, LabelFileError, Pair, Role, read_label_map
-from dealias.text import printable
+from dealias.text import printable, shorten
 
 
 @dataclass(frozen=True)
@@ -67,12 +67,14 @@ class Sources:
             ValueError: the content is malformed.
         """
         if not isinstance(content, dict):
-            raise ValueError(f"{source}: sources: expected a mapping, got {content!r}")
+            raise ValueError(f"{source}: sources: expected a mapping, got {shorten(content)}")
         folders: dict[str, Path | None] = {}
         for key in ("predictions", "targets", "images"):
             value = content.get(key)
             if not (isinstance(value, str) or (value is None and key == "images")):
-                raise ValueError(f"{source}: sources: {key}: expected a folder, got {value!r}")
+                raise ValueError(
+                    f"{source}: sources: {key}: expected a folder, got {shorten(value)}"
+                )
             folders[key] = None if value is None else Path(value)
         classes = ClassSet.from_dict(content.get("class_set"), source)
         mapped = content.get("map_predictions") is True

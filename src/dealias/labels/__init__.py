@@ -1,6 +1,7 @@
 """Class sets, label maps in files, and the pairing of folders."""
 
 from dealias.labels.class_set import (
+    MOST_CLASSES,
     ClassSet,
     ClassSetError,
     Role,
@@ -23,6 +24,7 @@ from dealias.labels.writing import write_label_map
 
 __all__ = [
     "LABEL_SUFFIXES",
+    "MOST_CLASSES",
     "ClassSet",
     "ClassSetError",
     "LabelFileError",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fnmatch
 import re
+from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields
 from importlib.resources import files
@@ -11,11 +12,14 @@ from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
-import yaml
 from numpy.typing import NDArray
 
-from dealias.text import printable
+from dealias.inputs import parse_yaml, read_yaml
+from dealias.text import FileError, printable, shorten
 
+MOST_CLASSES = 4096  # whose table of counts takes half a gigabyte
+_LONGEST_NAME = 1000  # characters
+_INTEGER = re.compile("-?[0-9]{1,19}")
 Role = Literal["prediction", "target", "stored"]
 
 
@@ -57,27 +61,34 @@ class ClassSet:
     def __post_init__(self) -> None:
         problem = self._problem()
         if problem:
-            raise ClassSetError(f"class set {self.name!r}: {problem}")
+            raise ClassSetError(f"class set {shorten(self.name)}: {problem}")
 
     def _problem(self) -> str | None:
         if not self.names:
             return "expected at least one class, got none"
-        twice = sorted({name for name in self.names if self.names.count(name) > 1})
+        if len(self) > MOST_CLASSES:
+            return f"expected at most {MOST_CLASSES:,} classes, got {len(self):,}"
+        if max(map(len, (self.name, self.label_map_files or "", *self.names))) > _LONGEST_NAME:
+            return f"expected names of at most {_LONGEST_NAME:,} characters"
+        twice = sorted(name for name, times in Counter(self.names).items() if times > 1)
         if twice:
-            return f"several classes are named {twice[0]!r}"
+            return f"several classes are named {shorten(twice[0])}"
         if self.label_map_files is not None and not self.label_map:
             return "label_map_files without a label_map"
+        if any(abs(label) >= 2**63 for label in (self.ignore_index, *self.label_map)):
+            return "expected labels and an ignore_index of 64 bits"
         if self.ignore_index in range(len(self)):
             return (
                 f"expected an ignore_index outside 0..{len(self) - 1}, got {self.ignore_index}, "
-                f"which is {self.names[self.ignore_index]!r}; label maps of 16 bits may have 65535"
+                f"which is {shorten(self.names[self.ignore_index])}; label maps of 16 bits may "
+                "have 65535"
             )
         if self.palette is not None and len(self.palette) != len(self):
             return f"expected one colour per class ({len(self)}), got {len(self.palette)}"
         for key, values in (("label_map", self.label_map), ("color_map", self.color_map)):
             wrong = sorted({*values.values()} - {self.ignore_index} - {*range(len(self))})
             if wrong:
-                return f"{key}: expected classes 0..{len(self) - 1} or ignore, got {wrong}"
+                return f"{key}: expected classes 0..{len(self) - 1} or ignore, got {shorten(wrong)}"
         if self.color_map and self.palette is None:
             return "color_map without a palette"
         if self.label_map and self.reduce_zero_label:
@@ -108,9 +119,9 @@ class ClassSet:
             ClassSetError: the values do not describe a class set.
         """
         if not isinstance(content, dict) or not isinstance(content.get("label_map"), dict):
-            raise ClassSetError(f"{source}: expected a class set, got {content!r}")
+            raise ClassSetError(f"{source}: expected a class set, got {shorten(content)}")
         stored = {
-            int(label) if str(label).lstrip("-").isdecimal() else label: meaning
+            int(label) if _INTEGER.fullmatch(str(label)) else label: meaning
             for label, meaning in content["label_map"].items()
         }
         plain = {key: value for key, value in content.items() if value is not None}
@@ -188,26 +199,24 @@ def load_class_set(name_or_path: str | Path) -> ClassSet:
             `color_map`, "ignore" stands for the void label.
 
     Raises:
-        ClassSetError: the name is unknown, or the file is not a class set.
-        OSError: the file can't be read.
+        ClassSetError: the name is unknown, or the file can't be read or is not a class set.
 
     >>> load_class_set("camvid").names[2]
     'Pole'
     """
     if str(name_or_path) in builtin_class_sets():
         text = (files("dealias.labels") / "class_sets" / f"{name_or_path}.yaml").read_text("utf-8")
-        return _parse(yaml.safe_load(text), str(name_or_path), str(name_or_path))
+        return _parse(parse_yaml(text), str(name_or_path), str(name_or_path))
     path = Path(name_or_path)
     if path.suffix not in (".yaml", ".yml"):
         raise ClassSetError(
             f"expected a class set ({', '.join(builtin_class_sets())}) or a .yaml file, "
-            f"got {str(name_or_path)!r}"
+            f"got {shorten(str(name_or_path))}"
         )
     try:
-        content = yaml.safe_load(path.read_text("utf-8"))
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        problem = " ".join(str(error).split())
-        raise ClassSetError(f"{printable(path)}: expected YAML: {problem}") from error
+        content = read_yaml(path)
+    except FileError as error:
+        raise ClassSetError(str(error)) from error
     return _parse(content, path.stem, printable(path))
 
 
@@ -217,15 +226,21 @@ def _parse(content: Any, name: str, source: str) -> ClassSet:
     known = sorted(attribute.name for attribute in fields(ClassSet))
     unknown = sorted({*map(str, content)} - {*known})
     if unknown:
-        raise ClassSetError(f"{source}: unknown keys {unknown}; known are {', '.join(known)}")
+        raise ClassSetError(
+            f"{source}: unknown keys {shorten(unknown)}; known are {', '.join(known)}"
+        )
     names = content.get("names")
     if not isinstance(names, list) or not all(isinstance(entry, str) for entry in names):
-        raise ClassSetError(f"{source}: names: expected a list of class names, got {names!r}")
+        raise ClassSetError(
+            f"{source}: names: expected a list of class names, got {shorten(names)}"
+        )
     kinds = {"ignore_index": int, "label_map_files": str, "reduce_zero_label": bool}
     options: dict[str, Any] = {key: content[key] for key in kinds if key in content}
     for key, value in options.items():
         if type(value) is not kinds[key]:
-            raise ClassSetError(f"{source}: {key}: expected {kinds[key].__name__}, got {value!r}")
+            raise ClassSetError(
+                f"{source}: {key}: expected {kinds[key].__name__}, got {shorten(value)}"
+            )
     if content.get("palette") is not None:
         if not isinstance(content["palette"], list):
             raise ClassSetError(f"{source}: palette: expected a list of [R, G, B]")
@@ -249,7 +264,13 @@ def _parse(content: Any, name: str, source: str) -> ClassSet:
             _color_of_code,
             ignore | {name: label for label, name in enumerate(names)},
         )
-    return ClassSet(str(content.get("name", name)), tuple(names), **options)
+    called = content.get("name", name)
+    if isinstance(called, dict | list):
+        raise ClassSetError(f"{source}: name: expected a name, got {shorten(called)}")
+    try:
+        return ClassSet(str(called), tuple(names), **options)
+    except ClassSetError as error:
+        raise ClassSetError(f"{source}: {error}") from error
 
 
 def _color(value: Any, source: str) -> tuple[int, int, int]:
@@ -258,12 +279,14 @@ def _color(value: Any, source: str) -> tuple[int, int, int]:
         or len(value) != 3
         or not all(type(v) is int and 0 <= v <= 255 for v in value)
     ):
-        raise ClassSetError(f"{source}: expected a colour [R, G, B] in 0..255, got {value!r}")
+        raise ClassSetError(
+            f"{source}: expected a colour [R, G, B] in 0..255, got {shorten(value)}"
+        )
     return (value[0], value[1], value[2])
 
 
 def _color_of_code(code: Any) -> tuple[int, ...] | None:
-    known = re.fullmatch("#[0-9a-fA-F]{6}", str(code))
+    known = re.fullmatch("#[0-9a-fA-F]{6}", code) if isinstance(code, str) else None
     return tuple(bytes.fromhex(known[0][1:])) if known else None
 
 
@@ -276,12 +299,14 @@ def _mapping(
 ) -> dict[Any, int]:
     """Read a mapping from what `read_key` accepts, else None, to labels or words with a meaning."""
     if not isinstance(content, dict):
-        raise ClassSetError(f"{where}: expected {expected[0]}, got {content!r}")
+        raise ClassSetError(f"{where}: expected {expected[0]}, got {shorten(content)}")
     result = {}
     for stored, value in content.items():
         key = read_key(stored)
         label = meanings.get(value) if isinstance(value, str) else value
         if key is None or type(label) is not int:
-            raise ClassSetError(f"{where}: expected {expected[1]}, got {stored!r}: {value!r}")
+            raise ClassSetError(
+                f"{where}: expected {expected[1]}, got {shorten(stored)}: {shorten(value)}"
+            )
         result[key] = label
     return result

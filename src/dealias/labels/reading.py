@@ -1,19 +1,19 @@
 """Reading label maps from files."""
 
-import contextlib
-import zipfile
-from collections.abc import Iterator, Mapping
+import math
+from collections.abc import Mapping
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 import numpy as np
-from numpy.lib import format as npy
 from numpy.typing import NDArray
 
+from dealias.arrays import open_member, open_npz, read_array
 from dealias.images import ImageError, max_pixels, open_image
+from dealias.inputs import open_regular
 from dealias.labels.class_set import ClassSet, Role
 from dealias.labels.palette import palette_means_colors
-from dealias.text import FileError, list_pixels, reason
+from dealias.text import FileError, list_pixels, reason, shorten
 
 IMAGE_SUFFIXES = (".png", ".tif", ".tiff")
 LABEL_SUFFIXES = (*IMAGE_SUFFIXES, ".npy", ".npz")
@@ -66,8 +66,9 @@ def read_label_map(path: Path, classes: ClassSet, role: Role) -> NDArray[np.inte
         raise LabelFileError(path, f"expected at least one pixel, got shape {list(stored.shape)}")
     if stored.ndim == 3:
         return _from_colors(path, stored, classes)
+    stored = _narrow(stored)
     meaning = classes.stored_labels(path, role)
-    return _narrow(stored if meaning is None else _translate(path, stored, meaning))
+    return stored if meaning is None else _translate(path, stored, meaning)
 
 
 def _read_image(path: Path, classes: ClassSet, role: Role) -> NDArray[np.integer]:
@@ -94,59 +95,51 @@ def _opaque(path: Path, pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
 
 
 def _read_array(path: Path) -> NDArray[np.integer]:
+    """Read an NPY file, or the only array in an NPZ file."""
+
+    def check(shape: tuple[int, ...], dtype: np.dtype[Any]) -> None:
+        _check_array(path, shape, dtype)
+
     try:
-        with _open_array(path) as file:
-            _check_size(path, *_npy_header(file))
-            file.seek(0)
-            array: NDArray[Any] = npy.read_array(file, allow_pickle=False)
+        if path.suffix.lower() == ".npy":
+            with open_regular(path) as file:
+                array = read_array(file, check)
+        else:
+            with open_npz(path) as archive:
+                names = archive.namelist()
+                if len(names) != 1:
+                    listed = shorten(sorted(names)[:8], 200)
+                    raise LabelFileError(path, f"expected a single array, got {listed}")
+                with open_member(archive, names[0]) as member:
+                    array = read_array(member, check)
     except LabelFileError:
         raise
+    except FileError as error:
+        raise LabelFileError(path, error.problem) from error
     except Exception as error:  # decoders raise errors of any kind for broken files
         raise LabelFileError(path, f"can't be read: {reason(error)}") from error
-    if array.dtype == np.bool_:
-        array = array.astype(np.uint8)
-    if not np.issubdtype(array.dtype, np.integer):
-        raise LabelFileError(path, f"expected integer labels, got {array.dtype}")
-    if array.ndim == 3 and array.shape[0] == 1:
+    if array.ndim == 3:
         array = array[0]
-    if array.ndim != 2:
-        raise LabelFileError(path, f"expected shape [H, W], got {list(array.shape)}")
-    if array.dtype.itemsize == 8 and array.dtype.kind == "u":
-        array = array.astype(np.int64)
+    if array.dtype == np.bool_:
+        array = array.view(np.uint8)
+    if array.dtype.kind == "u" and array.dtype.itemsize == 8:
+        array = array.view(array.dtype.str.replace("u", "i"))
     return array.astype(array.dtype.newbyteorder("="), copy=False)
 
 
-@contextlib.contextmanager
-def _open_array(path: Path) -> Iterator[IO[bytes]]:
-    """Open an NPY file, or the only one in an NPZ file."""
-    if path.suffix.lower() == ".npy":
-        with path.open("rb") as file:
-            yield file
-        return
-    with zipfile.ZipFile(path) as archive:
-        members = archive.namelist()
-        if len(members) != 1:
-            raise LabelFileError(path, f"expected a single array, got {sorted(members)[:8]}")
-        with archive.open(members[0]) as member:
-            yield member
-
-
-def _npy_header(file: IO[bytes]) -> tuple[tuple[int, ...], np.dtype[np.generic]]:
-    major, _ = npy.read_magic(file)
-    read = npy.read_array_header_1_0 if major == 1 else npy.read_array_header_2_0
-    shape, _, dtype = read(file)
-    return shape, dtype
-
-
-def _check_size(path: Path, shape: tuple[int, ...], dtype: np.dtype[np.generic]) -> None:
-    """Apply the same limit as for images, before memory is allocated."""
-    pixels = int(np.prod([int(n) for n in shape], dtype=object)) if shape else 1
+def _check_array(path: Path, shape: tuple[int, ...], dtype: np.dtype[Any]) -> None:
+    """Check an array before memory is allocated, its size with the same limit as for images."""
+    if dtype.kind not in "biu":
+        raise LabelFileError(path, f"expected integer labels, got {shorten(str(dtype))[1:-1]}")
+    if len(shape) != 2 and not (len(shape) == 3 and shape[0] == 1):
+        raise LabelFileError(path, f"expected shape [H, W], got {shorten(list(shape))}")
+    pixels = math.prod(shape)
     limit = max_pixels()
     if limit is not None and pixels > limit:
         raise LabelFileError(
             path,
-            f"refused as a decompression bomb: {dtype} of shape {list(shape)} has {pixels:,} "
-            f"values, more than {limit:,}; --max-pixels allows larger ones",
+            f"refused as a decompression bomb: {dtype} of shape {shorten(list(shape))} has "
+            f"{pixels:,} values, more than {limit:,}; --max-pixels allows larger ones",
         )
 
 
@@ -162,7 +155,9 @@ def _from_colors(path: Path, pixels: NDArray[np.integer], classes: ClassSet) -> 
     }
     label_of = {code: min(labels) for code, labels in labels_of.items()}
     ambiguous = {code for code, labels in labels_of.items() if len(labels) > 1}
-    codes = pixels.astype(np.int32) @ np.array([1 << 16, 1 << 8, 1], np.int32)
+    codes = np.zeros(pixels.shape[:2], np.int32)
+    for channel in range(3):
+        codes = codes << 8 | pixels[..., channel]
     found = _count_labels(codes)
     wrong = [(c, n) for c, n in found if c not in label_of or c in ambiguous]
     if wrong:
@@ -171,7 +166,7 @@ def _from_colors(path: Path, pixels: NDArray[np.integer], classes: ClassSet) -> 
         hint = "; its channels are all equal, so it may hold labels saved as RGB" if gray else ""
         why = "in the palette of one class" if wrong[0][0] in ambiguous else "in the palette"
         raise LabelFileError(path, f"colours not {why} of {classes.name!r}: {listed}{hint}")
-    return _narrow(_lookup(codes, label_of))
+    return _lookup(codes, label_of)
 
 
 def _translate(
@@ -195,13 +190,13 @@ def _count_labels(values: NDArray[np.integer]) -> list[tuple[int, int]]:
 
 
 def _lookup(values: NDArray[np.integer], meaning: Mapping[int, int]) -> NDArray[np.integer]:
-    keys = np.array(sorted(meaning))
-    labels = np.array([meaning[key] for key in keys.tolist()])
+    keys = np.array(sorted(meaning), np.int64)
+    labels = _narrow(np.array([meaning[key] for key in keys.tolist()], np.int64))
     if values.dtype == np.uint8:
         table = np.zeros(256, labels.dtype)
         small = (keys >= 0) & (keys < 256)
         table[keys[small]] = labels[small]
-        return _narrow(table).take(values)
+        return table.take(values)
     result: NDArray[np.integer] = labels[np.searchsorted(keys, values)]
     return result
 

@@ -109,7 +109,8 @@ def _read(path: Path, shape: Any, expected: str) -> dict[str, Any]:
     try:
         content = read_json(path)
     except FileError as error:
-        raise ResultFileError(f"{source}: expected {expected}: {error.problem}") from error
+        what = f"expected {expected}: " if error.problem.startswith("expected JSON") else ""
+        raise ResultFileError(f"{source}: {what}{error.problem}") from error
     _check(content, shape, f"{source}: expected {expected}", "")
     result: dict[str, Any] = content
     return result

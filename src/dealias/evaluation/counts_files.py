@@ -1,0 +1,243 @@
+"""Files of counts: written by one process, and checked wholly before they are added."""
+
+from __future__ import annotations
+
+import itertools
+import json
+from collections.abc import Sequence
+from dataclasses import fields
+from pathlib import Path
+from typing import Any
+from zipfile import BadZipFile, ZipFile
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from dealias.arrays import open_member, open_npz, read_array
+from dealias.evaluation.results import CountsFileError, Evaluation, ImageRow, Settings
+from dealias.evaluation.sources import Sources
+from dealias.files import write_whole
+from dealias.inputs import parse_json
+from dealias.labels import MOST_CLASSES
+from dealias.metrics.functional import (
+    ERROR_KINDS,
+    HardPixelCounts,
+    check_options,
+    error_pixels,
+)
+from dealias.text import FileError, printable, reason, shorten
+
+MOST_SHARDS = 100_000
+WIDEST_BAND = 65_535  # pixels
+_FORMAT = 1
+_LARGEST_HEADER = 2**26  # bytes
+_MOST_PIXELS = 2.0**53  # of one file; sums of any number of them fit 64 bits
+_DIGEST = 80  # characters
+_LISTED = 8
+_SETTINGS = [field.name for field in fields(Settings)]
+
+
+def write_counts(evaluation: Evaluation, path: Path) -> None:
+    """Write counts and image rows as NPZ, for :func:`merge_counts`."""
+    header = {
+        "format": _FORMAT,
+        "shards": evaluation.shards,
+        "settings": vars(evaluation.settings),
+        "images": [row.name for row in evaluation.images],
+        "skipped": evaluation.skipped,
+        "sources": None if evaluation.sources is None else evaluation.sources.to_dict(),
+    }
+    errors = [row.error_pixels for row in evaluation.images]
+    with write_whole(path) as file:
+        np.savez_compressed(
+            file,
+            header=np.frombuffer(json.dumps(header).encode(), np.uint8),
+            confusion=evaluation.counts.confusion.numpy(),
+            edges=evaluation.counts.edges.numpy(),
+            boundary=evaluation.boundary.numpy(),
+            void_pixels=np.array(evaluation.void_pixels, np.int64),
+            image_miou=np.array([row.miou for row in evaluation.images], np.float64),
+            image_error_pixels=np.array(errors, np.int64).reshape(-1, len(ERROR_KINDS)),
+            image_digests=np.array([row.digests for row in evaluation.images], str).reshape(-1, 2),
+        )
+
+
+def read_counts(path: Path) -> Evaluation:
+    """Read what `write_counts` wrote.
+
+    Everything is checked: limits before memory is taken, and that the images add up to the table.
+
+    Raises:
+        CountsFileError: the file holds no counts, is of another format, or contradicts itself.
+    """
+    try:
+        with open_npz(path) as archive:
+            return _parse(archive)
+    except FileError as error:
+        raise CountsFileError(str(error)) from error
+    except Exception as error:  # decoders fail in many ways on broken files
+        why = (
+            ", got a file of another kind" if isinstance(error, BadZipFile) else f": {_why(error)}"
+        )
+        raise CountsFileError(
+            f"{printable(path)}: expected counts written by --counts{why}"
+        ) from error
+
+
+def _why(error: Exception) -> str:
+    text = reason(error)
+    return text if len(text) < 1000 else f"{text[:1000]} ..."
+
+
+def _parse(archive: ZipFile) -> Evaluation:
+    with open_member(archive, "header.npy") as file:
+        content = read_array(file, _check_header).tobytes()
+    header = parse_json(content)
+    if not isinstance(header, dict):
+        raise ValueError(f"header: expected a mapping, got {shorten(header)}")
+    if header.get("format") != _FORMAT:
+        raise ValueError(f"expected format {_FORMAT}, got {shorten(header.get('format'))}")
+    settings = _settings(header.get("settings"))
+    names, skipped = (_texts(header, key) for key in ("images", "skipped"))
+    if len({*names}) < len(names):
+        raise ValueError("images: expected names that differ, got one twice")
+
+    def read(name: str, *shape: int, kind: Any = np.int64) -> NDArray[Any]:
+        return _array(archive, name, shape, np.dtype(kind))
+
+    classes, images, kinds = len(settings.names), len(names), len(ERROR_KINDS)
+    confusion = read("confusion", 4, classes, classes)
+    edges, boundary = read("edges", 4), read("boundary", 6, classes)
+    mious = read("image_miou", images, kind=np.float64)
+    if not (np.isnan(mious) | ((mious >= 0) & (mious <= 1))).all():
+        raise ValueError("image_miou: expected shares in [0, 1], got others")
+    errors = read("image_error_pixels", images, kinds)
+    of_table = [int(count) for count in error_pixels(torch.from_numpy(confusion)).values()]
+    if errors.sum(0).tolist() != of_table:
+        raise ValueError(
+            f"image_error_pixels: expected {of_table} in all, as in the table of counts, "
+            f"got {errors.sum(0).tolist()}"
+        )
+    stored = {entry.filename for entry in archive.infolist()}
+    digests = [("", "")] * images  # earlier files have none, nor what follows
+    if "image_digests.npy" in stored:
+        digests = [*map(tuple, read("image_digests", images, 2, kind=f"<U{_DIGEST}").tolist())]
+    void = int(read("void_pixels")) if "void_pixels.npy" in stored else 0
+    rows = zip(names, mious.tolist(), map(tuple, errors.tolist()), digests, strict=True)
+    sources = header.get("sources")
+    return Evaluation(
+        settings,
+        HardPixelCounts(torch.from_numpy(confusion), torch.from_numpy(edges)),
+        torch.from_numpy(boundary),
+        [ImageRow(*row) for row in rows],
+        skipped,
+        _shards(header.get("shards")),
+        None if sources is None else _sources(sources, settings),
+        void,
+    )
+
+
+def _check_header(shape: tuple[int, ...], dtype: np.dtype[Any]) -> None:
+    if dtype != np.uint8 or len(shape) != 1 or shape[0] > _LARGEST_HEADER:
+        raise ValueError(
+            f"header: expected at most {_LARGEST_HEADER:,} bytes, got {dtype} of {shorten(shape)}"
+        )
+
+
+def _array(
+    archive: ZipFile, name: str, shape: tuple[int, ...], dtype: np.dtype[Any]
+) -> NDArray[Any]:
+    """Read an array of this shape and dtype: numbers from 0 on, or text of up to that length."""
+
+    def check(found: tuple[int, ...], kind: np.dtype[Any]) -> None:
+        fits = kind == dtype or (kind.kind == dtype.kind == "U" and kind.itemsize <= dtype.itemsize)
+        if found != shape or not fits:
+            raise ValueError(
+                f"{name}: expected {dtype} of shape {list(shape)}, got {kind} of "
+                f"{shorten(list(found))}"
+            )
+
+    with open_member(archive, f"{name}.npy") as file:
+        array = read_array(file, check)
+    if dtype == np.int64 and ((array < 0).any() or array.sum(dtype=np.float64) > _MOST_PIXELS):
+        raise ValueError(f"{name}: expected counts from 0 on, at most {_MOST_PIXELS:.0f} in all")
+    return np.ascontiguousarray(array).reshape(shape)
+
+
+def _settings(content: Any) -> Settings:
+    if not isinstance(content, dict) or not content.keys() <= {*_SETTINGS}:
+        raise ValueError(f"settings: expected those of an evaluation, got {shorten(content)}")
+    names = _texts(content, "names")
+    if len(names) > MOST_CLASSES:
+        raise ValueError(f"names: expected at most {MOST_CLASSES:,} classes, got {len(names):,}")
+    settings = Settings(**content | {"names": tuple(names)})
+    check_options(len(names), settings.ignore_index, settings.band_width, settings.protocol)
+    if not isinstance(settings.class_set, str) or not isinstance(settings.boundary, bool):
+        raise ValueError("settings: expected a name of a class set, and boundary true or false")
+    if len({*names}) < len(names) or settings.band_width > WIDEST_BAND:
+        raise ValueError(f"settings: expected names that differ, and bands up to {WIDEST_BAND:,}")
+    if abs(settings.ignore_index) >= 2**63:
+        raise ValueError("ignore_index: expected an integer of 64 bits")
+    return settings
+
+
+def _texts(content: dict[str, Any], key: str) -> list[str]:
+    found = content.get(key)
+    if not isinstance(found, list) or not all(isinstance(entry, str) for entry in found):
+        raise ValueError(f"{key}: expected a list of text, got {shorten(found)}")
+    return found
+
+
+def _shards(content: Any) -> list[tuple[int, int]]:
+    pairs: list[Any] = content if isinstance(content, list) else [content]
+    for pair in pairs:
+        if not (
+            isinstance(pair, list)
+            and [type(number) for number in pair] == [int, int]
+            and 1 <= pair[0] <= pair[1] <= MOST_SHARDS
+        ):
+            raise ValueError(
+                f"shards: expected i of n with 1 <= i <= n <= {MOST_SHARDS:,}, got {shorten(pair)}"
+            )
+    return [(index, parts) for index, parts in pairs]
+
+
+def _sources(content: Any, settings: Settings) -> Sources:
+    sources = Sources.from_dict(content, "header")
+    classes = sources.classes
+    if (classes.names, classes.ignore_index) != (settings.names, settings.ignore_index):
+        raise ValueError("sources: expected the classes of the settings, got others")
+    return sources
+
+
+def merge_counts(paths: Sequence[Path], *, partial: bool = False) -> Evaluation:
+    """Add the counts of several files.
+
+    Args:
+        paths: files that :func:`write_counts` wrote.
+        partial: allow shards to be missing.
+
+    Raises:
+        CountsFileError: there is no file, one can't be read, the counts can't be added, or a shard
+            is missing.
+    """
+    if not paths:
+        raise CountsFileError("expected at least one file of counts, got none")
+    total = read_counts(paths[0])
+    for path in paths[1:]:
+        part = read_counts(path)
+        try:
+            total = total.merge(part)
+        except CountsFileError as error:
+            raise CountsFileError(f"{printable(path)}: {error}") from error
+    there = {*total.shards}
+    splits = sorted({parts for _, parts in there})
+    number = sum(splits) - len(there)
+    if number and not partial:
+        each = ((index, parts) for parts in splits for index in range(1, parts + 1))
+        missing = itertools.islice((shard for shard in each if shard not in there), _LISTED)
+        listed = ", ".join(f"{index}/{parts}" for index, parts in missing)
+        more = f" and {number - _LISTED:,} more" if number > _LISTED else ""
+        raise CountsFileError(f"shards are missing: {listed}{more}; --partial allows that")
+    return total

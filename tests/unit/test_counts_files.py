@@ -1,0 +1,237 @@
+"""Files of counts from strangers."""
+
+import io
+import json
+import os
+import zipfile
+
+import numpy as np
+import pytest
+import torch
+
+from dealias.evaluation import (
+    CountsFileError,
+    Evaluation,
+    Options,
+    Sources,
+    evaluate_maps,
+    merge_counts,
+    read_counts,
+    write_counts,
+)
+from dealias.labels import ClassSet
+from helpers import random_maps
+
+CLASSES = ClassSet("five", tuple("abcde"))
+OPTIONS = Options(CLASSES)
+
+
+@pytest.fixture(scope="module")
+def evaluation():
+    total = Evaluation.empty(OPTIONS.settings)
+    for seed in range(3):
+        maps = random_maps(seed, 20, 30, classes=5)
+        total.absorb(evaluate_maps(f"image {seed}", *maps, OPTIONS))
+    return total
+
+
+@pytest.fixture
+def arrays(evaluation, tmp_path):
+    """What a file of counts holds, by name."""
+    evaluation.shards[:] = [(1, 1)]
+    evaluation.sources = Sources.of(CLASSES, tmp_path, tmp_path)
+    write_counts(evaluation, tmp_path / "whole.npz")
+    with np.load(tmp_path / "whole.npz") as file:
+        return dict(file)
+
+
+def save(path, arrays, **header):
+    content = json.loads(arrays["header"].tobytes()) | header
+    stored = np.frombuffer(json.dumps(content).encode(), np.uint8)
+    np.savez_compressed(path, **(arrays | {"header": stored}))
+    return path
+
+
+def member(shape, descr="'<i8'", data=b""):
+    """An NPY file whose header says anything."""
+    text = f"{{'descr': {descr}, 'fortran_order': False, 'shape': {shape}, }}".encode()
+    text += b" " * (-(len(text) + 11) % 64) + b"\n"
+    return b"\x93NUMPY\x01\x00" + len(text).to_bytes(2, "little") + text + data
+
+
+def test_what_is_written_is_read(evaluation, arrays, tmp_path):
+    found = read_counts(save(tmp_path / "a.npz", arrays))
+    assert found.settings == evaluation.settings
+    assert found.images == evaluation.images
+    assert found.sources == evaluation.sources
+    assert torch.equal(found.counts.confusion, evaluation.counts.confusion)
+
+
+def test_earlier_files_have_fewer_arrays(arrays, tmp_path):
+    for name in ("image_digests", "void_pixels"):
+        del arrays[name]
+    found = read_counts(save(tmp_path / "a.npz", arrays, sources=None))
+    assert found.void_pixels == 0
+    assert {row.digests for row in found.images} == {("", "")}
+
+
+def test_no_images(tmp_path):
+    empty = Evaluation.empty(OPTIONS.settings)
+    empty.shards.append((2, 3))
+    write_counts(empty, tmp_path / "a.npz")
+    assert read_counts(tmp_path / "a.npz").shards == [(2, 3)]
+
+
+def changed(name, index, value):
+    def change(arrays):
+        arrays[name] = arrays[name].copy()
+        arrays[name][index] = value
+
+    return change
+
+
+def cast(name, dtype):
+    return lambda arrays: arrays.update({name: arrays[name].astype(dtype)})
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (changed("confusion", (0, 0, 1), -1), "confusion: expected counts from 0 on"),
+        (changed("confusion", (0, 0, 1), 2**60), "confusion: expected counts .* at most"),
+        (changed("confusion", (0, 0, 1), 10**6), "image_error_pixels: expected .* as in the table"),
+        (cast("confusion", np.float64), "confusion: expected int64 .* got float64"),
+        (cast("edges", ">i8"), "edges: expected int64"),
+        (changed("edges", 0, -3), "edges: expected counts from 0 on"),
+        (changed("boundary", 0, -3), "boundary: expected counts from 0 on"),
+        (changed("image_miou", 0, 1e300), r"image_miou: expected shares in \[0, 1\]"),
+        (changed("image_miou", 0, -0.1), "image_miou: expected shares"),
+        (changed("image_error_pixels", (0, 0), -1), "image_error_pixels: expected counts"),
+        (changed("image_error_pixels", (0, 0), 10**9), "image_error_pixels: expected .* table"),
+        (cast("image_error_pixels", np.float64), "image_error_pixels: expected int64"),
+        (cast("image_digests", "<U900"), "image_digests: expected <U80"),
+        (lambda a: a.update(void_pixels=np.array(-1)), "void_pixels: expected counts"),
+        (lambda a: a.update(void_pixels=np.array([1, 2])), "void_pixels: expected int64"),
+        (lambda a: a.pop("edges"), "lacks 'edges'"),
+        (lambda a: a.update(image_miou=a["image_miou"][:2]), "image_miou: expected"),
+    ],
+)
+def test_arrays_that_contradict_are_refused(change, message, arrays, tmp_path):
+    change(arrays)
+    with pytest.raises(CountsFileError, match=rf"a\.npz: expected counts .*{message}") as caught:
+        read_counts(save(tmp_path / "a.npz", arrays))
+    assert len(str(caught.value)) < 2000
+
+
+SETTINGS = vars(OPTIONS.settings)
+
+
+@pytest.mark.parametrize(
+    ("header", "message"),
+    [
+        ({"format": 2}, "expected format 1, got 2"),
+        ({"format": None}, "expected format 1"),
+        ({"images": ["image 0", "image 1", "image 1"]}, "got one twice"),
+        ({"images": [1, 2, 3]}, "images: expected a list of text"),
+        ({"images": "abc"}, "images: expected a list of text"),
+        ({"skipped": [{}]}, "skipped: expected a list of text"),
+        ({"shards": [[1, 99_999_999]]}, "shards: expected i of n"),
+        ({"shards": [[0, 1]]}, "shards: expected i of n"),
+        ({"shards": [[1.0, 2]]}, "shards: expected i of n"),
+        ({"shards": [[1]]}, "shards: expected i of n"),
+        ({"shards": {"a": 1}}, "shards: expected i of n"),
+        ({"settings": None}, "settings: expected those"),
+        ({"settings": {"x": 1}}, "settings: expected those"),
+        ({"settings": {}}, "names: expected"),
+        ({"settings": {**SETTINGS, "names": []}}, "num_classes: expected a positive"),
+        ({"settings": {**SETTINGS, "names": ["a"] * 5}}, "names that differ"),
+        ({"settings": {**SETTINGS, "names": [*map(str, range(70_000))]}}, "at most 4,096 classes"),
+        ({"settings": {**SETTINGS, "ignore_index": 2**63}}, "64 bits"),
+        ({"settings": {**SETTINGS, "band_width": 10**6 + 1}}, "bands up to"),
+        ({"settings": {**SETTINGS, "band_width": 4}}, "band_width"),
+        ({"settings": {**SETTINGS, "protocol": ["paper"]}}, "protocol"),
+        ({"settings": {**SETTINGS, "boundary": 1}}, "boundary true or false"),
+        ({"settings": {**SETTINGS, "class_set": 1}}, "a name of a class set"),
+        ({"sources": []}, "sources: expected a mapping"),
+        ({"sources": {"predictions": 1}}, "predictions: expected a folder"),
+    ],
+)
+def test_headers_that_are_none(header, message, arrays, tmp_path):
+    with pytest.raises(CountsFileError, match=rf"a\.npz: expected counts .*{message}") as caught:
+        read_counts(save(tmp_path / "a.npz", arrays, **header))
+    assert len(str(caught.value)) < 2000
+
+
+def test_sources_of_other_classes(arrays, tmp_path):
+    sources = Sources.of(ClassSet("b", ("x", "y")), tmp_path, tmp_path).to_dict()
+    with pytest.raises(CountsFileError, match="expected the classes of the settings"):
+        read_counts(save(tmp_path / "a.npz", arrays, sources=sources))
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "message"),
+    [
+        ("confusion", member("(4, 99999999, 99999999)"), "confusion: expected int64"),
+        ("confusion", member("(4, 5, 5)"), "."),
+        ("header", member("(99999999999,)", "'|u1'"), "header: expected at most"),
+        ("header", member("(1,)", "'<U9999999'"), "header: expected at most"),
+        ("header", member("(4,)", "'|O'"), "header: expected at most"),
+        ("header", member("(-1,)", "'|u1'"), "negative length"),
+        ("header", member("(4,)", "'|u1'", b"[[[["), "expected JSON"),
+        ("header", member("(100000,)", "'|u1'", b"[" * 100_000), "nesting"),
+        ("header", member("(2,)", "'|u1'", b"[]"), "header: expected a mapping"),
+        ("header", member("()", "__import__('os')"), "."),
+        ("edges", b"", "."),
+    ],
+)
+def test_arrays_that_lie(name, content, message, arrays, tmp_path):
+    save(tmp_path / "whole.npz", arrays)
+    with (
+        zipfile.ZipFile(tmp_path / "whole.npz") as whole,
+        zipfile.ZipFile(tmp_path / "a.npz", "w") as file,
+    ):
+        for entry in whole.namelist():
+            file.writestr(entry, content if entry == f"{name}.npy" else whole.read(entry))
+    with pytest.raises(CountsFileError, match=rf"(?s)a\.npz: expected counts .*{message}"):
+        read_counts(tmp_path / "a.npz")
+
+
+def archive(compression=zipfile.ZIP_STORED, count=1):
+    file = io.BytesIO()
+    with zipfile.ZipFile(file, "w", compression) as content:
+        for number in range(count):
+            content.writestr(f"header{number or ''}.npy", member("(2,)", "'|u1'", b"{}"))
+    return file.getvalue()
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (archive(zipfile.ZIP_LZMA), "unusual compression"),
+        (archive(zipfile.ZIP_BZIP2), "unusual compression"),
+        (archive(count=2000), "few arrays"),
+        (archive(count=70_000), "few arrays"),  # of 64 bits
+        (archive()[:-30], "another kind"),
+        (b"", "another kind"),
+    ],
+    ids=range(6),
+)
+def test_archives_that_are_none(content, message, tmp_path):
+    (tmp_path / "a.npz").write_bytes(content)
+    with pytest.raises(CountsFileError, match=rf"a\.npz: expected counts .*{message}"):
+        read_counts(tmp_path / "a.npz")
+
+
+def test_what_does_not_end(tmp_path):
+    os.mkfifo(tmp_path / "pipe.npz")
+    (tmp_path / "zero.npz").symlink_to("/dev/zero")
+    for name in ("pipe.npz", "zero.npz"):
+        with pytest.raises(CountsFileError, match=rf"{name}: expected a regular file"):
+            read_counts(tmp_path / name)
+
+
+def test_many_missing_shards_are_counted(arrays, tmp_path):
+    path = save(tmp_path / "a.npz", arrays, shards=[[2, 100_000], [1, 99_999]])
+    with pytest.raises(CountsFileError, match=r"missing: 2/99999, .* and 199,989 more"):
+        merge_counts([path])
+    assert merge_counts([path], partial=True).shards == [(2, 100_000), (1, 99_999)]
