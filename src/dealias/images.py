@@ -59,6 +59,7 @@ def open_image(path: Path) -> Iterator[tuple[Image.Image, str]]:
     usual, Image.MAX_IMAGE_PIXELS = Image.MAX_IMAGE_PIXELS, max_pixels()
     try:
         with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of odd tags
             warnings.simplefilter("error", Image.DecompressionBombWarning)
             # Given a path, Pillow maps turned TIFF files into memory with their sides swapped.
             with open_regular(path) as file, Image.open(file) as image:

@@ -4,7 +4,7 @@ import reprlib
 from collections.abc import Sequence
 from pathlib import Path
 
-_LONGEST_PROBLEM = 3000  # characters
+_LONGEST_PROBLEM, _LONGEST_REASON = 3000, 600  # characters
 _SHORT = reprlib.Repr()  # never writes the whole of a large value
 _SHORT.maxstring = _SHORT.maxother = 200
 _SHORT.maxlist = _SHORT.maxtuple = _SHORT.maxdict = 12
@@ -70,7 +70,8 @@ def list_pixels(found: Sequence[tuple[object, int]], most: int = 8) -> str:
 
 
 def reason(error: BaseException) -> str:
-    """What an error of a decoder or of the system says, on one line and without the file's name."""
+    """What an error of a decoder or of the system says, on one short line and without the file."""
     if isinstance(error, FileNotFoundError):
         return "no such file"
-    return printable(getattr(error, "strerror", None) or str(error) or type(error).__name__)
+    text = str(getattr(error, "strerror", None) or str(error) or type(error).__name__)
+    return printable(text if len(text) <= _LONGEST_REASON else f"{text[:_LONGEST_REASON]} ...")

@@ -1,4 +1,5 @@
 import json
+import os
 
 import numpy as np
 import pytest
@@ -106,3 +107,65 @@ def test_files_that_are_no_class_set(content, message, tmp_path):
 def test_an_unknown_name_lists_the_known_ones():
     with pytest.raises(ClassSetError, match=r"camvid, cityscapes.*got 'kitti'"):
         load_class_set("kitti")
+
+
+HOSTILE = {
+    "x: " + "- " * 300_000: "expected YAML|at most",
+    "names: [" + ", ".join(f"c{i}" for i in range(4097)) + "]": "at most 4,096 classes, got 4,097",
+    "names: [" + ", ".join(f"c{i}" for i in range(70_000)) + "]": "",
+    "names: [a]\nignore_index: 1180591620717411303424": "ignore_index of 64 bits",
+    "names: [a]\nlabel_map: {1180591620717411303424: 0}": "of 64 bits",
+    "names: [a]\nlabel_map: {1: 1180591620717411303424}": "expected classes",
+    "names: [a]\nnames: [b]": "the key 'names' is given twice",
+    "names: [2024-01-01, a]\nname: [a]": "name: expected a name",
+    f"names: [{'a' * 1001}]": "at most 1,000 characters",
+    f"names: [a]\nname: {'a' * 1001}": "at most 1,000 characters",
+    f"names: {'a' * 100_000}": "names: expected a list",
+    "names: [a]\n" + "".join(f"k{i}: 1\n" for i in range(5000)): "unknown keys",
+    f"names: [a]\npalette: [{'b' * 100_000}]": "expected a colour",
+    "names: [a]\nlabel_map: {1: [" + "[" * 60 + "]" * 60 + "]}": "label_map: expected",
+    "a: &a [x]\nb: &b [*a, *a]\nnames: &names [*b, *names]": "an alias of what it lies in",
+    "\n".join(f"k{i}: &k{i} [{f'*k{i - 1}, ' * 9 if i else ''}1]" for i in range(12)): "aliases",
+    "names: &n [" + "a, " * 999 + "a]\nlabel_map: {1: *n}\npalette: *n": "expected",
+}
+
+
+@pytest.mark.parametrize("content", HOSTILE, ids=range(len(HOSTILE)))
+def test_hostile_files_are_refused_in_a_line(content, tmp_path):
+    (tmp_path / "mine.yaml").write_text(content)
+    with pytest.raises(ClassSetError, match=rf"mine\.yaml: .*({HOSTILE[content]})") as caught:
+        load_class_set(tmp_path / "mine.yaml")
+    assert len(str(caught.value)) < 1000
+    assert "\n" not in str(caught.value)
+
+
+def test_what_is_no_file_is_named(tmp_path):
+    os.mkfifo(tmp_path / "pipe.yaml")
+    (tmp_path / "folder.yaml").mkdir()
+    for name, problem in (("pipe", "regular"), ("folder", "a folder"), ("none", "no such file")):
+        with pytest.raises(ClassSetError, match=rf"{name}\.yaml: .*{problem}"):
+            load_class_set(tmp_path / f"{name}.yaml")
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"label_map": {"--5": 0}},
+        {"label_map": {"9" * 5000: 0}},
+        {"label_map": {"1": 10**400}},
+        {"color_map": {"#00000": 0}},
+        {"names": [1]},
+        {"names": {}},
+        {"palette": [[1, 2]]},
+        {"void_color": 5},
+        {"ignore_index": 2.0},
+        {"name": {}},
+        {"label_map_files": 3},
+        {"reduce_zero_label": "yes"},
+    ],
+)
+def test_values_that_are_none_of_a_class_set(change):
+    content = load_class_set("camvid").to_dict()
+    assert ClassSet.from_dict(content, "a") == load_class_set("camvid")
+    with pytest.raises(ClassSetError, match=r"^a\b.*: "):
+        ClassSet.from_dict(content | change, "a")

@@ -1,3 +1,4 @@
+import os
 import struct
 import warnings
 import zlib
@@ -6,6 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from dealias.evaluation import digest_file
 from dealias.labels import LabelFileError, load_class_set, read_label_map
 from dealias.text import list_pixels, printable
 
@@ -176,12 +178,6 @@ def huge_png():
     return png(60_000, 60_000, 8, 0, b"0" * 99)
 
 
-def huge_npy():
-    header = b"{'descr': '|u1', 'fortran_order': False, 'shape': (60000, 60000), }"
-    header += b" " * (-(len(header) + 11) % 64) + b"\n"
-    return b"\x93NUMPY\x01\x00" + struct.pack("<H", len(header)) + header
-
-
 def png_bytes(tmp_path, **options):
     rng = np.random.default_rng(0)
     Image.fromarray(rng.integers(0, 9, (64, 64), np.uint8)).save(tmp_path / "whole.png", **options)
@@ -195,7 +191,7 @@ def png_bytes(tmp_path, **options):
         ("a.png", lambda _: b"", "not an image"),
         ("a.png", lambda folder: png_bytes(folder)[:-700], "can't be read: .*truncated"),
         ("a.png", lambda _: huge_png(), "decompression bomb"),
-        ("a.npy", lambda _: huge_npy(), "decompression bomb: uint8 of shape"),
+        ("a.npy", lambda _: npy("(60000, 60000)"), "decompression bomb: uint8 of shape"),
         ("a.npy", lambda _: b"nonsense", "can't be read"),
         ("a.npz", lambda _: b"nonsense", "can't be read: File is not a zip file"),
         ("a.jpg", lambda _: b"", r"expected one of \.png"),
@@ -241,6 +237,84 @@ def test_images_that_are_no_label_maps(tmp_path):
     }.items():
         with pytest.raises(LabelFileError, match=message):
             read_label_map(tmp_path / name, CAMVID, "target")
+
+
+def npy(shape, descr="'|u1'", data=b""):
+    """An NPY file whose header says anything."""
+    header = f"{{'descr': {descr}, 'fortran_order': False, 'shape': {shape}, }}".encode()
+    header += b" " * (-(len(header) + 11) % 64) + b"\n"
+    return b"\x93NUMPY\x01\x00" + struct.pack("<H", len(header)) + header + data
+
+
+def tiff(width, height, *more, pages=1):
+    """A gray TIFF file of a 64-byte strip; `more` are tags as (number, kind, count, value)."""
+    file = b"II*\0" + struct.pack("<I", 8)
+    for page in range(pages):
+        tags = [(256, 4, 1, width), (257, 4, 1, height), (258, 3, 1, 8), (259, 3, 1, 1)]
+        tags += [(262, 3, 1, 1), (273, 4, 1, 8), (277, 3, 1, 1), (278, 4, 1, height)]
+        tags = sorted([*tags, (279, 4, 1, 64), *more])
+        following = len(file) + 6 + 12 * len(tags) if page < pages - 1 else 0
+        entries = b"".join(struct.pack("<HHII", *tag) for tag in tags)
+        file += struct.pack("<H", len(tags)) + entries + struct.pack("<I", following)
+    return file + bytes(64)
+
+
+LIES = {
+    "negative.npy": (npy("(-1, -1)", data=b"1"), "negative length"),
+    "endless.npy": (npy("(0, 1180591620717411303424)"), "can't be read"),
+    "deep.npy": (npy("(" * 2000 + ")" * 2000), "can't be read"),
+    "long.npy": (npy(f"({'1, ' * 3000})"), r"expected shape \[H, W\]"),
+    "wide.npy": (npy("(2, 2)", "'|V999999999'"), "expected integer labels"),
+    "parts.npy": (npy("(2, 2)", "[('a', '<i8'), ('b', 'O')]"), "expected integer labels"),
+    "code.npy": (npy("(2, 2)", "__import__('os')"), "can't be read"),
+    "cut.npy": (npy("(99, 99)", data=b"1"), "can't be read"),
+    "wide.tif": (tiff(2**31, 2**31 - 1), "decompression bomb"),
+    "long.tif": (tiff(1, 2**32 - 1), "decompression bomb"),
+    "flat.tif": (tiff(8, 0), "not an image"),
+    "pages.tif": (tiff(8, 8, pages=3000), "got several"),
+    "flat.png": (png(8, 0, 8, 0, b""), "not an image"),
+    "thin.png": (png(0, 8, 8, 0, b""), "not an image"),
+}
+
+
+@pytest.mark.parametrize("name", LIES)
+def test_files_that_lie_about_their_size(name, tmp_path):
+    content, message = LIES[name]
+    (tmp_path / name).write_bytes(content)
+    with pytest.raises(LabelFileError, match=f"{name}: .*{message}") as caught:
+        read_label_map(tmp_path / name, CAMVID, "target")
+    assert len(str(caught.value)) < 2000
+
+
+def test_odd_tags_are_no_matter(tmp_path):
+    (tmp_path / "a.tif").write_bytes(tiff(8, 8, (270, 2, 2**31, 8), (34665, 4, 1, 8)))
+    assert read_label_map(tmp_path / "a.tif", CAMVID, "target").shape == (8, 8)
+
+
+@pytest.mark.parametrize("suffix", [".png", ".tif", ".npy", ".npz"])
+def test_what_does_not_end(suffix, tmp_path):
+    os.mkfifo(tmp_path / f"pipe{suffix}")
+    (tmp_path / f"zero{suffix}").symlink_to("/dev/zero")
+    for name in ("pipe", "zero"):
+        for read in (read_label_map, lambda path, *_: digest_file(path)):
+            with pytest.raises(LabelFileError, match=f"{name}{suffix}: expected a regular file"):
+                read(tmp_path / f"{name}{suffix}", CAMVID, "target")
+
+
+def test_large_maps_are_read_as_small_ones(monkeypatch, tmp_path):
+    """Some rows at a time."""
+    monkeypatch.setattr("dealias.labels.reading._BAND", 20)
+    palette, ade = np.array(CAMVID.palette, np.uint8), load_class_set("ade20k")
+    labels = np.random.default_rng(0).integers(0, 11, (13, 7), np.uint8)
+    write_image(tmp_path / "colors.png", palette[labels])
+    np.save(tmp_path / "wide.npy", labels.astype(np.int64) + 1)
+    write_image(tmp_path / "gray.png", labels + 1)
+    assert np.array_equal(read_label_map(tmp_path / "colors.png", CAMVID, "target"), labels)
+    for name in ("wide.npy", "gray.png"):
+        assert np.array_equal(read_label_map(tmp_path / name, ade, "target"), labels)
+    np.save(tmp_path / "wrong.npy", np.repeat([[500], [3], [600]], 9, 1))
+    with pytest.raises(LabelFileError, match=r"500 \(9 px\), 600 \(9 px\)"):
+        read_label_map(tmp_path / "wrong.npy", ade, "target")
 
 
 def test_messages_stay_on_one_line():

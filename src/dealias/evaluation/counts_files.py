@@ -78,16 +78,13 @@ def read_counts(path: Path) -> Evaluation:
         raise CountsFileError(str(error)) from error
     except Exception as error:  # decoders fail in many ways on broken files
         why = (
-            ", got a file of another kind" if isinstance(error, BadZipFile) else f": {_why(error)}"
+            ", got a file of another kind"
+            if isinstance(error, BadZipFile)
+            else f": {reason(error)}"
         )
         raise CountsFileError(
             f"{printable(path)}: expected counts written by --counts{why}"
         ) from error
-
-
-def _why(error: Exception) -> str:
-    text = reason(error)
-    return text if len(text) < 1000 else f"{text[:1000]} ..."
 
 
 def _parse(archive: ZipFile) -> Evaluation:

@@ -1,7 +1,8 @@
 """Reading label maps from files."""
 
 import math
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ IMAGE_SUFFIXES = (".png", ".tif", ".tiff")
 LABEL_SUFFIXES = (*IMAGE_SUFFIXES, ".npy", ".npz")
 
 _INDEX_MODES = ("1", "L", "P", "I;16", "I;16B", "I;16L", "I")
+_BAND = 2**22  # pixels
 # Pillow scales labels of 2 and 4 bits to 0 .. 255.
 _SPREAD = {"L;2": 85, "L;4": 17}
 # Formats that Pillow changes on reading: inverted gray, and colours reduced to 8 bits.
@@ -155,9 +157,10 @@ def _from_colors(path: Path, pixels: NDArray[np.integer], classes: ClassSet) -> 
     }
     label_of = {code: min(labels) for code, labels in labels_of.items()}
     ambiguous = {code for code, labels in labels_of.items() if len(labels) > 1}
-    codes = np.zeros(pixels.shape[:2], np.int32)
-    for channel in range(3):
-        codes = codes << 8 | pixels[..., channel]
+    codes = [
+        band[..., 0].astype(np.int32) << 16 | band[..., 1].astype(np.int32) << 8 | band[..., 2]
+        for band in _bands(pixels)
+    ]
     found = _count_labels(codes)
     wrong = [(c, n) for c, n in found if c not in label_of or c in ambiguous]
     if wrong:
@@ -173,32 +176,46 @@ def _translate(
     path: Path, stored: NDArray[np.integer], meaning: Mapping[int, int]
 ) -> NDArray[np.integer]:
     """Replace stored labels by their meaning."""
-    wrong = [(label, n) for label, n in _count_labels(stored) if label not in meaning]
+    bands = _bands(stored)
+    wrong = [(label, n) for label, n in _count_labels(bands) if label not in meaning]
     if wrong:
         raise LabelFileError(path, f"stored labels not in the label map: {list_pixels(wrong)}")
-    return _lookup(stored, meaning)
+    return _lookup(bands, meaning)
 
 
-def _count_labels(values: NDArray[np.integer]) -> list[tuple[int, int]]:
+def _bands(pixels: NDArray[np.integer]) -> list[NDArray[np.integer]]:
+    """Views of some rows each, so that what is worked out of one takes little memory."""
+    rows = max(1, _BAND // pixels.shape[1])
+    return [pixels[first : first + rows] for first in range(0, len(pixels), rows)]
+
+
+def _count_labels(bands: Sequence[NDArray[np.integer]]) -> list[tuple[int, int]]:
     """Count the pixels of each label, in ascending order of labels."""
-    if values.dtype == np.uint8:
-        pixels = np.bincount(values.reshape(-1), minlength=256)
-        found = np.flatnonzero(pixels)
-        return list(zip(found.tolist(), pixels[found].tolist(), strict=True))
-    found, pixels = np.unique(values, return_counts=True)
-    return list(zip(found.tolist(), pixels.tolist(), strict=True))
+    total: Counter[int] = Counter()
+    for values in bands:
+        if values.dtype == np.uint8:
+            pixels = np.bincount(values.reshape(-1), minlength=256)
+            found = np.flatnonzero(pixels)
+            pixels = pixels[found]
+        else:
+            found, pixels = np.unique(values, return_counts=True)
+        total.update(dict(zip(found.tolist(), pixels.tolist(), strict=True)))
+    return sorted(total.items())
 
 
-def _lookup(values: NDArray[np.integer], meaning: Mapping[int, int]) -> NDArray[np.integer]:
+def _lookup(
+    bands: Sequence[NDArray[np.integer]], meaning: Mapping[int, int]
+) -> NDArray[np.integer]:
     keys = np.array(sorted(meaning), np.int64)
     labels = _narrow(np.array([meaning[key] for key in keys.tolist()], np.int64))
-    if values.dtype == np.uint8:
+    if bands[0].dtype == np.uint8:
         table = np.zeros(256, labels.dtype)
         small = (keys >= 0) & (keys < 256)
         table[keys[small]] = labels[small]
-        return table.take(values)
-    result: NDArray[np.integer] = labels[np.searchsorted(keys, values)]
-    return result
+        found = [table.take(values) for values in bands]
+    else:
+        found = [labels[np.searchsorted(keys, values)] for values in bands]
+    return found[0] if len(found) == 1 else np.concatenate(found)
 
 
 def _narrow(labels: NDArray[np.integer]) -> NDArray[np.integer]:

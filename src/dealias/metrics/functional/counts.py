@@ -20,6 +20,7 @@ from dealias.text import list_pixels
 
 INTERIOR, PREDS_BAND, TARGET_BAND, BOTH_BANDS = range(4)
 
+_MOST_LISTED = 10_000
 _INTEGERS = (torch.uint8, torch.int8, torch.int16, torch.int32, torch.int64)
 
 
@@ -28,7 +29,7 @@ class LabelRangeError(ValueError):
 
     Attributes:
         argument: "preds" or "target".
-        pixels: number of pixels of each such label.
+        pixels: number of pixels of each such label, the least 10,000 of them.
         expected: description of the valid labels.
     """
 
@@ -268,6 +269,5 @@ def _check_range(
     found, index = torch.unique(labels[outside], return_inverse=True)
     weights = torch.ones_like(index) if pixels is None else pixels[outside]
     totals = torch.zeros_like(found).index_add_(0, index, weights)
-    raise LabelRangeError(
-        argument, dict(zip(found.tolist(), totals.tolist(), strict=True)), expected
-    )
+    listed = zip(found[:_MOST_LISTED].tolist(), totals[:_MOST_LISTED].tolist(), strict=True)
+    raise LabelRangeError(argument, dict(listed), expected)

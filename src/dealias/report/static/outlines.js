@@ -25,6 +25,7 @@ dealias.outlines = (() => {
   // Runs go down the columns, outside first.
   function spans(text, height) {
     const found = [];
+    if (!(height > 0)) return found; // else the loop below has no end
     let at = 0;
     let inside = false;
     for (const run of runs(text)) {
