@@ -1,5 +1,6 @@
 """Files of counts from strangers."""
 
+import csv
 import io
 import json
 import os
@@ -18,6 +19,7 @@ from dealias.evaluation import (
     merge_counts,
     read_counts,
     write_counts,
+    write_csv,
 )
 from dealias.labels import ClassSet
 from helpers import random_maps
@@ -235,3 +237,19 @@ def test_many_missing_shards_are_counted(arrays, tmp_path):
     with pytest.raises(CountsFileError, match=r"missing: 2/99999, .* and 199,989 more"):
         merge_counts([path])
     assert merge_counts([path], partial=True).shards == [(2, 100_000), (1, 99_999)]
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        *((name, f"'{name}") for name in ("=1+1", "+1", "-1", "@SUM(A1)", " =1")),
+        *((f"{sign}=1", f"{escape}=1") for sign, escape in (("\t", r"\t"), ("\r", r"\r"))),
+    ],
+)
+def test_names_are_no_formulas_in_tables(name, text, tmp_path):
+    """What a spreadsheet would run."""
+    classes = ClassSet("formulas", (name, "plain"))
+    evaluation = evaluate_maps("a", *random_maps(0, 8, 8, classes=2), Options(classes))
+    write_csv(evaluation, tmp_path / "a.csv")
+    with (tmp_path / "a.csv").open(newline="") as file:
+        assert [row["name"] for row in csv.DictReader(file)] == [text, "plain", "mean"]

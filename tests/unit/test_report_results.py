@@ -8,6 +8,7 @@ import torch
 
 from dealias.evaluation import Evaluation, Options, digest_labels, evaluate_maps
 from dealias.report import (
+    AliasingErrors,
     Example,
     ReportPart,
     ReportWriter,
@@ -25,6 +26,7 @@ from dealias.report import (
 from dealias.report.comparison_page import change_map, draw_changes
 from dealias.report.drawing import counting_of
 from dealias.report.folder import PageFolder
+from dealias.report.sections import probe_section
 from helpers import random_maps
 from reports import CLASSES, HOSTILE_CLASS
 
@@ -52,6 +54,98 @@ def other_result_of(*seeds):
         prediction, target = maps_of(seed)
         total.absorb(evaluate_maps(f"image_{seed}", prediction.flip(1), target, options))
     return total.to_dict()
+
+
+LIES = [
+    ("images", 3, "per_image: expected 3 rows, got 2"),
+    ("images", -1, r"images: expected an integer in \[0,"),
+    ("band_width", 4, "band_width: expected an odd number"),
+    ("band_width", -1, "band_width: expected an integer in"),
+    ("band_width", 15.5, "band_width: expected an integer, got 15.5"),
+    ("band_width", 10**18 + 1, "band_width: expected an integer in"),
+    ("ignore_index", 2**63, "ignore_index: expected an integer in"),
+    ("protocol", "mine", "protocol: expected one of exact, paper, got 'mine'"),
+    ("protocol", {}, "protocol: expected text, got {}"),
+    ("class_set", "a" * 100_000, "class_set: expected at most 10,000 characters"),
+    ("metrics.mIoU", 1e300, r"metrics.mIoU: expected a number in \[-1e-06"),
+    ("metrics.mIoU", "10" + "0" * 400, "metrics.mIoU: expected a number"),
+    ("metrics.BIoU", [[[[[]]]]], "metrics.BIoU: expected a number"),
+    ("metrics.edge_false_rate", "x", "edge_false_rate: expected a number"),
+    ("classes", [], "classes: expected at least one"),
+    ("classes.1.pixels", -5, r"classes\[1\].pixels: expected an integer in"),
+    ("classes.1.name", "road", "classes: expected a row each, got several of 'road'"),
+    ("classes.1.IoU_gain.interior", -3, r"classes\[1\].IoU_gain.interior: expected a number in"),
+    ("error_shares.interior", 7, "error_shares.interior: expected a number in"),
+    ("mIoU_gain.interior", -1.5, "mIoU_gain.interior: expected a number in"),
+    ("costly_pairs.interior", [{"target": 1}], r"costly_pairs.interior\[0\].target: expected text"),
+    ("per_image.1.name", "image_0", "per_image: expected a row each, got several of 'image_0'"),
+    ("per_image.1.mIoU", -0.5, r"per_image\[1\].mIoU: expected a number in"),
+    ("per_image.1.error_pixels.interior", 1.5, "error_pixels.interior: expected an integer"),
+    ("per_image.1.digests.target", "a" * 200, "digests.target: expected a digest"),
+    ("per_image.1.digests", [], "digests: expected a mapping"),
+    ("skipped", [1], r"skipped\[0\]: expected text"),
+    ("noise", "much", "noise: expected a number, got 'much'"),
+    ("report", 5, "report: expected text"),
+    ("errors_against_aliasing", [], "errors_against_aliasing: expected a mapping"),
+    ("errors_against_aliasing.edges", [0, 0.5, 0.5], "edges: expected two or more that rise"),
+    ("errors_against_aliasing.edges", [], "edges: expected two or more that rise"),
+    ("errors_against_aliasing.edges", [0, 2], r"edges\[1\]: expected a number in"),
+    ("errors_against_aliasing.groups.interior.histogram", [1], "interior: expected 1 columns"),
+    ("errors_against_aliasing.groups.interior.pixels", 5, "interior: .* with 5 pixels, got 1 with"),
+    ("errors_against_aliasing.groups.interior.histogram", [-1], r"histogram\[0\]: expected"),
+    ("errors_against_aliasing.groups.interior.quantiles", {"50": 1}, "quantiles: lacks '10'"),
+    ("errors_against_aliasing.rank_correlation", 3, "rank_correlation: expected a number in"),
+]
+PROBE = {
+    "sites": [
+        {
+            "name": "layer2.0",
+            "kind": "convolution",
+            "kernel": [3, 3],
+            "stride": [2, 2],
+            "in_channels": 64,
+            "out_channels": 128,
+            "esr": 0.7,
+            "nyquist": [0.25, 0.3],
+            "cutoff": 0.25,
+            "aliasing_score": 0.1,
+            "aliasing_score_std": None,
+            "orthogonality": 0.05,
+            "spectrum": [0.9, 0.1],
+        }
+    ],
+    "settings": {"model": "resnet18", "images": 2},
+    "maps": {"folder": "maps", "site": "layer2.0"},
+}
+PROBE_LIES = [
+    ("sites", {}, "sites: expected a list"),
+    ("sites.0.name", 5, r"sites\[0\].name: expected text"),
+    ("sites.0.cutoff", [1, "a"], r"sites\[0\].cutoff\[1\]: expected a number"),
+    ("sites.0.cutoff", {}, "cutoff: expected a list"),
+    ("sites.0.kernel", 1e300, "kernel: expected a"),
+    ("sites.0.aliasing_score", 2, "aliasing_score: expected a number in"),
+    ("sites.0.spectrum", [-1], r"spectrum\[0\]: expected a number in"),
+    ("sites.0.spectrum", "1", "spectrum: expected a list"),
+    ("sites.0.in_channels", -1, "in_channels: expected an integer in"),
+    ("settings.images", None, "settings.images: expected an integer"),
+    ("settings.model", {}, "settings.model: expected text"),
+    ("maps", [], "maps: expected a mapping"),
+    ("maps.folder", 5, "maps.folder: expected text"),
+    ("maps.folder", "/etc", "--trust reads the maps it names"),
+    ("maps.folder", "\0", "--trust reads the maps it names"),
+    ("maps.folder", "../" * 3000, "--trust reads the maps it names"),
+]
+
+
+def put(content, place, value):
+    """A copy in which a value stands at a place such as "classes.1.name"."""
+    content = copy.deepcopy(content)
+    *path, last = [int(part) if part.isdecimal() else part for part in place.split(".")]
+    inner = content
+    for part in path:
+        inner = inner[part]
+    inner[last] = value
+    return content
 
 
 class TestResultFile:
@@ -86,6 +180,29 @@ class TestResultFile:
         (tmp_path / "r.json").write_text(json.dumps(result))
         with pytest.raises(ResultFileError, match=message):
             read_result(tmp_path / "r.json")
+
+    @pytest.mark.parametrize(("place", "value", "message"), LIES)
+    def test_what_can_not_be_is_refused(self, tmp_path, place, value, message):
+        result = json.loads(json.dumps(result_of(0, 1)))
+        result["errors_against_aliasing"] = AliasingErrors.empty().to_dict()
+        (tmp_path / "r.json").write_text(json.dumps(put(result, place, value)))
+        with pytest.raises(ResultFileError, match=rf"r\.json: expected .*{message}") as caught:
+            read_result(tmp_path / "r.json")
+        assert len(str(caught.value)) < 1000
+
+    @pytest.mark.parametrize(("place", "value", "message"), PROBE_LIES)
+    def test_probes_that_can_not_be_are_refused(self, tmp_path, place, value, message):
+        probe = put(PROBE, "maps.folder", str(tmp_path / "maps"))
+        (tmp_path / "p.json").write_text(json.dumps(probe))
+        assert read_probe(tmp_path / "p.json") == probe
+        (tmp_path / "p.json").write_text(json.dumps(put(probe, place, value)))
+        with pytest.raises(ResultFileError, match=rf"p\.json: .*{message}") as caught:
+            read_probe(tmp_path / "p.json")
+        assert len(str(caught.value)) < 1000
+
+    def test_odd_spectra_are_drawn(self):
+        site = PROBE["sites"][0] | {"spectrum": [1, 5e-324, 0, 1e-320, 1e-40, 1]}
+        assert probe_section(PROBE | {"sites": [site]})["spectra"][0]["powers"]
 
     @pytest.mark.parametrize("text", ["", "[1]", "nonsense", "[" * 100_000])
     def test_what_is_no_result_is_refused(self, tmp_path, text):
@@ -272,6 +389,9 @@ class TestTables:
         assert all(row.count(" | ") == 6 for row in rows)
         assert escape_markdown(HOSTILE_CLASS) in rows[3]
         assert "<b" not in tables.markdown
+        for name in ("[1in] a", "*", "  [x]"):
+            result = put(result_of(0), "classes.1.name", name)
+            assert f"\n{{}}{name} & " in class_table(result).latex
         assert r"\textless{}b title={''}x{''}\textgreater{}pole \& \$x\_1\$" in tables.latex
 
     def test_special_characters_are_escaped(self):

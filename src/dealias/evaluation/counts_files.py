@@ -77,11 +77,8 @@ def read_counts(path: Path) -> Evaluation:
     except FileError as error:
         raise CountsFileError(str(error)) from error
     except Exception as error:  # decoders fail in many ways on broken files
-        why = (
-            ", got a file of another kind"
-            if isinstance(error, BadZipFile)
-            else f": {reason(error)}"
-        )
+        other = isinstance(error, BadZipFile)
+        why = ", got a file of another kind" if other else f": {reason(error)}"
         raise CountsFileError(
             f"{printable(path)}: expected counts written by --counts{why}"
         ) from error

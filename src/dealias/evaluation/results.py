@@ -29,7 +29,7 @@ from dealias.metrics.functional import (
 )
 from dealias.text import printable, shorten
 
-_FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n")  # what one begins with in a spreadsheet
+_FORMULA = ("=", "+", "-", "@")  # what one begins with in a spreadsheet
 TABLE_METRICS = ("IoU", "Acc", "BIoU", "BAcc", "FErr", "MErr", "DErr")
 
 
@@ -253,7 +253,8 @@ class Evaluation:
 def write_csv(evaluation: Evaluation, path: Path) -> None:
     """Write a table with a row for each class and one for the mean, in fractions.
 
-    A name that a spreadsheet would take for a formula gets a leading apostrophe.
+    A name that a spreadsheet would take for a formula gets a leading apostrophe; control
+    characters are escaped.
     """
     result = evaluation.to_dict()
     columns = [key for key, value in result["classes"][0].items() if not isinstance(value, dict)]
@@ -270,7 +271,8 @@ def write_csv(evaluation: Evaluation, path: Path) -> None:
 
 
 def _as_text(name: str) -> str:
-    return f"'{name}" if name.startswith(_FORMULA) else name
+    text = printable(name)
+    return f"'{text}" if text.lstrip().startswith(_FORMULA) else text
 
 
 def _digests(row: ImageRow) -> dict[str, Any]:

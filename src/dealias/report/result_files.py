@@ -2,63 +2,130 @@
 
 from __future__ import annotations
 
+import itertools
 import math
+import re
+from collections import Counter
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple, get_args
 
+from dealias.evaluation import WIDEST_BAND
 from dealias.inputs import lies_below, read_json
-from dealias.metrics.functional import ERROR_KINDS
+from dealias.labels import MOST_CLASSES
+from dealias.metrics.functional import ERROR_KINDS, Protocol
 from dealias.report.aliasing import GROUPS
-from dealias.text import FileError, printable
+from dealias.text import FileError, printable, shorten
 
 METRICS = ("mIoU", "BIoU", "BAcc", "FErr", "MErr", "DErr")
 CLASS_METRICS = ("IoU", "BIoU", "BAcc", "FErr", "MErr", "DErr")
 
-_NUMBER = (int, float)
-_MAYBE = (int, float, type(None))
-_KINDS = {kind.key: _MAYBE for kind in ERROR_KINDS}
+_SLACK = 1e-6  # of shares that were rounded
+_LONGEST_TEXT = 10_000  # characters
+
+
+class _Number(NamedTuple):
+    low: float
+    high: float
+    whole: bool = False
+
+    def __str__(self) -> str:
+        kind = "an integer" if self.whole else "a number"
+        return f"{kind} in [{self.low:g}, {self.high:g}]"
+
+
+class _Or(NamedTuple):
+    """One shape or another."""
+
+    shapes: tuple[Any, ...]
+
+
+def _maybe(shape: Any) -> _Or:
+    return _Or((None, shape))
+
+
+_COUNT = _Number(0, 2**53, whole=True)
+_SHARE = _Number(-_SLACK, 1 + _SLACK)
+_GAIN = _maybe(_Number(-1 - _SLACK, 1 + _SLACK))
+_METRIC = _maybe(_SHARE)
+_LABEL = _Number(-(2**63), 2**63 - 1, whole=True)
+_SIZE = _Number(0, 1e6)
+_SIZES = _maybe(_Or((_SIZE, [_SIZE])))  # one, or one each for rows and columns
+_DIGEST = re.compile("[a-z]{1,10}:[0-9a-f]{1,64}|")
+
+# A key that ends in "?" may be missing; the shape of a list is that of its entries.
+_ALIASING = {
+    "edges": [_SHARE],
+    "rank_correlation?": _GAIN,
+    "higher_share?": _METRIC,
+    "site?": _maybe(str),
+    "groups": {
+        name: {
+            "pixels": _COUNT,
+            "histogram": [_COUNT],
+            "mean?": _METRIC,
+            "quantiles": _maybe(dict.fromkeys(("10", "25", "50", "75", "90"), _SHARE)),
+            "rank_correlation?": _GAIN,
+            "higher_share?": _METRIC,
+        }
+        for name in GROUPS
+    },
+}
 _SHAPE = {
     "class_set": str,
-    "ignore_index": int,
-    "protocol": str,
-    "band_width": int,
-    "images": int,
-    "metrics": {**dict.fromkeys(METRICS, _MAYBE), "aAcc": _MAYBE, "mAcc": _MAYBE},
+    "ignore_index": _LABEL,
+    "protocol": frozenset(get_args(Protocol)),
+    "band_width": _Number(1, WIDEST_BAND, whole=True),
+    "images": _COUNT,
+    "metrics": {
+        **dict.fromkeys((*METRICS, "aAcc", "mAcc"), _METRIC),
+        **dict.fromkeys(("edge_false_rate?", "edge_missing_rate?"), _METRIC),
+    },
     "classes": [
         {
             "name": str,
-            "pixels": int,
-            "IoU_gain": _KINDS,
-            **dict.fromkeys(CLASS_METRICS, _MAYBE),
+            "pixels": _COUNT,
+            "IoU_gain": {kind.key: _GAIN for kind in ERROR_KINDS},
+            **dict.fromkeys(CLASS_METRICS, _METRIC),
         }
     ],
-    "error_shares": _KINDS,
-    "mIoU_gain": _KINDS,
+    "error_shares": {kind.key: _METRIC for kind in ERROR_KINDS},
+    "mIoU_gain": {kind.key: _GAIN for kind in ERROR_KINDS},
     "costly_pairs": {
-        kind.key: [{"target": str, "prediction": str, "pixels": int, "mIoU_gain": _MAYBE}]
+        kind.key: [{"target": str, "prediction": str, "pixels": _COUNT, "mIoU_gain": _GAIN}]
         for kind in ERROR_KINDS
     },
     "per_image": [
-        {"name": str, "mIoU": _MAYBE, "error_pixels": {kind.key: int for kind in ERROR_KINDS}}
+        {
+            "name": str,
+            "mIoU": _METRIC,
+            "error_pixels": {kind.key: _COUNT for kind in ERROR_KINDS},
+            "digests?": {"prediction": _DIGEST, "target": _DIGEST},
+        }
     ],
     "skipped": [str],
-}
-_DIGESTS = {"prediction": str, "target": str}
-_ALIASING = {
-    "edges": [_NUMBER],
-    "groups": {name: {"pixels": int, "histogram": [int]} for name in GROUPS},
+    "warnings?": [str],
+    "void_pixels?": _COUNT,
+    "noise?": _SIZE,
+    "report?": _maybe(str),
+    "errors_against_aliasing?": _maybe(_ALIASING),
 }
 _SITE = {
     "name": str,
-    "cutoff": object,
-    "aliasing_score": _MAYBE,
-    "aliasing_score_std": _MAYBE,
-    "orthogonality": _MAYBE,
-    "in_channels": int,
-    "out_channels": int,
+    "cutoff": _SIZES,
+    "aliasing_score": _METRIC,
+    "aliasing_score_std": _METRIC,
+    "orthogonality": _METRIC,
+    "in_channels": _COUNT,
+    "out_channels": _COUNT,
+    "spectrum?": [_SHARE],
+    **dict.fromkeys(("kernel?", "stride?", "esr?", "nyquist?"), _SIZES),
 }
-_MAPS = {"folder": str, "site": str}
-_PROBE_SHAPE = {"sites": [_SITE], "settings": {"images": int}}
+_PROBE_SHAPE = {
+    "sites": [_SITE],
+    "settings": {"images": _COUNT, "model?": _maybe(str)},
+    "maps?": _maybe({"folder": str, "site": str}),
+}
 
 
 class ResultFileError(ValueError):
@@ -74,13 +141,11 @@ def read_result(path: Path) -> dict[str, Any]:
         ResultFileError: the file holds no such result; the message says where and what was
             expected.
     """
-    result = _read(path, _SHAPE, "a result for semantic segmentation, of dealias evaluate or test")
-    for index, row in enumerate(result["per_image"]):
-        if "digests" in row:
-            _check(row["digests"], _DIGESTS, printable(path), f"per_image[{index}].digests")
-    if result.get("errors_against_aliasing") is not None:
-        aliasing = result["errors_against_aliasing"]
-        _check(aliasing, _ALIASING, printable(path), "errors_against_aliasing")
+    expected = "a result for semantic segmentation, of dealias evaluate or test"
+    result = _read(path, _SHAPE, expected)
+    problem = _contradiction(result)
+    if problem:
+        raise ResultFileError(f"{printable(path)}: expected {expected}: {problem}")
     return result
 
 
@@ -96,11 +161,10 @@ def read_probe(path: Path, *, trust: bool = False) -> dict[str, Any]:
         ResultFileError: the file holds no such result, or its maps lie elsewhere.
     """
     probe = _read(path, _PROBE_SHAPE, "a result of dealias probe")
-    if probe.get("maps") is not None:
-        _check(probe["maps"], _MAPS, printable(path), "maps")
-        if not (trust or lies_below(Path(probe["maps"]["folder"]), path.parent)):
-            folder = printable(probe["maps"]["folder"])
-            raise ResultFileError(f"{printable(path)}: --trust reads the maps it names, {folder}")
+    maps = probe.get("maps")
+    if maps is not None and not (trust or lies_below(Path(maps["folder"]), path.parent)):
+        folder = shorten(maps["folder"], 300)
+        raise ResultFileError(f"{printable(path)}: --trust reads the maps it names, {folder}")
     return probe
 
 
@@ -111,32 +175,90 @@ def _read(path: Path, shape: Any, expected: str) -> dict[str, Any]:
     except FileError as error:
         what = f"expected {expected}: " if error.problem.startswith("expected JSON") else ""
         raise ResultFileError(f"{source}: {what}{error.problem}") from error
-    _check(content, shape, f"{source}: expected {expected}", "")
+    fault = _fault(content, shape)
+    if fault is not None:
+        place, problem = fault
+        where = f"{place}: " if place else ""
+        raise ResultFileError(f"{source}: expected {expected}: {where}{problem}")
     result: dict[str, Any] = content
     return result
 
 
-def _check(value: Any, shape: Any, source: str, place: str) -> None:
-    where = f"{source}: {place}" if place else source
+def _contradiction(result: Mapping[str, Any]) -> str | None:
+    """What a result of the right shape says that can't be."""
+    if result["band_width"] % 2 == 0:
+        return f"band_width: expected an odd number, got {result['band_width']}"
+    for key, most in (("classes", MOST_CLASSES), ("per_image", math.inf)):
+        names = Counter(row["name"] for row in result[key])
+        if len(names) < len(result[key]):
+            twice = shorten(names.most_common(1)[0][0])
+            return f"{key}: expected a row each, got several of {twice}"
+        if len(names) > most:
+            return f"{key}: expected at most {most:,}, got {len(names):,}"
+    if not result["classes"]:
+        return "classes: expected at least one, got none"
+    if result["images"] != len(result["per_image"]):
+        return f"per_image: expected {result['images']:,} rows, got {len(result['per_image']):,}"
+    aliasing = result.get("errors_against_aliasing")
+    if aliasing is None:
+        return None
+    edges = aliasing["edges"]
+    if len(edges) < 2 or any(low >= high for low, high in itertools.pairwise(edges)):
+        return "errors_against_aliasing.edges: expected two or more that rise"
+    for name, group in aliasing["groups"].items():
+        columns, pixels = group["histogram"], group["pixels"]
+        if len(columns) != len(edges) - 1 or sum(columns) != pixels:
+            return (
+                f"errors_against_aliasing.groups.{shorten(name)[1:-1]}: expected {len(edges) - 1} "
+                f"columns with {pixels:,} pixels, got {len(columns)} with {sum(columns):,}"
+            )
+    return None
+
+
+def _fault(value: Any, shape: Any) -> tuple[str, str] | None:
+    """Where in a value something is not as its shape says, and what; None if all is."""
     if isinstance(shape, dict):
         if not isinstance(value, dict):
-            raise ResultFileError(f"{where}: expected a mapping, got {_short(value)}")
+            return "", f"expected a mapping, got {shorten(value)}"
         for key, inner in shape.items():
-            if key not in value:
-                raise ResultFileError(f"{where}: lacks {key!r}")
-            _check(value[key], inner, source, f"{place}.{key}" if place else key)
-    elif isinstance(shape, list):
+            name = key.removesuffix("?")
+            if name in value:
+                fault = _fault(value[name], inner)
+                if fault is not None:
+                    return _inside(name, *fault)
+            elif name == key:
+                return "", f"lacks {key!r}"
+        return None
+    if isinstance(shape, list):
         if not isinstance(value, list):
-            raise ResultFileError(f"{where}: expected a list, got {_short(value)}")
-        for index, entry in enumerate(value):
-            _check(entry, shape[0], source, f"{place}[{index}]")
-    elif shape is not object and (not isinstance(value, shape) or isinstance(value, bool)):
-        name = "text" if shape is str else "a number"
-        raise ResultFileError(f"{where}: expected {name}, got {_short(value)}")
-    elif isinstance(value, float) and not math.isfinite(value):
-        raise ResultFileError(f"{where}: expected a finite number, got {value}")
+            return "", f"expected a list, got {shorten(value)}"
+        faults = ((index, _fault(entry, shape[0])) for index, entry in enumerate(value))
+        found = next(((index, fault) for index, fault in faults if fault is not None), None)
+        return None if found is None else _inside(f"[{found[0]}]", *found[1])
+    if isinstance(shape, _Or):
+        faults_of = [_fault(value, one) for one in shape.shapes if not (one is value is None)]
+        return None if len(faults_of) < len(shape.shapes) or None in faults_of else faults_of[-1]
+    expected = _leaf_problem(value, shape)
+    return None if expected is None else ("", f"expected {expected}, got {shorten(value)}")
 
 
-def _short(value: Any) -> str:
-    text = printable(repr(value))
-    return text if len(text) <= 60 else f"{text[:57]}..."
+def _leaf_problem(value: Any, shape: Any) -> str | None:
+    """What was expected of a number or text that is none or out of range."""
+    if isinstance(shape, _Number):
+        if isinstance(value, bool) or not isinstance(value, int if shape.whole else (int, float)):
+            return "an integer" if shape.whole else "a number"
+        return None if shape.low <= value <= shape.high else str(shape)
+    if shape is None:
+        return None if value is None else "null"
+    if not isinstance(value, str):
+        return "text"
+    if isinstance(shape, frozenset):
+        return None if value in shape else f"one of {', '.join(sorted(shape))}"
+    if isinstance(shape, re.Pattern):
+        return None if shape.fullmatch(value) else "a digest"
+    return None if len(value) <= _LONGEST_TEXT else f"at most {_LONGEST_TEXT:,} characters"
+
+
+def _inside(outer: str, place: str, problem: str) -> tuple[str, str]:
+    dot = "." if place and not place.startswith("[") else ""
+    return f"{outer}{dot}{place}", problem

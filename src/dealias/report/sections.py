@@ -13,6 +13,7 @@ from dealias.report.aliasing import GROUP_TITLES, GROUPS, histogram
 from dealias.report.rendering import DASH, css
 
 _COLUMNS = 60
+_LEAST = 1e-99  # power that is drawn
 _RIGHT_COLORS = {"right_boundary": "#8a93a0", "right_interior": "#8a93a0"}
 GROUP_COLORS = {kind: css(color) for kind, color in ERROR_COLORS.items()} | _RIGHT_COLORS
 _LEFT, _RIGHT, _TOP, _BOTTOM = 44.0, 292.0, 12.0, 148.0  # of the frame of a spectrum
@@ -74,7 +75,9 @@ def spectrum(site: Mapping[str, Any], cutoff: float) -> dict[str, str] | None:
     """
     rings = site.get("spectrum")
     powers = [float(power) for power in rings] if isinstance(rings, list) else []
-    known = [((i + 0.5) / (2 * len(powers)), power) for i, power in enumerate(powers) if power > 0]
+    known = [
+        ((i + 0.5) / (2 * len(powers)), power) for i, power in enumerate(powers) if power > _LEAST
+    ]
     if len(known) < 2:
         return None
     low = math.floor(math.log10(min(power for _, power in known)))

@@ -19,6 +19,7 @@ _LATEX = {
     "|": r"\textbar{}",
     '"': "{''}",
 } | {sign: f"\\{sign}" for sign in "&%$#_{}"}
+_TAKEN = ("[", "*")  # what the end of the line before a row would take for an option
 _LATEX_ARROWS = {"↑": r"$\uparrow$", "↓": r"$\downarrow$"}
 _ARROWS = tuple(ARROWS.values())
 _MARKDOWN = frozenset("\\`*_{}[]#|~$")
@@ -148,9 +149,13 @@ def _latex(
         "\\toprule",
         f"{' & '.join([corner, *marked])} \\\\",
         "\\midrule",
-        *(f"{' & '.join(row)} \\\\" for row in rows),
+        *(f"{_guard(row[0])}{' & '.join(row)} \\\\" for row in rows),
         *(["\\midrule", f"{' & '.join(last)} \\\\"] if last else []),
         "\\bottomrule",
         "\\end{tabular}",
     ]
     return "\n".join(lines) + "\n"
+
+
+def _guard(first: str) -> str:
+    return "{}" if first.lstrip().startswith(_TAKEN) else ""
