@@ -59,10 +59,14 @@ def test_it_says_what_it_left_out(theirs, tmp_path, capsys):
 def test_nothing_is_replaced_unless_asked(theirs, tmp_path, capsys):
     (tmp_path / "note.txt").touch()
     assert convert(theirs[1], tmp_path) == 2
-    assert "is not empty; --overwrite writes into it" in capsys.readouterr().err
+    assert "is not empty; --overwrite replaces it" in capsys.readouterr().err
+    assert convert(theirs[1], tmp_path, "--overwrite") == 2
+    assert "holds note.txt, which dealias did not write" in capsys.readouterr().err
     assert names(tmp_path) == ["note.txt"]
-    assert convert(theirs[1], tmp_path, "--overwrite") == 0
-    assert names(tmp_path) == ["config.json", "model.safetensors", "note.txt"]
+    (tmp_path / "note.txt").unlink()
+    for options in ([], ["--overwrite"]):
+        assert convert(theirs[1], tmp_path, *options) == 0
+        assert names(tmp_path) == [".dealias.json", "config.json", "model.safetensors"]
 
 
 class Malicious:

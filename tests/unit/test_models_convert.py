@@ -261,7 +261,7 @@ def test_files_that_are_cut_missing_or_of_another_kind(tmp_path, plain):
         "page.safetensors": f"page.safetensors: {unread}",
         "none.pth": "none.pth: no such file",
         "none.safetensors": "none.safetensors: no such file",
-        "": "no such file",
+        "": "expected a regular file, got a folder",
     }.items():
         with pytest.raises(WeightsError, match=message):
             convert(tmp_path / name)

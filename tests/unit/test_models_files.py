@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from pathlib import Path
 
 import pytest
 import torch
@@ -45,7 +46,7 @@ def test_what_is_read_is_what_was_written_bit_by_bit(tmp_path, options):
     assert (again.config, again.classes, again.mean) == (model.config, model.classes, model.mean)
     x = torch.randn(1, 3, 64, 96)
     assert torch.equal(again(x)["out"], model.eval()(x)["out"])
-    assert names(tmp_path / "network") == ["config.json", "model.safetensors"]
+    assert names(tmp_path / "network") == [".dealias.json", "config.json", "model.safetensors"]
 
 
 def test_weights_of_the_backbone_are_not_needed_again(tmp_path):
@@ -58,7 +59,7 @@ def test_weights_of_the_backbone_are_not_needed_again(tmp_path):
 def test_a_folder_with_something_in_it_is_left_alone_unless_asked(copied):
     before = {path.name: path.read_bytes() for path in copied.iterdir()}
     other = small(channels=12)
-    with pytest.raises(OutputError, match="network: is not empty; --overwrite writes into it"):
+    with pytest.raises(OutputError, match="network: is not empty; --overwrite replaces it"):
         save(other, copied)
     assert {path.name: path.read_bytes() for path in copied.iterdir()} == before
     save(other, copied, overwrite=True)
@@ -70,10 +71,15 @@ def test_a_full_disk_leaves_what_was_there(copied, tmp_path, monkeypatch, when):
     folder = copied if when == "there" else tmp_path / "new"
     before = {path.name: path.read_bytes() for path in copied.iterdir()}
 
-    def full(*_):
-        raise OSError(28, "No space left on device")
+    write = Path.write_bytes
 
-    monkeypatch.setattr("safetensors.torch.save", full)
+    def full(path, content):
+        if path.name == "model.safetensors":
+            write(path, content[:100])
+            raise OSError(28, "No space left on device")
+        return write(path, content)
+
+    monkeypatch.setattr(Path, "write_bytes", full)
     with pytest.raises(OutputError, match="can't be written: No space left on device"):
         save(small(channels=12), folder, overwrite=True)
     assert {path.name: path.read_bytes() for path in copied.iterdir()} == before
@@ -107,8 +113,8 @@ def test_a_configuration_that_does_not_fit(copied, network, error, message):
     ("name", "content", "message"),
     [
         ("config.json", None, "config.json: no such file; dealias.models.save writes one"),
-        ("config.json", b"{", "config.json: can't be read: "),
-        ("config.json", b"\xff", "config.json: can't be read: "),
+        ("config.json", b"{", "config.json: expected JSON: "),
+        ("config.json", b"\xff", "config.json: expected JSON: "),
         ("config.json", b"[1]", 'config.json: expected an object with "network", got none'),
         ("config.json", b'{"network": 1}', 'expected an object with "network", got none'),
         ("model.safetensors", None, "model.safetensors: no such file"),

@@ -1,21 +1,39 @@
-"""Reading files of weights, without running any code that they hold."""
+"""Reading files of weights within limits, without running any code that they hold."""
 
 import pickle
+import pickletools
 import re
 import warnings
-from collections.abc import Iterable, Mapping
+import zipfile
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import torch
 from torch import Tensor
 
+from dealias.inputs import open_regular
 from dealias.models.weights import WeightsError, match_names
-from dealias.text import printable
+from dealias.text import FileError, printable, reason
 
 # The keys of the weights to use if a file has several; the state of an optimizer is none.
 _HOLDERS = ("state_dict", "model_state_dict", "model", "teacher")
-_LARGEST_HEADER = 100_000_000  # bytes, of safetensors
+_LARGEST_HEADER = 2**24  # bytes, of safetensors
+_MOST_STEPS = 2**21  # of a pickle; a tensor takes about 30
+_MOST_VALUES = 2**20  # of a file, with what it repeats
+_DEEPEST = 64  # levels of containers
+_LARGEST_INTEGER = 2**128  # states of random numbers have as many bits
+_LEGACY_PICKLES = 5  # magic number, version, system, content, keys of storages
+# What PyTorch would read, but no tensor of a network is.
+_REFUSED = {
+    "torch._utils _rebuild_sparse_tensor": "a sparse tensor",
+    "torch._utils _rebuild_qtensor": "a quantised tensor",
+    "torch._utils _rebuild_meta_tensor_no_storage": "a tensor without values (device meta)",
+    "torch._utils _rebuild_nested_tensor": "a nested tensor",
+    "torch._utils _rebuild_wrapper_subclass": "a tensor of a class of its own",
+    "builtins bytearray": "a bytearray",
+    "__builtin__ bytearray": "a bytearray",
+}
 
 
 def read_weights(path: Path, names: Iterable[str]) -> dict[str, Tensor]:
@@ -40,20 +58,118 @@ def read_checkpoint(path: Path) -> Any:
     The format is recognised by the content, not by the name.
 
     Raises:
-        WeightsError: there is no such file, it has another format, or it holds objects of other
-            kinds. Reading those could run code, so they are refused.
+        WeightsError: there is no such file, it has another format, it holds objects of other
+            kinds, or its tensors stand for more values than it has. Reading objects could run code,
+            so they are refused; so are tensors that are not dense.
     """
-    if not path.is_file():
-        raise WeightsError(f"{printable(path)}: no such file")
-    if _is_safetensors(path):
-        return read_safetensors(path)
     try:
-        # Given an open file, torch.load goes by the content too. It warns about other pickles.
-        with warnings.catch_warnings(), path.open("rb") as file:
+        with open_regular(path) as file:
+            start = file.read(9)
+            if start[8:] == b"{" and int.from_bytes(start[:8], "little") <= _LARGEST_HEADER:
+                return _load_safetensors(path)
+            size = file.seek(0, 2)
+            file.seek(0)
+            return _load_pickled(file, size, path)
+    except FileError as error:
+        raise WeightsError(str(error)) from error
+
+
+def _load_pickled(file: IO[bytes], size: int, path: Path) -> Any:
+    try:
+        with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            return torch.load(file, map_location="cpu", weights_only=True)
+            _check_pickles(file, size, path)
+            file.seek(0)
+            # Given an open file, torch.load goes by the content too. It warns about other pickles.
+            content = torch.load(file, map_location="cpu", weights_only=True)
+    except FileError:
+        raise
     except Exception as error:  # a file of another kind can raise anything
-        raise WeightsError(f"{printable(path)}: {_problem(error)}") from error
+        raise FileError(path, _problem(error)) from error
+    try:
+        storages: dict[int, int] = {}
+        _count(content, {}, storages, 0)
+        held = sum(storages.values())
+        if held > size:
+            raise ValueError(f"expected tensors of at most its {size:,} bytes, got {held:,}")
+    except ValueError as error:
+        raise FileError(path, str(error)) from error
+    return content
+
+
+def _check_pickles(file: IO[bytes], size: int, path: Path) -> None:
+    """Refuse what takes far more memory or time to read than the file has bytes."""
+    if file.read(4) != b"PK\x03\x04":  # as PyTorch tells its two formats apart
+        file.seek(0)
+        _check_steps((file,) * _LEGACY_PICKLES, path)
+        return
+    with zipfile.ZipFile(file) as archive:
+        entries = archive.infolist()
+        if any(entry.filename.endswith("/constants.pkl") for entry in entries):
+            return  # of TorchScript, which PyTorch refuses unread
+        stored = all(entry.compress_type == zipfile.ZIP_STORED for entry in entries)
+        if not stored or sum(entry.file_size for entry in entries) > size:
+            raise FileError(path, "expected a file of torch.save, got a compressed archive")
+        pickles = [entry for entry in entries if entry.filename.endswith("/data.pkl")]
+        _check_steps((archive.open(entry) for entry in pickles), path)
+
+
+def _check_steps(pickles: Iterable[IO[bytes]], path: Path) -> None:
+    steps = 0
+    for file in pickles:
+        for code, argument, _ in pickletools.genops(file):
+            steps += 1
+            if steps > _MOST_STEPS:
+                raise FileError(path, f"expected a pickle of at most {_MOST_STEPS:,} steps")
+            if code.name == "GLOBAL" and argument in _REFUSED:
+                raise FileError(
+                    path, f"refused: it holds {_REFUSED[argument]}; expected dense tensors"
+                )
+
+
+def _count(value: Any, known: dict[int, int], storages: dict[int, int], depth: int) -> int:
+    """How many values something stands for, with what it holds several times.
+
+    Args:
+        value: of a file.
+        known: these numbers, by the identity of containers.
+        storages: bytes of the memory of tensors, by its address; more are added.
+        depth: of containers around the value.
+    """
+    if isinstance(value, Tensor):
+        _check_dense(value)
+        storage = value.untyped_storage()
+        storages[storage.data_ptr()] = storage.nbytes()
+        return 1
+    if isinstance(value, int) and abs(value) >= _LARGEST_INTEGER:
+        raise ValueError("refused: it holds an integer of more than 128 bits")
+    if not isinstance(value, Mapping | list | tuple | set):
+        return 1
+    if depth > _DEEPEST:
+        raise ValueError(f"expected at most {_DEEPEST} levels of nesting")
+    if id(value) not in known:
+        total = 1 + sum(_count(v, known, storages, depth + 1) for v in _inside(value))
+        if total > _MOST_VALUES:
+            raise ValueError(f"expected at most {_MOST_VALUES:,} values, with those repeated")
+        known[id(value)] = total
+    return known[id(value)]
+
+
+def _inside(value: Any) -> Iterator[Any]:
+    yield from value  # of a mapping, the keys
+    if isinstance(value, Mapping):
+        yield from value.values()
+
+
+def _check_dense(value: Tensor) -> None:
+    dense = value.layout is torch.strided and not (value.is_quantized or value.is_nested)
+    if not dense or value.device.type != "cpu":
+        raise ValueError(f"expected dense tensors, got one that is {value.layout}, {value.device}")
+    if value.numel() * value.element_size() > value.untyped_storage().nbytes():
+        raise ValueError(
+            f"expected tensors whose values are all there, got one of {tuple(value.shape)} that "
+            f"repeats a few"
+        )
 
 
 def _problem(error: Exception) -> str:
@@ -66,19 +182,12 @@ def _problem(error: Exception) -> str:
         )
     if "TorchScript" in str(error):
         return "refused: it holds a TorchScript program; expected the state dict of a network"
-    reason = printable(str(error).partition("\n")[0])
-    detail = "" if "weights_only" in reason else f": {reason}"
+    said = reason(error).partition("\\n")[0]
+    detail = "" if "weights_only" in said else f": {said}"
     return (
         f"expected a file of torch.save or safetensors, got one that can't be read "
         f"({type(error).__name__}{detail})"
     )
-
-
-def _is_safetensors(path: Path) -> bool:
-    """Whether a file begins like safetensors: the length of a JSON object, then the object."""
-    with path.open("rb") as file:
-        start = file.read(9)
-    return start[8:] == b"{" and int.from_bytes(start[:8], "little") <= _LARGEST_HEADER
 
 
 def read_state_dict(path: Path) -> dict[str, Tensor]:
@@ -136,12 +245,19 @@ def read_safetensors(path: Path) -> dict[str, Tensor]:
     Raises:
         WeightsError: there is no such file, or it is not a safetensors file.
     """
-    from safetensors import SafetensorError
+    try:
+        with open_regular(path) as file:
+            if int.from_bytes(file.read(8), "little") > _LARGEST_HEADER:
+                raise FileError(path, "can't be read: expected a file of safetensors")
+            return _load_safetensors(path)
+    except FileError as error:
+        raise WeightsError(str(error)) from error
+
+
+def _load_safetensors(path: Path) -> dict[str, Tensor]:
     from safetensors.torch import load_file
 
-    if not path.is_file():
-        raise WeightsError(f"{printable(path)}: no such file")
     try:
         return load_file(path)
-    except (SafetensorError, OSError) as error:
-        raise WeightsError(f"{printable(path)}: can't be read: {error}") from error
+    except Exception as error:  # its own, of the system, and of PyTorch for what it lacks
+        raise FileError(path, f"can't be read: {reason(error)}") from error

@@ -4,6 +4,7 @@ import re
 from collections.abc import Container, Iterable, Mapping, Sequence
 from typing import NamedTuple
 
+import torch
 from torch import Tensor
 
 from dealias.models.network import Network
@@ -96,6 +97,7 @@ class Mismatches(NamedTuple):
     missing: list[str]
     unexpected: list[str]
     shapes: list[str]
+    kinds: list[str]
 
     def described(self, own: Mapping[str, Tensor], state: Mapping[str, Tensor]) -> list[str]:
         """The number of tensors of each kind, and the first of them."""
@@ -103,10 +105,12 @@ class Mismatches(NamedTuple):
             f"{key}: expected {tuple(own[key].shape)}, got {tuple(state[key].shape)}"
             for key in self.shapes
         ]
+        types = [f"{key}: expected {own[key].dtype}, got {state[key].dtype}" for key in self.kinds]
         kinds = (
             ("missing", self.missing),
             ("unexpected", self.unexpected),
             ("of another shape", both),
+            ("of another kind of number", types),
         )
         return [
             f"{len(keys):,} {kind} ({', '.join(map(printable, keys[:4]))}"
@@ -124,7 +128,17 @@ def find_mismatches(
         [key for key in own if key not in state and not key.endswith(_COUNTER)],
         [key for key in state if key not in known],
         [key for key, v in own.items() if key in state and state[key].shape != v.shape],
+        [key for key, v in own.items() if key in state and not _holds(v, state[key])],
     )
+
+
+def _holds(own: Tensor, other: Tensor) -> bool:
+    """Whether a tensor can take the values of another: real numbers, of any precision."""
+    if own.is_floating_point():
+        return other.is_floating_point()
+    if own.is_complex():
+        return other.is_complex() or other.is_floating_point()
+    return not other.is_complex() and (own.dtype == torch.bool) == (other.dtype == torch.bool)
 
 
 def _class_problem(
