@@ -31,7 +31,7 @@ def averaging(tmp_path):
 
 @pytest.fixture
 def whole(averaging, tmp_path):
-    assert command("fit", averaging, tmp_path / "whole") == 0
+    assert command("fit", averaging, tmp_path / "whole", "--trust") == 0
     return tmp_path / "whole"
 
 
@@ -63,7 +63,7 @@ def assert_keeps_both(path, plain):
     ("every", "stop"), [("2", STOP), ("4", STOP), ("100", STOP), ("100", STOP_AFTER)]
 )
 def test_a_stopped_run_goes_on_to_the_same_weights(every, stop, averaging, config, tmp_path):
-    options = ["--checkpoint_every", every]
+    options = ["--checkpoint_every", every, "--trust"]
     assert command("fit", averaging, tmp_path / "whole", *options) == 0
     assert command("fit", config, tmp_path / "plain", *options) == 0
     parts = tmp_path / "parts"
@@ -78,17 +78,18 @@ def test_a_stopped_run_goes_on_to_the_same_weights(every, stop, averaging, confi
 
 def test_a_killed_run_goes_on_to_the_same_weights(averaging, whole, tmp_path):
     run = tmp_path / "run"
-    kill = ["--trainer.callbacks+=stops.KillAtStep", "--trainer.callbacks.step=5"]
+    kill = ["--trust", "--trainer.callbacks+=stops.KillAtStep", "--trainer.callbacks.step=5"]
     arguments = ["-m", "dealias", "fit", "--config", str(averaging), "--output", str(run), *kill]
     with process(*arguments, stderr=subprocess.PIPE) as killed:
         _, said = killed.communicate(timeout=300)
     assert killed.returncode == -signal.SIGKILL, said.decode()
-    assert command("fit", averaging, run, "--ckpt_path", "last") == 0
+    assert command("fit", averaging, run, "--trust", "--ckpt_path", "last") == 0
     assert_same_run(whole / "last.ckpt", run / "last.ckpt")
 
 
 def test_a_finished_run_is_made_longer(averaging, whole, tmp_path):
     longer = ["--model.optimization.warmup_steps", "0", "--model.optimization.power", "0"]
+    longer.append("--trust")
     once, twice = tmp_path / "once", tmp_path / "twice"
     assert command("fit", averaging, once, *longer, "--trainer.max_steps", "8") == 0
     assert command("fit", averaging, twice, *longer) == 0
@@ -104,6 +105,7 @@ def test_what_was_validated_is_tested_and_converted(averaging, whole, tmp_path):
     assert main(["convert", str(whole / "last.ckpt"), "--output", str(tmp_path / "net")]) == 0
     for checkpoint in ("last", str(tmp_path / "net")):
         options = ["--config", str(averaging), "--output", str(whole), "--ckpt_path", checkpoint]
+        options.append("--trust")
         again = Commands("validate", options).model.results.to_dict()
         assert again["metrics"]["mIoU"] == pytest.approx(validated[-1])
     average = state_of(whole / "last.ckpt")["state_dict"]

@@ -17,7 +17,7 @@ from runs import assert_same_state, command, failure, state_of
 
 def test_training_killed_in_mid_epoch_ends_with_the_same_weights(trained, config, tmp_path):
     run = tmp_path / "run"
-    kill = ["--trainer.callbacks+=stops.KillAtStep", "--trainer.callbacks.step=5"]
+    kill = ["--trust", "--trainer.callbacks+=stops.KillAtStep", "--trainer.callbacks.step=5"]
     arguments = ["-m", "dealias", "fit", "--config", str(config), "--output", str(run), *kill]
     with process(*arguments, stderr=subprocess.PIPE) as killed:
         _, said = killed.communicate(timeout=200)
@@ -31,10 +31,10 @@ def test_training_killed_in_mid_epoch_ends_with_the_same_weights(trained, config
 def test_the_best_checkpoint_is_known_to_a_resumed_run(config, tmp_path):
     """Validation at a step that is saved, and a stop right after it."""
     options = ["--trainer.val_check_interval", "2", "--checkpoint_every", "2"]
-    options += ["--trainer.callbacks+=stops.FallingScore"]
+    options += ["--trust", "--trainer.callbacks+=stops.FallingScore"]
     whole, parts = tmp_path / "whole", tmp_path / "parts"
     assert command("fit", config, whole, *options) == 0
-    kill = ["--trainer.callbacks+=stops.KillAtStep", "--trainer.callbacks.step=3"]
+    kill = ["--trust", "--trainer.callbacks+=stops.KillAtStep", "--trainer.callbacks.step=3"]
     arguments = ["-m", "dealias", "fit", "--config", str(config), "--output", str(parts)]
     with process(*arguments, *options, *kill, stderr=subprocess.PIPE) as killed:
         _, said = killed.communicate(timeout=200)
@@ -49,7 +49,7 @@ def test_accumulated_steps_resume_where_they_were(config, tmp_path, capsys):
     options = ["--trainer.accumulate_grad_batches", "2", "--checkpoint_every", "1"]
     whole, parts = tmp_path / "whole", tmp_path / "parts"
     assert command("fit", config, whole, *options) == 0
-    stop = ["--trainer.callbacks+=stops.StopAtStep", "--trainer.callbacks.step=3"]
+    stop = ["--trust", "--trainer.callbacks+=stops.StopAtStep", "--trainer.callbacks.step=3"]
     assert command("fit", config, parts, *options, *stop) == 0
     assert state_of(parts / "last.ckpt")["global_step"] == 3
     options += ["--trainer.enable_progress_bar", "true"]

@@ -79,7 +79,7 @@ def test_a_run_leaves_checkpoints_and_logs(trained):
 
 
 def test_training_resumed_ends_with_the_same_weights(trained, config, tmp_path):
-    stop = ["--trainer.callbacks+=stops.StopAtStep", "--trainer.callbacks.step=2"]
+    stop = ["--trust", "--trainer.callbacks+=stops.StopAtStep", "--trainer.callbacks.step=2"]
     assert command("fit", config, tmp_path / "run", *stop) == 0
     assert state_of(tmp_path / "run" / "last.ckpt")["global_step"] == 2
     assert command("fit", config, tmp_path / "run", "--ckpt_path", "last") == 0

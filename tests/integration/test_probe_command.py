@@ -78,9 +78,17 @@ def test_a_detector_takes_its_list(camvid):
     ("arguments", "message"),
     [
         (["--model", "resnet50"], "expected timm:NAME"),
-        (["--model", "torch.nn:Identity"], "no downsampling step"),
-        (["--model", "torch.nn:Identity", "--limit", "0"], "limit: expected at least 1, got 0"),
-        (["--model", "torch.nn:Identity", "--images", "nowhere"], "nowhere: not a folder"),
+        (["--model", "torch.nn:Identity"], "refused, since it is a program; --trust allows it"),
+        (["--model", "net.pt2"], "refused, since it can run code as it is read; --trust allows"),
+        (["--trust", "--model", "torch.nn:Identity"], "no downsampling step"),
+        (
+            ["--trust", "--model", "torch.nn:Identity", "--limit", "0"],
+            "limit: expected at least 1, got 0",
+        ),
+        (
+            ["--trust", "--model", "torch.nn:Identity", "--images", "nowhere"],
+            "nowhere: not a folder",
+        ),
     ],
 )
 def test_bad_input_exits_with_2(camvid, arguments, message, capsys):

@@ -71,7 +71,7 @@ def test_paths_of_a_configuration_hold_wherever_it_is_used(tmp_path, monkeypatch
     for name in ("fit", "test", "predict"):
         assert main([name, "--config", "../mine/sub/run.yaml"]) == 0, capsys.readouterr().err
     run = tmp_path / "mine" / "run"
-    assert len([*(run / "predictions").iterdir()]) == 3
+    assert len([*(run / "predictions").glob("*.png")]) == 3
     saved = str(run / "config.yaml")  # read from yet another folder
     monkeypatch.chdir(run)
     assert main(["fit", "--config", saved, "--overwrite"]) == 0
@@ -131,12 +131,10 @@ def test_outputs_are_not_replaced_unasked(trained, config, capsys):
 
 def test_misspelt_options_are_named_on_a_line(config, tmp_path, capsys):
     for arguments in (["fit", "--config", str(config)], ["data", "check"]):
-        with pytest.raises(SystemExit) as left:
-            main([*arguments, "--data.name", "scenes", "--data.sizes", "3"])
-        assert left.value.code == 2
-        tip, error = capsys.readouterr().err.strip().splitlines()[-2:]
-        assert tip.startswith("tip: ")
-        assert "--data.sizes" in error
+        assert main([*arguments, "--data.name", "scenes", "--data.sizes", "3"]) == 2
+        (said,) = capsys.readouterr().err.splitlines()
+        assert "--data.sizes" in said
+        assert "--help lists the options" in said
     assert not list(tmp_path.glob("runs"))
 
 

@@ -175,6 +175,20 @@ def test_bytes_that_are_no_weights(kind, name, tmp_path):
     assert time.monotonic() - start < 10
 
 
+def test_memory_is_not_filled_for_determinism(tmp_path):
+    path = tmp_path / "w.pth"
+    path.write_bytes(BYTES["a huge tensor"]())
+    torch.use_deterministic_algorithms(True)
+    try:
+        start = time.monotonic()
+        with pytest.raises(WeightsError, match="expected tensors of at most its"):
+            read_checkpoint(path)
+        assert time.monotonic() - start < 10
+        assert torch.utils.deterministic.fill_uninitialized_memory
+    finally:
+        torch.use_deterministic_algorithms(False)
+
+
 @pytest.mark.parametrize("read", [read_checkpoint, read_safetensors])
 def test_what_is_no_regular_file(read, tmp_path):
     os.mkfifo(tmp_path / "pipe")

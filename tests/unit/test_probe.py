@@ -139,7 +139,7 @@ def test_an_export_has_its_modules_back(tmp_path):
     model = nn.Sequential(nn.Conv2d(3, 8, 3, padding=1), nn.Sequential(nn.MaxPool2d(2))).eval()
     exported = torch.export.export(model, (torch.zeros(1, 3, 64, 96),))
     torch.export.save(exported, tmp_path / "net.pt2")
-    network = load_network(str(tmp_path / "net.pt2"))
+    network = load_network(str(tmp_path / "net.pt2"), trust=True)
     plan = find_downsampling(network.model, torch.zeros(1, 3, 64, 96))
     assert plan.names == find_downsampling(model, torch.zeros(1, 3, 64, 96)).names
 
@@ -149,17 +149,17 @@ def test_what_is_no_export_is_said_without_a_traceback(tmp_path, caplog):
     torch.save({"weight": torch.ones(3)}, tmp_path / "state.pt2")
     for name in ("text", "state"):
         with pytest.raises(NetworkError, match=f"{name}.pt2: expected a file of torch.export.save"):
-            load_network(str(tmp_path / f"{name}.pt2"))
+            load_network(str(tmp_path / f"{name}.pt2"), trust=True)
     assert not caplog.records
 
 
 def test_weights_are_loaded(tmp_path):
     torch.save({"weight": torch.ones(3)}, tmp_path / "w.pth")
     with pytest.raises(NetworkError, match=r"w\.pth: .*Unexpected key"):
-        load_network("torch.nn:Identity", tmp_path / "w.pth")
+        load_network("torch.nn:Identity", tmp_path / "w.pth", trust=True)
     (tmp_path / "bad.pth").write_bytes(b"no weights")
     with pytest.raises(NetworkError, match=r"bad\.pth"):
-        load_network("torch.nn:Identity", tmp_path / "bad.pth")
+        load_network("torch.nn:Identity", tmp_path / "bad.pth", trust=True)
 
 
 @pytest.mark.parametrize(
@@ -182,7 +182,7 @@ def test_specs_without_a_network(spec, message):
     if spec.startswith("hf"):
         pytest.importorskip("transformers")
     with pytest.raises(NetworkError, match=message):
-        load_network(spec)
+        load_network(spec, trust=True)
 
 
 @pytest.mark.parametrize(

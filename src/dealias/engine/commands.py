@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import warnings
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any, Literal
 
@@ -23,6 +23,8 @@ from dealias.engine.configs import (
     LINKS,
     BriefParser,
     ConfigError,
+    no_imports,
+    refuse_files,
     refuse_linked,
     refuse_moved,
     refuse_programs,
@@ -89,13 +91,15 @@ class Commands(LightningCLI):
 
     def __init__(self, command: Command, arguments: Sequence[str]) -> None:
         options, self.config_files, others = take_configs(arguments)
-        if "--trust" not in others:  # of the command line: no file can say so
+        trusted = "--trust" in others  # of the command line: no file can say so
+        if not trusted:
             refuse_programs(options, others)
         refuse_linked(options)
         self.command = command
         self.task = find_task(take_task(options, others))
         training, data = self.task.training, self.task.data
         refuse_moved(options, others, data.moved)
+        refuse_files(options, others)
         types = option_types(getattr(Trainer, command))  # has ckpt_path
         model = option_types(training) | {"network": training.create}
         types |= {"trainer": Trainer, "data": data, "model": model, **_PATHS}
@@ -105,9 +109,12 @@ class Commands(LightningCLI):
             logging.getLogger("pytorch_lightning").setLevel(logging.WARNING)
         for name in ("trainer.connectors.checkpoint_connector", "utilities.rank_zero"):
             logging.getLogger(f"pytorch_lightning.{name}").addFilter(_is_no_aside)
-        with warnings.catch_warnings():
+        with ExitStack() as around:
+            around.enter_context(warnings.catch_warnings())
             for pattern in _EXPECTED_WARNINGS:
                 warnings.filterwarnings("ignore", pattern)
+            if not trusted:
+                around.enter_context(no_imports())
             super().__init__(
                 training,
                 data,

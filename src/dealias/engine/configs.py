@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from itertools import zip_longest
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
+
+import jsonargparse
 
 import dealias
 from dealias.engine.paths import place, settle
@@ -25,6 +28,14 @@ _CLASSES = {
     for name in ("accelerator", "callbacks", "logger", "plugins", "profiler", "strategy")
 }
 _IMPORTED = re.compile(r"[^\W\d]\w*\.[^\W\d]")
+# Options that have options of their own, which the parser would read from any file named for one.
+GROUPS = {"trainer", "data", "model"} | {
+    *(f"data.{name}" for name in ("augmentation", "dark", "scenes", "splits")),
+    *(f"model.{name}" for name in ("inference", "optimization")),
+}
+_LIBRARIES = ["dealias", "pytorch_lightning", "lightning_fabric"]
+_LONGEST_CHAIN = 16  # of files that build on others
+_LONGEST_ERROR = 1000  # characters
 
 
 class ConfigError(ValueError):
@@ -32,10 +43,20 @@ class ConfigError(ValueError):
 
 
 class BriefParser:
-    """Mixin for a parser that does not print all options before an error."""
+    """Mixin for a parser whose options have one name each, and whose errors are a line."""
 
-    def print_usage(self, file: Any = None) -> None:
-        """Print nothing; --help prints the options."""
+    def __init__(self, *arguments: Any, **options: Any) -> None:
+        super().__init__(*arguments, **options | {"allow_abbrev": False})
+
+    def error(self, message: str, ex: Exception | None = None) -> NoReturn:
+        """Raise what is wrong with the options.
+
+        Raises:
+            ConfigError: always.
+        """
+        text = printable(" ".join(message.split()))
+        text = f"{text[:_LONGEST_ERROR]} ..." if len(text) > _LONGEST_ERROR else text
+        raise ConfigError(f"{text}; --help lists the options") from ex
 
 
 def config_folders() -> list[Path]:
@@ -92,9 +113,11 @@ def read_config(path: Path) -> dict[str, Any]:
 
 
 def _read(path: Path, above: tuple[Path, ...]) -> dict[str, Any]:
-    if path.resolve() in above:
-        raise ConfigError(f"{printable(path)}: adds to itself: base runs in a circle")
     try:
+        if path.resolve() in above:
+            raise ConfigError(f"{printable(path)}: adds to itself: base runs in a circle")
+        if len(above) == _LONGEST_CHAIN:
+            raise ConfigError(f"{printable(path)}: expected at most {_LONGEST_CHAIN} files in turn")
         content = read_yaml(path)
     except FileError as error:
         raise ConfigError(str(error)) from error
@@ -149,6 +172,8 @@ def take_configs(arguments: Sequence[str]) -> tuple[dict[str, Any], list[Path], 
     rest = iter(arguments)
     for argument in rest:
         option, equals, value = argument.partition("=")
+        if argument.startswith("-c") and not equals and len(argument) > 2:  # -cNAME
+            option, equals, value = "-c", "=", argument[2:]
         is_config = option in ("--config", "-c")
         if not is_config and not option.startswith(_FREE):
             others.append(argument)
@@ -180,6 +205,8 @@ def refuse_linked(options: Mapping[str, Any]) -> None:
 def refuse_programs(options: Mapping[str, Any], arguments: Sequence[str]) -> None:
     """Refuse options that import code by name.
 
+    What is not seen to do so here, :func:`no_imports` keeps from it.
+
     Args:
         options: of files.
         arguments: of the command line.
@@ -188,18 +215,10 @@ def refuse_programs(options: Mapping[str, Any], arguments: Sequence[str]) -> Non
         ConfigError: there is a ``class_path``, or a class of another package by its path.
     """
     found = _programs(options, ())
-    for argument, following in zip_longest(arguments, arguments[1:], fillvalue=""):
-        option, equals, value = argument.partition("=")
-        if not option.startswith("--"):
-            continue
-        name = option[2:].rstrip("+")
-        value = value if equals else following
-        if (
-            "class_path" in name
-            or "class_path" in value
-            or (name in _CLASSES and _IMPORTED.search(value))
-        ):
+    for name, value in _given(arguments):
+        if "class_path" in name or (name.endswith(".help") and _IMPORTED.search(value)):
             found.append(name)
+        found += _programs(value, (name.rstrip("+"),))
     if found:
         raise ConfigError(
             f"{printable(found[0])}: refused: it names a class to import, which is a program; "
@@ -210,13 +229,69 @@ def refuse_programs(options: Mapping[str, Any], arguments: Sequence[str]) -> Non
 def _programs(options: Any, place: tuple[str, ...]) -> list[str]:
     """Names of the options that import classes."""
     name = ".".join(place)
+    options = _unfolded(options)
     if isinstance(options, Mapping):
         found = [name] if "class_path" in options else []
-        return found + [n for k, v in options.items() for n in _programs(v, (*place, str(k)))]
+        inside = ((str(key).rstrip("+"), value) for key, value in options.items())
+        return found + [n for key, value in inside for n in _programs(value, (*place, key))]
     if isinstance(options, list):
         return [n for value in options for n in _programs(value, place)]
     is_class = name in _CLASSES and isinstance(options, str) and _IMPORTED.search(options)
     return [name] if is_class else []
+
+
+def _unfolded(value: Any) -> Any:
+    """A value of the parser, for which text may be a list or mapping in YAML."""
+    if not isinstance(value, str) or not value.lstrip().startswith(("{", "[")):
+        return value
+    try:
+        return parse_yaml(value)
+    except ValueError:  # the parser reports it
+        return value
+
+
+def _given(arguments: Sequence[str]) -> Iterator[tuple[str, str]]:
+    """Names of options on the command line, with what may be their value."""
+    for argument, following in zip_longest(arguments, arguments[1:], fillvalue=""):
+        option, equals, value = argument.partition("=")
+        if option.startswith("--"):
+            yield option[2:], value if equals else following
+
+
+@contextmanager
+def no_imports() -> Iterator[None]:
+    """Let the parser import no class but those of Lightning and of this package."""
+    settings = jsonargparse._common.parsing_settings
+    before = dict(settings)
+    jsonargparse.set_parsing_settings(import_path_denylist=["*"], import_path_allowlist=_LIBRARIES)
+    try:
+        yield
+    finally:
+        settings.update(before)
+
+
+def refuse_files(options: Mapping[str, Any], arguments: Sequence[str]) -> None:
+    """Refuse files in place of options: ``--config`` reads files, within limits.
+
+    Args:
+        options: of files.
+        arguments: of the command line.
+
+    Raises:
+        ConfigError: there is text for one of `GROUPS`, or of the classes of the trainer the name of
+            a file.
+    """
+    given = [(name, value) for name, value in _given(arguments) if value[:2] != "--"]
+    for section, value in options.items():
+        given.append((section, value))
+        if isinstance(value, Mapping):
+            given += [(f"{section}.{name}", part) for name, part in value.items()]
+    for name, value in given:
+        plain = value in (None, "null", "") or isinstance(_unfolded(value), Mapping)
+        is_file = name in _CLASSES and isinstance(value, str) and Path(value).is_file()
+        if (name in GROUPS and not plain) or is_file:
+            got = printable(str(value)[:80])
+            raise ConfigError(f"{name}: expected options, got {got!r}; --config reads files")
 
 
 def refuse_moved(
@@ -234,10 +309,9 @@ def refuse_moved(
     """
     data = options.get("data")
     given = dict(data) if isinstance(data, Mapping) else {}
-    for argument, following in zip_longest(arguments, arguments[1:], fillvalue=""):
-        option, equals, value = argument.partition("=")
-        if option.startswith("--data."):
-            given[option.removeprefix("--data.")] = value if equals else following
+    for option, value in _given(arguments):
+        if option.startswith("data."):
+            given[option.removeprefix("data.")] = value
     for name, present in moved.items():
         here = given.get(name)
         if not isinstance(here, Mapping) and not str(here).startswith(("{", "null", "None")):

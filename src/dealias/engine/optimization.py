@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import pairwise
@@ -59,7 +60,7 @@ class Optimization:
     def __post_init__(self) -> None:
         if self.kind not in get_args(Kind):
             raise ValueError(f"kind: expected {' or '.join(get_args(Kind))}, got {self.kind!r}")
-        if not self.lr > 0:
+        if not 0 < self.lr < math.inf:
             raise ValueError(f"lr: expected a rate over 0, got {self.lr}")
         lowest = self.lr * min(1.0, self.head_multiplier, self.mixing_multiplier)
         if not 0 <= self.lr_floor <= lowest:
@@ -67,11 +68,13 @@ class Optimization:
         if not all(a < b for a, b in pairwise((0, *self.drops, 1))):
             raise ValueError(f"drops: expected shares rising in (0, 1), got {self.drops}")
         for name in ("head_multiplier", "mixing_multiplier"):
-            if not getattr(self, name) > 0:
+            if not 0 < getattr(self, name) < math.inf:
                 raise ValueError(f"{name}: expected a factor over 0, got {getattr(self, name)}")
         for name in ("warmup_steps", "power", "momentum", "weight_decay"):
-            if getattr(self, name) < 0:
+            if not 0 <= getattr(self, name) < math.inf:
                 raise ValueError(f"{name}: expected 0 or more, got {getattr(self, name)}")
+        if len(self.betas) != 2 or not all(0 <= beta < 1 for beta in self.betas):
+            raise ValueError(f"betas: expected two numbers in [0, 1), got {self.betas}")
 
     def optimizer(self, network: nn.Module) -> Optimizer:
         """The optimizer of a network with an attribute `backbone`."""

@@ -8,7 +8,7 @@ from dealias.models.saved import load, save
 from dealias.models.segmentation import SegmentationModel
 from dealias.models.upernet import UPerNet
 from dealias.models.weight_files import read_checkpoint, read_weights
-from dealias.models.weights import WeightsError, load_weights
+from dealias.models.weights import WeightsError, check_kinds, load_weights
 
 __all__ = [
     "Converted",
@@ -17,6 +17,7 @@ __all__ = [
     "SegmentationModel",
     "UPerNet",
     "WeightsError",
+    "check_kinds",
     "convert",
     "create_model",
     "load",

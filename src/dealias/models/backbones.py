@@ -134,6 +134,8 @@ def _build(name: str, options: Mapping[str, Any], **fixed: Any) -> Any:
         timm = importlib.import_module("timm")
     except ImportError as error:
         raise ModelError(f"backbone {name!r}: {error}; pip install timm") from error
+    if not isinstance(name, str):
+        raise ModelError(f"backbone: expected the name of a timm network, got {name!r}")
     name = _timm_name(name)
     # Any other name may stand for a repository, which timm would download.
     if not timm.is_model(name):

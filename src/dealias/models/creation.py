@@ -7,7 +7,7 @@ from typing import Any
 
 from dealias.models.backbones import create_backbone
 from dealias.models.huggingface import create_transformers_model
-from dealias.models.network import ModelError, check_arguments, check_positive, finish
+from dealias.models.network import ModelError, check_arguments, check_positive, finish, limited
 from dealias.models.segmentation import SegmentationModel
 from dealias.models.upernet import UPerNet
 
@@ -54,7 +54,8 @@ def create_model(
             None leaves the backbone unchanged.
 
     Raises:
-        ModelError: an argument is out of range, or there is no such network.
+        ModelError: an argument is out of range, there is no such network, or it is larger than
+            :func:`dealias.models.network.limited` allows.
         WeightsError: the weights of the backbone can't be read, or do not fit.
 
     >>> import torch
@@ -73,6 +74,8 @@ def create_model(
     )
     check_positive("channels", channels)
     check_positive("aux_channels", aux_channels)
+    if type(aux_head) is not bool:
+        raise ModelError(f"aux_head: expected true or false, got {aux_head!r}")
     if type(dropout) not in (int, float) or not 0 <= dropout < 1:
         raise ModelError(f"dropout: expected a share in [0, 1), got {dropout!r}")
     heads: dict[str, Any] = {
@@ -88,19 +91,20 @@ def create_model(
         **heads,
     }
     model: SegmentationModel
-    if name == "upernet":
-        if options:
-            raise ModelError("options: are for 'hf:' networks; backbone_options are for timm's")
-        own = backbone_options or {}
-        built = create_backbone(backbone, own, weights=backbone_weights, mean=mean, std=std)
-        model = UPerNet(built, num_classes=num_classes, **heads)
-        config = {"name": name, "num_classes": num_classes, **upernet, "backbone_options": own}
-        config |= {"mean": model.mean, "std": model.std}
-    else:
-        _check_defaults(name, upernet)
-        model, config = create_transformers_model(
-            name.removeprefix("hf:"), options or {}, num_classes=num_classes, mean=mean, std=std
-        )
+    with limited():
+        if name == "upernet":
+            if options:
+                raise ModelError("options: are for 'hf:' networks; backbone_options are for timm's")
+            own = backbone_options or {}
+            built = create_backbone(backbone, own, weights=backbone_weights, mean=mean, std=std)
+            model = UPerNet(built, num_classes=num_classes, **heads)
+            config = {"name": name, "num_classes": num_classes, **upernet, "backbone_options": own}
+            config |= {"mean": model.mean, "std": model.std}
+        else:
+            _check_defaults(name, upernet)
+            model, config = create_transformers_model(
+                name.removeprefix("hf:"), options or {}, num_classes=num_classes, mean=mean, std=std
+            )
     finish(model, config, dealias)
     return model
 

@@ -1,18 +1,23 @@
 """What every network is to the code that trains, tests and runs it."""
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import nn
+from torch.overrides import TorchFunctionMode
 
 from dealias import surgery
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
 
+_LARGEST = 2**30  # values of a network's tensors, 4 GiB in float32
+_MOST_TENSORS = 50_000
+_BY_SIZE = (torch.empty, torch.zeros, torch.ones, torch.rand, torch.randn)
 _EXAMPLE_SIZE = (128, 160)
 _DEALIAS_OPTIONS = ("cutoff", "filter", "filter_options", "mixing", "mixing_options", "sites")
 
@@ -47,6 +52,64 @@ class Network(nn.Module):
         self.std = std
         self.config: dict[str, Any] = {}
         self.dealias_report: surgery.Report | None = None
+
+
+@contextmanager
+def limited() -> Iterator[None]:
+    """Build networks of at most 2**30 values in at most 50,000 tensors.
+
+    Options of a few bytes can ask for any size. What is over the limit is refused before its memory
+    is taken.
+
+    Raises:
+        ModelError: a network is larger.
+    """
+    with _Limited() as limits:
+        try:
+            yield
+        except Exception as error:
+            if limits.exceeded is not None:  # a library may have caught it
+                raise limits.exceeded from error
+            raise
+
+
+class _Limited(TorchFunctionMode):
+    """Counts the tensors that are made."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.exceeded: ModelError | None = None
+        self._values = self._tensors = 0
+
+    def __torch_function__(
+        self, func: Any, types: Any, args: Any = (), kwargs: Mapping[str, Any] | None = None
+    ) -> Any:
+        given = dict(kwargs or {})
+        count = None
+        if func in _BY_SIZE:
+            count = _product(args or (given.get("size", ()),))
+        elif func is torch.full:
+            count = _product((args or (given.get("size", ()),))[:1])
+        elif func is torch.linspace:
+            count = _product((args[2] if len(args) > 2 else given.get("steps", 0),))
+        elif func is torch.arange:
+            numbers = [value for value in args if isinstance(value, int | float)]
+            count = int(max(map(abs, numbers), default=0))
+        if count is not None:
+            self._values += count
+            self._tensors += 1
+            if self._values > _LARGEST or self._tensors > _MOST_TENSORS:
+                self.exceeded = ModelError(
+                    f"expected a network of at most {_LARGEST:,} values in {_MOST_TENSORS:,} "
+                    f"tensors, got options of a larger one"
+                )
+                raise self.exceeded
+        return func(*args, **given)
+
+
+def _product(sizes: Sequence[Any]) -> int:
+    whole = sizes[0] if len(sizes) == 1 and isinstance(sizes[0], list | tuple) else sizes
+    return math.prod(int(size) for size in whole if isinstance(size, int | float))
 
 
 def check_arguments(
@@ -119,7 +182,12 @@ def finish(network: Network, config: Mapping[str, Any], dealias: Mapping[str, An
             )
         given = {k: _as_tuples(v) if k == "cutoff" else v for k, v in dealias.items()}
         example = torch.zeros(1, 3, *_EXAMPLE_SIZE)
-        _, report = surgery.dealias(network.backbone, example, inplace=True, **given)
+        try:
+            _, report = surgery.dealias(network.backbone, example, inplace=True, **given)
+        except ValueError:
+            raise
+        except Exception as error:  # options of wrong types fail anywhere
+            raise ModelError(f"dealias: {type(error).__name__}: {error}") from error
         network.dealias_report = report
     network.config = _plain({**config, "dealias": dealias})
 

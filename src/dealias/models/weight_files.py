@@ -6,6 +6,7 @@ import re
 import warnings
 import zipfile
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any
 
@@ -76,7 +77,7 @@ def read_checkpoint(path: Path) -> Any:
 
 def _load_pickled(file: IO[bytes], size: int, path: Path) -> Any:
     try:
-        with warnings.catch_warnings():
+        with warnings.catch_warnings(), _unfilled():
             warnings.simplefilter("ignore")
             _check_pickles(file, size, path)
             file.seek(0)
@@ -95,6 +96,17 @@ def _load_pickled(file: IO[bytes], size: int, path: Path) -> Any:
     except ValueError as error:
         raise FileError(path, str(error)) from error
     return content
+
+
+@contextmanager
+def _unfilled() -> Iterator[None]:
+    """Leave new memory as it is, which PyTorch fills where algorithms are to be deterministic."""
+    settings: Any = torch.utils.deterministic
+    before, settings.fill_uninitialized_memory = settings.fill_uninitialized_memory, False
+    try:
+        yield
+    finally:
+        settings.fill_uninitialized_memory = before
 
 
 def _check_pickles(file: IO[bytes], size: int, path: Path) -> None:

@@ -132,6 +132,23 @@ def find_mismatches(
     )
 
 
+def check_kinds(own: Mapping[str, Tensor], state: Mapping[str, Tensor], *, source: str) -> None:
+    """Refuse tensors of another kind of number than the network's, such as complex ones.
+
+    Args:
+        own: tensors of the network.
+        state: tensors by the network's names.
+        source: where they come from, for the message.
+
+    Raises:
+        WeightsError: there is one.
+    """
+    found = find_mismatches(own, state, known=own)
+    if found.kinds:
+        only = found._replace(missing=[], unexpected=[], shapes=[])
+        raise WeightsError(f"{source}: {only.described(own, state)[0]}")
+
+
 def _holds(own: Tensor, other: Tensor) -> bool:
     """Whether a tensor can take the values of another: real numbers, of any precision."""
     if own.is_floating_point():

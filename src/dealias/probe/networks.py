@@ -178,16 +178,12 @@ def _from_factory(module: str, name: str) -> Network:
 
 
 def _load_weights(model: nn.Module, path: Path) -> None:
-    from dealias.models.weight_files import read_weights
-    from dealias.models.weights import WeightsError, find_mismatches
+    from dealias.models import WeightsError, check_kinds, read_weights
 
     own = nn.Module.state_dict(model)
     try:
         state = read_weights(path, own)
-        found = find_mismatches(own, state, known=own)
-        if found.kinds:
-            described = found._replace(missing=[], unexpected=[], shapes=[]).described(own, state)
-            raise WeightsError(f"{printable(path)}: {described[0]}")
+        check_kinds(own, state, source=printable(path))
         nn.Module.load_state_dict(model, state)
     except WeightsError as error:
         raise NetworkError(str(error)) from error

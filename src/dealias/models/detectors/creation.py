@@ -11,7 +11,7 @@ from dealias.models.backbones import create_backbone
 from dealias.models.detectors.base import Detector
 from dealias.models.detectors.mask2former import Mask2Former
 from dealias.models.detectors.mask_rcnn import MaskRCNN, MaskRCNNOptions
-from dealias.models.network import ModelError, check_arguments, finish
+from dealias.models.network import ModelError, check_arguments, finish, limited
 
 _NAMES = ("mask_rcnn", "mask2former")
 
@@ -62,13 +62,14 @@ def create_detector(
     if type(frozen_norms) is not bool:
         raise ModelError(f"frozen_norms: expected true or false, got {frozen_norms!r}")
     own, given = backbone_options or {}, options or {}
-    built = create_backbone(backbone, own, weights=backbone_weights, mean=mean, std=std)
-    common: dict[str, Any] = {"num_classes": num_classes, "frozen_norms": frozen_norms}
-    model: Detector = (
-        MaskRCNN(built, **common, options=_mask_rcnn_options(given))
-        if name == "mask_rcnn"
-        else Mask2Former(built, **common, options=given)
-    )
+    with limited():
+        built = create_backbone(backbone, own, weights=backbone_weights, mean=mean, std=std)
+        common: dict[str, Any] = {"num_classes": num_classes, "frozen_norms": frozen_norms}
+        model: Detector = (
+            MaskRCNN(built, **common, options=_mask_rcnn_options(given))
+            if name == "mask_rcnn"
+            else Mask2Former(built, **common, options=given)
+        )
     config = {
         "name": name,
         **common,
