@@ -20,7 +20,7 @@ from typing import Any
 from dealias.files import PART, OutputError, hidden_name, sweep_parts, to_json, write_whole
 from dealias.inputs import read_json
 from dealias.processes import main_process
-from dealias.text import FileError, printable
+from dealias.text import FileError, printable, reason
 
 try:
     import fcntl as _fcntl
@@ -30,8 +30,9 @@ except ImportError:  # Windows: one writer an output is up to its user there
 fcntl: Any = _fcntl
 
 MANIFEST = ".dealias.json"
-_LOCK, _OLD = "dealias-lock", "dealias-old"
-_OWN = {f".{kind}" for kind in (_LOCK, PART, _OLD)}  # inside a folder: see _beside
+_LOCK, _OLD, _GONE = "dealias-lock", "dealias-old", "dealias-gone"
+_STAYS = {errno.EBUSY, errno.EXDEV, errno.EACCES, errno.EPERM}  # of a folder that is mounted
+_OWN = {f".{kind}" for kind in (_LOCK, PART)}  # inside a folder: see _beside and part_of
 
 _held: dict[Path, int] = {}  # what this process has claimed, and how many times over
 
@@ -51,7 +52,7 @@ def claim_outputs(
     Args:
         files: files to write, each of its own.
         folders: folders to fill.
-        inputs: files and folders in which nothing may be written.
+        inputs: files and folders in which nothing may be written, and that stay.
         overwrite: whether what exists may be replaced: the files, and folders that hold only what
             dealias wrote.
 
@@ -62,15 +63,7 @@ def claim_outputs(
     if not main_process():
         yield
         return
-    seen: set[Path] = set()
-    for path in (*files, *folders):
-        real = path.resolve()
-        if real in seen:
-            raise OutputError(f"{printable(path)}: is given for two outputs")
-        seen.add(real)
-        for folder in inputs:
-            if real.is_relative_to(folder.resolve()):
-                raise OutputError(f"{printable(path)}: lies in the inputs, {printable(folder)}")
+    _check_apart(files, folders, inputs)
     with ExitStack() as claims:
         for path in (*files, *folders):
             _check_writable(path)
@@ -80,6 +73,42 @@ def claim_outputs(
         for path in folders:
             check_folder(path, overwrite=overwrite)
         yield
+
+
+def _check_apart(files: Sequence[Path], folders: Sequence[Path], inputs: Sequence[Path]) -> None:
+    """Refuse outputs that lie in one another or in the inputs, or hold an input."""
+    outputs = [*files, *folders]
+    for number, path in enumerate(outputs):
+        real = path.resolve()
+        for other in (*outputs[:number], *outputs[number + 1 :]):
+            if real == other.resolve():
+                raise OutputError(f"{printable(path)}: is given for two outputs")
+            if real.is_relative_to(other.resolve()):
+                raise OutputError(f"{printable(path)}: lies in another output, {printable(other)}")
+        for given in inputs:
+            if real.is_relative_to(given.resolve()):
+                raise OutputError(f"{printable(path)}: lies in the inputs, {printable(given)}")
+            if given.resolve().is_relative_to(real):
+                raise OutputError(f"{printable(path)}: holds an input, {printable(given)}")
+
+
+@contextmanager
+def folders_above(path: Path) -> Iterator[None]:
+    """Make the folders above an output; if an error comes, those that are empty go again.
+
+    Raises:
+        OutputError: one can't be made.
+    """
+    made = [folder for folder in path.parents if not folder.exists()]
+    try:
+        with _writing(path):
+            path.parent.mkdir(parents=True, exist_ok=True)
+        yield
+    except BaseException:
+        for folder in made:
+            with suppress(OSError):
+                folder.rmdir()
+        raise
 
 
 @contextmanager
@@ -102,11 +131,12 @@ def claim(path: Path) -> Iterator[None]:
     with _lock(path):
         _held[path] = 1
         try:
-            sweep_parts(path)
-            _recover(path)
+            _tidy(path)
             yield
         finally:
             del _held[path]
+            with suppress(OutputError):  # the next one tries again
+                _tidy(path)
 
 
 @contextmanager
@@ -118,7 +148,9 @@ def _lock(path: Path) -> Iterator[None]:
     try:
         handle = _open_locked(file, path)
     except OSError as error:
-        raise OutputError(f"{printable(path)}: can't be written: {error.strerror}") from error
+        raise OutputError(
+            f"{printable(path)}: can't be written: {error.strerror or error}"
+        ) from error
     try:
         yield
     finally:
@@ -147,14 +179,17 @@ def _open_locked(file: Path, path: Path) -> int:
 
 
 def _beside(path: Path, kind: str) -> Path:
-    """A name of ours next to an output; inside it, if it is a folder in one not to be written."""
+    """A name of ours next to an output; inside it, if it is a folder in one not to be written.
+
+    Every process must come to the same place.
+    """
     if path.is_dir() and not os.access(path.parent, os.W_OK):
         return path / f".{kind}"
     return path.with_name(hidden_name(path, kind))
 
 
 def _check_writable(path: Path) -> None:
-    with _writing(path), tempfile.TemporaryFile(dir=_beside(path.resolve(), PART).parent):
+    with _writing(path), tempfile.TemporaryFile(dir=part_of(path).parent):
         pass
 
 
@@ -180,11 +215,14 @@ def check_folder(path: Path, *, overwrite: bool) -> None:
     """
     if path.exists() and not path.is_dir():
         raise OutputError(f"{printable(path)}: expected a folder, got a file")
-    if not path.is_dir() or not any(path.iterdir()):
-        return
-    if not overwrite:
-        raise OutputError(f"{printable(path)}: is not empty; --overwrite replaces it")
-    foreign = _first_foreign(path)
+    try:
+        if not path.is_dir() or all(entry.name in _OWN for entry in path.iterdir()):
+            return
+        if not overwrite:
+            raise OutputError(f"{printable(path)}: is not empty; --overwrite replaces it")
+        foreign = _first_foreign(path)
+    except OSError as error:
+        raise OutputError(f"{printable(path)}: can't be read: {reason(error)}") from error
     if foreign is not None:
         raise OutputError(
             f"{printable(path)}: holds {printable(foreign)}, which dealias did not write there or "
@@ -203,13 +241,15 @@ def _first_foreign(folder: Path) -> Path | None:
 
 
 def _files_in(folder: Path) -> Iterator[Path]:
-    for path in sorted(folder.iterdir()):
-        if path.name in _OWN:
-            continue
-        if path.is_dir() and not path.is_symlink():
-            yield from _files_in(path)
-        else:
-            yield path
+    waiting = [folder]
+    while waiting:
+        for path in sorted(waiting.pop().iterdir()):
+            if path.parent == folder and path.name in _OWN:
+                continue
+            if path.is_dir() and not path.is_symlink():
+                waiting.append(path)
+            else:
+                yield path
 
 
 def _digest(path: Path) -> str | None:
@@ -248,6 +288,7 @@ class OutputFolder:
     def __init__(self, path: Path) -> None:
         self.path = path
         self.part = part_of(path)
+        self._mark = ""
         self._open = ExitStack()
 
     def begin(self) -> None:
@@ -264,6 +305,8 @@ class OutputFolder:
             with _writing(self.path):
                 shutil.rmtree(self.part, ignore_errors=True)
                 self.part.mkdir()
+                self._mark = os.urandom(8).hex()
+                (self.part / MANIFEST).write_text(self._mark, "ascii")
             self._open = stack.pop_all()
 
     def write(self, name: str, content: bytes) -> None:
@@ -285,8 +328,12 @@ class OutputFolder:
         """
         check_folder(self.path, overwrite=True)
         with _writing(self.path):
-            files = {p.relative_to(self.part).as_posix(): _digest(p) for p in _files_in(self.part)}
-            with write_whole(self.part / MANIFEST) as file:
+            manifest = self.part / MANIFEST
+            if not manifest.is_file() or manifest.read_text("ascii") != self._mark:
+                raise OutputError(f"{printable(self.path)}: what was written for it was removed")
+            written = (path for path in _files_in(self.part) if path != manifest)
+            files = {path.relative_to(self.part).as_posix(): _digest(path) for path in written}
+            with write_whole(manifest) as file:
                 file.write(to_json({"written by": "dealias", "files": files}))
             _replace(self.part, self.path.resolve())
 
@@ -299,6 +346,7 @@ class OutputFolder:
 
     def __setstate__(self, state: tuple[Path, Path]) -> None:
         self.path, self.part = state
+        self._mark = ""
         self._open = ExitStack()
 
     def __enter__(self) -> OutputFolder:
@@ -328,53 +376,76 @@ def fill_folder(path: Path | None) -> Iterator[Path | None]:
 
 
 def part_of(folder: Path) -> Path:
-    """Where a folder of outputs is written before it takes its place."""
-    return _beside(folder.resolve(), PART)
+    """Where a folder of outputs is written before it takes its place: by its side if it can be.
+
+    It can't if the folder can't be renamed, or a shell would be left in the one that goes.
+    """
+    folder = folder.resolve()
+    if folder.is_dir() and (folder.is_mount() or Path.cwd().is_relative_to(folder)):
+        return folder / f".{PART}"
+    return _beside(folder, PART)
 
 
 def _replace(new: Path, folder: Path) -> None:
-    old = _beside(folder, _OLD)
     if not folder.exists():
         new.replace(folder)
         return
     if new.parent == folder:
         _replace_inside(new, folder)
         return
+    old = _beside(folder, _OLD)
     try:
         folder.replace(old)
-    except OSError as error:
-        if error.errno not in (errno.EBUSY, errno.EXDEV, errno.EACCES, errno.EPERM):
-            raise
-        _replace_inside(new, folder)  # a mounted folder can't be renamed
-        return
-    try:
         new.replace(folder)
-    except OSError:
-        old.replace(folder)
-        raise
-    shutil.rmtree(old, ignore_errors=True)
+    except BaseException as error:
+        if not folder.exists():
+            old.replace(folder)
+            raise
+        if getattr(error, "errno", None) not in _STAYS:
+            raise
+        _replace_inside(shutil.copytree(new, folder / f".{PART}"), folder)
+        return
+    _remove(old)
 
 
 def _replace_inside(new: Path, folder: Path) -> None:
-    """Replace the content; a folder without index.html and manifest is not whole."""
-    last = ("index.html", MANIFEST)
-    for entry in sorted(folder.iterdir(), key=lambda path: path.name not in last):
-        if entry.name not in _OWN:
+    """Replace the content, at each moment of which the manifest lists what is there.
+
+    A page without index.html is not whole.
+    """
+    own = {*_OWN, MANIFEST}
+    entries = sorted(folder.iterdir(), key=lambda path: path.name != "index.html")
+    for entry in entries:
+        if entry.name not in own:
             shutil.rmtree(entry) if entry.is_dir() else entry.unlink()
-    for entry in sorted(new.iterdir(), key=lambda path: path.name in last):
-        shutil.move(entry, folder / entry.name)
+    (new / MANIFEST).replace(folder / MANIFEST)
+    for entry in sorted(new.iterdir(), key=lambda path: path.name == "index.html"):
+        entry.replace(folder / entry.name)
+    new.rmdir()
 
 
-def _recover(folder: Path) -> None:
-    """Put back, or remove, the folder that a killed process was about to replace."""
-    old = _beside(folder, _OLD)
-    if not (old / MANIFEST).is_file():
+def _tidy(path: Path) -> None:
+    """Remove what killed processes left of an output, and put back what one had moved away."""
+    sweep_parts(path)
+    for left in (path / f".{PART}", _beside(path, PART), _beside(path, _GONE)):
+        if left.is_dir():
+            shutil.rmtree(left, ignore_errors=True)
+    old = _beside(path, _OLD)
+    if not old.is_dir() or old.is_symlink():
         return
-    with _writing(folder):
-        if not folder.exists():
-            old.replace(folder)
+    with _writing(path):
+        if not path.exists():
+            old.replace(path)
         elif _first_foreign(old) is None:
-            shutil.rmtree(old)
+            _remove(old)
+
+
+def _remove(old: Path) -> None:
+    """Remove a folder that was replaced: if this is cut short, the rest goes another time."""
+    gone = old.with_name(f"{old.name.removesuffix(_OLD)}{_GONE}")
+    shutil.rmtree(gone, ignore_errors=True)
+    old.replace(gone)
+    shutil.rmtree(gone, ignore_errors=True)
 
 
 @contextmanager
@@ -382,4 +453,6 @@ def _writing(path: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        raise OutputError(f"{printable(path)}: can't be written: {error.strerror}") from error
+        raise OutputError(
+            f"{printable(path)}: can't be written: {error.strerror or error}"
+        ) from error

@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -11,7 +12,15 @@ from pathlib import Path
 import pytest
 
 from dealias.files import OutputError, write_whole
-from dealias.outputs import MANIFEST, OutputFolder, check_folder, claim, claim_outputs, fill_folder
+from dealias.outputs import (
+    MANIFEST,
+    OutputFolder,
+    check_folder,
+    claim,
+    claim_outputs,
+    fill_folder,
+    folders_above,
+)
 
 
 def fill(path, **files):
@@ -23,7 +32,7 @@ def fill(path, **files):
 
 def content(folder):
     found = {p.relative_to(folder).as_posix(): p for p in folder.rglob("*") if p.is_file()}
-    return {name: path.read_text() for name, path in found.items() if name != MANIFEST}
+    return {name: path.read_text() for name, path in found.items() if path.name != MANIFEST}
 
 
 def leftovers(folder):
@@ -85,6 +94,153 @@ class TestFolder:
             assert content(tmp_path / "out") == {"a": text}
             assert leftovers(tmp_path / "out") == [MANIFEST]
 
+    def test_the_working_folder(self, tmp_path, monkeypatch):
+        """A shell in it stays in it, and what is written to relative paths arrives."""
+        (tmp_path / "out").mkdir()
+        monkeypatch.chdir(tmp_path / "out")
+        inode = (tmp_path / "out").stat().st_ino
+        for text in ("1", "2"):
+            fill(Path(), **{"a": text, text: text, "index.html": text})
+            assert content(Path()) == {"a": text, text: text, "index.html": text}
+            assert leftovers(Path()) == [MANIFEST]
+        assert (tmp_path / "out").stat().st_ino == inode
+        assert leftovers(tmp_path) == []
+
+    @pytest.mark.parametrize("call", range(12))
+    def test_replaced_inside_and_killed(self, call, tmp_path):
+        """Whatever is there then, the next one may replace it."""
+        out = tmp_path / "out"
+        fill(out, **{"a": "1", "b": "1", "index.html": "1"})
+        child = os.fork()
+        if child == 0:  # killed at one of its calls
+            os.chdir(out)
+            calls = iter(range(call))
+            for name in ("replace", "unlink", "rmdir"):
+                function = getattr(Path, name)
+
+                def until_killed(path, *more, function=function, **options):
+                    if next(calls, None) is None:
+                        os._exit(9)
+                    return function(path, *more, **options)
+
+                setattr(Path, name, until_killed)
+            fill(Path(), **{"a": "2", "c": "2", "index.html": "2"})
+            os._exit(0)
+        assert os.waitpid(child, 0)[1] == (9 << 8 if call < 10 else 0)
+        found = {name: text for name, text in content(out).items() if name[0] != "."}
+        if "index.html" in found:
+            assert found in (
+                {"a": "1", "b": "1", "index.html": "1"},
+                {"a": "2", "c": "2", "index.html": "2"},
+            )
+        fill(out, d="3")
+        assert content(out) == {"d": "3"}
+        assert leftovers(tmp_path) == []
+
+    def test_a_link_to_a_folder(self, tmp_path):
+        (tmp_path / "real").mkdir()
+        (tmp_path / "link").symlink_to("real")
+        for text in ("1", "2"):
+            fill(tmp_path / "link", a=text)
+            assert (tmp_path / "link").is_symlink()
+            assert content(tmp_path / "real") == {"a": text}
+        assert sorted(path.name for path in tmp_path.iterdir()) == ["link", "real"]
+
+    @pytest.mark.parametrize("name", [os.fsdecode(b"\xff\xfe"), "\\udcff", "a" * 255, "\n", '"'])
+    def test_odd_names(self, name, tmp_path):
+        for text in ("1", "2"):
+            fill(tmp_path / name, **{name: text})
+            assert content(tmp_path / name) == {name: text}
+        assert [path.name for path in tmp_path.iterdir()] == [name]
+
+    @pytest.mark.parametrize("what", ["the part", "all above"])
+    def test_a_part_that_vanishes(self, what, tmp_path):
+        """Even if a writer makes its folders anew: half of it is not to pass for the whole."""
+        (tmp_path / "above").mkdir()
+        if what == "the part":
+            fill(tmp_path / "above" / "out", a="1")
+        with OutputFolder(tmp_path / "above" / "out") as folder:
+            (folder.part / "a").write_text("2")
+            shutil.rmtree(folder.part if what == "the part" else tmp_path / "above")
+            folder.part.mkdir(parents=True)
+            (folder.part / "b").write_text("2")
+            with pytest.raises(OutputError, match=r"out: what was written for it was removed\Z"):
+                folder.finish()
+        assert content(tmp_path) == ({"above/out/a": "1"} if what == "the part" else {})
+
+    def test_a_removal_cut_short(self, tmp_path, monkeypatch):
+        """What is left of the old folder goes with the next one, whatever it lacks."""
+        fill(tmp_path / "out", a="1", b="1")
+        with monkeypatch.context() as patched:
+            patched.setattr("shutil.rmtree", lambda *_, **__: None)
+            fill(tmp_path / "out", a="2")
+        (left,) = (path for path in tmp_path.iterdir() if path.name.startswith("."))
+        (left / MANIFEST).unlink()
+        fill(tmp_path / "out", a="3")
+        assert content(tmp_path) == {"out/a": "3"}
+        assert leftovers(tmp_path) == []
+
+
+@pytest.fixture
+def small(tmp_path):
+    """A file system of 1 MB of its own."""
+    (tmp_path / "small").mkdir()
+    mounted = ["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", str(tmp_path / "small")]
+    if shutil.which("mount") is None or subprocess.run(mounted, check=False).returncode:
+        pytest.skip("no file system can be mounted")
+    yield tmp_path / "small"
+    subprocess.run(["umount", "-l", str(tmp_path / "small")], check=True)
+
+
+class TestFileSystem:
+    def test_a_mount_point_is_filled_and_replaced(self, small, tmp_path):
+        for text in ("1", "2"):
+            with claim_outputs([], [small], [], overwrite=True):
+                fill(small, **{"a": text, text: text})
+            assert content(small) == {"a": text, text: text}
+        assert leftovers(small) == [MANIFEST]
+        assert leftovers(tmp_path) == []
+
+    @pytest.mark.parametrize("inside", [False, True])
+    def test_a_full_disk_leaves_what_was_there(self, inside, small):
+        out = small if inside else small / "out"
+        fill(out, a="1")
+        for _ in range(2):
+            with pytest.raises(OutputError, match="can't be written: No space left on device"):
+                write_much(out)
+            assert content(out) == {"a": "1"}
+            assert leftovers(small) == ([MANIFEST] if inside else [])
+        fill(out, a="2")
+        assert content(out) == {"a": "2"}
+
+    def test_a_full_disk_leaves_a_file(self, small):
+        (small / "r").write_text("1")
+        with (
+            pytest.raises(OutputError, match="r: can't be written: No space left"),
+            write_whole(small / "r") as file,
+        ):
+            file.write(bytes(2**21))
+        assert content(small) == {"r": "1"}
+
+    def test_one_that_is_not_to_be_written(self, small):
+        fill(small / "out", a="1")
+        (small / "r").write_text("1")
+        subprocess.run(["mount", "-o", "remount,ro", str(small)], check=True)
+        for files, folders in ([[small / "r"], []], [[], [small / "out"]], [[], [small / "new"]]):
+            with (
+                pytest.raises(OutputError, match="can't be written: Read-only file system"),
+                claim_outputs(files, folders, [], overwrite=True),
+            ):
+                pass
+        assert content(small) == {"out/a": "1", "r": "1"}
+
+
+def write_much(out):
+    with OutputFolder(out) as folder:
+        for number in range(20):
+            folder.write(str(number), bytes(10**5))
+        folder.finish()
+
 
 FOREIGN = {
     "a file of others": lambda out: (out / "mine.txt").write_text("x"),
@@ -134,6 +290,31 @@ class TestClaims:
                 pass
             with claim_outputs(files, folders, [], overwrite=True):
                 pass
+
+    @pytest.mark.parametrize(
+        ("files", "folders", "problem"),
+        [
+            (["a"], ["a"], "a: is given for two outputs"),
+            (["a/r.json"], ["a"], "a/r.json: lies in another output, "),
+            ([], ["a/b", "a"], "a/b: lies in another output, "),
+            ([], ["a", "a/b"], "a/b: lies in another output, "),
+            (["in/r.json"], [], "in/r.json: lies in the inputs, "),
+            ([], ["in"], "in: lies in the inputs, "),
+            ([], ["."], "holds an input, "),
+        ],
+    )
+    def test_outputs_that_lie_in_one_another(self, files, folders, problem, tmp_path, monkeypatch):
+        for folder in ("a", "in"):
+            (tmp_path / folder).mkdir()
+        monkeypatch.chdir(tmp_path)
+        for base in (Path(), tmp_path):
+            given = [base / name for name in files], [base / name for name in folders]
+            with (
+                pytest.raises(OutputError, match=problem),
+                claim_outputs(*given, [Path("in")], overwrite=True),
+            ):
+                pass
+        assert not any(path for path in tmp_path.rglob("*") if path.is_file())
 
     @pytest.mark.parametrize("name", ["x" * 300 + ".json", "in/x.json", "file/x.json"])
     def test_what_can_not_be_written(self, tmp_path, name):
@@ -202,6 +383,20 @@ class TestClaims:
         assert [found.name for found in tmp_path.iterdir()] == [path.name]
 
 
+def test_folders_above_are_made_and_go_with_an_error(tmp_path):
+    (tmp_path / "a").mkdir()
+    with contextlib.suppress(ZeroDivisionError), folders_above(tmp_path / "a" / "b" / "c" / "out"):
+        (tmp_path / "a" / "b" / "file").touch()
+        raise ZeroDivisionError
+    assert [path.name for path in (tmp_path / "a").rglob("*")] == ["b", "file"]
+    with folders_above(tmp_path / "a" / "d" / "out"):
+        pass
+    assert (tmp_path / "a" / "d").is_dir()
+    (tmp_path / "file").touch()
+    with pytest.raises(OutputError), folders_above(tmp_path / "file" / "a" / "out"):
+        pass
+
+
 def test_no_folder():
     with fill_folder(None) as part:
         assert part is None
@@ -247,7 +442,7 @@ def test_killed_at_any_moment(tmp_path):
             check_folder(out, overwrite=True)
         with claim(out):
             pass
-        assert not [name for name in leftovers(tmp_path) if name != ".out.dealias-part"]
+        assert leftovers(tmp_path) == []
     fill(out, a="end")
     assert content(out) == {"a": "end"}
     assert leftovers(tmp_path) == []
