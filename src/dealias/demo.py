@@ -7,6 +7,7 @@ from pathlib import Path
 from dealias.data import SCENE_SEEDS, write_scenes
 from dealias.engine import Commands
 from dealias.evaluation import Evaluation
+from dealias.outputs import check_folder, claim, folders_above
 
 _NETWORKS = {"plain": "scenes/tiny", "de-aliased": "scenes/tiny_dealiased"}
 
@@ -37,14 +38,23 @@ def run(
 
     Raises:
         ValueError: an argument is out of range.
-        OutputError: the folder holds an earlier demonstration, and `overwrite` is false.
+        OutputError: the folder holds an earlier demonstration, and `overwrite` is false; or images/
+            or labels/ hold what dealias did not write.
     """
     for name, value in (("steps", steps), ("scenes", scenes)):
         if value is not None and value < 1:
             raise ValueError(f"{name}: expected at least 1, got {value}")
     if not 0 <= seed < 2**32:
         raise ValueError(f"seed: expected a number from 0 to {2**32 - 1}, got {seed}")
-    folder = Path(folder)
+    with folders_above(Path(folder)), claim(Path(folder)):
+        for part in ("images", "labels"):  # written last, and refused before the work
+            check_folder(Path(folder) / part, overwrite=overwrite)
+        return _run(Path(folder), steps, scenes, seed, overwrite=overwrite)
+
+
+def _run(
+    folder: Path, steps: int | None, scenes: int | None, seed: int, *, overwrite: bool
+) -> dict[str, Evaluation]:
     options = ["--overwrite", str(overwrite).lower(), "--seed_everything", str(seed)]
     if scenes is not None:
         options += ["--data.scenes.val", str(scenes)]

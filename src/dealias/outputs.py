@@ -63,7 +63,7 @@ def claim_outputs(
     if not main_process():
         yield
         return
-    _check_apart(files, folders, inputs)
+    check_apart(files, folders, inputs)
     with ExitStack() as claims:
         for path in (*files, *folders):
             _check_writable(path)
@@ -75,8 +75,19 @@ def claim_outputs(
         yield
 
 
-def _check_apart(files: Sequence[Path], folders: Sequence[Path], inputs: Sequence[Path]) -> None:
-    """Refuse outputs that lie in one another or in the inputs, or hold an input."""
+def check_apart(
+    files: Sequence[Path], folders: Sequence[Path], inputs: Sequence[Path] = ()
+) -> None:
+    """Refuse outputs that lie in one another or in the inputs, or hold an input.
+
+    Args:
+        files: files to write.
+        folders: folders to fill.
+        inputs: files and folders that are read.
+
+    Raises:
+        OutputError: two of them can't both be.
+    """
     outputs = [*files, *folders]
     for number, path in enumerate(outputs):
         real = path.resolve()

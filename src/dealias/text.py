@@ -40,6 +40,12 @@ def plain_name(name: str) -> str:
     return "".join(name.lower().replace("-", " ").replace("_", " ").split())
 
 
+def check_name(argument: str, name: str) -> None:
+    """Raise ValueError if what names a file in a folder would lead out of it."""
+    if set(name) & {"/", "\\", "\0"}:
+        raise ValueError(f"{argument}: expected a name without separators, got {printable(name)!r}")
+
+
 class FileError(ValueError):
     """A file can't be used. It can be sent between processes.
 

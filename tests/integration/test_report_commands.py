@@ -11,6 +11,7 @@ from PIL import Image
 
 import dealias.evaluation.sources
 from dealias.cli import main
+from dealias.outputs import MANIFEST
 from dealias.report import page_examples, read_result
 from reports import HOSTILE_FILE, evaluate, evaluated, write_folders
 
@@ -202,7 +203,7 @@ def test_label_maps_that_change_after_they_were_counted_are_refused(tmp_path, pa
         ["compare", *files, "--report", str(tmp_path / "page"), "--workers", "0"],
         ["figures", *files[::-1], "--output", str(tmp_path / "figures"), "--strips", "5"],
     ):
-        assert main(command) == 2
+        assert main([*command, "--trust"]) == 2
         assert f"{part}/image_02.png: it is no longer the file" in capsys.readouterr().err
     assert not (tmp_path / "page").exists()
     assert not (tmp_path / "figures").exists()
@@ -223,7 +224,7 @@ def test_a_page_of_another_evaluation_is_refused(tmp_path, capsys):
 def test_figures_of_two_results(runs, tmp_path, capsys):
     files = [str(runs / "a.json"), str(runs / "b.json")]
     assert main(["figures", *files, "--output", str(tmp_path / "f"), "--strips", "1"]) == 0
-    names = {path.name for path in (tmp_path / "f").iterdir()}
+    names = {path.name for path in (tmp_path / "f").iterdir()} - {MANIFEST}
     assert {"table.md", "table.tex", "a_classes.tex", "b_strips.pdf", "a_errors.svg"} <= names
     assert f"{len(names)} files: " in capsys.readouterr().out
     result = json.loads((runs / "a.json").read_text())
@@ -236,8 +237,9 @@ def test_figures_of_two_results(runs, tmp_path, capsys):
     [
         (["evaluate", "--probe", "x.json"], "--probe is for the page of --report"),
         (["evaluate", "--images", "x"], "--images is for the pictures"),
-        (["compare", "a.json", "missing.json"], "missing.json: no such file"),
-        (["figures", "missing.json", "--output", "f"], "missing.json: no such file"),
+        (["compare", "a.json", "missing.json"], "missing.json: expected a result"),
+        (["figures", "missing.json", "--output", "f"], "missing.json: expected a result"),
+        (["figures", "a.json", "a.json", "--output", "f"], "expected each result once"),
         (["figures", "a.json", "--output", "f", "--strips", "-1"], "--strips: expected 0 or more"),
     ],
 )

@@ -7,6 +7,7 @@ from PIL import Image
 
 from dealias.cli import main
 from dealias.data import write_scenes
+from dealias.outputs import MANIFEST
 from processes import in_two
 from runs import command, failure
 
@@ -38,7 +39,7 @@ def test_test_equals_predict_and_evaluate(trained, config, tmp_path, capsys):
     assert command("test", config, run, *data, *checkpoint) == 0
     assert command("predict", config, run, *data, *checkpoint) == 0
     predictions = run / "predictions"
-    assert sorted(path.stem for path in predictions.iterdir()) == names
+    assert sorted(path.stem for path in predictions.glob("*.png")) == names
     arguments = [
         "--predictions",
         predictions,
@@ -94,7 +95,9 @@ def test_predictions_are_whole_or_as_they_were(trained, config, tmp_path, capsys
     (folder / "b.png").write_bytes(b"no image")
     for place, kept in ((run, before), (tmp_path / "other", {})):
         assert "b.png" in failure(capsys, "predict", config, place, *options, "--overwrite")
-        assert {path: path.read_bytes() for path in place.rglob("*.*")} == kept
+        found = {path: path.read_bytes() for path in place.rglob("*.*") if path.name != MANIFEST}
+        assert found == kept
+    assert not (tmp_path / "other").exists()
     (folder / "b.png").unlink()
     assert command("predict", config, run, *options, "--overwrite") == 0
     assert [path.name for path in run.rglob("*.png")] == ["a.png"]

@@ -176,9 +176,12 @@ def _unwinding_on_signals() -> Iterator[None]:
         return
     numbers = [getattr(signal, name) for name in _ENDING if hasattr(signal, name)]
     before = {number: signal.signal(number, _stop) for number in numbers}
+    told = sys.unraisablehook
+    sys.unraisablehook = lambda found: None if _signals else told(found)  # of half-made objects
     try:
         yield
     finally:
+        sys.unraisablehook = told
         if _signals and hasattr(signal, "setitimer"):
             signal.setitimer(signal.ITIMER_REAL, 0)
         for number, handler in before.items():

@@ -40,6 +40,11 @@ def run(options: Namespace) -> int:
     with claim_outputs([], folders, paths, overwrite=options.overwrite):
         results = [read_result(path) for path in paths]
         comparison = compare_results(*results, names=short_names(paths))
+        console = output_console()
+        if options.format == "json":  # numbers first: drawing may fail
+            console.out(json.dumps(comparison, indent=2, allow_nan=False))
+        else:
+            print_differences(comparison, console)
         examples: list[Examples] | str = []
         if options.report is not None:
             examples = _images(results, paths, trust=options.trust)
@@ -50,12 +55,7 @@ def run(options: Namespace) -> int:
                 workers=reading_processes(options.workers),
                 progress=progress,
             )
-    console = output_console()
-    if options.format == "json":
-        console.out(json.dumps(comparison, indent=2, allow_nan=False))
-        return 0
-    print_differences(comparison, console)
-    if isinstance(examples, str):
+    if isinstance(examples, str) and options.format != "json":
         console.print(f"no pictures: {examples}", soft_wrap=True)
     return 0
 

@@ -1,7 +1,7 @@
 """``dealias figures``."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +23,8 @@ from dealias.report import (
     write_tables,
 )
 from dealias.text import printable
+
+_LONGEST_PREFIX = 60  # of at most four bytes, as names of files have 255
 
 
 def add_arguments(parser: ArgumentParser) -> None:
@@ -48,10 +50,10 @@ def run(options: Namespace) -> int:
 
 
 def _write(folder: Path, options: Namespace) -> int:
-    results = {
-        name: read_result(path)
-        for name, path in zip(short_names(options.files), options.files, strict=True)
-    }
+    results = dict(zip(short_names(options.files), map(read_result, options.files), strict=True))
+    if len(results) < len(options.files):
+        raise ValueError("expected each result once")
+    prefixes = _prefixes(list(results))
     console = output_console()
     images: list[Examples | None] = []
     for result, path in zip(results.values(), options.files, strict=True):
@@ -65,8 +67,7 @@ def _write(folder: Path, options: Namespace) -> int:
             for name in worst_images(result, options.strips):
                 images[-1].load(name)  # what can't be drawn shows before anything is
     count = 0
-    for (name, result), examples in zip(results.items(), images, strict=True):
-        prefix = re.sub(r"\W+", "_", name) + "_" if len(results) > 1 else ""
+    for result, examples, prefix in zip(results.values(), images, prefixes, strict=True):
         drawn = write_figures(folder, result, examples, images=options.strips, prefix=prefix)
         written = write_tables(folder, f"{prefix}classes", class_table(result))
         count += len(drawn) + len(written)
@@ -74,6 +75,17 @@ def _write(folder: Path, options: Namespace) -> int:
     if problem:
         console.print(f"table: no best figures are marked: {problem}", soft_wrap=True)
     return count + len(write_tables(folder, "table", mean_table(results, bold=not problem)))
+
+
+def _prefixes(names: Sequence[str]) -> list[str]:
+    """What the names of the files of each result begin with: of letters, and of its own."""
+    if len(names) == 1:
+        return [""]
+    plain = [re.sub(r"\W+", "_", name)[-_LONGEST_PREFIX:] for name in names]
+    return [
+        f"{text}_" if plain.count(text) == 1 else f"{number}_{text}_"
+        for number, text in enumerate(plain, start=1)
+    ]
 
 
 def _incomparable(results: Mapping[str, Mapping[str, Any]]) -> str | None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any, Literal
@@ -34,11 +34,17 @@ from dealias.engine.error_page import ErrorPage
 from dealias.engine.paths import option_types, settle
 from dealias.engine.pictures import PredictionWriter
 from dealias.engine.tasks import TaskName, find_task, take_task
-from dealias.engine.trainer import SavedConfig, common_arguments, fit_arguments, fit_callbacks
-from dealias.files import OutputError
+from dealias.engine.trainer import (
+    Replacement,
+    SavedConfig,
+    common_arguments,
+    fit_arguments,
+    fit_callbacks,
+)
+from dealias.files import PART, OutputError
 from dealias.images import MAX_PIXELS_HELP, allow_pixels
 from dealias.models import load, load_weights
-from dealias.outputs import check_folder, claim
+from dealias.outputs import check_apart, check_folder, claim, folders_above
 from dealias.processes import main_process
 from dealias.text import printable
 
@@ -68,6 +74,8 @@ _EXPECTED_WARNINGS = (
     r"(?s).*deprecated in v4\.",
     ".*isinstance.treespec, LeafSpec.*",
 )
+_LEFT = (f".*.ckpt.????????.{PART}", f"samples/*/.*.????????.{PART}")  # by a killed training
+_LOGS = ("events.out.tfevents", "hparams.yaml", "metrics.csv")
 _ASIDES = ("💡 Tip", "`weights_only` was not set")  # messages of Lightning that are not shown
 
 
@@ -222,25 +230,37 @@ class Commands(LightningCLI):
             there = next(path for path in (folder, *folder.parents) if path.exists())
             if not there.is_dir():
                 raise OutputError(f"{printable(there)}: expected a folder, got a file")
-        files: list[Path] = []
-        folders = [report] if self.command == "test" and report else []
-        if self.command == "fit" and not self.checkpoint:
-            files = self._checkpoints()
-        elif self.command == "test":
-            files = [self.output / "test" / "result.json"]
-            folders += [self.output / "test" / "predictions"] if options.label_maps else []
-        elif self.command == "predict":
-            folders = [self.output / "predictions"]
+        files, folders = self._files(), self._folders()
+        if self.command == "test":
+            check_apart(files, folders)
         for path in files:
             if path.exists() and not overwrite:
-                hint = "--ckpt_path last goes on from it, " if self.command == "fit" else ""
+                hint = "--ckpt_path last goes on from it, " if path.suffix == ".ckpt" else ""
                 raise OutputError(
                     f"{printable(path)}: exists already; {hint}--overwrite replaces it"
                 )
-            if self.command == "fit" and path.exists() and not is_checkpoint(path):
+            if path.suffix == ".ckpt" and path.exists() and not is_checkpoint(path):
                 raise OutputError(f"{printable(path)}: is no checkpoint; --overwrite keeps it")
         for path in folders:
             check_folder(path, overwrite=overwrite)
+
+    def _files(self) -> list[Path]:
+        """Files that may be replaced when asked for."""
+        if self.command == "fit" and not self.checkpoint:
+            return [*self._checkpoints(), self.output / "config.yaml"]
+        if self.command == "test":
+            return [self.output / "test" / name for name in self.task.training.written]
+        return []
+
+    def _folders(self) -> list[Path]:
+        """Folders to fill."""
+        options = self.config[self.command]
+        if self.command == "predict":
+            return [self.output / "predictions"]
+        if self.command != "test":
+            return []
+        folders = [options.report] if options.report else []
+        return folders + ([self.output / "test" / "predictions"] if options.label_maps else [])
 
     def instantiate_trainer(self, **kwargs: Any) -> Trainer:
         """Create the trainer; its files go to the folder of the run."""
@@ -256,7 +276,8 @@ class Commands(LightningCLI):
             kwargs["inference_mode"] = False  # the network is also copied and probed
         own: list[Callback] = [part for part in (self.writer, self.report) if part is not None]
         if self.command == "fit":
-            own = fit_callbacks(options, self.output, self.model.monitor)
+            self.replacement = Replacement([] if self.checkpoint else self._checkpoints())
+            own = [self.replacement, *fit_callbacks(options, self.output, self.model.monitor)]
             kwargs |= fit_arguments(options.trainer, self.output)
         else:
             kwargs["logger"] = False
@@ -298,12 +319,18 @@ class Commands(LightningCLI):
         return list(dict.fromkeys(found))
 
     def fit(self, **arguments: Any) -> None:
-        """Train, after removing the checkpoints of an earlier run, which --overwrite allows."""
+        """Train; the checkpoints of an earlier run, which --overwrite replaces, go meanwhile.
+
+        A training that fails before its first batch leaves nothing.
+        """
         with self._claimed():
-            if self.checkpoint is None and main_process():
-                for path in self._checkpoints():
-                    path.unlink(missing_ok=True)
-            self.trainer.fit(**arguments | {"ckpt_path": self.checkpoint})
+            before = set(self.output.rglob("*"))
+            try:
+                self.trainer.fit(**arguments | {"ckpt_path": self.checkpoint})
+            except BaseException:
+                if main_process() and not self.replacement.begun:
+                    _remove_logs(set(self.output.rglob("*")) - before)
+                raise
 
     def validate(self, **arguments: Any) -> None:
         """Evaluate on the validation split."""
@@ -317,6 +344,9 @@ class Commands(LightningCLI):
                 more = {"noise": self.datamodule.noise} if self.datamodule.noise else {}
                 more |= {} if self.report is None else self.report.more
                 self.model.write_results(self.output / "test", more)
+                for part in (self.writer, self.report):
+                    if part is not None and part.failed is not None:
+                        raise part.failed
 
     def predict(self, **arguments: Any) -> None:
         """Write the predictions."""
@@ -329,9 +359,17 @@ class Commands(LightningCLI):
         if not main_process():
             yield
             return
-        self.output.parent.mkdir(parents=True, exist_ok=True)
-        with claim(self.output):
+        with ExitStack() as stack:
+            written = [*self._files(), *self._folders()]
+            if self.command == "fit":
+                written += self._checkpoints()
+            for path in (self.output, *written):
+                stack.enter_context(folders_above(path))
+                stack.enter_context(claim(path))
             self._check_output()
+            for names in _LEFT:
+                for path in self.output.glob(names):
+                    path.unlink()
             yield
 
     def _checkpoints(self) -> list[Path]:
@@ -340,6 +378,15 @@ class Commands(LightningCLI):
 
 class _Parser(BriefParser, LightningArgumentParser):
     """Lightning's parser, without the list of options before an error."""
+
+
+def _remove_logs(new: Iterable[Path]) -> None:
+    """Remove what loggers have written of late, and their folders."""
+    for path in sorted(new, reverse=True):
+        if path.is_dir() and not any(path.iterdir()):
+            path.rmdir()
+        elif path.is_file() and path.name.startswith(_LOGS):
+            path.unlink()
 
 
 def _is_no_aside(record: logging.LogRecord) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -9,12 +10,13 @@ import pytorch_lightning as pl
 from torch import Tensor, nn
 
 from dealias.engine.aliasing import FirstAliasing
+from dealias.engine.pictures import Aside
 from dealias.engine.training import Training
 from dealias.processes import gather
 from dealias.report import read_probe
 
 
-class ErrorPage(pl.Callback):
+class ErrorPage(Aside):
     """Writes the page of a test, with the network's aliasing against its errors.
 
     Args:
@@ -47,9 +49,9 @@ class ErrorPage(pl.Callback):
     def on_test_batch_end(
         self, trainer: Any, pl_module: Any, outputs: Any, batch: Any, *_: Any, **__: Any
     ) -> None:
-        """Draw one image."""
+        """Draw one image; see :class:`Aside`."""
         if outputs is not None and self._writer is not None:
-            self._writer.add(pl_module.example(batch, outputs, self._scores))
+            self.attempt(lambda: self._writer.add(pl_module.example(batch, outputs, self._scores)))
 
     def _scores(self, network: nn.Module, images: Tensor) -> Tensor | None:
         """Aliasing scores at the first filtered site, which is found once in a test."""
@@ -59,26 +61,33 @@ class ErrorPage(pl.Callback):
 
     def on_test_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Write the page of what all processes drew."""
-        if self._writer is None or not isinstance(pl_module, Training):
+        if self._writer is None or not isinstance(pl_module, Training) or not self.agree(trainer):
             return
         parts = gather(self._writer.part, trainer.world_size)
         if trainer.is_global_zero:
-            for part in parts[1:]:
-                self._writer.part.absorb(part)
-            noise = getattr(getattr(trainer, "datamodule", None), "noise", 0.0)
-            under = f" under noise, sigma {noise:g} of 255" if noise else ""
-            site = self._aliasing.site if self._aliasing is not None else None
-            self.more = self._writer.finish(
-                pl_module.page_result(),
-                output=self.output,
-                probe=self.probe,
-                site=None if site is None else site.name,
-                title=pl_module.page_title + under,
-            )
+            self.attempt(lambda: self._finish(trainer, pl_module, parts[1:]))
+
+    def _finish(self, trainer: pl.Trainer, pl_module: Training, parts: Sequence[Any]) -> None:
+        for part in parts:
+            self._writer.part.absorb(part)
+        noise = getattr(getattr(trainer, "datamodule", None), "noise", 0.0)
+        under = f" under noise, sigma {noise:g} of 255" if noise else ""
+        site = self._aliasing.site if self._aliasing is not None else None
+        self.more = self._writer.finish(
+            pl_module.page_result(),
+            output=self.output,
+            probe=self.probe,
+            site=None if site is None else site.name,
+            title=pl_module.page_title + under,
+        )
 
     def on_exception(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, exception: BaseException
     ) -> None:
         """Remove an unfinished page."""
-        if self._writer is not None and trainer.is_global_zero:
+        self.discard()
+
+    def discard(self) -> None:
+        """Remove an unfinished page, if this is the process that began it."""
+        if self._writer is not None:
             self._writer.discard()

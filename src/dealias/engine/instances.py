@@ -80,6 +80,7 @@ class InstanceTask(Training):
     monitor = "val/mask_AP"
     progress = tuple(f"{overlap}_AP" for overlap in OVERLAPS)
     page_title = "Instances"
+    written = ("result.json", "detections.json")
 
     def __init__(
         self,

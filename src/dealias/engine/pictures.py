@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +10,7 @@ import pytorch_lightning as pl
 from PIL import Image
 from pytorch_lightning.loggers import TensorBoardLogger
 
-from dealias.files import write_whole
+from dealias.files import OutputError, write_whole
 from dealias.outputs import OutputFolder
 from dealias.processes import gather
 
@@ -53,7 +54,39 @@ class SamplePictures(pl.Callback):
                 )
 
 
-class PredictionWriter(pl.Callback):
+class Aside(pl.Callback):
+    """Writes beside a test, whose figures its errors must not cost.
+
+    Attributes:
+        failed: the first error; None so far. The command raises it once the figures are written.
+    """
+
+    failed: Exception | None = None
+
+    def attempt(self, work: Callable[[], object]) -> None:
+        """Do some work, unless some has failed; if it fails, discard what there is."""
+        if self.failed is None:
+            try:
+                work()
+            except Exception as error:  # whatever it is, the test goes on
+                self.failed = error
+                self.discard()
+
+    def agree(self, trainer: pl.Trainer) -> bool:
+        """Whether nothing has failed in any process."""
+        own = None if self.failed is None else str(self.failed)
+        for problem in gather(own, trainer.world_size):
+            if problem is not None and self.failed is None:
+                self.failed = OutputError(problem)
+                self.discard()
+        return self.failed is None
+
+    def discard(self) -> None:
+        """Remove what was written."""
+        raise NotImplementedError
+
+
+class PredictionWriter(Aside):
     """Writes predictions in the format of the task, such as label maps: all of them or none.
 
     They take the place of the folder after the last one; see :class:`dealias.outputs.OutputFolder`.
@@ -91,7 +124,9 @@ class PredictionWriter(pl.Callback):
             pl_module.write_prediction(self._output.part, name, outputs)
             self.written += 1
 
-    on_test_batch_end = on_predict_batch_end
+    def on_test_batch_end(self, *given: Any, **more: Any) -> None:
+        """Write the prediction of one image; see :class:`Aside`."""
+        self.attempt(lambda: self.on_predict_batch_end(*given, **more))
 
     def on_predict_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Count what all processes wrote, and move it in place."""
@@ -102,11 +137,17 @@ class PredictionWriter(pl.Callback):
             self._output.finish()
             self._output.close()
 
-    on_test_end = on_predict_end
+    def on_test_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Count what all processes wrote, and move it in place; see :class:`Aside`."""
+        if self.agree(trainer):
+            self.attempt(lambda: self.on_predict_end(trainer, pl_module))
 
     def on_exception(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, exception: BaseException
     ) -> None:
         """Remove unfinished predictions."""
-        if trainer.is_global_zero:
-            self._output.close()
+        self.discard()
+
+    def discard(self) -> None:
+        """Remove unfinished predictions, if this is the process that made the folder."""
+        self._output.close()

@@ -59,6 +59,7 @@ class SegmentationTask(Training):
     monitor = "val/mIoU"
     progress = METRICS[:2]
     page_title = "Segmentation errors"
+    written = ("result.json", "result.csv", "counts.npz")
 
     def __init__(
         self,

@@ -20,6 +20,7 @@ from dealias.engine.checkpoints import BestCheckpoint, LastCheckpoint, WholeChec
 from dealias.engine.configs import ConfigError
 from dealias.engine.paths import place, settle
 from dealias.engine.pictures import SamplePictures
+from dealias.files import write_whole
 from dealias.models import sync_batch_norm
 
 
@@ -91,6 +92,9 @@ def common_arguments(trainer: Any, folder: Path, own: Sequence[Callback]) -> dic
 class SavedConfig(SaveConfigCallback):
     """Lightning's callback, saving paths that hold wherever the file is read from.
 
+    It saves them after the first batch: until then a training may fail for what it was given, and
+    leaves an earlier one as it was.
+
     Args:
         types: types of the options; see :func:`settle`.
         arguments: positional arguments of Lightning's callback.
@@ -102,12 +106,46 @@ class SavedConfig(SaveConfigCallback):
         self.types = types
 
     def setup(self, trainer: Trainer, pl_module: pl.LightningModule, stage: str) -> None:
-        """Save the options, then make their paths absolute."""
-        super().setup(trainer, pl_module, stage)
+        """Save nothing yet."""
+
+    def on_train_batch_end(
+        self, trainer: Trainer, pl_module: pl.LightningModule, *_: Any, **__: Any
+    ) -> None:
+        """Save the options with absolute paths."""
+        if self.already_saved:
+            return
+        self.already_saved = True
         path = Path(str(trainer.log_dir), self.config_filename)  # a collective call
         if trainer.is_global_zero:
-            options = settle(place(yaml.safe_load(path.read_text("utf-8")), Path.cwd()), self.types)
-            path.write_text(yaml.safe_dump(options, sort_keys=False), "utf-8")
+            given = yaml.safe_load(self.parser.dump(self.config, skip_none=False))
+            options = settle(place(given, Path.cwd()), self.types)
+            path.parent.mkdir(parents=True, exist_ok=True)
+            with write_whole(path) as file:
+                file.write(yaml.safe_dump(options, sort_keys=False).encode())
+
+
+class Replacement(Callback):
+    """Removes the checkpoints of an earlier training once this one has had a batch.
+
+    Args:
+        old: the files.
+
+    Attributes:
+        begun: whether a batch was trained on.
+    """
+
+    def __init__(self, old: Sequence[Path]) -> None:
+        self.old = old
+        self.begun = False
+
+    def on_train_batch_end(
+        self, trainer: Trainer, pl_module: pl.LightningModule, *_: Any, **__: Any
+    ) -> None:
+        """Remove them, before the first checkpoint is saved."""
+        if not self.begun and trainer.is_global_zero:
+            for path in self.old:
+                path.unlink(missing_ok=True)
+        self.begun = True
 
 
 class StepProgress(RichProgressBar):

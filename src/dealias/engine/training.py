@@ -68,12 +68,14 @@ class Training(pl.LightningModule):
         monitor: figure logged in validation; the best checkpoint has the highest.
         progress: logged figures that the progress bar shows.
         page_title: heading of the page of a test.
+        written: names of the files that `write_results` writes.
         skipped: messages about files that were skipped in training.
         results: result of the last validation or test, in every process; None before.
     """
 
     create: ClassVar[Callable[..., Any]]
     page_title: ClassVar[str]
+    written: ClassVar[Sequence[str]]
     monitor: ClassVar[str]
     progress: ClassVar[Sequence[str]]
 

@@ -17,6 +17,7 @@ from dealias.evaluation.folders import (
     evaluate_maps,
     evaluate_pair,
     evaluate_pairs,
+    why_undrawn,
 )
 from dealias.evaluation.results import (
     CountsFileError,
@@ -52,6 +53,7 @@ __all__ = [
     "read_counts",
     "read_pair",
     "void_warnings",
+    "why_undrawn",
     "write_counts",
     "write_csv",
 ]

@@ -47,6 +47,12 @@ class DrawingError(ValueError):
         self.evaluation = evaluation
 
 
+def why_undrawn(error: Exception) -> str:
+    """The message of an error in drawing, with its type if it is not one that was foreseen."""
+    foreseen = isinstance(error, (ValueError, OSError))
+    return str(error) if foreseen else f"{type(error).__name__} in drawing: {error}"
+
+
 class EvaluationError(ValueError):
     """Inputs that can't be evaluated; the message names the files."""
 
@@ -149,8 +155,8 @@ def evaluate_pair(
                 write(None)
         if draw is not None:
             found.drawn = draw(pair.name, preds, target, image)
-    except (ValueError, OSError) as error:  # of a picture, which must cost no numbers
-        found.undrawn = str(error)
+    except Exception as error:  # of a picture, which must cost no numbers
+        found.undrawn = why_undrawn(error)
     return found
 
 

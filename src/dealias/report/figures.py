@@ -20,7 +20,7 @@ from dealias.report.drawing import counting_of, mark_errors
 from dealias.report.examples import Example, Examples
 from dealias.report.rendering import css
 from dealias.report.sections import GROUP_COLORS
-from dealias.text import printable
+from dealias.text import check_name, printable
 
 FORMATS = ("pdf", "svg", "png")
 _WIDTH = 5.5  # of a page of text, in inches
@@ -59,7 +59,7 @@ def write_figures(
         result: from :func:`read_result`.
         examples: its images; None for no strips.
         images: number of strips, worst image first.
-        prefix: prefix of the file names.
+        prefix: prefix of the file names, without separators of folders.
 
     Returns:
         Paths of the files.
@@ -68,6 +68,7 @@ def write_figures(
         OutputError: a file can't be written.
         ValueError: Matplotlib is not installed, or an image can't be read.
     """
+    check_name("prefix", prefix)
     drawings: dict[str, Callable[[Any], None]] = {
         "errors": lambda figure: _draw_kinds(figure, result),
         "classes": lambda figure: _draw_classes(figure, result),

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 from dealias.files import write_whole
 from dealias.report.page import ARROWS, MEANS
-from dealias.text import printable
+from dealias.text import check_name, printable
 
 _LATEX = {
     "\\": r"\textbackslash{}",
@@ -61,7 +61,9 @@ def write_tables(folder: Path, name: str, tables: Tables) -> list[Path]:
 
     Raises:
         OutputError: a file can't be written.
+        ValueError: the name has separators of folders.
     """
+    check_name("name", name)
     paths = [folder / f"{name}.md", folder / f"{name}.tex"]
     for path, text in zip(paths, tables, strict=True):
         with write_whole(path) as file:

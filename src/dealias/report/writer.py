@@ -11,7 +11,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from dealias.evaluation import DrawingError, Evaluation, Options, draw_errors, evaluate_folders
+from dealias.evaluation import (
+    DrawingError,
+    Evaluation,
+    Options,
+    draw_errors,
+    evaluate_folders,
+    why_undrawn,
+)
 from dealias.files import OutputError
 from dealias.labels import ClassSet, find_images, pair_folders
 from dealias.metrics.functional import ERROR_KINDS, Protocol
@@ -186,8 +193,8 @@ def report_folders(
             return evaluation, writer.finish(
                 evaluation.to_dict(), output=output, probe=probe, site=maps.get("site"), title=title
             )
-        except (ValueError, OSError) as error:
-            raise DrawingError(str(error), evaluation) from error
+        except Exception as error:
+            raise DrawingError(why_undrawn(error), evaluation) from error
     finally:
         if first:
             writer.discard()
