@@ -25,23 +25,39 @@ from dealias.metrics.functional.error_kinds import (
     miou_gain,
 )
 from dealias.metrics.functional.hard_pixel_scores import scores
+from dealias.metrics.functional.shifts import (
+    SHIFT_REGIONS,
+    Offset,
+    Windows,
+    compare_shift,
+    count_shifts,
+    draw_offsets,
+    shift_agreement,
+    shifted_windows,
+)
 
 __all__ = [
     "ERROR_KINDS",
+    "SHIFT_REGIONS",
     "ClassPair",
     "ErrorKind",
     "HardPixelCounts",
     "LabelRangeError",
+    "Offset",
     "Protocol",
+    "Windows",
     "banded_confusion",
     "boundary_f_counts",
     "boundary_f_score",
     "boundary_iou",
     "boundary_iou_counts",
     "check_options",
+    "compare_shift",
     "costly_pairs",
     "count_hard_pixels",
+    "count_shifts",
     "dilate",
+    "draw_offsets",
     "error_map",
     "error_pixels",
     "error_shares",
@@ -49,4 +65,6 @@ __all__ = [
     "label_edges",
     "miou_gain",
     "scores",
+    "shift_agreement",
+    "shifted_windows",
 ]

@@ -1,0 +1,252 @@
+"""Shift agreement: whether a prediction stays the same when the camera moves by a few pixels.
+
+A network that samples its feature maps predicts differently for the same scene on another
+sampling grid. No target is needed to see it. In the literature: consistency (Zhang, "Making
+Convolutional Networks Shift-Invariant Again", ICML 2019) and mASSC (Zou et al., "Delving Deeper
+into Anti-aliasing in ConvNets", BMVC 2020).
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from dealias.metrics.functional.bands import Protocol, check_tensor, dilate, label_edges
+from dealias.metrics.functional.counts import LabelRangeError, check_options, check_pair
+
+Offset = tuple[int, int]
+
+# Rows of the table of :func:`count_shifts`.
+ALL, PREDS_BAND, TARGET_BAND = range(3)
+SHIFT_REGIONS = ("all", "preds_band", "target_band")
+
+
+class Windows(NamedTuple):
+    """Where to cut windows of one size out of an image, so that they differ by offsets.
+
+    Attributes:
+        size: height and width of all windows.
+        reference: top and left of the window that the others are compared with.
+        shifted: top and left of a window for each offset.
+    """
+
+    size: tuple[int, int]
+    reference: tuple[int, int]
+    shifted: tuple[tuple[int, int], ...]
+
+
+def draw_offsets(
+    count: int = 5, *, largest: int = 32, seed: int = 0, name: str = ""
+) -> list[Offset]:
+    """Draw offsets uniformly from the integers of [-largest, largest]^2, but (0, 0).
+
+    Args:
+        count: number of offsets, at least 1.
+        largest: largest offset in pixels along an axis, at least 1.
+        seed: of the draw, not negative.
+        name: of the image: images have offsets of their own, whatever their order.
+
+    Returns:
+        (dy, dx) for each, in pixels.
+
+    Raises:
+        ValueError: an argument is out of range.
+
+    >>> draw_offsets(2, seed=1, name="a") == draw_offsets(2, seed=1, name="a")
+    True
+    """
+    for argument, value, least in (("count", count, 1), ("largest", largest, 1), ("seed", seed, 0)):
+        if type(value) is not int or value < least:
+            raise ValueError(f"{argument}: expected an integer of at least {least}, got {value!r}")
+    key = hashlib.sha256(name.encode("utf-8", "surrogatepass")).digest()
+    random = np.random.default_rng([seed, *key])
+    side = 2 * largest + 1
+    drawn = random.integers(0, side * side - 1, count)
+    drawn += drawn >= side * side // 2  # leave the middle out, which is (0, 0)
+    return [(int(place) // side - largest, int(place) % side - largest) for place in drawn]
+
+
+def shifted_windows(
+    height: int, width: int, offsets: Sequence[Offset], *, border: int = 0
+) -> Windows:
+    """Windows of an image, one for each offset and one that they are compared with.
+
+    The window of offset (dy, dx) lies dy pixels below and dx pixels right of the reference, as the
+    view of a camera that moved. All of them lie inside the image.
+
+    Args:
+        height: of the image, in pixels.
+        width: of the image, in pixels.
+        offsets: (dy, dx) of each, in pixels.
+        border: pixels at the sides of the windows that are not compared.
+
+    Raises:
+        ValueError: no offsets, or the image is too small for them.
+
+    >>> shifted_windows(100, 200, [(4, -8)])
+    Windows(size=(92, 184), reference=(4, 8), shifted=((8, 0),))
+    """
+    if not offsets:
+        raise ValueError("offsets: expected at least one, got none")
+    margins = [max(abs(int(offset[axis])) for offset in offsets) for axis in (0, 1)]
+    size = (height - 2 * margins[0], width - 2 * margins[1])
+    if min(length - most for length, most in zip(size, margins, strict=True)) <= 2 * border:
+        needed = " x ".join(str(3 * most + 2 * border + 1) for most in margins)
+        raise ValueError(
+            f"offsets: expected an image of at least {needed} pixels for offsets of up to "
+            f"{margins[0]} and {margins[1]} pixels, got {height} x {width}"
+        )
+    top, left = margins
+    return Windows(size, (top, left), tuple((top + dy, left + dx) for dy, dx in offsets))
+
+
+def compare_shift(
+    preds: Tensor, shifted: Tensor, offset: Offset, *, circular: bool = False, border: int = 0
+) -> tuple[Tensor, Tensor]:
+    """Compare the prediction of a window with that of a window that lies `offset` further.
+
+    Args:
+        preds: label maps, integers `[..., H, W]`.
+        shifted: label maps of the same shape: pixel (y, x) shows what (y + dy, x + dx) of `preds`
+            shows.
+        offset: (dy, dx) in pixels.
+        circular: the image was rolled by -offset instead, so that every pixel has its counterpart.
+        border: pixels at the sides of both windows that are not compared; not used if circular.
+
+    Returns:
+        Bool tensors of the shape of `preds`: where the label changed, and where it was compared.
+
+    Raises:
+        ValueError: not tensors, shapes that differ, a negative border, or no pixel to compare.
+
+    >>> preds = torch.tensor([[0, 0, 1, 1]])
+    >>> changed, compared = compare_shift(preds, torch.tensor([[0, 0, 1, 1]]), (0, 1))
+    >>> changed.int().tolist(), compared.int().tolist()
+    ([[0, 0, 1, 0]], [[0, 1, 1, 1]])
+    """
+    check_tensor("preds", preds)
+    check_tensor("shifted", shifted)
+    if preds.ndim < 2 or preds.shape != shifted.shape:
+        raise ValueError(
+            f"shifted: expected label maps of shape {list(preds.shape)}, as preds, "
+            f"got {list(shifted.shape)}"
+        )
+    if circular:
+        back = torch.roll(shifted, offset, (-2, -1))
+        return back != preds, torch.ones_like(preds, dtype=torch.bool)
+    if border < 0:
+        raise ValueError(f"border: expected 0 or more, got {border}")
+    own, other = [], []
+    for length, step in zip(preds.shape[-2:], offset, strict=True):
+        first, last = border + max(step, 0), length - border + min(step, 0)
+        if first >= last:
+            raise ValueError(
+                f"offset: expected windows that overlap beyond a border of {border} pixels, got "
+                f"{tuple(offset)} for {preds.shape[-2]} x {preds.shape[-1]} pixels"
+            )
+        own.append(slice(first, last))
+        other.append(slice(first - step, last - step))
+    changed = torch.zeros_like(preds, dtype=torch.bool)
+    compared = torch.zeros_like(changed)
+    compared[(..., *own)] = True
+    changed[(..., *own)] = preds[(..., *own)] != shifted[(..., *other)]
+    return changed, compared
+
+
+def count_shifts(
+    preds: Tensor,
+    changed: Tensor,
+    compared: Tensor,
+    *,
+    num_classes: int,
+    target: Tensor | None = None,
+    ignore_index: int = 255,
+    band_width: int = 15,
+    protocol: Protocol = "paper",
+) -> Tensor:
+    """Count unstable pixels by region and class.
+
+    Args:
+        preds: label maps of the reference, integers `[H, W]` or `[B, H, W]`, classes.
+        changed: in how many shifts each pixel changed its label, of the shape of `preds`; bool for
+            one shift.
+        compared: in how many shifts it was compared, likewise.
+        num_classes: number of classes C.
+        target: label maps of the same shape, for the band of the target; None if not known.
+        ignore_index: void label of the target, whose pixels count in no band of the target.
+        band_width: odd side in pixels of the square that dilates edges into bands.
+        protocol: see :func:`label_edges`.
+
+    Returns:
+        int64 `[3, 2, C]`: compared and unchanged pixels by region (all pixels, band of the
+        prediction, band of the target) and class: that of the prediction, for the band of the
+        target that of the target. Tables of images add up.
+
+    Raises:
+        LabelRangeError: a label that is neither a class nor void in the target.
+        ValueError: as :func:`count_hard_pixels`, or shapes that differ.
+    """
+    check_options(num_classes, ignore_index, band_width, protocol)
+    check_pair(preds, preds if target is None else target)
+    for name, value in (("changed", changed), ("compared", compared)):
+        if value.shape != preds.shape:
+            raise ValueError(
+                f"{name}: expected the shape of preds, {list(preds.shape)}, got {list(value.shape)}"
+            )
+    _check_classes("preds", preds, num_classes, None)
+    times = torch.stack([compared.long(), compared.long() - changed.long()])
+    found = torch.zeros(3, 2, num_classes, dtype=torch.int64, device=preds.device)
+    band = dilate(label_edges(preds, protocol=protocol), band_width)
+    found[ALL] = _sum_by_class(preds, times, num_classes)
+    found[PREDS_BAND] = _sum_by_class(preds, times * band, num_classes)
+    if target is not None:
+        _check_classes("target", target, num_classes, ignore_index)
+        edges = label_edges(target, protocol=protocol, ignore_index=ignore_index)
+        inside = dilate(edges, band_width) & (target != ignore_index)
+        classes = torch.where(inside, target, 0)
+        found[TARGET_BAND] = _sum_by_class(classes, times * inside, num_classes)
+    return found
+
+
+def shift_agreement(counts: Tensor) -> dict[str, Tensor]:
+    """Agreement of each region and class, from the counts of :func:`count_shifts`.
+
+    Args:
+        counts: int64 `[3, 2, C]`.
+
+    Returns:
+        float64 by name: "agreement", "agreement_preds_band", "agreement_target_band", and the
+        same with "_per_class" `[C]`, in [0, 1]; NaN where nothing was compared.
+    """
+    scores: dict[str, Tensor] = {}
+    for region, name in enumerate(SHIFT_REGIONS):
+        key = "agreement" if region == ALL else f"agreement_{name}"
+        compared, unchanged = counts[region].double()
+        scores[key] = unchanged.sum() / compared.sum()
+        scores[f"{key}_per_class"] = unchanged / compared
+    return scores
+
+
+def _sum_by_class(classes: Tensor, times: Tensor, num_classes: int) -> Tensor:
+    flat = classes.reshape(-1).long()
+    sums = torch.zeros(2, num_classes, dtype=torch.int64, device=classes.device)
+    return sums.index_add_(1, flat, times.reshape(2, -1))
+
+
+def _check_classes(argument: str, labels: Tensor, num_classes: int, void: int | None) -> None:
+    wrong = (labels < 0) | (labels >= num_classes)
+    if void is not None:
+        wrong &= labels != void
+    if wrong.any():
+        found, pixels = torch.unique(labels[wrong], return_counts=True)
+        also = "" if void is None else f" or {void} (void)"
+        raise LabelRangeError(
+            argument,
+            dict(zip(found.tolist(), pixels.tolist(), strict=True)),
+            f"classes 0..{num_classes - 1}{also}",
+        )
