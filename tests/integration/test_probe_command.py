@@ -94,3 +94,18 @@ def test_a_detector_takes_its_list(camvid):
 def test_bad_input_exits_with_2(camvid, arguments, message, capsys):
     assert main(["probe", "--images", str(camvid / "val"), *arguments]) == 2
     assert message in capsys.readouterr().err
+
+
+def test_shifts_of_a_network_that_names_images(camvid, tmp_path, capsys):
+    pytest.importorskip("torchvision")
+    arguments = ["--model", "torchvision:resnet18", "--images", camvid / "val", "--limit", 2]
+    found = probe(tmp_path, *arguments, "--shifts", 2)["shifts"]
+    assert found["images"] == 2
+    assert found["shifts"] == 2
+    assert sum(row["compared"] for row in found["classes"]) == 4
+    errors = found["equivariance_error"]
+    assert 0 < errors["layer2.0"] < 1
+    said = capsys.readouterr().out
+    assert "equivariance" in said
+    assert f"shift agreement: {100 * found['agreement']:.2f} %" in said
+    assert probe(tmp_path, *arguments)["shifts"] is None

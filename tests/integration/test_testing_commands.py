@@ -1,12 +1,15 @@
 """test and predict, as a person runs them."""
 
 import json
+import re
 
 import numpy as np
+import pytest
 from PIL import Image
 
 from dealias.cli import main
 from dealias.data import write_scenes
+from dealias.labels import load_class_set
 from dealias.outputs import MANIFEST
 from processes import in_two
 from runs import command, failure
@@ -141,3 +144,58 @@ def test_noise_is_not_negative(trained, config, tmp_path, capsys):
     options = ["--ckpt_path", str(trained / "last.ckpt"), "--noise", "-1"]
     assert command("test", config, tmp_path / "run", *options) == 2
     assert " noise: expected a number from 0 on" in capsys.readouterr().err
+
+
+SHIFTS = ["--data.scenes.size", "[96, 128]", "--shifts", "3", "--largest_shift", "12"]
+
+
+def shifts_of(run):
+    return json.loads((run / "test" / "result.json").read_text())["shifts"]
+
+
+def test_shifts_are_compared(trained, config, tmp_path, capsys):
+    checkpoint = ["--ckpt_path", str(trained / "last.ckpt")]
+    assert command("test", config, tmp_path / "run", *checkpoint, *SHIFTS) == 0
+    said = capsys.readouterr().out
+    found = shifts_of(tmp_path / "run")
+    assert f"shift agreement: {100 * found['agreement']:.2f} % of all pixels" in said
+    assert 0 < found["agreement_preds_band"] < found["agreement"] < 1
+    assert len(found["per_image"]) == 3
+    shares = [row["agreement"] for row in found["per_image"]]
+    assert sum(shares) / 3 == pytest.approx(found["agreement"], abs=0.05)
+    assert [row["name"] for row in found["classes"]] == list(load_class_set("scenes").names)
+    for where in ("boundary", "all"):
+        assert 0 <= found["errors_against_instability"][where]["AUROC"] <= 1
+    plain = tmp_path / "plain"
+    assert command("test", config, plain, *checkpoint, *SHIFTS[:2]) == 0
+    without = json.loads((plain / "test" / "result.json").read_text())
+    with_shifts = json.loads((tmp_path / "run" / "test" / "result.json").read_text())
+    assert without["metrics"] == with_shifts["metrics"]
+    assert "shifts" not in without
+
+
+def test_shifts_are_the_same_in_two_processes(trained, config, tmp_path):
+    checkpoint = ["--ckpt_path", str(trained / "last.ckpt")]
+    workers = ["--data.workers", "2"]
+    assert command("test", config, tmp_path / "one", *checkpoint, *SHIFTS, *workers) == 0
+    arguments = ["test", "--config", config, "--output", tmp_path / "two", *checkpoint, *SHIFTS]
+    code, _, errors = in_two(*arguments)
+    assert code == 0, errors
+    assert shifts_of(tmp_path / "one") == shifts_of(tmp_path / "two")
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--shifts", "0"], "count: expected an integer of at least 1, got 0"),
+        (["--shifts", "2"], r"scene_\d+: offsets: expected an image of at least 129 x 129 pixels"),
+        (["--shifts", "2", "--largest_shift", "0"], "largest: expected an integer of at least 1"),
+    ],
+)
+def test_shifts_that_can_not_be(options, message, trained, config, tmp_path, capsys):
+    checkpoint = ["--ckpt_path", str(trained / "last.ckpt")]
+    said = failure(capsys, "test", config, tmp_path / "run", *checkpoint, *options)
+    assert re.search(message, said), said
+    assert "--shifts: is for dealias test" in failure(
+        capsys, "validate", config, trained, "--shifts", "2"
+    )

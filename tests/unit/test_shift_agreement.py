@@ -199,6 +199,9 @@ def test_the_least_image():
         shifted_windows(4, 6, [(1, -2)])
     with pytest.raises(ValueError, match=r"at least 8 x 11 .* got 8 x 10"):
         shifted_windows(8, 10, [(1, -2)], border=2)
+    with pytest.raises(ValueError, match=r"at least 34 x 36 .* got 33 x 36"):
+        shifted_windows(33, 36, [(1, -2)], multiple=32)
+    assert shifted_windows(34, 40, [(1, -2)], multiple=32).size == (32, 32)
     with pytest.raises(ValueError, match="expected at least one, got none"):
         shifted_windows(8, 10, [])
 

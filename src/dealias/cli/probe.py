@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from jsonargparse import ArgumentParser, Namespace
+from rich.console import Console
 from rich.table import Table
 
 import dealias
@@ -16,6 +17,7 @@ from dealias.outputs import claim_outputs, fill_folder
 from dealias.probe import (
     SPECS,
     Network,
+    ShiftResult,
     SiteResult,
     capture_maps,
     draw_maps,
@@ -24,6 +26,7 @@ from dealias.probe import (
     list_images,
     load_network,
     measure_aliasing,
+    measure_shifts,
     pixel_scores,
     read_image,
     write_scores,
@@ -44,6 +47,9 @@ def add_arguments(parser: ArgumentParser) -> None:
     add("--cutoff", type=float | str, default="auto", help="auto, or cycles per pixel for all")
     add("--noise", type=float, default=0.0, metavar="SIGMA", help="Gaussian noise, of 255")
     add("--blur", type=int, metavar="SIZE", help="binomial blur of each map, 2 to 7")
+    add("--shifts", type=int, metavar="N", help="compare the output with that of N shifts an image")
+    add("--seed", type=int, default=0, help="of the shifts")
+    add("--circular", action="store_true", help="shift images circularly, not by cropping")
     add("--output", type=Path, metavar="FILE.json", help="write the result")
     add("--figures", type=Path, metavar="DIR", help="draw spectra and aliasing maps")
     add("--maps", type=Path, metavar="DIR", help="write the aliasing score of each pixel")
@@ -68,8 +74,22 @@ def run(options: Namespace) -> int:
             bins=_BINS if figures is not None or options.output is not None else 0,
             progress=progress,
         )
+        shifted = None
+        if options.shifts is not None:
+            shifted = measure_shifts(
+                network,
+                paths,
+                plan,
+                shifts=options.shifts,
+                seed=options.seed,
+                circular=options.circular,
+                noise=options.noise,
+                progress=progress,
+            )
         console = output_console()
-        console.print(_table(results, len(paths)))
+        console.print(_table(results, len(paths), shifted))
+        if shifted is not None:
+            _print_shifts(shifted, console)
         would = _would_do(network, paths[0], options.cutoff)
         if options.weights is None and options.model.startswith(("timm:", "torchvision:")):
             console.print("The weights are random: --weights loads others.")
@@ -83,7 +103,8 @@ def run(options: Namespace) -> int:
             written = {"folder": str(options.maps.absolute()), "site": mapped.site.name}
         if options.output is not None:
             settings = {key: options[key] for key in ("model", "cutoff", "noise", "blur")}
-            _write(options.output, results, settings | {"images": len(paths)}, would, written)
+            settings |= {"images": len(paths)}
+            _write(options.output, results, settings, would, written, shifted)
         if mapped is not None and maps is not None:
             _write_maps(maps, network, plan, mapped, paths, options)
         if figures is not None:
@@ -136,11 +157,24 @@ def _would_do(network: Network, path: Path, cutoff: Any) -> Report | str:
         return str(error)
 
 
-def _table(results: list[SiteResult], images: int) -> Table:
+def _print_shifts(shifted: ShiftResult, console: Console) -> None:
+    found = shifted.to_dict()
+    bands = found["agreement_preds_band"]
+    inside = "" if bands is None else f", {percent(bands)} % in the bands of the prediction"
+    console.print(
+        f"shift agreement: {percent(found['agreement'])} % of pixels keep their class{inside}; "
+        f"{shifted.shifts} shifts of each image",
+        soft_wrap=True,
+    )
+
+
+def _table(results: list[SiteResult], images: int, shifted: ShiftResult | None) -> Table:
     table = Table(title=f"{images:,} images; scores in percent", title_justify="left")
     table.add_column("site", overflow="fold")
     for heading in ("kernel", "stride", "channels", "ESR", "Nyquist", "score", "±", "|cos|"):
         table.add_column(heading, justify="right")
+    if shifted is not None:
+        table.add_column("equivariance error", justify="right")
     for result in results:
         row = result.site.row
         table.add_row(
@@ -149,6 +183,7 @@ def _table(results: list[SiteResult], images: int) -> Table:
             percent(result.score),
             percent(result.spread),
             "-" if result.orthogonality is None else f"{result.orthogonality:.3f}",
+            *([] if shifted is None else [percent(shifted.equivariance.get(result.site.name))]),
         )
     return table
 
@@ -159,12 +194,14 @@ def _write(
     settings: dict[str, Any],
     would: Report | str,
     maps: dict[str, str] | None,
+    shifted: ShiftResult | None,
 ) -> None:
     content = {
         "sites": [result.to_dict() for result in results],
         "settings": settings,
         "dealias": str(would),
         "maps": maps,
+        "shifts": None if shifted is None else shifted.to_dict(),
         "environment": environment(),
     }
     write_json(content, path)

@@ -1,12 +1,13 @@
 """``dealias fit``, ``validate``, ``test`` and ``predict``."""
 
 import importlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import torch.distributed as dist
 from lightning_fabric.utilities.exceptions import MisconfigurationException
 
-from dealias.cli.console import output_console
+from dealias.cli.console import output_console, percent
 from dealias.engine import Command, Commands, ConfigError
 from dealias.processes import main_process
 from dealias.text import printable
@@ -44,6 +45,8 @@ def _run(command: Command, arguments: Sequence[str]) -> int:
         importlib.import_module(cli.task.printed).print_results(results, console)
     if command == "test":
         console.print(f"results of {cli.weights}: {printable(cli.output / 'test')}", soft_wrap=True)
+        if cli.shifted is not None:
+            console.print(_shift_line(cli.shifted.more["shifts"]), soft_wrap=True)
         if cli.report is not None:
             page = printable(cli.report.folder / "index.html")
             console.print(f"page: {page}", soft_wrap=True)
@@ -57,3 +60,14 @@ def _run(command: Command, arguments: Sequence[str]) -> int:
         for note in getattr(cli.datamodule, "notes", []):
             console.print(printable(note), soft_wrap=True)
     return 1 if cli.skipped else 0
+
+
+def _shift_line(found: Mapping[str, Any]) -> str:
+    finding = found["errors_against_instability"]["boundary"]["AUROC"]
+    return (
+        f"shift agreement: {percent(found['agreement'])} % of all pixels, "
+        f"{percent(found['agreement_preds_band'])} % in the bands of the prediction, "
+        f"{percent(found['agreement_target_band'])} % in those of the target; "
+        f"{found['shifts']} shifts of each image; "
+        f"AUROC of instability for errors in the bands: {percent(finding)} %"
+    )

@@ -33,6 +33,7 @@ from dealias.engine.configs import (
 from dealias.engine.error_page import ErrorPage
 from dealias.engine.paths import option_types, settle
 from dealias.engine.pictures import PredictionWriter
+from dealias.engine.shifts import ShiftTest
 from dealias.engine.tasks import TaskName, find_task, take_task
 from dealias.engine.trainer import (
     Replacement,
@@ -92,6 +93,7 @@ class Commands(LightningCLI):
         checkpoint: checkpoint whose weights are used, or that training resumes from; or None.
         writer: writer of predictions; or None.
         report: writer of the page of errors; or None.
+        shifted: comparison of shifted images in a test; or None.
 
     Raises:
         ConfigError: options can't be used, or name a class to import and there is no ``--trust``.
@@ -167,6 +169,8 @@ class Commands(LightningCLI):
             help="standard deviation of noise on images, of 255; not in fit",
         )
         add("--max_pixels", type=int | None, default=None, help=MAX_PIXELS_HELP)
+        add("--shifts", type=int | None, default=None, help="shifts of each image, in test")
+        add("--largest_shift", type=int, default=32, help="in pixels along an axis, in test")
         add("--label_maps", type=bool, default=False, help="write the predictions, in test")
         parser.link_arguments("data.classes", "model.classes", apply_on="instantiate")
         for target, option in LINKS.items():
@@ -179,6 +183,8 @@ class Commands(LightningCLI):
         allow_pixels(options.max_pixels)
         if options.probe is not None and options.report is None:
             raise ConfigError("--probe: is for the page of --report")
+        if options.shifts is not None and self.command != "test":
+            raise ConfigError("--shifts: is for dealias test")
         if options.noise and self.command == "fit":
             raise ConfigError("--noise: is for images that are tested on, and fit trains")
         options.output = self.output = options.output or self._default_output()
@@ -266,7 +272,7 @@ class Commands(LightningCLI):
         """Create the trainer; its files go to the folder of the run."""
         options = self.config_init[self.command]
         tested = self.output / "test"
-        self.writer, self.report = None, None
+        self.writer, self.report, self.shifted = None, None, None
         if self.command == "predict":
             self.writer = PredictionWriter(self.output / "predictions")
         elif self.command == "test" and options.label_maps:
@@ -274,7 +280,10 @@ class Commands(LightningCLI):
         if self.command == "test" and options.report is not None:
             self.report = ErrorPage(options.report, tested / "result.json", options.probe)
             kwargs["inference_mode"] = False  # the network is also copied and probed
-        own: list[Callback] = [part for part in (self.writer, self.report) if part is not None]
+        if options.shifts is not None:
+            self.shifted = ShiftTest(options.shifts, largest=options.largest_shift)
+        asked = (self.writer, self.report, self.shifted)
+        own: list[Callback] = [part for part in asked if part is not None]
         if self.command == "fit":
             self.replacement = Replacement([] if self.checkpoint else self._checkpoints())
             own = [self.replacement, *fit_callbacks(options, self.output, self.model.monitor)]
@@ -342,7 +351,8 @@ class Commands(LightningCLI):
             self.trainer.test(**arguments, verbose=False)
             if self.trainer.is_global_zero:
                 more = {"noise": self.datamodule.noise} if self.datamodule.noise else {}
-                more |= {} if self.report is None else self.report.more
+                for part in (self.report, self.shifted):
+                    more |= {} if part is None else part.more
                 self.model.write_results(self.output / "test", more)
                 for part in (self.writer, self.report):
                     if part is not None and part.failed is not None:

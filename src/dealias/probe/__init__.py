@@ -5,21 +5,35 @@ from dealias.probe.inputs import list_images, read_image
 from dealias.probe.maps import first_filtered, map_entering, pixel_scores, write_scores
 from dealias.probe.measure import SiteResult, capture_maps, measure_aliasing
 from dealias.probe.networks import SPECS, Network, NetworkError, load_network
+from dealias.probe.shifts import (
+    ShiftMap,
+    ShiftResult,
+    class_scores,
+    map_shifts,
+    measure_shifts,
+    translate,
+)
 
 __all__ = [
     "SPECS",
     "Network",
     "NetworkError",
+    "ShiftMap",
+    "ShiftResult",
     "SiteResult",
     "capture_maps",
+    "class_scores",
     "draw_maps",
     "draw_spectra",
     "first_filtered",
     "list_images",
     "load_network",
     "map_entering",
+    "map_shifts",
     "measure_aliasing",
+    "measure_shifts",
     "pixel_scores",
     "read_image",
+    "translate",
     "write_scores",
 ]

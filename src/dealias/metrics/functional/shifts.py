@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -72,7 +72,13 @@ def draw_offsets(
 
 
 def shifted_windows(
-    height: int, width: int, offsets: Sequence[Offset], *, border: int = 0
+    height: int,
+    width: int,
+    offsets: Sequence[Offset],
+    *,
+    largest: int = 0,
+    border: int = 0,
+    multiple: int = 1,
 ) -> Windows:
     """Windows of an image, one for each offset and one that they are compared with.
 
@@ -83,7 +89,10 @@ def shifted_windows(
         height: of the image, in pixels.
         width: of the image, in pixels.
         offsets: (dy, dx) of each, in pixels.
+        largest: leave room for offsets of that many pixels, so that images with other offsets have
+            windows of the same size.
         border: pixels at the sides of the windows that are not compared.
+        multiple: of pixels that the sides of the windows are cut to, for networks that ask for it.
 
     Raises:
         ValueError: no offsets, or the image is too small for them.
@@ -93,16 +102,21 @@ def shifted_windows(
     """
     if not offsets:
         raise ValueError("offsets: expected at least one, got none")
-    margins = [max(abs(int(offset[axis])) for offset in offsets) for axis in (0, 1)]
-    size = (height - 2 * margins[0], width - 2 * margins[1])
-    if min(length - most for length, most in zip(size, margins, strict=True)) <= 2 * border:
-        needed = " x ".join(str(3 * most + 2 * border + 1) for most in margins)
+    margins = [max(largest, *(abs(offset[axis]) for offset in offsets)) for axis in (0, 1)]
+    size = [
+        (n - 2 * m) // multiple * multiple for n, m in zip((height, width), margins, strict=True)
+    ]
+    if any(side - most <= 2 * border for side, most in zip(size, margins, strict=True)):
+        least = [most + -(-(most + 2 * border + 1) // multiple) * multiple for most in margins]
         raise ValueError(
-            f"offsets: expected an image of at least {needed} pixels for offsets of up to "
-            f"{margins[0]} and {margins[1]} pixels, got {height} x {width}"
+            f"offsets: expected an image of at least {least[0] + margins[0]} x "
+            f"{least[1] + margins[1]} pixels for offsets of up to {margins[0]} and {margins[1]}, "
+            f"got {height} x {width}"
         )
     top, left = margins
-    return Windows(size, (top, left), tuple((top + dy, left + dx) for dy, dx in offsets))
+    return Windows(
+        (size[0], size[1]), (top, left), tuple((top + dy, left + dx) for dy, dx in offsets)
+    )
 
 
 def compare_shift(
@@ -141,7 +155,8 @@ def compare_shift(
         return back != preds, torch.ones_like(preds, dtype=torch.bool)
     if border < 0:
         raise ValueError(f"border: expected 0 or more, got {border}")
-    own, other = [], []
+    own: list[Any] = [...]
+    other: list[Any] = [...]
     for length, step in zip(preds.shape[-2:], offset, strict=True):
         first, last = border + max(step, 0), length - border + min(step, 0)
         if first >= last:
@@ -153,8 +168,8 @@ def compare_shift(
         other.append(slice(first - step, last - step))
     changed = torch.zeros_like(preds, dtype=torch.bool)
     compared = torch.zeros_like(changed)
-    compared[(..., *own)] = True
-    changed[(..., *own)] = preds[(..., *own)] != shifted[(..., *other)]
+    compared[tuple(own)] = True
+    changed[tuple(own)] = preds[tuple(own)] != shifted[tuple(other)]
     return changed, compared
 
 

@@ -1,0 +1,158 @@
+"""Shift agreement in a test: which pixels change their class when the camera moves a little."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import pytorch_lightning as pl
+import torch
+from torch import Tensor
+
+from dealias.engine.segmentation import SegmentationTask
+from dealias.metrics.functional import (
+    count_shifts,
+    dilate,
+    draw_offsets,
+    error_map,
+    label_edges,
+    shift_agreement,
+)
+from dealias.probe import ShiftMap, map_shifts
+from dealias.processes import gather
+from dealias.report import AliasingErrors, higher_share, rank_correlation
+from dealias.text import printable
+
+
+@dataclass
+class _Part:
+    """What a process has counted."""
+
+    counts: Tensor
+    errors: AliasingErrors = field(default_factory=AliasingErrors.empty)
+    images: list[tuple[str, Tensor]] = field(default_factory=list)  # names and tables
+
+
+class ShiftTest(pl.Callback):
+    """Predicts each image of a test of segmentation again, moved by a few pixels.
+
+    Args:
+        shifts: number of offsets for each image, drawn by its name.
+        largest: largest offset in pixels along an axis.
+        seed: seed of the offsets.
+
+    Attributes:
+        more: entry of the result's file, once the test has ended: the agreement over all pixels, in
+            the bands of the prediction and of the target, by class and by image; and how well
+            instability, the share of shifts under which a pixel changes its class, finds errors.
+    """
+
+    def __init__(self, shifts: int, *, largest: int = 32, seed: int = 0) -> None:
+        draw_offsets(shifts, largest=largest, seed=seed)  # so that one out of range shows now
+        self.shifts = shifts
+        self.largest = largest
+        self.seed = seed
+        self.more: dict[str, Any] = {}
+        self._part: _Part | None = None
+
+    def on_test_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Start with empty counts.
+
+        Raises:
+            ValueError: the task is not segmentation.
+        """
+        if not isinstance(pl_module, SegmentationTask):
+            raise ValueError("shifts: expected the task segmentation, whose output is a label map")
+        self._part = _Part(self._empty(pl_module))
+
+    def on_test_batch_end(
+        self, trainer: Any, pl_module: Any, outputs: Any, batch: Any, *_: Any, **__: Any
+    ) -> None:
+        """Compare the predictions of windows of one image."""
+        if outputs is None or self._part is None:
+            return
+        (name,), image = batch["name"], batch["image"][0]
+        offsets = draw_offsets(self.shifts, largest=self.largest, seed=self.seed, name=name)
+
+        def predict(view: Tensor) -> Tensor:
+            labels: Tensor = pl_module.predict_labels(view[None])
+            return labels[0].long().cpu()
+
+        try:
+            found = map_shifts(predict, image, offsets, largest=self.largest)
+        except ValueError as error:
+            raise ValueError(f"{printable(name)}: {error}") from error
+        self._count(name, found, batch["target"][0].long().cpu(), pl_module.options)
+
+    def _count(self, name: str, found: ShiftMap, target: Tensor, options: Any) -> None:
+        assert self._part is not None  # noqa: S101 - the test has started
+        (top, left), (height, width) = found.place, found.preds.shape
+        target = target[top : top + height, left : left + width].contiguous()
+        table = count_shifts(
+            found.preds, found.changed, found.compared, target=target, **options.counting
+        )
+        edges = label_edges(found.preds, protocol=options.protocol)
+        edges |= label_edges(
+            target, protocol=options.protocol, ignore_index=options.classes.ignore_index
+        )
+        errors = AliasingErrors.of(
+            found.unstable.numpy(),
+            error_map(found.preds, target, **options.counting).numpy(),
+            dilate(edges, options.band_width).numpy(),
+        )
+        self._part.counts += table
+        self._part.errors += errors
+        self._part.images.append((name, table.sum(2)))
+
+    def on_test_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Add up the counts of all processes."""
+        if self._part is None or not isinstance(pl_module, SegmentationTask):
+            return
+        total = _Part(self._empty(pl_module))
+        for part in gather(self._part, trainer.world_size):
+            total.counts += part.counts
+            total.errors += part.errors
+            total.images += part.images
+        self.more = {"shifts": self._to_dict(total, pl_module.class_names)}
+
+    def _empty(self, task: SegmentationTask) -> Tensor:
+        return torch.zeros(3, 2, len(task.classes), dtype=torch.int64)
+
+    def _to_dict(self, total: _Part, names: tuple[str, ...]) -> dict[str, Any]:
+        found = shift_agreement(total.counts)
+        classes = {key: value for key, value in found.items() if value.ndim == 1}
+        return {
+            "shifts": self.shifts,
+            "largest": self.largest,
+            "seed": self.seed,
+            **{key: _plain(value) for key, value in found.items() if value.ndim == 0},
+            "classes": [
+                {"name": name}
+                | {key.removesuffix("_per_class"): _plain(v[index]) for key, v in classes.items()}
+                for index, name in enumerate(names)
+            ],
+            "per_image": [
+                {"name": name} | {key: _plain(value) for key, value in _scalars(table).items()}
+                for name, table in sorted(total.images, key=lambda row: row[0])
+            ],
+            "errors_against_instability": {
+                "boundary": _finding(total.errors, slice(0, 1), slice(1, -2)),
+                "all": _finding(total.errors, [0, -1], slice(1, -1)),
+            },
+        }
+
+
+def _scalars(table: Tensor) -> dict[str, Tensor]:
+    found = shift_agreement(table[:, :, None])
+    return {key: value for key, value in found.items() if value.ndim == 0}
+
+
+def _finding(errors: AliasingErrors, right: Any, wrong: Any) -> dict[str, float | None]:
+    """How well instability finds errors among pixels of some groups of `errors`."""
+    groups = errors.counts[right].sum(0), errors.counts[wrong].sum(0)
+    found = {"AUROC": higher_share(*groups), "rank_correlation": rank_correlation(*groups)}
+    return {key: _plain(torch.tensor(value)) for key, value in found.items()}
+
+
+def _plain(value: Tensor) -> float | None:
+    return None if value.isnan() else float(value)
