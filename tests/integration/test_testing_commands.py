@@ -174,6 +174,20 @@ def test_shifts_are_compared(trained, config, tmp_path, capsys):
     assert "shifts" not in without
 
 
+def test_the_page_shows_what_is_unstable(trained, config, tmp_path):
+    page, checkpoint = tmp_path / "page", ["--ckpt_path", str(trained / "last.ckpt")]
+    options = [*checkpoint, *SHIFTS, "--report", str(page)]
+    assert command("test", config, tmp_path / "run", *options) == 0
+    html = (page / "index.html").read_text(encoding="utf-8")
+    found = shifts_of(tmp_path / "run")
+    assert "Unstable under small shifts" in html
+    assert f"{100 * found['agreement_preds_band']:.2f} %" in html
+    worst = min(found["per_image"], key=lambda row: row["agreement"])["name"]
+    assert html.index(f">{worst}</a>") > html.index("Least stable images")
+    for path in (page / "assets" / "maps").iterdir():
+        assert '"unstable":1' in path.read_text()
+
+
 def test_shifts_are_the_same_in_two_processes(trained, config, tmp_path):
     checkpoint = ["--ckpt_path", str(trained / "last.ckpt")]
     workers = ["--data.workers", "2"]

@@ -277,12 +277,14 @@ class Commands(LightningCLI):
             self.writer = PredictionWriter(self.output / "predictions")
         elif self.command == "test" and options.label_maps:
             self.writer = PredictionWriter(tested / "predictions")
-        if self.command == "test" and options.report is not None:
-            self.report = ErrorPage(options.report, tested / "result.json", options.probe)
-            kwargs["inference_mode"] = False  # the network is also copied and probed
         if options.shifts is not None:
             self.shifted = ShiftTest(options.shifts, largest=options.largest_shift)
-        asked = (self.writer, self.report, self.shifted)
+        if self.command == "test" and options.report is not None:
+            self.report = ErrorPage(
+                options.report, tested / "result.json", options.probe, self.shifted
+            )
+            kwargs["inference_mode"] = False  # the network is also copied and probed
+        asked = (self.writer, self.shifted, self.report)  # the page takes what was compared
         own: list[Callback] = [part for part in asked if part is not None]
         if self.command == "fit":
             self.replacement = Replacement([] if self.checkpoint else self._checkpoints())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ from torch import Tensor, nn
 
 from dealias.engine.aliasing import FirstAliasing
 from dealias.engine.pictures import Aside
+from dealias.engine.shifts import ShiftTest
 from dealias.engine.training import Training
 from dealias.processes import gather
 from dealias.report import read_probe
@@ -23,15 +25,23 @@ class ErrorPage(Aside):
         folder: folder of the page.
         output: file that the result will be written to.
         probe: result of ``dealias probe`` to show in it; or None.
+        shifted: callback before this one that compares shifted images; or None.
 
     Attributes:
         more: keys for the result's file, once the page is written.
     """
 
-    def __init__(self, folder: Path, output: Path, probe: Path | None = None) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        output: Path,
+        probe: Path | None = None,
+        shifted: ShiftTest | None = None,
+    ) -> None:
         self.folder = folder
         self.output = output
         self.probe = None if probe is None else read_probe(probe, trust=True)  # reads no maps
+        self.shifted = shifted
         self.more: dict[str, Any] = {}
         self._writer: Any = None  # made by the task
         self._aliasing: FirstAliasing | None = None
@@ -51,7 +61,13 @@ class ErrorPage(Aside):
     ) -> None:
         """Draw one image; see :class:`Aside`."""
         if outputs is not None and self._writer is not None:
-            self.attempt(lambda: self._writer.add(pl_module.example(batch, outputs, self._scores)))
+            self.attempt(lambda: self._draw(pl_module, outputs, batch))
+
+    def _draw(self, task: Training, outputs: Any, batch: Any) -> None:
+        example = task.example(batch, outputs, self._scores)
+        if self.shifted is not None:
+            example = replace(example, unstable=self.shifted.unstable)
+        self._writer.add(example)
 
     def _scores(self, network: nn.Module, images: Tensor) -> Tensor | None:
         """Aliasing scores at the first filtered site, which is found once in a test."""
@@ -73,8 +89,11 @@ class ErrorPage(Aside):
         noise = getattr(getattr(trainer, "datamodule", None), "noise", 0.0)
         under = f" under noise, sigma {noise:g} of 255" if noise else ""
         site = self._aliasing.site if self._aliasing is not None else None
+        found = pl_module.page_result()
+        if self.shifted is not None:
+            found = found | self.shifted.more
         self.more = self._writer.finish(
-            pl_module.page_result(),
+            found,
             output=self.output,
             probe=self.probe,
             site=None if site is None else site.name,

@@ -5,8 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
+import numpy as np
 import pytorch_lightning as pl
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from dealias.engine.segmentation import SegmentationTask
@@ -45,6 +47,8 @@ class ShiftTest(pl.Callback):
         more: entry of the result's file, once the test has ended: the agreement over all pixels, in
             the bands of the prediction and of the target, by class and by image; and how well
             instability, the share of shifts under which a pixel changes its class, finds errors.
+        unstable: instability of each pixel of the last image, float32 [H, W]; NaN at its sides,
+            which are not compared.
     """
 
     def __init__(self, shifts: int, *, largest: int = 32, seed: int = 0) -> None:
@@ -53,6 +57,7 @@ class ShiftTest(pl.Callback):
         self.largest = largest
         self.seed = seed
         self.more: dict[str, Any] = {}
+        self.unstable: NDArray[np.float32] | None = None
         self._part: _Part | None = None
 
     def on_test_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
@@ -83,6 +88,9 @@ class ShiftTest(pl.Callback):
         except ValueError as error:
             raise ValueError(f"{printable(name)}: {error}") from error
         self._count(name, found, batch["target"][0].long().cpu(), pl_module.options)
+        (top, left), (height, width) = found.place, found.preds.shape
+        self.unstable = np.full(tuple(image.shape[-2:]), np.nan, np.float32)
+        self.unstable[top : top + height, left : left + width] = found.unstable.numpy()
 
     def _count(self, name: str, found: ShiftMap, target: Tensor, options: Any) -> None:
         assert self._part is not None  # noqa: S101 - the test has started

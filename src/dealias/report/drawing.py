@@ -111,9 +111,10 @@ def draw_files(
     if example.image is not None:
         write_photograph(folder, f"images/{key}.webp", example.image)
         has.append("image")
-    if example.aliasing is not None:
-        planes["aliasing"] = heat_plane(example.aliasing)
-        has.append("aliasing")
+    for name, scores in (("aliasing", example.aliasing), ("unstable", example.unstable)):
+        if scores is not None:
+            planes[name] = heat_plane(scores)
+            has.append(name)
     write_thumbnail(folder, f"thumbs/{key}.webp", picture)
     script = to_script("dealias.maps.receive", key, pack(planes))
     folder.write(f"maps/{key}.js", script.encode("ascii"))

@@ -27,6 +27,7 @@ class Example:
         image: the photograph, uint8 [H, W, 3] in RGB; or None.
         aliasing: the aliasing score of each pixel, floating [H, W] in [0, 1], NaN where there is
             none; or None.
+        unstable: the share of shifts under which each pixel changes its class, likewise; or None.
         problem: a message about what was left out; or None.
     """
 
@@ -36,6 +37,7 @@ class Example:
     image: NDArray[np.uint8] | None = None
     aliasing: NDArray[np.floating] | None = None
     problem: str | None = None
+    unstable: NDArray[np.floating] | None = None
 
 
 @dataclass(frozen=True)

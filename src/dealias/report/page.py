@@ -40,14 +40,6 @@ PHOTOGRAPH: dict[str, Any] = {
     "opacity": 1,
     "optional": 1,
 }
-ALIASING: dict[str, Any] = {
-    "key": "aliasing",
-    "title": "Aliasing",
-    "type": "heat",
-    "plane": "aliasing",
-    "opacity": 0.75,
-    "optional": 1,
-}
 COUNTING = ("protocol", "band_width", "ignore_index")  # what pages say of how pixels are counted
 _SECTIONS = {
     "figures": "Figures",
@@ -90,13 +82,18 @@ def write_page(
         "title": title,
         "heading": title,
         "aliasing": None,
+        "shifts": None,
         "probe": None if probe is None else probe_section(probe),
         "comparison": False,
         "changes": None,
         "scored": False,
     }
     filled = common | dict(context)
-    more = (("aliasing", "Aliasing", filled["aliasing"]), ("network", "Network", filled["probe"]))
+    more = (
+        ("aliasing", "Aliasing", filled["aliasing"]),
+        ("shifts", "Shifts", filled["shifts"]),
+        ("network", "Network", filled["probe"]),
+    )
     filled["sections"] = [*filled["sections"], *(entry[:2] for entry in more if entry[2])]
     folder.finish(render(template, pictures, filled))
 
@@ -109,6 +106,18 @@ def sections(*keys: str, **named: str) -> list[tuple[str, str]]:
 def counting_facts(result: Mapping[str, Any]) -> list[str]:
     """How pixels were counted, for the line below the heading."""
     return [f"protocol {result['protocol']}", f"bands of {result['band_width']} px"]
+
+
+def heat_layer(key: str, title: str) -> dict[str, Any]:
+    """A layer of the viewer that shows the scores of a plane, where an image has them."""
+    return {
+        "key": key,
+        "title": title,
+        "type": "heat",
+        "plane": key,
+        "opacity": 0.75,
+        "optional": 1,
+    }
 
 
 def label_layer(key: str, title: str) -> dict[str, Any]:

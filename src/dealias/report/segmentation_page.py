@@ -12,13 +12,13 @@ from dealias.report.drawing import Drawn
 from dealias.report.folder import PageFolder
 from dealias.report.kept import keep_names
 from dealias.report.page import (
-    ALIASING,
     COUNTING,
     PHOTOGRAPH,
     class_rows,
     counting_facts,
     error_layer,
     error_sorts,
+    heat_layer,
     kind_rows,
     label_layer,
     metric_columns,
@@ -27,7 +27,7 @@ from dealias.report.page import (
     sections,
     write_page,
 )
-from dealias.report.sections import distributions
+from dealias.report.sections import distributions, shift_section
 
 
 def finish_report(
@@ -41,7 +41,8 @@ def finish_report(
 
     Args:
         folder: folder of the page.
-        result: has a row for each image drawn; ``errors_against_aliasing`` adds a section.
+        result: has a row for each image drawn; ``errors_against_aliasing`` and
+            ``shifts`` add sections.
         drawn: rows of the images, in any order.
         classes: what the labels mean.
         more: title and probe; see :func:`write_page`.
@@ -72,7 +73,8 @@ _LAYERS = (
     PHOTOGRAPH,
     label_layer("target", "Target"),
     label_layer("prediction", "Prediction"),
-    ALIASING,
+    heat_layer("aliasing", "Aliasing"),
+    heat_layer("unstable", "Unstable"),
     error_layer("errors", "Errors", "prediction"),
 )
 
@@ -134,4 +136,5 @@ def _context(result: Mapping[str, Any], classes: ClassSet) -> dict[str, Any]:
             ("name", "name"),
         ],
         "aliasing": aliasing,
+        "shifts": None if result.get("shifts") is None else shift_section(result, classes),
     }

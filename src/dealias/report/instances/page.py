@@ -11,7 +11,14 @@ from dealias.labels import spread_colors
 from dealias.metrics.instances import FOUND, INSTANCE_ERRORS, SCORES
 from dealias.report.drawing import Drawn
 from dealias.report.folder import PageFolder
-from dealias.report.page import ALIASING, PHOTOGRAPH, error_sorts, script_row, sections, write_page
+from dealias.report.page import (
+    PHOTOGRAPH,
+    error_sorts,
+    heat_layer,
+    script_row,
+    sections,
+    write_page,
+)
 
 _NOTES = {
     "AP": "The mean over the IoU thresholds 0.5, 0.55, … 0.95.",
@@ -77,7 +84,7 @@ def _layers() -> list[dict[str, Any]]:
         PHOTOGRAPH | original,
         {"key": "target", "title": "Target", "type": "targets", **outlines},
         {"key": "prediction", "title": "Detections", "type": "detections", **outlines},
-        ALIASING,
+        heat_layer("aliasing", "Aliasing"),
         {"key": "errors", "title": "Errors", "type": "matches", **outlines},
     ]
 
