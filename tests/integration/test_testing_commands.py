@@ -213,3 +213,43 @@ def test_shifts_that_can_not_be(options, message, trained, config, tmp_path, cap
     assert "--shifts: is for dealias test" in failure(
         capsys, "validate", config, trained, "--shifts", "2"
     )
+    assert "--unstable_maps: is for dealias predict" in failure(
+        capsys, "test", config, trained, "--unstable_maps", "maps"
+    )
+
+
+def test_maps_of_what_is_unstable_need_no_labels(trained, config, tmp_path):
+    images, maps = tmp_path / "images", tmp_path / "maps"
+    images.mkdir()
+    random = np.random.default_rng(0)
+    for name in "ab":
+        Image.fromarray(random.integers(0, 255, (96, 128, 3), np.uint8)).save(
+            images / f"{name}.png"
+        )
+    options = ["--ckpt_path", str(trained / "last.ckpt"), "--data.predict_images", str(images)]
+    options += ["--unstable_maps", str(maps), *SHIFTS[2:]]
+    assert command("predict", config, tmp_path / "run", *options) == 0
+    for name in "ab":
+        found = np.asarray(Image.open(maps / f"{name}.png"))
+        assert found.shape == (96, 128)
+        known = found[found < 65535]
+        assert 0 < known.size < found.size
+        assert 0 < known.mean() < 65534
+    assert command("predict", config, tmp_path / "other", *options) == 2
+    assert command("predict", config, tmp_path / "other", *options, "--overwrite") == 0
+
+
+def test_agreement_is_compared(trained, config, tmp_path, capsys):
+    checkpoint = ["--ckpt_path", str(trained / "last.ckpt")]
+    results = []
+    for name, more in (("a", SHIFTS), ("b", [*SHIFTS, "--noise", "40"]), ("c", SHIFTS[:2])):
+        assert command("test", config, tmp_path / name, *checkpoint, *more) == 0
+        results.append(str(tmp_path / name / "test" / "result.json"))
+    capsys.readouterr()
+    assert main(["compare", *results[:2], "--report", str(tmp_path / "page")]) == 0
+    assert "agreement preds band" in capsys.readouterr().out
+    assert "In the predicted bands" in (tmp_path / "page" / "index.html").read_text()
+    assert main(["compare", results[0], results[2]]) == 0
+    said = capsys.readouterr().out
+    assert "agreement preds band" not in said
+    assert "was tested under shifts." in said

@@ -118,6 +118,8 @@ def print_differences(comparison: Mapping[str, Any], console: Console) -> None:
         mean = _MEANS.get(name, name)
         pair = comparison["metrics"][mean]
         add_row(means, f"{mean} {_arrow(arrow, console)}", *_change(pair))
+    for name, pair in (comparison["agreement"] or {}).items():
+        add_row(means, f"{name.replace('_', ' ')} {_arrow('↑', console)}", *_change(pair))
     classes = Table("class", title="B - A by class, in points", title_justify="left")
     for name, arrow in COLUMNS.items():
         classes.add_column(f"{name} {_arrow(arrow, console)}", justify="right")

@@ -27,11 +27,14 @@ from dealias.probe import (
     load_network,
     measure_aliasing,
     measure_shifts,
+    measure_video,
     pixel_scores,
+    read_frames,
     read_image,
     write_scores,
 )
 from dealias.surgery import Plan, Report, Site, rate_text
+from dealias.text import printable
 
 _BINS = 32
 _DRAWN_IMAGES = 4
@@ -50,6 +53,7 @@ def add_arguments(parser: ArgumentParser) -> None:
     add("--shifts", type=int, metavar="N", help="compare the output with that of N shifts an image")
     add("--seed", type=int, default=0, help="of the shifts")
     add("--circular", action="store_true", help="shift images circularly, not by cropping")
+    add("--video", type=Path, metavar="DIR|FILE", help="frames, to count changes of class between")
     add("--output", type=Path, metavar="FILE.json", help="write the result")
     add("--figures", type=Path, metavar="DIR", help="draw spectra and aliasing maps")
     add("--maps", type=Path, metavar="DIR", help="write the aliasing score of each pixel")
@@ -86,10 +90,22 @@ def run(options: Namespace) -> int:
                 noise=options.noise,
                 progress=progress,
             )
+        flicker = None
+        if options.video is not None:
+            source = printable(options.video)
+            flicker = measure_video(network, read_frames(options.video), source=source)
         console = output_console()
         console.print(_table(results, len(paths), shifted))
         if shifted is not None:
             _print_shifts(shifted, console)
+        if flicker is not None:
+            console.print(
+                f"video: {percent(flicker['agreement'])} % of the points that could be followed "
+                f"keep their class from frame to frame, {percent(flicker['agreement_preds_band'])} "
+                f"% in the bands of the prediction; {flicker['frames']} frames, "
+                f"{percent(flicker['compared'])} % of points followed",
+                soft_wrap=True,
+            )
         would = _would_do(network, paths[0], options.cutoff)
         if options.weights is None and options.model.startswith(("timm:", "torchvision:")):
             console.print("The weights are random: --weights loads others.")
@@ -104,7 +120,8 @@ def run(options: Namespace) -> int:
         if options.output is not None:
             settings = {key: options[key] for key in ("model", "cutoff", "noise", "blur")}
             settings |= {"images": len(paths)}
-            _write(options.output, results, settings, would, written, shifted)
+            found = {"shifts": None if shifted is None else shifted.to_dict(), "video": flicker}
+            _write(options.output, results, settings, would, {"maps": written} | found)
         if mapped is not None and maps is not None:
             _write_maps(maps, network, plan, mapped, paths, options)
         if figures is not None:
@@ -193,15 +210,13 @@ def _write(
     results: list[SiteResult],
     settings: dict[str, Any],
     would: Report | str,
-    maps: dict[str, str] | None,
-    shifted: ShiftResult | None,
+    more: dict[str, Any],
 ) -> None:
     content = {
         "sites": [result.to_dict() for result in results],
         "settings": settings,
         "dealias": str(would),
-        "maps": maps,
-        "shifts": None if shifted is None else shifted.to_dict(),
+        **more,
         "environment": environment(),
     }
     write_json(content, path)

@@ -33,7 +33,7 @@ from dealias.engine.configs import (
 from dealias.engine.error_page import ErrorPage
 from dealias.engine.paths import option_types, settle
 from dealias.engine.pictures import PredictionWriter
-from dealias.engine.shifts import ShiftTest
+from dealias.engine.shifts import ShiftTest, UnstableMaps
 from dealias.engine.tasks import TaskName, find_task, take_task
 from dealias.engine.trainer import (
     Replacement,
@@ -59,11 +59,12 @@ _DEFAULTS = {
     "use_distributed_sampler": False,
 }
 # Options that belong neither to Lightning nor to a class.
-_PATHS = dict.fromkeys(("output", "report", "probe"), Path | None)
+_PATHS = dict.fromkeys(("output", "report", "probe", "unstable_maps"), Path | None)
 _PATH_HELP = {
     "output": "folder of the run; runs/NAME",
     "report": "folder of a page of errors, in test",
     "probe": "result of dealias probe for the page",
+    "unstable_maps": "folder of pictures of what changes under shifts, in predict",
 }
 _EXPECTED_WARNINGS = (
     ".*does not have many workers.*",  # as many as there are cores to spare
@@ -183,8 +184,11 @@ class Commands(LightningCLI):
         allow_pixels(options.max_pixels)
         if options.probe is not None and options.report is None:
             raise ConfigError("--probe: is for the page of --report")
-        if options.shifts is not None and self.command != "test":
-            raise ConfigError("--shifts: is for dealias test")
+        if options.unstable_maps is not None and self.command != "predict":
+            raise ConfigError("--unstable_maps: is for dealias predict")
+        asked = "test" if options.unstable_maps is None else "predict"
+        if options.shifts is not None and self.command != asked:
+            raise ConfigError("--shifts: is for dealias test, and for the maps of dealias predict")
         if options.noise and self.command == "fit":
             raise ConfigError("--noise: is for images that are tested on, and fit trains")
         options.output = self.output = options.output or self._default_output()
@@ -237,7 +241,7 @@ class Commands(LightningCLI):
             if not there.is_dir():
                 raise OutputError(f"{printable(there)}: expected a folder, got a file")
         files, folders = self._files(), self._folders()
-        if self.command == "test":
+        if self.command in ("test", "predict"):
             check_apart(files, folders)
         for path in files:
             if path.exists() and not overwrite:
@@ -262,7 +266,8 @@ class Commands(LightningCLI):
         """Folders to fill."""
         options = self.config[self.command]
         if self.command == "predict":
-            return [self.output / "predictions"]
+            maps = options.unstable_maps
+            return [self.output / "predictions", *([maps] if maps else [])]
         if self.command != "test":
             return []
         folders = [options.report] if options.report else []
@@ -272,12 +277,17 @@ class Commands(LightningCLI):
         """Create the trainer; its files go to the folder of the run."""
         options = self.config_init[self.command]
         tested = self.output / "test"
-        self.writer, self.report, self.shifted = None, None, None
+        self.writer, self.report = None, None
+        self.shifted: ShiftTest | None = None
         if self.command == "predict":
             self.writer = PredictionWriter(self.output / "predictions")
         elif self.command == "test" and options.label_maps:
             self.writer = PredictionWriter(tested / "predictions")
-        if options.shifts is not None:
+        if options.unstable_maps is not None:
+            self.shifted = UnstableMaps(
+                options.unstable_maps, options.shifts or 5, largest=options.largest_shift
+            )
+        elif options.shifts is not None:
             self.shifted = ShiftTest(options.shifts, largest=options.largest_shift)
         if self.command == "test" and options.report is not None:
             self.report = ErrorPage(

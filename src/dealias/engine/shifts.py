@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -20,7 +21,8 @@ from dealias.metrics.functional import (
     label_edges,
     shift_agreement,
 )
-from dealias.probe import ShiftMap, map_shifts
+from dealias.outputs import OutputFolder
+from dealias.probe import ShiftMap, map_shifts, write_scores
 from dealias.processes import gather
 from dealias.report import AliasingErrors, higher_share, rank_correlation
 from dealias.text import printable
@@ -76,21 +78,24 @@ class ShiftTest(pl.Callback):
         """Compare the predictions of windows of one image."""
         if outputs is None or self._part is None:
             return
-        (name,), image = batch["name"], batch["image"][0]
+        (name,) = batch["name"]
+        found = self._compare(pl_module, name, batch["image"][0])
+        self._count(name, found, batch["target"][0].long().cpu(), pl_module.options)
+
+    def _compare(self, task: SegmentationTask, name: str, image: Tensor) -> ShiftMap:
         offsets = draw_offsets(self.shifts, largest=self.largest, seed=self.seed, name=name)
 
         def predict(view: Tensor) -> Tensor:
-            labels: Tensor = pl_module.predict_labels(view[None])
-            return labels[0].long().cpu()
+            return task.predict_labels(view[None])[0].long().cpu()
 
         try:
             found = map_shifts(predict, image, offsets, largest=self.largest)
         except ValueError as error:
             raise ValueError(f"{printable(name)}: {error}") from error
-        self._count(name, found, batch["target"][0].long().cpu(), pl_module.options)
         (top, left), (height, width) = found.place, found.preds.shape
         self.unstable = np.full(tuple(image.shape[-2:]), np.nan, np.float32)
         self.unstable[top : top + height, left : left + width] = found.unstable.numpy()
+        return found
 
     def _count(self, name: str, found: ShiftMap, target: Tensor, options: Any) -> None:
         assert self._part is not None  # noqa: S101 - the test has started
@@ -148,6 +153,55 @@ class ShiftTest(pl.Callback):
                 "all": _finding(total.errors, [0, -1], slice(1, -1)),
             },
         }
+
+
+class UnstableMaps(ShiftTest):
+    """Writes the instability of each pixel of images to predict, which have no labels.
+
+    Args:
+        folder: gets NAME.png for each image, 16-bit gray as `dealias probe --maps` writes scores:
+            65534 for a pixel that changed under every shift, 65535 where it was not compared.
+        shifts: see :class:`ShiftTest`.
+        largest: see :class:`ShiftTest`.
+        seed: see :class:`ShiftTest`.
+    """
+
+    def __init__(self, folder: Path, shifts: int, *, largest: int = 32, seed: int = 0) -> None:
+        super().__init__(shifts, largest=largest, seed=seed)
+        self._output = OutputFolder(folder)
+
+    def on_predict_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Make the folder, before any process writes to it."""
+        self.on_test_start(trainer, pl_module)
+        if trainer.is_global_zero:
+            self._output.begin()
+        trainer.strategy.barrier()
+
+    def on_predict_batch_end(
+        self, trainer: Any, pl_module: Any, outputs: Any, batch: Any, *_: Any, **__: Any
+    ) -> None:
+        """Write the map of one image."""
+        if outputs is None:
+            return
+        (name,) = batch["name"]
+        self._compare(pl_module, name, batch["image"][0])
+        assert self.unstable is not None  # noqa: S101 - that of this image
+        height, width = self.unstable.shape
+        write_scores(self._output.part / f"{name}.png", self.unstable, (height, width))
+
+    def on_predict_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Put the folder in place, once all processes have written."""
+        trainer.strategy.barrier()
+        if trainer.is_global_zero:
+            self._output.finish()
+            self._output.close()
+
+    def on_exception(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, exception: BaseException
+    ) -> None:
+        """Remove unfinished maps."""
+        if trainer.is_global_zero:
+            self._output.close()
 
 
 def _scalars(table: Tensor) -> dict[str, Tensor]:

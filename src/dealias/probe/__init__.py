@@ -13,6 +13,7 @@ from dealias.probe.shifts import (
     measure_shifts,
     translate,
 )
+from dealias.probe.video import compare_frames, dense_flow, measure_video, read_frames
 
 __all__ = [
     "SPECS",
@@ -23,6 +24,8 @@ __all__ = [
     "SiteResult",
     "capture_maps",
     "class_scores",
+    "compare_frames",
+    "dense_flow",
     "draw_maps",
     "draw_spectra",
     "first_filtered",
@@ -32,7 +35,9 @@ __all__ = [
     "map_shifts",
     "measure_aliasing",
     "measure_shifts",
+    "measure_video",
     "pixel_scores",
+    "read_frames",
     "read_image",
     "translate",
     "write_scores",

@@ -9,6 +9,8 @@ from dealias.metrics.functional import ERROR_KINDS
 from dealias.report.result_files import CLASS_METRICS, METRICS, ResultFileError
 from dealias.text import printable
 
+AGREEMENT = ("agreement", "agreement_preds_band", "agreement_target_band")
+_SHIFTS = ("shifts", "largest", "seed")
 _SAME = ("protocol", "band_width", "ignore_index")
 
 
@@ -25,7 +27,8 @@ def compare_results(
     Returns:
         ``names``; ``metrics`` and ``classes`` with ``a``, ``b`` and ``difference`` of each figure,
         None where undefined; ``error_pixels`` and ``mIoU_gain`` by kind; ``per_image`` with the
-        mIoU of each image, largest loss first; ``notes``, messages on what else differs.
+        mIoU of each image, largest loss first; ``agreement``, the shift agreement of both, if both
+        were tested under the same shifts; ``notes``, messages on what else differs.
 
     Raises:
         ResultFileError: as :func:`check_comparable`.
@@ -36,6 +39,7 @@ def compare_results(
     rows = [
         {"name": row["name"]} | _pair(row["mIoU"], second[row["name"]]) for row in a["per_image"]
     ]
+    shifts = _other_shifts(a, b, names)
     return {
         "names": list(names),
         "protocol": a["protocol"],
@@ -54,7 +58,8 @@ def compare_results(
             for kind in ERROR_KINDS
         },
         "per_image": sorted(rows, key=_loss),
-        "notes": _noise(a, b, names),
+        "agreement": None if shifts else _agreement(a, b),
+        "notes": [*_noise(a, b, names), *shifts],
     }
 
 
@@ -131,6 +136,28 @@ def _noise(a: Mapping[str, Any], b: Mapping[str, Any], names: Sequence[str]) -> 
         return []
     told = [f"{sigma:g} in {name}" for sigma, name in zip(sigmas, names, strict=True)]
     return [f"The images had noise of another sigma, of 255: {told[0]}, {told[1]}."]
+
+
+def _other_shifts(a: Mapping[str, Any], b: Mapping[str, Any], names: Sequence[str]) -> list[str]:
+    """Why shift agreement can't be compared, where one of the results has it."""
+    both = [result.get("shifts") for result in (a, b)]
+    if None in both:  # or in neither
+        has = [name for name, found in zip(names, both, strict=True) if found is not None]
+        return [f"Only {name} was tested under shifts." for name in has]
+    settings = [{key: found[key] for key in _SHIFTS} for found in both if found is not None]
+    if settings[0] == settings[1]:
+        return []
+    told = [
+        f"{found['shifts']} of up to {found['largest']} px in {name}"
+        for found, name in zip(settings, names, strict=True)
+    ]
+    return [f"The images were shifted otherwise: {told[0]}, {told[1]}."]
+
+
+def _agreement(a: Mapping[str, Any], b: Mapping[str, Any]) -> dict[str, Any] | None:
+    if a.get("shifts") is None:
+        return None
+    return {key: _pair(a["shifts"][key], b["shifts"][key]) for key in AGREEMENT}
 
 
 def _loss(row: Mapping[str, Any]) -> tuple[bool, float, str]:

@@ -43,6 +43,7 @@ from dealias.report.page import (
     sections,
     write_page,
 )
+from dealias.report.sections import AGREEMENT_WORDS
 from dealias.text import printable
 
 # Blue and vermilion are told apart by colour-blind people (Okabe and Ito, 2008).
@@ -260,6 +261,10 @@ def _context(comparison: Mapping[str, Any], listed: Sequence[dict[str, Any]]) ->
         "figures": [
             column | {"name": column["mean"]} | comparison["metrics"][column["mean"]]
             for column in columns
+        ],
+        "agreement": [
+            AGREEMENT_WORDS[key] | {"arrow": "↑"} | pair
+            for key, pair in (comparison["agreement"] or {}).items()
         ],
         "kinds": kinds,
         "most_pixels": max(side["pixels"] for kind in kinds for side in kind["sides"]),

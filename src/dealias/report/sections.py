@@ -11,6 +11,7 @@ import numpy as np
 from dealias.evaluation import ERROR_COLORS
 from dealias.labels import ClassSet
 from dealias.report.aliasing import GROUP_TITLES, GROUPS, histogram
+from dealias.report.comparison import AGREEMENT
 from dealias.report.rendering import DASH, css
 
 _COLUMNS = 60
@@ -20,23 +21,23 @@ GROUP_COLORS = {kind: css(color) for kind, color in ERROR_COLORS.items()} | _RIG
 _LEFT, _RIGHT, _TOP, _BOTTOM = 44.0, 292.0, 12.0, 148.0  # of the frame of a spectrum
 
 _WORST = 8  # images
-_AGREEMENT = (
-    {
+AGREEMENT_WORDS = {
+    "agreement": {
         "name": "Agreement of all pixels",
         "short": "All pixels",
         "note": "The share that keeps its class when the camera moves a little.",
     },
-    {
+    "agreement_preds_band": {
         "name": "In the predicted bands",
         "short": "Predicted band",
         "note": "The same, in the boundary bands of the prediction.",
     },
-    {
+    "agreement_target_band": {
         "name": "In the target's bands",
         "short": "Target band",
         "note": "The same, in the boundary bands of the target, by the class of the target.",
     },
-)
+}
 
 
 def distributions(found: Mapping[str, Any]) -> dict[str, Any]:
@@ -84,11 +85,9 @@ def shift_section(result: Mapping[str, Any], classes: ClassSet) -> dict[str, Any
     seen = [row for row in found["per_image"] if row["agreement"] is not None]
     colors = classes.colors().tolist()
     rows = zip(found["classes"], colors, strict=True)
-    keys = ("agreement", "agreement_preds_band", "agreement_target_band")
     return dict(found) | {
         "figures": [
-            {"key": key, "value": found[key], **words}
-            for key, words in zip(keys, _AGREEMENT, strict=True)
+            {"key": key, "value": found[key], **words} for key, words in AGREEMENT_WORDS.items()
         ],
         "auroc": finding["boundary"]["AUROC"],
         "auroc_all": finding["all"]["AUROC"],
@@ -96,7 +95,7 @@ def shift_section(result: Mapping[str, Any], classes: ClassSet) -> dict[str, Any
         "classes": [
             row | {"color": color}
             for row, color in rows
-            if any(row[key] is not None for key in keys)
+            if any(row[key] is not None for key in AGREEMENT)
         ],
         "worst": sorted(seen, key=lambda row: row["agreement"])[:_WORST],
     }

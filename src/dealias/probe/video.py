@@ -1,0 +1,183 @@
+"""How often the class of a point changes from frame to frame of a video."""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Callable, Iterable, Iterator
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from dealias.images import ImageError, read_photograph
+from dealias.inputs import open_regular
+from dealias.metrics.functional import count_shifts, shift_agreement
+from dealias.probe.inputs import list_images
+from dealias.probe.networks import Network
+from dealias.probe.shifts import class_scores
+from dealias.text import printable
+
+Frame = NDArray[np.uint8]
+Flow = Callable[[Frame, Frame], NDArray[np.float32]]
+
+_MULTIPLE = 32
+_CLOSE = 0.5  # pixels between a point and where it comes back to
+
+
+def read_frames(path: Path) -> Iterator[Frame]:
+    """Frames of a video, uint8 [H, W, 3], RGB, cropped around the centre to multiples of 32.
+
+    Args:
+        path: a folder of images in the order of their names, or a video file that OpenCV reads.
+
+    Raises:
+        ImageError: the folder has no images, a file can't be read, or frames have other sizes.
+        ValueError: OpenCV is not installed.
+    """
+    size = None
+    frames = map(read_photograph, list_images(path)) if path.is_dir() else _decoded(path)
+    for frame in frames:
+        if size is not None and frame.shape[:2] != size:
+            raise ImageError(path, f"expected frames of one size, got {size} and {frame.shape[:2]}")
+        size = frame.shape[:2]
+        yield _cropped(path, frame)
+
+
+def _decoded(path: Path) -> Iterator[Frame]:
+    cv2 = _opencv()
+    with open_regular(path):
+        pass
+    video = cv2.VideoCapture(str(path))
+    try:
+        count = 0
+        while True:
+            there, frame = video.read()
+            if not there:
+                break
+            count += 1
+            yield np.ascontiguousarray(frame[..., ::-1])
+        if not count:
+            raise ImageError(path, "expected a video, got no frames")
+    finally:
+        video.release()
+
+
+def _cropped(path: Path, frame: Frame) -> Frame:
+    for axis in (0, 1):
+        side = frame.shape[axis] // _MULTIPLE * _MULTIPLE
+        if side == 0:
+            raise ImageError(path, f"expected {_MULTIPLE} pixels or more a side")
+        start = (frame.shape[axis] - side) // 2
+        frame = np.take(frame, range(start, start + side), axis)
+    return frame
+
+
+def dense_flow(first: Frame, second: Frame) -> NDArray[np.float32]:
+    """Where each point of a frame lies in the next, by OpenCV's dense inverse search.
+
+    Returns:
+        float32 [H, W, 2], the distance down and right in pixels.
+
+    Raises:
+        ValueError: OpenCV is not installed.
+
+    Source: Kroeger et al., "Fast Optical Flow using Dense Inverse Search", ECCV 2016.
+    """
+    cv2 = _opencv()
+    gray = [cv2.cvtColor(frame, cv2.COLOR_RGB2GRAY) for frame in (first, second)]
+    method = cv2.DISOpticalFlow_create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM)
+    found: NDArray[np.float32] = method.calc(*gray, None)[..., ::-1].copy()
+    return found
+
+
+def _opencv() -> Any:
+    try:
+        return importlib.import_module("cv2")
+    except ImportError as error:
+        raise ValueError("video: OpenCV is not installed: pip install 'dealias[video]'") from error
+
+
+def compare_frames(
+    preds: Tensor, following: Tensor, forward: NDArray[np.floating], back: NDArray[np.floating]
+) -> tuple[Tensor, Tensor]:
+    """Compare the labels of a frame with those of the same points in the next frame.
+
+    A point is compared if it lies in the next frame, and the flow back leads from there to within
+    half a pixel of where it came from: what is hidden or wrongly tracked is not.
+
+    Args:
+        preds: labels of the frame, integers [H, W].
+        following: labels of the next frame, integers [H, W].
+        forward: [H, W, 2], where each point lies in the next frame, in pixels down and right.
+        back: [H, W, 2], where each point of the next frame lay in this one.
+
+    Returns:
+        Bool [H, W]: where the label changed, and where it was compared.
+    """
+    height, width = preds.shape
+    start = np.moveaxis(np.mgrid[:height, :width], 0, -1)
+    place = np.rint(start + forward).astype(np.int64)
+    inside = ((place >= 0) & (place < (height, width))).all(-1)
+    y, x = np.clip(place, 0, (height - 1, width - 1)).transpose(2, 0, 1)
+    # The flow back is of the pixel that was hit; what was rounded off does not count.
+    missed = np.abs(forward + back[y, x]).max(-1)
+    compared = torch.from_numpy(inside & (missed <= _CLOSE))
+    there = following[torch.from_numpy(y), torch.from_numpy(x)]
+    return (there != preds) & compared, compared
+
+
+@torch.no_grad()
+def measure_video(
+    network: Network,
+    frames: Iterable[Frame],
+    *,
+    flow: Flow = dense_flow,
+    source: str = "the video",
+) -> dict[str, Any]:
+    """How often the predicted class of a point stays the same from one frame to the next.
+
+    Args:
+        network: see :func:`dealias.probe.measure_shifts`.
+        frames: uint8 [H, W, 3], RGB, in order.
+        flow: where each point of a frame lies in another, float [H, W, 2]; see
+            :func:`dense_flow`.
+        source: name of the video, for messages.
+
+    Returns:
+        ``frames``, ``compared``, the share of points that were followed, and the scores of
+        :func:`dealias.metrics.functional.shift_agreement` over them, None where there are none:
+        over all points, and those in the bands of the prediction.
+
+    Raises:
+        ValueError: fewer than two frames, or the network's output is no map of class scores.
+    """
+    counts: Tensor | None = None
+    number, pixels = 1, 0
+
+    def labelled(frame: Frame) -> tuple[Frame, Tensor, int]:
+        image = torch.tensor(frame).permute(2, 0, 1).float() / 255
+        scores = class_scores(network.model(network.arguments(image)), image.shape[-2:])
+        if scores.shape[1:] != image.shape[-2:]:
+            raise ValueError(f"{source}: expected a map of class scores, got one for the image")
+        return frame, scores.argmax(0), scores.shape[0]
+
+    for (first, preds, classes), (second, following, _) in pairwise(map(labelled, frames)):
+        changed, compared = compare_frames(
+            preds, following, flow(first, second), flow(second, first)
+        )
+        table = count_shifts(preds, changed, compared, num_classes=classes, ignore_index=-1)
+        counts = table if counts is None else counts + table
+        number, pixels = number + 1, pixels + preds.numel()
+    if counts is None:
+        raise ValueError(f"{printable(source)}: expected at least two frames")
+    found = shift_agreement(counts)
+    scalars = {name: value for name, value in found.items() if value.ndim == 0}
+    del scalars["agreement_target_band"]
+    share = int(counts[0, 0].sum()) / pixels
+    return {"frames": number, "compared": share} | {
+        name: None if value.isnan() else float(value) for name, value in scalars.items()
+    }
