@@ -363,8 +363,8 @@ class Commands(LightningCLI):
             self.trainer.test(**arguments, verbose=False)
             if self.trainer.is_global_zero:
                 more = {"noise": self.datamodule.noise} if self.datamodule.noise else {}
-                for part in (self.report, self.shifted):
-                    more |= {} if part is None else part.more
+                for found in (self.report, self.shifted):
+                    more |= {} if found is None else found.more
                 self.model.write_results(self.output / "test", more)
                 for part in (self.writer, self.report):
                     if part is not None and part.failed is not None:
