@@ -237,8 +237,8 @@ def test_figures_of_two_results(runs, tmp_path, capsys):
     [
         (["evaluate", "--probe", "x.json"], "--probe is for the page of --report"),
         (["evaluate", "--images", "x"], "--images is for the pictures"),
-        (["compare", "a.json", "missing.json"], "missing.json: expected a result"),
-        (["figures", "missing.json", "--output", "f"], "missing.json: expected a result"),
+        (["compare", "a.json", "missing.json"], "missing.json: no such file"),
+        (["figures", "missing.json", "--output", "f"], "missing.json: no such file"),
         (["figures", "a.json", "a.json", "--output", "f"], "expected each result once"),
         (["figures", "a.json", "--output", "f", "--strips", "-1"], "--strips: expected 0 or more"),
     ],

@@ -85,7 +85,7 @@ def test_paths_of_a_configuration_hold_wherever_it_is_used(tmp_path, monkeypatch
     capsys.readouterr()
     for key, value, said in (
         ("root", "nowhere", "mine/sub/nowhere: not a folder"),
-        ("classes", "no.yaml", "classes: {}/mine/sub/no.yaml: can't be read: No such file"),
+        ("classes", "no.yaml", "classes: {}/mine/sub/no.yaml: no such file"),
         ("predict_images", "absent", "predict_images: {}/mine/sub/absent: no such folder"),
     ):
         config.write_text(f"base: ../base.yaml\ndata: {{{key}: {value}}}\n")

@@ -44,7 +44,7 @@ def test_what_is_no_image(tmp_path, content, problem):
 
 
 def test_a_folder(tmp_path):
-    with pytest.raises(ImageError, match="can't be read: Is a directory"):
+    with pytest.raises(ImageError, match="expected a regular file, got a folder"):
         read_image(tmp_path)
 
 

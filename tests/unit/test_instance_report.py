@@ -238,7 +238,8 @@ class TestPage:
 
     def test_a_folder_of_something_else_is_left_alone(self, tmp_path):
         (tmp_path / "assets").mkdir()
-        with pytest.raises(OutputError, match="is not of a dealias page"):
+        (tmp_path / "assets" / "mine.js").touch()
+        with pytest.raises(OutputError, match=r"mine\.js, which dealias did not write"):
             InstanceReportWriter(tmp_path).begin()
 
 

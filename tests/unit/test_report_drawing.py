@@ -137,7 +137,11 @@ class TestPageFolder:
                 folder.finish(text)
             assert (tmp_path / "page" / "index.html").read_text() == text
             assert (tmp_path / "page" / "assets" / "data.js").read_text() == text
-        assert {path.name for path in (tmp_path / "page").iterdir()} == {"index.html", "assets"}
+        assert {path.name for path in (tmp_path / "page").iterdir()} == {
+            "index.html",
+            "assets",
+            ".dealias.json",
+        }
 
     def test_an_interrupt_leaves_the_page_as_it_was(self, tmp_path):
         def write(path):
@@ -159,7 +163,7 @@ class TestPageFolder:
     def test_assets_of_something_else_are_not_touched(self, tmp_path):
         (tmp_path / "assets").mkdir()
         (tmp_path / "assets" / "mine.txt").write_text("mine")
-        with pytest.raises(OutputError, match="is not of a dealias page"):
+        with pytest.raises(OutputError, match=r"mine\.txt, which dealias did not write"):
             PageFolder(tmp_path).begin()
         assert (tmp_path / "assets" / "mine.txt").read_text() == "mine"
 
