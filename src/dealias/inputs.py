@@ -91,17 +91,18 @@ def read_json(path: Path, most: int = LARGEST_JSON, *, exact: bool = True) -> An
         raise FileError(path, str(error)) from error
 
 
-def parse_json(content: bytes, *, exact: bool = True) -> Any:
+def parse_json(content: bytes, *, exact: bool = True, finite: bool = True) -> Any:
     """What JSON holds.
 
     Args:
         content: the JSON, in UTF-8 or UTF-16.
         exact: see :func:`read_json`.
+        finite: refuse NaN and infinity, which are no JSON.
 
     Raises:
         ValueError: it is not JSON, or not within the limits.
     """
-    hooks: dict[str, Any] = {"parse_constant": _refuse}
+    hooks: dict[str, Any] = {"parse_constant": _refuse} if finite else {}
     if exact:
         # What is in text counts too: an upper bound, found before any value is made.
         if sum(map(content.count, (b",", b"[", b"{"))) > _MOST_JSON_VALUES:

@@ -137,7 +137,7 @@ class TestVoc2012:
 
     def test_no_list_of_the_split(self, voc2012):
         said = refusal("voc2012", "test", root=voc2012)
-        assert "ImageSets/Segmentation/test.txt: can't be read: No such file" in said
+        assert "ImageSets/Segmentation/test.txt: no such file" in said
         assert "SegmentationClassAug/2008_000002.png" in said
 
 
@@ -252,6 +252,20 @@ class TestFolder:
         assert "expected names of images, one a line, got none" in refusal(
             "folder", "val", root=folder
         )
+
+    @pytest.mark.parametrize(
+        ("content", "message"),
+        [("a\0b", "expected names of files"), ("a" * 10**6, "expected names of files, got 'aaa")],
+    )
+    def test_names_that_no_file_has(self, folder, content, message):
+        (folder / "val.txt").write_text(content)
+        said = refusal("folder", "val.txt", root=folder)
+        assert f"val.txt: {message}" in said
+        assert len(said) < 2000
+
+    def test_a_list_that_does_not_end(self, folder):
+        (folder / "zero.txt").symlink_to("/dev/zero")
+        assert "zero.txt: expected a regular file" in refusal("folder", "zero.txt", root=folder)
 
     def test_a_list_that_is_no_text(self, folder):
         (folder / "val.txt").write_bytes(b"\xff\xfe\x00")

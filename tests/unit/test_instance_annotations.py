@@ -1,5 +1,6 @@
 import copy
 import json
+import os
 import re
 
 import pytest
@@ -9,11 +10,13 @@ from PIL import Image
 from dealias.instance import (
     LIS_CLASSES,
     AnnotationError,
+    DetectionsError,
     LisError,
     decode_masks,
     lis_files,
     match_categories,
     read_annotations,
+    read_detections,
 )
 
 CLASSES = ("car", "person")
@@ -160,6 +163,34 @@ def breakages():
         (annotation(area="9"), "annotation 1", "area: expected a number from 0 on, .* got '9'"),
         (annotation(area=2e10), "annotation 1", "area: .* at most 1e.10, got 2"),
         (annotation(area=float("nan")), "annotation 1", "area: expected a number from 0 on"),
+        (annotation(area=10**400), "annotation 1", "area: expected a number from 0 on"),
+        (annotation(segmentation=[[10**400] * 6]), "annotation 1", "segmentation: .* coordinates"),
+        (annotation(segmentation=[[[]] * 6]), "annotation 1", "segmentation: .* coordinates"),
+        (annotation(segmentation=[{"a": 1}]), "annotation 1", "segmentation: expected a polygon"),
+        (
+            annotation(segmentation=[[0, 0, 20, 10] * 10**5 * 3]),
+            "annotation 1",
+            "segmentation: expected an outline of at most 4,194,304 pixels",
+        ),
+        (annotation(segmentation={"size": []}), "annotation 1", "segmentation: .* of size"),
+        (
+            annotation(segmentation={"size": [10**9, 10**9], "counts": [10**18]}),
+            "annotation 1",
+            r"segmentation: expected run lengths of size \[10, 20\]",
+        ),
+        (
+            annotation(segmentation={"size": [10, 20], "counts": [2**70, -(2**70) + 200]}),
+            "annotation 1",
+            "segmentation: expected run lengths from 0 on",
+        ),
+        (
+            annotation(segmentation={"size": [10, 20], "counts": "o" * 100}),
+            "annotation 1",
+            "segmentation: expected run lengths of at most 60 bits",
+        ),
+        (image(file_name="d/" * 10**5), "image 7", "no such file"),
+        (image(file_name="\ud800.png"), "image 7", "no such file"),
+        (image(height=1, width=70_000), "image 7", "expected sides up to 65,535, got 70000x1"),
         (annotation(iscrowd=2), "annotation 1", "iscrowd: expected 0 or 1, got 2"),
         (replaced("annotations", "x"), "annotation number 1", "expected a mapping, got 'x'"),
     ]
@@ -211,7 +242,7 @@ class TestBadFiles:
             (" \n", "expected JSON in COCO's format, got an empty file"),
             ("{", "expected JSON: "),
             ("\xff", "expected JSON: "),
-            ("[" * 100_000, "expected JSON: "),
+            ("[" * 100_000, "expected JSON, got too many levels"),
             ("[]", "expected a mapping with a list 'images'"),
             ('{"images": {}}', "expected a mapping with a list 'images'"),
             ('{"images": []}', "expected at least one entry of 'images', got none"),
@@ -224,8 +255,26 @@ class TestBadFiles:
         with pytest.raises(AnnotationError, match=f"annotations.json: {message}"):
             read_annotations(path, images=images, skip_bad=True)
 
+    def test_what_does_not_end(self, images, content):
+        (images / "zero.json").symlink_to("/dev/zero")
+        os.mkfifo(images / "pipe.json")
+        for name in ("zero.json", "pipe.json"):
+            with pytest.raises(AnnotationError, match=f"{name}: expected a regular file"):
+                read_annotations(images / name, images=images)
+            with pytest.raises(DetectionsError, match=f"{name}: expected a regular file"):
+                read_detections(images / name, read_annotations(content, images=images))
+
+    def test_categories_without_end(self, images, content):
+        content["categories"] += [{"id": k, "name": f"{k}"} for k in range(100, 10**5)]
+        with pytest.raises(AnnotationError, match="categories: expected at most 65,535"):
+            read_annotations(content, images=images)
+        content["categories"] = [{"id": k, "name": "aA"[k % 2] * (k // 2)} for k in range(2000)]
+        with pytest.raises(AnnotationError, match=r"class 'car': no category .* more") as caught:
+            read_annotations(content, images=images, classes=["car"])
+        assert len(str(caught.value)) < 5000
+
     def test_no_file(self, tmp_path, images):
-        with pytest.raises(AnnotationError, match=r"none\.json: can't be read: No such file"):
+        with pytest.raises(AnnotationError, match=r"none\.json: no such file"):
             read_annotations(tmp_path / "none.json", images=images)
 
     def test_no_folder_of_images(self, tmp_path, content):

@@ -10,6 +10,7 @@ from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import TypeVar
 
 from dealias.data.layouts import LAYOUTS, Layout
+from dealias.inputs import read_bytes
 from dealias.labels import (
     PairingError,
     Sample,
@@ -18,9 +19,12 @@ from dealias.labels import (
     find_label_maps,
     pair_images,
 )
-from dealias.text import printable
+from dealias.text import FileError, printable, shorten
 
 T = TypeVar("T")
+
+_LARGEST_LIST = 2**28  # bytes
+_LONGEST_NAME = 4096  # characters
 
 
 class DataError(ValueError):
@@ -175,7 +179,7 @@ def _listed(folder: Path, layout: Layout, lists: list[Path]) -> Sampling:
     if not names:
         raise PairingError(f"{listed_in}: expected names of images, one a line, got none")
     if twice:
-        raise PairingError(f"{listed_in}: {printable(twice[0])!r} is listed twice")
+        raise PairingError(f"{listed_in}: {shorten(twice[0])} is listed twice")
     place = folder / _folder(layout.images, ".")
     images = _where_named(place, find_images(place, names))
     labels: dict[str, Path] = {}
@@ -186,7 +190,7 @@ def _listed(folder: Path, layout: Layout, lists: list[Path]) -> Sampling:
     samples = [Sample(n, images[n], labels[n]) for n in names if n in images and n in labels]
     if not samples:
         raise PairingError(
-            f"{listed_in}: none of {len(names):,} names, such as {printable(names[0])!r}, "
+            f"{listed_in}: none of {len(names):,} names, such as {shorten(names[0])}, "
             f"has an image and a label map"
         )
     unpaired = [
@@ -209,19 +213,21 @@ def _where_named(place: Path, found: dict[str, Path]) -> dict[str, Path]:
 def _read_names(path: Path) -> list[str]:
     """Read names, one per line, with or without the suffix of an image."""
     try:
-        lines = path.read_text("utf-8-sig").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
-        reason = getattr(error, "strerror", None) or "expected text"
-        raise PairingError(f"{printable(path)}: can't be read: {reason}") from error
+        lines = read_bytes(path, _LARGEST_LIST).decode("utf-8-sig").splitlines()
+    except UnicodeDecodeError as error:
+        raise PairingError(f"{printable(path)}: can't be read: expected text") from error
+    except FileError as error:
+        raise PairingError(str(error)) from error
     names = [line.strip() for line in lines if line.strip()]
     for name in names:
-        inside = PureWindowsPath(
-            name
-        )  # outputs have these names, which must not lead out of a folder
+        # Outputs have these names, which must not lead out of a folder.
+        inside = PureWindowsPath(name)
+        if len(name) > _LONGEST_NAME or "\0" in name:
+            raise PairingError(f"{printable(path)}: expected names of files, got {shorten(name)}")
         if inside.anchor or ".." in inside.parts:
             raise PairingError(
                 f"{printable(path)}: expected names below the folder of the images, "
-                f"got {printable(name)!r}"
+                f"got {shorten(name)}"
             )
     return [_without_suffix(PurePosixPath(name).as_posix()) for name in names]
 

@@ -18,15 +18,15 @@ from dealias.data.instances.entries import (
     read_image,
     read_instance,
     read_json,
-    shown,
 )
 from dealias.metrics.instances import AnnotatedImage, Instance, InstanceSet, Notes, Problem
-from dealias.text import FileError, plain_name, printable
+from dealias.text import FileError, plain_name, printable, shorten
 
 T = TypeVar("T")
 
 _LISTS = ("images", "annotations", "categories")
 _LISTED = 8
+_MOST_CATEGORIES = 65_535
 
 
 class AnnotationError(FileError):
@@ -82,7 +82,8 @@ def read_annotations(
     notes = Notes()
     instances, others = _instances(content, found, labels, names, problems, notes)
     if not ignore_other_categories:
-        problems += [Problem(title, f"category {names[id_]!r}: no class") for title, id_ in others]
+        stray = {id_: f"category {shorten(names[id_])}: no class" for _, id_ in others}
+        problems += [Problem(title, stray[id_]) for title, id_ in others]
     if problems and not skip_bad:
         raise AnnotationError(path, f"{_listed(problems)}; skip_bad goes on without")
     kept = tuple(
@@ -92,7 +93,8 @@ def read_annotations(
     )
     alike = _look_alikes(categories, labels, wanted)
     if not any(image.instances for image in kept):
-        reason = f"no instance of {', '.join(wanted)} that can be used"
+        listed_names = ", ".join(wanted[:_LISTED]) + (", ..." if len(wanted) > _LISTED else "")
+        reason = f"no instance of {listed_names} that can be used"
         listed = [_listed(problems)] if problems else []
         raise AnnotationError(path, "; ".join([reason, *alike, *listed]))
     ignored = Counter(names[id_] for _, id_ in others) if ignore_other_categories else {}
@@ -118,10 +120,12 @@ def _load(source: str | Path | Mapping[str, Any]) -> tuple[Path, Mapping[str, An
 
 def _categories(content: Mapping[str, Any]) -> dict[int, str]:
     categories: dict[int, str] = {}
+    if len(content["categories"]) > _MOST_CATEGORIES:
+        raise ValueError(f"categories: expected at most {_MOST_CATEGORIES:,}")
     for entry in content["categories"]:
         id_ = _id_of(entry, "id")
         if id_ is None or not isinstance(entry.get("name"), str):
-            raise ValueError(f"categories: expected an id and a name, got {shown(entry)}")
+            raise ValueError(f"categories: expected an id and a name, got {shorten(entry)}")
         if id_ in categories:
             raise ValueError(f"categories: two have the id {id_}")
         categories[id_] = entry["name"]
@@ -144,7 +148,7 @@ def _images(
         except ForbiddenPathError as error:
             raise ValueError(f"{title}: {error}") from error
         if image is not None and image.path in paths:
-            problems.append(Problem(title, f"another has the file name {printable(image.name)!r}"))
+            problems.append(Problem(title, f"another has the file name {shorten(image.name)}"))
             image = None
         elif image is not None:
             paths.add(image.path)
@@ -192,13 +196,13 @@ def _instances(
 def _ids_of(entry: Any, images: Container[int], categories: Container[int]) -> tuple[int, int]:
     """Ids of the image and the category of an annotation."""
     if not isinstance(entry, Mapping):
-        raise BadEntryError(f"expected a mapping, got {shown(entry)}")
+        raise BadEntryError(f"expected a mapping, got {shorten(entry)}")
     image, category = _id_of(entry, "image_id"), _id_of(entry, "category_id")
     if image is None or image not in images:
-        got = shown(entry.get("image_id"))
+        got = shorten(entry.get("image_id"))
         raise BadEntryError(f"image_id: expected the id of an image, got {got}")
     if category is None or category not in categories:
-        got = shown(entry.get("category_id"))
+        got = shorten(entry.get("category_id"))
         raise BadEntryError(f"category_id: expected the id of a category, got {got}")
     return image, category
 
@@ -212,12 +216,16 @@ def _look_alikes(
 ) -> list[str]:
     """Messages about categories that are not classes, but whose name differs only in case."""
     taken = {plain_name(classes[label - 1]): id_ for id_, label in labels.items()}
-    return [
-        f"category {id_}, {name!r}, is no class; category {taken[plain_name(name)]}, "
-        f"{categories[taken[plain_name(name)]]!r}, is"
-        for id_, name in categories.items()
-        if id_ not in labels and plain_name(name) in taken
+    others = {id_: plain_name(name) for id_, name in categories.items() if id_ not in labels}
+    alike = [id_ for id_, name in others.items() if name in taken]
+    twins = [(id_, taken[others[id_]]) for id_ in alike[:_LISTED]]
+    listed = [
+        f"category {id_}, {shorten(categories[id_])}, is no class; category {twin}, "
+        f"{shorten(categories[twin])}, is"
+        for id_, twin in twins
     ]
+    more = len(alike) - _LISTED
+    return [*listed, *([f"and {more:,} more categories that are no classes"] if more > 0 else [])]
 
 
 def _of_lvis(content: Mapping[str, Any]) -> list[str]:

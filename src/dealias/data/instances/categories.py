@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Container, Mapping, Sequence
 
-from dealias.text import plain_name, printable
+from dealias.text import plain_name, shorten
 
 LIS_CLASSES = (
     "bicycle",
@@ -17,6 +17,8 @@ LIS_CLASSES = (
     "diningtable",
     "tvmonitor",
 )
+
+_LISTED = 100
 
 # COCO's names to PASCAL VOC's for the same classes, without blanks.
 _SYNONYMS = {"motorcycle": "motorbike", "tv": "tvmonitor"}
@@ -59,15 +61,17 @@ def match_categories(
     times = Counter(map(_key, classes))
     doubtful = any(times[_key(name)] > 1 and name not in exactly for name in classes)
     if doubtful or len({*classes}) != len(classes):
-        raise ValueError(f"classes: expected names that differ, got {list(classes)}")
+        raise ValueError(f"classes: expected names that differ, got {shorten(list(classes), 200)}")
     labels: dict[int, int] = {}
     for label, name in enumerate(classes, start=1):
         ids = exactly.get(name) or alike.get(_key(name), [])
         in_use = ids if used is None else [id_ for id_ in ids if id_ in used]
         if len(ids) != 1 and len(in_use) != 1 and (in_use or not ids):
             count = "no category" if not ids else f"{len(in_use)} categories"
-            known = ", ".join(map(printable, categories.values()))
-            raise ValueError(f"class {name!r}: {count} of this name; there are {known}")
+            names = list(categories.values())
+            known = ", ".join(shorten(other)[1:-1] for other in names[:_LISTED])
+            known += f" and {len(names) - _LISTED:,} more" if len(names) > _LISTED else ""
+            raise ValueError(f"class {shorten(name)}: {count} of this name; there are {known}")
         labels |= dict.fromkeys(ids if len(ids) == 1 else in_use or ids, label)
     return {id_: labels[id_] for id_ in categories if id_ in labels}
 

@@ -16,7 +16,6 @@ from dealias.data.instances.entries import (
     is_number,
     plain,
     read_json,
-    shown,
 )
 from dealias.evaluation.instances import InstanceEvaluation
 from dealias.metrics.instances import (
@@ -31,7 +30,7 @@ from dealias.metrics.instances import (
     mask_area,
     read_segmentation,
 )
-from dealias.text import FileError
+from dealias.text import FileError, shorten
 
 _FARTHEST = 1e9  # pixels of a box, whose area and sides stay numbers
 _Found = tuple[tuple[float, float, float, float], int, float, Rle]
@@ -72,10 +71,10 @@ def read_detections(
         or have no pixel.
 
     Raises:
-        DetectionsError: another kind of file, or an entry with an unknown image or category, a
-            name that contradicts their ids, a score that is not finite, a broken mask, or a box of
-            negative width or height; the message names the entry.
-        ValueError: a class without a category.
+        DetectionsError: another kind of file, a class without a category, or an entry with an
+            unknown image or category, a name that contradicts their ids, a score that is not
+            finite, a broken mask, or a box of negative width or height; the message names the
+            entry.
     """
     path, entries = _load(source)
     classes = instances.classes
@@ -84,7 +83,10 @@ def read_detections(
     labels = instances.labels if categories is None else {}
     if not labels:
         used = {as_id(entry.get("category_id")) for entry in entries if isinstance(entry, Mapping)}
-        labels = match_categories(named, classes, used=used)
+        try:
+            labels = match_categories(named, classes, used=used)
+        except ValueError as error:
+            raise DetectionsError(path, str(error)) from error
     images = {image.id: image for image in instances.images}
     found: dict[int, list[_Found]] = {id_: [] for id_ in images}
     notes = Notes()
@@ -95,8 +97,8 @@ def read_detections(
             category = _known(entry, "category_id", named)
             _check_names(entry, images[id_], category, named[category])
             if category not in labels:
-                kind = f"detections of category {category}, {named[category]!r}, which is no class"
-                notes.add(f"{kind}, left out", f"entry {number}")
+                kind = f"detections of category {category}, {shorten(named[category])}"
+                notes.add(f"{kind}, which is no class, left out", f"entry {number}")
                 return
             dropped: list[str] = []
             found[id_].append(_read(entry, images[id_], labels[category], dropped))
@@ -123,7 +125,7 @@ def _load(source: str | Path | Sequence[Mapping[str, Any]]) -> tuple[Path, list[
     path = Path(source)
     content = read_json(path, DetectionsError)
     if not isinstance(content, list):
-        raise DetectionsError(path, f"expected a list of detections, got {shown(content)}")
+        raise DetectionsError(path, f"expected a list of detections, got {shorten(content)}")
     return path, content
 
 
@@ -131,7 +133,7 @@ def _known(entry: Any, key: str, known: Mapping[int, object]) -> int:
     value = entry.get(key) if isinstance(entry, Mapping) else None
     id_ = as_id(value)
     if id_ is None or id_ not in known:
-        raise BadEntryError(f"{key}: expected one that is known, got {shown(value)}")
+        raise BadEntryError(f"{key}: expected one that is known, got {shorten(value)}")
     return id_
 
 
@@ -140,12 +142,14 @@ def _check_names(entry: Mapping[str, Any], image: AnnotatedImage, id_: int, cate
     given = entry.get("file_name")
     if isinstance(given, str) and PurePosixPath(given).stem != PurePosixPath(image.name).stem:
         raise BadEntryError(
-            f"file_name: expected {image.name!r}, as image {image.id} is called, got {shown(given)}"
+            f"file_name: expected {shorten(image.name)}, as image {image.id} is called, "
+            f"got {shorten(given)}"
         )
     given = entry.get("category")
     if isinstance(given, str) and not same_class(given, category):
         raise BadEntryError(
-            f"category: expected {category!r}, as category {id_} is called, got {shown(given)}"
+            f"category: expected {shorten(category)}, as category {id_} is called, "
+            f"got {shorten(given)}"
         )
 
 
@@ -154,7 +158,7 @@ def _read(
 ) -> _Found:
     score = entry.get("score")
     if not is_number(score):
-        raise BadEntryError(f"score: expected a finite number, got {shown(score)}")
+        raise BadEntryError(f"score: expected a finite number, got {shorten(score)}")
     try:
         mask = read_segmentation(entry.get("segmentation"), *image.size, dropped=dropped)
     except MaskError as error:
@@ -166,7 +170,7 @@ def _read(
     if numbers != [True] * 4 or min(given[2:]) < 0 or max(map(abs, given)) > _FARTHEST:
         raise BadEntryError(
             f"bbox: expected [left, top, width, height] in pixels, the last two from 0 on, none "
-            f"beyond {_FARTHEST:.0e}, got {shown(given)}"
+            f"beyond {_FARTHEST:.0e}, got {shorten(given)}"
         )
     left, top, width, height = map(float, given)
     return (left, top, left + width, top + height), label, float(score), mask

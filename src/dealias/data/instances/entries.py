@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 import os.path
 from collections.abc import Mapping
@@ -14,6 +13,7 @@ import numpy as np
 from torch import Tensor
 
 from dealias.images import max_pixels
+from dealias.inputs import parse_json, read_bytes
 from dealias.metrics.instances import (
     AnnotatedImage,
     Instance,
@@ -22,8 +22,11 @@ from dealias.metrics.instances import (
     mask_area,
     read_segmentation,
 )
-from dealias.text import FileError, printable
+from dealias.text import FileError, printable, shorten
 
+_LARGEST_FILE = 2**31  # bytes; the annotations of LVIS have half as many
+_LONGEST_NAME = 400  # characters that a message has of it
+_LONGEST_SIDE = 65_535  # pixels of an image, as in JPEG
 _LARGEST = 1e10  # area; COCO's AP counts none beyond
 BROKEN_POLYGONS = "broken polygons that are left out of a segmentation with others"
 
@@ -54,12 +57,15 @@ def read_image(entry: Any, folder: Path) -> AnnotatedImage:
         raise BadEntryError(
             f"expected a size in pixels, at most {limit} of them, got {width}x{height}"
         )
+    if max(height, width) > _LONGEST_SIDE:
+        raise BadEntryError(f"expected sides up to {_LONGEST_SIDE:,}, got {width}x{height}")
     for name in names:
         for spelled in dict.fromkeys((name, unquote(name), name.replace("\\", "/"))):
             path = path_inside(folder, spelled)
             if os.path.isfile(path):  # noqa: PTH113 - also for names that are too long
                 return AnnotatedImage(id_, name, path, (height, width))
-    raise BadEntryError(f"no such file: {printable(path_inside(folder, names[0]))}")
+    name = shorten(names[0], _LONGEST_NAME)[1:-1] if len(names[0]) > _LONGEST_NAME else names[0]
+    raise BadEntryError(f"no such file: {printable(path_inside(folder, name))}")
 
 
 def read_instance(
@@ -82,7 +88,7 @@ def read_instance(
     box = None if entry.get("bbox") is None else _box(entry["bbox"], size)
     crowd = entry.get("iscrowd", 0)
     if crowd not in (0, 1):
-        raise BadEntryError(f"iscrowd: expected 0 or 1, got {shown(crowd)}")
+        raise BadEntryError(f"iscrowd: expected 0 or 1, got {shorten(crowd)}")
     dropped: list[str] = []
     try:
         mask = read_segmentation(_value(entry, "segmentation"), *size, dropped=dropped)
@@ -98,7 +104,7 @@ def read_instance(
         kinds.append("instances without an area, or with 0, that have the area of their mask")
     if not is_number(area) or not 0 < area <= _LARGEST:
         raise BadEntryError(
-            f"area: expected a number from 0 on, at most {_LARGEST:.0e}, got {shown(area)}"
+            f"area: expected a number from 0 on, at most {_LARGEST:.0e}, got {shorten(area)}"
         )
     if box is None:
         box = box_of_mask(mask)
@@ -109,15 +115,14 @@ def read_instance(
 def read_json(path: Path, error: type[FileError]) -> Any:
     """Read a JSON file; `error` is what to raise if it can't be read."""
     try:
-        text = path.read_bytes()
-    except OSError as failure:
-        raise error(path, f"can't be read: {failure.strerror}") from failure
-    if not text.strip():
-        raise error(path, "expected JSON in COCO's format, got an empty file")
-    try:
-        return json.loads(text)
-    except (ValueError, RecursionError) as failure:
-        raise error(path, f"expected JSON: {' '.join(str(failure).split())}") from failure
+        text = read_bytes(path, _LARGEST_FILE)
+        if not text.strip():
+            raise error(path, "expected JSON in COCO's format, got an empty file")
+        return parse_json(text, exact=False, finite=False)  # single entries are checked
+    except FileError as failure:
+        raise error(path, failure.problem) from failure
+    except ValueError as failure:
+        raise error(path, str(failure)) from failure
 
 
 def plain(entry: Any) -> Any:
@@ -149,15 +154,10 @@ def path_inside(folder: Path, name: str) -> Path:
     rooted = PurePosixPath(name).is_absolute() or PureWindowsPath(name).anchor
     if rooted or ".." in parts or "\0" in name:
         raise ForbiddenPathError(
-            f"file_name: expected a name inside the folder of images, got {printable(name)!r}"
+            "file_name: expected a name inside the folder of images, "
+            f"got {shorten(name, _LONGEST_NAME)}"
         )
     return folder / name
-
-
-def shown(value: Any) -> str:
-    """A value from a file, for a message."""
-    text = repr(value)
-    return text if len(text) <= 60 else text[:57] + "..."
 
 
 def is_number(value: Any) -> TypeGuard[float]:
@@ -169,7 +169,7 @@ def is_number(value: Any) -> TypeGuard[float]:
 
 def _value(entry: Any, key: str) -> Any:
     if not isinstance(entry, Mapping):
-        raise BadEntryError(f"expected a mapping, got {shown(entry)}")
+        raise BadEntryError(f"expected a mapping, got {shorten(entry)}")
     if key not in entry:
         raise BadEntryError(f"{key}: missing")
     return entry[key]
@@ -179,7 +179,7 @@ def _integer(entry: Any, key: str) -> int:
     value = _value(entry, key)
     number = as_id(value)
     if number is None:
-        raise BadEntryError(f"{key}: expected an integer, got {shown(value)}")
+        raise BadEntryError(f"{key}: expected an integer, got {shorten(value)}")
     return number
 
 
@@ -190,22 +190,22 @@ def _names(entry: Mapping[str, Any]) -> list[str]:
         return ["/".join(PurePosixPath(url).parts[-2:]), PurePosixPath(url).name]
     name = _value(entry, "file_name")
     if not isinstance(name, str) or not name:
-        raise BadEntryError(f"file_name: expected a name, got {shown(name)}")
+        raise BadEntryError(f"file_name: expected a name, got {shorten(name)}")
     return [name]
 
 
 def _box(value: Any, size: tuple[int, int]) -> tuple[float, float, float, float]:
     if not isinstance(value, list) or len(value) != 4 or not all(map(is_number, value)):
-        raise BadEntryError(f"bbox: expected [x, y, width, height], got {shown(value)}")
+        raise BadEntryError(f"bbox: expected [x, y, width, height], got {shorten(value)}")
     x, y, width, height = map(float, value)
     if not (width > 0 and height > 0):
-        raise BadEntryError(f"bbox: expected a positive width and height, got {shown(value)}")
+        raise BadEntryError(f"bbox: expected a positive width and height, got {shorten(value)}")
     right, bottom = x + width, y + height
     outside = x >= size[1] or y >= size[0] or right <= 0 or bottom <= 0
     # Slightly outside is common; by more than the size of the image is a mistake.
     far = x < -size[1] or y < -size[0] or right > 2 * size[1] or bottom > 2 * size[0]
     if outside or far:
         raise BadEntryError(
-            f"bbox: expected a box in the image of {size[1]}x{size[0]}, got {shown(value)}"
+            f"bbox: expected a box in the image of {size[1]}x{size[0]}, got {shorten(value)}"
         )
     return x, y, right, bottom

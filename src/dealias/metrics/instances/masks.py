@@ -12,6 +12,9 @@ from faster_coco_eval.core import mask as coco_mask
 from numpy.typing import NDArray
 from torch import Tensor
 
+from dealias.text import shorten
+
+_LONGEST_OUTLINE = 2**22  # pixels
 Rle = dict[str, Any]
 
 
@@ -41,15 +44,16 @@ def read_segmentation(
 
     Raises:
         MaskError: the segmentation is none of these; no polygon is valid; coordinates are not
-            numbers or are far outside the image; run lengths have another size, are negative or do
-            not add up to height x width; or a mask has another size.
+            numbers or are far outside the image, or an outline is too long to draw; run lengths
+            have another size, are negative or do not add up to height x width; or a mask has
+            another size.
     """
     if isinstance(segmentation, (np.ndarray, Tensor)):
         return _from_mask(torch.as_tensor(segmentation), height, width)
     if isinstance(segmentation, Mapping):
         return _from_run_lengths(segmentation, height, width)
     if not isinstance(segmentation, (list, tuple)) or not segmentation:
-        raise MaskError(f"expected polygons or run lengths, got {_shown(segmentation)}")
+        raise MaskError(f"expected polygons or run lengths, got {shorten(segmentation)}")
     whole, broken = [], []
     for entry in segmentation:
         polygon = entry.tolist() if isinstance(entry, np.ndarray) else entry
@@ -116,7 +120,7 @@ def _problem(polygon: Any, height: int, width: int) -> str | None:
     """
     points = (
         f"expected a polygon of three points or more as [x0, y0, x1, y1, ...], "
-        f"got {_shown(polygon)}"
+        f"got {shorten(polygon)}"
     )
     if not isinstance(polygon, (list, tuple)):
         raise MaskError(points)
@@ -124,18 +128,27 @@ def _problem(polygon: Any, height: int, width: int) -> str | None:
     for index, value in enumerate(polygon):
         size = height if index % 2 else width
         number = isinstance(value, (int, float)) and not isinstance(value, bool)
-        if number and not math.isfinite(value):
+        if type(value) is float and not math.isfinite(value):
             finite = False
         # Slightly outside is common, but the decoder's work grows with the distance.
         elif not number or not -size <= value <= 2 * size:
             raise MaskError(_far(value, height, width))
     if len(polygon) < 6 or len(polygon) % 2:
         return points
+    if finite and _length(polygon) > _LONGEST_OUTLINE:
+        raise MaskError(f"expected an outline of at most {_LONGEST_OUTLINE:,} pixels, got a longer")
     return None if finite else _far(next(v for v in polygon if not math.isfinite(v)), height, width)
 
 
+def _length(polygon: Sequence[float]) -> float:
+    """A measure of the outline that the decoder's memory grows with."""
+    points = np.array(polygon, np.float64).reshape(-1, 2)
+    steps = np.abs(points - np.roll(points, 1, axis=0)).max(1)
+    return float(steps.sum()) + len(points)
+
+
 def _far(value: Any, height: int, width: int) -> str:
-    return f"expected coordinates in or near the image of {width}x{height}, got {_shown(value)}"
+    return f"expected coordinates in or near the image of {width}x{height}, got {shorten(value)}"
 
 
 def _from_mask(mask: Tensor, height: int, width: int) -> Rle:
@@ -151,7 +164,7 @@ def _from_run_lengths(rle: Mapping[str, Any], height: int, width: int) -> Rle:
     size, counts = rle.get("size"), rle.get("counts")
     if not isinstance(size, (list, tuple, np.ndarray)) or list(size) != [height, width]:
         raise MaskError(
-            f"expected run lengths of size [{height}, {width}], got {_shown(rle.get('size'))}"
+            f"expected run lengths of size [{height}, {width}], got {shorten(rle.get('size'))}"
         )
     text = counts.decode("latin-1") if isinstance(counts, bytes) else counts
     if isinstance(text, str):
@@ -159,7 +172,7 @@ def _from_run_lengths(rle: Mapping[str, Any], height: int, width: int) -> Rle:
     else:
         runs = counts.tolist() if isinstance(counts, np.ndarray) else counts
     if not isinstance(runs, list) or not all(type(run) is int and run >= 0 for run in runs):
-        raise MaskError(f"expected run lengths from 0 on, got {_shown(counts)}")
+        raise MaskError(f"expected run lengths from 0 on, got {shorten(counts)}")
     if sum(runs) != height * width:
         raise MaskError(f"expected run lengths that add up to {height * width}, got {sum(runs)}")
     if isinstance(text, str):
@@ -193,8 +206,3 @@ def _decompress(counts: str) -> list[int]:
     if shift:
         raise MaskError("expected run lengths as text, got one that breaks off")
     return runs
-
-
-def _shown(value: Any) -> str:
-    text = repr(value)
-    return text if len(text) <= 60 else text[:57] + "..."
