@@ -177,7 +177,7 @@ def _unwinding_on_signals() -> Iterator[None]:
     numbers = [getattr(signal, name) for name in _ENDING if hasattr(signal, name)]
     before = {number: signal.signal(number, _stop) for number in numbers}
     told = sys.unraisablehook
-    sys.unraisablehook = lambda found: None if _signals else told(found)  # of half-made objects
+    sys.unraisablehook = lambda found: None if _is_half_made(found) else told(found)
     try:
         yield
     finally:
@@ -186,6 +186,12 @@ def _unwinding_on_signals() -> Iterator[None]:
             signal.setitimer(signal.ITIMER_REAL, 0)
         for number, handler in before.items():
             signal.signal(number, handler)
+
+
+def _is_half_made(unraisable: Any) -> bool:
+    """Whether what failed is the end of an object that a signal or an error left half made."""
+    ends = getattr(unraisable.object, "__name__", "") == "__del__"
+    return bool(_signals) or (ends and issubclass(unraisable.exc_type, AttributeError))
 
 
 def _stop(number: int, _frame: object) -> None:

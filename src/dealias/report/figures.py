@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import io
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -105,8 +106,10 @@ def _save(figure: Any, folder: Path, name: str) -> list[Path]:
     paths = [folder / f"{name}.{suffix}" for suffix in FORMATS]
     for path, suffix in zip(paths, FORMATS, strict=True):
         undated = {"pdf": {"CreationDate": None}, "svg": {"Date": None}, "png": {}}[suffix]
+        drawn = io.BytesIO()  # a disk that is full would leave Matplotlib's writers in disorder
+        figure.savefig(drawn, format=suffix, dpi=200, metadata=undated)
         with write_whole(path) as file:
-            figure.savefig(file, format=suffix, dpi=200, metadata=undated)
+            file.write(drawn.getbuffer())
     return paths
 
 
