@@ -176,6 +176,37 @@ def test_no_file_may_be_as_long(asked, most, maps, tmp_path):
     assert not any((out / "maps").iterdir()) or (out / "maps" / MANIFEST).exists()
 
 
+@pytest.mark.parametrize("name", [b"\xff\xfe", b"a" * 240, b"a\nb", b"a.b", b"-"])
+def test_names_of_any_kind(name, maps, monkeypatch, capsys):
+    """Of images and of the folder around the outputs, written twice over."""
+    name = os.fsdecode(name)
+    for part in ("a", "targets"):
+        (maps / part / "image_00.png").rename(maps / part / f"{name}.png")
+    out = maps / f"x{name}"
+    out.mkdir()
+    monkeypatch.chdir(out)
+    more = ["--error-maps", "m", "--report", "p", "--overwrite"]
+    for _ in range(2):
+        assert evaluate(maps, "a", "--output", "r", *more) == 0
+        assert names_in(out) == ["m", "p", "r"]
+        assert (out / "m" / f"{name}.png").is_file()
+    assert read_result(out / "r")["images"] == 5
+    assert "Traceback" not in capsys.readouterr().err
+
+
+def test_a_page_in_the_working_folder(maps, monkeypatch):
+    """Which stays the one that a shell is in, and relative paths lead on."""
+    (maps / "site").mkdir()
+    monkeypatch.chdir(maps / "site")
+    for side in "ab":
+        more = ["--report", ".", "--output", "../r.json", "--overwrite"]
+        assert evaluate(maps, side, *more) == 0
+        assert Path().samefile(maps / "site")
+        assert sorted(names_in(maps / "site")) == [MANIFEST, "assets", "index.html"]
+        assert (maps / "r.json").is_file()
+    assert evaluate(maps, "a", "--report", ".", "--output", "r.json", "--overwrite") == 2
+
+
 class TestTraining:
     @pytest.fixture
     def broken(self, tmp_path):

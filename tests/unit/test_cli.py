@@ -135,6 +135,26 @@ def test_signals(number, swallow):
     assert "Traceback" not in said
 
 
+@pytest.mark.parametrize(("error", "told"), [(AttributeError, 0), (ValueError, 1)])
+def test_the_end_of_an_object_that_is_half_made(error, told, command, monkeypatch):
+    """Python has no way but to print what is raised there."""
+    seen = []
+    monkeypatch.setattr(sys, "unraisablehook", seen.append)
+
+    class HalfMade:
+        def __del__(self):
+            raise error
+
+    def run(_):
+        HalfMade()
+        raise ValueError
+
+    command(run)
+    assert main(["merge"]) == 2
+    assert len(seen) == told
+    assert sys.unraisablehook == seen.append
+
+
 def test_handlers_are_put_back(command):
     before = [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)]
     command(lambda _: 0)
