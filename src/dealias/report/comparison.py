@@ -6,10 +6,9 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from dealias.metrics.functional import ERROR_KINDS
-from dealias.report.result_files import CLASS_METRICS, METRICS, ResultFileError
+from dealias.report.result_files import AGREEMENT, CLASS_METRICS, METRICS, ResultFileError
 from dealias.text import printable
 
-AGREEMENT = ("agreement", "agreement_preds_band", "agreement_target_band")
 _SHIFTS = ("shifts", "largest", "seed")
 _SAME = ("protocol", "band_width", "ignore_index")
 

@@ -18,6 +18,7 @@ from dealias.report.aliasing import GROUPS
 from dealias.text import FileError, printable, shorten
 
 METRICS = ("mIoU", "BIoU", "BAcc", "FErr", "MErr", "DErr")
+AGREEMENT = ("agreement", "agreement_preds_band", "agreement_target_band")
 CLASS_METRICS = ("IoU", "BIoU", "BAcc", "FErr", "MErr", "DErr")
 
 _SLACK = 1e-6  # of shares that were rounded
@@ -71,6 +72,17 @@ _ALIASING = {
         for name in GROUPS
     },
 }
+_AGREEMENTS = dict.fromkeys(AGREEMENT, _METRIC)
+_FINDING = {"AUROC": _METRIC, "rank_correlation": _GAIN}
+_SHIFTS = {
+    "shifts": _COUNT,
+    "largest": _COUNT,
+    "seed": _COUNT,
+    **_AGREEMENTS,
+    "classes": [{"name": str, **_AGREEMENTS}],
+    "per_image": [{"name": str, **_AGREEMENTS}],
+    "errors_against_instability": {"boundary": _FINDING, "all": _FINDING},
+}
 _SHAPE = {
     "class_set": str,
     "ignore_index": _LABEL,
@@ -109,6 +121,7 @@ _SHAPE = {
     "noise?": _SIZE,
     "report?": _maybe(str),
     "errors_against_aliasing?": _maybe(_ALIASING),
+    "shifts?": _maybe(_SHIFTS),
 }
 _SITE = {
     "name": str,

@@ -11,8 +11,8 @@ import numpy as np
 from dealias.evaluation import ERROR_COLORS
 from dealias.labels import ClassSet
 from dealias.report.aliasing import GROUP_TITLES, GROUPS, histogram
-from dealias.report.comparison import AGREEMENT
 from dealias.report.rendering import DASH, css
+from dealias.report.result_files import AGREEMENT
 
 _COLUMNS = 60
 _LEAST = 1e-99  # power that is drawn

@@ -1,0 +1,190 @@
+"""Each row of the table in SECURITY.md, by an attack on a person who opens such a file."""
+
+import io
+import json
+import pickle
+import re
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from dealias.cli import main
+from runs import CONFIG
+
+PAGE = Path(__file__).parents[2] / "SECURITY.md"
+STRANGER = "from pathlib import Path\nPath({mark!r}).touch()\n"
+
+
+class Evil:
+    """Leaves a mark when it is unpickled."""
+
+    def __init__(self, mark):
+        self.mark = mark
+
+    def __reduce__(self):
+        return open, (str(self.mark), "w")
+
+
+@pytest.fixture
+def place(tmp_path, monkeypatch):
+    """A folder to work in, with label maps, a photograph and a module that leaves a mark."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    (tmp_path / "stranger.py").write_text(STRANGER.format(mark=str(tmp_path / "mark")))
+    labels = np.random.default_rng(0).integers(0, 11, (64, 64), np.uint8)
+    for name in ("preds", "target"):
+        (tmp_path / name).mkdir()
+        Image.fromarray(labels).save(tmp_path / name / "a.png")
+    (tmp_path / "photos").mkdir()
+    Image.new("RGB", (64, 64), (9, 9, 9)).save(tmp_path / "photos" / "a.png")
+    (tmp_path / "run.yaml").write_text(CONFIG)
+    yield tmp_path
+    sys.modules.pop("stranger", None)
+
+
+def evaluate(*more):
+    folders = ["--predictions", "preds", "--targets", "target", "--workers", "0"]
+    classes = [] if "--classes" in more else ["--classes", "camvid"]
+    return main(["evaluate", *folders, *classes, *more])
+
+
+def objects(mark):
+    return np.array([Evil(mark)], object)
+
+
+def checkpoint(place):
+    torch.save({"state_dict": {}, "evil": Evil(place / "mark")}, "evil.ckpt")
+    assert main(["convert", "evil.ckpt", "--output", "net"]) == 2
+    return main(["test", "--config", "run.yaml", "--output", "run", "--ckpt_path", "evil.ckpt"])
+
+
+def safetensors(place):
+    Path("net").mkdir()
+    Path("net/model.safetensors").write_bytes(pickle.dumps(Evil(place / "mark")))
+    network = {"name": "upernet", "backbone": "test_resnet", "num_classes": 11}
+    content = {"network": network | {"channels": 10**7}, "classes": None, "dealias": "0"}
+    Path("net/config.json").write_text(json.dumps(content))
+    return main(["test", "--config", "run.yaml", "--output", "run", "--ckpt_path", "net"])
+
+
+def label_map(place):
+    np.save("preds/a.npy", objects(place / "mark"), allow_pickle=True)
+    Path("preds/a.png").unlink()
+    return evaluate()
+
+
+def class_set(place):
+    run = f"!!python/object/apply:pathlib.Path.touch [!!python/object/apply:pathlib.Path [{place}"
+    Path("mine.yaml").write_text(f"names: [{run}/mark]]]\n")
+    assert evaluate("--classes", "mine.yaml") == 2
+    bomb = "\n".join(f"a{i}: &a{i} [{', '.join([f'*a{i - 1}'] * 9)}]" for i in range(1, 9))
+    Path("mine.yaml").write_text(f"a0: &a0 [x]\n{bomb}\nnames: *a8\n")
+    return evaluate("--classes", "mine.yaml")
+
+
+def counts(place):
+    assert evaluate("--counts", "c.npz") == 0
+    with np.load("c.npz") as file:
+        held = dict(file)
+    held["confusion"] = held["confusion"].copy()
+    held["confusion"][0, 0, 0] = -5
+    np.savez("negative.npz", **held)
+    assert main(["merge", "negative.npz"]) == 2
+    np.savez("evil.npz", **held | {"confusion": objects(place / "mark")})
+    return main(["merge", "evil.npz"])
+
+
+def result(place):
+    assert evaluate("--images", "photos", "--report", "page", "--output", "there/r.json") == 2
+    Path("there").mkdir()
+    assert evaluate("--images", "photos", "--report", "page", "--output", "there/r.json") == 0
+    assert main(["figures", "there/r.json", "--output", "drawn"]) == 0
+    assert not list(Path("drawn").glob("strips*"))  # which show photographs
+    assert main(["figures", "there/r.json", "--output", "trusted", "--trust"]) == 0
+    assert list(Path("trusted").glob("strips*"))
+    return 2
+
+
+def probe_result(place):
+    site = {"name": "a", "cutoff": 0.25, "in_channels": 3, "out_channels": 3}
+    site |= dict.fromkeys(("aliasing_score", "aliasing_score_std", "orthogonality"))
+    maps = {"folder": str(place / "photos"), "site": "a"}
+    Path("there").mkdir()
+    Path("there/p.json").write_text(
+        json.dumps({"sites": [site], "settings": {"images": 1}, "maps": maps})
+    )
+    return evaluate("--report", "page", "--probe", "there/p.json")
+
+
+def annotations(place):
+    image = {"id": 1, "file_name": "../photos/a.png", "height": 64, "width": 64}
+    entry = {"id": 1, "image_id": 1, "category_id": 1, "bbox": [0, 0, 9, 9], "area": 81}
+    content = {"images": [image], "categories": [{"id": 1, "name": "Car"}]}
+    content["annotations"] = [entry | {"segmentation": [[0, 0, 9, 0, 9, 9]], "iscrowd": 0}]
+    Path("all.json").write_text(json.dumps(content))
+    options = ["--task", "instance", "--data.name", "coco", "--data.root", ".", "--parts", "[val]"]
+    options += ["--data.images", "{val: preds}", "--data.annotations", "{val: all.json}"]
+    return main(["data", "check", *options, "--data.classes", "[Car]"])
+
+
+def configuration(place):
+    spec = "trainer: {callbacks: [{class_path: stranger.Here}]}\n"
+    Path("evil.yaml").write_text(f"base: run.yaml\n{spec}")
+    return main(["fit", "--config", "evil.yaml", "--output", "run"])
+
+
+def export(place):
+    Path("net.pt2").write_bytes(pickle.dumps(Evil(place / "mark")))
+    return main(["probe", "--model", "net.pt2", "--images", "photos"])
+
+
+def factory(place):
+    return main(["probe", "--model", "stranger:net", "--images", "photos"])
+
+
+def folder_with_code(place):
+    Path("net").mkdir()
+    auto = {"AutoConfig": "stranger.Config", "AutoModel": "stranger.Model"}
+    Path("net/config.json").write_text(json.dumps({"model_type": "mine", "auto_map": auto}))
+    Path("net/stranger.py").write_text(Path("stranger.py").read_text())
+    return main(["probe", "--model", "hf:net", "--images", "photos"])
+
+
+ATTACKS = {
+    "checkpoint (`.ckpt`, `.pth`, `.pt`)": checkpoint,
+    "`.safetensors`, `config.json` of a network": safetensors,
+    "label map (PNG, TIFF, NPY, NPZ)": label_map,
+    "class set": class_set,
+    "`counts.npz`": counts,
+    "`result.json`": result,
+    "result of `dealias probe`": probe_result,
+    "annotations, detections": annotations,
+    "configuration": configuration,
+    "`.pt2`": export,
+    "`module:factory`": factory,
+    "`hf:FOLDER`": folder_with_code,
+}
+
+
+def test_every_kind_of_file_is_attacked():
+    rows = re.findall(
+        r"^\| ([^|]+?) \| [^|]+ \| [^|]+ \| [^|]+ \|$", PAGE.read_text(), re.MULTILINE
+    )
+    assert rows[0] == "file"
+    assert rows[1:] == list(ATTACKS)
+
+
+@pytest.mark.parametrize("attack", ATTACKS.values(), ids=[a.__name__ for a in ATTACKS.values()])
+def test_nothing_runs_and_nothing_is_asked(attack, place, monkeypatch, capsys):
+    monkeypatch.setattr("sys.stdin", io.StringIO("y\n" * 9))
+    code = attack(place)
+    said = capsys.readouterr().err
+    assert code in (1, 2), said
+    assert not (place / "mark").exists()
+    assert sys.stdin.tell() == 0
+    assert "internal error" not in said
+    assert max((len(line) for line in said.splitlines()), default=0) < 4000
