@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import traceback
 import warnings
 import zipfile
 from collections.abc import Mapping
@@ -18,8 +20,9 @@ from dealias.engine.training import TrainingError
 from dealias.files import write_whole
 from dealias.inputs import open_regular
 from dealias.models import read_checkpoint
-from dealias.text import printable
+from dealias.text import printable, reason
 
+_LARGEST = 2**62
 _PICKLED = 2**20  # bytes in which a checkpoint says whose it is
 
 
@@ -78,7 +81,116 @@ class WholeCheckpoints(TorchCheckpointIO):
         checkpoint: Any = read_checkpoint(Path(path))
         if not isinstance(checkpoint, dict) or "state_dict" not in checkpoint:
             raise CheckpointError(f"{printable(path)}: expected a checkpoint of dealias fit")
+        problem = _first_problem(checkpoint)
+        if problem is not None:
+            raise CheckpointError(f"{printable(path)}: {problem}")
         return checkpoint
+
+
+def _first_problem(checkpoint: Mapping[str, Any]) -> str | None:
+    """What is not as Lightning and :class:`dealias.engine.Training` write it."""
+    state = checkpoint["state_dict"]
+    if not isinstance(state, dict) or not all(
+        isinstance(name, str) and isinstance(value, Tensor) for name, value in state.items()
+    ):
+        return "state_dict: expected tensors by name"
+    parameters = checkpoint.get("hyper_parameters", {})
+    if not isinstance(parameters, dict):
+        return "hyper_parameters: expected a mapping"
+    if not isinstance(parameters.get("network", {}), dict):
+        return "hyper_parameters: network: expected a mapping"
+    try:
+        json.dumps(parameters.get("network"), sort_keys=True)
+    except (TypeError, ValueError) as error:
+        return f"hyper_parameters: network: expected plain values: {error}"
+    classes = parameters.get("classes")
+    names = classes.get("names") if isinstance(classes, dict) else classes
+    if names is not None and not (
+        isinstance(names, list | tuple) and all(isinstance(name, str) for name in names)
+    ):
+        return "hyper_parameters: classes: expected their names"
+    return None
+
+
+def check_resumable(
+    checkpoint: Mapping[str, Any], module: Any, trainer: Any, *, source: str
+) -> None:
+    """Refuse to go on from states that are not those of this optimizer and trainer.
+
+    Args:
+        checkpoint: what training is to go on from.
+        module: a :class:`dealias.engine.Training`.
+        trainer: its trainer.
+        source: the checkpoint's name, for the message.
+
+    Raises:
+        CheckpointError: a state is missing, or of another kind.
+    """
+    optimizer = module.optimization.optimizer(module.network)
+    own = optimizer.state_dict()["param_groups"]
+    schedule = module.optimization.schedule(optimizer, max(1, trainer.max_steps))
+    try:
+        (state,), (schedule_state,) = checkpoint["optimizer_states"], checkpoint["lr_schedulers"]
+        _check_kinds(own, state["param_groups"], "optimizer_states")
+        _check_kinds(schedule.state_dict(), schedule_state, "lr_schedulers")
+        _check_kinds(trainer.fit_loop.state_dict(), checkpoint["loops"]["fit_loop"], "loops")
+        _check_kinds([0, 0], [checkpoint["epoch"], checkpoint["global_step"]], "steps")
+        for name in schedule_state:
+            if callable(getattr(type(schedule), name, None)):
+                raise ValueError(f"lr_schedulers: unexpected {name!r}")
+        optimizer.load_state_dict(state)
+        for group in optimizer.param_groups:
+            for parameter in group["params"]:
+                _check_moments(optimizer, parameter)
+    except Exception as error:  # of any kind, for any value in a wrong place
+        raise CheckpointError(_cannot_resume(source, error)) from error
+
+
+_MOMENTS = {"SGD": {"momentum_buffer"}, "AdamW": {"step", "exp_avg", "exp_avg_sq"}}
+
+
+def _check_moments(optimizer: torch.optim.Optimizer, parameter: Tensor) -> None:
+    state = optimizer.state.get(parameter, {})
+    if state and set(state) != _MOMENTS[type(optimizer).__name__]:
+        raise ValueError(f"optimizer_states: unexpected {', '.join(map(str, state))}")
+    for name, value in state.items():
+        alike = isinstance(value, Tensor) and value.is_floating_point()
+        if value is not None and not (alike and value.shape in (parameter.shape, ())):
+            raise ValueError(f"optimizer_states: {name}: not of the shape of its parameter")
+
+
+def _check_kinds(own: Any, other: Any, name: str) -> None:
+    """Raise ValueError where a number, text, list or mapping is something else in `other`."""
+    if isinstance(own, dict):
+        if not isinstance(other, dict):
+            raise ValueError(f"{name}: expected a mapping")
+        for key in own.keys() & other.keys():
+            _check_kinds(own[key], other[key], f"{name}: {key}")
+    elif isinstance(own, list | tuple):
+        if not isinstance(other, list | tuple) or (name.endswith("param_groups") and not other):
+            raise ValueError(f"{name}: expected a list")
+        if len(own) != len(other) and not name.endswith("params"):
+            raise ValueError(f"{name}: expected {len(own)} values, got {len(other)}")
+        for ours, theirs in zip(own, other, strict=False):
+            _check_kinds(ours, theirs, name)
+    elif isinstance(own, int | float) and not isinstance(own, bool):
+        whole = not isinstance(own, int) or isinstance(other, int)
+        if not (isinstance(other, int | float) and abs(other) < _LARGEST and whole):
+            raise ValueError(f"{name}: expected a number")
+
+
+def cause_in_checkpoint(error: Exception, source: str) -> Exception:
+    """What to raise for an error in training: a CheckpointError if that is what was being read."""
+    names = {frame.name for frame in traceback.extract_tb(error.__traceback__)}
+    if isinstance(error, ValueError) and source in str(error):
+        return error
+    if names & {"_restore_modules_and_callbacks", "restore_training_state"}:
+        return CheckpointError(_cannot_resume(source, error))
+    return error
+
+
+def _cannot_resume(source: str, error: Exception) -> str:
+    return f"{source}: training can't go on from it: {type(error).__name__}: {reason(error)[:400]}"
 
 
 def check_averaging(checkpoint: Mapping[str, Any], trainer: Any, *, source: str) -> None:

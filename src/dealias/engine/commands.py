@@ -16,7 +16,9 @@ from pytorch_lightning.cli import LightningArgumentParser, LightningCLI
 from dealias.engine.checkpoints import (
     CheckpointError,
     WholeCheckpoints,
+    cause_in_checkpoint,
     check_averaging,
+    check_resumable,
     is_checkpoint,
 )
 from dealias.engine.configs import (
@@ -322,6 +324,9 @@ class Commands(LightningCLI):
             if self.command == "fit":
                 check_averaging(checkpoint, self.trainer, source=self.model.checkpoint)
             self.model.on_load_checkpoint(checkpoint)
+            if self.command == "fit":
+                source = self.model.checkpoint
+                check_resumable(checkpoint, self.model, self.trainer, source=source)
 
     @property
     def weights(self) -> str:
@@ -348,10 +353,12 @@ class Commands(LightningCLI):
             before = set(self.output.rglob("*"))
             try:
                 self.trainer.fit(**arguments | {"ckpt_path": self.checkpoint})
-            except BaseException:
+            except BaseException as error:
                 if main_process() and not self.replacement.begun:
                     _remove_logs(set(self.output.rglob("*")) - before)
-                raise
+                if self.checkpoint is None or not isinstance(error, Exception):
+                    raise
+                raise cause_in_checkpoint(error, self.model.checkpoint)  # noqa: B904
 
     def validate(self, **arguments: Any) -> None:
         """Evaluate on the validation split."""
