@@ -225,3 +225,13 @@ def test_a_network_that_fails_on_a_later_image_names_it(folder):
     network = Network(nn.Sequential(Fixed(3, 8, 3, stride=2)).eval())
     with pytest.raises(ValueError, match=r"z\.png: the network fails on 96x64 pixels.*size"):
         measure_aliasing(network, list_images(folder))
+
+
+def test_large_images_are_cropped_around_the_centre(tmp_path):
+    image = Image.new("RGB", (4200, 2100))
+    image.paste((255, 0, 0), (1076, 26, 3124, 2074))
+    image.save(tmp_path / "large.png")
+    found = read_image(tmp_path / "large.png")
+    assert found.shape == (3, 2048, 2048)
+    assert torch.equal(found.amax((1, 2)), torch.tensor([1.0, 0.0, 0.0]))
+    assert found[0].min() == 1

@@ -3,7 +3,8 @@
 from dealias.models.backbones import sync_batch_norm
 from dealias.models.conversion import Converted, convert
 from dealias.models.creation import create_model
-from dealias.models.network import ModelError, Network
+from dealias.models.huggingface import check_model_folder
+from dealias.models.network import ModelError, Network, limited
 from dealias.models.saved import load, save
 from dealias.models.segmentation import SegmentationModel
 from dealias.models.upernet import UPerNet
@@ -18,8 +19,10 @@ __all__ = [
     "UPerNet",
     "WeightsError",
     "check_kinds",
+    "check_model_folder",
     "convert",
     "create_model",
+    "limited",
     "load",
     "load_weights",
     "read_checkpoint",

@@ -10,12 +10,15 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from dealias.inputs import open_regular, read_json
 from dealias.models.network import IMAGENET_MEAN, IMAGENET_STD, ModelError, check_normalization
 from dealias.models.segmentation import SegmentationModel, pixel_loss, resize
-from dealias.text import printable
+from dealias.text import FileError, printable
 
 # These predict masks and a class for each. All others of transformers score pixels.
 _MASK_TYPES = ("mask2former", "maskformer")
+# Nothing is downloaded, and no code of a folder runs; left open, the terminal would be asked.
+_LOCAL: dict[str, Any] = {"local_files_only": True, "trust_remote_code": False}
 _BACKBONES = dict.fromkeys(_MASK_TYPES, "model.pixel_level_module.encoder") | {
     "upernet": "backbone"
 }
@@ -156,6 +159,8 @@ def create_transformers_model(
         raise ModelError(f"name 'hf:{name}': {error}; pip install transformers") from error
     has_file = Path(name).is_dir() or name not in transformers.CONFIG_MAPPING
     try:
+        if Path(name).is_dir():
+            check_model_folder(Path(name))
         config = _configuration(transformers, name, options, num_classes, has_file)
         builder = _builder(transformers, config)
         network = _from_file(builder, name, config) if has_file else builder.from_config(config)
@@ -183,13 +188,30 @@ def create_transformers_model(
     }
 
 
+def check_model_folder(folder: Path) -> None:
+    """Refuse a folder of transformers that may not end, or has a configuration out of limits.
+
+    Raises:
+        ModelError: something in it is a device or a pipe, or a JSON file can't be read.
+    """
+    try:
+        for path in sorted(folder.iterdir()):
+            if path.suffix == ".json":
+                read_json(path, exact=False)
+            elif not path.is_dir():
+                with open_regular(path):
+                    pass
+    except FileError as error:
+        raise ModelError(str(error)) from error
+
+
 def _configuration(
     transformers: Any, name: str, options: Mapping[str, Any], num_classes: int, has_file: bool
 ) -> Any:
     def make(**given: Any) -> Any:
         if not has_file:
             return transformers.AutoConfig.for_model(name, **given)
-        return transformers.AutoConfig.from_pretrained(name, local_files_only=True, **given)
+        return transformers.AutoConfig.from_pretrained(name, **_LOCAL, **given)
 
     try:
         general = make()
@@ -230,12 +252,12 @@ def _from_file(builder: Any, name: str, config: Any) -> Any:
         network, info = builder.from_pretrained(
             name,
             config=config,
-            local_files_only=True,
+            **_LOCAL,
             ignore_mismatched_sizes=True,
             output_loading_info=True,
         )
     except OSError:  # a configuration without weights
-        return builder.from_config(config)
+        return builder.from_config(config, trust_remote_code=False)
     prefix = _BACKBONES.get(config.model_type, network.base_model_prefix) + "."
     lacking = [*info["missing_keys"], *(mismatch[0] for mismatch in info["mismatched_keys"])]
     of_backbone = sorted(key for key in lacking if key.startswith(prefix))
@@ -255,7 +277,9 @@ def _stored_normalisation(transformers: Any, name: str) -> dict[str, Any]:
         _raise_exceptions_for_missing_entries=False,
         _raise_exceptions_for_connection_errors=False,
     )
-    stored: dict[str, Any] = {} if path is None else json.loads(Path(path).read_bytes())
+    stored = {} if path is None else read_json(Path(path))
+    if not isinstance(stored, dict):
+        raise ModelError(f"{printable(path)}: expected a mapping")
     try:
         check_normalization(stored.get("image_mean"), stored.get("image_std"))
     except ModelError as error:

@@ -16,7 +16,7 @@ IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
 
 _LARGEST = 2**30  # values of a network's tensors, 4 GiB in float32
-_MOST_TENSORS = 50_000
+_MOST_TENSORS = 20_000
 _BY_SIZE = (torch.empty, torch.zeros, torch.ones, torch.rand, torch.randn)
 _EXAMPLE_SIZE = (128, 160)
 _DEALIAS_OPTIONS = ("cutoff", "filter", "filter_options", "mixing", "mixing_options", "sites")
@@ -56,7 +56,7 @@ class Network(nn.Module):
 
 @contextmanager
 def limited() -> Iterator[None]:
-    """Build networks of at most 2**30 values in at most 50,000 tensors.
+    """Build networks of at most 2**30 values in at most 20,000 tensors.
 
     Options of a few bytes can ask for any size. What is over the limit is refused before its memory
     is taken.

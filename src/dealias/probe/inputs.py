@@ -10,6 +10,7 @@ from dealias.images import ImageError, read_photograph
 SUFFIXES = (".bmp", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp")
 # Most networks halve their maps five times. Images are cropped to multiples.
 _MULTIPLE = 32
+_LONGEST = 2048  # a side; the maps of a network have many times the bytes of an image
 
 
 def list_images(folder: Path, limit: int | None = None) -> list[Path]:
@@ -40,17 +41,18 @@ def read_image(path: Path, *, noise: float = 0.0, seed: int = 0) -> Tensor:
         seed: seed of the noise.
 
     Returns:
-        float32 [3, H, W], RGB in [0, 1], cropped around the centre to multiples of 32.
+        float32 [3, H, W], RGB in [0, 1], cropped around the centre to multiples of 32, at most 2048.
 
     Raises:
         ImageError: the file can't be read, or is less than 32 pixels high or wide.
     """
-    x = torch.from_numpy(read_photograph(path)).permute(2, 0, 1).float() / 255
+    stored = torch.from_numpy(read_photograph(path)).permute(2, 0, 1)
     for axis in (1, 2):
-        size = x.shape[axis] // _MULTIPLE * _MULTIPLE
+        size = min(stored.shape[axis] // _MULTIPLE * _MULTIPLE, _LONGEST)
         if size == 0:
             raise ImageError(path, f"expected {_MULTIPLE} pixels or more a side")
-        x = x.narrow(axis, (x.shape[axis] - size) // 2, size)
+        stored = stored.narrow(axis, (stored.shape[axis] - size) // 2, size)
+    x = stored.float() / 255
     if noise:
         generator = torch.Generator().manual_seed(seed)
         x = x + torch.randn(x.shape, generator=generator) * (noise / 255)

@@ -88,7 +88,8 @@ def load_network(spec: str, weights: Path | None = None, *, trust: bool = False)
         raise NetworkError(f"model {spec!r}: {error}") from error
     except Exception as error:
         # Libraries raise anything for unknown names.
-        raise NetworkError(f"model {spec!r}: {type(error).__name__}: {error}") from error
+        said = " ".join(str(error).split())
+        raise NetworkError(f"model {spec!r}: {type(error).__name__}: {said}") from error
     if weights is not None:
         _load_weights(network.model, weights)
     return network
@@ -117,7 +118,11 @@ def _from_torchvision(name: str) -> Network:
 
 
 def _from_transformers(name: str, trust: bool) -> Network:
+    from dealias.models import check_model_folder, limited
+
     os.environ.setdefault("HF_HUB_OFFLINE", "1")
+    if Path(name).is_dir():
+        check_model_folder(Path(name))
     transformers = importlib.import_module("transformers")
     local = {"local_files_only": True, "trust_remote_code": trust}  # None would ask the terminal
     try:
@@ -130,10 +135,11 @@ def _from_transformers(name: str, trust: bool) -> Network:
         if type(config) in candidate._model_mapping:
             builder = candidate
             break
-    try:
-        model = builder.from_pretrained(name, **local)
-    except OSError:  # a configuration without weights
-        model = builder.from_config(config, trust_remote_code=trust)
+    with limited():
+        try:
+            model = builder.from_pretrained(name, **local)
+        except OSError:  # a configuration without weights
+            model = builder.from_config(config, trust_remote_code=trust)
     return Network(model.eval())
 
 
