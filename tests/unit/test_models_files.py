@@ -130,6 +130,14 @@ def test_files_that_are_missing_or_spoilt(copied, name, content, message):
         load(copied)
 
 
+@pytest.mark.parametrize("classes", [3, [1], {"names": 5}, {"names": ["a"]}, {"names": [1] * 5}])
+def test_classes_that_are_none(copied, classes):
+    path = copied / "config.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"classes": classes}))
+    with pytest.raises(WeightsError, match=r"config\.json: classes: expected 5 names"):
+        load(copied)
+
+
 def test_weights_that_are_cut(copied):
     path = copied / "model.safetensors"
     path.write_bytes(path.read_bytes()[:-100])

@@ -68,7 +68,7 @@ def _from_own(source: str, content: Mapping[str, Any], state: Mapping[str, Tenso
     model = recreate_model(config, source=source)
     own = {key.removeprefix(_OWN): value for key, value in state.items() if key.startswith(_OWN)}
     load_weights(model, own, source=source)
-    model.classes = _classes(parameters.get("classes"), model.num_classes)
+    model.classes = classes_of(parameters.get("classes"), model.num_classes)
     return Converted(model.eval())
 
 
@@ -92,12 +92,15 @@ def _from_official(
     load_weights(model, {official_name(k): v for k, v in state.items()}, source=source)
     meta = content.get("meta")
     if isinstance(meta, dict):
-        model.classes = _classes(meta.get("dataset_meta", meta), model.num_classes)
+        model.classes = classes_of(meta.get("dataset_meta", meta), model.num_classes)
     return Converted(model.eval(), tuple(left))
 
 
-def _classes(meta: Any, num_classes: int) -> dict[str, Any] | None:
-    """Names and colours of the classes from a mapping with "classes" or "names", in any case."""
+def classes_of(meta: Any, num_classes: int) -> dict[str, Any] | None:
+    """Names and colours of the classes from a mapping with "classes" or "names", in any case.
+
+    None if it has no names, or another number of them.
+    """
     if not isinstance(meta, dict):
         return None
     found = {str(key).lower(): value for key, value in meta.items()}

@@ -6,6 +6,7 @@ from typing import Any
 import dealias
 from dealias.files import to_json
 from dealias.inputs import read_json
+from dealias.models.conversion import classes_of
 from dealias.models.creation import recreate_model
 from dealias.models.segmentation import SegmentationModel
 from dealias.models.weight_files import read_safetensors
@@ -64,7 +65,9 @@ def load(folder: Path | str) -> SegmentationModel:
     path = folder / _CONFIG
     content = _read_config(path)
     model = recreate_model(content["network"], source=printable(path))
-    model.classes = content.get("classes")
+    model.classes = classes_of(content.get("classes"), model.num_classes)
+    if model.classes is None and content.get("classes") is not None:
+        raise WeightsError(f"{printable(path)}: classes: expected {model.num_classes} names")
     weights = folder / _WEIGHTS
     load_weights(model, read_safetensors(weights), source=printable(weights))
     return model.eval()

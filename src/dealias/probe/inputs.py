@@ -41,7 +41,7 @@ def read_image(path: Path, *, noise: float = 0.0, seed: int = 0) -> Tensor:
         seed: seed of the noise.
 
     Returns:
-        float32 [3, H, W], RGB in [0, 1], cropped around the centre to multiples of 32, at most 2048.
+        float32 [3, H, W], RGB in [0, 1]: the centre, of multiples of 32, at most 2048.
 
     Raises:
         ImageError: the file can't be read, or is less than 32 pixels high or wide.
