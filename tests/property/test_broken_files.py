@@ -303,7 +303,7 @@ def break_array(data: bytes, rng: random.Random) -> bytes:
     elif way == 1:
         array = array.astype(rng.choice(["f8", "i4", ">i8", "u8", "U9", "c16", "?"]))
     elif way == 2:
-        array = rng.choice([array[:1], array[None], array.reshape(-1), array.T])
+        array = rng.choice([np.atleast_1d(array)[:1], array[None], array.reshape(-1), array.T])
     else:
         return break_bytes(data[:128], rng) + data[128:]
     file = io.BytesIO()

@@ -88,7 +88,7 @@ def _dispatch(asked: str | None, arguments: list[str]) -> int:
     parser = ArgumentParser(prog="dealias", version=dealias.__version__, description=summary)
     commands = parser.add_subcommands(required=True, dest="command")
     for name, help_text in COMMANDS.items():
-        command = ArgumentParser(description=help_text)
+        command = _Parser(description=help_text)
         if name == asked and name not in OWN_PARSERS:  # the libraries of the others stay unloaded
             _module(name).add_arguments(command)
         if name in _READ_IMAGES:
@@ -99,6 +99,20 @@ def _dispatch(asked: str | None, arguments: list[str]) -> int:
     if parsed.command in _READ_IMAGES:
         allow_pixels(options.max_pixels)
     return int(_module(parsed.command).run(options))
+
+
+class _Parser(ArgumentParser):
+    """Takes paths as they stand: as values of YAML, names of odd bytes would be refused."""
+
+    def add_argument(self, *names: Any, **options: Any) -> Any:
+        """Declare an option."""
+        if options.get("type") is Path:
+            options["type"] = _as_path
+        return super().add_argument(*names, **options)
+
+
+def _as_path(text: str) -> Path:
+    return Path(text)
 
 
 def _module(name: str) -> Any:
