@@ -131,7 +131,8 @@ def become(said, arguments):
         os.dup2(handle, 2)
         import dealias.cli
 
-        code = dealias.cli.main(arguments)
+        sys.argv[1:] = arguments
+        code = dealias.cli.main()
     except SystemExit as leaving:
         code = leaving.code if isinstance(leaving.code, int) else 1
     except BaseException:  # as the interpreter would say it

@@ -155,6 +155,28 @@ def test_the_end_of_an_object_that_is_half_made(error, told, command, monkeypatc
     assert sys.unraisablehook == seen.append
 
 
+EXITING = """
+import atexit, sys, time
+import dealias.cli
+atexit.register(lambda: (print("ready", flush=True), time.sleep(60)))
+sys.argv[1:] = ["merge", "none.npz"]
+raise SystemExit(dealias.cli.main())
+"""
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_a_signal_as_the_interpreter_ends(number):
+    process = subprocess.Popen(
+        [sys.executable, "-c", EXITING], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+    assert process.stdout.readline() == "ready\n"
+    time.sleep(0.1)
+    process.send_signal(number)
+    _, said = process.communicate(timeout=30)
+    assert process.returncode == -number
+    assert "Traceback" not in said
+
+
 def test_handlers_are_put_back(command):
     before = [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)]
     command(lambda _: 0)

@@ -61,9 +61,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     for stream in (sys.stdout, sys.stderr):  # names need not fit the terminal's encoding
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
+    program = arguments is None
     arguments = list(sys.argv[1:] if arguments is None else arguments)
     asked = next((argument for argument in arguments if not argument.startswith("-")), None)
-    with _unwinding_on_signals():
+    with _unwinding_on_signals(program=program):
         return _run(str(asked), lambda: _answer(asked, arguments))
 
 
@@ -182,14 +183,19 @@ _signals: list[int] = []  # that asked this process to end
 
 
 @contextlib.contextmanager
-def _unwinding_on_signals() -> Iterator[None]:
-    """Let signals raise what removes partial files; once more, if a library swallows it."""
+def _unwinding_on_signals(*, program: bool) -> Iterator[None]:
+    """Let signals raise what removes partial files; once more, if a library swallows it.
+
+    A program that is done ends at once, without a traceback from the end of the interpreter.
+    """
     _signals.clear()
     if threading.current_thread() is not threading.main_thread():  # where none arrives
         yield
         return
     numbers = [getattr(signal, name) for name in _ENDING if hasattr(signal, name)]
     before = {number: signal.signal(number, _stop) for number in numbers}
+    if program and signal.SIGINT in before:
+        before[signal.SIGINT] = signal.SIG_DFL
     told = sys.unraisablehook
     sys.unraisablehook = lambda found: None if _is_half_made(found) else told(found)
     try:
