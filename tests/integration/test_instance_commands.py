@@ -165,7 +165,7 @@ def test_predict_finds_in_images_as_they_are_what_a_bright_test_finds(trained, c
     assert command("test", config, run, *checkpoint, *bright) == 0
     images = ["--data.predict_images", str(folder)]
     assert command("predict", config, run, *checkpoint, *images) == 0
-    found = sorted(run.glob("predictions/*.json"))
+    found = sorted(run.glob("predictions/[!.]*.json"))
     assert [path.stem for path in found] == [str(index) for index in range(6)]
     predicted = [one for path in found for one in json.loads(path.read_bytes())]
     tested = json.loads((run / "test" / "detections.json").read_bytes())
@@ -223,7 +223,9 @@ def test_predictions_of_a_test_have_the_ids_of_the_annotations(trained, config, 
     checkpoint = ["--ckpt_path", str(trained / "last.ckpt"), "--label_maps", "true"]
     assert command("test", config, run, *checkpoint) == 0
     tested = json.loads((run / "test" / "detections.json").read_bytes())
-    files = sorted((run / "test" / "predictions").glob("*.json"), key=lambda path: int(path.stem))
+    files = sorted(
+        (run / "test" / "predictions").glob("[!.]*.json"), key=lambda path: int(path.stem)
+    )
     assert [one for path in files for one in json.loads(path.read_bytes())] == tested
     assert {one["category_id"] for one in tested} <= set(CATEGORY_IDS)
 
@@ -304,7 +306,7 @@ def test_images_that_differ_in_suffix_alone_have_predictions_of_their_own(
     run = tmp_path / "run"
     options = ["--ckpt_path", str(trained / "last.ckpt"), "--label_maps", "true"]
     assert command("test", config, run, *options, "--data.root", str(data)) == 0
-    found = sorted(path.name for path in run.glob("test/predictions/*.json"))
+    found = sorted(path.name for path in run.glob("test/predictions/[!.]*.json"))
     assert found == ["0.bmp.json", *(f"{i}.png.json" for i in (0, 2, 3, 4, 5))]
 
 
