@@ -252,9 +252,14 @@ def _first_foreign(folder: Path) -> Path | None:
 
 
 def _files_in(folder: Path) -> Iterator[Path]:
+    """The files of a folder and of those in it, and folders that are empty."""
     waiting = [folder]
     while waiting:
-        for path in sorted(waiting.pop().iterdir()):
+        inner = waiting.pop()
+        entries = sorted(inner.iterdir())
+        if not entries and inner != folder:
+            yield inner
+        for path in entries:
             if path.parent == folder and path.name in _OWN:
                 continue
             if path.is_dir() and not path.is_symlink():

@@ -238,8 +238,7 @@ class TestPage:
 
     def test_a_folder_of_something_else_is_left_alone(self, tmp_path):
         (tmp_path / "assets").mkdir()
-        (tmp_path / "assets" / "mine.js").touch()
-        with pytest.raises(OutputError, match=r"mine\.js, which dealias did not write"):
+        with pytest.raises(OutputError, match="holds assets, which dealias did not write"):
             InstanceReportWriter(tmp_path).begin()
 
 

@@ -61,6 +61,18 @@ class TestFolder:
         fill(tmp_path / "out", b="3")
         assert content(tmp_path / "out") == {"b": "3"}
 
+    def test_empty_folders_of_its_own_are_replaced(self, tmp_path):
+        for text in ("1", "2"):
+            with OutputFolder(tmp_path / "out") as folder:
+                (folder.part / "a").write_text(text)
+                (folder.part / "empty").mkdir()
+                folder.finish()
+        assert sorted(path.name for path in (tmp_path / "out").iterdir()) == [
+            MANIFEST,
+            "a",
+            "empty",
+        ]
+
     def test_an_empty_folder_is_filled(self, tmp_path):
         (tmp_path / "out").mkdir()
         fill(tmp_path / "out", a="1")
@@ -245,6 +257,7 @@ def write_much(out):
 FOREIGN = {
     "a file of others": lambda out: (out / "mine.txt").write_text("x"),
     "one in a folder": lambda out: ((out / "assets").mkdir(), (out / "assets" / "x").touch()),
+    "an empty folder": lambda out: (out / "mine").mkdir(),
     "a change": lambda out: (out / "a").write_text("edited"),
     "a link": lambda out: ((out / "a").unlink(), (out / "a").symlink_to(out / MANIFEST)),
     "a pipe": lambda out: os.mkfifo(out / "pipe"),
