@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import ClassVar, Literal
 
 from dealias.data.batches import Batches, CountedBatches
-from dealias.data.finding import DataError, Splits, check_paired, find_samples, spread
+from dealias.data.finding import Splits, check_paired, find_samples, spread
 from dealias.data.layouts import LAYOUTS
 from dealias.data.loading import LoadingModule, check_counts, check_lengths
 from dealias.data.scenes.rendering import SMALLEST_SCENE
@@ -208,9 +208,6 @@ def _class_set(name: str, classes: Path | str | None) -> ClassSet:
         raise ValueError(f"classes: expected a class set or its YAML file for the data set {name}")
     try:
         found = load_class_set(str(default) if classes is None else classes)
-    except OSError as error:
-        path = printable(Path(str(classes)).absolute())
-        raise DataError(f"classes: {path}: can't be read: {error.strerror}") from error
     except ClassSetError as error:
         raise ClassSetError(f"classes: {error}") from error
     if name == "scenes" and found != load_class_set("scenes"):
