@@ -92,7 +92,7 @@ def measure(name: str, runs: Path) -> dict[str, Any]:
         image, target = batch["image"][0], batch["target"][0].long()
         for place, distance in enumerate(DISTANCES):
             pair = offsets[2 * place : 2 * place + 2]
-            found = map_shifts(predict, image, pair, largest=max(DISTANCES))
+            found = map_shifts(predict, image, pair, largest=max(DISTANCES), multiple=32)
             (top, left), (height, width) = found.place, found.preds.shape
             part = target[top : top + height, left : left + width].contiguous()
             counts[distance] += count_shifts(

@@ -201,9 +201,9 @@ def test_shifts_are_the_same_in_two_processes(trained, config, tmp_path):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        (["--shifts", "0"], "count: expected an integer of at least 1, got 0"),
-        (["--shifts", "2"], r"scene_\d+: offsets: expected an image of at least 129 x 129 pixels"),
-        (["--shifts", "2", "--largest_shift", "0"], "largest: expected an integer of at least 1"),
+        (["--shifts", "0"], "--shifts: expected at least 1, got 0"),
+        (["--shifts", "2"], r"scene_\d+: offsets: expected an image of at least 160 x 160 pixels"),
+        (["--shifts", "2", "--largest_shift", "0"], "--largest_shift: expected at least 1, got 0"),
     ],
 )
 def test_shifts_that_can_not_be(options, message, trained, config, tmp_path, capsys):

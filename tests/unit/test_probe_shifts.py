@@ -1,5 +1,7 @@
 """Where a network's output depends on the sampling grid."""
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 import torch
@@ -68,6 +70,33 @@ def test_multiples_of_the_stride_change_nothing(images):
     assert sum(row["compared"] for row in result["classes"]) == 2 * 2 * 160 * 192
 
 
+class ZeroPadded(nn.Module):
+    """Like most networks: maps are padded with zeros, and sampled to a quarter in two steps."""
+
+    def __init__(self):
+        super().__init__()
+        torch.manual_seed(0)
+        self.first = nn.Sequential(nn.Conv2d(3, 8, 3, 1, 1), nn.ReLU())
+        self.down = nn.Conv2d(8, 8, 3, 2, 1)
+        self.down_again = nn.Conv2d(8, 4, 3, 2, 1)
+
+    def forward(self, x):
+        return self.down_again(self.down(self.first(x)).relu())
+
+
+def test_padding_is_not_taken_for_sampling(images):
+    network = Network(ZeroPadded().eval())
+    plan, _ = measure_aliasing(network, images)
+    odd, even = (
+        measure_shifts(network, images, plan, offsets=[offset]).equivariance
+        for offset in ((3, 5), (4, 2))
+    )
+    assert odd["down"] < 1e-9  # nothing has been sampled up to there
+    assert even["down"] < 1e-9
+    assert odd["down_again"] > 20 * even["down_again"]
+    assert odd["down_again"] > 1e-4
+
+
 def test_the_same_for_the_same_seed_whatever_the_order(images):
     network = Network(Stages().eval())
     plan, _ = measure_aliasing(network, images)
@@ -89,6 +118,7 @@ def test_as_many_passes_as_shifts_and_one():
     found = map_shifts(predict, torch.zeros(3, 100, 120), [(1, 2), (-3, 4), (0, 0)])
     assert calls == [(3, 94, 112)] * 4
     assert found.place == (3, 4)
+    assert found.agreements == (1, 1, 1)
     assert not found.changed.any()
     unstable = found.unstable
     assert (unstable.isnan() == (found.compared == 0)).all()
@@ -117,6 +147,22 @@ def test_whole_distances_roll(distance, size):
 def test_half_a_pixel_twice_is_one_pixel():
     x = torch.randn(9, 11, dtype=torch.float64)  # odd: no frequency at the Nyquist rate
     torch.testing.assert_close(translate(translate(x, (0.5, 0)), (0.5, 0)), torch.roll(x, 1, 0))
+
+
+@pytest.mark.parametrize(
+    "wrap",
+    [
+        lambda scores: scores,
+        lambda scores: {"out": scores, "aux": None},
+        lambda scores: {"logits": scores},
+        lambda scores: SimpleNamespace(logits=scores),
+    ],
+)
+def test_outputs_that_are_scores(wrap):
+    scores = torch.randn(1, 3, 8, 8)
+    assert torch.equal(class_scores(wrap(scores), (8, 8)), scores[0])
+    assert class_scores(wrap(scores), (16, 32)).shape == (3, 16, 32)
+    assert class_scores(wrap(scores[:, :, 0, 0]), (16, 32)).shape == (3, 1, 1)
 
 
 @pytest.mark.parametrize(

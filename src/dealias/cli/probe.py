@@ -52,6 +52,7 @@ def add_arguments(parser: ArgumentParser) -> None:
     add("--blur", type=int, metavar="SIZE", help="binomial blur of each map, 2 to 7")
     add("--shifts", type=int, metavar="N", help="compare the output with that of N shifts an image")
     add("--seed", type=int, default=0, help="of the shifts")
+    add("--largest-shift", type=int, default=32, help="in pixels along an axis")
     add("--circular", action="store_true", help="shift images circularly, not by cropping")
     add("--video", type=Path, metavar="DIR|FILE", help="frames, to count changes of class between")
     add("--output", type=Path, metavar="FILE.json", help="write the result")
@@ -65,7 +66,9 @@ def run(options: Namespace) -> int:
     """Probe, print, write and draw."""
     files = [] if options.output is None else [options.output]
     folders = [path for path in (options.figures, options.maps) if path is not None]
-    claimed = claim_outputs(files, folders, [options.images], overwrite=options.overwrite)
+    inputs = [options.images, *([] if options.video is None else [options.video])]
+    _check(options)
+    claimed = claim_outputs(files, folders, inputs, overwrite=options.overwrite)
     with claimed, fill_folder(options.maps) as maps, fill_folder(options.figures) as figures:
         paths = list_images(options.images, options.limit)
         network = load_network(options.model, options.weights, trust=options.trust)
@@ -85,6 +88,7 @@ def run(options: Namespace) -> int:
                 paths,
                 plan,
                 shifts=options.shifts,
+                largest=options.largest_shift,
                 seed=options.seed,
                 circular=options.circular,
                 noise=options.noise,
@@ -127,6 +131,15 @@ def run(options: Namespace) -> int:
         if figures is not None:
             _draw(figures, network, plan, results, paths, options)
     return 0
+
+
+def _check(options: Namespace) -> None:
+    if options.shifts is None and options.circular:
+        raise ValueError("--circular: is for --shifts")
+    for name in ("shifts", "largest_shift"):
+        if options[name] is not None and options[name] < 1:
+            option = name.replace("_", "-")
+            raise ValueError(f"--{option}: expected at least 1, got {options[name]}")
 
 
 def _draw(
@@ -178,8 +191,11 @@ def _print_shifts(shifted: ShiftResult, console: Console) -> None:
     found = shifted.to_dict()
     bands = found["agreement_preds_band"]
     inside = "" if bands is None else f", {percent(bands)} % in the bands of the prediction"
+    compared = int(shifted.counts[0, 0].sum())
+    of_images = compared == shifted.images * shifted.shifts
+    kept = "of shifts keep the class of the image" if of_images else "of pixels keep their class"
     console.print(
-        f"shift agreement: {percent(found['agreement'])} % of pixels keep their class{inside}; "
+        f"shift agreement: {percent(found['agreement'])} % {kept}{inside}; "
         f"{shifted.shifts} shifts of each image",
         soft_wrap=True,
     )

@@ -191,6 +191,9 @@ class Commands(LightningCLI):
         asked = "test" if options.unstable_maps is None else "predict"
         if options.shifts is not None and self.command != asked:
             raise ConfigError("--shifts: is for dealias test, and for the maps of dealias predict")
+        for name in ("shifts", "largest_shift"):
+            if options[name] is not None and options[name] < 1:
+                raise ConfigError(f"--{name}: expected at least 1, got {options[name]}")
         if options.noise and self.command == "fit":
             raise ConfigError("--noise: is for images that are tested on, and fit trains")
         options.output = self.output = options.output or self._default_output()
@@ -287,7 +290,9 @@ class Commands(LightningCLI):
             self.writer = PredictionWriter(tested / "predictions")
         if options.unstable_maps is not None:
             self.shifted = UnstableMaps(
-                options.unstable_maps, options.shifts or 5, largest=options.largest_shift
+                options.unstable_maps,
+                5 if options.shifts is None else options.shifts,
+                largest=options.largest_shift,
             )
         elif options.shifts is not None:
             self.shifted = ShiftTest(options.shifts, largest=options.largest_shift)

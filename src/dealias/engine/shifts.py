@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -27,6 +28,8 @@ from dealias.processes import gather
 from dealias.report import AliasingErrors, higher_share, rank_correlation
 from dealias.text import printable
 
+_MULTIPLE = 32  # of pixels, so that windows of other positions are sampled alike
+
 
 @dataclass
 class _Part:
@@ -35,6 +38,7 @@ class _Part:
     counts: Tensor
     errors: AliasingErrors = field(default_factory=AliasingErrors.empty)
     images: list[tuple[str, Tensor]] = field(default_factory=list)  # names and tables
+    agreements: list[tuple[str, tuple[float, ...]]] = field(default_factory=list)  # by offset
 
 
 class ShiftTest(pl.Callback):
@@ -89,7 +93,10 @@ class ShiftTest(pl.Callback):
             return task.predict_labels(view[None])[0].long().cpu()
 
         try:
-            found = map_shifts(predict, image, offsets, largest=self.largest)
+            with task.trainer.precision_plugin.forward_context():
+                found = map_shifts(
+                    predict, image, offsets, largest=self.largest, multiple=_MULTIPLE
+                )
         except ValueError as error:
             raise ValueError(f"{printable(name)}: {error}") from error
         (top, left), (height, width) = found.place, found.preds.shape
@@ -116,6 +123,7 @@ class ShiftTest(pl.Callback):
         self._part.counts += table
         self._part.errors += errors
         self._part.images.append((name, table.sum(2)))
+        self._part.agreements.append((name, found.agreements))
 
     def on_test_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Add up the counts of all processes."""
@@ -126,6 +134,7 @@ class ShiftTest(pl.Callback):
             total.counts += part.counts
             total.errors += part.errors
             total.images += part.images
+            total.agreements += part.agreements
         self.more = {"shifts": self._to_dict(total, pl_module.class_names)}
 
     def _empty(self, task: SegmentationTask) -> Tensor:
@@ -134,11 +143,13 @@ class ShiftTest(pl.Callback):
     def _to_dict(self, total: _Part, names: tuple[str, ...]) -> dict[str, Any]:
         found = shift_agreement(total.counts)
         classes = {key: value for key, value in found.items() if value.ndim == 1}
+        shares = [share for _, image in sorted(total.agreements) for share in image]
         return {
             "shifts": self.shifts,
             "largest": self.largest,
             "seed": self.seed,
             **{key: _plain(value) for key, value in found.items() if value.ndim == 0},
+            "mASSC": math.fsum(shares) / len(shares) if shares else None,
             "classes": [
                 {"name": name}
                 | {key.removesuffix("_per_class"): _plain(v[index]) for key, v in classes.items()}
@@ -213,7 +224,7 @@ def _finding(errors: AliasingErrors, right: Any, wrong: Any) -> dict[str, float 
     """How well instability finds errors among pixels of some groups of `errors`."""
     groups = errors.counts[right].sum(0), errors.counts[wrong].sum(0)
     found = {"AUROC": higher_share(*groups), "rank_correlation": rank_correlation(*groups)}
-    return {key: _plain(torch.tensor(value)) for key, value in found.items()}
+    return {key: None if math.isnan(value) else value for key, value in found.items()}
 
 
 def _plain(value: Tensor) -> float | None:

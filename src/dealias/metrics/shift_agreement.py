@@ -20,7 +20,7 @@ class ShiftAgreement(Metric):
     """The share of pixels that keep their predicted class when the camera moves by a few pixels.
 
     The state is the table of :func:`dealias.metrics.functional.count_shifts`, added up over images,
-    offsets and processes. Agreement is pooled over pixels; images of one size weigh the same.
+    offsets and processes: agreement is pooled over pixels.
 
     Args:
         num_classes: number of classes C.

@@ -39,12 +39,14 @@ class ShiftMap:
         changed: in how many shifts each pixel had another label, int64 [H, W].
         compared: in how many shifts it was compared, int64 [H, W].
         place: top and left of the window in the image, in pixels.
+        agreements: share of the compared pixels that kept their label, for each offset.
     """
 
     preds: Tensor
     changed: Tensor
     compared: Tensor
     place: tuple[int, int] = (0, 0)
+    agreements: tuple[float, ...] = ()
 
     @property
     def unstable(self) -> Tensor:
@@ -106,6 +108,7 @@ def map_shifts(
             f"got {list(preds.shape)}"
         )
     changed, compared = (torch.zeros_like(preds, dtype=torch.int64) for _ in range(2))
+    agreements = []
     for view, offset in zip(views[1:], offsets, strict=True):
         shifted = predict(view)
         step = (0, 0) if whole else offset
@@ -114,7 +117,8 @@ def map_shifts(
         )
         changed += different
         compared += seen
-    return ShiftMap(preds, changed, compared, place)
+        agreements.append(1 - int(different.sum()) / int(seen.sum()))
+    return ShiftMap(preds, changed, compared, place, tuple(agreements))
 
 
 @dataclass
@@ -125,6 +129,7 @@ class ShiftResult:
         counts: int64 [3, 2, C], see :func:`dealias.metrics.functional.count_shifts`.
         images: number of images.
         shifts: number of offsets of each image.
+        agreements: share of the compared pixels that kept their label, for each image and offset.
         settings: offsets or their largest, seed, border and whether the shifts were circular.
         equivariance: for each site of the network, the mean equivariance error; see
             :func:`measure_shifts`.
@@ -133,6 +138,7 @@ class ShiftResult:
     counts: Tensor
     images: int
     shifts: int
+    agreements: tuple[float, ...]
     settings: Mapping[str, Any]
     equivariance: dict[str, float] = field(default_factory=dict)
 
@@ -148,6 +154,7 @@ class ShiftResult:
             if self.counts[:, 0, index].any()
         ]
         settings = {"images": self.images, "shifts": self.shifts} | dict(self.settings)
+        scalars["mASSC"] = sum(self.agreements) / len(self.agreements)
         return settings | scalars | {"classes": classes, "equivariance_error": self.equivariance}
 
 
@@ -169,22 +176,23 @@ def measure_shifts(
     """Measure shift agreement on images, without targets, and where in the network it is lost.
 
     At each site, the equivariance error is how far the map that enters is from moving with the
-    image: the power of the difference between the map of a rolled image and the map of the image
-    moved by the same distance in the frequency domain, over the mean power of both. The mean of
-    each channel does not count. It is 0 for a map that moves with the image, and 1 for maps that
-    have nothing to do with each other.
+    image: the power of the difference between the map of the shifted window and the map of the
+    reference moved by the same distance in the frequency domain, over the power of both. It is 0
+    for a map that moves with the image, and 1 for maps that have nothing to do with each other. The
+    mean of each channel does not count, nor do the sides of the map, where padding decides. It is
+    averaged over offsets and images; offsets that are multiples of the stride give about 0.
 
     Args:
         network: from :func:`load_network`; its output must be one that :func:`class_scores` takes.
         paths: image files.
         plan: sites of the network.
-        shifts: number of offsets for each image.
+        shifts: number of offsets for each image, drawn by the name of its file without suffix.
         largest: largest offset in pixels along an axis.
         seed: of the offsets.
         offsets: the same offsets for each image, in place of drawn ones.
         circular: see :func:`map_shifts`.
         border: see :func:`map_shifts`.
-        noise: standard deviation of Gaussian noise on the images, of 255.
+        noise: standard deviation of Gaussian noise on the images, of 255; it moves with the scene.
         progress: called with the number of images; returns a context manager of a function to call
             after each image.
 
@@ -192,23 +200,34 @@ def measure_shifts(
         ValueError: an image is too small or can't be read, or the network's output is no scores.
     """
     counts: Tensor | None = None
+    agreements: list[float] = []
     errors: dict[str, list[float]] = {}
+    options: dict[str, Any] = {"circular": circular, "border": border}
+    options["largest"] = largest if offsets is None else 0
+    drawn: Sequence[Offset] = []
     with open_progress(progress, len(paths)) as advance:
         for index, path in enumerate(paths):
             image = read_image(path, noise=noise, seed=index)
-            drawn = offsets or draw_offsets(shifts, largest=largest, seed=seed, name=path.name)
+            if offsets is None:
+                drawn = draw_offsets(shifts, largest=largest, seed=seed, name=path.stem)
+            else:
+                drawn = offsets
+            observer = _Observer(network, plan, drawn, circular=circular, border=border)
             try:
-                options = {"circular": circular, "border": border}
-                options["largest"] = largest if offsets is None else 0
-                classes, found = _shifts_of(network, image, drawn, **options)
+                found = map_shifts(observer, image, drawn, multiple=_MULTIPLE, **options)
             except ValueError as error:
                 raise ValueError(f"{printable(path)}: {error}") from error
             table = count_shifts(
-                found.preds, found.changed, found.compared, num_classes=classes, ignore_index=-1
+                found.preds,
+                found.changed,
+                found.compared,
+                num_classes=observer.classes,
+                ignore_index=-1,
             )
             counts = table if counts is None else counts + table
-            for name, distance in _equivariance(network, plan, image, drawn[0]).items():
-                errors.setdefault(name, []).append(distance)
+            agreements += found.agreements
+            for name, measured in observer.errors.items():
+                errors.setdefault(name, []).extend(measured)
             advance()
     if counts is None:
         raise ValueError("paths: expected at least one image")
@@ -218,22 +237,77 @@ def measure_shifts(
     else:
         settings |= {"offsets": [list(offset) for offset in offsets]}
     means = {name: sum(values) / len(values) for name, values in errors.items()}
-    return ShiftResult(counts, len(paths), len(drawn), settings, means)
+    return ShiftResult(counts, len(paths), len(drawn), tuple(agreements), settings, means)
 
 
-def _shifts_of(
-    network: Network, image: Tensor, offsets: Sequence[Offset], **options: Any
-) -> tuple[int, ShiftMap]:
-    classes = 0
+class _Observer:
+    """Labels views of an image, and compares the maps of each with those of the first."""
 
-    def predict(view: Tensor) -> Tensor:
-        nonlocal classes
-        scores = class_scores(network.model(network.arguments(view)), view.shape[-2:])
-        classes = scores.shape[0]
+    def __init__(
+        self,
+        network: Network,
+        plan: Plan[Site],
+        offsets: Sequence[Offset],
+        *,
+        circular: bool,
+        border: int,
+    ) -> None:
+        self.network = network
+        self.plan = plan
+        self.circular = circular
+        self.border = border
+        self.classes = 0
+        self.errors: dict[str, list[float]] = {}
+        self._first: dict[str, Tensor] = {}
+        self._offsets = iter([(0, 0), *offsets])
+
+    def __call__(self, view: Tensor) -> Tensor:
+        maps: dict[str, Tensor] = {}
+        with watch_maps(
+            self.network.model, self.plan, lambda name, x: maps.update({name: x.detach().float()})
+        ):
+            output = self.network.model(self.network.arguments(view))
+        offset = next(self._offsets)
+        for name, x in self._first.items():
+            if name in maps and maps[name].shape == x.shape:
+                self._compare(name, x, maps[name], offset, view.shape[-2:])
+        self._first = self._first or maps
+        scores = class_scores(output, view.shape[-2:])
+        self.classes = scores.shape[0]
         return scores.argmax(0)
 
-    found = map_shifts(predict, image, offsets, multiple=_MULTIPLE, **options)
-    return classes, found
+    def _compare(
+        self, name: str, x: Tensor, y: Tensor, offset: Offset, size: Sequence[int]
+    ) -> None:
+        cells = [n / pixels for n, pixels in zip(x.shape[-2:], size, strict=True)]
+        distance = [-step * cell for step, cell in zip(offset, cells, strict=True)]
+        weights = torch.ones(x.shape[-2:], device=x.device)
+        if not self.circular:
+            sides = [abs(d) + self.border * cell for d, cell in zip(distance, cells, strict=True)]
+            rows, columns = (
+                _inner_window(n, side).to(x.device)
+                for n, side in zip(x.shape[-2:], sides, strict=True)
+            )
+            weights = rows[:, None] * columns[None, :]
+        total = weights.sum()
+        if total <= 0:
+            return  # a map of a few cells
+        moved, y = (
+            m - (m * weights).sum((-2, -1), keepdim=True) / total
+            for m in (translate(x, distance), y)
+        )
+        power = (weights * (moved.square() + y.square())).sum()
+        if power > 0:
+            error = float((weights * (moved - y).square()).sum() / power)
+            self.errors.setdefault(name, []).append(error)
+
+
+def _inner_window(cells: int, side: float) -> Tensor:
+    """A window [cells] that is 0 within `side` cells of either end and rises to 1 in the middle."""
+    inside = cells - 2 * side
+    place = torch.arange(cells) + 0.5 - side
+    rising = torch.sin(torch.pi * place / max(inside, 1e-9)).square()
+    return torch.where((place > 0) & (place < inside), rising, 0.0)
 
 
 def class_scores(output: Any, size: Sequence[int]) -> Tensor:
@@ -248,7 +322,7 @@ def class_scores(output: Any, size: Sequence[int]) -> Tensor:
         Scores enlarged to the size of the image if need be, or [C, 1, 1] for the whole image.
 
     Raises:
-        ValueError: the output has no such scores, or they are not finite.
+        ValueError: the output has no such scores, or NaN.
     """
     for key in ("out", "logits"):
         if isinstance(output, Mapping) and key in output:
@@ -268,27 +342,6 @@ def class_scores(output: Any, size: Sequence[int]) -> Tensor:
     if output.ndim == 4 and tuple(scores.shape[-2:]) != tuple(size):
         scores = interpolate(scores.float(), tuple(size), mode="bilinear", align_corners=False)
     return scores[0]
-
-
-def _equivariance(
-    network: Network, plan: Plan[Site], image: Tensor, offset: Offset
-) -> dict[str, float]:
-    """The equivariance error of the map that enters each site, for one circular shift."""
-    before, after = (
-        _maps(network, plan, torch.roll(image, step, (-2, -1)))
-        for step in ((0, 0), (-offset[0], -offset[1]))
-    )
-    errors = {}
-    for name, x in before.items():
-        y = after.get(name)
-        if y is None or y.shape != x.shape:
-            continue
-        sides = zip(offset, x.shape[-2:], image.shape[-2:], strict=True)
-        moved = translate(x, [-step * cells / pixels for step, cells, pixels in sides])
-        moved, y = (m - m.mean((-2, -1), keepdim=True) for m in (moved, y))
-        power = (moved.square().sum() + y.square().sum()) / 2
-        errors[name] = float((moved - y).square().sum() / (2 * power)) if power > 0 else 0.0
-    return errors
 
 
 def translate(x: Tensor, distance: Sequence[float]) -> Tensor:
@@ -313,13 +366,6 @@ def translate(x: Tensor, distance: Sequence[float]) -> Tensor:
     spectrum = torch.fft.fft2(x)
     moved: Tensor = torch.fft.ifft2(spectrum * phase.to(spectrum.dtype)).real
     return moved
-
-
-def _maps(network: Network, plan: Plan[Site], image: Tensor) -> dict[str, Tensor]:
-    maps: dict[str, Tensor] = {}
-    with watch_maps(network.model, plan, lambda name, x: maps.update({name: x.detach().float()})):
-        network.model(network.arguments(image))
-    return maps
 
 
 def _plain(value: Tensor) -> float | None:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import importlib
+import re
 from collections.abc import Callable, Iterable, Iterator
-from itertools import pairwise
+from itertools import pairwise, product
 from pathlib import Path
 from typing import Any
 
@@ -16,10 +17,9 @@ from torch import Tensor
 from dealias.images import ImageError, read_photograph
 from dealias.inputs import open_regular
 from dealias.metrics.functional import count_shifts, shift_agreement
-from dealias.probe.inputs import list_images
+from dealias.probe.inputs import SUFFIXES
 from dealias.probe.networks import Network
 from dealias.probe.shifts import class_scores
-from dealias.text import printable
 
 Frame = NDArray[np.uint8]
 Flow = Callable[[Frame, Frame], NDArray[np.float32]]
@@ -32,19 +32,34 @@ def read_frames(path: Path) -> Iterator[Frame]:
     """Frames of a video, uint8 [H, W, 3], RGB, cropped around the centre to multiples of 32.
 
     Args:
-        path: a folder of images in the order of their names, or a video file that OpenCV reads.
+        path: a folder of images, in the order of the numbers in their names, or a video file that
+            OpenCV reads. Subfolders are not read.
 
     Raises:
         ImageError: the folder has no images, a file can't be read, or frames have other sizes.
         ValueError: OpenCV is not installed.
     """
     size = None
-    frames = map(read_photograph, list_images(path)) if path.is_dir() else _decoded(path)
+    frames = map(read_photograph, _images(path)) if path.is_dir() else _decoded(path)
     for frame in frames:
         if size is not None and frame.shape[:2] != size:
             raise ImageError(path, f"expected frames of one size, got {size} and {frame.shape[:2]}")
         size = frame.shape[:2]
         yield _cropped(path, frame)
+
+
+def _images(folder: Path) -> list[Path]:
+    found = [path for path in folder.iterdir() if path.suffix.lower() in SUFFIXES]
+    if not found:
+        raise ImageError(folder, f"no images ({', '.join(SUFFIXES)})")
+    return sorted(found, key=lambda path: _in_order(path.stem))
+
+
+def _in_order(name: str) -> list[tuple[int, str]]:
+    """A key that sorts "frame2" before "frame10"."""
+    return [
+        (int(part), "") if part.isdecimal() else (-1, part) for part in re.split(r"(\d+)", name)
+    ]
 
 
 def _decoded(path: Path) -> Iterator[Frame]:
@@ -107,7 +122,8 @@ def compare_frames(
     """Compare the labels of a frame with those of the same points in the next frame.
 
     A point is compared if it lies in the next frame, and the flow back leads from there to within
-    half a pixel of where it came from: what is hidden or wrongly tracked is not.
+    half a pixel of where it came from: what is hidden or wrongly tracked is not. It lies between up
+    to four pixels; its label changed if none of them has it.
 
     Args:
         preds: labels of the frame, integers [H, W].
@@ -119,15 +135,22 @@ def compare_frames(
         Bool [H, W]: where the label changed, and where it was compared.
     """
     height, width = preds.shape
-    start = np.moveaxis(np.mgrid[:height, :width], 0, -1)
-    place = np.rint(start + forward).astype(np.int64)
-    inside = ((place >= 0) & (place < (height, width))).all(-1)
-    y, x = np.clip(place, 0, (height - 1, width - 1)).transpose(2, 0, 1)
-    # The flow back is of the pixel that was hit; what was rounded off does not count.
-    missed = np.abs(forward + back[y, x]).max(-1)
+    place = np.moveaxis(np.mgrid[:height, :width], 0, -1) + forward
+    inside = ((place > -_CLOSE) & (place < np.array([height, width]) - _CLOSE)).all(-1)
+    y, x = _pixels(np.rint(place), height, width)
+    missed = np.abs(forward + back[y, x]).max(-1)  # the flow back of the nearest pixel
     compared = torch.from_numpy(inside & (missed <= _CLOSE))
-    there = following[torch.from_numpy(y), torch.from_numpy(x)]
-    return (there != preds) & compared, compared
+    changed = compared.clone()
+    for down, right in product((np.floor, np.ceil), repeat=2):
+        y, x = _pixels(np.stack([down(place[..., 0]), right(place[..., 1])], -1), height, width)
+        changed &= following[torch.from_numpy(y), torch.from_numpy(x)] != preds
+    return changed, compared
+
+
+def _pixels(place: NDArray[Any], height: int, width: int) -> tuple[NDArray[Any], NDArray[Any]]:
+    """Rows and columns of places, those outside moved to the edge."""
+    rows, columns = (place[..., axis].astype(np.int64) for axis in (0, 1))
+    return rows.clip(0, height - 1), columns.clip(0, width - 1)
 
 
 @torch.no_grad()
@@ -162,7 +185,7 @@ def measure_video(
         image = torch.tensor(frame).permute(2, 0, 1).float() / 255
         scores = class_scores(network.model(network.arguments(image)), image.shape[-2:])
         if scores.shape[1:] != image.shape[-2:]:
-            raise ValueError(f"{source}: expected a map of class scores, got one for the image")
+            raise ValueError(f"{source}: expected a map of class scores, got those of an image")
         return frame, scores.argmax(0), scores.shape[0]
 
     for (first, preds, classes), (second, following, _) in pairwise(map(labelled, frames)):
@@ -173,7 +196,7 @@ def measure_video(
         counts = table if counts is None else counts + table
         number, pixels = number + 1, pixels + preds.numel()
     if counts is None:
-        raise ValueError(f"{printable(source)}: expected at least two frames")
+        raise ValueError(f"{source}: expected at least two frames")
     found = shift_agreement(counts)
     scalars = {name: value for name, value in found.items() if value.ndim == 0}
     del scalars["agreement_target_band"]

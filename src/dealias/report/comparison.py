@@ -147,7 +147,7 @@ def _other_shifts(a: Mapping[str, Any], b: Mapping[str, Any], names: Sequence[st
     if settings[0] == settings[1]:
         return []
     told = [
-        f"{found['shifts']} of up to {found['largest']} px in {name}"
+        f"{found['shifts']} of up to {found['largest']} px, seed {found['seed']}, in {name}"
         for found, name in zip(settings, names, strict=True)
     ]
     return [f"The images were shifted otherwise: {told[0]}, {told[1]}."]

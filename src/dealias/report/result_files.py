@@ -78,6 +78,7 @@ _SHIFTS = {
     "shifts": _COUNT,
     "largest": _COUNT,
     "seed": _COUNT,
+    "mASSC": _METRIC,
     **_AGREEMENTS,
     "classes": [{"name": str, **_AGREEMENTS}],
     "per_image": [{"name": str, **_AGREEMENTS}],
