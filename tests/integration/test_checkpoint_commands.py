@@ -176,3 +176,31 @@ class Evil:
 
     def __reduce__(self):
         return (open, (str(self.path), "w"))
+
+
+def test_going_on_elsewhere_replaces_no_other_run_unasked(trained, config, tmp_path, capsys):
+    other, last = tmp_path / "other", str(trained / "last.ckpt")
+    assert command("fit", config, other) == 0
+    before = {path.name: path.read_bytes() for path in other.iterdir() if path.is_file()}
+    more = ["--ckpt_path", last, "--trainer.max_steps", "8"]
+    assert "last.ckpt: exists already" in failure(capsys, "fit", config, other, *more)
+    for name, content in before.items():
+        assert (other / name).read_bytes() == content
+    assert command("fit", config, tmp_path / "new", *more) == 0
+    assert state_of(tmp_path / "new" / "last.ckpt")["global_step"] == 8
+
+
+def test_a_configuration_is_not_replaced_by_its_run(config, tmp_path, capsys):
+    run = tmp_path / "run"
+    run.mkdir()
+    own = run / "config.yaml"
+    own.write_text(f"# mine\n{config.read_text()}")
+    assert "config.yaml: exists already" in failure(capsys, "fit", own, run)
+    assert command("fit", own, run, "--overwrite") == 0
+    assert own.read_text().startswith("# mine")
+    assert command("fit", config, tmp_path / "first") == 0
+    saved = tmp_path / "first" / "config.yaml"
+    before = saved.read_bytes()
+    more = ["--ckpt_path", "last", "--trainer.max_steps", "8"]
+    assert command("fit", saved, tmp_path / "first", *more) == 0
+    assert saved.read_bytes() == before

@@ -38,7 +38,8 @@ def pages(tmp_path_factory):
         more = ["--images", folder / "images"] if side == "a" else []
         evaluated(folder, side, *more, *(["--report", folder / "single"] if more else []))
     files = [str(folder / "a.json"), str(folder / "b.json")]
-    assert main(["compare", *files, "--workers", "0", "--report", str(folder / "comparison")]) == 0
+    comparison = ["--trust", "--report", str(folder / "comparison")]
+    assert main(["compare", *files, "--workers", "0", *comparison]) == 0
     maps = random_maps(0, 32, 48, classes=5)
     options = Options(CLASSES, "paper", 15)
     with ReportWriter(folder / "probed", CLASSES) as writer:

@@ -132,7 +132,11 @@ class Commands(LightningCLI):
                 training,
                 data,
                 save_config_callback=SavedConfig if command == "fit" else None,
-                save_config_kwargs={"overwrite": True, "types": types},
+                save_config_kwargs={
+                    "overwrite": True,
+                    "types": types,
+                    "kept": self.config_files,
+                },
                 trainer_defaults=_DEFAULTS,
                 seed_everything_default=0,
                 parser_kwargs={"prog": "dealias"},
@@ -259,9 +263,15 @@ class Commands(LightningCLI):
         for path in folders:
             check_folder(path, overwrite=overwrite)
 
+    @property
+    def _resumes(self) -> bool:
+        """Whether a training goes on in its own folder, and not in that of another run."""
+        checkpoint = self.checkpoint
+        return checkpoint is not None and checkpoint.resolve().parent == self.output.resolve()
+
     def _files(self) -> list[Path]:
         """Files that may be replaced when asked for."""
-        if self.command == "fit" and not self.checkpoint:
+        if self.command == "fit" and not self._resumes:
             return [*self._checkpoints(), self.output / "config.yaml"]
         if self.command == "test":
             return [self.output / "test" / name for name in self.task.training.written]
@@ -304,7 +314,7 @@ class Commands(LightningCLI):
         asked = (self.writer, self.shifted, self.report)  # the page takes what was compared
         own: list[Callback] = [part for part in asked if part is not None]
         if self.command == "fit":
-            self.replacement = Replacement([] if self.checkpoint else self._checkpoints())
+            self.replacement = Replacement([] if self._resumes else self._checkpoints())
             own = [self.replacement, *fit_callbacks(options, self.output, self.model.monitor)]
             kwargs |= fit_arguments(options.trainer, self.output)
         else:

@@ -97,13 +97,17 @@ class SavedConfig(SaveConfigCallback):
 
     Args:
         types: types of the options; see :func:`settle`.
+        kept: files that are not replaced: those that the options are from.
         arguments: positional arguments of Lightning's callback.
         more: keyword arguments of Lightning's callback.
     """
 
-    def __init__(self, *arguments: Any, types: Mapping[str, Any], **more: Any) -> None:
+    def __init__(
+        self, *arguments: Any, types: Mapping[str, Any], kept: Sequence[Path], **more: Any
+    ) -> None:
         super().__init__(*arguments, **more)
         self.types = types
+        self.kept = [path.resolve() for path in kept]
 
     def setup(self, trainer: Trainer, pl_module: pl.LightningModule, stage: str) -> None:
         """Save nothing yet."""
@@ -116,7 +120,7 @@ class SavedConfig(SaveConfigCallback):
             return
         self.already_saved = True
         path = Path(str(trainer.log_dir), self.config_filename)  # a collective call
-        if trainer.is_global_zero:
+        if trainer.is_global_zero and path.resolve() not in self.kept:
             given = yaml.safe_load(self.parser.dump(self.config, skip_none=False))
             options = settle(place(given, Path.cwd()), self.types)
             path.parent.mkdir(parents=True, exist_ok=True)
