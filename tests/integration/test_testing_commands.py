@@ -243,12 +243,15 @@ def test_agreement_is_compared(trained, config, tmp_path, capsys):
     checkpoint = ["--ckpt_path", str(trained / "last.ckpt")]
     results = []
     for name, more in (("a", SHIFTS), ("b", [*SHIFTS, "--noise", "40"]), ("c", SHIFTS[:2])):
+        more = [*more, "--report", str(tmp_path / name / "test" / "page")]
         assert command("test", config, tmp_path / name, *checkpoint, *more) == 0
         results.append(str(tmp_path / name / "test" / "result.json"))
     capsys.readouterr()
     assert main(["compare", *results[:2], "--report", str(tmp_path / "page")]) == 0
     assert "agreement preds band" in capsys.readouterr().out
     assert "In the predicted bands" in (tmp_path / "page" / "index.html").read_text()
+    for path in (tmp_path / "page" / "assets" / "maps").iterdir():
+        assert '"unstable_a":1,"unstable_b":1' in path.read_text()
     assert main(["compare", results[0], results[2]]) == 0
     said = capsys.readouterr().out
     assert "agreement preds band" not in said

@@ -35,6 +35,7 @@ from dealias.report.page import (
     class_rows,
     counting_facts,
     error_layer,
+    heat_layer,
     kind_rows,
     label_layer,
     metric_columns,
@@ -157,7 +158,10 @@ def draw_changes(
     maps = (first.target, first.preds, second.preds)
     problem = first.problem or second.problem
     example = replace(first, image=image, aliasing=None, problem=problem)
-    return draw_files(folder, example, planes, picture, columns, maps, len(classes), 2 * kinds)
+    heats = {"unstable_a": first.unstable, "unstable_b": second.unstable}
+    return draw_files(
+        folder, example, planes, picture, columns, maps, len(classes), 2 * kinds, heats
+    )
 
 
 def change_map(before: NDArray[np.uint8], after: NDArray[np.uint8]) -> NDArray[np.uint8]:
@@ -231,6 +235,8 @@ _LAYERS = (
     label_layer("target", "Target"),
     label_layer("prediction_a", "Prediction of A"),
     label_layer("prediction_b", "Prediction of B"),
+    heat_layer("unstable_a", "Unstable in A"),
+    heat_layer("unstable_b", "Unstable in B"),
     error_layer("errors_a", "Errors of A", "prediction_a"),
     error_layer("errors_b", "Errors of B", "prediction_b"),
     {

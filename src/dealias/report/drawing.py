@@ -89,6 +89,7 @@ def draw_files(
     maps: Sequence[NDArray[np.integer]],
     classes: int,
     number: int,
+    heats: Mapping[str, NDArray[np.floating] | None] | None = None,
 ) -> Drawn:
     """Write the files of an image and count its pixels.
 
@@ -101,6 +102,7 @@ def draw_files(
         maps: label maps.
         classes: number of classes.
         number: number of columns.
+        heats: scores [H, W] in [0, 1] by name of their layer; by default those of the example.
 
     Raises:
         OutputError: a file can't be written.
@@ -111,7 +113,8 @@ def draw_files(
     if example.image is not None:
         write_photograph(folder, f"images/{key}.webp", example.image)
         has.append("image")
-    for name, scores in (("aliasing", example.aliasing), ("unstable", example.unstable)):
+    heats = {"aliasing": example.aliasing, "unstable": example.unstable} if heats is None else heats
+    for name, scores in heats.items():
         if scores is not None:
             planes[name] = heat_plane(scores)
             has.append(name)

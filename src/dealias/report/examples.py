@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -52,6 +52,7 @@ class Examples:
         digests: digests of the files that were counted, prediction and target, by name of the
             image; images without digests are not checked.
         skip_bad: leave out a photograph that can't be read, and say so in `problem`.
+        unstable: pictures of what is unstable by name of the image, as pages keep them.
     """
 
     classes: ClassSet
@@ -60,6 +61,7 @@ class Examples:
     images: Mapping[str, Path]
     digests: Mapping[str, Sequence[str]] = field(default_factory=dict)
     skip_bad: bool = False
+    unstable: Mapping[str, Path] = field(default_factory=dict)
 
     @property
     def names(self) -> Sequence[str]:
@@ -81,7 +83,21 @@ class Examples:
         for path, counted in zip(files, self.digests.get(name, ()), strict=False):
             if counted and digest_file(path) != counted:
                 raise LabelFileError(path, "it is no longer the file that was counted")
-        return read_example(name, preds, target, self.images.get(name), skip_bad=self.skip_bad)
+        image = self.images.get(name)
+        example = read_example(name, preds, target, image, skip_bad=self.skip_bad)
+        if name not in self.unstable:
+            return example
+        return replace(example, unstable=_read_unstable(self.unstable[name], target))
+
+
+def _read_unstable(path: Path, target: NDArray[np.integer]) -> NDArray[np.float32]:
+    with open_image(path) as (picture, _):
+        levels = np.asarray(picture)
+    if levels.dtype != np.uint8 or levels.shape != target.shape:
+        raise ImageError(path, "expected 8-bit gray of the size of its label maps")
+    shares: NDArray[np.float32] = np.square(levels.astype(np.float32) / np.float32(254))
+    shares[levels == 255] = np.nan
+    return shares
 
 
 def read_example(

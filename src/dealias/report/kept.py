@@ -15,16 +15,19 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from PIL import Image
 
 from dealias.evaluation import Sources, digest_rows, read_pair
 from dealias.inputs import lies_below, read_json
 from dealias.labels import ClassSet, Pair, find_images, pair_folders, write_label_map
+from dealias.report.drawing import heat_plane
 from dealias.report.examples import Example, Examples
 from dealias.report.folder import PageFolder, file_key
 from dealias.report.result_files import ResultFileError
 from dealias.text import printable
 
 _LABELS = ("predictions", "targets")  # folders among the assets of a page
+_UNSTABLE = "unstable"
 _KEPT = "evaluation.json"
 
 
@@ -45,6 +48,7 @@ def page_examples(page: Path, counted: str | None = None) -> Examples:
         classes = ClassSet.from_dict(kept["class_set"], printable(assets))
         keys = {name: file_key(name) for name in kept["images"]}
         pictured = [name for name, layers in kept["images"].items() if "image" in layers]
+        compared = [name for name, layers in kept["images"].items() if "unstable" in layers]
         rows = kept["counted"]
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise ResultFileError(
@@ -58,11 +62,15 @@ def page_examples(page: Path, counted: str | None = None) -> Examples:
         for name, key in keys.items()
     }
     images = {name: assets / "images" / f"{keys[name]}.webp" for name in pictured}
-    return Examples(classes, partial(_read_kept, classes=classes), pairs, images)
+    unstable = {name: assets / _UNSTABLE / f"{keys[name]}.png" for name in compared}
+    read = partial(_read_kept, classes=classes)
+    return Examples(classes, read, pairs, images, unstable=unstable)
 
 
 def keep_labels(folder: PageFolder, example: Example, classes: ClassSet) -> None:
-    """Write the label maps of an image into its page, for :func:`page_examples`.
+    """Write the label maps of an image, and what is unstable, into its page.
+
+    :func:`page_examples` reads them.
 
     Raises:
         OutputError: a file can't be written.
@@ -72,6 +80,10 @@ def keep_labels(folder: PageFolder, example: Example, classes: ClassSet) -> None
         stored = np.where(labels == classes.ignore_index, len(classes), labels)
         write_label_map(file, stored, _kept_classes(classes))
         folder.write(f"{part}/{file_key(example.name)}.png", file.getvalue())
+    if example.unstable is not None:
+        file = io.BytesIO()
+        Image.fromarray(heat_plane(example.unstable)).save(file, "png")
+        folder.write(f"{_UNSTABLE}/{file_key(example.name)}.png", file.getvalue())
 
 
 def keep_names(
