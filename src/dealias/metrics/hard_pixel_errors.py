@@ -6,8 +6,13 @@ import torch
 from torch import Tensor
 from torchmetrics import Metric
 
-from dealias.metrics.functional.bands import Protocol, check_tensor
-from dealias.metrics.functional.counts import HardPixelCounts, check_options, count_hard_pixels
+from dealias.metrics.functional.bands import Protocol
+from dealias.metrics.functional.counts import (
+    HardPixelCounts,
+    check_options,
+    count_hard_pixels,
+    labels_of,
+)
 from dealias.metrics.functional.hard_pixel_scores import CLASS_SUFFIX, scores
 
 
@@ -106,9 +111,7 @@ class HardPixelErrors(Metric):
             ValueError: not tensors, NaN logits, a wrong number of channels, shapes that differ, or
                 labels that are neither a class nor void.
         """
-        check_tensor("preds", preds)
-        if preds.is_floating_point():
-            preds = self._labels_from(preds)
+        preds = labels_of("preds", preds, self.num_classes)
         counts = count_hard_pixels(
             preds,
             target,
@@ -159,14 +162,3 @@ class HardPixelErrors(Metric):
     def counts(self) -> HardPixelCounts:
         """The counts of this process so far."""
         return HardPixelCounts(self.confusion, self.edges)
-
-    def _labels_from(self, logits: Tensor) -> Tensor:
-        if logits.ndim != 4 or logits.shape[1] != self.num_classes:
-            raise ValueError(
-                f"preds: expected logits of shape [B, {self.num_classes}, H, W] "
-                f"or integer labels, got {logits.dtype} of shape {list(logits.shape)}"
-            )
-        broken = torch.isnan(logits).sum().item()
-        if broken:
-            raise ValueError(f"preds: expected logits without NaN, got {broken:,.0f} of them")
-        return logits.argmax(1)

@@ -6,8 +6,8 @@ import torch
 from torch import Tensor
 from torchmetrics import Metric
 
-from dealias.metrics.functional.bands import Protocol, check_tensor
-from dealias.metrics.functional.counts import check_options
+from dealias.metrics.functional.bands import Protocol
+from dealias.metrics.functional.counts import check_options, labels_of
 from dealias.metrics.functional.shifts import (
     Offset,
     compare_shift,
@@ -91,7 +91,8 @@ class ShiftAgreement(Metric):
             ValueError: see :func:`dealias.metrics.functional.compare_shift` and
                 :func:`dealias.metrics.functional.count_shifts`.
         """
-        preds, shifted = self._labels("preds", preds), self._labels("shifted", shifted)
+        preds = labels_of("preds", preds, self.num_classes)
+        shifted = labels_of("shifted", shifted, self.num_classes)
         changed, compared = compare_shift(
             preds, shifted, offset, circular=self.circular, border=self.border
         )
@@ -122,16 +123,3 @@ class ShiftAgreement(Metric):
         ):
             found = shift_agreement(self.counts)
         return {name: value for name, value in found.items() if value.ndim == 1}
-
-    def _labels(self, argument: str, values: Tensor) -> Tensor:
-        check_tensor(argument, values)
-        if not values.is_floating_point():
-            return values
-        if values.ndim != 4 or values.shape[1] != self.num_classes:
-            raise ValueError(
-                f"{argument}: expected logits of shape [B, {self.num_classes}, H, W] or integer "
-                f"labels, got {values.dtype} of shape {list(values.shape)}"
-            )
-        if values.isnan().any():
-            raise ValueError(f"{argument}: expected logits without NaN")
-        return values.argmax(1)
