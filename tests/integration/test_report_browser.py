@@ -44,8 +44,12 @@ def pages(tmp_path_factory):
     options = Options(CLASSES, "paper", 15)
     with ReportWriter(folder / "probed", CLASSES) as writer:
         scores = np.random.default_rng(0).random((32, 48))
-        writer.add(Example("one", *(m.numpy() for m in maps), aliasing=scores))
-        writer.finish(evaluate_maps("one", *maps, options).to_dict(), probe=PROBE)
+        unstable = np.full((32, 48), np.nan, np.float32)
+        unstable[4:20, 8:30] = 0.25
+        labels = (m.numpy() for m in maps)
+        writer.add(Example("one", *labels, aliasing=scores, unstable=unstable))
+        result = evaluate_maps("one", *maps, options).to_dict()
+        writer.finish(result | {"shifts": shifts_of("one")}, probe=PROBE)
     write_instance_page(folder / "instances", instance_evaluation(), probe=PROBE)
     with ReportWriter(folder / "long", CLASSES) as writer:
         total = Evaluation.empty(options.settings)
@@ -56,6 +60,26 @@ def pages(tmp_path_factory):
             total.absorb(evaluate_maps(name, *maps, options))
         writer.finish(total.to_dict())
     return folder
+
+
+def shifts_of(name):
+    """What a test under shifts finds of one image."""
+    agreement = {
+        "agreement": 0.75,
+        "agreement_preds_band": 0.5,
+        "agreement_target_band": None,
+    }
+    finding = {"AUROC": 0.6, "rank_correlation": 0.25}
+    return {
+        "shifts": 4,
+        "largest": 8,
+        "seed": 0,
+        "mASSC": 0.75,
+        **agreement,
+        "classes": [{"name": name, **agreement} for name in CLASSES.names],
+        "per_image": [{"name": name, **agreement}],
+        "errors_against_instability": {"boundary": finding, "all": finding},
+    }
 
 
 # Longer than a WebP may be, and than a canvas of Chromium's: 16,383 and 65,535 pixels.
@@ -496,3 +520,15 @@ def test_long_images_come_back_from_their_page(pages):
             (path,) = (pages / "long/assets" / kind).glob(f"{file_key(name)}.webp")
             with Image.open(path) as picture:
                 assert max(picture.size) <= longest
+
+
+def test_the_least_stable_image_opens_with_what_is_unstable(open_page):
+    page = open_page("probed").page
+    section = page.locator("#shifts")
+    assert "75.00 %" in section.inner_text()
+    section.get_by_role("link", name="one").click()
+    viewer = page.get_by_role("dialog")
+    layer = viewer.get_by_role("checkbox", name="Unstable")
+    layer.wait_for()
+    assert layer.is_checked()
+    assert not viewer.get_by_role("checkbox", name="Errors").is_checked()
