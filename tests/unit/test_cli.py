@@ -177,8 +177,34 @@ def test_a_signal_as_the_interpreter_ends(number):
     assert "Traceback" not in said
 
 
-def test_handlers_are_put_back(command):
-    before = [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)]
-    command(lambda _: 0)
-    assert main(["merge"]) == 0
-    assert [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)] == before
+def test_one_that_is_ignored_stays_so():
+    """As nohup asks for."""
+    program = "import signal; signal.signal(signal.SIGHUP, signal.SIG_IGN)\n"
+    program += SWALLOWING.replace("{swallow}", "0")
+    process = subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.PIPE, text=True)
+    assert process.stdout.readline() == "ready\n"
+    process.send_signal(signal.SIGHUP)
+    time.sleep(0.3)
+    assert process.poll() is None
+    process.send_signal(signal.SIGTERM)
+    process.communicate(timeout=30)
+    assert process.returncode == 128 + signal.SIGTERM
+
+
+@pytest.mark.parametrize("ended", [False, True])
+def test_handlers_are_put_back(ended, command, monkeypatch):
+    def handlers():
+        names = ("SIGINT", "SIGTERM", "SIGHUP", "SIGCHLD", "SIGALRM")
+        return [signal.getsignal(getattr(signal, name)) for name in names]
+
+    monkeypatch.setattr("dealias.cli._signals", [])
+    others = (signal.SIGCHLD, signal.SIGALRM)
+    kept = [signal.signal(number, lambda *_: None) for number in others]
+    try:
+        before = handlers()
+        command(lambda _: os.kill(os.getpid(), signal.SIGTERM) if ended else 0)
+        assert main(["merge"]) == (128 + signal.SIGTERM if ended else 0)
+        assert handlers() == before
+    finally:
+        for number, handler in zip(others, kept, strict=True):
+            signal.signal(number, handler)

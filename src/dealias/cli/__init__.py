@@ -180,20 +180,24 @@ def _say(command: str, text: str, code: int, *, kind: str = "error: ") -> int:
 
 
 _signals: list[int] = []  # that asked this process to end
+_replaced: dict[int, Any] = {}  # handlers in whose place _stop put others
 
 
 @contextlib.contextmanager
 def _unwinding_on_signals(*, program: bool) -> Iterator[None]:
     """Let signals raise what removes partial files; once more, if a library swallows it.
 
-    A program that is done ends at once, without a traceback from the end of the interpreter.
+    Those that are ignored stay so, as under nohup. A program that is done ends at once, without a
+    traceback from the end of the interpreter.
     """
     _signals.clear()
+    _replaced.clear()
     if threading.current_thread() is not threading.main_thread():  # where none arrives
         yield
         return
     numbers = [getattr(signal, name) for name in _ENDING if hasattr(signal, name)]
-    before = {number: signal.signal(number, _stop) for number in numbers}
+    heard = [number for number in numbers if signal.getsignal(number) is not signal.SIG_IGN]
+    before = {number: signal.signal(number, _stop) for number in heard}
     if program and signal.SIGINT in before:
         before[signal.SIGINT] = signal.SIG_DFL
     told = sys.unraisablehook
@@ -204,8 +208,8 @@ def _unwinding_on_signals(*, program: bool) -> Iterator[None]:
         sys.unraisablehook = told
         if _signals and hasattr(signal, "setitimer"):
             signal.setitimer(signal.ITIMER_REAL, 0)
-        for number, handler in before.items():
-            signal.signal(number, handler)
+        for number, handler in (before | ({} if program else _replaced)).items():
+            signal.signal(number, handler or signal.SIG_DFL)
 
 
 def _is_half_made(unraisable: Any) -> bool:
@@ -216,9 +220,10 @@ def _is_half_made(unraisable: Any) -> bool:
 
 def _stop(number: int, _frame: object) -> None:
     _signals.append(number)
-    signal.signal(signal.SIGCHLD, signal.SIG_DFL)  # workers are stopped too: no error
-    if hasattr(signal, "setitimer"):
-        signal.signal(signal.SIGALRM, _stop)
+    if hasattr(signal, "setitimer"):  # not on Windows
+        for other, handler in ((signal.SIGCHLD, signal.SIG_DFL), (signal.SIGALRM, _stop)):
+            _replaced.setdefault(other, signal.getsignal(other))
+            signal.signal(other, handler)  # workers are stopped too: no error
         signal.setitimer(signal.ITIMER_REAL, _PATIENCE)
     if _signals[0] == signal.SIGINT:
         raise KeyboardInterrupt
