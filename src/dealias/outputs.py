@@ -14,7 +14,7 @@ import shutil
 import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 from dealias.files import PART, OutputError, hidden_name, sweep_parts, to_json, write_whole
@@ -166,7 +166,8 @@ def _lock(path: Path) -> Iterator[None]:
         yield
     finally:
         with suppress(OSError):
-            file.unlink(missing_ok=True)  # while locked: see _open_locked
+            if _is_ours(file):
+                file.unlink()  # while locked: see _open_locked
         with suppress(OSError):
             fcntl.flock(handle, fcntl.LOCK_UN)  # workers have copies of the handle
         os.close(handle)
@@ -185,8 +186,24 @@ def _open_locked(file: Path, path: Path) -> int:
         # The process that had the lock before may have removed the file that was just opened.
         with suppress(OSError):
             if os.path.samestat(os.fstat(handle), file.stat()):
-                return handle
+                if _is_ours(file):
+                    return handle
+                os.close(handle)
+                raise _not_ours(file)
         os.close(handle)
+
+
+def _is_ours(hidden: Path) -> bool:
+    """Whether a folder with a name of ours has our mark, or a file or folder with one is empty."""
+    if hidden.is_symlink():
+        return False
+    if hidden.is_dir():
+        return (hidden / MANIFEST).is_file() or not any(hidden.iterdir())
+    return hidden.is_file() and hidden.stat().st_size == 0
+
+
+def _not_ours(hidden: Path) -> OutputError:
+    return OutputError(f"{printable(hidden)}: dealias did not make it; move it away")
 
 
 def _beside(path: Path, kind: str) -> Path:
@@ -227,7 +244,7 @@ def check_folder(path: Path, *, overwrite: bool) -> None:
     if path.exists() and not path.is_dir():
         raise OutputError(f"{printable(path)}: expected a folder, got a file")
     try:
-        if not path.is_dir() or all(entry.name in _OWN for entry in path.iterdir()):
+        if not path.is_dir() or next(_files_in(path), None) is None:
             return
         if not overwrite:
             raise OutputError(f"{printable(path)}: is not empty; --overwrite replaces it")
@@ -242,11 +259,17 @@ def check_folder(path: Path, *, overwrite: bool) -> None:
 
 
 def _first_foreign(folder: Path) -> Path | None:
-    """The first file that the manifest does not list as it is, as a path from the folder."""
+    """The first file that the manifest does not list as it is, as a path from the folder.
+
+    A folder whose files have gone is none: a removal that was cut short leaves such.
+    """
     listed = _read_manifest(folder)
+    above = {parent.as_posix() for name in listed for parent in PurePosixPath(name).parents}
     for path in _files_in(folder):
         name = path.relative_to(folder).as_posix()
-        if name != MANIFEST and (path.is_symlink() or listed.get(name, "") != _digest(path)):
+        if name == MANIFEST or (name in above and path.is_dir() and not path.is_symlink()):
+            continue
+        if path.is_symlink() or listed.get(name, "") != _digest(path):
             return path.relative_to(folder)
     return None
 
@@ -260,7 +283,7 @@ def _files_in(folder: Path) -> Iterator[Path]:
         if not entries and inner != folder:
             yield inner
         for path in entries:
-            if path.parent == folder and path.name in _OWN:
+            if path.parent == folder and path.name in _OWN and _is_ours(path):
                 continue
             if path.is_dir() and not path.is_symlink():
                 waiting.append(path)
@@ -317,9 +340,9 @@ class OutputFolder:
         with ExitStack() as stack:
             stack.enter_context(claim(self.path))
             check_folder(self.path, overwrite=True)
-            stack.callback(shutil.rmtree, self.part, ignore_errors=True)
+            _drop(self.part)
+            stack.callback(_clear, self.part)
             with _writing(self.path):
-                shutil.rmtree(self.part, ignore_errors=True)
                 self.part.mkdir()
                 self._mark = os.urandom(8).hex()
                 (self.part / MANIFEST).write_text(self._mark, "ascii")
@@ -419,7 +442,10 @@ def _replace(new: Path, folder: Path) -> None:
             raise
         if getattr(error, "errno", None) not in _STAYS:
             raise
-        _replace_inside(shutil.copytree(new, folder / f".{PART}"), folder)
+        inside = folder / f".{PART}"
+        inside.mkdir()
+        shutil.copyfile(new / MANIFEST, inside / MANIFEST)
+        _replace_inside(shutil.copytree(new, inside, dirs_exist_ok=True), folder)
         return
     _remove(old)
 
@@ -430,38 +456,65 @@ def _replace_inside(new: Path, folder: Path) -> None:
     A page without index.html is not whole.
     """
     own = {*_OWN, MANIFEST}
+    manifest = Path(shutil.copyfile(new / MANIFEST, new / f".{_OLD}"))
     entries = sorted(folder.iterdir(), key=lambda path: path.name != "index.html")
     for entry in entries:
         if entry.name not in own:
             shutil.rmtree(entry) if entry.is_dir() else entry.unlink()
-    (new / MANIFEST).replace(folder / MANIFEST)
+    manifest.replace(folder / MANIFEST)
     for entry in sorted(new.iterdir(), key=lambda path: path.name == "index.html"):
-        entry.replace(folder / entry.name)
-    new.rmdir()
+        if entry.name != MANIFEST:
+            entry.replace(folder / entry.name)
+    _clear(new)
 
 
 def _tidy(path: Path) -> None:
-    """Remove what killed processes left of an output, and put back what one had moved away."""
+    """Remove what killed processes left of an output, and put back what one had moved away.
+
+    Raises:
+        OutputError: something has a name of ours, and is not.
+    """
     sweep_parts(path)
-    for left in (path / f".{PART}", _beside(path, PART), _beside(path, _GONE)):
-        if left.is_dir():
-            shutil.rmtree(left, ignore_errors=True)
-    old = _beside(path, _OLD)
-    if not old.is_dir() or old.is_symlink():
-        return
     with _writing(path):
-        if not path.exists():
-            old.replace(path)
-        elif _first_foreign(old) is None:
+        for left in (path / f".{PART}", _beside(path, PART), _beside(path, _GONE)):
+            _drop(left)
+        old = _beside(path, _OLD)
+        if not os.path.lexists(old):
+            return
+        if not _is_ours(old) or (path.exists() and _first_foreign(old) is not None):
+            raise _not_ours(old)
+        if path.exists():
             _remove(old)
+        else:
+            old.replace(path)
 
 
 def _remove(old: Path) -> None:
     """Remove a folder that was replaced: if this is cut short, the rest goes another time."""
     gone = old.with_name(f"{old.name.removesuffix(_OLD)}{_GONE}")
-    shutil.rmtree(gone, ignore_errors=True)
+    _drop(gone)
     old.replace(gone)
-    shutil.rmtree(gone, ignore_errors=True)
+    _clear(gone)
+
+
+def _drop(left: Path) -> None:
+    """Remove what a killed process left, if it is ours."""
+    with suppress(FileNotFoundError, NotADirectoryError):
+        if os.path.lexists(left) and not _is_ours(left):
+            raise _not_ours(left)
+    _clear(left)
+
+
+def _clear(folder: Path) -> None:
+    """Remove a folder, our mark last, as far as that can be done."""
+    with suppress(OSError):
+        for entry in folder.iterdir():
+            if entry.is_dir() and not entry.is_symlink():
+                shutil.rmtree(entry)
+            elif entry.name != MANIFEST:
+                entry.unlink()
+        (folder / MANIFEST).unlink(missing_ok=True)
+        folder.rmdir()
 
 
 @contextmanager

@@ -26,7 +26,7 @@ from dealias.outputs import (
 def fill(path, **files):
     with OutputFolder(path) as folder:
         for name, text in files.items():
-            (folder.part / name).write_text(text)
+            folder.write(name, text.encode())
         folder.finish()
 
 
@@ -35,8 +35,29 @@ def content(folder):
     return {name: path.read_text() for name, path in found.items() if path.name != MANIFEST}
 
 
+def names(folder):
+    return sorted(path.name for path in folder.iterdir())
+
+
 def leftovers(folder):
     return sorted(p.name for p in folder.iterdir() if p.name.startswith("."))
+
+
+def fill_until_killed(folder, calls, files):
+    """Fill it as the working folder; the process ends at one of the calls that remove or move."""
+    os.chdir(folder)
+    left = iter(range(calls))
+    for module, name in [(os, "unlink"), (os, "rmdir"), (os, "mkdir"), (Path, "replace")]:
+        function = getattr(module, name)
+
+        def until_killed(*given, function=function, **options):
+            if next(left, None) is None:
+                os._exit(9)
+            return function(*given, **options)
+
+        setattr(module, name, until_killed)
+    fill(Path(), **files)
+    os._exit(0)
 
 
 class TestFolder:
@@ -118,36 +139,28 @@ class TestFolder:
         assert (tmp_path / "out").stat().st_ino == inode
         assert leftovers(tmp_path) == []
 
-    @pytest.mark.parametrize("call", range(12))
-    def test_replaced_inside_and_killed(self, call, tmp_path):
+    def test_replaced_inside_and_killed(self, tmp_path):
         """Whatever is there then, the next one may replace it."""
-        out = tmp_path / "out"
-        fill(out, **{"a": "1", "b": "1", "index.html": "1"})
-        child = os.fork()
-        if child == 0:  # killed at one of its calls
-            os.chdir(out)
-            calls = iter(range(call))
-            for name in ("replace", "unlink", "rmdir"):
-                function = getattr(Path, name)
-
-                def until_killed(path, *more, function=function, **options):
-                    if next(calls, None) is None:
-                        os._exit(9)
-                    return function(path, *more, **options)
-
-                setattr(Path, name, until_killed)
-            fill(Path(), **{"a": "2", "c": "2", "index.html": "2"})
-            os._exit(0)
-        assert os.waitpid(child, 0)[1] == (9 << 8 if call < 10 else 0)
-        found = {name: text for name, text in content(out).items() if name[0] != "."}
-        if "index.html" in found:
-            assert found in (
-                {"a": "1", "b": "1", "index.html": "1"},
-                {"a": "2", "c": "2", "index.html": "2"},
-            )
-        fill(out, d="3")
-        assert content(out) == {"d": "3"}
-        assert leftovers(tmp_path) == []
+        calls, code = 0, 9
+        while code == 9:
+            out = tmp_path / str(calls) / "out"
+            out.parent.mkdir()
+            old = {"a": "1", "b": "1", "assets/x": "1", "assets/more/x": "1", "index.html": "1"}
+            new = {"a": "2", "assets/x": "2", "c": "2", "index.html": "2"}
+            fill(out, **old)
+            child = os.fork()
+            if child == 0:
+                fill_until_killed(out, calls, new)
+            code = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+            found = {name: text for name, text in content(out).items() if name[0] != "."}
+            if "index.html" in found:
+                assert found in (old, new)
+            fill(out, d="3")
+            assert content(out) == {"d": "3"}
+            assert leftovers(out.parent) == []
+            calls += 1
+        assert code == 0
+        assert calls > 20
 
     def test_a_link_to_a_folder(self, tmp_path):
         (tmp_path / "real").mkdir()
@@ -183,11 +196,17 @@ class TestFolder:
     def test_a_removal_cut_short(self, tmp_path, monkeypatch):
         """What is left of the old folder goes with the next one, whatever it lacks."""
         fill(tmp_path / "out", a="1", b="1")
+        unlink = Path.unlink
+
+        def unlink_one(path, **options):
+            if path.parent.name.endswith("gone") and path.name != "a":
+                raise OSError
+            unlink(path, **options)
+
         with monkeypatch.context() as patched:
-            patched.setattr("shutil.rmtree", lambda *_, **__: None)
+            patched.setattr(Path, "unlink", unlink_one)
             fill(tmp_path / "out", a="2")
-        (left,) = (path for path in tmp_path.iterdir() if path.name.startswith("."))
-        (left / MANIFEST).unlink()
+        assert MANIFEST in names(tmp_path / ".out.dealias-gone")
         fill(tmp_path / "out", a="3")
         assert content(tmp_path) == {"out/a": "3"}
         assert leftovers(tmp_path) == []
@@ -388,6 +407,31 @@ class TestClaims:
         (tmp_path / "out").rename(tmp_path / ".out.dealias-old")
         with claim(tmp_path / "out"):
             assert content(tmp_path / "out") == {"a": "old"}
+
+    @pytest.mark.parametrize(
+        "kind", [".out.dealias-part", ".out.dealias-gone", ".out.dealias-old", "out/.dealias-part"]
+    )
+    def test_hidden_folders_of_others_stay(self, kind, tmp_path):
+        """Even under the names that dealias gives to its own."""
+        out, hidden = tmp_path / "out", tmp_path / kind
+        hidden.mkdir(parents=True)
+        (hidden / "mine").write_text("x")
+        for overwrite in (False, True):
+            with (
+                pytest.raises(OutputError, match=f"{kind}: dealias did not make it"),
+                claim_outputs([], [out], [], overwrite=overwrite),
+            ):
+                pass
+        with pytest.raises(OutputError, match=f"{kind}: dealias did not make it"):
+            fill(out, a="1")
+        assert (hidden / "mine").read_text() == "x"
+
+    def test_a_lock_of_others_stays(self, tmp_path):
+        lock = tmp_path / ".out.dealias-lock"
+        lock.write_text("x")
+        with pytest.raises(OutputError, match="lock: dealias did not make it; move it away"):
+            fill(tmp_path / "out", a="1")
+        assert content(tmp_path) == {".out.dealias-lock": "x"}
 
     def test_a_long_name(self, tmp_path):
         path = tmp_path / ("ß" * 120)
