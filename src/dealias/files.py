@@ -25,7 +25,8 @@ class OutputError(ValueError):
 def write_whole(path: Path) -> Iterator[IO[bytes]]:
     """Open a file to write beside `path`, which it replaces once it is complete.
 
-    An error or an interrupt removes it and leaves `path` as it was. A link is followed.
+    An error or an interrupt removes it and leaves `path` as it was. A link is followed. Who may
+    read a file that is replaced may read the new one.
 
     Raises:
         OutputError: the file can't be written.
@@ -41,7 +42,8 @@ def write_whole(path: Path) -> Iterator[IO[bytes]]:
             yield file
         umask = os.umask(0)
         os.umask(umask)
-        part.chmod(0o666 & ~umask)  # mkstemp's files are for their owner alone
+        mode = path.stat().st_mode & 0o777 if path.is_file() else 0o666 & ~umask
+        part.chmod(mode)  # mkstemp's files are for their owner alone
         part.replace(path)
     except BaseException as error:
         part.unlink(missing_ok=True)

@@ -38,6 +38,13 @@ class TestWriters:
         write(tmp_path / "file")
         assert (tmp_path / "file").stat().st_mode & 0o777 == 0o640
 
+    @pytest.mark.parametrize("mode", [0o600, 0o664])
+    def test_a_file_that_is_replaced_keeps_its_mode(self, mode, write, tmp_path):
+        (tmp_path / "file").touch()
+        (tmp_path / "file").chmod(mode)
+        write(tmp_path / "file")
+        assert (tmp_path / "file").stat().st_mode & 0o777 == mode
+
     def test_a_link_is_followed(self, write, tmp_path):
         (tmp_path / "real").write_bytes(b"before")
         (tmp_path / "link").symlink_to("real")
