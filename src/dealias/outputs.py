@@ -32,6 +32,7 @@ fcntl: Any = _fcntl
 MANIFEST = ".dealias.json"
 _LOCK, _OLD, _GONE = "dealias-lock", "dealias-old", "dealias-gone"
 _STAYS = {errno.EBUSY, errno.EXDEV, errno.EACCES, errno.EPERM}  # of a folder that is mounted
+_LITTER = {".DS_Store", "Thumbs.db", "desktop.ini"}  # of file managers: goes with its folder
 _OWN = {f".{kind}" for kind in (_LOCK, PART)}  # inside a folder: see _beside and part_of
 
 _held: dict[Path, int] = {}  # what this process has claimed, and how many times over
@@ -91,6 +92,8 @@ def check_apart(
     outputs = [*files, *folders]
     for number, path in enumerate(outputs):
         real = path.resolve()
+        if not real.name:
+            raise OutputError(f"{printable(path)}: is the root of the file system; give a name")
         for other in (*outputs[:number], *outputs[number + 1 :]):
             if real == other.resolve():
                 raise OutputError(f"{printable(path)}: is given for two outputs")
@@ -198,7 +201,7 @@ def _is_ours(hidden: Path) -> bool:
     if hidden.is_symlink():
         return False
     if hidden.is_dir():
-        return (hidden / MANIFEST).is_file() or not any(hidden.iterdir())
+        return (hidden / MANIFEST).is_file() or next(_files_in(hidden), None) is None
     return hidden.is_file() and hidden.stat().st_size == 0
 
 
@@ -254,7 +257,8 @@ def check_folder(path: Path, *, overwrite: bool) -> None:
     if foreign is not None:
         raise OutputError(
             f"{printable(path)}: holds {printable(foreign)}, which dealias did not write there or "
-            f"which has changed since; --overwrite replaces only what dealias wrote"
+            f"which has changed since; --overwrite replaces only what dealias wrote: move the file "
+            f"away, or choose another folder"
         )
 
 
@@ -279,7 +283,7 @@ def _files_in(folder: Path) -> Iterator[Path]:
     waiting = [folder]
     while waiting:
         inner = waiting.pop()
-        entries = sorted(inner.iterdir())
+        entries = sorted(path for path in inner.iterdir() if not _is_litter(path))
         if not entries and inner != folder:
             yield inner
         for path in entries:
@@ -289,6 +293,10 @@ def _files_in(folder: Path) -> Iterator[Path]:
                 waiting.append(path)
             else:
                 yield path
+
+
+def _is_litter(path: Path) -> bool:
+    return path.name in _LITTER and path.is_file() and not path.is_symlink()
 
 
 def _digest(path: Path) -> str | None:
@@ -365,8 +373,9 @@ class OutputFolder:
         Raises:
             OutputError: it can't be written, or the one there has changed meanwhile.
         """
-        check_folder(self.path, overwrite=True)
         with _writing(self.path):
+            before = _stamps(self.path)
+            check_folder(self.path, overwrite=True)
             manifest = self.part / MANIFEST
             if not manifest.is_file() or manifest.read_text("ascii") != self._mark:
                 raise OutputError(f"{printable(self.path)}: what was written for it was removed")
@@ -374,7 +383,7 @@ class OutputFolder:
             files = {path.relative_to(self.part).as_posix(): _digest(path) for path in written}
             with write_whole(manifest) as file:
                 file.write(to_json({"written by": "dealias", "files": files}))
-            _replace(self.part, self.path.resolve())
+            _replace(self.part, self.path.resolve(), before)
 
     def close(self) -> None:
         """Remove what is not finished, and let others write."""
@@ -425,16 +434,31 @@ def part_of(folder: Path) -> Path:
     return _beside(folder, PART)
 
 
-def _replace(new: Path, folder: Path) -> None:
+def _stamps(folder: Path) -> dict[Path, tuple[int, int]]:
+    """What tells whether files have changed or come."""
+    found = {} if not folder.is_dir() else {path: path.lstat() for path in _files_in(folder)}
+    return {p.relative_to(folder): (at.st_size, at.st_mtime_ns) for p, at in found.items()}
+
+
+def _check_same(folder: Path, before: dict[Path, tuple[int, int]]) -> None:
+    now = _stamps(folder)
+    changed = [path for path in {**before, **now} if before.get(path) != now.get(path)]
+    if changed:
+        raise OutputError(f"{printable(changed[0])}: has changed meanwhile; nothing was replaced")
+
+
+def _replace(new: Path, folder: Path, before: dict[Path, tuple[int, int]]) -> None:
     if not folder.exists():
         new.replace(folder)
         return
     if new.parent == folder:
+        _check_same(folder, before)
         _replace_inside(new, folder)
         return
     old = _beside(folder, _OLD)
     try:
         folder.replace(old)
+        _check_same(old, before)  # from here on nobody adds to it by its name
         new.replace(folder)
     except BaseException as error:
         if not folder.exists():

@@ -310,6 +310,49 @@ class TestForeignFiles:
         assert leftovers(tmp_path) == []
 
 
+@pytest.mark.parametrize("change", FOREIGN.values(), ids=FOREIGN)
+@pytest.mark.parametrize("inside", [False, True])
+def test_a_change_at_the_last_moment(inside, change, tmp_path, monkeypatch):
+    """After the check, before the old folder is moved: it comes back."""
+    out = tmp_path / "out"
+    fill(out, a="1")
+    if inside:
+        monkeypatch.chdir(out)
+
+    def check_and_change(path, *, overwrite):
+        check_folder(path, overwrite=overwrite)
+        change(out)
+
+    with OutputFolder(out) as folder:
+        folder.write("a", b"2")
+        monkeypatch.setattr("dealias.outputs.check_folder", check_and_change)
+        with pytest.raises(OutputError, match="has changed meanwhile"):
+            folder.finish()
+    monkeypatch.undo()
+    with pytest.raises(OutputError, match="only what dealias wrote"):
+        check_folder(out, overwrite=True)
+    assert leftovers(tmp_path) == []
+
+
+@pytest.mark.parametrize("name", [".DS_Store", "Thumbs.db", "desktop.ini"])
+@pytest.mark.parametrize("inside", [False, True])
+def test_what_file_managers_leave_goes_with_the_folder(inside, name, tmp_path, monkeypatch):
+    out = tmp_path / "out"
+    out.mkdir()
+    if inside:
+        monkeypatch.chdir(out)
+    for text in "12":
+        (out / name).touch()
+        with claim_outputs([], [out], [], overwrite=text == "2"):
+            fill(out, **{"assets/a": text})
+        assert content(out) == {"assets/a": text}
+        (out / "assets" / name).touch()
+    (out / "mine").mkdir()
+    (out / "mine" / name).touch()
+    with pytest.raises(OutputError, match=r"holds mine, .*: move the file away, or choose another"):
+        check_folder(out, overwrite=True)
+
+
 class TestClaims:
     def test_overwrite(self, tmp_path):
         fill(tmp_path / "out", a="1")
@@ -333,6 +376,8 @@ class TestClaims:
             (["in/r.json"], [], "in/r.json: lies in the inputs, "),
             ([], ["in"], "in: lies in the inputs, "),
             ([], ["."], "holds an input, "),
+            ([], ["/"], "/: is the root of the file system"),
+            (["/"], [], "/: is the root of the file system"),
         ],
     )
     def test_outputs_that_lie_in_one_another(self, files, folders, problem, tmp_path, monkeypatch):
