@@ -29,7 +29,7 @@ except ImportError:  # Windows: one writer an output is up to its user there
 
 fcntl: Any = _fcntl
 
-MANIFEST = ".dealias.json"
+MANIFEST = ".dealias-manifest"
 _LOCK, _OLD, _GONE = "dealias-lock", "dealias-old", "dealias-gone"
 _STAYS = {errno.EBUSY, errno.EXDEV, errno.EACCES, errno.EPERM}  # of a folder that is mounted
 _LITTER = {".DS_Store", "Thumbs.db", "desktop.ini"}  # of file managers: goes with its folder

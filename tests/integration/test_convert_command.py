@@ -66,7 +66,7 @@ def test_nothing_is_replaced_unless_asked(theirs, tmp_path, capsys):
     (tmp_path / "note.txt").unlink()
     for options in ([], ["--overwrite"]):
         assert convert(theirs[1], tmp_path, *options) == 0
-        assert names(tmp_path) == [".dealias.json", "config.json", "model.safetensors"]
+        assert names(tmp_path) == [".dealias-manifest", "config.json", "model.safetensors"]
 
 
 class Malicious:

@@ -46,7 +46,7 @@ def test_what_is_read_is_what_was_written_bit_by_bit(tmp_path, options):
     assert (again.config, again.classes, again.mean) == (model.config, model.classes, model.mean)
     x = torch.randn(1, 3, 64, 96)
     assert torch.equal(again(x)["out"], model.eval()(x)["out"])
-    assert names(tmp_path / "network") == [".dealias.json", "config.json", "model.safetensors"]
+    assert names(tmp_path / "network") == [".dealias-manifest", "config.json", "model.safetensors"]
 
 
 def test_weights_of_the_backbone_are_not_needed_again(tmp_path):

@@ -140,7 +140,7 @@ class TestPageFolder:
         assert {path.name for path in (tmp_path / "page").iterdir()} == {
             "index.html",
             "assets",
-            ".dealias.json",
+            ".dealias-manifest",
         }
 
     def test_an_interrupt_leaves_the_page_as_it_was(self, tmp_path):
