@@ -52,6 +52,23 @@ def write_whole(path: Path) -> Iterator[IO[bytes]]:
         raise
 
 
+def make_parents(path: Path) -> None:
+    """Make the folders above a file, but none anew that the process in charge has removed.
+
+    Raises:
+        OutputError: they can't be made.
+    """
+    removed = [up for up in path.parents if up.name.endswith(f".{PART}") and not up.is_dir()]
+    if removed:
+        raise OutputError(f"{printable(path)}: can't be written: its folder was removed")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise OutputError(
+            f"{printable(path.parent)}: can't be written: {error.strerror}"
+        ) from error
+
+
 def hidden_name(path: Path, kind: str) -> str:
     """The name of what lies beside an output while it is written: hidden, and not too long."""
     name = path.name

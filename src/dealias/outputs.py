@@ -17,7 +17,15 @@ from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from dealias.files import PART, OutputError, hidden_name, sweep_parts, to_json, write_whole
+from dealias.files import (
+    PART,
+    OutputError,
+    hidden_name,
+    make_parents,
+    sweep_parts,
+    to_json,
+    write_whole,
+)
 from dealias.inputs import read_json
 from dealias.processes import main_process
 from dealias.text import FileError, printable, reason
@@ -364,7 +372,7 @@ class OutputFolder:
         """
         with _writing(self.path / name):
             path = self.part / name
-            path.parent.mkdir(parents=True, exist_ok=True)
+            make_parents(path)
             path.write_bytes(content)
 
     def finish(self) -> None:
@@ -536,9 +544,12 @@ def _clear(folder: Path) -> None:
             if entry.is_dir() and not entry.is_symlink():
                 shutil.rmtree(entry)
             elif entry.name != MANIFEST:
-                entry.unlink()
+                entry.unlink(missing_ok=True)
         (folder / MANIFEST).unlink(missing_ok=True)
-        folder.rmdir()
+        try:
+            folder.rmdir()
+        except OSError:  # another process wrote into it meanwhile
+            (folder / MANIFEST).touch()
 
 
 @contextmanager

@@ -193,6 +193,28 @@ class TestFolder:
                 folder.finish()
         assert content(tmp_path) == ({"above/out/a": "1"} if what == "the part" else {})
 
+    def test_a_writer_that_outlives_it(self, tmp_path):
+        """It leaves nothing that would bar the next one."""
+        folder = OutputFolder(tmp_path / "out")
+        with folder:
+            pass
+        with pytest.raises(OutputError, match="a: can't be written: its folder was removed"):
+            folder.write("a", b"1")
+        assert names(tmp_path) == []
+
+    def test_a_writer_at_the_end(self, tmp_path, monkeypatch):
+        rmdir = Path.rmdir
+
+        def write_once_more(path):
+            (path / "late").touch()
+            rmdir(path)
+
+        with monkeypatch.context() as patched, OutputFolder(tmp_path / "out"):
+            patched.setattr(Path, "rmdir", write_once_more)
+        assert names(tmp_path) == [".out.dealias-part"]
+        fill(tmp_path / "out", a="1")
+        assert names(tmp_path) == ["out"]
+
     def test_a_removal_cut_short(self, tmp_path, monkeypatch):
         """What is left of the old folder goes with the next one, whatever it lacks."""
         fill(tmp_path / "out", a="1", b="1")

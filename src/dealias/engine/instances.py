@@ -25,7 +25,7 @@ from dealias.evaluation.instances import (
     target_outlines,
     write_detections,
 )
-from dealias.files import write_json
+from dealias.files import make_parents, write_json
 from dealias.labels import spread_colors
 from dealias.metrics.instances import (
     OVERLAPS,
@@ -201,7 +201,7 @@ class InstanceTask(Training):
         ids are 1 to C, and image ids the numbers of the images.
         """
         path = folder / f"{name}.json"
-        path.parent.mkdir(parents=True, exist_ok=True)
+        make_parents(path)
         write_json(coco_results(outputs.image, outputs.detections, self.classes, self._ids), path)
 
     def picture(self, batch: Mapping[str, Any], outputs: Prediction) -> NDArray[np.uint8]:

@@ -25,7 +25,7 @@ from dealias.evaluation import (
     write_counts,
     write_csv,
 )
-from dealias.files import write_whole
+from dealias.files import make_parents, write_whole
 from dealias.labels import ClassSet, write_label_map
 from dealias.metrics.functional import Protocol, error_map
 from dealias.models import create_model
@@ -151,7 +151,7 @@ class SegmentationTask(Training):
     def write_prediction(self, folder: Path, name: str, outputs: Tensor) -> None:
         """Write a label map that :func:`dealias.labels.read_label_map` reads, as NAME.png."""
         path = folder / f"{name}.png"
-        path.parent.mkdir(parents=True, exist_ok=True)
+        make_parents(path)
         with write_whole(path) as file:
             write_label_map(file, outputs[0].cpu().numpy(), self.classes)
 

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
 
-from dealias.files import OutputError, write_whole
+from dealias.files import make_parents, write_whole
 from dealias.images import read_photograph
 from dealias.labels import ClassSet
 from dealias.metrics.functional import ERROR_KINDS, error_map
@@ -69,9 +69,6 @@ def write_error_map(
         background = classes.colors()[np.minimum(target.numpy(), len(classes) - 1)]
     else:
         background = read_photograph(image, (errors.shape[1], errors.shape[0]))
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise OutputError(f"{path.parent}: can't be written: {error.strerror}") from error
+    make_parents(path)
     with write_whole(path) as file:
         Image.fromarray(draw_errors(errors, background)).save(file, "png")

@@ -14,7 +14,7 @@ from PIL import Image
 from torch import Tensor, nn
 from torch.nn.functional import interpolate
 
-from dealias.files import write_whole
+from dealias.files import make_parents, write_whole
 from dealias.spectral import aliasing_map
 from dealias.surgery import Place, Rate, Report, Site, submodule
 
@@ -142,6 +142,6 @@ def write_scores(path: Path, scores: NDArray[np.floating], size: tuple[int, int]
     middle = picture[top : top + scores.shape[0], left : left + scores.shape[1]]
     known = np.isfinite(scores)
     middle[known] = np.rint(scores[known] * (_NONE - 1))
-    path.parent.mkdir(parents=True, exist_ok=True)
+    make_parents(path)
     with write_whole(path) as file:
         Image.fromarray(picture).save(file, "png")
