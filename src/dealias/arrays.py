@@ -13,13 +13,12 @@ import numpy as np
 from numpy.lib import format as npy
 from numpy.typing import NDArray
 
-from dealias.inputs import open_regular
+from dealias.inputs import open_regular, open_zip
 
 # Given the shape and dtype that a header says, raises ValueError if they are not wanted.
 Check = Callable[[tuple[int, ...], np.dtype[Any]], None]
 
 _LARGEST_DIRECTORY = 2**16  # bytes, some hundred arrays
-_END, _LARGE_END = b"PK\5\6", b"PK\6\7"  # of a ZIP file, and what stands before that of a large one
 
 
 def read_array(file: IO[bytes], check: Check) -> NDArray[Any]:
@@ -47,19 +46,10 @@ def open_npz(path: Path) -> Iterator[zipfile.ZipFile]:
 
     Raises:
         FileError: as :func:`open_regular`.
-        ValueError: it has more arrays than any that is meant.
-        Exception: whatever else the standard library raises for broken files.
+        Exception: as :func:`open_zip`; it may not have more arrays than any that is meant.
     """
-    with open_regular(path) as file:
-        file.seek(0, 2)
-        file.seek(max(0, file.tell() - 2**16 - 42))
-        tail = file.read()
-        end = tail.rfind(_END)
-        listed = int.from_bytes(tail[end + 12 : end + 16], "little")
-        if end >= 0 and (listed > _LARGEST_DIRECTORY or tail[:end][-20:].startswith(_LARGE_END)):
-            raise ValueError("expected few arrays, got a list of very many")
-        with zipfile.ZipFile(file) as archive:
-            yield archive
+    with open_regular(path) as file, open_zip(file, _LARGEST_DIRECTORY) as archive:
+        yield archive
 
 
 def open_member(archive: zipfile.ZipFile, name: str) -> IO[bytes]:

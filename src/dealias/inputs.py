@@ -6,6 +6,8 @@ import json
 import math
 import os
 import stat
+import struct
+import zipfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -17,6 +19,7 @@ from dealias.text import FileError, printable, reason
 
 LARGEST_JSON = 2**28  # bytes
 LARGEST_YAML = 2**19
+LARGEST_DIRECTORY = 2**24  # of a ZIP file; a tensor takes about 70
 _DEEPEST = 64  # levels of nesting
 _MOST_JSON_VALUES = 2**22
 _MOST_VALUES = 200_000  # of a YAML document, with what its aliases repeat
@@ -48,6 +51,43 @@ def open_regular(path: Path) -> Iterator[IO[bytes]]:
 
 
 _BINARY = getattr(os, "O_BINARY", 0)  # on Windows
+
+
+@contextmanager
+def open_zip(file: IO[bytes], most: int) -> Iterator[zipfile.ZipFile]:
+    """Open a ZIP file whose directory every reader finds in the same place.
+
+    Where parts of a file contradict each other, Python and PyTorch would read two directories. So
+    the file must end as both write it: the directory, its record, and no comment.
+
+    Args:
+        file: open for reading.
+        most: bytes that the directory may have.
+
+    Raises:
+        zipfile.BadZipFile: it is no such file.
+        ValueError: its directory has more bytes.
+        Exception: whatever else the standard library raises for broken files.
+    """
+    size = file.seek(0, 2)
+    file.seek(max(0, size - 98))
+    tail = file.read(98)
+    end, place = tail[-22:], size - 22
+    count, length, start = struct.unpack("<10xHLL2x", end) if len(end) == 22 else (0, 0, 0)
+    if tail[-42:-38] == b"PK\6\7":  # of more than 4 GiB, and of PyTorch always
+        place = size - 98
+        count, length, start = struct.unpack("<32x3Q42x", tail.rjust(98, b"\0"))
+        # What says where the record of 64 bits begins, and the beginning of that.
+        if tail[:4] != b"PK\6\6" or struct.unpack("<4xQ4x", tail[-38:-22])[0] != place:
+            raise zipfile.BadZipFile("it does not end as a ZIP file")
+    if end[:4] != b"PK\5\6" or end[20:] != b"\0\0" or start + length != place:
+        raise zipfile.BadZipFile("it does not end as a ZIP file")
+    if length > most:
+        raise ValueError("expected few entries, got a list of very many")
+    with zipfile.ZipFile(file) as archive:
+        if archive.start_dir != start or len(archive.infolist()) != count:
+            raise zipfile.BadZipFile("its directory is not where it should be")
+        yield archive
 
 
 def read_bytes(path: Path, most: int) -> bytes:

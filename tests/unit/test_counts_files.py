@@ -211,12 +211,13 @@ def archive(compression=zipfile.ZIP_STORED, count=1):
     [
         (archive(zipfile.ZIP_LZMA), "unusual compression"),
         (archive(zipfile.ZIP_BZIP2), "unusual compression"),
-        (archive(count=2000), "few arrays"),
-        (archive(count=70_000), "few arrays"),  # of 64 bits
+        (archive(count=2000), "few entries"),
+        (archive(count=70_000), "few entries"),  # of 64 bits
         (archive()[:-30], "another kind"),
+        (archive(count=2000)[:-14] + b"PK\5\6" + archive(count=2000)[-10:], "few entries"),
         (b"", "another kind"),
     ],
-    ids=range(6),
+    ids=range(7),
 )
 def test_archives_that_are_none(content, message, tmp_path):
     (tmp_path / "a.npz").write_bytes(content)

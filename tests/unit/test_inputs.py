@@ -1,12 +1,24 @@
 """Files of strangers, read within limits."""
 
+import io
 import json
 import os
+import struct
 import time
+import zipfile
 
 import pytest
+import torch
 
-from dealias.inputs import open_regular, parse_yaml, read_bytes, read_json, read_yaml
+from dealias.inputs import (
+    LARGEST_DIRECTORY,
+    open_regular,
+    open_zip,
+    parse_yaml,
+    read_bytes,
+    read_json,
+    read_yaml,
+)
 from dealias.text import FileError
 
 
@@ -41,6 +53,66 @@ class TestRegularFiles:
         assert read_bytes(tmp_path / "a", 5) == b"12345"
         with pytest.raises(FileError, match="a: expected at most 4 bytes"):
             read_bytes(tmp_path / "a", 4)
+
+
+def zipped(count=1, **options):
+    file = io.BytesIO()
+    with zipfile.ZipFile(file, "w", **options) as archive:
+        for number in range(count):
+            archive.writestr(f"{number}", b"x")
+    return file.getvalue()
+
+
+def saved():
+    file = io.BytesIO()
+    torch.save({"w": torch.ones(3)}, file)
+    return file.getvalue()
+
+
+def at(content, place, value, kind="<L"):
+    """With another number at a place."""
+    changed = bytearray(content)
+    struct.pack_into(kind, changed, place % len(content), value)
+    return bytes(changed)
+
+
+class TestZip:
+    @pytest.mark.parametrize(
+        ("content", "count"),
+        [(zipped(0), 0), (zipped(3), 3), (zipped(70_000), 70_000), (saved(), 7)],
+    )
+    def test_as_python_and_pytorch_write_it(self, content, count):
+        with open_zip(io.BytesIO(content), LARGEST_DIRECTORY) as archive:
+            assert len(archive.infolist()) >= count
+            assert all(archive.read(entry) for entry in archive.infolist())
+
+    @pytest.mark.parametrize(
+        "content",
+        [
+            b"",
+            b"PK\5\6",
+            zipped() + b"x",
+            b"x" + zipped(),
+            at(zipped(), -2, 1, "<H"),  # a comment
+            at(zipped(), -6, 0),  # offset, size and number of entries
+            at(zipped(), -10, 0),
+            at(zipped(2), -12, 1, "<H"),
+            at(saved(), -50, 0, "<Q"),  # the same of 64 bits
+            at(saved(), -58, 0, "<Q"),
+            at(saved(), -66, 1, "<Q"),
+            at(saved(), -34, 0, "<Q"),  # where those are
+            at(saved(), -98, 0),
+            saved()[:-98] + saved()[-42:],
+        ],
+        ids=range(14),
+    )
+    def test_parts_that_contradict_each_other(self, content):
+        with pytest.raises(zipfile.BadZipFile), open_zip(io.BytesIO(content), LARGEST_DIRECTORY):
+            pass
+
+    def test_a_long_directory(self):
+        with pytest.raises(ValueError, match="few entries"), open_zip(io.BytesIO(saved()), 100):
+            pass
 
 
 JSON = {

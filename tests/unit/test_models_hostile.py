@@ -4,6 +4,7 @@ import io
 import json
 import os
 import pickle
+import re
 import struct
 import sys
 import time
@@ -114,12 +115,32 @@ def legacy_bomb(pickled):
     return b"".join(pickle.dumps(part, 2) for part in parts) + pickled
 
 
-def with_pickle(pickled):
+def with_pickle(pickled, more=None):
+    entries = {"data.pkl": pickled, "byteorder": b"little", "version": b"3\n"} | (more or {})
     out = io.BytesIO()
     with zipfile.ZipFile(out, "w") as archive:
-        for name, data in (("data.pkl", pickled), ("byteorder", b"little"), ("version", b"3\n")):
+        for name, data in entries.items():
             archive.writestr(f"archive/{name}", data)
     return out.getvalue()
+
+
+def two_directories():
+    """An archive that Python reads stored, by where its record is, and PyTorch compressed."""
+    small = with_pickle(pickle.dumps({}, 2), {"data/0": b""})
+    whole, large = io.BytesIO(), io.BytesIO()
+    torch.save({"w": torch.zeros(10**6)}, whole)
+    with zipfile.ZipFile(whole) as source, zipfile.ZipFile(large, "w", 8) as target:
+        for name in zipfile.ZipFile(io.BytesIO(small)).namelist():
+            target.writestr(name, source.read(name))
+    large, (length, start) = large.getvalue(), struct.unpack("<LL", small[-10:-2])
+    at = struct.unpack("<L", large[-6:-2])[0]
+    listed = bytearray(small[start:-22])
+    for entry in re.finditer(b"PK\1\2", bytes(listed)):
+        place = entry.start()
+        offset = struct.unpack_from("<L", listed, place + 42)[0]
+        struct.pack_into("<L", listed, place + 42, at + offset - start)
+    assert length == len(large) - 22 - at
+    return large[:-22] + small[:start] + listed + large[-22:]
 
 
 def header(text, data=b""):
@@ -143,6 +164,8 @@ BYTES = {
     "a huge bytearray, legacy": lambda: legacy_bomb(GROWN),
     "a huge storage": lambda: with_pickle(b"\x80\x02ctorch\nFloatStorage\nJ\xff\xff\xff\x7f\x85R."),
     "a huge tensor": lambda: with_pickle(b"\x80\x02ctorch\nFloatTensor\nJ\xff\xff\xff\x7f\x85R."),
+    "a program that is none": lambda: with_pickle(MANY, {"x/constants.pkl": b""}),
+    "two directories": two_directories,
     "a torn archive": lambda: rewritten({"w": torch.zeros(9)})[:-40],
     "a pickle": lambda: pickle.dumps({"w": 1}),
     "an archive of nothing": lambda: b"PK\x05\x06" + bytes(18),
@@ -173,6 +196,15 @@ def test_bytes_that_are_no_weights(kind, name, tmp_path):
         assert "\n" not in said
         assert len(said) < 1000
     assert time.monotonic() - start < 10
+
+
+@pytest.mark.parametrize("kind", ["two directories", "a program that is none"])
+def test_what_python_and_pytorch_read_differently_is_never_loaded(kind, tmp_path, monkeypatch):
+    path = tmp_path / "w.pth"
+    path.write_bytes(BYTES[kind]())
+    monkeypatch.setattr(torch, "load", lambda *_, **__: {"w": torch.ones(1)})
+    with pytest.raises(WeightsError, match=r"does not end as a ZIP file|a TorchScript program"):
+        read_checkpoint(path)
 
 
 def test_memory_is_not_filled_for_determinism(tmp_path):

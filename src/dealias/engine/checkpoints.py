@@ -18,7 +18,7 @@ from torch import Tensor
 
 from dealias.engine.training import TrainingError
 from dealias.files import write_whole
-from dealias.inputs import open_regular
+from dealias.inputs import LARGEST_DIRECTORY, open_regular, open_zip
 from dealias.models import read_checkpoint
 from dealias.text import printable, reason
 
@@ -219,7 +219,7 @@ def check_averaging(checkpoint: Mapping[str, Any], trainer: Any, *, source: str)
 def is_checkpoint(path: Path) -> bool:
     """Whether a regular file is a checkpoint that Lightning saved."""
     try:
-        with open_regular(path) as file, zipfile.ZipFile(file) as archive:
+        with open_regular(path) as file, open_zip(file, LARGEST_DIRECTORY) as archive:
             (name,) = (name for name in archive.namelist() if name.endswith("/data.pkl"))
             with archive.open(name) as pickled:
                 return b"pytorch-lightning_version" in pickled.read(_PICKLED)

@@ -13,7 +13,7 @@ from typing import IO, Any
 import torch
 from torch import Tensor
 
-from dealias.inputs import open_regular
+from dealias.inputs import LARGEST_DIRECTORY, open_regular, open_zip
 from dealias.models.weights import WeightsError, match_names
 from dealias.text import FileError, printable, reason
 
@@ -115,14 +115,18 @@ def _check_pickles(file: IO[bytes], size: int, path: Path) -> None:
         file.seek(0)
         _check_steps((file,) * _LEGACY_PICKLES, path)
         return
-    with zipfile.ZipFile(file) as archive:
+    with open_zip(file, LARGEST_DIRECTORY) as archive:
         entries = archive.infolist()
-        if any(entry.filename.endswith("/constants.pkl") for entry in entries):
-            return  # of TorchScript, which PyTorch refuses unread
+        # Not `filename`, which Python may take from elsewhere than PyTorch.
+        if any(entry.orig_filename.endswith("/constants.pkl") for entry in entries):
+            raise FileError(
+                path,
+                "refused: it holds a TorchScript program; expected the state dict of a network",
+            )
         stored = all(entry.compress_type == zipfile.ZIP_STORED for entry in entries)
         if not stored or sum(entry.file_size for entry in entries) > size:
             raise FileError(path, "expected a file of torch.save, got a compressed archive")
-        pickles = [entry for entry in entries if entry.filename.endswith("/data.pkl")]
+        pickles = [entry for entry in entries if entry.orig_filename.endswith("/data.pkl")]
         _check_steps((archive.open(entry) for entry in pickles), path)
 
 
@@ -192,8 +196,6 @@ def _problem(error: Exception) -> str:
             f"refused: it holds {printable(kind[1])}. Only tensors, numbers, text and containers "
             f"of them are read, since reading anything else can run code"
         )
-    if "TorchScript" in str(error):
-        return "refused: it holds a TorchScript program; expected the state dict of a network"
     said = reason(error).partition("\\n")[0]
     detail = "" if "weights_only" in said else f": {said}"
     return (
