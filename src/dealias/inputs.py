@@ -23,8 +23,10 @@ LARGEST_DIRECTORY = 2**24  # of a ZIP file; a tensor takes about 70
 _DEEPEST = 64  # levels of nesting
 _MOST_JSON_VALUES = 2**22
 _MOST_VALUES = 200_000  # of a YAML document, with what its aliases repeat
+_LONGEST_NUMBER = 100  # characters in YAML, where 1:1:1 is a number to the base of 60
 _LONGEST_INTEGER = 20  # characters, enough for 64 bits and a sign
 _YAML = "tag:yaml.org,2002:"
+_NUMBERS = {_YAML + kind for kind in ("int", "float")}
 _SCALARS = {_YAML + kind for kind in ("str", "int", "float", "bool", "null", "merge")}
 
 
@@ -237,6 +239,11 @@ class _Loader(yaml.SafeLoader):
         first: [pair for pair in pairs if pair[0] != f"{_YAML}timestamp"]
         for first, pairs in yaml.SafeLoader.yaml_implicit_resolvers.items()
     }
+
+    def construct_scalar(self, node: Any) -> Any:
+        if node.tag in _NUMBERS and len(node.value) > _LONGEST_NUMBER:
+            raise ValueError(f"a number of {len(node.value):,} digits")
+        return super().construct_scalar(node)
 
 
 def _count(loader: Any, node: yaml.Node, known: dict[yaml.Node, int], depth: int) -> int:
