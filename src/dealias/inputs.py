@@ -22,6 +22,10 @@ LARGEST_YAML = 2**19
 LARGEST_DIRECTORY = 2**24  # of a ZIP file; a tensor takes about 70
 _DEEPEST = 64  # levels of nesting
 _MOST_JSON_VALUES = 2**22
+# Lists and mappings take about 100 bytes of memory each, and as few as 2 of a file. In annotations
+# there are at least 25 bytes of the file for each, in those of COCO and LVIS about 200. So this many
+# may be small, and one more for this many bytes.
+_MOST_HOLDERS, _BYTES_A_HOLDER = 2**20, 16
 _MOST_VALUES = 200_000  # of a YAML document, with what its aliases repeat
 _LONGEST_NUMBER = 100  # characters in YAML, where 1:1:1 is a number to the base of 60
 _LONGEST_INTEGER = 20  # characters, enough for 64 bits and a sign
@@ -118,9 +122,8 @@ def read_json(path: Path, most: int = LARGEST_JSON, *, exact: bool = True) -> An
     Args:
         path: the file.
         most: bytes that it may have.
-        exact: refuse numbers that don't fit 64 bits, keys given twice, and more values than results
-            have. Without it, large files are read several times as fast; NaN and infinity are
-            refused all the same.
+        exact: refuse numbers that don't fit 64 bits and keys given twice. Without it, large files
+            are read several times as fast; NaN and infinity are refused all the same.
 
     Raises:
         FileError: as :func:`read_bytes`; it is not JSON, or not within these limits.
@@ -133,22 +136,28 @@ def read_json(path: Path, most: int = LARGEST_JSON, *, exact: bool = True) -> An
         raise FileError(path, str(error)) from error
 
 
-def parse_json(content: bytes, *, exact: bool = True, finite: bool = True) -> Any:
+def parse_json(
+    content: bytes, *, exact: bool = True, finite: bool = True, most: int = _MOST_JSON_VALUES
+) -> Any:
     """What JSON holds.
 
     Args:
         content: the JSON, in UTF-8 or UTF-16.
         exact: see :func:`read_json`.
         finite: refuse NaN and infinity, which are no JSON.
+        most: values that it may have.
 
     Raises:
         ValueError: it is not JSON, or not within the limits.
     """
     hooks: dict[str, Any] = {"parse_constant": _refuse} if finite else {}
+    # What is in text counts too: upper bounds, found before any value is made.
+    holders = sum(map(content.count, (b"[", b"{")))
+    if holders + content.count(b",") > most:
+        raise ValueError(f"expected JSON of at most {most:,} values, got more")
+    if holders > _MOST_HOLDERS + len(content) // _BYTES_A_HOLDER:
+        raise ValueError(f"expected JSON of few lists and mappings, got {holders:,}")
     if exact:
-        # What is in text counts too: an upper bound, found before any value is made.
-        if sum(map(content.count, (b",", b"[", b"{"))) > _MOST_JSON_VALUES:
-            raise ValueError(f"expected JSON of at most {_MOST_JSON_VALUES:,} values, got more")
         hooks |= {
             "parse_int": _integer,
             "parse_float": _real,

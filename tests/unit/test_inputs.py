@@ -151,6 +151,18 @@ class TestJson:
         with pytest.raises(FileError, match="NaN"):
             read_json(tmp_path / "a.json", exact=False)
 
+    @pytest.mark.parametrize("exact", [True, False])
+    def test_many_values(self, exact, tmp_path, monkeypatch):
+        monkeypatch.setattr(json, "loads", None)  # found before any value is made
+        for content, message in {
+            "0," * 4_200_000: "at most 4,194,304 values",
+            "[]," * 1_500_000: "few lists and mappings, got 1,500,001",
+            "{}," * 1_500_000: "few lists and mappings, got 1,500,001",
+        }.items():
+            (tmp_path / "a.json").write_text(f"[{content}0]")
+            with pytest.raises(FileError, match=f"a.json: expected JSON of {message}"):
+                read_json(tmp_path / "a.json", exact=exact)
+
 
 YAML = {
     "a: 1\na: 2": "the key 'a' is given twice.*line 2",

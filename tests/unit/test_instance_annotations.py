@@ -255,6 +255,14 @@ class TestBadFiles:
         with pytest.raises(AnnotationError, match=f"annotations.json: {message}"):
             read_annotations(path, images=images, skip_bad=True)
 
+    def test_lists_without_end(self, tmp_path, images, content):
+        path = tmp_path / "a.json"
+        path.write_text(f"[{'[],' * 2**21}0]")
+        with pytest.raises(AnnotationError, match=r"a\.json: expected JSON of few lists"):
+            read_annotations(path, images=images, skip_bad=True)
+        with pytest.raises(DetectionsError, match=r"a\.json: expected JSON of few lists"):
+            read_detections(path, read_annotations(content, images=images))
+
     def test_what_does_not_end(self, images, content):
         (images / "zero.json").symlink_to("/dev/zero")
         os.mkfifo(images / "pipe.json")

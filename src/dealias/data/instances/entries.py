@@ -25,6 +25,9 @@ from dealias.metrics.instances import (
 from dealias.text import FileError, printable, shorten
 
 _LARGEST_FILE = 2**31  # bytes; the annotations of LVIS have half as many
+# An estimate: those of LVIS for training, 1.1 GB with 1.3 million instances, have about 8 bytes for
+# each coordinate, so 140 million values at most.
+_MOST_VALUES = 2**28
 _LONGEST_NAME = 400  # characters that a message has of it
 _LONGEST_SIDE = 65_535  # pixels of an image, as in JPEG
 _LARGEST = 1e10  # area; COCO's AP counts none beyond
@@ -118,7 +121,8 @@ def read_json(path: Path, error: type[FileError]) -> Any:
         text = read_bytes(path, _LARGEST_FILE)
         if not text.strip():
             raise error(path, "expected JSON in COCO's format, got an empty file")
-        return parse_json(text, exact=False, finite=False)  # single entries are checked
+        # Single entries are checked.
+        return parse_json(text, exact=False, finite=False, most=_MOST_VALUES)
     except FileError as failure:
         raise error(path, failure.problem) from failure
     except ValueError as failure:
