@@ -22,9 +22,9 @@ LARGEST_YAML = 2**19
 LARGEST_DIRECTORY = 2**24  # of a ZIP file; a tensor takes about 70
 _DEEPEST = 64  # levels of nesting
 _MOST_JSON_VALUES = 2**22
-# Lists and mappings take about 100 bytes of memory each, and as few as 2 of a file. In annotations
-# there are at least 25 bytes of the file for each, in those of COCO and LVIS about 200. So this many
-# may be small, and one more for this many bytes.
+# Lists and mappings take about 100 bytes of memory each, and as few as 2 of a file. Annotations have
+# at least 25 bytes of the file for each, those of COCO and LVIS about 200. So there may be so many in
+# any file, and one more for so many bytes of it.
 _MOST_HOLDERS, _BYTES_A_HOLDER = 2**20, 16
 _MOST_VALUES = 200_000  # of a YAML document, with what its aliases repeat
 _LONGEST_NUMBER = 100  # characters in YAML, where 1:1:1 is a number to the base of 60
@@ -157,6 +157,8 @@ def parse_json(
         raise ValueError(f"expected JSON of at most {most:,} values, got more")
     if holders > _MOST_HOLDERS + len(content) // _BYTES_A_HOLDER:
         raise ValueError(f"expected JSON of few lists and mappings, got {holders:,}")
+    if _is_deep(content):
+        raise ValueError(f"expected JSON of at most {_DEEPEST} levels of nesting, got more")
     if exact:
         hooks |= {
             "parse_int": _integer,
@@ -169,6 +171,23 @@ def parse_json(
         raise ValueError("expected JSON, got too many levels of nesting") from error
     except ValueError as error:
         raise ValueError(f"expected JSON: {printable(str(error))}") from error
+
+
+def _is_deep(content: bytes) -> bool:
+    """Whether JSON has more levels than are read, if it is JSON; found without recursion."""
+    encoding = json.detect_encoding(content)
+    if not encoding.startswith("utf-8"):
+        content = content.decode(encoding, "replace").encode("utf-8", "replace")
+    # Quotes in text go first, then what lies between quotes: text.
+    kept = content.replace(rb"\\", b"").replace(rb"\"", b"").translate(_NESTING, _REST)
+    nested = b"".join(kept.split(b'"')[::2])
+    for _ in range(_DEEPEST):  # the innermost level goes
+        nested = nested.replace(b"[]", b"")
+    return b"[]" in nested
+
+
+_NESTING = bytes.maketrans(b"{}", b"[]")
+_REST = bytes({*range(256)} - {*b'[]{}"'})
 
 
 def _refuse(constant: str) -> None:

@@ -126,6 +126,9 @@ JSON = {
     "1e999": "1e999 is out of range",
     "[" * 100_000: "nesting",
     '{"a":' * 100_000: "nesting",
+    "[" * 65 + "]" * 65: "at most 64 levels of nesting",
+    '{"a": [' * 450 + "]}" * 450: "at most 64 levels of nesting",
+    '["\\\\", "\\"", ' + "[" * 65 + '"]"' + "]" * 65 + "]": "at most 64 levels of nesting",
     '"\xff"': "",
 }
 
@@ -150,6 +153,21 @@ class TestJson:
         (tmp_path / "a.json").write_text("[NaN]")
         with pytest.raises(FileError, match="NaN"):
             read_json(tmp_path / "a.json", exact=False)
+
+    @pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "utf-32"])
+    @pytest.mark.parametrize("depth", [3, 64, 65, 900])
+    def test_nesting(self, depth, encoding, tmp_path):
+        texts = ["[" * 99, "\\", '"', '\\"' + "{" * 99, "\u5b22\u225d\u7b00\u007d" * 99, "]" * 99]
+        content = {text: [text, {}] for text in texts}
+        for level in range(depth - 3):
+            content = {'"[': content} if level % 2 else ["]", content]
+        path = tmp_path / "a.json"
+        path.write_text(json.dumps(content, ensure_ascii=False), encoding=encoding)
+        if depth <= 64:
+            assert read_json(path) == content
+        else:
+            with pytest.raises(FileError, match="at most 64 levels of nesting"):
+                read_json(path)
 
     @pytest.mark.parametrize("exact", [True, False])
     def test_many_values(self, exact, tmp_path, monkeypatch):

@@ -307,6 +307,14 @@ def test_a_folder_whose_weights_are_not_those_of_its_network(tmp_path):
         load(tmp_path / "net")
 
 
+def test_a_folder_whose_configuration_is_deep(tmp_path):
+    save(create_model("upernet", num_classes=3, backbone="test_resnet", channels=8), tmp_path / "n")
+    path = tmp_path / "n" / "config.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"backbone": deep(900)}))
+    with pytest.raises(ValueError, match=r"config\.json: .*at most 64 levels of nesting"):
+        load(tmp_path / "n")
+
+
 @pytest.mark.parametrize("kind", [kind for kind in CONTENTS if kind != "a function"])
 def test_every_command_says_it_in_a_line(kind, tmp_path, capsys):
     path = tmp_path / "w.ckpt"

@@ -25,8 +25,8 @@ from dealias.metrics.instances import (
 from dealias.text import FileError, printable, shorten
 
 _LARGEST_FILE = 2**31  # bytes; the annotations of LVIS have half as many
-# An estimate: those of LVIS for training, 1.1 GB with 1.3 million instances, have about 8 bytes for
-# each coordinate, so 140 million values at most.
+# An estimate: those of LVIS for training, 1.1 GB with 1.3 million instances, have 7 or 8 bytes for
+# each coordinate, so 160 million values at most.
 _MOST_VALUES = 2**28
 _LONGEST_NAME = 400  # characters that a message has of it
 _LONGEST_SIDE = 65_535  # pixels of an image, as in JPEG
