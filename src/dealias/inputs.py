@@ -22,9 +22,9 @@ LARGEST_YAML = 2**19
 LARGEST_DIRECTORY = 2**24  # of a ZIP file; a tensor takes about 70
 _DEEPEST = 64  # levels of nesting
 _MOST_JSON_VALUES = 2**22
-# Lists and mappings take about 100 bytes of memory each, and as few as 2 of a file. Annotations have
-# at least 25 bytes of the file for each, those of COCO and LVIS about 200. So there may be so many in
-# any file, and one more for so many bytes of it.
+# Lists and mappings take about 100 bytes of memory each, and as few as 2 of a file. Annotations
+# have at least 25 bytes of the file for each, those of COCO and LVIS about 200. So there may be so
+# many in any file, and one more for so many bytes of it.
 _MOST_HOLDERS, _BYTES_A_HOLDER = 2**20, 16
 _MOST_VALUES = 200_000  # of a YAML document, with what its aliases repeat
 _LONGEST_NUMBER = 100  # characters in YAML, where 1:1:1 is a number to the base of 60

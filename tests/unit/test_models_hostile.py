@@ -231,6 +231,21 @@ def test_what_is_no_regular_file(read, tmp_path):
         read(tmp_path / "gone")
 
 
+@pytest.mark.skipif(not os.path.exists("/dev/fd"), reason="no names of open files")  # noqa: PTH110
+@pytest.mark.parametrize("read", [read_checkpoint, read_safetensors])
+def test_a_path_that_leads_elsewhere_once_it_is_checked(read, tmp_path, monkeypatch):
+    path, load_file = tmp_path / "w.safetensors", safetensors.load_file
+    safetensors.save_file({"w": torch.ones(1)}, path)
+
+    def late(source):
+        path.unlink()
+        safetensors.save_file({"other": torch.ones(1)}, path)
+        return load_file(source)
+
+    monkeypatch.setattr(safetensors, "load_file", late)
+    assert [*read(path)] == ["w"]
+
+
 @pytest.mark.parametrize("legacy", [False, True], ids=["zip", "legacy"])
 def test_what_is_usual_is_read(legacy, tmp_path):
     weight = torch.randn(4, 4)

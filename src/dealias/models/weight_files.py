@@ -67,7 +67,7 @@ def read_checkpoint(path: Path) -> Any:
         with open_regular(path) as file:
             start = file.read(9)
             if start[8:] == b"{" and int.from_bytes(start[:8], "little") <= _LARGEST_HEADER:
-                return _load_safetensors(path)
+                return _load_safetensors(file, path)
             size = file.seek(0, 2)
             file.seek(0)
             return _load_pickled(file, size, path)
@@ -263,15 +263,17 @@ def read_safetensors(path: Path) -> dict[str, Tensor]:
         with open_regular(path) as file:
             if int.from_bytes(file.read(8), "little") > _LARGEST_HEADER:
                 raise FileError(path, "can't be read: expected a file of safetensors")
-            return _load_safetensors(path)
+            return _load_safetensors(file, path)
     except FileError as error:
         raise WeightsError(str(error)) from error
 
 
-def _load_safetensors(path: Path) -> dict[str, Tensor]:
+def _load_safetensors(file: IO[bytes], path: Path) -> dict[str, Tensor]:
     from safetensors.torch import load_file
 
+    # The file that is open, whatever its path leads to by now; Windows has no such names.
+    opened = Path(f"/dev/fd/{file.fileno()}")
     try:
-        return load_file(path)
+        return load_file(opened if opened.exists() else path)
     except Exception as error:  # its own, of the system, and of PyTorch for what it lacks
         raise FileError(path, f"can't be read: {reason(error)}") from error
