@@ -98,6 +98,13 @@ def test_nobody_who_listens(tmp_path):
     assert subprocess.run(closed, check=False).returncode == 2
 
 
+# Whatever the tests themselves were started with.
+HEARD = """
+import signal
+signal.signal(signal.SIGINT, signal.default_int_handler)
+for number in (signal.SIGTERM, signal.SIGHUP):
+    signal.signal(number, signal.SIG_DFL)
+"""
 SWALLOWING = """
 import sys, time
 import dealias.cli
@@ -125,7 +132,10 @@ def test_signals(number, swallow):
     """Whatever a library makes of what the signal raises."""
     program = SWALLOWING.replace("{swallow}", str(swallow))
     process = subprocess.Popen(
-        [sys.executable, "-c", program], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        [sys.executable, "-c", HEARD + program],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
     )
     assert process.stdout.readline() == "ready\n"
     time.sleep(0.1)
@@ -167,7 +177,10 @@ raise SystemExit(dealias.cli.main())
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_a_signal_as_the_interpreter_ends(number):
     process = subprocess.Popen(
-        [sys.executable, "-c", EXITING], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        [sys.executable, "-c", HEARD + EXITING],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
     )
     assert process.stdout.readline() == "ready\n"
     time.sleep(0.1)
