@@ -347,7 +347,7 @@ def test_a_change_at_the_last_moment(inside, change, tmp_path, monkeypatch):
 
     with OutputFolder(out) as folder:
         folder.write("a", b"2")
-        monkeypatch.setattr("dealias.outputs.check_folder", check_and_change)
+        monkeypatch.setattr("dealias.outputs.folders.check_folder", check_and_change)
         with pytest.raises(OutputError, match="has changed meanwhile"):
             folder.finish()
     monkeypatch.undo()
