@@ -193,7 +193,7 @@ def png_bytes(tmp_path, **options):
         ("a.png", lambda _: huge_png(), "decompression bomb"),
         ("a.npy", lambda _: npy("(60000, 60000)"), "decompression bomb: uint8 of shape"),
         ("a.npy", lambda _: b"nonsense", "can't be read"),
-        ("a.npz", lambda _: b"nonsense", "can't be read: File is not a zip file"),
+        ("a.npz", lambda _: b"nonsense", "can't be read: it does not end as a ZIP file"),
         ("a.jpg", lambda _: b"", r"expected one of \.png"),
     ],
 )
