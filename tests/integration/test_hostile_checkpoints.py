@@ -54,8 +54,8 @@ def test_what_a_checkpoint_names_stays(named, victim, trained, config, tmp_path)
         state["best_model_score"] = state["kth_value"] = torch.tensor(-1.0)
         state["best_k_models"] = {target: torch.tensor(-1.0)}
 
-    path = changed(trained / "last.ckpt", tmp_path / "stranger.ckpt", change)
     run.mkdir()
+    path = changed(trained / "last.ckpt", run / "stranger.ckpt", change)
     shutil.copy(trained / "best.ckpt", run / "best.ckpt")  # so that its state is taken
     before = files(victim)
     more = ["--trainer.max_steps", "8", "--trainer.val_check_interval", "1"]
@@ -63,7 +63,8 @@ def test_what_a_checkpoint_names_stays(named, victim, trained, config, tmp_path)
     assert files(victim) == before
     assert (victim / "deep").is_dir()
     assert state_of(run / "best.ckpt")["global_step"] > 6
-    assert sorted(entry.name for entry in run.glob("*.ckpt")) == ["best.ckpt", "last.ckpt"]
+    left = sorted(entry.name for entry in run.glob("*.ckpt"))
+    assert left == ["best.ckpt", "last.ckpt", "stranger.ckpt"]
 
 
 def test_a_resumed_run_keeps_the_best(config, tmp_path):
