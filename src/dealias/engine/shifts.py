@@ -98,7 +98,9 @@ class ShiftTest(pl.Callback):
                     predict, image, offsets, largest=self.largest, multiple=_MULTIPLE
                 )
         except ValueError as error:
-            raise ValueError(f"{printable(name)}: {error}") from error
+            raise ValueError(
+                f"{printable(name)}: {error}; --largest_shift allows smaller ones"
+            ) from error
         (top, left), (height, width) = found.place, found.preds.shape
         self.unstable = np.full(tuple(image.shape[-2:]), np.nan, np.float32)
         self.unstable[top : top + height, left : left + width] = found.unstable.numpy()
