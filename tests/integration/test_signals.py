@@ -84,7 +84,9 @@ def stop_at_random(server, out, commands, check, seed):
         process = server.start(*stopped)
         time.sleep(draw.uniform(0, took))
         process.send(sent)
-        code, said = process.wait(60), process.said.read_text()
+        code = process.wait(60)
+        # One that was stopped as it began has said nothing.
+        said = process.said.read_text() if process.said.exists() else ""
         codes[code] = codes.get(code, 0) + 1
         assert code in (0, 128 + sent, -sent), (code, sent, said)
         assert "Traceback" not in said
@@ -197,7 +199,9 @@ def test_fit(server, training, out):
 def one_of_two(server, out, commands):
     """Run two commands at once that write to one place: one does, and the other says why not."""
     refusals = []
-    for number in range(max(4, ROUNDS)):
+    for number in range(max(60, ROUNDS)):
+        if number >= max(4, ROUNDS) and any(refusals):
+            break  # on a busy machine they may run one after the other many times
         shutil.rmtree(out)
         out.mkdir()
         processes = [server.start(*command) for command in commands[:: (-1) ** number]]
