@@ -105,6 +105,24 @@ signal.signal(signal.SIGINT, signal.default_int_handler)
 for number in (signal.SIGTERM, signal.SIGHUP):
     signal.signal(number, signal.SIG_DFL)
 """
+
+
+def stopped(program, number):
+    """How a program ends that says that it is ready and then gets a signal."""
+    process = subprocess.Popen(
+        [sys.executable, "-c", HEARD + program],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    assert process.stdout.readline() == "ready\n"
+    time.sleep(0.1)
+    process.send_signal(number)
+    _, said = process.communicate(timeout=30)
+    assert "Traceback" not in said
+    return process.returncode
+
+
 SWALLOWING = """
 import sys, time
 import dealias.cli
@@ -131,18 +149,7 @@ raise SystemExit(dealias.cli.main(["merge"]))
 def test_signals(number, swallow):
     """Whatever a library makes of what the signal raises."""
     program = SWALLOWING.replace("{swallow}", str(swallow))
-    process = subprocess.Popen(
-        [sys.executable, "-c", HEARD + program],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
-    assert process.stdout.readline() == "ready\n"
-    time.sleep(0.1)
-    process.send_signal(number)
-    _, said = process.communicate(timeout=30)
-    assert process.returncode == 128 + number
-    assert "Traceback" not in said
+    assert stopped(program, number) == 128 + number
 
 
 @pytest.mark.parametrize(("error", "told"), [(AttributeError, 0), (ValueError, 1)])
@@ -176,18 +183,7 @@ raise SystemExit(dealias.cli.main())
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_a_signal_as_the_interpreter_ends(number):
-    process = subprocess.Popen(
-        [sys.executable, "-c", HEARD + EXITING],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
-    assert process.stdout.readline() == "ready\n"
-    time.sleep(0.1)
-    process.send_signal(number)
-    _, said = process.communicate(timeout=30)
-    assert process.returncode == -number
-    assert "Traceback" not in said
+    assert stopped(EXITING, number) == -number
 
 
 def test_one_that_is_ignored_stays_so():

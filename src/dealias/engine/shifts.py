@@ -14,21 +14,18 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from dealias.engine.segmentation import SegmentationTask
-from dealias.metrics.functional import (
-    count_shifts,
-    dilate,
-    draw_offsets,
-    error_map,
-    label_edges,
-    shift_agreement,
-)
+from dealias.metrics.functional import count_shifts, draw_offsets, shift_agreement
 from dealias.outputs import OutputFolder
-from dealias.probe import ShiftMap, map_shifts, write_scores
+from dealias.probe import MULTIPLE, ShiftMap, map_shifts, write_scores
 from dealias.processes import gather
-from dealias.report import AliasingErrors, higher_share, rank_correlation
+from dealias.report import (
+    AliasingErrors,
+    boundary_bands,
+    higher_share,
+    mark_errors,
+    rank_correlation,
+)
 from dealias.text import printable
-
-_MULTIPLE = 32  # of pixels, so that windows of other positions are sampled alike
 
 
 @dataclass
@@ -83,8 +80,10 @@ class ShiftTest(pl.Callback):
         if outputs is None or self._part is None:
             return
         (name,) = batch["name"]
-        found = self._compare(pl_module, name, batch["image"][0])
-        self._count(name, found, batch["target"][0].long().cpu(), pl_module.options)
+        image, target = batch["image"][0], batch["target"][0].long().cpu()
+        found = self._compare(pl_module, name, image)
+        self.unstable = _spread(found, image)
+        self._count(self._part, name, found, target, pl_module.options)
 
     def _compare(self, task: SegmentationTask, name: str, image: Tensor) -> ShiftMap:
         offsets = draw_offsets(self.shifts, largest=self.largest, seed=self.seed, name=name)
@@ -94,38 +93,28 @@ class ShiftTest(pl.Callback):
 
         try:
             with task.trainer.precision_plugin.forward_context():
-                found = map_shifts(
-                    predict, image, offsets, largest=self.largest, multiple=_MULTIPLE
-                )
+                found = map_shifts(predict, image, offsets, largest=self.largest, multiple=MULTIPLE)
         except ValueError as error:
             raise ValueError(
                 f"{printable(name)}: {error}; --largest_shift allows smaller ones"
             ) from error
-        (top, left), (height, width) = found.place, found.preds.shape
-        self.unstable = np.full(tuple(image.shape[-2:]), np.nan, np.float32)
-        self.unstable[top : top + height, left : left + width] = found.unstable.numpy()
         return found
 
-    def _count(self, name: str, found: ShiftMap, target: Tensor, options: Any) -> None:
-        assert self._part is not None  # noqa: S101 - the test has started
+    def _count(self, part: _Part, name: str, found: ShiftMap, target: Tensor, options: Any) -> None:
         (top, left), (height, width) = found.place, found.preds.shape
         target = target[top : top + height, left : left + width].contiguous()
         table = count_shifts(
             found.preds, found.changed, found.compared, target=target, **options.counting
         )
-        edges = label_edges(found.preds, protocol=options.protocol)
-        edges |= label_edges(
-            target, protocol=options.protocol, ignore_index=options.classes.ignore_index
-        )
-        errors = AliasingErrors.of(
+        maps = found.preds.numpy(), target.numpy()
+        part.errors += AliasingErrors.of(
             found.unstable.numpy(),
-            error_map(found.preds, target, **options.counting).numpy(),
-            dilate(edges, options.band_width).numpy(),
+            mark_errors(*maps, options.counting),
+            boundary_bands(*maps, options.counting),
         )
-        self._part.counts += table
-        self._part.errors += errors
-        self._part.images.append((name, table.sum(2)))
-        self._part.agreements.append((name, found.agreements))
+        part.counts += table
+        part.images.append((name, table.sum(2)))
+        part.agreements.append((name, found.agreements))
 
     def on_test_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Add up the counts of all processes."""
@@ -196,11 +185,10 @@ class UnstableMaps(ShiftTest):
         """Write the map of one image."""
         if outputs is None:
             return
-        (name,) = batch["name"]
-        self._compare(pl_module, name, batch["image"][0])
-        assert self.unstable is not None  # noqa: S101 - that of this image
-        height, width = self.unstable.shape
-        write_scores(self._output.part / f"{name}.png", self.unstable, (height, width))
+        (name,), image = batch["name"], batch["image"][0]
+        unstable = _spread(self._compare(pl_module, name, image), image)
+        height, width = unstable.shape
+        write_scores(self._output.part / f"{name}.png", unstable, (height, width))
 
     def on_predict_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Put the folder in place, once all processes have written."""
@@ -215,6 +203,14 @@ class UnstableMaps(ShiftTest):
         """Remove unfinished maps."""
         if trainer.is_global_zero:
             self._output.close()
+
+
+def _spread(found: ShiftMap, image: Tensor) -> NDArray[np.float32]:
+    """Instability at the place of its window in an image [C, H, W], and NaN around it."""
+    (top, left), (height, width) = found.place, found.preds.shape
+    whole = np.full(tuple(image.shape[-2:]), np.nan, np.float32)
+    whole[top : top + height, left : left + width] = found.unstable.numpy()
+    return whole
 
 
 def _scalars(table: Tensor) -> dict[str, Tensor]:

@@ -1,7 +1,7 @@
 """Measure where any network aliases on images."""
 
 from dealias.probe.figures import draw_maps, draw_spectra
-from dealias.probe.inputs import list_images, read_image
+from dealias.probe.inputs import MULTIPLE, list_images, read_image
 from dealias.probe.maps import first_filtered, map_entering, pixel_scores, write_scores
 from dealias.probe.measure import SiteResult, capture_maps, measure_aliasing
 from dealias.probe.networks import SPECS, Network, NetworkError, load_network
@@ -16,6 +16,7 @@ from dealias.probe.shifts import (
 from dealias.probe.video import compare_frames, dense_flow, measure_video, read_frames
 
 __all__ = [
+    "MULTIPLE",
     "SPECS",
     "Network",
     "NetworkError",

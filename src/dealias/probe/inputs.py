@@ -2,14 +2,16 @@
 
 from pathlib import Path
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from dealias.images import ImageError, read_photograph
 
 SUFFIXES = (".bmp", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp")
 # Most networks halve their maps five times. Images are cropped to multiples.
-_MULTIPLE = 32
+MULTIPLE = 32
 _LONGEST = 2048  # a side; the maps of a network have many times the bytes of an image
 
 
@@ -46,14 +48,24 @@ def read_image(path: Path, *, noise: float = 0.0, seed: int = 0) -> Tensor:
     Raises:
         ImageError: the file can't be read, or is less than 32 pixels high or wide.
     """
-    stored = torch.from_numpy(read_photograph(path)).permute(2, 0, 1)
-    for axis in (1, 2):
-        size = min(stored.shape[axis] // _MULTIPLE * _MULTIPLE, _LONGEST)
-        if size == 0:
-            raise ImageError(path, f"expected {_MULTIPLE} pixels or more a side")
-        stored = stored.narrow(axis, (stored.shape[axis] - size) // 2, size)
-    x = stored.float() / 255
+    x = torch.from_numpy(crop(path, read_photograph(path))).permute(2, 0, 1).float() / 255
     if noise:
         generator = torch.Generator().manual_seed(seed)
         x = x + torch.randn(x.shape, generator=generator) * (noise / 255)
     return x.clamp(0, 1).contiguous()
+
+
+def crop(path: Path, pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """The centre of an image [H, W, 3], of multiples of 32 pixels, at most 2048.
+
+    Raises:
+        ImageError: it is less than 32 pixels high or wide; the message names `path`.
+    """
+    places = []
+    for side in pixels.shape[:2]:
+        size = min(side // MULTIPLE * MULTIPLE, _LONGEST)
+        if size == 0:
+            raise ImageError(path, f"expected {MULTIPLE} pixels or more a side")
+        start = (side - size) // 2
+        places.append(slice(start, start + size))
+    return pixels[places[0], places[1]]

@@ -19,7 +19,7 @@ from dealias.metrics.functional import (
     shift_agreement,
     shifted_windows,
 )
-from dealias.probe.inputs import read_image
+from dealias.probe.inputs import MULTIPLE, read_image
 from dealias.probe.maps import watch_maps
 from dealias.probe.networks import Network
 from dealias.processes import Progress, open_progress
@@ -27,7 +27,6 @@ from dealias.surgery import Plan, Site
 from dealias.text import printable
 
 BORDER = 16  # pixels at the sides of windows, where padding decides
-_MULTIPLE = 32  # most networks halve their maps five times
 
 
 @dataclass(frozen=True)
@@ -214,7 +213,7 @@ def measure_shifts(
                 drawn = offsets
             observer = _Observer(network, plan, drawn, circular=circular, border=border)
             try:
-                found = map_shifts(observer, image, drawn, multiple=_MULTIPLE, **options)
+                found = map_shifts(observer, image, drawn, multiple=MULTIPLE, **options)
             except ValueError as error:
                 raise ValueError(f"{printable(path)}: {error}") from error
             table = count_shifts(

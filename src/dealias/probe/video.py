@@ -17,19 +17,18 @@ from torch import Tensor
 from dealias.images import ImageError, read_photograph
 from dealias.inputs import open_regular
 from dealias.metrics.functional import count_shifts, shift_agreement
-from dealias.probe.inputs import SUFFIXES
+from dealias.probe.inputs import SUFFIXES, crop
 from dealias.probe.networks import Network
 from dealias.probe.shifts import class_scores
 
 Frame = NDArray[np.uint8]
 Flow = Callable[[Frame, Frame], NDArray[np.float32]]
 
-_MULTIPLE = 32
 _CLOSE = 0.5  # pixels between a point and where it comes back to
 
 
 def read_frames(path: Path) -> Iterator[Frame]:
-    """Frames of a video, uint8 [H, W, 3], RGB, cropped around the centre to multiples of 32.
+    """Frames of a video, uint8 [H, W, 3], RGB, the centre as :func:`read_image` takes it.
 
     Args:
         path: a folder of images, in the order of the numbers in their names, or a video file that
@@ -45,7 +44,7 @@ def read_frames(path: Path) -> Iterator[Frame]:
         if size is not None and frame.shape[:2] != size:
             raise ImageError(path, f"expected frames of one size, got {size} and {frame.shape[:2]}")
         size = frame.shape[:2]
-        yield _cropped(path, frame)
+        yield crop(path, frame)
 
 
 def _images(folder: Path) -> list[Path]:
@@ -79,16 +78,6 @@ def _decoded(path: Path) -> Iterator[Frame]:
             raise ImageError(path, "expected a video, got no frames")
     finally:
         video.release()
-
-
-def _cropped(path: Path, frame: Frame) -> Frame:
-    for axis in (0, 1):
-        side = frame.shape[axis] // _MULTIPLE * _MULTIPLE
-        if side == 0:
-            raise ImageError(path, f"expected {_MULTIPLE} pixels or more a side")
-        start = (frame.shape[axis] - side) // 2
-        frame = np.take(frame, range(start, start + side), axis)
-    return frame
 
 
 def dense_flow(first: Frame, second: Frame) -> NDArray[np.float32]:

@@ -3,6 +3,7 @@
 from dealias.report.aliasing import AliasingErrors, higher_share, rank_correlation
 from dealias.report.comparison import check_comparable, compare_results
 from dealias.report.comparison_page import ComparisonError, write_comparison
+from dealias.report.drawing import boundary_bands, mark_errors
 from dealias.report.examples import Example, Examples
 from dealias.report.figures import worst_images, write_figures
 from dealias.report.kept import find_examples, page_examples
@@ -26,6 +27,7 @@ __all__ = [
     "ReportWriter",
     "ResultFileError",
     "Tables",
+    "boundary_bands",
     "check_comparable",
     "class_table",
     "compare_results",
@@ -33,6 +35,7 @@ __all__ = [
     "escape_markdown",
     "find_examples",
     "higher_share",
+    "mark_errors",
     "mean_table",
     "page_examples",
     "rank_correlation",
