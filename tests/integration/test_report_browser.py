@@ -525,7 +525,13 @@ def test_long_images_come_back_from_their_page(pages):
 def test_the_least_stable_image_opens_with_what_is_unstable(open_page):
     page = open_page("probed").page
     section = page.locator("#shifts")
-    assert "75.00 %" in section.inner_text()
+    said = section.inner_text()
+    assert "75.00 %" in said
+    assert "25.00 % unstable" in said
+    assert "50.00 % unstable" in said  # in the bands of the prediction
+    picture = section.locator("img")
+    picture.scroll_into_view_if_needed()
+    until(page, "document.querySelector('#shifts img').naturalWidth === 48")
     section.get_by_role("link", name="one").click()
     viewer = page.get_by_role("dialog")
     layer = viewer.get_by_role("checkbox", name="Unstable")

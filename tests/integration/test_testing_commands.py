@@ -149,6 +149,9 @@ def test_noise_is_not_negative(trained, config, tmp_path, capsys):
 SHIFTS = ["--data.scenes.size", "[96, 128]", "--shifts", "3", "--largest_shift", "12"]
 
 
+AGREEMENT = ("agreement", "agreement_preds_band", "agreement_target_band")
+
+
 def shifts_of(run):
     return json.loads((run / "test" / "result.json").read_text())["shifts"]
 
@@ -183,7 +186,16 @@ def test_the_page_shows_what_is_unstable(trained, config, tmp_path):
     assert "Unstable under small shifts" in html
     assert f"{100 * found['agreement_preds_band']:.2f} %" in html
     worst = min(found["per_image"], key=lambda row: row["agreement"])["name"]
-    assert html.index(f">{worst}</a>") > html.index("Least stable images")
+    assert html.index(f">{worst}</span>") > html.index("Least stable images")
+    for key in AGREEMENT:
+        assert f"{100 * (1 - found[key]):.2f} %</strong> unstable" in html
+    pictures = re.findall(r'<img src="(assets/unstable/[^"]+)"', html)
+    assert len(pictures) == 3
+    assert all((page / name).is_file() for name in pictures)
+    finding = found["errors_against_instability"]
+    for where in ("boundary", "all"):
+        shown = f"{finding[where]['rank_correlation']:.3f}".replace("-", "\N{MINUS SIGN}")
+        assert f"<td>{shown}</td>" in html
     for path in (page / "assets" / "maps").iterdir():
         assert '"unstable":1' in path.read_text()
 

@@ -5,12 +5,14 @@ import torch
 from dealias.files import OutputError
 from dealias.labels import ClassSet
 from dealias.metrics.functional import count_hard_pixels, error_map
-from dealias.report.aliasing import AliasingErrors
+from dealias.report.aliasing import AliasingErrors, higher_share, rank_correlation
 from dealias.report.drawing import boundary_bands, count_by_class, count_by_pair, label_plane
 from dealias.report.folder import PageFolder
+from dealias.report.heat import heat_plane, paint_heat
 from dealias.report.packing import pack, to_script
 from dealias.report.rendering import number, percent, render, signed
 from dealias.report.sections import distributions, spectrum
+from dealias.report.shifts import shift_section
 from helpers import band, paper_edges, random_maps
 from reports import script_arguments, unpacked
 
@@ -176,3 +178,36 @@ def test_scripts_and_styles_are_as_the_policy_wants(tmp_path):
         for banned in ("innerHTML", "outerHTML", "insertAdjacentHTML", "eval(", "new Function"):
             assert banned not in text, path.name
     assert "url(" not in (folder.new / "report.css").read_text()
+
+
+def test_heat_is_painted_where_there_is_some():
+    scores = np.array([[0, 0.25, 1, np.nan]], np.float32)
+    assert heat_plane(scores).tolist() == [[0, 127, 254, 255]]
+    painted = paint_heat(scores, np.full((1, 4, 3), 200, np.uint8))
+    assert painted.dtype == np.uint8
+    assert painted[0].tolist() == [[70] * 3, [183, 55, 121], [252, 253, 191], [20] * 3]
+
+
+def test_aliasing_and_instability_are_told_over_the_same_pixels():
+    """A score that is the same as the instability finds errors as well, everywhere too."""
+    random = np.random.default_rng(0)
+    errors = random.choice([0, 0, 0, 1, 2, 3, 4], (40, 40)).astype(np.uint8)
+    boundary = (errors != 4) & (random.random((40, 40)) < 0.5) | np.isin(errors, (1, 2, 3))
+    counts = AliasingErrors.of(random.random((40, 40)) ** 2, errors, boundary).counts
+    finding = {
+        where: {"AUROC": higher_share(*groups), "rank_correlation": rank_correlation(*groups)}
+        for where, groups in {
+            "boundary": (counts[0], counts[1:4].sum(0)),
+            "all": (counts[0] + counts[-1], counts[1:-1].sum(0)),
+        }.items()
+    }
+    agreement = dict.fromkeys(("agreement", "agreement_preds_band", "agreement_target_band"), 0.9)
+    result = {
+        "shifts": agreement
+        | {"classes": [{"name": "a"} | agreement], "per_image": []}
+        | {"errors_against_instability": finding},
+        "errors_against_aliasing": AliasingErrors(counts).to_dict(),
+    }
+    instability, aliasing = shift_section(result, ClassSet("none", ("a",)), {})["finders"]
+    for where in ("boundary", "all"):
+        assert aliasing[where] == instability[where]

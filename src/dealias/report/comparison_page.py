@@ -44,7 +44,7 @@ from dealias.report.page import (
     sections,
     write_page,
 )
-from dealias.report.sections import AGREEMENT_WORDS
+from dealias.report.shifts import AGREEMENT_WORDS
 from dealias.text import printable
 
 # Blue and vermilion are told apart by colour-blind people (Okabe and Ito, 2008).

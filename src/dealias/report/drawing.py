@@ -16,6 +16,7 @@ from dealias.labels import ClassSet
 from dealias.metrics.functional import dilate, error_map, label_edges
 from dealias.report.examples import Example
 from dealias.report.folder import PageFolder, file_key
+from dealias.report.heat import heat_plane
 from dealias.report.packing import Plane, pack, to_script
 
 RIGHT, VOID_MARK = 0, 5
@@ -153,6 +154,11 @@ def write_thumbnail(folder: PageFolder, path: str, pixels: NDArray[np.uint8]) ->
     folder.write(path, _webp(small, _THUMBNAIL_QUALITY))
 
 
+def thumbnail_size(height: int, width: int) -> tuple[int, int]:
+    """Width and height of the thumbnail of a picture."""
+    return _fitted(height, width, THUMBNAIL_WIDTH, _TALLEST_THUMBNAIL)
+
+
 def label_plane(labels: NDArray[np.integer], classes: ClassSet) -> Plane:
     """Classes as they are, void as the number of classes, in the smallest dtype that holds them."""
     kind: type[np.unsignedinteger[Any]] = np.uint8 if len(classes) < 256 else np.uint16
@@ -224,20 +230,18 @@ def count_by_pair(
     return np.concatenate([pairs.T, counts], axis=1).astype(np.int32)
 
 
-def heat_plane(scores: NDArray[np.floating]) -> NDArray[np.uint8]:
-    """254 times the square root of each score, 255 where there is none."""
-    known = np.isfinite(scores)
-    root = np.sqrt(np.clip(np.where(known, scores, 0), 0, 1))
-    return np.where(known, np.rint(254 * root), 255).astype(np.uint8)
-
-
 def _shrink(picture: NDArray[np.uint8], widest: int, tallest: int) -> NDArray[np.uint8]:
     height, width = picture.shape[:2]
-    scale = min(1.0, widest / width, tallest / height)
-    if scale == 1:
+    size = _fitted(height, width, widest, tallest)
+    if size == (width, height):
         return picture
-    size = (max(1, round(scale * width)), max(1, round(scale * height)))
     return np.asarray(Image.fromarray(picture).resize(size, Image.Resampling.BOX))
+
+
+def _fitted(height: int, width: int, widest: int, tallest: int) -> tuple[int, int]:
+    """Width and height, of the same aspect ratio, of what is too large."""
+    scale = min(1.0, widest / width, tallest / height)
+    return max(1, round(scale * width)), max(1, round(scale * height))
 
 
 def _webp(pixels: NDArray[np.uint8], quality: int) -> bytes:

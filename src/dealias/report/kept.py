@@ -20,9 +20,9 @@ from PIL import Image
 from dealias.evaluation import Sources, digest_rows, read_pair
 from dealias.inputs import lies_below, read_json
 from dealias.labels import ClassSet, Pair, find_images, pair_folders, write_label_map
-from dealias.report.drawing import heat_plane
 from dealias.report.examples import Example, Examples
 from dealias.report.folder import PageFolder, file_key
+from dealias.report.heat import heat_plane
 from dealias.report.result_files import ResultFileError
 from dealias.text import printable
 

@@ -9,35 +9,14 @@ from typing import Any
 import numpy as np
 
 from dealias.evaluation import ERROR_COLORS
-from dealias.labels import ClassSet
 from dealias.report.aliasing import GROUP_TITLES, GROUPS, histogram
 from dealias.report.rendering import DASH, css
-from dealias.report.result_files import AGREEMENT
 
 _COLUMNS = 60
 _LEAST = 1e-99  # power that is drawn
 _RIGHT_COLORS = {"right_boundary": "#8a93a0", "right_interior": "#8a93a0"}
 GROUP_COLORS = {kind: css(color) for kind, color in ERROR_COLORS.items()} | _RIGHT_COLORS
 _LEFT, _RIGHT, _TOP, _BOTTOM = 44.0, 292.0, 12.0, 148.0  # of the frame of a spectrum
-
-_WORST = 8  # images
-AGREEMENT_WORDS = {
-    "agreement": {
-        "name": "Agreement of all pixels",
-        "short": "All pixels",
-        "note": "The share that keeps its class when the camera moves a little.",
-    },
-    "agreement_preds_band": {
-        "name": "In the predicted bands",
-        "short": "Predicted band",
-        "note": "The same, in the boundary bands of the prediction.",
-    },
-    "agreement_target_band": {
-        "name": "In the target's bands",
-        "short": "Target band",
-        "note": "The same, in the boundary bands of the target, by the class of the target.",
-    },
-}
 
 
 def distributions(found: Mapping[str, Any]) -> dict[str, Any]:
@@ -71,34 +50,6 @@ def distributions(found: Mapping[str, Any]) -> dict[str, Any]:
         for part in (0, 0.25, 0.5, 0.75, 1)
     ]
     return dict(found) | {"groups": groups, "ticks": ticks}
-
-
-def shift_section(result: Mapping[str, Any], classes: ClassSet) -> dict[str, Any]:
-    """Shift agreement over all pixels and in the bands, by class, and the least stable images.
-
-    Args:
-        result: its "shifts" is from :class:`dealias.engine.shifts.ShiftTest`.
-        classes: what the labels mean.
-    """
-    found = result["shifts"]
-    finding = found["errors_against_instability"]
-    seen = [row for row in found["per_image"] if row["agreement"] is not None]
-    colors = classes.colors().tolist()
-    rows = zip(found["classes"], colors, strict=True)
-    return dict(found) | {
-        "figures": [
-            {"key": key, "value": found[key], **words} for key, words in AGREEMENT_WORDS.items()
-        ],
-        "auroc": finding["boundary"]["AUROC"],
-        "auroc_all": finding["all"]["AUROC"],
-        "rank_correlation": finding["boundary"]["rank_correlation"],
-        "classes": [
-            row | {"color": color}
-            for row, color in rows
-            if any(row[key] is not None for key in AGREEMENT)
-        ],
-        "worst": sorted(seen, key=lambda row: row["agreement"])[:_WORST],
-    }
 
 
 def _round_up(root: float) -> float:

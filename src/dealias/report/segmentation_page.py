@@ -27,7 +27,8 @@ from dealias.report.page import (
     sections,
     write_page,
 )
-from dealias.report.sections import distributions, shift_section
+from dealias.report.sections import distributions
+from dealias.report.shifts import shift_section
 
 
 def finish_report(
@@ -64,7 +65,7 @@ def finish_report(
     }
     layers = {row.name: row.has for row in drawn}
     keep_names(folder, layers, classes, digest_rows(result["per_image"]))
-    context = _context(result, classes)
+    context = _context(result, classes, rows)
     write_page(folder, "report.html", data, context, **more)
 
 
@@ -79,7 +80,9 @@ _LAYERS = (
 )
 
 
-def _context(result: Mapping[str, Any], classes: ClassSet) -> dict[str, Any]:
+def _context(
+    result: Mapping[str, Any], classes: ClassSet, drawn: Mapping[str, Drawn]
+) -> dict[str, Any]:
     kinds = kind_rows()
     start = 0.0
     for kind in kinds:
@@ -136,5 +139,5 @@ def _context(result: Mapping[str, Any], classes: ClassSet) -> dict[str, Any]:
             ("name", "name"),
         ],
         "aliasing": aliasing,
-        "shifts": None if result.get("shifts") is None else shift_section(result, classes),
+        "shifts": None if result.get("shifts") is None else shift_section(result, classes, drawn),
     }

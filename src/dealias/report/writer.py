@@ -35,9 +35,11 @@ from dealias.report.drawing import (
     label_plane,
     mark_errors,
     mark_plane,
+    write_thumbnail,
 )
 from dealias.report.examples import Example, read_example
-from dealias.report.folder import PageFolder, PageWriter
+from dealias.report.folder import PageFolder, PageWriter, file_key
+from dealias.report.heat import paint_heat
 from dealias.report.kept import keep_labels
 from dealias.report.segmentation_page import finish_report
 from dealias.text import printable
@@ -252,8 +254,12 @@ def draw_example(
         "prediction": label_plane(preds, classes),
         "errors": mark_plane(errors),
     }
-    picture = draw_errors(errors, background(example.image, planes["target"], classes))
+    ground = background(example.image, planes["target"], classes)
+    picture = draw_errors(errors, ground)
     keep_labels(folder, example, classes)
+    if example.unstable is not None:
+        path = f"unstable/{file_key(example.name)}.webp"
+        write_thumbnail(folder, path, paint_heat(example.unstable, ground))
     columns = np.where(planes["errors"] == VOID_MARK, 0, planes["errors"])
     kinds = len(ERROR_KINDS)
     drawn = draw_files(

@@ -27,11 +27,11 @@ from dealias.metrics.instances import (
 from dealias.report.drawing import (
     THUMBNAIL_WIDTH,
     Drawn,
-    heat_plane,
     write_photograph,
     write_thumbnail,
 )
 from dealias.report.folder import PageWriter, file_key
+from dealias.report.heat import heat_plane
 from dealias.report.instances.aliasing import (
     ScoredInstance,
     missed_against_aliasing,
