@@ -321,3 +321,18 @@ def test_a_checkpoint_of_another_network_is_refused(trained, config, tmp_path, c
     plain = ["--model.network.dealias", "null"]
     assert command("test", config, tmp_path / "run", *checkpoint, *plain) == 2
     assert "without frequency mixing" in capsys.readouterr().err
+
+
+def test_shifts_are_for_label_maps(config, trained, tmp_path, capsys):
+    """A network that finds instances gives none."""
+    photographs = tmp_path / "images"
+    photographs.mkdir()
+    Image.new("RGB", (96, 96)).save(photographs / "one.png")
+    maps = ["--unstable_maps", str(tmp_path / "maps"), "--data.predict_images", str(photographs)]
+    for name, more in (("test", []), ("predict", maps)):
+        options = ["--ckpt_path", str(trained / "last.ckpt"), "--shifts", "2", *more]
+        assert command(name, config, tmp_path / name, *options) == 2
+        said = capsys.readouterr().err
+        assert "shifts: expected the task segmentation, whose output is a label map" in said
+        assert said.count("\n") == 1
+        assert not list(tmp_path.glob("*/test/*")) + list(tmp_path.glob("maps*"))

@@ -2,14 +2,17 @@
 
 import json
 import re
+from contextlib import contextmanager
 
 import numpy as np
 import pytest
 from PIL import Image
+from torch.nn.modules.module import register_module_forward_pre_hook
 
 from dealias.cli import main
 from dealias.data import write_scenes
 from dealias.labels import load_class_set
+from dealias.models import SegmentationModel
 from dealias.outputs import MANIFEST
 from processes import in_two
 from runs import command, failure
@@ -177,6 +180,61 @@ def test_shifts_are_compared(trained, config, tmp_path, capsys):
     assert "shifts" not in without
 
 
+def test_the_seed_of_shifts_is_an_option(trained, config, tmp_path):
+    checkpoint = ["--ckpt_path", str(trained / "last.ckpt")]
+    found = {}
+    for name, seed in (("one", 3), ("again", 3), ("other", 4)):
+        options = [*checkpoint, *SHIFTS, "--shift_seed", str(seed)]
+        assert command("test", config, tmp_path / name, *options) == 0
+        found[name] = shifts_of(tmp_path / name)
+        assert found[name].pop("seed") == seed
+    assert found["one"] == found["again"]
+    assert found["one"]["mASSC"] != found["other"]["mASSC"]
+
+
+def write_photographs(folder, *names, size=(96, 128)):
+    folder.mkdir()
+    random = np.random.default_rng(0)
+    for name in names:
+        pixels = random.integers(0, 255, (*size, 3), np.uint8)
+        Image.fromarray(pixels).save(folder / f"{name}.png")
+    return ["--data.predict_images", str(folder)]
+
+
+@contextmanager
+def counted_pixels():
+    """Counts the pixels of images that pass through networks."""
+    seen = []
+
+    def count(module, given):
+        if isinstance(module, SegmentationModel):
+            seen.append(given[0][:, 0].numel())
+
+    handle = register_module_forward_pre_hook(count)
+    try:
+        yield seen
+    finally:
+        handle.remove()
+
+
+@pytest.mark.parametrize("name", ["test", "predict"])
+def test_shifts_cost_a_pass_each_and_one(name, trained, config, tmp_path):
+    """Beside the prediction itself, no more pixels than so many images have."""
+    options = ["--ckpt_path", str(trained / "last.ckpt"), *SHIFTS[:2]]
+    maps = ["--unstable_maps", str(tmp_path / "maps")]
+    if name == "predict":
+        options += write_photographs(tmp_path / "images", *"abc")
+    with counted_pixels() as plain:
+        assert command(name, config, tmp_path / "plain", *options) == 0
+    options += [*SHIFTS[2:], *(maps if name == "predict" else [])]
+    with counted_pixels() as shifted:
+        assert command(name, config, tmp_path / "shifted", *options) == 0
+    image, shifts = 96 * 128, 3
+    assert plain == [image] * 3
+    assert len(shifted) == 3 * (1 + shifts + 1)
+    assert 0 < sum(shifted) - sum(plain) <= 3 * (shifts + 1) * image
+
+
 def test_the_page_shows_what_is_unstable(trained, config, tmp_path):
     page, checkpoint = tmp_path / "page", ["--ckpt_path", str(trained / "last.ckpt")]
     options = [*checkpoint, *SHIFTS, "--report", str(page)]
@@ -216,12 +274,42 @@ def test_shifts_are_the_same_in_two_processes(trained, config, tmp_path):
         (["--shifts", "0"], "--shifts: expected at least 1, got 0"),
         (["--shifts", "2"], r"scene_\d+: offsets: expected an image of at least 160 x 160 pixels"),
         (["--shifts", "2", "--largest_shift", "0"], "--largest_shift: expected at least 1, got 0"),
+        (["--shifts", "2", "--shift_seed", "-1"], "--shift_seed: expected at least 0, got -1"),
     ],
 )
 def test_shifts_that_can_not_be(options, message, trained, config, tmp_path, capsys):
     checkpoint = ["--ckpt_path", str(trained / "last.ckpt")]
     said = failure(capsys, "test", config, tmp_path / "run", *checkpoint, *options)
     assert re.search(message, said), said
+    assert said.count("\n") == 1
+    images = write_photographs(tmp_path / "images", "scene_1", size=(64, 96))
+    maps = ["--unstable_maps", str(tmp_path / "maps")]
+    said = failure(
+        capsys, "predict", config, tmp_path / "run", *checkpoint, *options, *images, *maps
+    )
+    assert re.search(message, said), said
+    assert said.count("\n") == 1
+    assert not (tmp_path / "maps").exists()
+
+
+def test_shifts_of_a_single_pixel(trained, config, tmp_path, capsys):
+    folder = tmp_path / "scenes"
+    for part, mode in (("images", "RGB"), ("labels", "L")):
+        (folder / part).mkdir(parents=True)
+        Image.new(mode, (1, 1)).save(folder / part / "dot.png")
+    options = ["--ckpt_path", str(trained / "last.ckpt"), "--shifts", "2", "--largest_shift", "1"]
+    data = ["--data.name", "folder", "--data.root", str(folder), "--data.classes", "scenes"]
+    data += ["--data.splits.test", "."]
+    images = ["--data.predict_images", str(folder / "images")]
+    maps = ["--unstable_maps", str(tmp_path / "maps")]
+    for name, more in (("test", data), ("predict", [*images, *maps])):
+        said = failure(capsys, name, config, tmp_path / "run", *options, *more)
+        assert "dot: offsets: expected an image of at least 66 x 66 pixels" in said
+        assert "got 1 x 1" in said
+        assert said.count("\n") == 1
+
+
+def test_options_of_shifts_are_for_their_commands(trained, config, capsys):
     assert "--shifts: is for dealias test" in failure(
         capsys, "validate", config, trained, "--shifts", "2"
     )
@@ -231,14 +319,9 @@ def test_shifts_that_can_not_be(options, message, trained, config, tmp_path, cap
 
 
 def test_maps_of_what_is_unstable_need_no_labels(trained, config, tmp_path):
-    images, maps = tmp_path / "images", tmp_path / "maps"
-    images.mkdir()
-    random = np.random.default_rng(0)
-    for name in "ab":
-        Image.fromarray(random.integers(0, 255, (96, 128, 3), np.uint8)).save(
-            images / f"{name}.png"
-        )
-    options = ["--ckpt_path", str(trained / "last.ckpt"), "--data.predict_images", str(images)]
+    maps = tmp_path / "maps"
+    images = write_photographs(tmp_path / "images", *"ab")
+    options = ["--ckpt_path", str(trained / "last.ckpt"), *images]
     options += ["--unstable_maps", str(maps), *SHIFTS[2:]]
     assert command("predict", config, tmp_path / "run", *options) == 0
     for name in "ab":

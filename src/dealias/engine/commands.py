@@ -178,6 +178,7 @@ class Commands(LightningCLI):
         add("--max_pixels", type=int | None, default=None, help=MAX_PIXELS_HELP)
         add("--shifts", type=int | None, default=None, help="shifts of each image, in test")
         add("--largest_shift", type=int, default=32, help="in pixels along an axis, in test")
+        add("--shift_seed", type=int, default=0, help="seed of the shifts, in test")
         add("--label_maps", type=bool, default=False, help="write the predictions, in test")
         parser.link_arguments("data.classes", "model.classes", apply_on="instantiate")
         for target, option in LINKS.items():
@@ -195,9 +196,9 @@ class Commands(LightningCLI):
         asked = "test" if options.unstable_maps is None else "predict"
         if options.shifts is not None and self.command != asked:
             raise ConfigError("--shifts: is for dealias test, and for the maps of dealias predict")
-        for name in ("shifts", "largest_shift"):
-            if options[name] is not None and options[name] < 1:
-                raise ConfigError(f"--{name}: expected at least 1, got {options[name]}")
+        for name, least in (("shifts", 1), ("largest_shift", 1), ("shift_seed", 0)):
+            if options[name] is not None and options[name] < least:
+                raise ConfigError(f"--{name}: expected at least {least}, got {options[name]}")
         if options.noise and self.command == "fit":
             raise ConfigError("--noise: is for images that are tested on, and fit trains")
         options.output = self.output = options.output or self._default_output()
@@ -298,14 +299,12 @@ class Commands(LightningCLI):
             self.writer = PredictionWriter(self.output / "predictions")
         elif self.command == "test" and options.label_maps:
             self.writer = PredictionWriter(tested / "predictions")
+        drawn = {"largest": options.largest_shift, "seed": options.shift_seed}
         if options.unstable_maps is not None:
-            self.shifted = UnstableMaps(
-                options.unstable_maps,
-                5 if options.shifts is None else options.shifts,
-                largest=options.largest_shift,
-            )
+            shifts = 5 if options.shifts is None else options.shifts
+            self.shifted = UnstableMaps(options.unstable_maps, shifts, **drawn)
         elif options.shifts is not None:
-            self.shifted = ShiftTest(options.shifts, largest=options.largest_shift)
+            self.shifted = ShiftTest(options.shifts, **drawn)
         if self.command == "test" and options.report is not None:
             self.report = ErrorPage(
                 options.report, tested / "result.json", options.probe, self.shifted

@@ -97,7 +97,7 @@ def _finders(result: Mapping[str, Any]) -> list[dict[str, Any]]:
 def _everywhere(groups: Mapping[str, Any]) -> dict[str, float | None]:
     """How well the aliasing score finds errors among all pixels, from its histograms."""
     right, wrong = (
-        np.sum([groups[name]["histogram"] for name in names], axis=0, dtype=np.int64)
+        np.array([groups[name]["histogram"] for name in names], np.int64).sum(0)
         for names in (("right_boundary", "right_interior"), [kind.key for kind in ERROR_KINDS])
     )
     found = {
