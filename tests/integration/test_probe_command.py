@@ -1,9 +1,13 @@
 import json
 
+import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 from dealias.cli import main
+from dealias.data import write_scenes
+from dealias.labels import load_class_set
 from dealias.probe import Network, list_images, measure_aliasing
 
 FIRST = "blocks.1.0.conv_dw"
@@ -109,3 +113,145 @@ def test_shifts_of_a_network_that_names_images(camvid, tmp_path, capsys):
     assert "equivariance" in said
     assert f"shift agreement: {100 * found['agreement']:.2f} %" in said
     assert probe(tmp_path, *arguments)["shifts"] is None
+
+
+# Networks of a stranger: two scores a pixel, and what is no map.
+STRANGER = """
+from torch import cat, manual_seed, nn
+
+class Halves(nn.Module):
+    def __init__(self):
+        super().__init__()
+        manual_seed(0)
+        self.down = nn.Conv2d(3, 1, 2, 2)
+        self.up = nn.Upsample(scale_factor=2)
+
+    def forward(self, x):
+        x = self.up(self.down(x))
+        return cat([x, -x], 1)
+
+class Boxes(Halves):
+    def forward(self, x):
+        return [{"boxes": super().forward(x)}]
+"""
+
+
+@pytest.fixture
+def stranger(tmp_path, monkeypatch):
+    """Options of a network that knows no names, and of photographs of 96 x 128 pixels."""
+    (tmp_path / "stranger.py").write_text(STRANGER)
+    monkeypatch.syspath_prepend(tmp_path)
+    write_scenes(tmp_path / "scenes", 2, size=(96, 128))
+    images = ["--images", tmp_path / "scenes" / "images"]
+    return ["--trust", "--model", "stranger:Halves", *images, "--largest-shift", 8]
+
+
+def test_a_network_of_dealias_names_its_classes(trained, tmp_path, capsys):
+    write_scenes(tmp_path / "scenes", 2, size=(96, 128))
+    images = ["--images", tmp_path / "scenes" / "images", "--shifts", 2, "--largest-shift", 8]
+    checkpoint = trained / "last.ckpt"
+    assert main(["convert", str(checkpoint), "--output", str(tmp_path / "saved")]) == 0
+    names = load_class_set("scenes").names
+    found = []
+    for path in (checkpoint, tmp_path / "saved"):
+        capsys.readouterr()
+        found.append(probe(tmp_path, "--model", f"dealias:{path}", *images)["shifts"])
+        classes = found[-1]["classes"]
+        assert classes
+        said = capsys.readouterr().out
+        for row in classes:
+            assert row["name"] == names[row["class"]]
+            assert row["name"] in said
+    assert found[0] == found[1]
+    again = ["probe", "--model", f"dealias:{checkpoint}", *map(str, images), "--classes", "camvid"]
+    assert main(again) == 2
+    assert "--classes: is for networks without names; this one has sky" in capsys.readouterr().err
+
+
+def test_classes_are_named_when_asked(stranger, tmp_path, capsys):
+    names = tmp_path / "two.yaml"
+    names.write_text("names: [dim, '[b]bright[/b]']")
+    stranger += ["--shifts", 2]
+    plain = probe(tmp_path, *stranger)["shifts"]["classes"]
+    assert [sorted(row) for row in plain] == [sorted(plain[0])] * len(plain)
+    assert "name" not in plain[0]
+    capsys.readouterr()
+    found = probe(tmp_path, *stranger, "--classes", names)["shifts"]["classes"]
+    assert [row.pop("name") for row in found] == ["dim", "[b]bright[/b]"]
+    assert found == plain
+    assert "[b]bright[/b]" in capsys.readouterr().out
+    names.write_text("names: [a, b, c]")
+    assert main(["probe", *map(str, stranger), "--classes", str(names)]) == 2
+    said = capsys.readouterr().err
+    assert "classes: expected 2 names, as many as the network scores, got 3" in said
+
+
+def test_a_video_alone(stranger, tmp_path, capsys):
+    pytest.importorskip("cv2")
+    model, images = stranger[:3], stranger[3:5]
+    frames = tmp_path / "frames"
+    frames.mkdir()
+    with Image.open(next(images[1].iterdir())) as scene:
+        for index in range(3):
+            scene.crop((index, 0, 96 + index, 96)).save(frames / f"{index}.png")
+    alone = probe(tmp_path, *model, "--video", frames)
+    assert alone["video"]["frames"] == 3
+    assert 0 < alone["video"]["agreement"] <= 1
+    assert alone["sites"] == []
+    said = capsys.readouterr().out
+    assert said.startswith("video: ")
+    assert said.count("\n") == 1
+    both = probe(tmp_path, *model, "--video", frames, *images)
+    assert both["video"] == alone["video"]
+    assert [site["name"] for site in both["sites"]] == ["down"]
+    (tmp_path / "predictions").mkdir()
+    page = [
+        "--report",
+        tmp_path / "page",
+        "--probe",
+        tmp_path / "probe.json",
+        "--classes",
+        "scenes",
+    ]
+    probe(tmp_path, *model, "--video", frames)
+    folders = ["--predictions", tmp_path / "scenes/labels", "--targets", tmp_path / "scenes/labels"]
+    assert main(["evaluate", *map(str, [*folders, *page])]) == 2
+    assert "expected those of dealias probe --images, got none" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("option", [["--shifts", "2"], ["--maps", "m"], ["--noise", "5"]])
+def test_what_needs_images(option, tmp_path, capsys):
+    arguments = ["probe", "--trust", "--model", "torch.nn:Identity"]
+    assert main([*arguments, "--video", str(tmp_path), *option]) == 2
+    assert f"{option[0]}: is for --images, and there are none" in capsys.readouterr().err
+    assert main([*arguments, *option]) == 2
+    assert "--images: expected photographs, or frames as --video" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--shifts", "0"], "--shifts: expected at least 1, got 0"),
+        (["--shifts", "2", "--seed", "-1"], "--seed: expected at least 0, got -1"),
+        (
+            ["--shifts", "2", "--largest-shift", "200"],
+            "0.png: offsets: expected an image of at least 656 x 656 pixels",
+        ),
+        (
+            ["--shifts", "2", "--model", "stranger:Boxes"],
+            "0.png: the network's output: expected class scores of shape [1, C, h, w] or [1, C]",
+        ),
+        (["--shifts", "2", "--images", "dot"], "dot.png: expected 32 pixels or more a side"),
+        (["--classes", "scenes"], "--classes: is for --shifts"),
+    ],
+)
+def test_shifts_that_can_not_be(options, message, stranger, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "dot").mkdir()
+    Image.fromarray(np.zeros((1, 1, 3), np.uint8)).save(tmp_path / "dot" / "dot.png")
+    output = ["--output", "result.json"]
+    assert main(["probe", *map(str, stranger), *options, *output]) == 2
+    said = capsys.readouterr().err
+    assert message in said
+    assert said.count("\n") == 1
+    assert not (tmp_path / "result.json").exists()

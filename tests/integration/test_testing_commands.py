@@ -330,6 +330,11 @@ def test_maps_of_what_is_unstable_need_no_labels(trained, config, tmp_path):
         known = found[found < 65535]
         assert 0 < known.size < found.size
         assert 0 < known.mean() < 65534
+        share = np.where(found == 65535, np.nan, found / 65534)  # as docs/files.md says
+        shares = share[np.isfinite(share)]
+        assert np.abs(shares[:, None] - [0, 1 / 3, 1 / 2, 2 / 3, 1]).min(1).max() < 1e-4
+        inside = np.isfinite(share)[28:-28, 28:-28]  # largest shift and border
+        assert inside.sum() == shares.size
     assert command("predict", config, tmp_path / "other", *options) == 2
     assert command("predict", config, tmp_path / "other", *options, "--overwrite") == 0
 

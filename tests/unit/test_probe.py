@@ -235,3 +235,15 @@ def test_large_images_are_cropped_around_the_centre(tmp_path):
     assert found.shape == (3, 2048, 2048)
     assert torch.equal(found.amax((1, 2)), torch.tensor([1.0, 0.0, 0.0]))
     assert found[0].min() == 1
+
+
+@pytest.mark.parametrize("names", [("sky", "road"), None])
+def test_names_of_a_network_of_transformers(names, tmp_path):
+    transformers = pytest.importorskip("transformers")
+    config = transformers.SegformerConfig(
+        depths=[1] * 4, hidden_sizes=[8, 16, 24, 32], num_attention_heads=[1, 1, 2, 4]
+    )
+    if names is not None:
+        config.id2label = dict(enumerate(names))
+    config.save_pretrained(tmp_path)
+    assert load_network(f"hf:{tmp_path}").classes == names  # not LABEL_0, LABEL_1

@@ -16,7 +16,10 @@ from torch import Tensor, nn
 from dealias.surgery import modules
 from dealias.text import printable
 
-SPECS = "timm:NAME, torchvision:NAME, hf:NAME_OR_PATH, a .pt2 file or module.path:factory"
+SPECS = (
+    "timm:NAME, torchvision:NAME, hf:NAME_OR_PATH, dealias:CHECKPOINT_OR_FOLDER, a .pt2 file or "
+    "module.path:factory"
+)
 
 _IMAGENET = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 
@@ -34,12 +37,14 @@ class Network:
         mean: mean of RGB in [0, 1], for normalisation.
         std: standard deviation of RGB, for normalisation.
         takes_list: whether the input is a list of images [C, H, W], as of detectors, not a batch.
+        classes: names of the classes in the order of its scores; None if they are not known.
     """
 
     model: nn.Module
     mean: tuple[float, ...] = _IMAGENET[0]
     std: tuple[float, ...] = _IMAGENET[1]
     takes_list: bool = False
+    classes: tuple[str, ...] | None = None
 
     def arguments(self, image: Tensor) -> Any:
         """The input of the network for one image [3, H, W], RGB in [0, 1]."""
@@ -54,7 +59,8 @@ def load_network(spec: str, weights: Path | None = None, *, trust: bool = False)
     Args:
         spec: ``timm:NAME`` or ``torchvision:NAME``, with random weights; ``hf:NAME_OR_PATH``, a
             folder or a name in the local cache of transformers, with its weights if there are any;
-            a ``.pt2`` file of `torch.export`; or ``module.path:factory``, called without arguments.
+            ``dealias:PATH``, a checkpoint of ``dealias fit`` or a folder of ``dealias convert``; a
+            ``.pt2`` file of `torch.export`; or ``module.path:factory``, called without arguments.
         weights: weights to load, a file of torch.save or safetensors; see
             :func:`dealias.models.read_weights`.
         trust: run code that the specification names or a file holds: a factory, a ``.pt2`` file,
@@ -140,7 +146,31 @@ def _from_transformers(name: str, trust: bool) -> Network:
             model = builder.from_pretrained(name, **local)
         except OSError:  # a configuration without weights
             model = builder.from_config(config, trust_remote_code=trust)
-    return Network(model.eval())
+    names = getattr(config, "id2label", None) or {}
+    known = sorted(names) == [*range(len(names))] and len(names) > 1
+    # Without names of its own, a configuration says LABEL_0, LABEL_1, ...
+    known = known and any(name != f"LABEL_{index}" for index, name in names.items())
+    classes = tuple(str(names[index]) for index in range(len(names))) if known else None
+    return Network(model.eval(), classes=classes)
+
+
+def _from_dealias(path: str) -> Network:
+    from dealias.models import ModelError, WeightsError, convert, load
+
+    try:
+        model = load(path) if Path(path).is_dir() else convert(path).model
+    except (ModelError, WeightsError) as error:
+        raise NetworkError(str(error)) from error
+    return Network(model, model.mean, model.std, classes=_own_classes(model))
+
+
+def _own_classes(model: nn.Module) -> tuple[str, ...] | None:
+    """The names that a network of dealias.models has."""
+    from dealias.models import SegmentationModel
+
+    if not isinstance(model, SegmentationModel) or model.classes is None:
+        return None
+    return tuple(model.classes["names"])
 
 
 def _from_export(path: str) -> Network:
@@ -180,7 +210,7 @@ def _from_factory(module: str, name: str) -> Network:
         )
     for part in modules(model):
         part.training = False
-    return Network(model)
+    return Network(model, classes=_own_classes(model))
 
 
 def _load_weights(model: nn.Module, path: Path) -> None:
@@ -200,4 +230,5 @@ def _load_weights(model: nn.Module, path: Path) -> None:
 _BUILDERS: dict[str, Callable[[str], Network]] = {
     "timm": _from_timm,
     "torchvision": _from_torchvision,
+    "dealias": _from_dealias,
 }

@@ -130,6 +130,7 @@ class ShiftResult:
         shifts: number of offsets of each image.
         agreements: share of the compared pixels that kept their label, for each image and offset.
         settings: offsets or their largest, seed, border and whether the shifts were circular.
+        names: names of the classes; None if they are not known.
         equivariance: for each site of the network, the mean equivariance error; see
             :func:`measure_shifts`.
     """
@@ -139,6 +140,7 @@ class ShiftResult:
     shifts: int
     agreements: tuple[float, ...]
     settings: Mapping[str, Any]
+    names: tuple[str, ...] | None = None
     equivariance: dict[str, float] = field(default_factory=dict)
 
     def to_dict(self) -> dict[str, Any]:
@@ -147,7 +149,9 @@ class ShiftResult:
         scalars = {name: _plain(value) for name, value in found.items() if value.ndim == 0}
         vectors = {name: value for name, value in found.items() if value.ndim == 1}
         classes = [
-            {"class": index, "compared": int(self.counts[0, 0, index])}
+            {"class": index}
+            | ({} if self.names is None else {"name": self.names[index]})
+            | {"compared": int(self.counts[0, 0, index])}
             | {name.removesuffix("_per_class"): _plain(v[index]) for name, v in vectors.items()}
             for index in range(self.counts.shape[2])
             if self.counts[:, 0, index].any()
@@ -170,6 +174,7 @@ def measure_shifts(
     circular: bool = False,
     border: int = BORDER,
     noise: float = 0.0,
+    classes: Sequence[str] | None = None,
     progress: Progress | None = None,
 ) -> ShiftResult:
     """Measure shift agreement on images, without targets, and where in the network it is lost.
@@ -192,11 +197,13 @@ def measure_shifts(
         circular: see :func:`map_shifts`.
         border: see :func:`map_shifts`.
         noise: standard deviation of Gaussian noise on the images, of 255; it moves with the scene.
+        classes: names of the classes, as many as the network has; by default those that it knows.
         progress: called with the number of images; returns a context manager of a function to call
             after each image.
 
     Raises:
-        ValueError: an image is too small or can't be read, or the network's output is no scores.
+        ValueError: an image is too small or can't be read, the network's output is no scores, or
+            `classes` are not as many as it scores.
     """
     counts: Tensor | None = None
     agreements: list[float] = []
@@ -216,6 +223,11 @@ def measure_shifts(
                 found = map_shifts(observer, image, drawn, multiple=MULTIPLE, **options)
             except ValueError as error:
                 raise ValueError(f"{printable(path)}: {error}") from error
+            if classes is not None and len(classes) != observer.classes:
+                raise ValueError(
+                    f"classes: expected {observer.classes} names, as many as the network scores, "
+                    f"got {len(classes)}"
+                )
             table = count_shifts(
                 found.preds,
                 found.changed,
@@ -236,7 +248,9 @@ def measure_shifts(
     else:
         settings |= {"offsets": [list(offset) for offset in offsets]}
     means = {name: sum(values) / len(values) for name, values in errors.items()}
-    return ShiftResult(counts, len(paths), len(drawn), tuple(agreements), settings, means)
+    known = network.classes if classes is None else tuple(classes)
+    names = known if known is not None and len(known) == counts.shape[2] else None
+    return ShiftResult(counts, len(paths), len(drawn), tuple(agreements), settings, names, means)
 
 
 class _Observer:

@@ -172,9 +172,13 @@ def read_probe(path: Path, *, trust: bool = False) -> dict[str, Any]:
             the folder of the file.
 
     Raises:
-        ResultFileError: the file holds no such result, or its maps lie elsewhere.
+        ResultFileError: the file holds no such result, none of images, or its maps lie elsewhere.
     """
     probe = _read(path, _PROBE_SHAPE, "a result of dealias probe")
+    if not probe["sites"]:  # of a video alone
+        raise ResultFileError(
+            f"{printable(path)}: sites: expected those of dealias probe --images, got none"
+        )
     maps = probe.get("maps")
     if maps is not None and not (trust or lies_below(Path(maps["folder"]), path.parent)):
         folder = shorten(maps["folder"], 300)
