@@ -176,9 +176,9 @@ class Commands(LightningCLI):
             help="standard deviation of noise on images, of 255; not in fit",
         )
         add("--max_pixels", type=int | None, default=None, help=MAX_PIXELS_HELP)
-        add("--shifts", type=int | None, default=None, help="shifts of each image, in test")
-        add("--largest_shift", type=int, default=32, help="in pixels along an axis, in test")
-        add("--shift_seed", type=int, default=0, help="seed of the shifts, in test")
+        add("--shifts", type=int | None, default=None, help="of each image, in test and predict")
+        add("--largest_shift", type=int, default=32, help="in pixels along an axis")
+        add("--shift_seed", type=int, default=0, help="seed of the shifts")
         add("--label_maps", type=bool, default=False, help="write the predictions, in test")
         parser.link_arguments("data.classes", "model.classes", apply_on="instantiate")
         for target, option in LINKS.items():
