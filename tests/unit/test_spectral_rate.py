@@ -16,7 +16,7 @@ from dealias.spectral import equivalent_sampling_rate, nyquist_frequency
 )
 def test_rate_by_hand(arguments: tuple[int, int, int, int], rate: float) -> None:
     assert equivalent_sampling_rate(*arguments) == pytest.approx(rate)
-    assert nyquist_frequency(*arguments) == pytest.approx(min(rate / 2, 0.5))
+    assert nyquist_frequency(*arguments) == pytest.approx(min(max(rate, 0.5) / 2, 0.5))
 
 
 def test_nyquist_never_exceeds_half_a_cycle() -> None:

@@ -43,6 +43,9 @@ def lowpass_matrix(
         cutoff: in cycles per pixel, in (0, 0.5]. The ideal filter keeps this frequency itself.
         transfer: gain at frequency f.
             ``"ideal"``: 1 up to the cutoff, 0 above.
+            ``"hamming"``: a Hamming window over the frequencies up to the cutoff, 1 at 0 and 0.08
+            at the cutoff, and 0 above, which rings less (Grabinski, Keuper and Keuper, "Fix your
+            downsampling ASAP", 2023).
             ``"raised_cosine"``: 1 up to ``(1 - rolloff) * cutoff``, then half a period of a cosine
             down to 0 at ``(1 + rolloff) * cutoff``; 0.5 at the cutoff.
             ``"butterworth"``: :math:`1 / \sqrt{1 + (f / \mathrm{cutoff})^{2 \cdot order}}`.

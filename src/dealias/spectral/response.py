@@ -7,7 +7,7 @@ from torch import Tensor
 
 from dealias.spectral.arguments import check_choice, check_cutoff, is_traced, per_axis
 
-Transfer = Literal["ideal", "raised_cosine", "butterworth"]
+Transfer = Literal["ideal", "hamming", "raised_cosine", "butterworth"]
 Border = Literal["wrap", "reflect"]
 BandEdge = Literal["symmetric", "official"]
 
@@ -98,6 +98,9 @@ def gains(response: Response, n: int, device: torch.device) -> Tensor:
     if response.transfer == "ideal":
         return (frequency <= response.cutoff).double()
     ratio = frequency / response.cutoff
+    if response.transfer == "hamming":
+        window = 0.54 + 0.46 * torch.cos(torch.pi * ratio)
+        return torch.where(frequency <= response.cutoff, window, 0.0)
     if response.transfer == "raised_cosine":
         ramp = ((ratio - 1 + response.rolloff) / (2 * response.rolloff)).clamp(0, 1)
         return (1 + torch.cos(torch.pi * ramp)) / 2
