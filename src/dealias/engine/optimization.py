@@ -14,7 +14,7 @@ from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LambdaLR
 
 Kind = Literal["sgd", "adamw"]
-_MIXING = "frequency_mixing"
+_MIXING, _STRENGTH = "frequency_mixing", ".filter.strength"
 
 
 @dataclass(frozen=True)
@@ -37,7 +37,8 @@ class Optimization:
         mixing_multiplier: learning rate of frequency mixing modules, relative to the backbone.
         momentum: momentum of SGD.
         betas: betas of AdamW.
-        weight_decay: weight decay of all parameters, or of those that `decay_norms` leaves.
+        weight_decay: weight decay of all parameters, or of those that `decay_norms` leaves. Learned
+            strengths of filters never decay.
         decay_norms: whether biases and parameters of normalisation layers decay too.
 
     Raises:
@@ -134,6 +135,7 @@ def parameter_groups(network: Any, options: Optimization) -> list[dict[str, Any]
         part = "backbone" if id(parameter) in backbone else "head"
         part = "mixing" if f".{_MIXING}." in name else part
         decays = options.decay_norms or not (id(parameter) in norms or name.endswith("bias"))
+        decays &= not name.endswith(_STRENGTH)  # it would pull filters towards no effect
         key = part if decays else f"{part} (no decay)"
         decay = options.weight_decay if decays else 0.0
         group = {"name": key, "lr": rates[part], "weight_decay": decay, "params": []}

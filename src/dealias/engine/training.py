@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 from dealias.engine.optimization import Optimization
 from dealias.files import write_json
-from dealias.models import ModelError, WeightsError, load_weights
+from dealias.models import ModelError, WeightsError, load_weights, settled_dealias
 from dealias.processes import gather
 from dealias.text import plain_name, printable
 
@@ -218,11 +218,20 @@ class Training(pl.LightningModule):
         load_weights(self.network, state, source=self.checkpoint)
         # Filters have no tensors, so that other filters would go unnoticed.
         held = parameters.get("network", {})
+        ours = self.network.config
         for key in ("dealias", "mean", "std"):
-            if key in held and _settings(held[key]) != _settings(self.network.config.get(key)):
+            if key not in held:
+                continue
+            theirs = held[key]
+            if key == "dealias":
+                try:
+                    theirs = settled_dealias(self.network, theirs)
+                except ValueError as error:
+                    raise WeightsError(f"{self.checkpoint}: {error}") from error
+            if _settings(theirs) != _settings(ours.get(key)):
                 raise WeightsError(
-                    f"{self.checkpoint}: its network was built with {key} {_settings(held[key])}, "
-                    f"this one with {_settings(self.network.config.get(key))}"
+                    f"{self.checkpoint}: its network was built with {key} {_settings(theirs)}, "
+                    f"this one with {_settings(ours.get(key))}"
                 )
 
     def check_classes(
@@ -319,8 +328,6 @@ class Training(pl.LightningModule):
 
 def _settings(value: Any) -> str:
     """Settings as text, equal for settings of the same meaning."""
-    if isinstance(value, Mapping):
-        plain = {"filter": "daf", "mixing": True, "cutoff": "auto"}
-        # Add the defaults, and leave out options that change nothing.
-        value = plain | {k: v for k, v in value.items() if k in plain or v}
+    if isinstance(value, Mapping):  # where filters are tells of which unit they are
+        value = {key: part or None for key, part in value.items() if key != "unit"}
     return json.dumps(value, sort_keys=True)

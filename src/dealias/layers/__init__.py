@@ -8,15 +8,22 @@ from dealias.layers.mixing import (
     frequency_mixing,
     relative_amplitudes,
 )
+from dealias.layers.partial import PartialFilter, Strength, check_strength, set_strength
+from dealias.layers.subsampling import Subsample
 
 __all__ = [
     "AdaptiveBlur",
     "BlurFilter",
     "DealiasingFilter",
     "FrequencyMixing",
+    "PartialFilter",
+    "Strength",
+    "Subsample",
     "adaptive_blur",
     "binomial_kernel",
+    "check_strength",
     "corner_values",
     "frequency_mixing",
     "relative_amplitudes",
+    "set_strength",
 ]

@@ -4,7 +4,7 @@ from dealias.models.backbones import sync_batch_norm
 from dealias.models.conversion import Converted, convert
 from dealias.models.creation import create_model
 from dealias.models.huggingface import check_model_folder
-from dealias.models.network import ModelError, Network, limited
+from dealias.models.network import ModelError, Network, limited, settled_dealias
 from dealias.models.saved import load, save
 from dealias.models.segmentation import SegmentationModel
 from dealias.models.upernet import UPerNet
@@ -28,5 +28,6 @@ __all__ = [
     "read_checkpoint",
     "read_weights",
     "save",
+    "settled_dealias",
     "sync_batch_norm",
 ]

@@ -7,7 +7,14 @@ from typing import Any
 
 from dealias.models.backbones import create_backbone
 from dealias.models.huggingface import create_transformers_model
-from dealias.models.network import ModelError, check_arguments, check_positive, finish, limited
+from dealias.models.network import (
+    ModelError,
+    check_arguments,
+    check_positive,
+    earlier_dealias,
+    finish,
+    limited,
+)
 from dealias.models.segmentation import SegmentationModel
 from dealias.models.upernet import UPerNet
 
@@ -127,6 +134,7 @@ def recreate_model(config: Mapping[str, Any], *, source: str) -> SegmentationMod
         ModelError: the configuration is broken.
     """
     try:
-        return create_model(**{**config, "backbone_weights": None})
+        dealias = earlier_dealias(config.get("dealias"))
+        return create_model(**{**config, "backbone_weights": None, "dealias": dealias})
     except (ValueError, TypeError) as error:
         raise ModelError(f"{source}: {error}") from error

@@ -1,8 +1,10 @@
 """What every network is to the code that trains, tests and runs it."""
 
+import copy
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from inspect import signature
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +21,13 @@ _LARGEST = 2**30  # values of a network's tensors, 4 GiB in float32
 _MOST_TENSORS = 20_000
 _BY_SIZE = (torch.empty, torch.zeros, torch.ones, torch.rand, torch.randn)
 _EXAMPLE_SIZE = (128, 160)
-_DEALIAS_OPTIONS = ("cutoff", "filter", "filter_options", "mixing", "mixing_options", "sites")
+_DEALIAS_OPTIONS = {
+    name: parameter.default
+    for name, parameter in signature(surgery.dealias).parameters.items()
+    if name not in ("model", "example_input", "inplace")
+}
+# What version 0.1 did. The configurations that it saved have no option "unit".
+_EARLIER = {"place": "before", "unit": "step", "strength": 1.0}
 
 
 class ModelError(ValueError):
@@ -171,25 +179,62 @@ def finish(network: Network, config: Mapping[str, Any], dealias: Mapping[str, An
     Raises:
         ModelError: `dealias` is not a mapping, or has an unknown option.
     """
+    settings = None
     if dealias is not None:
-        if not isinstance(dealias, Mapping):
-            raise ModelError(f"dealias: expected a mapping, got {dealias!r}")
-        unknown = [key for key in dealias if key not in _DEALIAS_OPTIONS]
-        if unknown:
-            raise ModelError(
-                f"dealias: expected options among {', '.join(_DEALIAS_OPTIONS)}, "
-                f"got {', '.join(map(repr, unknown))}"
-            )
-        given = {k: _as_tuples(v) if k == "cutoff" else v for k, v in dealias.items()}
-        example = torch.zeros(1, 3, *_EXAMPLE_SIZE)
-        try:
-            _, report = surgery.dealias(network.backbone, example, inplace=True, **given)
-        except ValueError:
-            raise
-        except Exception as error:  # options of wrong types fail anywhere
-            raise ModelError(f"dealias: {type(error).__name__}: {error}") from error
-        network.dealias_report = report
-    network.config = _plain({**config, "dealias": dealias})
+        settings, network.dealias_report = _dealias(network.backbone, dealias)
+    network.config = _plain({**config, "dealias": settings})
+
+
+def _dealias(
+    backbone: nn.Module, options: Mapping[str, Any]
+) -> tuple[dict[str, Any], surgery.Report]:
+    """De-alias a backbone in place, and return every option with the sites and cutoffs it came to.
+
+    Defaults may change from version to version, but not what a saved network is.
+    """
+    if not isinstance(options, Mapping):
+        raise ModelError(f"dealias: expected a mapping, got {options!r}")
+    unknown = [key for key in options if key not in _DEALIAS_OPTIONS]
+    if unknown:
+        raise ModelError(
+            f"dealias: expected options among {', '.join(sorted(_DEALIAS_OPTIONS))}, "
+            f"got {', '.join(map(repr, unknown))}"
+        )
+    given = {k: _as_tuples(v) if k == "cutoff" else v for k, v in options.items()}
+    example = torch.zeros(1, 3, *_EXAMPLE_SIZE)
+    try:
+        _, report = surgery.dealias(backbone, example, inplace=True, **given)
+    except ValueError:
+        raise
+    except Exception as error:  # options of wrong types fail anywhere
+        raise ModelError(f"dealias: {type(error).__name__}: {error}") from error
+    cutoffs = {item.site: item.cutoff for item in report.inserted if item.cutoff is not None}
+    settled = {"sites": list(report.sites), "cutoff": cutoffs}
+    return {**_DEALIAS_OPTIONS, **options, **settled}, report
+
+
+def earlier_dealias(options: Any) -> Any:
+    """Options of a saved network, with the defaults of the version that saved it."""
+    if not isinstance(options, Mapping) or "unit" in options:
+        return options
+    cutoff = options.get("cutoff", "auto")
+    if isinstance(cutoff, Mapping):
+        cutoff = {"*": "published", **cutoff}
+    return {**options, **_EARLIER, "cutoff": "published" if cutoff == "auto" else cutoff}
+
+
+def settled_dealias(network: Network, options: Any) -> Any:
+    """What the saved options of a network come to in the backbone of another, like its config.
+
+    Raises:
+        ValueError: they can't be used there.
+    """
+    if not isinstance(options, Mapping):
+        return options
+    backbone = copy.deepcopy(network.backbone)
+    if network.dealias_report is not None:
+        surgery.restore(backbone)
+    return _plain(_dealias(backbone, earlier_dealias(options))[0])
 
 
 def _as_tuples(value: Any) -> Any:

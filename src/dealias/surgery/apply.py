@@ -3,30 +3,51 @@
 import copy
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from math import gcd
 from typing import Any, Literal, TypeVar, get_args
 
 import torch
 from torch import nn
 
-from dealias.layers import AdaptiveBlur, BlurFilter, DealiasingFilter, FrequencyMixing
+from dealias.layers import (
+    AdaptiveBlur,
+    BlurFilter,
+    DealiasingFilter,
+    FrequencyMixing,
+    PartialFilter,
+    Strength,
+    check_strength,
+)
+from dealias.spectral import check_choice
 from dealias.surgery.cutoffs import Cutoff, Cutoffs, check_names
 from dealias.surgery.downsampling import plan_of
 from dealias.surgery.insertion import (
     FILTER,
     MIXING,
+    SAMPLING,
     Inserted,
     Report,
     host_of,
     inserted,
     keep_report,
-    put_filter,
     put_mixing,
+    put_sampling,
     remove_all,
     report_of,
 )
 from dealias.surgery.mixing import mixing_sites
-from dealias.surgery.plan import Excluded, MixingSite, Place, Plan, Rate, Site, by_reason
+from dealias.surgery.plan import (
+    Branch,
+    Excluded,
+    MixingSite,
+    Plan,
+    Rate,
+    Site,
+    UnitOf,
+    Where,
+    by_reason,
+)
 from dealias.surgery.record import record
 from dealias.surgery.walk import parameters, submodule
 
@@ -42,6 +63,9 @@ def dealias(
     mixing: bool = True,
     cutoff: Cutoff = "auto",
     sites: Iterable[str] | None = None,
+    place: Where = "before",
+    unit: UnitOf = "block",
+    strength: Strength = 1.0,
     inplace: bool = False,
     filter_options: Mapping[str, Any] | None = None,
     mixing_options: Mapping[str, Any] | None = None,
@@ -59,8 +83,8 @@ def dealias(
     Args:
         model: any network.
         example_input: see :func:`find_downsampling`; only its shapes matter.
-        filter: ``"daf"``, an ideal low-pass at the Nyquist frequency of the step; ``"flc"``, an
-            ideal low-pass at the Nyquist frequency of the stride alone, 1 / (2 s); ``"blur"``, a
+        filter: ``"daf"``, an ideal low-pass at the Nyquist frequency of the step, at least that of
+            its stride; ``"flc"``, one at that of the stride alone, 1 / (2 s); ``"blur"``, a
             binomial kernel; ``"adaptive_blur"``, kernels predicted from the content; or None. An
             adaptive blur has a fixed number of channels, so a module that is shared by steps of
             different channels gets none.
@@ -68,11 +92,21 @@ def dealias(
             of :func:`find_mixing` that follow the chosen sites.
         cutoff: in cycles per pixel, in (0, 0.5], for the filters "daf" and "flc" and for mixing
             modules. ``"auto"`` depends on `filter`, and is the Nyquist frequency of the step for
-            blurs and None. A number, or (row, column), holds for every site. A mapping holds for
-            the sites of :func:`find_downsampling` or :func:`find_mixing` that it names, and
-            "auto" for all others.
+            blurs and None. ``"published"`` is half the published sampling rate, which may be less
+            than that of the stride. A number, or (row, column), holds for every site. A mapping
+            holds for the sites of :func:`find_downsampling` or :func:`find_mixing` that it names;
+            its key "*" is for all others, by default "auto".
         sites: names of downsampling sites to filter, instead of those without a ``reason`` in
             :func:`find_downsampling`.
+        place: where filters go. ``"before"`` the unit; or ``"after"`` the activation that follows
+            the strided convolution, which then runs at stride 1, and the filtered map is
+            subsampled (Zhang, "Making convolutional networks shift-invariant again", ICML 2019).
+            A shortcut of a 1x1 convolution is filtered at its input, which is the same. Pooling
+            runs at stride 1 likewise. It costs the convolution s * s times its operations.
+        unit: see :func:`find_downsampling`.
+        strength: how far filters move a map towards its filtered version, in [0, 1]; or
+            ``"learned"``, for each channel, from 0. See :class:`dealias.layers.PartialFilter`.
+            A strength below 1 can be raised by :func:`dealias.layers.set_strength`.
         inplace: whether to change the model itself, not a copy.
         filter_options: keyword arguments for every filter, like ``{"border": "reflect"}``.
         mixing_options: keyword arguments for every mixing module, like
@@ -93,9 +127,9 @@ def dealias(
     site  put in  cutoff  as
     0     daf     0.354   0.dealias_filter
     """
-    _check(model, filter, mixing)
+    _check(model, filter, mixing, place, unit, strength)
     trace = record(model, example_input)
-    plan, units = plan_of(trace)
+    plan, units = plan_of(trace, place=place, unit=unit)
     mixable, unmixable = mixing_sites(trace, plan, units)
     chosen = _chosen(plan, sites)
     cutoffs = Cutoffs(cutoff, filter)
@@ -105,13 +139,20 @@ def dealias(
     work: list[_Insertion] = []
     left: list[Excluded] = []
     if filter is not None:
-        work, left = _filters(target, plan, chosen, cutoffs, filter, filter_options or {})
+        make = partial(_filter, filter, filter_options or {}, strength)
+        work, left = _filters(target, plan, chosen, cutoffs, filter, make)
         for step in left:
             if sites is not None and step.name in chosen:
                 raise ValueError(f"sites: {step.name!r} can't be filtered: {step.reason}")
     if mixing:
         left += unmixable
-        sites_to_mix = [site for site in mixable if site.after in chosen]
+        dense = {item.branch.step for item in work if item.branch is not None}
+        sites_to_mix = [s for s in mixable if s.after in chosen and s.name not in dense]
+        left += [
+            Excluded(s.name, "mixing", "runs at stride 1 now")
+            for s in mixable
+            if s.after in chosen and s.name in dense
+        ]
         work += _mixings(target, plan, sites_to_mix, cutoffs, mixing_options or {})
     if not work:
         unasked = set(plan.names) - chosen
@@ -120,7 +161,8 @@ def dealias(
     for insertion in work:
         insertion.carry_out(target)
     _try_out(target, example_input)
-    report = Report(tuple(i.done for i in work), (*left, *plan.excluded))
+    in_order = tuple(name for name in plan.names if name in chosen)
+    report = Report(tuple(i.done for i in work), (*left, *plan.excluded), in_order, unit)
     keep_report(target, report)
     return target, report
 
@@ -155,15 +197,15 @@ def restore(model: M) -> M:
 class _Insertion:
     host: nn.Module
     module: nn.Module
-    place: Place | None  # of a filter
+    branch: Branch | None  # of a filter
     done: Inserted
 
     def carry_out(self, model: nn.Module) -> None:
         module = _like(self.module, self.host, model)
-        if self.place is None:
+        if self.branch is None:
             put_mixing(self.host, module)
         else:
-            put_filter(self.host, module, self.place)
+            put_sampling(model, self.host, module, self.branch)
 
 
 def _filters(
@@ -172,29 +214,49 @@ def _filters(
     chosen: frozenset[str],
     cutoffs: Cutoffs,
     filter: Filter,  # noqa: A002
-    options: Mapping[str, Any],
+    make: Callable[[int, Rate], nn.Module],
 ) -> tuple[list[_Insertion], list[Excluded]]:
-    work, left = [], []
+    work: list[_Insertion] = []
+    left = []
     for site in plan:
-        found = host_of(target, site.name) if site.place else None
+        branches = site.branches or _at_the_input(site)
+        hosts = [_host(target, branch) for branch in branches]
         channels = sorted({use.in_channels for use in site.uses})
         reason = ""
         if site.name not in chosen:
             reason = site.reason or "not among the sites asked for"
-        elif found is None:
-            reason = "a container that runs its children"
+        elif not branches or None in hosts:
+            reason = site.reason or "a container that runs its children"
         elif filter == "adaptive_blur" and len(channels) > 1:
             reason = f"one module for maps of {' and '.join(map(str, channels))} channels"
-        if reason or found is None:
+        elif any(found[0] == item.done.module for found in hosts if found for item in work):
+            reason = "another step is filtered at the same module"
+        if reason:
             left.append(Excluded(site.name, site.kind, reason))
             continue
-        name, host = found
         f = cutoffs.at(site)
-        module = _build(_filter, filter, site.in_channels, f, options)
         shown = f if filter in ("daf", "flc") else None
-        done = Inserted(site.name, f"{name}.{FILTER}".lstrip("."), filter, shown)
-        work.append(_Insertion(host, module, site.place, done))
+        for branch, found in zip(branches, hosts, strict=True):
+            path, host = found or ("", target)
+            module = _build(make, branch.channels, f)
+            done = Inserted(site.name, path, filter, shown, branch.step)
+            work.append(_Insertion(host, module, branch, done))
     return work, left
+
+
+def _at_the_input(site: Site) -> tuple[Branch, ...]:
+    """The one branch of a site that is filtered before its unit; none if it can't be."""
+    if site.place is None:
+        return ()
+    return (Branch("", (1, 1), site.name, site.place, site.in_channels),)
+
+
+def _host(target: nn.Module, branch: Branch) -> tuple[str, nn.Module] | None:
+    """The path that a filter gets and the module that it is put into; None if there is none."""
+    if branch.place is None:
+        return f"{branch.at}.{SAMPLING}".lstrip("."), submodule(target, branch.at)
+    found = host_of(target, branch.at)
+    return None if found is None else (f"{found[0]}.{FILTER}".lstrip("."), found[1])
 
 
 def _mixings(
@@ -231,15 +293,30 @@ def _build(make: Callable[..., nn.Module], *args: Any, **options: Any) -> nn.Mod
         raise ValueError(f"options: {error}") from error
 
 
-def _filter(kind: Filter, channels: int, f: Rate, options: Mapping[str, Any]) -> nn.Module:
+def _filter(
+    kind: Filter, options: Mapping[str, Any], strength: Strength, channels: int, f: Rate
+) -> nn.Module:
+    module: nn.Module
     if kind == "blur":
-        return BlurFilter(**options)
-    if kind == "adaptive_blur":
-        return AdaptiveBlur(channels, **{"groups": gcd(channels, 8), **options})
-    return DealiasingFilter(f, **options)
+        module = BlurFilter(**options)
+    elif kind == "adaptive_blur":
+        module = AdaptiveBlur(channels, **{"groups": gcd(channels, 8), **options})
+    else:
+        module = DealiasingFilter(f, **options)
+    return module if strength == 1 else PartialFilter(module, strength, channels=channels)
 
 
-def _check(model: nn.Module, filter: str | None, mixing: bool) -> None:  # noqa: A002
+def _check(
+    model: nn.Module,
+    filter: str | None,  # noqa: A002
+    mixing: bool,
+    place: str,
+    unit: str,
+    strength: Any,
+) -> None:
+    check_choice("place", place, get_args(Where))
+    check_choice("unit", unit, get_args(UnitOf))
+    check_strength(strength)
     if filter is not None and filter not in get_args(Filter):
         names = ", ".join(map(repr, get_args(Filter)))
         raise ValueError(f"filter: expected one of {names} or None, got {filter!r}")
@@ -256,7 +333,7 @@ def _chosen(plan: Plan[Site], sites: Iterable[str] | None) -> frozenset[str]:
     chosen = (sites,) if isinstance(sites, str) else tuple(sites)
     check_names("sites", chosen, plan.names)
     for name in chosen:
-        if plan[name].place is None:
+        if plan[name].place is None and not plan[name].branches:
             raise ValueError(f"sites: {name!r} has no module to put a filter before")
     return frozenset(chosen)
 

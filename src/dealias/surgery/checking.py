@@ -12,6 +12,7 @@ from dealias.surgery.insertion import (
     Report,
     is_folded,
     is_hooked,
+    is_strided,
     kept_reports,
 )
 from dealias.surgery.record import run
@@ -99,4 +100,6 @@ def _find(root: nn.Module, item: Inserted) -> tuple[nn.Module | None, str]:
         return None, "has lost its hook"
     if child == MIXING and is_folded(host):
         return None, "its convolution was folded with the normalisation that follows"
+    if item.step and is_strided(submodule(root, item.step)):
+        return None, f"{item.step} does not run at stride 1 any more"
     return module, ""

@@ -2,11 +2,13 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 from dealias.surgery.plan import MixingSite, Plan, Rate, Site
 
-Cutoff = Literal["auto"] | Rate | Mapping[str, Rate]
+Named = Literal["auto", "published"]
+Cutoff = Named | Rate | Mapping[str, Named | Rate]
+OTHERS = "*"  # key of a mapping, for all sites that it does not name
 
 
 @dataclass(frozen=True)
@@ -19,39 +21,50 @@ class Cutoffs:
     def check(self, names: tuple[str, ...]) -> None:
         """Raise ValueError if a cutoff is out of range or a site is not among these names."""
         if isinstance(self.cutoff, Mapping):
-            check_names("cutoff", self.cutoff, names)
-        if self.cutoff == "auto":
-            return
+            check_names("cutoff", (name for name in self.cutoff if name != OTHERS), names)
         given = self.cutoff.values() if isinstance(self.cutoff, Mapping) else (self.cutoff,)
         for value in given:
+            if value in get_args(Named):
+                continue
             if not all(_is_cutoff(f) for f in (value if isinstance(value, tuple) else (value,))):
                 raise ValueError(
-                    f"cutoff: expected 'auto', cycles per pixel in (0, 0.5], or a mapping from "
-                    f"sites to them, got {self.cutoff!r}"
+                    f"cutoff: expected 'auto', 'published', cycles per pixel in (0, 0.5], or a "
+                    f"mapping from sites to them, got {self.cutoff!r}"
                 )
 
     def at(self, site: Site) -> Rate:
         """The cutoff at a downsampling site."""
-        if isinstance(self.cutoff, Mapping):
-            return self.cutoff.get(site.name, self._auto(site))
-        return self._auto(site) if isinstance(self.cutoff, str) else self.cutoff
+        cutoff = self.cutoff
+        if isinstance(cutoff, Mapping):
+            cutoff = cutoff.get(site.name, cutoff.get(OTHERS, "auto"))
+        return self._named(cutoff, site) if isinstance(cutoff, str) else cutoff
 
     def after(self, site: MixingSite, plan: Plan[Site]) -> Rate:
         """The cutoff at a mixing site: its own, or that of the site before it."""
-        if isinstance(self.cutoff, Mapping) and site.name in self.cutoff:
-            return self.cutoff[site.name]
+        if isinstance(self.cutoff, Mapping):
+            own = self.cutoff.get(site.name, "auto")
+            if not isinstance(own, str):
+                return own
         return self.at(plan[site.after])
 
-    def _auto(self, site: Site) -> Rate:
+    def _named(self, name: Named, site: Site) -> Rate:
         # The lowest of all uses: a shared module may have several, if it is asked for by name.
-        rates = [self._auto_of(use) for use in site.uses]
+        rates = [self._named_of(name, use) for use in site.uses]
         rows, columns = (min(axis) for axis in zip(*rates, strict=True))
         return rows if rows == columns else (rows, columns)
 
-    def _auto_of(self, use: Site) -> tuple[float, float]:
+    def _named_of(self, name: Named, use: Site) -> tuple[float, float]:
         if self.filter == "flc":
             return 0.5 / use.stride[0], 0.5 / use.stride[1]
-        return use.nyquist if isinstance(use.nyquist, tuple) else (use.nyquist, use.nyquist)
+        if name == "published":
+            rows, columns = pair_of(use.esr)
+            return min(rows / 2, 0.5), min(columns / 2, 0.5)
+        return pair_of(use.nyquist)
+
+
+def pair_of(rate: Rate) -> tuple[float, float]:
+    """A rate along the rows and the columns."""
+    return rate if isinstance(rate, tuple) else (rate, rate)
 
 
 def check_names(argument: str, given: Any, names: tuple[str, ...]) -> None:

@@ -2,12 +2,13 @@
 
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import Any
+from typing import Any, get_args
 
 from torch import nn
 
-from dealias.spectral import equivalent_sampling_rate
-from dealias.surgery.plan import Plan, Rate, Site, rate_text
+from dealias.spectral import check_choice, equivalent_sampling_rate
+from dealias.surgery.after import branches_after
+from dealias.surgery.plan import Plan, Rate, Site, UnitOf, Where, rate_text
 from dealias.surgery.record import record
 from dealias.surgery.resolution import Pair
 from dealias.surgery.trace import Trace
@@ -16,7 +17,9 @@ from dealias.surgery.units import Unit, find_units
 Rates = tuple[float, float]
 
 
-def find_downsampling(model: nn.Module, example_input: Any) -> Plan[Site]:
+def find_downsampling(
+    model: nn.Module, example_input: Any, *, place: Where = "before", unit: UnitOf = "block"
+) -> Plan[Site]:
     r"""Find every step that lowers the resolution, and the unit that it belongs to.
 
     The model runs once on the example, without gradients and in evaluation mode; flags, buffers
@@ -30,9 +33,12 @@ def find_downsampling(model: nn.Module, example_input: Any) -> Plan[Site]:
     stride s are those of the branch with the largest kernel, its channels those of its input and
     output. Its Nyquist frequency is
 
-    .. math:: f_N = \tfrac12 \min(K, \sqrt{C_\mathrm{out} / C_\mathrm{in}}) / s,
+    .. math:: f_N = \tfrac12 \max(1, \min(K, \sqrt{C_\mathrm{out} / C_\mathrm{in}})) / s,
 
-    at most 0.5. Some steps are not sites, and are listed in ``plan.excluded`` with the reason:
+    at most 0.5: half the published sampling rate, but never less than half that of the stride,
+    below which nothing aliases. The unit of a strided depthwise convolution is the block around it
+    that expands the channels before and projects them after, as in MobileNet and EfficientNet.
+    Some steps are not sites, and are listed in ``plan.excluded`` with the reason:
     pooling to one pixel or to a fixed grid, and back, which gathers context; resizing before the
     first layer or after the last; and strides on the keys and values of an attention that keeps
     the resolution.
@@ -48,6 +54,12 @@ def find_downsampling(model: nn.Module, example_input: Any) -> Plan[Site]:
     - that belongs to no module, so that no filter can be inserted;
     - whose module runs at several steps of different Nyquist frequencies.
 
+    After the activation (``place="after"``) the Nyquist frequency is that of the stride alone,
+    since the channels are made before, and the last three reasons hold, together with
+
+    - a convolution that takes the image itself, which costs the most at stride 1;
+    - a step that is no strided convolution or pooling of its own, or that no activation follows.
+
     A module that runs at several steps, like the pooling of some U-Nets, is one site, the first of
     its ``uses``.
 
@@ -56,6 +68,10 @@ def find_downsampling(model: nn.Module, example_input: Any) -> Plan[Site]:
         example_input: a tensor; a tuple of arguments; a dict of keyword arguments; or a list, which
             is a single argument, as the images of detection models are. It must be large enough
             for every step: a stride does not lower the resolution of a map of one pixel.
+        place: where filters would go: ``"before"`` the unit, or ``"after"`` the activation that
+            follows the strided convolution.
+        unit: unit of a strided depthwise convolution: the ``"block"`` around it, or the ``"step"``
+            itself, as up to version 0.1.
 
     Returns:
         The sites in the order they run.
@@ -72,16 +88,30 @@ def find_downsampling(model: nn.Module, example_input: Any) -> Plan[Site]:
     >>> round(plan["0"].nyquist, 3), plan["1"].nyquist
     (0.354, 0.25)
     """
-    return plan_of(record(model, example_input))[0]
+    check_choice("place", place, get_args(Where))
+    check_choice("unit", unit, get_args(UnitOf))
+    return plan_of(record(model, example_input), place=place, unit=unit)[0]
 
 
-def plan_of(trace: Trace) -> tuple[Plan[Site], list[Unit]]:
+def plan_of(
+    trace: Trace, *, place: Where = "before", unit: UnitOf = "block"
+) -> tuple[Plan[Site], list[Unit]]:
     """The sites of a recorded pass, and every use of a unit in the order they ran."""
-    units, excluded = find_units(trace)
-    uses = [use for unit in units for use in (unit, *unit.others)]
+    units, excluded = find_units(trace, blocks=unit == "block")
+    uses = [use for found in units for use in (found, *found.others)]
     uses.sort(key=lambda use: use.events[0].bit)
-    sites = [_with_uses(unit, uses) for unit in units]
+    sites = [_with_uses(found, uses) for found in units]
+    if place == "after":
+        sites = [_after(site, found, trace) for site, found in zip(sites, units, strict=True)]
     return Plan(tuple(sites), tuple(excluded)), uses
+
+
+def _after(site: Site, unit: Unit, trace: Trace) -> Site:
+    """A site that is filtered after its activation."""
+    branches, reason = branches_after(unit, trace)
+    rows, columns = (min(0.5 / stride, 0.5) for stride in site.stride)
+    nyquist = _one_if_equal((rows, columns))
+    return replace(site, nyquist=nyquist, reason=reason, branches=branches)
 
 
 def _with_uses(unit: Unit, units: Sequence[Unit]) -> Site:
@@ -115,7 +145,7 @@ def _site(unit: Unit, units: Sequence[Unit]) -> Site:
         in_channels=unit.channels[0],
         out_channels=unit.channels[1],
         esr=_one_if_equal(rates),
-        nyquist=_one_if_equal(_nyquist(rates)),
+        nyquist=_one_if_equal(_nyquist(rates, stride)),
         input_size=unit.size,
         output_size=unit.result_size,
         step=unit.main.call.name,
@@ -126,10 +156,10 @@ def _site(unit: Unit, units: Sequence[Unit]) -> Site:
 
 
 def _reason_to_leave(unit: Unit, rates: Rates, units: Sequence[Unit]) -> str:
-    if min(_nyquist(rates)) >= 0.5:
+    if min(_nyquist(rates, unit.main.reading.stride)) >= 0.5:
         return "a Nyquist frequency of 0.5 needs no filter"
     stem = _convolution_before(unit, units)
-    if stem is not None and min(_nyquist(_rates_of_stem(stem, unit))) >= 0.5:
+    if stem is not None and min(_rates_of_stem(stem, unit)) >= 1:
         return f"with {stem.name}, one step from the image of Nyquist frequency 0.5"
     if unit.place is None:
         return unit.reason_for_no_place
@@ -161,8 +191,10 @@ def _rates(kernel: Pair, stride: tuple[float, float], channels: Pair) -> Rates:
     return rows / stride[0], columns / stride[1]
 
 
-def _nyquist(rates: Rates) -> Rates:
-    return min(rates[0] / 2, 0.5), min(rates[1] / 2, 0.5)
+def _nyquist(rates: Rates, stride: tuple[float, float]) -> Rates:
+    """Half the rate, which is at least that of the stride, and at most 0.5."""
+    rows, columns = (min(max(r, 1 / s) / 2, 0.5) for r, s in zip(rates, stride, strict=True))
+    return rows, columns
 
 
 def _one_if_equal(rates: Rates) -> Rate:

@@ -12,14 +12,14 @@ from typing import Any, cast
 from torch import Tensor, nn
 from torch.utils.hooks import RemovableHandle
 
-from dealias.layers import FrequencyMixing
-from dealias.surgery.plan import Excluded, Place, Rate, by_reason, rate_text, table
+from dealias.layers import FrequencyMixing, PartialFilter, Subsample
+from dealias.surgery.plan import Branch, Excluded, Place, Rate, UnitOf, by_reason, rate_text, table
 from dealias.surgery.walk import modules, named_modules, submodule
 
-FILTER, MIXING = "dealias_filter", "frequency_mixing"
+FILTER, SAMPLING, MIXING = "dealias_filter", "dealias_sampling", "frequency_mixing"
 # Attributes for the hooks of a module and for the report of a network. Neither is in the state
 # dict, and both are copied and pickled with the module.
-_HELD, _REPORT = "_dealias_held", "_dealias_report"
+_HELD, _STRIDE, _REPORT = "_dealias_held", "_dealias_stride", "_dealias_report"
 
 
 @dataclass(frozen=True)
@@ -31,12 +31,14 @@ class Inserted:
         module: dotted path of the inserted module.
         kind: "daf", "flc", "blur", "adaptive_blur" or "mixing".
         cutoff: in cycles per pixel; None for blurs, which have none.
+        step: dotted path of the module that runs at stride 1 for it; empty if none does.
     """
 
     site: str
     module: str
     kind: str
     cutoff: Rate | None
+    step: str = ""
 
 
 @dataclass(frozen=True)
@@ -46,10 +48,14 @@ class Report:
     Attributes:
         inserted: filters in the order they run, then mixing modules.
         left: steps without a filter, with the reason.
+        sites: names of the chosen downsampling sites.
+        unit: unit of strided depthwise convolutions; see :func:`find_downsampling`.
     """
 
     inserted: tuple[Inserted, ...]
     left: tuple[Excluded, ...]
+    sites: tuple[str, ...] = ()
+    unit: UnitOf = "step"  # of pickles of version 0.1, which lack it
 
     def __str__(self) -> str:
         rows = [
@@ -97,9 +103,54 @@ class InputFilter(nn.Module):
 
 def put_filter(host: nn.Module, filter: nn.Module, place: Place) -> None:  # noqa: A002
     """Filter the input of a module."""
+    _keep_strengths(filter)
     nn.Module.add_module(host, FILTER, InputFilter(filter, place).train(host.training))
     hook = nn.Module.register_forward_pre_hook(host, _filter_input, with_kwargs=True)
     host.__dict__.setdefault(_HELD, {})[FILTER] = _Held(hook)
+
+
+class FilteredSampling(nn.Module):
+    """Filter a map [B, C, H, W], then take every second, or every s-th, sample of it."""
+
+    def __init__(self, filter: nn.Module, sample: Subsample) -> None:  # noqa: A002
+        super().__init__()
+        self.filter = filter
+        self.sample = sample
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Filter and subsample x."""
+        sampled: Tensor = self.sample(self.filter(x))
+        return sampled
+
+
+def _keep_strengths(filter: nn.Module) -> None:  # noqa: A002
+    """Let checkpoints of the plain network leave strengths unchanged."""
+    for module in modules(filter):
+        if isinstance(module, PartialFilter):
+            module.register_load_state_dict_pre_hook(_keep_if_absent)  # type: ignore[no-untyped-call]
+
+
+def put_sampling(
+    model: nn.Module,
+    host: nn.Module,
+    filter: nn.Module,  # noqa: A002
+    branch: Branch,
+) -> None:
+    """Run the strided module of a branch at stride 1, and filter and subsample its map later."""
+    if branch.place is not None and not branch.step:
+        put_filter(host, filter, branch.place)
+        return
+    strided: Any = submodule(model, branch.step)
+    strided.__dict__[_STRIDE] = strided.stride
+    strided.stride = (1, 1) if isinstance(strided.stride, tuple | list) else 1
+    sampling = FilteredSampling(filter, Subsample(branch.stride, branch.same))
+    if branch.place is not None:
+        put_filter(host, sampling, branch.place)
+        return
+    _keep_strengths(sampling)
+    nn.Module.add_module(host, SAMPLING, sampling.train(host.training))
+    hook = nn.Module.register_forward_hook(host, _sample_output)
+    host.__dict__.setdefault(_HELD, {})[SAMPLING] = _Held(hook)
 
 
 def put_mixing(host: nn.Module, mixing: nn.Module) -> None:
@@ -130,6 +181,8 @@ def remove_all(model: nn.Module) -> None:
     """Remove the inserted modules."""
     for module in modules(model):
         module.__dict__.pop(_REPORT, None)
+        if _STRIDE in module.__dict__:
+            cast(Any, module).stride = module.__dict__.pop(_STRIDE)
         everything: dict[str, _Held] = module.__dict__.pop(_HELD, {})
         for child, held in everything.items():
             held.handle.remove()
@@ -154,14 +207,20 @@ def report_of(model: nn.Module) -> Report | None:
     def full(path: str, name: str) -> str:
         return f"{path}.{name}".strip(".")
 
-    put_in, left = [], []
+    put_in, left, sites = [], [], []
     for path, _, report in kept:
         put_in += [
-            replace(item, site=full(path, item.site), module=full(path, item.module))
+            replace(
+                item,
+                site=full(path, item.site),
+                module=full(path, item.module),
+                step=full(path, item.step) if item.step else "",
+            )
             for item in report.inserted
         ]
         left += [replace(step, name=full(path, step.name)) for step in report.left]
-    return Report(tuple(put_in), tuple(left))
+        sites += [full(path, name) for name in report.sites]
+    return Report(tuple(put_in), tuple(left), tuple(sites), kept[0][2].unit)
 
 
 def kept_reports(model: nn.Module) -> Iterator[tuple[str, nn.Module, Report]]:
@@ -175,7 +234,18 @@ def is_hooked(host: nn.Module, child: str) -> bool:
     """Whether a module still calls the module inserted into it."""
     if child == FILTER:
         return _filter_input in host._forward_pre_hooks.values()
+    if child == SAMPLING:
+        return _sample_output in host._forward_hooks.values()
     return _mix_output in host._forward_hooks.values()
+
+
+def is_strided(step: nn.Module) -> bool:
+    """Whether a module that should run at stride 1 was replaced by another, or set back."""
+    return _STRIDE not in step.__dict__ or any(s != 1 for s in _strides(step))
+
+
+def _strides(module: Any) -> tuple[int, ...]:
+    return tuple(module.stride) if isinstance(module.stride, tuple | list) else (module.stride,)
 
 
 def is_folded(host: nn.Module) -> bool:
@@ -210,6 +280,10 @@ def host_of(model: nn.Module, name: str) -> tuple[str, nn.Module] | None:
 
 def _filter_input(module: nn.Module, args: Any, kwargs: Any) -> Any:
     return cast(nn.Module, getattr(module, FILTER))(args, kwargs)
+
+
+def _sample_output(module: nn.Module, args: Any, output: Tensor) -> Any:  # noqa: ARG001
+    return cast(nn.Module, getattr(module, SAMPLING))(output)
 
 
 def _mix_output(module: nn.Module, args: Any, output: Tensor) -> Any:  # noqa: ARG001

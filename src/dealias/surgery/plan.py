@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Generic, TypeVar, cast, overload
+from typing import Any, Generic, Literal, TypeVar, cast, overload
 
 from torch import Tensor
 
@@ -10,6 +10,8 @@ from dealias.surgery.resolution import Layout, Pair
 
 Rate = float | tuple[float, float]
 Key = int | str  # of a positional argument, or of one by name
+Where = Literal["before", "after"]  # the place of a filter
+UnitOf = Literal["block", "step"]  # what the unit of a strided depthwise convolution is
 
 
 @dataclass(frozen=True)
@@ -55,6 +57,28 @@ class Place:
         return (*args[: self.argument], maps, *args[self.argument + 1 :]), kwargs
 
 
+@dataclass(frozen=True)
+class Branch:
+    """A strided module of a site, and where its map is filtered after its activation.
+
+    Attributes:
+        step: dotted path of the strided module, which then runs at stride 1; empty for a branch
+            without kernel or activation, like a 1x1 shortcut, whose input can be filtered as well.
+        stride: (row, column).
+        at: dotted path of the module at which the map is filtered and subsampled.
+        place: where the map is among the arguments of `at`; None for its output.
+        channels: channels of the map that is filtered.
+        same: see :class:`dealias.layers.Subsample`.
+    """
+
+    step: str
+    stride: Pair
+    at: str
+    place: Place | None
+    channels: int
+    same: Pair | None = None
+
+
 def _get(args: tuple[Any, ...], kwargs: dict[str, Any], key: Key | None) -> Any:
     return args[key] if isinstance(key, int) else kwargs[cast(str, key)]
 
@@ -75,9 +99,9 @@ class Site:
         stride: (row, column); whole numbers, except for interpolation.
         in_channels: channels of the input of the unit.
         out_channels: channels of the output of the unit.
-        esr: equivalent sampling rate; one for each axis if they differ.
-        nyquist: Nyquist frequency in cycles per pixel of the input; one for each axis if they
-            differ.
+        esr: equivalent sampling rate as published; one for each axis if they differ.
+        nyquist: Nyquist frequency in cycles per pixel of the input, at least that of the stride;
+            one for each axis if they differ.
         input_size: (H, W) in the recorded pass.
         output_size: (H, W) in the recorded pass.
         step: dotted path of the module that runs the step; with several branches, the main one.
@@ -86,6 +110,7 @@ class Site:
         call: number of the call of the unit in a pass, from 0.
         others: further steps at which the module runs, as sites whose names end in "#2", "#3" and
             so on.
+        branches: with ``place="after"``, where each branch is filtered; otherwise empty.
     """
 
     name: str
@@ -103,6 +128,7 @@ class Site:
     reason: str
     call: int = 0
     others: tuple["Site", ...] = ()
+    branches: tuple[Branch, ...] = ()
 
     @property
     def uses(self) -> tuple["Site", ...]:

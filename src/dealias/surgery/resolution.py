@@ -58,6 +58,7 @@ class Reading:
     size: Pair
     result_size: Pair
     channels: Pair  # of the input and of the output
+    depthwise: bool = False  # a convolution of each channel by itself
 
     @property
     def falls(self) -> bool:
@@ -134,6 +135,7 @@ def read_operation(name: str, given: Mapping[str, Any], out: Any) -> Reading | N
         size=(source.shape[2], source.shape[3]),
         result_size=_result_size(name, given, source, result),
         channels=(source.shape[1], result.shape[1]),
+        depthwise=name == "convolution" and 1 < source.shape[1] == given["groups"],
     )
 
 

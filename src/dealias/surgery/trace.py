@@ -32,6 +32,9 @@ class Call:
     maps: int = 0  # tensors of three dimensions or more among the arguments
     grids: dict[int | str, Pair] = field(default_factory=dict)  # pairs of integers among them
     attends: bool = False  # runs attention itself, not through a child
+    outcome: "Call | None" = None  # the innermost call that made its first output map
+    followers: "list[Call]" = field(default_factory=list)  # calls that take the map it made
+    readers: "list[Call]" = field(default_factory=list)  # calls whose operations read that map
     result_sizes: set[Pair] = field(default_factory=set)  # of the steps inside
 
     def ancestors(self) -> "Iterator[Call]":
@@ -76,6 +79,7 @@ class Trace:
     events: list[Event] = field(default_factory=list)
     sums: list[Sum] = field(default_factory=list)
     used: int = 0  # bits of all inputs of layers with weights and of products of maps
+    calls: Counter[str] = field(default_factory=Counter)  # of each module
 
 
 class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
@@ -85,10 +89,10 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
         super().__init__()  # type: ignore[no-untyped-call]
         self.trace = Trace()
         self._stack: list[Call] = []
-        self._calls: Counter[str] = Counter()
         self._handles: list[Any] = []
         self._bits: MutableMapping[Tensor, int] = WeakTensorKeyDictionary()
         self._sliced: MutableMapping[Tensor, tuple[int, int, Shape]] = WeakTensorKeyDictionary()
+        self._makers: MutableMapping[Tensor, Call] = WeakTensorKeyDictionary()
         self._next = FIRST
         for tensor in inputs:
             self._bits[tensor] = INPUT
@@ -116,12 +120,14 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
     def _enter(self, name: str) -> Any:
         def enter(module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
             parent = self._stack[-1] if self._stack else None
-            call = Call(name, module, parent, self._calls[name])
-            self._calls[name] += 1
+            call = Call(name, module, parent, self.trace.calls[name])
+            self.trace.calls[name] += 1
             given: list[tuple[int | str, Any]] = [*enumerate(args), *kwargs.items()]
             for key, value in given:
                 if call.argument is None and _is_map(value):
                     call.argument, call.source = key, tuple(value.shape)
+                    if value in self._makers:
+                        self._makers[value].followers.append(call)
                 if _is_grid(value):
                     call.grids[key] = (value[0], value[1])
             call.maps = sum(_is_map(leaf) for leaf in tree_leaves((args, kwargs)))
@@ -134,6 +140,10 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
         first = output[0] if isinstance(output, tuple) and output else output
         if _is_map(first):
             call.result = tuple(first.shape)
+            maker = self._makers.get(first)
+            if maker is None or call not in maker.ancestors():
+                self._makers[first] = maker = call
+            call.outcome = maker
             self._note_fall(call, args, first)
         if call.parent is not None:
             call.parent.result_sizes |= call.result_sizes
@@ -161,6 +171,9 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
         given = {**dict(zip(names, args, strict=False)), **kwargs}
         bits = before = self._bits_of((args, kwargs))
         call = self._stack[-1]
+        for leaf in tree_leaves((args, kwargs)):
+            if isinstance(leaf, Tensor) and leaf in self._makers:
+                self._makers[leaf].readers.append(call)
         if name in _PRODUCTS:
             bits |= LEARNED
             self.trace.used |= before

@@ -95,14 +95,19 @@ class Unit:
         return main.kind, main.kernel
 
 
-def find_units(trace: Trace) -> tuple[list[Unit], list[Excluded]]:
-    """The units of a recorded pass in the order they ran, and the steps that belong to none."""
+def find_units(trace: Trace, *, blocks: bool = True) -> tuple[list[Unit], list[Excluded]]:
+    """The units of a recorded pass in the order they ran, and the steps that belong to none.
+
+    Args:
+        trace: the pass.
+        blocks: whether the unit of a strided depthwise convolution is the block around it.
+    """
     units: list[Unit] = []
     excluded: dict[tuple[str, str], Excluded] = {}
     for event in trace.events:
         if not event.reading.falls:
             continue
-        unit = _smallest_unit(event)
+        unit = (_block(event, trace) if blocks else None) or _smallest_unit(event)
         reason = _reason_for_none(event, trace)
         if reason:
             name, kind = unit.call.name, event.reading.kind
@@ -145,6 +150,28 @@ def _smallest_unit(event: Event) -> Unit:
     return Unit(
         event.call, [event], False, step.size, step.result_size, step.channels, "channels_first"
     )
+
+
+def _block(event: Event, trace: Trace) -> Unit | None:
+    """The block of a strided depthwise convolution; None if there is none.
+
+    It is the smallest unit that has other channels than the convolution: in MobileNet and
+    EfficientNet it expands them before, and projects them after. It has no other convolution larger
+    than 1x1.
+    """
+    if not event.reading.depthwise:
+        return None
+    for call in event.call.ancestors():
+        step = event.reading
+        unit = _unit(call, [event], step.size, step.result_size, missing=max(step.kernel) - 1)
+        if any(
+            call in e.call.ancestors() and e is not event and e.reading.kind == "convolution"
+            for e in trace.events
+        ):
+            return None
+        if unit is not None and unit.channels != step.channels:
+            return unit
+    return None
 
 
 def _unit(

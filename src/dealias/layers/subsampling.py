@@ -1,0 +1,50 @@
+"""Take every second, or every s-th, sample of a map."""
+
+import torch
+from torch import Tensor, nn
+
+Pair = tuple[int, int]
+
+
+class Subsample(nn.Module):
+    """Take the samples of a map that a strided convolution or pooling would have given.
+
+    A strided module is the same module at stride 1, followed by this one.
+
+    Args:
+        stride: (row, column).
+        same: for padding as TensorFlow's "SAME", which depends on the stride: the extent of the
+            kernel, ``dilation * (kernel_size - 1) + 1``, as (row, column). None for padding that
+            does not depend on it.
+
+    >>> x = torch.randn(1, 3, 9, 12)
+    >>> conv = nn.Conv2d(3, 5, 3, stride=2, padding=1)
+    >>> dense = nn.functional.conv2d(x, conv.weight, conv.bias, padding=1)
+    >>> Subsample((2, 2))(dense).allclose(conv(x), atol=1e-6)
+    True
+    """
+
+    def __init__(self, stride: Pair, same: Pair | None = None) -> None:
+        super().__init__()
+        self.stride = stride
+        self.same = same
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Subsample x, [..., H, W]."""
+        rows, columns = self.stride
+        top, left = (self._first(axis, x.shape[axis - 2]) for axis in (0, 1))
+        return x[..., top::rows, left::columns]
+
+    def _first(self, axis: int, length: int) -> int:
+        """The first sample along an axis, given its length at stride 1."""
+        if self.same is None:
+            return 0
+        stride, extent = self.stride[axis], self.same[axis]
+        padding = ((length + stride - 1) // stride - 1) * stride + extent - length
+        first: int = (extent - 1) // 2 - torch.sym_max(padding, 0) // 2  # type: ignore[assignment]
+        return first
+
+    def extra_repr(self) -> str:
+        """The stride, and the extent of the kernel for padding that depends on it."""
+        same = "" if self.same is None else f", same={self.same}"
+        return f"stride={self.stride}{same}"
