@@ -8,7 +8,13 @@ from dealias.layers.mixing import (
     frequency_mixing,
     relative_amplitudes,
 )
-from dealias.layers.partial import PartialFilter, Strength, check_strength, set_strength
+from dealias.layers.partial import (
+    PartialFilter,
+    Strength,
+    check_strength,
+    filter_sampled,
+    set_strength,
+)
 from dealias.layers.subsampling import Subsample
 
 __all__ = [
@@ -23,6 +29,7 @@ __all__ = [
     "binomial_kernel",
     "check_strength",
     "corner_values",
+    "filter_sampled",
     "frequency_mixing",
     "relative_amplitudes",
     "set_strength",

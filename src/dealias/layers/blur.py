@@ -5,6 +5,7 @@ import math
 import torch
 from torch import Tensor, nn
 
+from dealias.layers.subsampling import Subsample
 from dealias.spectral import check_maps
 
 
@@ -59,8 +60,8 @@ class BlurFilter(nn.Module):
         self.size = size
         self.register_buffer("kernel", binomial_kernel(size), persistent=False)
 
-    def forward(self, x: Tensor) -> Tensor:
-        """Blur x, [B, C, H, W] or [C, H, W]."""
+    def forward(self, x: Tensor, sample: Subsample | None = None) -> Tensor:
+        """Blur x, [B, C, H, W] or [C, H, W], and take samples of it if asked to."""
         check_maps(x)
         if x.ndim not in (3, 4) or self.channels not in (None, x.shape[-3]):
             expected = f"[B, {self.channels or 'C'}, H, W]"
@@ -68,7 +69,12 @@ class BlurFilter(nn.Module):
         channels = int(self.channels or x.shape[-3])  # a constant in graphs
         kernel = self.kernel.to(x.dtype)
         weight = (kernel[:, None] * kernel).expand(channels, 1, -1, -1)
-        return nn.functional.conv2d(_pad_for(x, self.size), weight, groups=channels)
+        padded = _pad_for(x, self.size)
+        if sample is None:
+            return nn.functional.conv2d(padded, weight, groups=channels)
+        rows, columns = sample.kept(x)  # the first window that counts begins there
+        padded = padded[..., rows.start :, columns.start :]
+        return nn.functional.conv2d(padded, weight, stride=sample.stride, groups=channels)
 
     def extra_repr(self) -> str:
         """The channels, if they are fixed, and the size."""

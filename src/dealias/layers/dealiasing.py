@@ -2,6 +2,7 @@
 
 from torch import Tensor, nn
 
+from dealias.layers.subsampling import Subsample
 from dealias.spectral import (
     Backend,
     BandEdge,
@@ -72,10 +73,11 @@ class DealiasingFilter(nn.Module):
             raise ValueError(f"stride: expected positive numbers, got {stride!r}")
         return cls((0.5 / rows, 0.5 / columns))
 
-    def forward(self, x: Tensor) -> Tensor:
-        """Filter x, [..., H, W]."""
+    def forward(self, x: Tensor, sample: Subsample | None = None) -> Tensor:
+        """Filter x, [..., H, W], and take samples of it if asked to, for which less is computed."""
         check_maps(x)
-        return apply_lowpass(x, *self.responses, self.backend)
+        keep = None if sample is None else sample.kept(x)
+        return apply_lowpass(x, *self.responses, self.backend, keep)
 
     def extra_repr(self) -> str:
         """The cutoff, and arguments that differ from their default."""

@@ -5,6 +5,10 @@ from typing import Any, Literal
 import torch
 from torch import Tensor, nn
 
+from dealias.layers.blur import BlurFilter
+from dealias.layers.dealiasing import DealiasingFilter
+from dealias.layers.subsampling import Subsample
+
 Strength = float | Literal["learned"]
 
 
@@ -49,17 +53,29 @@ class PartialFilter(nn.Module):
         else:
             self.strength = nn.Parameter(torch.zeros(channels))
 
-    def forward(self, x: Tensor) -> Tensor:
-        """Filter x, [B, C, H, W]."""
+    def forward(self, x: Tensor, sample: Subsample | None = None) -> Tensor:
+        """Filter x, [B, C, H, W], and take samples of it if asked to."""
         strength = self.strength
         if self.learned:
             strength = clamp_to_unit(strength)[:, None, None]
-        filtered: Tensor = self.filter(x)
+        filtered = filter_sampled(self.filter, x, sample)
+        x = x if sample is None else sample(x)
         return torch.lerp(x, filtered, strength.to(x.dtype))
 
     def extra_repr(self) -> str:
         """The strength, or that it is learned."""
         return "learned" if self.learned else f"strength={float(self.strength):.4g}"
+
+
+def filter_sampled(
+    filter: nn.Module,  # noqa: A002
+    x: Tensor,
+    sample: Subsample | None,
+) -> Tensor:
+    """Filter x and take samples of it; only the samples are computed where the filter can do so."""
+    fewer = sample is not None and isinstance(filter, _SAMPLED)
+    filtered: Tensor = filter(x, sample) if fewer else filter(x)
+    return filtered if sample is None or fewer else sample(filtered)
 
 
 def check_strength(strength: Any) -> Strength:
@@ -125,3 +141,6 @@ def set_strength(model: nn.Module, strength: float) -> int:
         for module in filters:
             module.strength.fill_(strength)
     return len(filters)
+
+
+_SAMPLED = DealiasingFilter, BlurFilter, PartialFilter

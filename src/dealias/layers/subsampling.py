@@ -31,9 +31,15 @@ class Subsample(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Subsample x, [..., H, W]."""
-        rows, columns = self.stride
-        top, left = (self._first(axis, x.shape[axis - 2]) for axis in (0, 1))
-        return x[..., top::rows, left::columns]
+        rows, columns = self.kept(x)
+        return x[..., rows, columns]
+
+    def kept(self, x: Tensor) -> tuple[slice, slice]:
+        """The rows and the columns of x, [..., H, W], that are taken."""
+        rows, columns = (
+            slice(self._first(axis, x.shape[axis - 2]), None, self.stride[axis]) for axis in (0, 1)
+        )
+        return rows, columns
 
     def _first(self, axis: int, length: int) -> int:
         """The first sample along an axis, given its length at stride 1."""

@@ -1,6 +1,7 @@
 """Three ways to run a low-pass: matrix products, slabs, and Fourier transforms."""
 
-from functools import lru_cache
+from collections.abc import Callable
+from functools import lru_cache, partial
 from typing import Literal, get_args
 
 import torch
@@ -60,7 +61,11 @@ def choose_backend(
 
 
 def apply_lowpass(
-    x: Tensor, rows: Response, columns: Response, backend: Backend = "auto"
+    x: Tensor,
+    rows: Response,
+    columns: Response,
+    backend: Backend = "auto",
+    keep: tuple[slice, slice] | None = None,
 ) -> Tensor:
     """:func:`lowpass` without checks, for filters that keep checked responses.
 
@@ -69,6 +74,8 @@ def apply_lowpass(
         rows: response along the rows, from :func:`check_responses`.
         columns: response along the columns.
         backend: a backend checked by :func:`check_backend`.
+        keep: samples along the rows and the columns to return, all by default. Matrix products
+            compute these alone.
 
     Returns:
         See :func:`lowpass`.
@@ -76,9 +83,17 @@ def apply_lowpass(
     Raises:
         ValueError: see :func:`choose_backend`.
     """
-    if passes_all(rows) and passes_all(columns):
+    if keep is not None:
+        matched = rows.band_edge == columns.band_edge == "symmetric"
+        if not matched or choose_backend(x, rows, columns, backend) == "fft":
+            return apply_lowpass(x, rows, columns, backend)[..., keep[0], keep[1]]
+    elif passes_all(rows) and passes_all(columns):
         return x
-    run = _RUN[choose_backend(x, rows, columns, backend)]
+    run: Callable[..., Tensor]
+    if keep is None:
+        run = _RUN[choose_backend(x, rows, columns, backend)]
+    else:
+        run = partial(_sampled, keep=keep)
     kind = x.device.type
     if torch.amp.is_autocast_available(kind) and torch.is_autocast_enabled(kind):
         with torch.autocast(kind, enabled=False):
@@ -98,6 +113,21 @@ def _by_matmul(x: Tensor, rows: Response, columns: Response) -> Tensor:
         right = response_matrix(columns, width, x, imaginary=True)
         y = y - _between(left, x, right)
     return y
+
+
+def _sampled(x: Tensor, rows: Response, columns: Response, *, keep: tuple[slice, slice]) -> Tensor:
+    """The rows and columns of the filtered map that are kept; bands are symmetric."""
+    left = right = None
+    height, width = x.shape[-2:]
+    if passes_all(rows):
+        x = x[..., keep[0], :]
+    else:
+        left = response_matrix(rows, height, x)[keep[0]]
+    if passes_all(columns):
+        x = x[..., keep[1]]
+    else:
+        right = response_matrix(columns, width, x)[keep[1]]
+    return x if left is None and right is None else _between(left, x, right)
 
 
 def response_matrix(response: Response, n: int, like: Tensor, *, imaginary: bool = False) -> Tensor:
@@ -121,25 +151,26 @@ def _between(left: Tensor | None, x: Tensor, right: Tensor | None) -> Tensor:
     """The product ``left @ x @ right.T`` over the last two dimensions."""
     maps = x.unsqueeze(0) if x.ndim == 3 else x
     if not x.is_contiguous() and _is_channels_last(maps):
-        return _between_channels_last(left, maps, right).view(x.shape)
+        y = _between_channels_last(left, maps, right)
+        return y if x.ndim == 4 else y.squeeze(0)
     height, width = x.shape[-2:]
     y = x.contiguous().view(-1, height, width)
     if right is not None:
-        y = torch.mm(y.view(-1, width), right.t()).view(-1, height, width)
+        y = torch.mm(y.view(-1, width), right.t()).view(-1, height, right.shape[0])
     if left is not None:
-        y = torch.bmm(left.expand(y.shape[0], height, height), y)
-    return y.view(x.shape)
+        y = torch.bmm(left.expand(y.shape[0], *left.shape), y)
+    return y.view(*x.shape[:-2], *y.shape[-2:])
 
 
 def _between_channels_last(left: Tensor | None, x: Tensor, right: Tensor | None) -> Tensor:
     n, channels, height, width = x.shape
     y = x.permute(0, 2, 3, 1)  # [B, H, W, C], contiguous
     if right is not None:
-        y = y.view(n * height, width, channels)
-        y = torch.bmm(right.expand(n * height, width, width), y)
+        y = torch.bmm(right.expand(n * height, *right.shape), y.view(n * height, width, channels))
+        width = right.shape[0]
     if left is not None:
-        y = y.view(n, height, width * channels)
-        y = torch.bmm(left.expand(n, height, height), y)
+        y = torch.bmm(left.expand(n, *left.shape), y.view(n, height, width * channels))
+        height = left.shape[0]
     return y.view(n, height, width, channels).permute(0, 3, 1, 2)
 
 

@@ -12,7 +12,7 @@ from typing import Any, cast
 from torch import Tensor, nn
 from torch.utils.hooks import RemovableHandle
 
-from dealias.layers import FrequencyMixing, PartialFilter, Subsample
+from dealias.layers import FrequencyMixing, PartialFilter, Subsample, filter_sampled
 from dealias.surgery.plan import Branch, Excluded, Place, Rate, UnitOf, by_reason, rate_text, table
 from dealias.surgery.walk import modules, named_modules, submodule
 
@@ -119,8 +119,10 @@ class FilteredSampling(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Filter and subsample x."""
-        sampled: Tensor = self.sample(self.filter(x))
-        return sampled
+        if self.sample._forward_pre_hooks or self.filter._forward_hooks:
+            sampled: Tensor = self.sample(self.filter(x))  # somebody looks at the filtered map
+            return sampled
+        return filter_sampled(self.filter, x, self.sample)
 
 
 def _keep_strengths(filter: nn.Module) -> None:  # noqa: A002
