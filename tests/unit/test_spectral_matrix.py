@@ -116,7 +116,10 @@ def test_dtype_and_device(device: torch.device) -> None:
         ({"cutoff": 0.51}, "got 0.51"),
         ({"cutoff": math.nan}, "got nan"),
         ({"cutoff": "auto"}, "got 'auto'"),
-        ({"transfer": "box"}, "transfer: expected one of ideal, hamming, raised_cosine, butterworth"),
+        (
+            {"transfer": "box"},
+            "transfer: expected one of ideal, hamming, raised_cosine, butterworth",
+        ),
         ({"border": "zero"}, "border: expected one of wrap, reflect, got 'zero'"),
         ({"band_edge": "paper"}, "band_edge: expected one of symmetric, official"),
         ({"rolloff": 0.0}, r"rolloff: expected a number in \(0, 1\], got 0.0"),

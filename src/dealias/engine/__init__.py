@@ -21,6 +21,7 @@ from dealias.engine.configs import (
     refuse_programs,
     take_configs,
 )
+from dealias.engine.filter_ramp import FilterRamp
 from dealias.engine.inference import Inference, slide
 from dealias.engine.optimization import Optimization, parameter_groups
 from dealias.engine.paths import settle
@@ -39,6 +40,7 @@ __all__ = [
     "Command",
     "Commands",
     "ConfigError",
+    "FilterRamp",
     "Inference",
     "InstanceTask",
     "LastCheckpoint",

@@ -18,6 +18,7 @@ from torch import nn
 
 from dealias.engine.checkpoints import BestCheckpoint, LastCheckpoint, WholeCheckpoints
 from dealias.engine.configs import ConfigError
+from dealias.engine.filter_ramp import FilterRamp
 from dealias.engine.paths import place, settle
 from dealias.engine.pictures import SamplePictures
 from dealias.files import write_whole
@@ -25,7 +26,7 @@ from dealias.models import sync_batch_norm
 
 
 def fit_callbacks(options: Any, folder: Path, monitor: str) -> list[Callback]:
-    """Callbacks of a training: pictures, checkpoints and the learning rate.
+    """Callbacks of a training: pictures, checkpoints, the learning rate and a ramp of filters.
 
     Args:
         options: options of the command, with those of the trainer under "trainer".
@@ -36,6 +37,8 @@ def fit_callbacks(options: Any, folder: Path, monitor: str) -> list[Callback]:
     if options.trainer.limit_val_batches != 0:
         callbacks.append(BestCheckpoint(folder, monitor))
     callbacks.append(LastCheckpoint(folder, options.checkpoint_every))
+    if options.filter_ramp is not None:
+        callbacks.append(FilterRamp(options.filter_ramp))
     if options.trainer.logger is not False:
         callbacks.append(LearningRateMonitor("step"))
     return callbacks

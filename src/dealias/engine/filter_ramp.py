@@ -1,0 +1,54 @@
+"""A gentle start: filters that come in over the first part of training."""
+
+from __future__ import annotations
+
+import math
+
+import pytorch_lightning as pl
+from pytorch_lightning import Callback
+
+from dealias.layers import set_strength
+
+
+class FilterRamp(Callback):
+    """Raise the strength of filters linearly from 0 to 1 over the first part of training.
+
+    Pretrained weights live on the frequencies that a filter takes away, and get time to do without.
+    The network is de-aliased with ``strength=0``. Its strength depends on the step alone, and is in
+    every checkpoint, so that training goes on where it stopped.
+
+    Args:
+        share: of the steps of training, after which the strength is 1; in (0, 1).
+
+    Raises:
+        ValueError: `share` is out of range; at the start of training, the network has no filter
+            whose strength can be set.
+
+    >>> FilterRamp(0.5).strength(step=25, steps=100)
+    0.5
+    """
+
+    def __init__(self, share: float) -> None:
+        if not 0 < share < 1:
+            raise ValueError(f"filter_ramp: expected a share in (0, 1), got {share!r}")
+        self.share = share
+
+    def strength(self, step: int, steps: int) -> float:
+        """Strength at a step, from 0, of a training of so many steps."""
+        return min(1.0, step / max(1, math.floor(self.share * steps)))  # 1 at the last step
+
+    def on_fit_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Refuse a network without filters that can come in."""
+        if trainer.max_steps < 1:
+            raise ValueError(f"filter_ramp: expected trainer.max_steps, got {trainer.max_steps}")
+        if not set_strength(pl_module, self.strength(trainer.global_step, trainer.max_steps)):
+            raise ValueError(
+                "filter_ramp: expected filters whose strength can be set, got a network without "
+                "any: de-alias it with strength 0"
+            )
+
+    def on_train_batch_start(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, *_: object
+    ) -> None:
+        """Set the strength of the step."""
+        set_strength(pl_module, self.strength(trainer.global_step, trainer.max_steps))
