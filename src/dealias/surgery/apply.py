@@ -126,6 +126,7 @@ def dealias(
     >>> print(report)
     site  put in  cutoff  as
     0     daf     0.354   0.dealias_filter
+    train the network on: trained weights do not expect the filters
     """
     _check(model, filter, mixing, place, unit, strength)
     trace = record(model, example_input)

@@ -67,7 +67,10 @@ class Report:
             }
             for item in self.inserted
         ]
-        return "\n".join([*table(rows), *by_reason("left", self.left)])
+        lines = [*table(rows), *by_reason("left", self.left)]
+        if any(item.kind != "mixing" for item in self.inserted):
+            lines.append("train the network on: trained weights do not expect the filters")
+        return "\n".join(lines)
 
 
 @dataclass(frozen=True)
