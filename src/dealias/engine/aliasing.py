@@ -35,7 +35,7 @@ class FirstAliasing:
             if report is None
             else {item.site: item.cutoff for item in report.inserted if item.kind != "mixing"}
         )
-        unit = "block" if report is None else report.unit
+        unit = "step" if report is None else report.unit
         plan = find_downsampling(plain, torch.zeros_like(example[:1]), unit=unit)
         self.site: Site | None = first_filtered(plan, report if filters else None)
         self.cutoff: Rate | None = None

@@ -100,7 +100,7 @@ def clamp_to_unit(values: Tensor) -> Tensor:
     >>> values = torch.tensor([-0.1, 0.0, 0.5, 1.0], requires_grad=True)
     >>> (clamp_to_unit(values) * torch.tensor([-1.0, 1.0, 1.0, -1.0])).sum().backward()
     >>> values.grad  # a descent moves against it
-    tensor([-1., 0., 1., 0.])
+    tensor([-1.,  0.,  1.,  0.])
     """
     if torch.is_grad_enabled() and values.requires_grad:
         clamped: Tensor = _ClampToUnit.apply(values)

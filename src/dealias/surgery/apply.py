@@ -64,7 +64,7 @@ def dealias(
     cutoff: Cutoff = "auto",
     sites: Iterable[str] | None = None,
     place: Where = "before",
-    unit: UnitOf = "block",
+    unit: UnitOf = "step",
     strength: Strength = 1.0,
     inplace: bool = False,
     filter_options: Mapping[str, Any] | None = None,

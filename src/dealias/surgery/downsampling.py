@@ -18,7 +18,7 @@ Rates = tuple[float, float]
 
 
 def find_downsampling(
-    model: nn.Module, example_input: Any, *, place: Where = "before", unit: UnitOf = "block"
+    model: nn.Module, example_input: Any, *, place: Where = "before", unit: UnitOf = "step"
 ) -> Plan[Site]:
     r"""Find every step that lowers the resolution, and the unit that it belongs to.
 
@@ -36,8 +36,12 @@ def find_downsampling(
     .. math:: f_N = \tfrac12 \max(1, \min(K, \sqrt{C_\mathrm{out} / C_\mathrm{in}})) / s,
 
     at most 0.5: half the published sampling rate, but never less than half that of the stride,
-    below which nothing aliases. The unit of a strided depthwise convolution is the block around it
-    that expands the channels before and projects them after, as in MobileNet and EfficientNet.
+    below which nothing aliases. With ``unit="block"``, that of a strided depthwise convolution is
+    the block around it that expands the channels before and projects them after, as in MobileNet
+    and EfficientNet. A filter there takes fewer channels, but more from the network: in a trained
+    UPerNet-Lite0, not trained on, 1.2 points of mIoU at ``blocks.2.0``, and 0.2 at the depthwise
+    convolution in it.
+
     Some steps are not sites, and are listed in ``plan.excluded`` with the reason:
     pooling to one pixel or to a fixed grid, and back, which gathers context; resizing before the
     first layer or after the last; and strides on the keys and values of an attention that keeps
@@ -70,8 +74,8 @@ def find_downsampling(
             for every step: a stride does not lower the resolution of a map of one pixel.
         place: where filters would go: ``"before"`` the unit, or ``"after"`` the activation that
             follows the strided convolution.
-        unit: unit of a strided depthwise convolution: the ``"block"`` around it, or the ``"step"``
-            itself, as up to version 0.1.
+        unit: unit of a strided depthwise convolution: the ``"step"`` itself, or the ``"block"``
+            around it.
 
     Returns:
         The sites in the order they run.
@@ -94,7 +98,7 @@ def find_downsampling(
 
 
 def plan_of(
-    trace: Trace, *, place: Where = "before", unit: UnitOf = "block"
+    trace: Trace, *, place: Where = "before", unit: UnitOf = "step"
 ) -> tuple[Plan[Site], list[Unit]]:
     """The sites of a recorded pass, and every use of a unit in the order they ran."""
     units, excluded = find_units(trace, blocks=unit == "block")

@@ -95,7 +95,7 @@ class Unit:
         return main.kind, main.kernel
 
 
-def find_units(trace: Trace, *, blocks: bool = True) -> tuple[list[Unit], list[Excluded]]:
+def find_units(trace: Trace, *, blocks: bool = False) -> tuple[list[Unit], list[Excluded]]:
     """The units of a recorded pass in the order they ran, and the steps that belong to none.
 
     Args:
