@@ -35,6 +35,25 @@ def test_a_test_draws_its_page_with_the_aliasing_behind_the_errors(trained, conf
         assert found["groups"][kind]["pixels"] == pixels
 
 
+def test_results_go_where_they_are_asked_for(trained, config, tmp_path, capsys):
+    checkpoint = ["--ckpt_path", str(trained / "last.ckpt")]
+    for noise in ("0", "20"):
+        where = ["--results", str(tmp_path / f"noise_{noise}"), "--noise", noise]
+        assert command("test", config, tmp_path / "run", *checkpoint, *where) == 0
+    clean, noisy = (
+        json.loads((tmp_path / name / "result.json").read_text())
+        for name in ("noise_0", "noise_20")
+    )
+    assert clean["metrics"] != noisy["metrics"]
+    assert noisy["noise"] == 20
+    assert not (tmp_path / "run" / "test").exists()
+    again = ["--results", str(tmp_path / "noise_0")]
+    said = failure(capsys, "test", config, tmp_path / "run", *checkpoint, *again)
+    assert "noise_0/result.json: exists already; --overwrite replaces it" in said
+    said = failure(capsys, "fit", config, tmp_path / "run", *again)
+    assert said == "dealias fit: error: --results: is for dealias test\n"
+
+
 def test_test_equals_predict_and_evaluate(trained, config, tmp_path, capsys):
     folder = tmp_path / "scenes"
     names = write_scenes(folder, 3, size=(64, 96), seed=0)

@@ -317,3 +317,52 @@ class TestLayout:
         _, labels = augment(image, target, scale_range=(1.1, 1.2), **options)
         assert labels.dtype == torch.int64
         assert {void, label} <= set(labels.unique().tolist()) <= set(target.unique().tolist())
+
+
+class TestNoise:
+    PLAIN = STILL | {"crop_size": (64, 64)}
+
+    def test_the_deviation_is_uniform_in_the_range_and_one_for_a_crop(self):
+        image = torch.full((3, 64, 64), 128, dtype=torch.uint8)
+        target = torch.zeros(64, 64, dtype=torch.uint8)
+        found = []
+        for seed in range(60):
+            noisy, labels = augment(image, target, seed, **self.PLAIN, noise=(5.0, 25.0))
+            assert (noisy.dtype, noisy.shape) == (torch.uint8, image.shape)
+            assert torch.equal(labels, target)
+            halves = [float(half.double().std()) for half in noisy.chunk(2, -1)]
+            assert halves[0] == pytest.approx(halves[1], rel=0.1)
+            found.append(float(noisy.double().std()))
+        assert 4.8 < min(found) < 8
+        assert 22 < max(found) < 26
+        assert 13 < sum(found) / len(found) < 17
+        assert len({round(sigma, 3) for sigma in found}) == len(found)
+
+    def test_the_seed_decides(self):
+        pair = coordinates(64, 64)
+        first, again, other = (
+            augment(*pair, seed, **self.PLAIN, noise=(10.0, 10.0))[0] for seed in (3, 3, 4)
+        )
+        assert torch.equal(first, again)
+        assert not torch.equal(first, other)
+
+    def test_it_rounds_and_clips(self):
+        dark = torch.zeros(3, 64, 64, dtype=torch.uint8)
+        target = torch.zeros(64, 64, dtype=torch.uint8)
+        noisy, _ = augment(dark, target, **self.PLAIN, noise=(20.0, 20.0))
+        # Half of the noise is below 0 and clipped; a 50th of it rounds to 0 from above.
+        assert 0.47 < float((noisy == 0).float().mean()) < 0.55
+        assert int(noisy.max()) < 120
+
+    def test_padding_has_none_and_all_else_stays(self):
+        pair = coordinates(40, 64)
+        plain, labels = augment(*pair, 7, **self.PLAIN)
+        noisy, same = augment(*pair, 7, **self.PLAIN, noise=(20.0, 20.0))
+        assert torch.equal(labels, same)
+        assert torch.equal(noisy[:, 40:], plain[:, 40:])
+        assert not torch.equal(noisy[:, :40], plain[:, :40])
+
+    @pytest.mark.parametrize("noise", [(-1.0, 5.0), (9.0, 5.0), (0.0, float("nan")), (1.0,)])
+    def test_ranges_that_are_none_are_refused(self, noise):
+        with pytest.raises(ValueError, match="noise: expected 0 <= lowest <= highest"):
+            Augmentation(noise=noise)

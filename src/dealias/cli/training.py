@@ -44,7 +44,7 @@ def _run(command: Command, arguments: Sequence[str]) -> int:
     elif results is not None:
         importlib.import_module(cli.task.printed).print_results(results, console)
     if command == "test":
-        console.print(f"results of {cli.weights}: {printable(cli.output / 'test')}", soft_wrap=True)
+        console.print(f"results of {cli.weights}: {printable(cli.tested)}", soft_wrap=True)
         if cli.shifted is not None:
             console.print(_shift_line(cli.shifted.more["shifts"]), soft_wrap=True)
         if cli.report is not None:

@@ -61,9 +61,10 @@ _DEFAULTS = {
     "use_distributed_sampler": False,
 }
 # Options that belong neither to Lightning nor to a class.
-_PATHS = dict.fromkeys(("output", "report", "probe", "unstable_maps"), Path | None)
+_PATHS = dict.fromkeys(("output", "results", "report", "probe", "unstable_maps"), Path | None)
 _PATH_HELP = {
     "output": "folder of the run; runs/NAME",
+    "results": "folder of the results, in test; test in the folder of the run",
     "report": "folder of a page of errors, in test",
     "probe": "result of dealias probe for the page",
     "unstable_maps": "folder of pictures of what changes under shifts, in predict",
@@ -92,6 +93,7 @@ class Commands(LightningCLI):
 
     Attributes:
         output: folder of the run.
+        tested: folder of the results of a test.
         task: what the network is trained for.
         checkpoint: checkpoint whose weights are used, or that training resumes from; or None.
         writer: writer of predictions; or None.
@@ -203,7 +205,10 @@ class Commands(LightningCLI):
                 raise ConfigError(f"--{name}: expected at least {least}, got {options[name]}")
         if options.noise and self.command == "fit":
             raise ConfigError("--noise: is for images that are tested on, and fit trains")
+        if options.results is not None and self.command != "test":
+            raise ConfigError("--results: is for dealias test")
         options.output = self.output = options.output or self._default_output()
+        self.tested: Path = options.results or self.output / "test"
         self.checkpoint = self._checkpoint(options)
         options.ckpt_path = None  # its options would go before those given
         self.converted = None
@@ -248,7 +253,7 @@ class Commands(LightningCLI):
     def _check_output(self) -> None:
         options = self.config[self.command]
         report, overwrite = options.report, options.overwrite
-        for folder in (self.output, *([report] if report else [])):
+        for folder in (self.output, self.tested, *([report] if report else [])):
             there = next(path for path in (folder, *folder.parents) if path.exists())
             if not there.is_dir():
                 raise OutputError(f"{printable(there)}: expected a folder, got a file")
@@ -277,7 +282,7 @@ class Commands(LightningCLI):
         if self.command == "fit" and not self._resumes:
             return [*self._checkpoints(), self.output / "config.yaml"]
         if self.command == "test":
-            return [self.output / "test" / name for name in self.task.training.written]
+            return [self.tested / name for name in self.task.training.written]
         return []
 
     def _folders(self) -> list[Path]:
@@ -289,18 +294,17 @@ class Commands(LightningCLI):
         if self.command != "test":
             return []
         folders = [options.report] if options.report else []
-        return folders + ([self.output / "test" / "predictions"] if options.label_maps else [])
+        return folders + ([self.tested / "predictions"] if options.label_maps else [])
 
     def instantiate_trainer(self, **kwargs: Any) -> Trainer:
         """Create the trainer; its files go to the folder of the run."""
         options = self.config_init[self.command]
-        tested = self.output / "test"
         self.writer, self.report = None, None
         self.shifted: ShiftTest | None = None
         if self.command == "predict":
             self.writer = PredictionWriter(self.output / "predictions")
         elif self.command == "test" and options.label_maps:
-            self.writer = PredictionWriter(tested / "predictions")
+            self.writer = PredictionWriter(self.tested / "predictions")
         drawn = {"largest": options.largest_shift, "seed": options.shift_seed}
         if options.unstable_maps is not None:
             shifts = 5 if options.shifts is None else options.shifts
@@ -309,7 +313,7 @@ class Commands(LightningCLI):
             self.shifted = ShiftTest(options.shifts, **drawn)
         if self.command == "test" and options.report is not None:
             self.report = ErrorPage(
-                options.report, tested / "result.json", options.probe, self.shifted
+                options.report, self.tested / "result.json", options.probe, self.shifted
             )
             kwargs["inference_mode"] = False  # the network is also copied and probed
         asked = (self.writer, self.shifted, self.report)  # the page takes what was compared
@@ -381,14 +385,14 @@ class Commands(LightningCLI):
         self.trainer.validate(**arguments, verbose=False)
 
     def test(self, **arguments: Any) -> None:
-        """Evaluate on the test split, and write the results to test/ in the folder of the run."""
+        """Evaluate on the test split, and write the results."""
         with self._claimed():
             self.trainer.test(**arguments, verbose=False)
             if self.trainer.is_global_zero:
                 more = {"noise": self.datamodule.noise} if self.datamodule.noise else {}
                 for found in (self.report, self.shifted):
                     more |= {} if found is None else found.more
-                self.model.write_results(self.output / "test", more)
+                self.model.write_results(self.tested, more)
                 for part in (self.writer, self.report):
                     if part is not None and part.failed is not None:
                         raise part.failed

@@ -13,6 +13,7 @@ from torchvision.transforms import InterpolationMode, v2
 from torchvision.transforms.v2 import functional
 
 from dealias.data.loading import check_lengths, check_probability
+from dealias.lowlight import gaussian_noise
 
 _TRIES = 10
 # ImageNet's mean, which networks subtract, so that padding is zero to them.
@@ -32,6 +33,8 @@ class Augmentation:
             for no limit.
         flip: probability of a horizontal flip.
         photometric: whether brightness, contrast, saturation and hue change.
+        noise: lowest and highest standard deviation of Gaussian noise, of 255, from 0 on; each
+            crop has its own, uniform between them. None for no noise.
 
     Raises:
         ValueError: a value is out of range.
@@ -43,6 +46,7 @@ class Augmentation:
     max_class_share: float = 0.75
     flip: float = 0.5
     photometric: bool = True
+    noise: tuple[float, float] | None = None
 
     def __post_init__(self) -> None:
         check_lengths("crop_size", self.crop_size)
@@ -54,9 +58,12 @@ class Augmentation:
         if not 0 < self.max_class_share <= 1:
             raise ValueError(f"max_class_share: expected (0, 1], got {self.max_class_share}")
         check_probability("flip", self.flip)
+        noise = self.noise
+        if noise is not None and not (len(noise) == 2 and 0 <= noise[0] <= noise[1] < math.inf):
+            raise ValueError(f"noise: expected 0 <= lowest <= highest, got {noise!r}")
 
     def transform(self, ignore_index: int) -> v2.Transform:
-        """Resize, crop, flip, distort the colours, pad.
+        """Resize, crop, flip, distort the colours, add noise, pad.
 
         The transform takes a `tv_tensors.Image` uint8 [3, H, W] and a `tv_tensors.Mask` [H, W] of
         classes, and returns both at `crop_size`. Its random numbers come from torch's CPU
@@ -79,6 +86,8 @@ class Augmentation:
             steps.append(v2.RandomHorizontalFlip(self.flip))
         if self.photometric:
             steps.append(PhotometricDistortion())
+        if self.noise is not None:
+            steps.append(RandomNoise(self.noise))
         steps.append(PadToSize((height, width), ignore_index=ignore_index))
         return v2.Compose(steps)
 
@@ -197,6 +206,30 @@ class PhotometricDistortion(v2.RandomPhotometricDistort):  # type: ignore[misc]
             if params[factor] is not None:
                 inpt = change(inpt, params[factor])
         return inpt
+
+
+class RandomNoise(v2.Transform):  # type: ignore[misc]
+    """Add Gaussian noise of a random standard deviation to uint8 images, rounded and clipped.
+
+    Args:
+        sigma: lowest and highest standard deviation, of 255; it is uniform between them.
+    """
+
+    def __init__(self, sigma: tuple[float, float]) -> None:
+        super().__init__()
+        self.sigma = sigma
+
+    def make_params(self, flat_inputs: list[Any]) -> dict[str, Any]:  # noqa: ARG002
+        """Draw the standard deviation."""
+        low, high = self.sigma
+        return {"sigma": low + (high - low) * float(torch.rand(()))}
+
+    def transform(self, inpt: Any, params: dict[str, Any]) -> Any:
+        """Add noise to the image, and leave its label map."""
+        if isinstance(inpt, tv_tensors.Mask):
+            return inpt
+        noisy = gaussian_noise(inpt.as_subclass(Tensor), params["sigma"])
+        return tv_tensors.wrap(noisy, like=inpt)
 
 
 class PadToSize(v2.Transform):  # type: ignore[misc]
