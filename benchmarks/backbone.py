@@ -11,10 +11,10 @@ import torch
 from torch import Tensor, nn
 from torchvision.models import resnet50
 
-from benchmarks._device import synchronised
 from benchmarks._literal import LiteralFilter, LiteralMixing
-from benchmarks._record import memory_of, record, time_in_turns
+from benchmarks._record import memory_of, record
 from dealias.layers import DealiasingFilter, FrequencyMixing
+from dealias.timing import synchronised, time_in_turns
 
 CUTOFF = 2**0.5 / 4
 SIZES = {"cpu": (1, 3, 512, 1024), "cuda": (1, 3, 1024, 2048)}

@@ -14,8 +14,9 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from benchmarks._record import record, time_in_turns
+from benchmarks._record import record
 from dealias.metrics.functional import count_hard_pixels, label_edges, scores
+from dealias.timing import time_in_turns
 
 CLASSES, VOID = 19, 255
 HEIGHT, WIDTH = 1024, 2048

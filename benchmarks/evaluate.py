@@ -9,10 +9,11 @@ from typing import Any
 import torch
 from PIL import Image
 
-from benchmarks._record import memory_of, record, time_in_turns
+from benchmarks._record import memory_of, record
 from benchmarks.counts import CLASSES, draw_pair
 from dealias.evaluation import Options, evaluate_pair, evaluate_pairs
 from dealias.labels import ClassSet, Pair, pair_folders, read_label_map
+from dealias.timing import time_in_turns
 
 CLASS_SET = ClassSet("benchmark", tuple(f"class {index}" for index in range(CLASSES)))
 IMAGES, SMALL_IMAGES = 60, 1000

@@ -7,10 +7,10 @@ from typing import Any
 
 import torch
 
-from benchmarks._device import synchronised
 from benchmarks._literal import literal_lowpass
-from benchmarks._record import record, time_in_turns
+from benchmarks._record import record
 from dealias.spectral import Backend, check_responses, choose_backend, lowpass
+from dealias.timing import synchronised, time_in_turns
 
 CUTOFF = 2**0.5 / 4
 LAYOUTS = (torch.contiguous_format, torch.channels_last)

@@ -9,12 +9,12 @@ from typing import Any
 
 import torch
 
-from benchmarks._device import synchronised
-from benchmarks._record import record, time_in_turns
+from benchmarks._record import record
 from dealias.data import Augmentation, SegmentationDataModule, Splits, write_scenes
 from dealias.engine import Optimization
 from dealias.engine.configs import find_config, read_config
 from dealias.models import create_model
+from dealias.timing import synchronised, time_in_turns
 
 NETWORKS = {  # batch and crop for a CPU and for a GPU
     "camvid/upernet_lite0": {"cpu": (8, 192, 256), "cuda": (8, 360, 480)},

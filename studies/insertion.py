@@ -19,7 +19,9 @@ from dealias.engine.configs import read_config
 from dealias.evaluation import Evaluation, evaluate_maps
 from dealias.models import load_weights
 from dealias.models.weight_files import read_checkpoint
-from studies.camvid import METRICS, RESULTS
+
+RESULTS = Path(__file__).parents[1] / "results" / "camvid"
+METRICS = ("mIoU", "BIoU", "BAcc", "FErr", "MErr", "DErr")
 
 _SITES = [f"blocks.{stage}.0.conv_dw" for stage in (1, 2, 3, 5)]
 _REFLECT = {"border": "reflect"}

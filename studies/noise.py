@@ -20,17 +20,16 @@ from typing import Any
 
 import matplotlib as mpl
 import torch
-from benchmarks._record import commit, hardware
 from torch import Tensor
 
 from dealias.data import SegmentationDataModule
 from dealias.engine import Inference
-from dealias.environment import environment
+from dealias.environment import commit, environment, hardware
 from dealias.evaluation import Evaluation, Options, evaluate_maps
 from dealias.models import SegmentationModel, convert
 from dealias.spectral import aliasing_score
+from dealias.study import UNDEFINED, Row, Summary, markdown, mean_cell, summarise
 from dealias.surgery import Place, Plan, Site, find_downsampling, restore
-from studies._summary import Summary, difference_cell, mean_cell, summarise, table_of
 
 SIGMAS = (0, 10, 20, 30, 40, 50)
 METRICS = ("mIoU", "BIoU", "BAcc", "FErr", "MErr", "DErr")
@@ -183,12 +182,11 @@ def tables(measured: Sequence[Measured]) -> str:
 
     def add(title: str, value: Value, *, differences: bool = False) -> None:
         summary = curves(measured, value)
-        first, *others = summary
-        heads, names = {sigma: sigma for sigma in summary[first]}, {n: n for n in summary}
-        lines.extend([f"**{title}**", "", *table_of(summary, heads, names, mean_cell), ""])
+        _, *others = summary
+        lines.extend([f"**{title}**", "", *table_of(summary, partial(mean_cell, scale=1)), ""])
         if differences:
             differing = {name: summary[name] for name in others}
-            lines.extend([*table_of(differing, heads, names, difference_cell), ""])
+            lines.extend([*table_of(differing, difference_cell), ""])
 
     add("mIoU left, of that without noise", share_left(measured), differences=True)
     for name in METRICS:
@@ -197,6 +195,20 @@ def tables(measured: Sequence[Measured]) -> str:
         for when, words in _WHEN.items():
             add(f"Aliasing score at {step}, {words}", partial(_score, step, when))
     return "\n".join(lines)
+
+
+def table_of(summary: Summary, cell: Callable[[Row], str]) -> list[str]:
+    """The lines of a table of variants by sigma."""
+    heads = next(iter(summary.values()))
+    return markdown(heads, ((name, map(cell, row.values())) for name, row in summary.items()))
+
+
+def difference_cell(row: Row) -> str:
+    """Difference ± deviation (p)."""
+    if row["difference"] is None:
+        return UNDEFINED
+    p = UNDEFINED if row["p"] is None else f"{row['p']:.2f}"
+    return f"{row['difference']:+.2f} ± {row['difference_std']:.2f} ({p})"
 
 
 def draw(measured: Sequence[Measured], path: Path) -> None:

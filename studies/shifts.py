@@ -15,17 +15,16 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from benchmarks._record import commit, hardware
 from torch import Tensor
 
 from dealias.cli import main as command
 from dealias.data import SegmentationDataModule, Splits
-from dealias.environment import environment
+from dealias.environment import commit, environment, hardware
 from dealias.files import write_json, write_whole
 from dealias.metrics.functional import count_shifts, shift_agreement
 from dealias.models import convert
 from dealias.probe import map_shifts
-from studies._summary import UNDEFINED, markdown
+from dealias.study import UNDEFINED, markdown
 
 RESULTS = Path(__file__).parents[1] / "results" / "shifts"
 DISTANCES = (1, 2, 3, 4, 6, 8, 12, 16, 24, 31, 32)

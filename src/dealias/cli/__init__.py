@@ -35,6 +35,7 @@ COMMANDS = {
     "merge": "Add up the counts of several shards.",
     "compare": "Put two results side by side, in numbers or on a page.",
     "figures": "Draw a result for a paper, and set its table.",
+    "study": "Train variants over several seeds, test them, and say whether they differ.",
     "demo": "Train a tiny network with and without de-aliasing, and show the difference.",
     "probe": "Show where a network aliases on images, and what would mend it.",
     "convert": "Make a network of a checkpoint of the published code, or of one of dealias fit.",

@@ -9,7 +9,7 @@ from dealias.engine.checkpoints import (
     LastCheckpoint,
     WholeCheckpoints,
 )
-from dealias.engine.commands import Command, Commands
+from dealias.engine.commands import Command, Commands, Prepared, resolve
 from dealias.engine.configs import (
     BriefParser,
     ConfigError,
@@ -46,6 +46,7 @@ __all__ = [
     "LastCheckpoint",
     "Optimization",
     "PredictionWriter",
+    "Prepared",
     "SamplePictures",
     "SegmentationTask",
     "Task",
@@ -61,6 +62,7 @@ __all__ = [
     "refuse_files",
     "refuse_moved",
     "refuse_programs",
+    "resolve",
     "settle",
     "slide",
     "take_configs",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import warnings
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any, Literal
@@ -33,16 +33,17 @@ from dealias.engine.configs import (
     take_configs,
 )
 from dealias.engine.error_page import ErrorPage
-from dealias.engine.paths import option_types, settle
+from dealias.engine.paths import option_types, place, settle
 from dealias.engine.pictures import PredictionWriter
 from dealias.engine.shifts import ShiftTest, UnstableMaps
-from dealias.engine.tasks import TaskName, find_task, take_task
+from dealias.engine.tasks import Task, TaskName, find_task, take_task
 from dealias.engine.trainer import (
     Replacement,
     SavedConfig,
     common_arguments,
     fit_arguments,
     fit_callbacks,
+    plain_options,
 )
 from dealias.files import PART, OutputError
 from dealias.images import MAX_PIXELS_HELP, allow_pixels
@@ -115,10 +116,8 @@ class Commands(LightningCLI):
         training, data = self.task.training, self.task.data
         refuse_moved(options, others, data.moved)
         refuse_files(options, others)
-        types = option_types(getattr(Trainer, command))  # has ckpt_path
-        model = option_types(training) | {"network": training.create}
-        types |= {"trainer": Trainer, "data": data, "model": model, **_PATHS}
-        options = settle(options, types)
+        self.types = _types(command, self.task)
+        options = settle(options, self.types)
         config = ["--config", yaml.safe_dump(options)] if options else []
         if not main_process() or command != "fit":
             logging.getLogger("pytorch_lightning").setLevel(logging.WARNING)
@@ -136,7 +135,7 @@ class Commands(LightningCLI):
                 save_config_callback=SavedConfig if command == "fit" else None,
                 save_config_kwargs={
                     "overwrite": True,
-                    "types": types,
+                    "types": self.types,
                     "kept": self.config_files,
                 },
                 trainer_defaults=_DEFAULTS,
@@ -423,6 +422,41 @@ class Commands(LightningCLI):
 
     def _checkpoints(self) -> list[Path]:
         return [self.output / "last.ckpt", self.output / "best.ckpt"]
+
+
+class Prepared(Commands):
+    """The objects of a command, created and checked as the command does, which does not run.
+
+    Nothing is written. See :class:`Commands` for the arguments and errors.
+    """
+
+    def _run_subcommand(self, subcommand: str) -> None:
+        pass
+
+    @property
+    def options(self) -> dict[str, Any]:
+        """Every option, as config.yaml in the folder of a run keeps them."""
+        parser = self._parser(self.command)
+        return plain_options(parser, self.config[self.command], self.types)
+
+    @property
+    def defaults(self) -> dict[str, Any]:
+        """What `options` has where nothing is given; no options of the network."""
+        defaults: dict[str, Any] = self._parser(self.command).get_defaults().as_dict()
+        return defaults
+
+
+def resolve(options: Mapping[str, Any], folder: Path, task: Task) -> dict[str, Any]:
+    """Options of ``dealias fit`` from a file, with their paths relative to its folder resolved."""
+    resolved: dict[str, Any] = settle(place(options, folder), _types("fit", task))
+    return resolved
+
+
+def _types(command: Command, task: Task) -> dict[str, Any]:
+    """Types of the options of a command."""
+    types = option_types(getattr(Trainer, command))  # has ckpt_path
+    model = option_types(task.training) | {"network": task.training.create}
+    return types | {"trainer": Trainer, "data": task.data, "model": model, **_PATHS}
 
 
 class _Parser(BriefParser, LightningArgumentParser):

@@ -92,6 +92,19 @@ def common_arguments(trainer: Any, folder: Path, own: Sequence[Callback]) -> dic
     return arguments
 
 
+def plain_options(parser: Any, config: Any, types: Mapping[str, Any]) -> dict[str, Any]:
+    """Every option of a command as plain values, with absolute paths.
+
+    Args:
+        parser: of the command.
+        config: what it has parsed.
+        types: types of the options; see :func:`settle`.
+    """
+    given = yaml.safe_load(parser.dump(config, skip_none=False))
+    options: dict[str, Any] = settle(place(given, Path.cwd()), types)
+    return options
+
+
 class SavedConfig(SaveConfigCallback):
     """Lightning's callback, saving paths that hold wherever the file is read from.
 
@@ -124,8 +137,7 @@ class SavedConfig(SaveConfigCallback):
         self.already_saved = True
         path = Path(str(trainer.log_dir), self.config_filename)  # a collective call
         if trainer.is_global_zero and path.resolve() not in self.kept:
-            given = yaml.safe_load(self.parser.dump(self.config, skip_none=False))
-            options = settle(place(given, Path.cwd()), self.types)
+            options = plain_options(self.parser, self.config, self.types)
             path.parent.mkdir(parents=True, exist_ok=True)
             with write_whole(path) as file:
                 file.write(yaml.safe_dump(options, sort_keys=False).encode())

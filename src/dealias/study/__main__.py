@@ -1,0 +1,29 @@
+"""What a process of a study does: see :func:`dealias.study.runs.run_jobs`."""
+
+import json
+import sys
+from typing import Any
+
+from lightning_fabric.utilities.exceptions import MisconfigurationException
+
+from dealias.study.cost import measure_cost
+from dealias.study.runs import ending_with_parent
+from dealias.study.training import train_and_test
+
+_WORK: dict[str, Any] = {"train": train_and_test, "cost": measure_cost}
+
+
+def main() -> int:
+    """Do what the argument says; what goes wrong with inputs is one line."""
+    task = json.loads(sys.argv[1])
+    with ending_with_parent():
+        try:
+            _WORK[task.pop("work")](**task)
+        except (ValueError, OSError, MisconfigurationException) as error:
+            print(f"error: {error}", file=sys.stderr)  # noqa: T201 - into the log
+            return 2
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

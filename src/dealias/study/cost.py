@@ -1,0 +1,122 @@
+"""What each variant costs: time in turns, in one process, and memory of a training step."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import torch
+from lightning_fabric.utilities import move_data_to_device
+from torch import Tensor, nn
+
+from dealias.engine import Prepared
+from dealias.environment import environment, hardware
+from dealias.files import write_json
+from dealias.study.options import FIXED
+from dealias.study.variants import StudyError
+from dealias.timing import synchronised, time_in_turns
+
+_ROUNDS = 9
+
+
+def measure_cost(variants: Mapping[str, Sequence[str]], folder: str, path: str) -> None:
+    """Measure the variants, the baseline first, and write what they cost.
+
+    The seconds of a training step (batch of the configuration, forward, backward, update) and of
+    the prediction of a test image, medians of turns, and the bytes that a step takes: on a GPU the
+    peak over what was there before, on a CPU the tensors kept for the backward pass, which are most
+    of it, are counted.
+
+    Args:
+        variants: arguments of ``dealias fit`` by name.
+        folder: of the study.
+        path: the JSON file to write.
+
+    Raises:
+        StudyError: the device is neither a CPU nor one of CUDA.
+    """
+    steps: dict[str, Callable[[], object]] = {}
+    predictions: dict[str, Callable[[], object]] = {}
+    memory, kind = {}, "cpu"
+    for name, arguments in variants.items():
+        more = ["--output", str(Path(folder, name, "0")), "--overwrite", "true"]
+        prepared = Prepared("fit", [*arguments, *FIXED, *more, "--trainer.logger", "false"])
+        device = prepared.trainer.strategy.root_device
+        kind = device.type
+        if kind not in ("cpu", "cuda"):
+            raise StudyError(f"cost: expected a CPU or a GPU of CUDA to measure on, got {kind}")
+        steps[name], predictions[name], network = _calls(prepared, device)
+        memory[name] = _memory(steps[name], network, kind)
+    seconds = time_in_turns(synchronised(steps, kind), _ROUNDS)
+    predicted = time_in_turns(synchronised(predictions, kind), _ROUNDS)
+    rows = {
+        name: {"step": seconds[name], "prediction": predicted[name], "bytes": memory[name]}
+        for name in variants
+    }
+    content = {
+        "variants": rows,
+        "device": kind,
+        "rounds": _ROUNDS,
+        "hardware": hardware(),
+        "environment": environment(),
+    }
+    write_json(content, Path(path))
+
+
+def _calls(
+    prepared: Any, device: torch.device
+) -> tuple[Callable[[], object], Callable[[], object], nn.Module]:
+    """A training step, the prediction of the first test image, and the network."""
+    module, data = prepared.model.to(device), prepared.datamodule
+    module.log = module.log_dict = lambda *_, **__: None  # there is no training to log for
+    batch = move_data_to_device(next(iter(data.train_dataloader())), device)
+    image = move_data_to_device(next(iter(data.test_dataloader())), device)
+    optimizer = module.optimization.optimizer(module.network)
+    precision = prepared.trainer.precision_plugin
+
+    def step() -> None:
+        module.train()
+        optimizer.zero_grad()
+        with precision.train_step_context():
+            loss = module.training_step(batch, 0)
+        torch.autograd.backward(loss)
+        optimizer.step()
+
+    def predict() -> None:
+        module.eval()
+        with torch.inference_mode(), precision.forward_context():
+            module.predict_step(image, 0)
+
+    return step, predict, module.network
+
+
+def _memory(step: Callable[[], object], network: nn.Module, kind: str) -> int:
+    step()  # makes gradients and moments, which stay
+    if kind == "cuda":
+        torch.cuda.synchronize()
+        before = torch.cuda.memory_allocated()
+        torch.cuda.reset_peak_memory_stats()
+        step()
+        torch.cuda.synchronize()
+        return torch.cuda.max_memory_allocated() - before
+    with _kept_tensors(network) as kept:
+        step()
+    return sum(kept.values())
+
+
+@contextmanager
+def _kept_tensors(network: nn.Module) -> Iterator[dict[int, int]]:
+    """Bytes of what is kept for backward passes but the weights, by address, each once."""
+    own = {parameter.untyped_storage().data_ptr() for parameter in network.parameters()}
+    kept: dict[int, int] = {}
+
+    def keep(tensor: Tensor) -> Tensor:
+        storage = tensor.untyped_storage()
+        if storage.data_ptr() not in own:
+            kept[storage.data_ptr()] = storage.nbytes()
+        return tensor
+
+    with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
+        yield kept

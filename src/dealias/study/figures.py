@@ -1,0 +1,117 @@
+"""Which figures of a test a study compares, by task, and reading them from result.json."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from dealias.study.statistics import Figures
+
+CLEAN = "clean"
+
+
+@dataclass(frozen=True)
+class Figure:
+    """A figure of a test.
+
+    Attributes:
+        name: its name in tables.
+        place: keys that lead to it in result.json.
+        arrow: to the better end.
+    """
+
+    name: str
+    place: tuple[str, ...]
+    arrow: str = "↑"
+
+
+TARGET_BANDS, PREDS_BANDS = "agreement, target bands", "agreement, predicted bands"
+_METRICS = {"mIoU": "↑", "BIoU": "↑", "BAcc": "↑", "FErr": "↓", "MErr": "↓", "DErr": "↓"}
+_AGREEMENT = (
+    Figure("agreement", ("shifts", "agreement")),
+    Figure(TARGET_BANDS, ("shifts", "agreement_target_band")),
+    Figure(PREDS_BANDS, ("shifts", "agreement_preds_band")),
+)
+FIGURES: Mapping[str, Sequence[Figure]] = {
+    "segmentation": (
+        *(Figure(name, ("metrics", name), arrow) for name, arrow in _METRICS.items()),
+        *_AGREEMENT,
+    ),
+    "instance": tuple(
+        Figure(f"{kind} {score}", ("metrics", kind, score))
+        for kind, scores in {
+            "mask": ("AP", "AP50", "AP75"),
+            "box": ("AP", "AP50"),
+            "boundary": ("AP",),
+        }.items()
+        for score in scores
+    ),
+}
+# What is drawn, upwards, and against what: the first that was measured.
+DRAWN: Mapping[str, tuple[str, Sequence[str]]] = {
+    "segmentation": ("mIoU", (TARGET_BANDS, "BIoU")),
+    "instance": ("mask AP", ("boundary AP",)),
+}
+
+
+def read_figures(task: str, result: Mapping[str, Any]) -> Figures:
+    """The figures of a result.json, as fractions, or None where undefined.
+
+    Those of shifts are left out where none were tested.
+
+    Raises:
+        KeyError: another is missing.
+    """
+    found: dict[str, float | None] = {}
+    for figure in FIGURES[task]:
+        value: Any = result
+        if figure in _AGREEMENT and result.get("shifts") is None:
+            continue
+        for key in figure.place:
+            value = value[key]
+        found[figure.name] = value
+    return found
+
+
+@dataclass(frozen=True)
+class Test:
+    """A test of each run.
+
+    Attributes:
+        name: of its folder.
+        title: of its table.
+        shifts: of each image; or None.
+        largest: the largest of them, in pixels along an axis.
+        noise: standard deviation of the noise on images, of 255.
+    """
+
+    name: str
+    title: str
+    shifts: int | None = None
+    largest: int = 32
+    noise: float = 0.0
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """What is kept beside its figures: figures of other settings are not compared."""
+        shifted = self.shifts is not None
+        largest = {"largest_shift": self.largest} if shifted else {}
+        return {"shifts": self.shifts, **largest, "noise": self.noise}
+
+    @property
+    def arguments(self) -> list[str]:
+        """Of ``dealias test``."""
+        arguments = []
+        if self.shifts is not None:
+            arguments = ["--shifts", str(self.shifts), "--largest_shift", str(self.largest)]
+        return arguments + (["--noise", f"{self.noise:g}"] if self.noise else [])
+
+
+def tests_of(shifts: int | None, largest: int, noise: Sequence[float]) -> list[Test]:
+    """The clean test, with shifts of up to so many pixels, and one under each noise."""
+    noisy = [
+        Test(f"noise_{sigma:g}", f"Under noise of sigma {sigma:g} of 255", noise=float(sigma))
+        for sigma in noise
+    ]
+    return [Test(CLEAN, "Clean images", shifts, largest), *noisy]

@@ -1,0 +1,70 @@
+"""The folders of a study: which are one, and which runs in them are of other options."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from dealias.files import OutputError
+from dealias.inputs import read_yaml
+from dealias.study.options import Plan, differences, relevant
+from dealias.study.records import run_key
+from dealias.study.variants import OUTPUTS
+from dealias.text import FileError, printable
+
+
+def check_folders(output: Path, results: Path, plans: Sequence[Plan], *, overwrite: bool) -> None:
+    """Refuse folders that hold something else than a study.
+
+    Args:
+        output: of the runs. It may hold finished trainings in VARIANT/SEED.
+        results: of study.json.
+        plans: of the variants.
+        overwrite: whether a table and a figure without a study.json may be replaced.
+
+    Raises:
+        OutputError: a folder is none, or holds something else.
+    """
+    for folder in (output, results):
+        if folder.exists() and not folder.is_dir():
+            raise OutputError(f"{printable(folder)}: expected a folder, got a file")
+    known = {plan.variant.name for plan in plans} | set(OUTPUTS)
+    is_study = (output / "study.json").exists()
+    for path in sorted(output.iterdir()) if output.is_dir() and not is_study else ():
+        if path.name not in known and not path.name.startswith("."):
+            raise OutputError(
+                f"{printable(output)}: expected a folder of a study, got one with "
+                f"{printable(path.name)}, which is none of the variants"
+            )
+    if not (results / "study.json").exists() and not overwrite:
+        for name in ("table.md", "figure.png"):
+            if (results / name).exists():
+                raise OutputError(
+                    f"{printable(results / name)}: exists already, and there is no study.json "
+                    f"beside it; --overwrite replaces it"
+                )
+
+
+def differing_runs(output: Path, runs: Sequence[tuple[Plan, int]]) -> dict[str, list[str]]:
+    """What differs in runs that have a checkpoint of other options, by the key of the run.
+
+    Raises:
+        FileError: the options of a run can't be read.
+    """
+    found = {}
+    for plan, seed in runs:
+        key = run_key(plan.variant.name, seed)
+        if (output / key / "last.ckpt").exists():
+            differing = _differing(output / key / "config.yaml", plan, seed)
+            if differing:
+                found[key] = differing
+    return found
+
+
+def _differing(file: Path, plan: Plan, seed: int) -> list[str]:
+    options = read_yaml(file)
+    if not isinstance(options, dict):
+        raise FileError(file, "expected the options of a run")
+    found = differences(relevant(options), plan.options, plan.defaults)
+    kept = options.get("seed_everything")
+    return found + ([] if kept == seed else [f"seed_everything {kept}, now {seed}"])

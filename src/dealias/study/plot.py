@@ -1,0 +1,59 @@
+"""The figure of a study: accuracy against agreement, a point for each variant."""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from dealias.files import write_whole
+from dealias.study.figures import DRAWN
+from dealias.study.statistics import Summary
+
+_STYLE = {"font.size": 9, "text.parse_math": False}  # a dollar in a title is a dollar
+
+
+def draw_study(task: str, summary: Summary, titles: Mapping[str, str], path: Path) -> bool:
+    """Draw means with bars of a standard deviation over seeds, as PNG.
+
+    Args:
+        task: see :data:`dealias.study.figures.DRAWN` for what is drawn of each.
+        summary: of the clean test.
+        titles: of the variants.
+        path: the file.
+
+    Returns:
+        Whether there was something to draw.
+    """
+    up, candidates = DRAWN[task]
+    points: list[tuple[str, Any, Any]] = []
+    across = ""
+    for across in candidates:
+        points = [
+            (titles[name], rows[across], rows[up])
+            for name, rows in summary.items()
+            if across in rows and rows[across]["mean"] is not None and rows[up]["mean"] is not None
+        ]
+        if points:
+            break
+    if not points:
+        return False
+    matplotlib = importlib.import_module("matplotlib")
+    with matplotlib.rc_context(_STYLE):
+        drawing = importlib.import_module("matplotlib.figure")
+        figure = drawing.Figure((6.4, 4.4), layout="constrained")
+        axes = figure.subplots()
+        for index, (title, x, y) in enumerate(points):
+            place = [100 * x["mean"], 100 * y["mean"]]
+            spread = [100 * x["std"], 100 * y["std"]]
+            color = f"C{index % 10}"
+            axes.errorbar(*place, spread[1], spread[0], fmt="o", capsize=3, color=color)
+            axes.annotate(title, place, xytext=(6, 6), textcoords="offset points", color=color)
+        axes.margins(0.15)
+        axes.set_xlabel(f"{across}, % (bars: standard deviation over seeds)")
+        axes.set_ylabel(f"{up}, %")
+        axes.grid(alpha=0.3)
+        with write_whole(path) as file:
+            figure.savefig(file, format="png", dpi=150, metadata={"Software": None})
+    return True

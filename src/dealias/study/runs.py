@@ -1,0 +1,132 @@
+"""Runs in processes of their own: some at a time, none of which outlives this process."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from dealias.files import make_parents
+from dealias.text import printable
+
+_PAUSE, _PATIENCE = 0.05, 10.0  # seconds
+_TAIL = 2**14  # bytes of a log
+_SHOWN = 6  # lines of it
+
+
+@dataclass(frozen=True)
+class Job:
+    """What a process is to do.
+
+    Attributes:
+        name: in messages.
+        task: what :mod:`dealias.study.__main__` takes.
+        log: file of what it prints.
+    """
+
+    name: str
+    task: Mapping[str, Any]
+    log: Path
+
+
+def run_jobs(
+    jobs: Sequence[Job],
+    done: Callable[[Job, str | None], None],
+    *,
+    at_once: int = 1,
+    threads: int | None = None,
+) -> None:
+    """Run jobs in processes; if this one is ended, so are they, even if it is killed.
+
+    Args:
+        jobs: in the order in which they start.
+        done: told of each that has ended, with what went wrong or None.
+        at_once: number of processes.
+        threads: of each; None for what PyTorch takes.
+    """
+    left = deque(jobs)
+    running: dict[subprocess.Popen[bytes], Job] = {}
+    try:
+        while left or running:
+            while left and len(running) < at_once:
+                job = left.popleft()
+                running[_start(job, threads)] = job
+            for process, job in list(running.items()):
+                if process.poll() is not None:
+                    del running[process]
+                    _close(process)
+                    done(job, _failure(process.returncode, job.log))
+            time.sleep(_PAUSE)
+    finally:
+        for process in running:
+            _end(process)
+
+
+def _start(job: Job, threads: int | None) -> subprocess.Popen[bytes]:
+    environment = dict(os.environ)
+    if threads is not None:
+        environment["OMP_NUM_THREADS"] = str(threads)
+    make_parents(job.log)
+    with job.log.open("wb") as log:
+        return subprocess.Popen(
+            [sys.executable, "-m", "dealias.study", json.dumps(dict(job.task))],
+            stdin=subprocess.PIPE,  # closed by the system when this process ends
+            stdout=log,
+            stderr=subprocess.STDOUT,
+            env=environment,
+            start_new_session=True,  # an interrupt from the keyboard is for this process
+        )
+
+
+def _close(process: subprocess.Popen[bytes]) -> None:
+    if process.stdin is not None:
+        process.stdin.close()
+
+
+def _end(process: subprocess.Popen[bytes]) -> None:
+    _close(process)
+    process.terminate()
+    try:
+        process.wait(_PATIENCE)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()
+
+
+def _failure(code: int, log: Path) -> str | None:
+    if code == 0:
+        return None
+    lines = last_lines(log)
+    return f"exit status {code}; the end of {printable(log)}:\n" + "\n".join(lines)
+
+
+def last_lines(log: Path) -> list[str]:
+    """The last lines of a log, without what would move the cursor."""
+    with log.open("rb") as file:
+        file.seek(max(0, file.seek(0, 2) - _TAIL))
+        text = file.read().decode("utf-8", "replace")
+    lines = [printable(line.rpartition("\r")[2]) for line in text.split("\n") if line.strip()]
+    return [f"  {line}" for line in lines[-_SHOWN:]]
+
+
+@contextmanager
+def ending_with_parent() -> Iterator[None]:
+    """In a process of :func:`run_jobs`: end at once when the process that started it has ended."""
+
+    def watch() -> None:
+        # Not by sys.stdin, whose lock processes that are forked meanwhile would wait for.
+        while os.read(0, 1):
+            pass
+        os._exit(1)  # files are whole at any moment
+
+    threading.Thread(target=watch, daemon=True).start()
+    yield

@@ -1,0 +1,53 @@
+"""One run of a study: trained as far as it is not, and tested."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from dealias.engine import Commands, WholeCheckpoints
+from dealias.study.options import FIXED
+from dealias.study.variants import StudyError
+from dealias.text import printable
+
+
+def train_and_test(
+    arguments: Sequence[str],
+    folder: str,
+    tests: Mapping[str, Sequence[str]],
+    *,
+    steps: int,
+    anew: bool,
+) -> None:
+    """Train and test in the folder of a run.
+
+    Args:
+        arguments: of ``dealias fit`` and ``dealias test``, but for the output.
+        folder: of the run.
+        tests: further arguments of ``dealias test``, by the name of a folder in tests/.
+        steps: of the training.
+        anew: whether to replace what training has left there; else it goes on.
+
+    Raises:
+        StudyError: a training ended at another step.
+    """
+    run = Path(folder)
+    common = [*arguments, "--output", folder, *FIXED]
+    done = 0 if anew else trained_steps(run)
+    if done < steps:
+        begin = ["--ckpt_path", "last"] if done else ["--overwrite", "true"]
+        Commands("fit", [*common, *begin])
+        done = trained_steps(run)
+    if done != steps:
+        raise StudyError(f"{printable(run)}: expected {steps} steps of training, got {done}")
+    for name, more in tests.items():
+        where = ["--results", str(run / "tests" / name), "--overwrite", "true"]
+        Commands("test", [*common, "--ckpt_path", "last", *where, *more])
+
+
+def trained_steps(folder: Path) -> int:
+    """The step that the checkpoint of a run is of; 0 without one."""
+    path = folder / "last.ckpt"
+    if not path.exists():
+        return 0
+    return int(WholeCheckpoints().load_checkpoint(path)["global_step"])

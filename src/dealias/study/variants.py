@@ -1,0 +1,109 @@
+"""The file of variants: names, and the options in which each differs from the base."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from dealias.inputs import read_yaml
+from dealias.text import FileError, printable, shorten
+
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_+.-]{0,99}")
+_SECTIONS = ("model", "data", "trainer")
+# Beside the folders of variants.
+OUTPUTS = ("study.json", "table.md", "figure.png", "cost.json", "cost.log")
+
+
+class StudyError(ValueError):
+    """A study can't be made as asked."""
+
+
+@dataclass(frozen=True)
+class Variant:
+    """What is compared.
+
+    Attributes:
+        name: of its folder.
+        title: its name in tables.
+        changes: options in which it differs from the base, nested as in a configuration file.
+    """
+
+    name: str
+    title: str
+    changes: Mapping[str, Any]
+
+
+def read_variants(path: Path) -> list[Variant]:
+    """Read a file of variants: a mapping of names to options of ``dealias fit``, or to nothing.
+
+    The first is the baseline. Besides sections of options, a variant may have a ``title``.
+
+    Raises:
+        FileError: the file can't be read, is no such mapping, or has fewer than two variants; or a
+            name can't be that of a folder.
+    """
+    content = read_yaml(path)
+    if not isinstance(content, dict):
+        raise FileError(path, "expected a mapping of names of variants to options")
+    if len(content) < 2:
+        raise FileError(path, f"expected two variants at least, got {len(content)}")
+    seen: set[str] = set()
+    for name in content:
+        if not isinstance(name, str) or not _NAME.fullmatch(name) or name.endswith("."):
+            raise FileError(
+                path,
+                f"expected names of folders, of letters, digits and - _ + ., got {shorten(name)}",
+            )
+        if name.lower() in seen | set(OUTPUTS):  # file systems may not tell case apart
+            raise FileError(path, f"{name}: there is another output of this name")
+        seen.add(name.lower())
+    return [_variant(path, name, options) for name, options in content.items()]
+
+
+def _variant(path: Path, name: str, options: Any) -> Variant:
+    if options is None:
+        options = {}
+    if not isinstance(options, dict):
+        raise FileError(path, f"{name}: expected a mapping of options, got {shorten(options)}")
+    title = options.pop("title", name)
+    if not isinstance(title, str) or not title.strip():
+        raise FileError(path, f"{name}: title: expected text, got {shorten(title)}")
+    for section, value in options.items():
+        if section not in _SECTIONS:
+            raise FileError(
+                path,
+                f"{name}: expected options of {', '.join(_SECTIONS)} or a title, got "
+                f"{shorten(section)}: what else there is holds for all variants",
+            )
+        if not isinstance(value, dict):
+            raise FileError(path, f"{name}: {section}: expected options, got {shorten(value)}")
+    return Variant(name, printable(title.strip()), options)
+
+
+def command_line(changes: Mapping[str, Any]) -> list[str]:
+    """Options as arguments of ``dealias fit``.
+
+    >>> command_line({"model": {"network": {"dealias": {"filter": None}}}, "data": {"limit": 4}})
+    ['--model.network.dealias.filter', 'null', '--data.limit', '4']
+    """
+    return [part for name, value in flatten(changes) for part in (f"--{name}", _text(value))]
+
+
+def flatten(options: Mapping[str, Any], above: str = "") -> Iterator[tuple[str, Any]]:
+    """Full names of options, and their values: what is no mapping with something in it."""
+    for key, value in options.items():
+        if isinstance(value, Mapping) and value:
+            yield from flatten(value, f"{above}{key}.")
+        else:
+            yield f"{above}{key}", value
+
+
+def _text(value: Any) -> str:
+    """A value as YAML on one line; JSON would write numbers that YAML takes for text."""
+    text = yaml.safe_dump(value, default_flow_style=True, width=2**31, allow_unicode=True)
+    return text.removesuffix("...\n").strip()
