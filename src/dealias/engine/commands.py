@@ -428,22 +428,16 @@ class Prepared(Commands):
     """The objects of a command, created and checked as the command does, which does not run.
 
     Nothing is written. See :class:`Commands` for the arguments and errors.
+
+    Attributes:
+        options: every option, as config.yaml in the folder of a run keeps them.
+        defaults: what `options` has where nothing is given; no options of the network.
     """
 
     def _run_subcommand(self, subcommand: str) -> None:
-        pass
-
-    @property
-    def options(self) -> dict[str, Any]:
-        """Every option, as config.yaml in the folder of a run keeps them."""
         parser = self._parser(self.command)
-        return plain_options(parser, self.config[self.command], self.types)
-
-    @property
-    def defaults(self) -> dict[str, Any]:
-        """What `options` has where nothing is given; no options of the network."""
-        defaults: dict[str, Any] = self._parser(self.command).get_defaults().as_dict()
-        return defaults
+        self.options = plain_options(parser, self.config[self.command], self.types)
+        self.defaults: dict[str, Any] = parser.get_defaults().as_dict()
 
 
 def resolve(options: Mapping[str, Any], folder: Path, task: Task) -> dict[str, Any]:

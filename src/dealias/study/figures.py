@@ -108,7 +108,7 @@ class Test:
         return arguments + (["--noise", f"{self.noise:g}"] if self.noise else [])
 
 
-def tests_of(shifts: int | None, largest: int, noise: Sequence[float]) -> list[Test]:
+def choose_tests(shifts: int | None, largest: int, noise: Sequence[float]) -> list[Test]:
     """The clean test, with shifts of up to so many pixels, and one under each noise."""
     noisy = [
         Test(f"noise_{sigma:g}", f"Under noise of sigma {sigma:g} of 255", noise=float(sigma))

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from dealias.files import OutputError
 from dealias.inputs import read_yaml
-from dealias.study.options import Plan, differences, relevant
+from dealias.study.options import Plan, differences, of_training, relevant
 from dealias.study.records import run_key
 from dealias.study.variants import OUTPUTS
 from dealias.text import FileError, printable
@@ -65,6 +65,7 @@ def _differing(file: Path, plan: Plan, seed: int) -> list[str]:
     options = read_yaml(file)
     if not isinstance(options, dict):
         raise FileError(file, "expected the options of a run")
-    found = differences(relevant(options), plan.options, plan.defaults)
+    trained, asked = of_training(relevant(options)), of_training(plan.options)
+    found = differences(trained, asked, plan.defaults)
     kept = options.get("seed_everything")
     return found + ([] if kept == seed else [f"seed_everything {kept}, now {seed}"])

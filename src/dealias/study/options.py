@@ -33,6 +33,12 @@ _INCIDENTAL = {
 # What is tested on, and how it is counted; but for what training alone takes.
 _TESTED = ("data.", "model.protocol", "model.band_width", "model.boundary", "model.detection_area")
 _TRAINED_ON = ("data.augmentation.", "data.batch_size", "data.splits.train", "data.scenes.train")
+# What leaves the weights as they are.
+_TESTS_ALONE = (
+    *("model.inference.", "model.protocol", "model.band_width", "model.boundary"),
+    *("model.detection_area", "trainer.limit_test_batches", "trainer.limit_predict_batches"),
+    *("data.splits.val", "data.splits.test", "data.scenes.val"),
+)
 _LENGTH = ("trainer.max_steps", "trainer.accumulate_grad_batches", "data.batch_size")
 _NOTHING = "(not given)"
 FIXED = (  # of every run: last.ckpt is tested, so that validation would only take time
@@ -140,6 +146,11 @@ def relevant(options: Mapping[str, Any]) -> dict[str, Any]:
     Of absolute paths, the last part counts.
     """
     return {name: _portable(value) for name, value in flatten(options) if name not in _INCIDENTAL}
+
+
+def of_training(options: Mapping[str, Any]) -> dict[str, Any]:
+    """What of :func:`relevant` options the weights depend on."""
+    return {name: value for name, value in options.items() if not name.startswith(_TESTS_ALONE)}
 
 
 def _portable(value: Any) -> Any:

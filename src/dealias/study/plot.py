@@ -11,6 +11,7 @@ from dealias.files import write_whole
 from dealias.study.figures import DRAWN
 from dealias.study.statistics import Summary
 
+_MARKERS = "os^Dv<>Pp*"
 _STYLE = {"font.size": 9, "text.parse_math": False}  # a dollar in a title is a dollar
 
 
@@ -46,14 +47,22 @@ def draw_study(task: str, summary: Summary, titles: Mapping[str, str], path: Pat
         axes = figure.subplots()
         for index, (title, x, y) in enumerate(points):
             place = [100 * x["mean"], 100 * y["mean"]]
-            spread = [100 * x["std"], 100 * y["std"]]
-            color = f"C{index % 10}"
-            axes.errorbar(*place, spread[1], spread[0], fmt="o", capsize=3, color=color)
-            axes.annotate(title, place, xytext=(6, 6), textcoords="offset points", color=color)
+            across_spread, up_spread = 100 * x["std"], 100 * y["std"]
+            axes.errorbar(
+                *place,
+                up_spread,
+                across_spread,
+                marker=_MARKERS[index % len(_MARKERS)],
+                color=f"C{index % 10}",
+                capsize=3,
+                linestyle="none",
+                label=title,
+            )
         axes.margins(0.15)
         axes.set_xlabel(f"{across}, % (bars: standard deviation over seeds)")
         axes.set_ylabel(f"{up}, %")
         axes.grid(alpha=0.3)
+        figure.legend(loc="outside upper center", ncols=3)  # points may lie on each other
         with write_whole(path) as file:
             figure.savefig(file, format="png", dpi=150, metadata={"Software": None})
     return True

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import sys
 import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -93,8 +94,13 @@ def _close(process: subprocess.Popen[bytes]) -> None:
 
 
 def _end(process: subprocess.Popen[bytes]) -> None:
+    """End a process and those that read for it, which would keep its outputs claimed."""
     _close(process)
-    process.terminate()
+    if hasattr(os, "killpg"):  # not on Windows
+        with suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGTERM)
+    else:
+        process.terminate()
     try:
         process.wait(_PATIENCE)
     except subprocess.TimeoutExpired:
@@ -126,6 +132,8 @@ def ending_with_parent() -> Iterator[None]:
         # Not by sys.stdin, whose lock processes that are forked meanwhile would wait for.
         while os.read(0, 1):
             pass
+        if hasattr(os, "killpg") and os.getpgrp() == os.getpid():  # with what reads for it
+            os.killpg(os.getpid(), signal.SIGKILL)
         os._exit(1)  # files are whole at any moment
 
     threading.Thread(target=watch, daemon=True).start()

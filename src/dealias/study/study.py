@@ -14,7 +14,7 @@ from dealias.environment import commit, hardware
 from dealias.files import write_whole
 from dealias.inputs import read_json
 from dealias.outputs import claim, folders_above
-from dealias.study.figures import CLEAN, DRAWN, Test, read_figures, tests_of
+from dealias.study.figures import CLEAN, DRAWN, Test, read_figures, choose_tests
 from dealias.study.folders import check_folders, differing_runs
 from dealias.study.options import Plan, plan_variants, unequal_lengths
 from dealias.study.plot import draw_study
@@ -101,7 +101,7 @@ class Study:
         default = _SHIFTS if task == "segmentation" else 0
         shifts = default if self.shifts is None else self.shifts
         noise = [_SIGMA] if self.noise is None else self.noise
-        return tests_of(shifts or None, self.largest_shift, noise)
+        return choose_tests(shifts or None, self.largest_shift, noise)
 
 
 @dataclass(frozen=True)

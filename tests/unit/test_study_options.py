@@ -1,0 +1,158 @@
+"""What is refused before anything is trained."""
+
+import pytest
+import yaml
+
+from dealias.cli import main
+from dealias.study import Study, read_variants
+from dealias.study.options import differences, plan_variants, relevant, unequal_lengths
+from dealias.study.variants import StudyError, command_line
+from dealias.text import FileError
+from runs import CONFIG
+
+FILTERED = {"model": {"network": {"dealias": {"mixing": False}}}}
+
+
+@pytest.fixture
+def plan(tmp_path):
+    """Plans of variants of the tiny configuration, by what they change."""
+    (tmp_path / "base.yaml").write_text(CONFIG)
+
+    def make(*changes):
+        content = {"plain": {}} | {f"v{index}": change for index, change in enumerate(changes)}
+        file = tmp_path / "variants.yaml"
+        file.write_text(yaml.safe_dump(content, sort_keys=False))
+        return plan_variants(
+            str(tmp_path / "base.yaml"), file, read_variants(file), tmp_path / "out"
+        )
+
+    return make
+
+
+def study(tmp_path, *more):
+    (tmp_path / "base.yaml").write_text(CONFIG)
+    (tmp_path / "variants.yaml").write_text("plain: {}\nfiltered: {data: {limit: 2}}\n")
+    paths = {"config": "base.yaml", "variants": "variants.yaml", "output": "out"}
+    options = [part for name, path in paths.items() for part in (f"--{name}", str(tmp_path / path))]
+    return main(["study", *options, *more])
+
+
+class TestVariants:
+    def test_names_titles_and_options(self, tmp_path):
+        path = tmp_path / "variants.yaml"
+        path.write_text("plain:\nother: {title: Other one, data: {batch_size: 2}}\n")
+        plain, other = read_variants(path)
+        assert (plain.name, plain.title, plain.changes) == ("plain", "plain", {})
+        assert (other.name, other.title) == ("other", "Other one")
+        assert other.changes == {"data": {"batch_size": 2}}
+
+    @pytest.mark.parametrize(
+        ("text", "message"),
+        [
+            ("plain: {}", "expected two variants at least, got 1"),
+            ("[plain, other]", "expected a mapping of names of variants"),
+            ("plain: {}\n../other: {}", "expected names of folders.*'../other'"),
+            ("plain: {}\n.other: {}", "expected names of folders"),
+            ("plain: {}\n1: {}", "expected names of folders.*got 1"),
+            ("plain: {}\nPLAIN: {}", "PLAIN: there is another output of this name"),
+            ("plain: {}\nstudy.json: {}", "study.json: there is another output"),
+            ("plain: {}\nother: [a]", "other: expected a mapping of options"),
+            ("plain: {}\nother: {seed_everything: 3}", "other: .*got 'seed_everything'"),
+            ("plain: {}\nother: {data: 3}", "other: data: expected options, got 3"),
+            ("plain: {}\nother: {title: [a]}", "other: title: expected text"),
+            ("plain: {}\nplain: {}", "given twice"),
+        ],
+    )
+    def test_what_is_no_file_of_variants_is_refused(self, text, message, tmp_path):
+        path = tmp_path / "variants.yaml"
+        path.write_text(text)
+        with pytest.raises(FileError, match=message):
+            read_variants(path)
+
+    def test_small_numbers_stay_numbers(self):
+        name, value = command_line({"model": {"optimization": {"lr": 1e-5}}})
+        assert name == "--model.optimization.lr"
+        assert yaml.safe_load(value) == 1e-5
+
+
+class TestPlans:
+    def test_options_are_those_of_the_base_and_the_variant(self, plan):
+        task, (plain, other) = plan(FILTERED | {"data": {"augmentation": {"noise": [0, 30]}}})
+        assert task == "segmentation"
+        assert plain.steps == 6
+        assert other.options["model.network.dealias.mixing"] is False
+        assert other.options["data.augmentation.noise"] == [0, 30]
+        assert plain.options["data.augmentation.noise"] is None
+
+    @pytest.mark.parametrize(
+        ("changes", "message"),
+        [
+            ({"model": {"network": {"dealais": {}}}}, "v1: model.network.dealais: no such option"),
+            ({"data": {"augmentation": {"nois": [0, 3]}}}, r"v1: .*data\.augmentation\.nois"),
+            ({"trainer": {"max_step": 3}}, "v1: .*max_step"),
+            ({"data": {"limit": 2}}, "v1: data.limit: expected None as in plain, got 2"),
+            ({"data": {"scenes": {"val": 2}}}, "v1: data.scenes.val: expected 3 as in plain"),
+            ({"model": {"band_width": 3}}, "v1: model.band_width: expected 15 as in plain, got 3"),
+            (FILTERED, "v1: has the same options as v0"),
+            ({"data": {"workers": 2}}, "v1: has the same options as plain"),
+            ({"trainer": {"max_steps": -1}}, "v1: trainer.max_steps: expected steps"),
+            ({"trainer": {"max_time": "00:01:00:00"}}, "v1: expected a training that ends at"),
+        ],
+    )
+    def test_what_cannot_be_compared_is_refused(self, changes, message, plan):
+        with pytest.raises(StudyError, match=message):
+            plan(FILTERED, changes)
+
+    def test_unequal_trainings_get_a_warning(self, plan):
+        _, plans = plan({"data": {"batch_size": 3}})
+        (warning,) = unequal_lengths(plans)
+        assert warning.startswith("v0: data.batch_size is 3, in plain 2")
+
+    def test_paths_are_relative_to_the_file_of_variants(self, plan, tmp_path):
+        with pytest.raises(StudyError, match=f"v0: .*{tmp_path}/none.pth"):
+            plan({"model": {"network": {"backbone_weights": "./none.pth"}}})
+
+
+class TestDifferences:
+    def test_by_name(self):
+        first, second = {"a": [1, 2], "b": 1}, {"a": (1, 2), "b": 2}
+        assert differences(first, second, {}) == ["b 1, now 2"]
+
+    def test_an_option_that_is_newer_than_a_run_has_its_default(self):
+        assert differences({}, {"noise": None}, {"noise": None}) == []
+        assert differences({}, {"noise": [0, 3]}, {"noise": None}) == ["noise None, now [0, 3]"]
+
+    def test_null_is_not_nothing(self):
+        assert len(differences({}, {"model.network.dealias.filter": None}, {})) == 1
+
+    def test_where_files_lie_and_how_many_read_them_does_not_matter(self):
+        here = {"data": {"root": "/a", "classes": "/a/mine.yaml", "workers": 0, "limit": 3}}
+        there = {"data": {"root": "/b", "classes": "/b/mine.yaml", "workers": 8, "limit": 3}}
+        assert relevant(here) == relevant(there) == {"data.classes": "mine.yaml", "data.limit": 3}
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--seeds", "1"], "seeds: expected two at least"),
+        (["--seeds", "3", "4", "3"], "seeds: expected two at least, for a deviation, each once"),
+        (["--noise", "0"], "noise: expected numbers over 0"),
+        (["--noise", "5", "5"], "noise: expected numbers over 0, each once"),
+        (["--jobs", "0"], "jobs: expected at least 1, got 0"),
+        (["--shifts", "-1"], "shifts: expected a number from 0 on"),
+        ([], "filtered: data.limit: expected None as in plain, got 2"),
+    ],
+)
+def test_a_command_that_cannot_be_a_study_is_one_line(options, message, tmp_path, capsys):
+    assert study(tmp_path, *options) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith("dealias study: error: ")
+    assert message in line
+    assert not (tmp_path / "out").exists()
+
+
+def test_shifts_are_for_label_maps(tmp_path):
+    given = {"config": "", "variants": tmp_path, "seeds": (0, 1), "output": tmp_path}
+    assert Study(**given).tests("instance")[0].shifts is None
+    with pytest.raises(ValueError, match="shifts: expected 0 for the task instance"):
+        Study(**given, shifts=5).tests("instance")

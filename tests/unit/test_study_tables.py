@@ -1,0 +1,162 @@
+import json
+
+import pytest
+
+from dealias.study.figures import read_figures, choose_tests
+from dealias.study.options import Plan
+from dealias.study.plot import draw_study
+from dealias.study.records import (
+    add_run,
+    conflicts,
+    drop,
+    empty_records,
+    figures_of,
+    missing_tests,
+    read_records,
+    write_records,
+)
+from dealias.study.statistics import summarise
+from dealias.study.tables import notes_of, report
+from dealias.study.variants import Variant
+from dealias.text import FileError
+
+SEEDS = (0, 1, 2)
+TESTS = choose_tests(5, 32, [20])
+
+
+def plan_of(name, title=None, **options):
+    variant = Variant(name, title or name, {})
+    return Plan(variant, ("--config", "base.yaml"), {"lr": 0.1} | options, {}, 6, on_gpu=False)
+
+
+PLANS = [plan_of("plain"), plan_of("other", "Other | one", rate=2)]
+
+
+def run_of(miou, images=7, tests=TESTS):
+    figures = {"mIoU": miou, "FErr": 1 - miou, "agreement, target bands": miou / 2}
+    found = {"settings": None, "images": images, "figures": figures}
+    return {
+        "tests": {test.name: found | {"settings": test.settings} for test in tests},
+        "environment": {"torch": "2.6"},
+        "hardware": {"cores": 2, "gpu": None},
+        "commit": "abc",
+    }
+
+
+@pytest.fixture
+def records():
+    records = empty_records("segmentation")
+    for plan, values in zip(PLANS, ((0.5, 0.6, 0.7), (0.52, 0.64, 0.76)), strict=True):
+        for seed, value in zip(SEEDS, values, strict=True):
+            add_run(records, plan, seed, run_of(value))
+    return records
+
+
+class TestFigures:
+    def test_of_instances(self):
+        kinds = {"mask": {"AP": 0.1, "AP50": 0.2, "AP75": None}, "box": {"AP": 0.5, "AP50": 0.75}}
+        result = {"metrics": kinds | {"boundary": {"AP": 0.3}}}
+        assert read_figures("instance", result) == {
+            "mask AP": 0.1,
+            "mask AP50": 0.2,
+            "mask AP75": None,
+            "box AP": 0.5,
+            "box AP50": 0.75,
+            "boundary AP": 0.3,
+        }
+
+    def test_agreement_is_left_out_where_there_were_no_shifts(self):
+        metrics = dict.fromkeys(("mIoU", "BIoU", "BAcc", "FErr", "MErr", "DErr"), 0.5)
+        assert read_figures("segmentation", {"metrics": metrics}) == metrics
+        shifts = {"agreement": 0.9, "agreement_target_band": 0.8, "agreement_preds_band": 0.7}
+        found = read_figures("segmentation", {"metrics": metrics, "shifts": shifts})
+        assert list(found.values())[6:] == [0.9, 0.8, 0.7]
+        with pytest.raises(KeyError):
+            read_figures("segmentation", {"metrics": {"mIoU": 0.5}})
+
+
+class TestRecords:
+    def test_what_is_written_is_read(self, records, tmp_path):
+        path = tmp_path / "study.json"
+        write_records(records, path, {"summary": {}})
+        assert read_records(path, "segmentation") == records
+        with pytest.raises(FileError, match="expected a study of the task instance"):
+            read_records(path, "instance")
+
+    @pytest.mark.parametrize(
+        "change",
+        [
+            lambda content: content.update(study=2),
+            lambda content: content["runs"].update(x=content["runs"]["plain/0"]),
+            lambda content: content["variants"].pop("other"),
+            lambda content: content["runs"]["plain/0"].pop("tests"),
+            lambda content: content["runs"]["plain/0"]["tests"]["clean"]["figures"].update(mIoU=5),
+            lambda content: content.update(cost={"variants": {"plain": {"step": -1}}}),
+            lambda content: content.update(runs=[1]),
+        ],
+    )
+    def test_what_is_no_study_is_refused(self, records, change, tmp_path):
+        path = tmp_path / "study.json"
+        write_records(records, path, {})
+        content = json.loads(path.read_bytes())
+        change(content)
+        path.write_text(json.dumps(content))
+        with pytest.raises(FileError, match="expected what dealias study writes"):
+            read_records(path, "segmentation")
+
+    def test_other_options_conflict_and_go(self, records):
+        assert conflicts(records, PLANS, SEEDS, TESTS) == {}
+        changed = [PLANS[0], plan_of("other", rate=3)]
+        found = conflicts(records, changed, SEEDS, TESTS)
+        assert found == {"other": ["rate 2, now 3"]}
+        drop(records, list(found))
+        assert set(records["runs"]) == {"plain/0", "plain/1", "plain/2"}
+
+    def test_a_test_of_other_settings_goes_alone(self, records):
+        tests = choose_tests(3, 32, [20])
+        found = conflicts(records, PLANS, [1], tests)
+        assert found == {
+            "plain/1/clean": ["shifts 5, now 3"],
+            "other/1/clean": ["shifts 5, now 3"],
+        }
+        drop(records, list(found))
+        assert [test.name for test in missing_tests(records, "plain/1", tests)] == ["clean"]
+        assert missing_tests(records, "plain/0", TESTS) == []
+
+    def test_one_more_noise_is_all_that_is_missing(self, records):
+        tests = choose_tests(5, 32, [20, 30])
+        assert conflicts(records, PLANS, SEEDS, tests) == {}
+        assert [test.name for test in missing_tests(records, "plain/1", tests)] == ["noise_30"]
+
+
+class TestReport:
+    def test_means_differences_and_runs(self, records):
+        lines = report(records, PLANS, SEEDS, TESTS, []).splitlines()
+        assert "| | mIoU ↑ | FErr ↓ | agreement, target bands ↑ |" in lines
+        assert "| plain | 60.00 ± 10.00 | 40.00 ± 10.00 | 30.00 ± 5.00 |" in lines
+        start = r"| Other \| one | +4.00 [-0.97, +8.97], p 0.07 | -4.00 [-8.97, +0.97], p 0.07 |"
+        assert any(line.startswith(start) for line in lines)
+        assert r"| Other \| one, seed 2 | 76.00 | 24.00 | 38.00 |" in lines
+        assert "Made with torch 2.6. Commit abc. On: cores 2." in lines
+        command = "dealias fit --config base.yaml --seed_everything SEED --output OUTPUT/other/SEED"
+        assert any(line.startswith(command) for line in lines)
+
+    def test_what_does_not_compare_is_said(self, records):
+        assert notes_of(records, PLANS, SEEDS, TESTS) == []
+        del records["runs"]["other/1"]
+        add_run(records, PLANS[1], 2, run_of(0.5, images=6) | {"commit": "def"})
+        notes = notes_of(records, PLANS, SEEDS, TESTS)
+        assert "Clean images: missing: other/1" in notes
+        assert any("other numbers of images: 7 in" in note and "6 in" in note for note in notes)
+        assert "the commit of runs differs; study.json has that of each" in notes
+
+    def test_points_are_drawn_where_there_are_some(self, records, tmp_path):
+        path = tmp_path / "figure.png"
+        names = [plan.variant.name for plan in PLANS]
+        summary = summarise(figures_of(records, TESTS[0]), names, SEEDS)
+        titles = {name: f"${name}_$" for name in names}  # which is no formula
+        assert draw_study("segmentation", summary, titles, path)
+        assert path.read_bytes().startswith(b"\x89PNG")
+        path.unlink()
+        assert not draw_study("segmentation", summarise({}, names, SEEDS), titles, path)
+        assert not path.exists()
