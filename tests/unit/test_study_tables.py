@@ -2,7 +2,7 @@ import json
 
 import pytest
 
-from dealias.study.figures import read_figures, choose_tests
+from dealias.study.figures import choose_tests, read_figures
 from dealias.study.options import Plan
 from dealias.study.plot import draw_study
 from dealias.study.records import (

@@ -14,7 +14,7 @@ from dealias.environment import commit, hardware
 from dealias.files import write_whole
 from dealias.inputs import read_json
 from dealias.outputs import claim, folders_above
-from dealias.study.figures import CLEAN, DRAWN, Test, read_figures, choose_tests
+from dealias.study.figures import CLEAN, DRAWN, Test, choose_tests, read_figures
 from dealias.study.folders import check_folders, differing_runs
 from dealias.study.options import Plan, plan_variants, unequal_lengths
 from dealias.study.plot import draw_study
