@@ -41,7 +41,7 @@ def measure_cost(variants: Mapping[str, Sequence[str]], folder: str, path: str) 
     predictions: dict[str, Callable[[], object]] = {}
     memory, kind = {}, "cpu"
     for name, arguments in variants.items():
-        more = ["--output", str(Path(folder, name, "0")), "--overwrite", "true"]
+        more = ["--output", str(Path(folder, name, "SEED")), "--overwrite", "true"]
         prepared = Prepared("fit", [*arguments, *FIXED, *more, "--trainer.logger", "false"])
         device = prepared.trainer.strategy.root_device
         kind = device.type

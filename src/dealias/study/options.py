@@ -118,7 +118,8 @@ def _name(plan: Plan) -> str:
 def _plan(config: str, folder: Path, task: Task, variant: Variant, output: Path) -> Plan:
     changes = resolve(variant.changes, folder, task)
     arguments = ("--config", config, *command_line(changes))
-    more = ["--output", str(output / variant.name / "0"), "--overwrite", "true"]
+    nowhere = output / variant.name / "SEED"  # what is in the folders of runs does not matter here
+    more = ["--output", str(nowhere), "--overwrite", "true"]
     try:
         prepared = Prepared("fit", [*arguments, *FIXED, *more, "--trainer.logger", "false"])
         prepared.datamodule.setup("test")
