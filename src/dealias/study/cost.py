@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from lightning_fabric.utilities import move_data_to_device
 from torch import Tensor, nn
 
 from dealias.engine import Prepared
@@ -71,8 +70,10 @@ def _calls(
     """A training step, the prediction of the first test image, and the network."""
     module, data = prepared.model.to(device), prepared.datamodule
     module.log = module.log_dict = lambda *_, **__: None  # there is no training to log for
-    batch = move_data_to_device(next(iter(data.train_dataloader())), device)
-    image = move_data_to_device(next(iter(data.test_dataloader())), device)
+    batch, image = (
+        data.transfer_batch_to_device(next(iter(loader)), device, 0)
+        for loader in (data.train_dataloader(), data.test_dataloader())
+    )
     optimizer = module.optimization.optimizer(module.network)
     precision = prepared.trainer.precision_plugin
 

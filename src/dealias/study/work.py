@@ -45,7 +45,7 @@ class Found:
     Attributes:
         tables: means, differences and cost.
         notes: what a reader must know.
-        failed: names of the runs that failed.
+        failed: names of the runs that failed; "cost" if that could not be measured.
         folder: of study.json, table.md and figure.png.
     """
 
@@ -189,6 +189,7 @@ class Work:
         run_jobs([job], lambda _, problem: problems.extend([problem] if problem else []))
         if problems:
             tell(f"cost: {problems[0]}")
+            self.failed.append("cost")
             return ["the cost could not be measured"]
         self.records["cost"] = read_json(path)
         self._write()
