@@ -1,82 +1,154 @@
-"""``python -m studies.insertion CHECKPOINT``: filters put into a trained network, not trained with.
+"""``python -m studies.insertion CHECKPOINT ...``: filters in trained networks, not trained with.
 
-By how much the figures fall says how far the network lives on what a filter takes away, site by
-site. Writes results/camvid/insertion.json.
+Checkpoints are of ``dealias fit`` without de-aliasing, of the same network and other seeds. The
+figures of each variant say how far the networks live on what a filter takes away, and how much
+steadier their output becomes by a filter alone. Writes NAME.json and NAME.md; what is measured
+already is not measured again.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
+from torch import Tensor
 
-from dealias.data import SegmentationDataModule
-from dealias.engine import SegmentationTask, find_config
-from dealias.engine.configs import read_config
-from dealias.evaluation import Evaluation, evaluate_maps
-from dealias.models import load_weights
-from dealias.models.weight_files import read_checkpoint
+import dealias
+from dealias.data import SegmentationDataModule, Splits
+from dealias.environment import commit, environment, hardware
+from dealias.evaluation import Evaluation, Options, evaluate_maps
+from dealias.files import write_json, write_whole
+from dealias.metrics.functional import count_shifts, draw_offsets, shift_agreement
+from dealias.models import SegmentationModel, convert
+from dealias.probe import map_shifts
+from dealias.study import UNDEFINED, Figures, Row, markdown, mean_cell, summarise
+from dealias.surgery import find_downsampling
 
-RESULTS = Path(__file__).parents[1] / "results" / "camvid"
-METRICS = ("mIoU", "BIoU", "BAcc", "FErr", "MErr", "DErr")
-
-_SITES = [f"blocks.{stage}.0.conv_dw" for stage in (1, 2, 3, 5)]
-_REFLECT = {"border": "reflect"}
-_COSINE = {"transfer": "raised_cosine"}
+RESULTS = Path(__file__).parents[1] / "results" / "insertion"
+METRICS = {"mIoU": "↑", "BIoU": "↑", "BAcc": "↑", "FErr": "↓", "MErr": "↓", "DErr": "↓"}
+AGREEMENT = ("agreement", "agreement_target_band", "agreement_preds_band")
+SIGMA, SHIFTS, LARGEST = 20, 5, 32
+EXAMPLE = torch.zeros(1, 3, 128, 160)
+_REFLECT = {"filter_options": {"border": "reflect"}}
 VARIANTS: dict[str, dict[str, Any] | None] = {
     "no filter": None,
-    "all sites": {},
-    "all sites, reflected border": {"filter_options": _REFLECT},
-    "all sites, raised cosine": {"filter_options": _COSINE},
-    "all sites, raised cosine, reflected border": {"filter_options": _REFLECT | _COSINE},
-    "all sites, cutoff 0.35": {"cutoff": 0.35},
-    "all sites, cutoff 0.35, reflected border": {"cutoff": 0.35, "filter_options": _REFLECT},
-    "all sites, cutoff 0.42, reflected border": {"cutoff": 0.42, "filter_options": _REFLECT},
-    "all sites, binomial blur": {"filter": "blur"},
-    **{f"only {site}": {"sites": [site]} for site in _SITES},
-    "all but the first": {"sites": _SITES[1:]},
+    "before the step": _REFLECT,
+    "after the activation": {"place": "after", **_REFLECT},
+    "after the activation, half strength": {"place": "after", "strength": 0.5, **_REFLECT},
+    "after the activation, binomial blur": {"place": "after", "filter": "blur"},
 }
 
 
+def site_variants(checkpoint: Path) -> dict[str, dict[str, Any] | None]:
+    """A filter at one step alone, before it and after its activation, for each step."""
+    plan = find_downsampling(convert(checkpoint).model.backbone, EXAMPLE, place="after")
+    return {
+        f"{name}, {place}": {"sites": [name], "place": place, **_REFLECT}
+        for name in (site.name for site in plan if not site.reason)
+        for place in ("before", "after")
+    }
+
+
+def measure(checkpoint: Path, variant: Mapping[str, Any] | None, limit: int | None) -> Figures:
+    """The six figures, agreement under shifts, and mIoU under noise, as fractions."""
+    model = convert(checkpoint).model.eval()
+    if variant is not None:
+        dealias.dealias(model.backbone, EXAMPLE, mixing=False, inplace=True, **variant)
+    found = dict(_figures(model, 0, limit))
+    return found | {f"mIoU, noise {SIGMA}": _figures(model, SIGMA, limit)["mIoU"]}
+
+
+@torch.no_grad()
+def _figures(model: SegmentationModel, noise: float, limit: int | None) -> Figures:
+    data = SegmentationDataModule(
+        name="camvid", splits=Splits(), workers=0, limit=limit, noise=noise
+    )
+    options, mean, std = Options(data.classes), *map(torch.tensor, (model.mean, model.std))
+    total = Evaluation.empty(options.settings)
+    counts = torch.zeros(3, 2, len(data.classes), dtype=torch.int64)
+
+    def predict(view: Tensor) -> Tensor:
+        x = (view.float() / 255 - mean[:, None, None]) / std[:, None, None]
+        scores: Tensor = model(x[None])["out"]
+        return scores.argmax(1)[0]
+
+    for batch in data.test_dataloader():
+        image, target, (name,) = batch["image"][0], batch["target"][0], batch["name"]
+        total.absorb(evaluate_maps(name, predict(image).to(torch.uint8), target, options))
+        if noise:
+            continue
+        offsets = draw_offsets(SHIFTS, largest=LARGEST, seed=0, name=name)
+        shifted = map_shifts(predict, image, offsets, largest=LARGEST, multiple=32)
+        (top, left), (height, width) = shifted.place, shifted.preds.shape
+        part = target[top : top + height, left : left + width].long().contiguous()
+        maps = shifted.preds, shifted.changed, shifted.compared
+        counts += count_shifts(*maps, target=part, **options.counting)
+    total.shards.append((1, 1))
+    metrics = total.to_dict()["metrics"]
+    found = {name: metrics[name] for name in METRICS}
+    if noise:
+        return found
+    scores = shift_agreement(counts)
+    return found | {name: float(scores[name]) for name in AGREEMENT}
+
+
+def tables(content: Mapping[str, Any], names: Sequence[str], runs: Sequence[str]) -> str:
+    """Means, and paired differences to no filter, in Markdown and percent."""
+    found = {
+        (name, runs.index(run)): content["measured"][run][name] for run in runs for name in names
+    }
+    figures = list(found[names[0], 0])
+    arrows = [f"{name} {METRICS.get(name, '↑')}" for name in figures]
+    if len(runs) == 1:
+        rows = [(name, [f"{100 * found[name, 0][f]:.2f}" for f in figures]) for name in names]
+        return "\n".join([*markdown(arrows, rows), ""])
+    summary = summarise(found, names, range(len(runs)))
+    means = [(name, [mean_cell(summary[name][f]) for f in figures]) for name in names]
+    less = [(name, [_difference(summary[name][f]) for f in figures]) for name in names[1:]]
+    over = f"Mean ± standard deviation over {len(runs)} networks, in percent:"
+    paired = "Paired difference to no filter in points, and p of the paired t-test:"
+    lines = [over, "", *markdown(arrows, means), "", paired, "", *markdown(arrows, less), ""]
+    return "\n".join(lines)
+
+
+def _difference(row: Row) -> str:
+    mean, p = row["difference"], row["p"]
+    if mean is None:
+        return UNDEFINED
+    return f"{100 * mean:+.2f} ({UNDEFINED if p is None else f'{p:.1g}'})"
+
+
 def main() -> None:
-    """Evaluate every variant on some of the validation images."""
+    """Measure what is missing, and write the results."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("checkpoint", type=Path, help="of camvid/upernet_lite0")
-    parser.add_argument("--images", type=int, default=26)
-    options = parser.parse_args()
-    data = SegmentationDataModule(name="camvid", workers=0, limit=options.images)
-    checkpoint: Any = read_checkpoint(options.checkpoint)
-    rows = {}
-    for name, dealias in VARIANTS.items():
-        rows[name] = _figures(checkpoint, dealias, data)
-        print(name, rows[name], flush=True)
-    content = {"images": options.images, "metrics": rows}
-    (RESULTS / "insertion.json").write_text(json.dumps(content, indent=2) + "\n", "utf-8")
-
-
-def _figures(
-    checkpoint: Any, dealias: dict[str, Any] | None, data: SegmentationDataModule
-) -> dict[str, float]:
-    network = dict(read_config(find_config("camvid/upernet_lite0"))["model"]["network"])
-    network["backbone_weights"] = None
-    if dealias is not None:
-        network["dealias"] = {"mixing": False} | dealias
-    task = SegmentationTask(network=network, classes=data.classes).eval()
-    prefix = "network."
-    state = {key.removeprefix(prefix): value for key, value in checkpoint["state_dict"].items()}
-    load_weights(task.network, state, source="checkpoint")
-    found, samples = Evaluation.empty(task.options.settings), data.samples("val")
-    with torch.no_grad():
-        for index, name in enumerate(samples.names):
-            image, target = samples.read(index)
-            preds = task.predict_labels(image[None])[0]
-            if target is not None:
-                found.absorb(evaluate_maps(name, preds, target, task.options))
-    metrics = found.to_dict()["metrics"]
-    return {metric: round(100 * metrics[metric], 2) for metric in METRICS}
+    parser.add_argument("checkpoints", type=Path, nargs="+", help="RUN/last.ckpt")
+    parser.add_argument("--output", type=Path, default=RESULTS / "insertion")
+    parser.add_argument("--images", type=int, default=None, help="of the validation images")
+    parser.add_argument("--sites", action="store_true", help="each step alone too")
+    given = parser.parse_args()
+    variants = dict(VARIANTS)
+    if given.sites:
+        variants |= site_variants(given.checkpoints[0])
+    file = given.output.with_suffix(".json")
+    content: dict[str, Any] = {"images": given.images, "variants": variants, "measured": {}}
+    if file.exists():
+        content["measured"] = json.loads(file.read_text("utf-8"))["measured"]
+    content |= {"environment": environment(), "hardware": hardware(), "commit": commit()}
+    file.parent.mkdir(parents=True, exist_ok=True)
+    runs = ["/".join(path.parts[-3:-1]) for path in given.checkpoints]
+    for run, checkpoint in zip(runs, given.checkpoints, strict=True):
+        rows = content["measured"].setdefault(run, {})
+        for name, variant in variants.items():
+            if name not in rows:
+                rows[name] = measure(checkpoint, variant, given.images)
+                write_json(content, file)
+                print(run, name, rows[name], flush=True)
+    with write_whole(given.output.with_suffix(".md")) as out:
+        out.write(tables(content, list(variants), runs).encode())
 
 
 if __name__ == "__main__":
