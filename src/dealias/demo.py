@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from dealias.data import SCENE_SEEDS, write_scenes
 from dealias.engine import Commands
@@ -10,6 +13,23 @@ from dealias.evaluation import Evaluation
 from dealias.outputs import check_folder, claim, folders_above
 
 _NETWORKS = {"plain": "scenes/tiny", "de-aliased": "scenes/tiny_dealiased"}
+SHIFTS, LARGEST, SIGMA = 5, 16, 20  # of each scene; in pixels; of the noise, of 255
+
+
+@dataclass(frozen=True)
+class Tested:
+    """What came of the tests of a network.
+
+    Attributes:
+        clean: evaluation of the scenes as they are.
+        agreement: share of pixels that keep their class when the camera moves, in [0, 1]:
+            "agreement", over all pixels, "agreement_target_band" and "agreement_preds_band".
+        noisy: evaluation of the scenes under noise.
+    """
+
+    clean: Evaluation
+    agreement: Mapping[str, Any]
+    noisy: Evaluation
 
 
 def run(
@@ -19,7 +39,7 @@ def run(
     scenes: int | None = None,
     seed: int = 0,
     overwrite: bool = False,
-) -> dict[str, Evaluation]:
+) -> dict[str, Tested]:
     """Train a tiny network twice on procedural scenes, without and with de-aliasing, and test both.
 
     The configurations are ``scenes/tiny`` and ``scenes/tiny_dealiased``. They differ only in the
@@ -27,14 +47,14 @@ def run(
 
     Args:
         folder: gets images/ and labels/ of the test scenes, and plain/ and de-aliased/, the
-            folders of the two runs with checkpoints, logs and test/predictions/.
+            folders of the two runs with checkpoints, logs, test/predictions/ and noise/.
         steps: training steps; by default those of the configurations.
         scenes: number of test scenes; by default that of the configurations.
         seed: seed of the initial weights and the training scenes, 0 to 2**32 - 1.
         overwrite: whether to replace the outputs of an earlier demonstration.
 
     Returns:
-        The evaluation of each network, "plain" and "de-aliased".
+        What came of the tests of each network, "plain" and "de-aliased".
 
     Raises:
         ValueError: an argument is out of range.
@@ -54,7 +74,7 @@ def run(
 
 def _run(
     folder: Path, steps: int | None, scenes: int | None, seed: int, *, overwrite: bool
-) -> dict[str, Evaluation]:
+) -> dict[str, Tested]:
     options = ["--overwrite", str(overwrite).lower(), "--seed_everything", str(seed)]
     if scenes is not None:
         options += ["--data.scenes.val", str(scenes)]
@@ -65,8 +85,13 @@ def _run(
     for name, config in _NETWORKS.items():
         run_options = ["--config", config, "--output", str(folder / name), *options]
         Commands("fit", run_options + training)
-        test = Commands("test", [*run_options, "--ckpt_path", "last", "--label_maps", "true"])
-        results[name] = test.model.results
+        run_options += ["--ckpt_path", "last"]
+        shifts = ["--shifts", str(SHIFTS), "--largest_shift", str(LARGEST)]
+        test = Commands("test", [*run_options, *shifts, "--label_maps", "true"])
+        noise = ["--noise", str(SIGMA), "--results", str(folder / name / "noise")]
+        noisy = Commands("test", run_options + noise).model.results
+        agreement = {} if test.shifted is None else test.shifted.more["shifts"]
+        results[name] = Tested(test.model.results, agreement, noisy)
     drawn = {"size": test.datamodule.scenes.size, "seed": SCENE_SEEDS["test"]}
     write_scenes(folder, len(test.datamodule.samples("test")), overwrite=overwrite, **drawn)
     return results

@@ -14,9 +14,16 @@ def test_it_trains_both_networks_and_prints_them_side_by_side(tmp_path, capsys):
     for name in ("plain", "de-aliased"):
         rows = [line.split() for line in lines if name in line and line.startswith("│")]
         values = [float(word) for word in rows[0] if word[0].isdigit()]
-        result = json.loads((folder / name / "test" / "result.json").read_text())["metrics"]
+        whole = json.loads((folder / name / "test" / "result.json").read_text())
+        result = whole["metrics"]
         metrics = ("mIoU", "BIoU", "BAcc", "FErr", "MErr", "DErr")
         assert values == pytest.approx([100 * result[metric] for metric in metrics], abs=0.005)
+        steady = [float(word) for word in rows[2] if word[0].isdigit()]
+        keys = ("agreement", "agreement_target_band", "agreement_preds_band")
+        noisy = json.loads((folder / name / "noise" / "result.json").read_text())
+        expected = [*(whole["shifts"][key] for key in keys), noisy["metrics"]["mIoU"]]
+        assert steady == pytest.approx([100 * value for value in expected], abs=0.005)
+        assert noisy["noise"] == 20
         evaluate = ["evaluate", "--predictions", str(folder / name / "test" / "predictions")]
         evaluate += ["--targets", str(folder / "labels"), "--classes", "scenes"]
         assert main([*evaluate, "--output", str(tmp_path / "again.json"), "--overwrite"]) == 0
@@ -36,6 +43,6 @@ def test_bad_arguments_write_nothing(tmp_path, change, argument):
 @pytest.mark.slow
 def test_de_aliasing_betters_most_figures_of_the_demonstration(tmp_path):
     results = run(tmp_path / "demo")
-    plain, better = (results[name].to_dict()["metrics"] for name in ("plain", "de-aliased"))
+    plain, better = (results[name].clean.to_dict()["metrics"] for name in ("plain", "de-aliased"))
     assert plain["mIoU"] > 0.3
     assert better["mIoU"] > 0.3

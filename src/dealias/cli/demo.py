@@ -1,10 +1,13 @@
 """``dealias demo``."""
 
+from collections.abc import Mapping
 from pathlib import Path
 
 from jsonargparse import ArgumentParser, Namespace
+from rich.table import Table
 
-from dealias.cli.console import output_console, print_comparison
+from dealias.cli.console import add_row, output_console, percent, print_comparison
+from dealias.demo import SIGMA, Tested
 from dealias.demo import run as run_demo
 
 
@@ -20,12 +23,31 @@ def add_arguments(parser: ArgumentParser) -> None:
 
 def run(options: Namespace) -> int:
     """Train twice, test and print side by side."""
-    evaluations = run_demo(
+    found = run_demo(
         options.folder,
         steps=options.steps,
         scenes=options.scenes,
         seed=options.seed,
         overwrite=options.overwrite,
     )
-    print_comparison(evaluations, output_console())
+    console = output_console()
+    print_comparison({name: tested.clean for name, tested in found.items()}, console)
+    console.print(_steadiness(found))
     return 0
+
+
+def _steadiness(found: Mapping[str, Tested]) -> Table:
+    """How far predictions hold when the camera moves, and under noise."""
+    table = Table(
+        title="pixels that keep their class when the camera moves, and mIoU under noise, %"
+    )
+    table.title_justify = "left"
+    table.add_column("")
+    for head in ("all pixels", "target bands", "predicted bands", f"mIoU, sigma {SIGMA}"):
+        table.add_column(head, justify="right")
+    for name, tested in found.items():
+        noisy = tested.noisy.to_dict()["metrics"]["mIoU"]
+        keys = ("agreement", "agreement_target_band", "agreement_preds_band")
+        values = [*(tested.agreement[key] for key in keys), noisy]
+        add_row(table, name, *map(percent, values))
+    return table
