@@ -1,4 +1,4 @@
-"""Time that the modules add to a training step, and time to read and augment a batch."""
+"""Time that the modules add to a training step and to a prediction, and time to read a batch."""
 
 import argparse
 import tempfile
@@ -22,26 +22,38 @@ NETWORKS = {  # batch and crop for a CPU and for a GPU
 }
 VARIANTS: dict[str, dict[str, Any]] = {
     "baseline": {},
-    "daf": {"mixing": False},
+    "daf": {"mixing": False, "place": "before"},
+    "daf_after": {"mixing": False, "place": "after"},
+    "blur_after": {"mixing": False, "place": "after", "filter": "blur"},
     "freqmix": {"filter": None},
-    "daf_freqmix": {},
+    "daf_freqmix": {"place": "before"},
 }
 
 
 def measure(device: str = "cpu", *, rounds: int = 15) -> list[dict[str, Any]]:
-    """Median times of a step (forward, backward, update) relative to the plain network."""
+    """Median times relative to the plain network.
+
+    A step is forward, backward and update of a batch; a prediction is of one image, without
+    gradients.
+    """
     rows = []
     for name, sizes in NETWORKS.items():
-        calls = {key: _step(name, key, sizes[device], device) for key in VARIANTS}
-        taken = time_in_turns(synchronised(calls, device), rounds)
-        ratios = {key: seconds / taken["baseline"] for key, seconds in taken.items()}
-        row: dict[str, Any] = {"network": name, "batch_and_crop": sizes[device]} | ratios
-        row["reading_and_augmentation"] = _reading(sizes[device]) / taken["baseline"]
+        calls = {key: _calls(name, key, sizes[device], device) for key in VARIANTS}
+        row: dict[str, Any] = {"network": name, "batch_and_crop": sizes[device]}
+        for index, kind in enumerate(("step", "prediction")):
+            timed = {key: pair[index] for key, pair in calls.items()}
+            taken = time_in_turns(synchronised(timed, device), rounds)
+            row[kind] = {key: seconds / taken["baseline"] for key, seconds in taken.items()}
+            if kind == "step":
+                row["reading_and_augmentation"] = _reading(sizes[device]) / taken["baseline"]
         rows.append(row)
     return rows
 
 
-def _step(name: str, variant: str, size: tuple[int, int, int], device: str) -> Callable[[], None]:
+def _calls(
+    name: str, variant: str, size: tuple[int, int, int], device: str
+) -> tuple[Callable[[], None], Callable[[], None]]:
+    """A training step and a prediction."""
     config = read_config(find_config(name if variant == "baseline" else f"{name}_dealiased"))
     network = dict(config["model"]["network"]) | {"backbone_weights": None}
     if variant != "baseline":
@@ -57,12 +69,18 @@ def _step(name: str, variant: str, size: tuple[int, int, int], device: str) -> C
     target = torch.randint(11, (batch, height, width), device=device)
 
     def step() -> None:
+        model.train()
         optimizer.zero_grad()
         terms = model.loss(images, target, ignore_index=255)
         torch.autograd.backward(torch.stack(list(terms.values())).sum())
         optimizer.step()
 
-    return step
+    @torch.inference_mode()
+    def predict() -> None:
+        model.eval()
+        model(images[:1])
+
+    return step, predict
 
 
 def _reading(size: tuple[int, int, int], *, batches: int = 6) -> float:
@@ -90,4 +108,6 @@ def _reading(size: tuple[int, int, int], *, batches: int = 6) -> float:
 if __name__ == "__main__":
     parser = argparse.ArgumentParser()
     parser.add_argument("--device", default="cpu")
-    record("training", {"rows": measure(parser.parse_args().device)})
+    parser.add_argument("--rounds", type=int, default=15)
+    given = parser.parse_args()
+    record("training", {"rows": measure(given.device, rounds=given.rounds)})
