@@ -9,7 +9,7 @@ from dealias.spectral import aliasing_map, aliasing_score, lowpass
 CUTOFFS = st.floats(0.01, 0.5)
 SIZES = st.integers(1, 20)
 BORDERS = st.sampled_from(["wrap", "reflect"])
-TRANSFERS = st.sampled_from(["ideal", "raised_cosine", "butterworth"])
+TRANSFERS = st.sampled_from(["ideal", "hamming", "raised_cosine", "butterworth"])
 
 
 @st.composite
@@ -96,6 +96,8 @@ def test_the_score_falls_with_the_cutoff(x: Tensor, one: float, other: float) ->
         {"band_edge": "official"},
         {"transfer": "raised_cosine", "border": "reflect", "rolloff": 0.7},
         {"transfer": "butterworth"},
+        {"transfer": "hamming"},
+        {"transfer": "hamming", "border": "reflect"},
     ],
     ids=lambda options: "-".join(map(str, options.values())) or "default",
 )

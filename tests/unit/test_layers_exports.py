@@ -4,7 +4,14 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from dealias.layers import AdaptiveBlur, BlurFilter, DealiasingFilter, FrequencyMixing
+from dealias.layers import (
+    AdaptiveBlur,
+    BlurFilter,
+    DealiasingFilter,
+    FrequencyMixing,
+    PartialFilter,
+    Subsample,
+)
 
 CUTOFF = 2**0.5 / 4
 AUTO = torch.export.Dim.AUTO
@@ -24,6 +31,7 @@ MODULES = {
     "one axis": DealiasingFilter((0.5, 0.4)),
     "reflect": DealiasingFilter(CUTOFF, border="reflect"),
     "raised cosine": DealiasingFilter(CUTOFF, transfer="raised_cosine"),
+    "hamming": DealiasingFilter(CUTOFF, transfer="hamming", border="reflect"),
     "butterworth": DealiasingFilter((0.3, 0.4), transfer="butterworth", border="reflect"),
     "official": DealiasingFilter(0.25, band_edge="official"),
     "fft": DealiasingFilter(CUTOFF, backend="fft"),
@@ -33,10 +41,14 @@ MODULES = {
     "blur": BlurFilter(4),
     "blur of any channels": BlurFilter(),
     "adaptive blur": learned(AdaptiveBlur(16, groups=4)),
+    "in part": PartialFilter(DealiasingFilter(CUTOFF), 0.3),
+    "in a learned part": learned(PartialFilter(DealiasingFilter(CUTOFF), "learned", channels=16)),
+    "subsampling": Subsample((2, 3)),
+    "subsampling, same": Subsample((2, 3), (3, 5)),
 }
 X = torch.randn(1, 16, *SIZES[0], generator=torch.Generator().manual_seed(0))
 # The new exporter to ONNX takes seconds for each; the others are alike.
-FAST = ("ideal", "fft", "blur")
+FAST = ("ideal", "fft", "blur", "subsampling, same")
 
 
 class Network(nn.Module):

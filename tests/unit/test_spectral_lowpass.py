@@ -173,6 +173,7 @@ def test_autocast_leaves_the_dtype_alone(backend: str) -> None:
         {"band_edge": "official", "backend": "matmul"},
         {"band_edge": "official", "backend": "fft"},
         {"transfer": "raised_cosine", "rolloff": 0.3, "backend": "fft"},
+        {"transfer": "hamming", "border": "reflect"},
     ],
 )
 def test_gradient(options: dict) -> None:
@@ -235,6 +236,7 @@ def test_bad_maps(x: Tensor, message: str) -> None:
         ({"backend": "dct"}, "backend: expected one of auto, fft, matmul, slabs, got 'dct'"),
         ({"border": "constant"}, "border: expected one of wrap, reflect"),
         ({"backend": "slabs", "transfer": "butterworth"}, "backend='slabs' needs transfer='ideal'"),
+        ({"backend": "slabs", "transfer": "hamming"}, "backend='slabs' needs transfer='ideal'"),
         ({"backend": "slabs", "band_edge": "official"}, "and band_edge='symmetric'"),
     ],
 )

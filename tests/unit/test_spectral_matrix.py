@@ -47,7 +47,7 @@ def test_half_a_cycle_keeps_everything(n: int) -> None:
         torch.testing.assert_close(actual, torch.eye(n, dtype=torch.float64))
 
 
-@pytest.mark.parametrize("transfer", ["ideal", "raised_cosine", "butterworth"])
+@pytest.mark.parametrize("transfer", ["ideal", "hamming", "raised_cosine", "butterworth"])
 @pytest.mark.parametrize("n", [1, 6, 9])
 def test_reflect_filters_the_mirrored_signal(transfer: str, n: int) -> None:
     options = {"transfer": transfer, "dtype": torch.float64}
@@ -58,7 +58,7 @@ def test_reflect_filters_the_mirrored_signal(transfer: str, n: int) -> None:
 
 
 @pytest.mark.parametrize("n", [4, 11, 16])
-@pytest.mark.parametrize("transfer", ["ideal", "raised_cosine", "butterworth"])
+@pytest.mark.parametrize("transfer", ["ideal", "hamming", "raised_cosine", "butterworth"])
 @pytest.mark.parametrize("border", ["wrap", "reflect"])
 def test_symmetric_and_keeps_the_mean(n: int, transfer: str, border: str) -> None:
     a = lowpass_matrix(n, 0.2, transfer=transfer, border=border, dtype=torch.float64)
@@ -82,6 +82,16 @@ def test_raised_cosine_gain() -> None:
     expected = torch.where(frequency < 0.1, 1.0, torch.where(frequency > 0.3, 0.0, ramp))
     torch.testing.assert_close(gain, expected)
     assert gain[8].item() == pytest.approx(0.5)
+
+
+def test_hamming_gain() -> None:
+    gain = gain_of(40, cutoff=0.2, transfer="hamming")
+    assert gain[0].item() == pytest.approx(1)
+    assert gain[4].item() == pytest.approx(0.54)  # half way to the cutoff
+    assert gain[8].item() == pytest.approx(0.08)
+    assert gain[9:].abs().max().item() < 1e-14
+    frequency = torch.arange(9, dtype=torch.float64) / 40
+    torch.testing.assert_close(gain[:9], 0.54 + 0.46 * torch.cos(math.pi * frequency / 0.2))
 
 
 def test_butterworth_gain() -> None:

@@ -60,7 +60,8 @@ class PartialFilter(nn.Module):
             strength = clamp_to_unit(strength)[:, None, None]
         filtered = filter_sampled(self.filter, x, sample)
         x = x if sample is None else sample(x)
-        return torch.lerp(x, filtered, strength.to(x.dtype))
+        # In autocast, a filter may return another dtype.
+        return torch.lerp(x, filtered.to(x.dtype), strength.to(x.dtype))
 
     def extra_repr(self) -> str:
         """The strength, or that it is learned."""
@@ -102,7 +103,8 @@ def clamp_to_unit(values: Tensor) -> Tensor:
     >>> values.grad  # a descent moves against it
     tensor([-1.,  0.,  1.,  0.])
     """
-    if torch.is_grad_enabled() and values.requires_grad:
+    # TorchScript could not save the function.
+    if torch.is_grad_enabled() and values.requires_grad and not torch.jit.is_tracing():
         clamped: Tensor = _ClampToUnit.apply(values)
         return clamped
     return values.clamp(0, 1)

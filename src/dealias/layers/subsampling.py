@@ -1,5 +1,7 @@
 """Take every second, or every s-th, sample of a map."""
 
+from typing import Any
+
 import torch
 from torch import Tensor, nn
 
@@ -46,8 +48,12 @@ class Subsample(nn.Module):
         if self.same is None:
             return 0
         stride, extent = self.stride[axis], self.same[axis]
-        padding = ((length + stride - 1) // stride - 1) * stride + extent - length
-        first: int = (extent - 1) // 2 - torch.sym_max(padding, 0) // 2  # type: ignore[assignment]
+        padding: Any = ((length + stride - 1) // stride - 1) * stride + extent - length
+        if isinstance(padding, Tensor):  # as TorchScript traces lengths
+            padding = padding.clamp(min=0)
+        else:
+            padding = torch.sym_max(padding, 0)
+        first: int = (extent - 1) // 2 - padding // 2
         return first
 
     def extra_repr(self) -> str:
