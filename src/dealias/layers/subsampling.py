@@ -49,10 +49,9 @@ class Subsample(nn.Module):
             return 0
         stride, extent = self.stride[axis], self.same[axis]
         padding: Any = ((length + stride - 1) // stride - 1) * stride + extent - length
-        if isinstance(padding, Tensor):  # as TorchScript traces lengths
-            padding = padding.clamp(min=0)
-        else:
-            padding = torch.sym_max(padding, 0)
+        # TorchScript traces lengths as tensors.
+        traced = isinstance(padding, Tensor)
+        padding = padding.clamp(min=0) if traced else torch.sym_max(padding, 0)
         first: int = (extent - 1) // 2 - padding // 2
         return first
 

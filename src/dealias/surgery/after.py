@@ -14,8 +14,6 @@ from dealias.surgery.trace import Call, Event, Trace
 from dealias.surgery.units import Unit
 from dealias.surgery.walk import modules, parameters
 
-_DENSE_SIZES = ((16, 19), (17, 18), (18, 16), (19, 17))  # all remainders by a stride of 2 and 4
-
 
 def branches_after(unit: Unit, trace: Trace) -> tuple[tuple[Branch, ...], str]:
     """The branches of a unit; none if one of them can't be filtered after it, with the reason."""
@@ -37,18 +35,18 @@ def _branch(event: Event, trace: Trace) -> tuple[Branch | None, str]:
         return None, f"no convolution or pooling that could run at stride 1: {reading.kind}"
     if not event.learned_before and reading.kind == "convolution":
         return None, "takes the image itself, where stride 1 costs the most"
-    if not hasattr(call.module, "stride") or trace.calls[call.name] > 1:
+    steps = sum(e.call is call and e.reading.falls for e in trace.events)
+    if not hasattr(call.module, "stride") or trace.calls[call.name] > 1 or steps > 1:
         return None, f"{name} runs the step by a function, or several times"
     stride = int(reading.stride[0]), int(reading.stride[1])
-    if (reading.kind == "avg_pool" or max(reading.kernel) == 1) and call.argument is not None:
-        # Linear: a filter before it is the same as one after it.
+    last = _activation_after(call) if reading.kind == "convolution" else call
+    linear = reading.kind == "avg_pool" or (max(reading.kernel) == 1 and last is None)
+    if linear and call.argument is not None:
+        # A filter before it is the same as one after it.
         place = Place("channels_first", call.argument)
         return Branch("", stride, call.name, place, reading.channels[0]), ""
-    last: Call | None = call
-    if reading.kind == "convolution":
-        last = _activation_after(call)
     if last is None:
-        return None, f"no activation follows {name}"
+        return None, f"no activation follows {name}, or not only that reads its map"
     dense, same = _is_dense_at_stride_1(call, stride)
     if not dense:
         return None, f"{name} at stride 1 does not give all samples around those at its stride"
@@ -64,7 +62,7 @@ def _activation_after(call: Call) -> Call | None:
         following = _only_reader(call, _acts_by_pixel)
         if following is None:
             return None
-        if _is_activation(following.module):
+        if following.source is not None and _is_activation(following.module, following.source[1]):
             return following
         call = following
 
@@ -88,7 +86,8 @@ def _where(last: Call, trace: Trace) -> tuple[str, Place | None] | None:
     around = {last, *last.ancestors()}
 
     def accepts(follower: Call) -> bool:
-        return follower not in around and trace.calls[follower.name] == 1
+        sequence = isinstance(follower.module, nn.Sequential)  # as below
+        return follower not in around and trace.calls[follower.name] == 1 and not sequence
 
     reader = _only_reader(last, accepts)
     if reader is None or reader.argument is None:
@@ -115,12 +114,10 @@ def _acts_by_pixel(call: Call) -> bool:
     )
 
 
-def _is_activation(module: nn.Module) -> bool:
+def _is_activation(module: nn.Module, channels: int) -> bool:
     """Whether a module that acts on each pixel is not affine, apart from a normalisation."""
     if "norm" in type(module).__name__.lower():
-        return any(_is_activation(child) for child in modules(module)[1:])
-    weight = next(parameters(module), None)
-    channels = 1 if weight is None else weight.shape[0]
+        return any(_is_activation(child, channels) for child in modules(module)[1:])
     a, b = torch.randn(2, 1, channels, 8, 8, generator=torch.Generator().manual_seed(0))
     try:
         total, zero = _run(module, a + b), _run(module, torch.zeros_like(a))
@@ -133,10 +130,17 @@ def _is_dense_at_stride_1(call: Call, stride: Pair) -> tuple[bool, Pair | None]:
     """Whether a module at stride 1, subsampled, is the module itself; and how it pads."""
     strided, dense = _plain_copy(call.module), _plain_copy(call.module)
     dense.stride = (1, 1) if isinstance(dense.stride, tuple | list) else 1
-    pairs = [(_run(strided, x), _run(dense, x)) for x in (_example(call, s) for s in _DENSE_SIZES)]
-    for same in (None, _extents(call.module)):
+    try:
+        extents = _extents(call.module)
+        n = max(16, *extents)
+        # All remainders by a stride of 2 and 4.
+        examples = [_example(call, (n + i, n + j)) for i, j in ((0, 3), (1, 2), (2, 0), (3, 1))]
+        pairs = [(_run(strided, x), _run(dense, x)) for x in examples]
+    except Exception:  # a module may refuse another stride, in any way
+        return False, None
+    for same in (None, extents):
         sample = Subsample(stride, same)
-        if all(_equal(once, sample(every)) for once, every in pairs):
+        if all(_equal(once, every, sample) for once, every in pairs):
             return True, same
     return False, None
 
@@ -149,8 +153,11 @@ def _extents(module: Any) -> Pair:
     return dilation[0] * (kernel[0] - 1) + 1, dilation[1] * (kernel[1] - 1) + 1
 
 
-def _equal(a: Tensor, b: Tensor) -> bool:
-    return a.shape == b.shape and torch.allclose(a, b, rtol=1e-4, atol=1e-5)
+def _equal(once: Any, every: Any, sample: Subsample) -> bool:
+    if not (isinstance(once, Tensor) and isinstance(every, Tensor)):  # the indices of a maximum
+        return False
+    every = sample(every)
+    return once.shape == every.shape and torch.allclose(once, every, rtol=1e-4, atol=1e-5)
 
 
 def _example(call: Call, size: Pair) -> Tensor:

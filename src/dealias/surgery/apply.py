@@ -1,7 +1,7 @@
 """De-alias any network, and restore it."""
 
 import copy
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from math import gcd
@@ -49,6 +49,7 @@ from dealias.surgery.plan import (
     by_reason,
 )
 from dealias.surgery.record import record
+from dealias.surgery.resolution import Pair
 from dealias.surgery.walk import parameters, submodule
 
 Filter = Literal["daf", "flc", "blur", "adaptive_blur"]
@@ -86,8 +87,8 @@ def dealias(
         filter: ``"daf"``, an ideal low-pass at the Nyquist frequency of the step, at least that of
             its stride; ``"flc"``, one at that of the stride alone, 1 / (2 s); ``"blur"``, a
             binomial kernel; ``"adaptive_blur"``, kernels predicted from the content; or None. An
-            adaptive blur has a fixed number of channels, so a module that is shared by steps of
-            different channels gets none.
+            adaptive blur has a fixed number of channels, as a learned strength has, so a module
+            that is shared by steps of different channels gets none.
         mixing: whether to insert a :class:`dealias.layers.FrequencyMixing` after the convolutions
             of :func:`find_mixing` that follow the chosen sites.
         cutoff: in cycles per pixel, in (0, 0.5], for the filters "daf" and "flc" and for mixing
@@ -101,8 +102,9 @@ def dealias(
         place: where filters go. ``"before"`` the unit; or ``"after"`` the activation that follows
             the strided convolution, which then runs at stride 1, and the filtered map is
             subsampled (Zhang, "Making convolutional networks shift-invariant again", ICML 2019).
-            A shortcut of a 1x1 convolution is filtered at its input, which is the same. Pooling
-            runs at stride 1 likewise. It costs the convolution s * s times its operations.
+            A shortcut of a 1x1 convolution is filtered at its input, which is the same. Max pooling
+            runs at stride 1 likewise. It costs the convolution s * s times its operations. In
+            training, a normalisation between both takes its statistics from the larger map.
         unit: see :func:`find_downsampling`.
         strength: how far filters move a map towards its filtered version, in [0, 1]; or
             ``"learned"``, for each channel, from 0. See :class:`dealias.layers.PartialFilter`.
@@ -141,7 +143,8 @@ def dealias(
     left: list[Excluded] = []
     if filter is not None:
         make = partial(_filter, filter, filter_options or {}, strength)
-        work, left = _filters(target, plan, chosen, cutoffs, filter, make)
+        per_channel = filter == "adaptive_blur" or strength == "learned"
+        work, left = _filters(target, plan, chosen, cutoffs, filter, make, per_channel)
         for step in left:
             if sites is not None and step.name in chosen:
                 raise ValueError(f"sites: {step.name!r} can't be filtered: {step.reason}")
@@ -161,7 +164,7 @@ def dealias(
         raise ValueError(f"nothing to put in; the sites of this network are:\n{plan}{why}")
     for insertion in work:
         insertion.carry_out(target)
-    _try_out(target, example_input)
+    _try_out(target, example_input, trace.sizes)
     in_order = tuple(name for name in plan.names if name in chosen)
     report = Report(tuple(i.done for i in work), (*left, *plan.excluded), in_order, unit)
     keep_report(target, report)
@@ -216,21 +219,24 @@ def _filters(
     cutoffs: Cutoffs,
     filter: Filter,  # noqa: A002
     make: Callable[[int, Rate], nn.Module],
+    per_channel: bool,
 ) -> tuple[list[_Insertion], list[Excluded]]:
     work: list[_Insertion] = []
     left = []
+    taken: set[str] = set()
     for site in plan:
         branches = site.branches or _at_the_input(site)
         hosts = [_host(target, branch) for branch in branches]
         channels = sorted({use.in_channels for use in site.uses})
+        paths = [found[0] for found in hosts if found]
         reason = ""
         if site.name not in chosen:
             reason = site.reason or "not among the sites asked for"
         elif not branches or None in hosts:
             reason = site.reason or "a container that runs its children"
-        elif filter == "adaptive_blur" and len(channels) > 1:
+        elif per_channel and len(channels) > 1:
             reason = f"one module for maps of {' and '.join(map(str, channels))} channels"
-        elif any(found[0] == item.done.module for found in hosts if found for item in work):
+        elif taken.intersection(paths) or len({*paths}) < len(paths):
             reason = "another step is filtered at the same module"
         if reason:
             left.append(Excluded(site.name, site.kind, reason))
@@ -242,6 +248,7 @@ def _filters(
             module = _build(make, branch.channels, f)
             done = Inserted(site.name, path, filter, shown, branch.step)
             work.append(_Insertion(host, module, branch, done))
+            taken.add(path)
     return work, left
 
 
@@ -335,17 +342,26 @@ def _chosen(plan: Plan[Site], sites: Iterable[str] | None) -> frozenset[str]:
     check_names("sites", chosen, plan.names)
     for name in chosen:
         if plan[name].place is None and not plan[name].branches:
-            raise ValueError(f"sites: {name!r} has no module to put a filter before")
+            raise ValueError(f"sites: {name!r} can't be filtered: {plan[name].reason}")
     return frozenset(chosen)
 
 
-def _try_out(model: nn.Module, example_input: Any) -> None:
-    """Undo the insertion if the network fails now, as one may that runs all children of a unit."""
+def _try_out(model: nn.Module, example_input: Any, sizes: Sequence[Pair]) -> None:
+    """Undo the insertion if the network fails now, or returns maps of other sizes.
+
+    It may run all children of a unit, or read the size of a map that is larger now.
+    """
     try:
-        record(model, example_input)
+        after = record(model, example_input).sizes
+        if sorted({*after}) != sorted({*sizes}):
+            raise ValueError(f"the model returns maps of {_sizes(after)}, not {_sizes(sizes)}")
     except ValueError as error:
         remove_all(model)
         raise ValueError(f"with the filters put in, {error}") from error
+
+
+def _sizes(sizes: Sequence[Pair]) -> str:
+    return " and ".join(f"{height} x {width}" for height, width in dict.fromkeys(sizes)) or "none"
 
 
 def _like(module: nn.Module, host: nn.Module, model: nn.Module) -> nn.Module:

@@ -100,6 +100,11 @@ def _find(root: nn.Module, item: Inserted) -> tuple[nn.Module | None, str]:
         return None, "has lost its hook"
     if child == MIXING and is_folded(host):
         return None, "its convolution was folded with the normalisation that follows"
-    if item.step and is_strided(submodule(root, item.step)):
-        return None, f"{item.step} does not run at stride 1 any more"
+    if item.step:
+        try:
+            step = submodule(root, item.step)
+        except KeyError:
+            return None, f"{item.step} is gone"
+        if is_strided(step):
+            return None, f"{item.step} does not run at stride 1 any more"
     return module, ""

@@ -115,7 +115,7 @@ def _after(site: Site, unit: Unit, trace: Trace) -> Site:
     branches, reason = branches_after(unit, trace)
     rows, columns = (min(0.5 / stride, 0.5) for stride in site.stride)
     nyquist = _one_if_equal((rows, columns))
-    return replace(site, nyquist=nyquist, reason=reason, branches=branches)
+    return replace(site, nyquist=nyquist, place=None, reason=reason, branches=branches)
 
 
 def _with_uses(unit: Unit, units: Sequence[Unit]) -> Site:

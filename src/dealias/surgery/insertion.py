@@ -154,7 +154,8 @@ def put_sampling(
         return
     _keep_strengths(sampling)
     nn.Module.add_module(host, SAMPLING, sampling.train(host.training))
-    hook = nn.Module.register_forward_hook(host, _sample_output)
+    # First, so that hooks of others see the map at the size of the plain network.
+    hook = nn.Module.register_forward_hook(host, _sample_output, prepend=True)
     host.__dict__.setdefault(_HELD, {})[SAMPLING] = _Held(hook)
 
 

@@ -62,8 +62,9 @@ class Branch:
     """A strided module of a site, and where its map is filtered after its activation.
 
     Attributes:
-        step: dotted path of the strided module, which then runs at stride 1; empty for a branch
-            without kernel or activation, like a 1x1 shortcut, whose input can be filtered as well.
+        step: dotted path of the strided module, which then runs at stride 1; empty for average
+            pooling, and for a 1x1 convolution that no activation follows, like that of a shortcut:
+            these are linear, so that their input can be filtered as well.
         stride: (row, column).
         at: dotted path of the module at which the map is filtered and subsampled.
         place: where the map is among the arguments of `at`; None for its output.
@@ -105,7 +106,8 @@ class Site:
         input_size: (H, W) in the recorded pass.
         output_size: (H, W) in the recorded pass.
         step: dotted path of the module that runs the step; with several branches, the main one.
-        place: where the map is among the arguments of the unit; None if no filter can be inserted.
+        place: where the map is among the arguments of the unit; None if no filter can be inserted
+            before it, and with ``place="after"``.
         reason: why :func:`dealias.dealias` does not filter the site by default; empty if it does.
         call: number of the call of the unit in a pass, from 0.
         others: further steps at which the module runs, as sites whose names end in "#2", "#3" and

@@ -80,6 +80,7 @@ class Trace:
     sums: list[Sum] = field(default_factory=list)
     used: int = 0  # bits of all inputs of layers with weights and of products of maps
     calls: Counter[str] = field(default_factory=Counter)  # of each module
+    sizes: list[Pair] = field(default_factory=list)  # (H, W) of the maps that the model returns
 
 
 class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
@@ -147,6 +148,18 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
             self._note_fall(call, args, first)
         if call.parent is not None:
             call.parent.result_sizes |= call.result_sizes
+        else:
+            self._note_outputs(call, output)
+
+    def _note_outputs(self, call: Call, output: Any) -> None:
+        """Note the sizes of the maps that the model returns, and that it reads them."""
+        for leaf in tree_leaves(dict(output) if isinstance(output, Mapping) else output):
+            if not isinstance(leaf, Tensor):
+                continue
+            if leaf in self._makers:
+                self._makers[leaf].readers.append(call)
+            if leaf.ndim == 4:
+                self.trace.sizes.append((leaf.shape[2], leaf.shape[3]))
 
     def _note_fall(self, call: Call, args: tuple[Any, ...], result: Tensor) -> None:
         """Note a module that lowers the resolution by reshaping, unlike any single operation."""
