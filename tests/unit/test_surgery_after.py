@@ -6,7 +6,7 @@ import pickle
 import pytest
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
+from torch.nn import functional
 
 import dealias
 from dealias.layers import set_strength
@@ -42,14 +42,14 @@ class Net(nn.Module):
         y = self.conv(self.stem(x))
         y = y[0] if isinstance(y, tuple) else y
         z = self.bn(y) if y.shape[1] == 16 else y
-        z = F.relu(z) if self.reads == "function" else self.act(z)
+        z = functional.relu(z) if self.reads == "function" else self.act(z)
         out = self.head(z) if z.shape[1] == 16 else z
         if self.reads == "raw":
             return out, y.mean((2, 3))
         if self.reads == "raw, returned":
             return out, y
         if self.reads == "size":
-            return F.interpolate(out, size=y.shape[-2:])
+            return functional.interpolate(out, size=y.shape[-2:])
         return (out, 2 * z) if self.reads == "twice" else out
 
 
@@ -86,7 +86,7 @@ def test_by_hand():
     (item,) = report.inserted
     assert (item.site, item.module, item.step) == ("conv", "act.dealias_sampling", "conv")
     assert item.cutoff == 0.25
-    dense = F.conv2d(net.stem(X), net.conv.weight, net.conv.bias, padding=1)
+    dense = functional.conv2d(net.stem(X), net.conv.weight, net.conv.bias, padding=1)
     expected = net.head(lowpass(net.bn(dense).relu(), 0.25)[..., ::2, ::2])
     torch.testing.assert_close(mended(X), expected)
     assert mended.conv.stride == (1, 1)
@@ -101,10 +101,12 @@ def test_a_shared_activation_by_hand():
         ("down.dealias_filter", ""),
     ]
     x = net.stem(X)
-    main = lowpass(net.bn1(F.conv2d(x, net.conv1.weight, padding=1)).relu(), 0.25)[..., ::2, ::2]
+    main = lowpass(net.bn1(functional.conv2d(x, net.conv1.weight, padding=1)).relu(), 0.25)[
+        ..., ::2, ::2
+    ]
     torch.testing.assert_close(mended(X), (net.conv2(main) + net.down(lowpass(x, 0.25))).relu())
     # A 1x1 convolution at stride 1 that is filtered and subsampled is the same.
-    dense = F.conv2d(x, net.down.weight, net.down.bias)
+    dense = functional.conv2d(x, net.down.weight, net.down.bias)
     torch.testing.assert_close(net.down(lowpass(x, 0.25)), lowpass(dense, 0.25)[..., ::2, ::2])
 
 
@@ -210,13 +212,13 @@ class Functional(nn.Module):
         self.kernel_size, self.stride = 3, 2
 
     def forward(self, x: Tensor) -> Tensor:
-        a = F.conv2d(x, self.first, stride=self.stride, padding=1)
-        return a + F.conv2d(x, self.second, stride=self.stride, padding=1)
+        a = functional.conv2d(x, self.first, stride=self.stride, padding=1)
+        return a + functional.conv2d(x, self.second, stride=self.stride, padding=1)
 
 
 class PoolByFunction(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
-        return F.max_pool2d(x, 2)
+        return functional.max_pool2d(x, 2)
 
 
 class Twice(nn.Module):

@@ -209,8 +209,11 @@ def _dealias(
     except Exception as error:  # options of wrong types fail anywhere
         raise ModelError(f"dealias: {type(error).__name__}: {error}") from error
     cutoffs = {item.site: item.cutoff for item in report.inserted if item.cutoff is not None}
-    settled = {"sites": list(report.sites), "cutoff": cutoffs}
-    return {**_DEALIAS_OPTIONS, **options, **settled}, report
+    settled = {**_DEALIAS_OPTIONS, **options, "cutoff": cutoffs}
+    left = {step.name for step in report.left}
+    if not left.intersection(report.sites):  # which may not be asked for by name
+        settled["sites"] = list(report.sites)
+    return settled, report
 
 
 def earlier_dealias(options: Any) -> Any:
