@@ -4,6 +4,7 @@ import json
 import signal
 import subprocess
 
+import pytest
 import torch
 import yaml
 
@@ -111,9 +112,80 @@ def test_a_checkpoint_of_other_filters_is_refused(trained, config, tmp_path, cap
     options = [*checkpoint, "--model.network.dealias.cutoff", "0.2"]
     said = failure(capsys, "test", config, tmp_path / "run", *options)
     assert "its network was built with dealias" in said
-    assert '"cutoff": 0.2' in said
+    assert '"layer2.0": 0.2,' in said
+    assert "sites" not in said
+    assert "version" not in said
     same = [*checkpoint, "--model.network.dealias", "{mixing: true}"]
     assert command("test", config, tmp_path / "run", *same) == 0
+
+
+def test_a_checkpoint_of_version_0_1(trained, config, tmp_path, capsys):
+    """Its options have no unit, and its cutoffs were half the published rates."""
+    checkpoint = torch.load(trained / "last.ckpt", weights_only=True)
+    checkpoint["hyper_parameters"]["network"]["dealias"] = {}
+    path = tmp_path / "earlier.ckpt"
+    torch.save(checkpoint, path)
+    said = failure(capsys, "test", config, tmp_path / "run", "--ckpt_path", str(path))
+    assert said.count("\n") == 1
+    assert "earlier.ckpt: its network was built with dealias" in said
+    assert '"layer4.0": 0.17677669529663' in said
+    assert said.endswith("; version 0.1 had unit: step and cutoff: published\n")
+    options = ["--model.network.dealias", "{unit: step, cutoff: published}"]
+    assert command("test", config, tmp_path / "run", "--ckpt_path", str(path), *options) == 0
+    assert main(["convert", str(path), "--output", str(tmp_path / "converted")]) == 0
+    network = load(tmp_path / "converted").eval()
+    cutoffs = {item.site: item.cutoff for item in network.dealias_report.inserted}
+    assert cutoffs["layer4.0"] == pytest.approx(0.5**0.5 / 4)
+    assert cutoffs["layer2.0"] == pytest.approx(1.5**0.5 / 4)
+    assert network.config["dealias"]["unit"] == "step"
+
+
+AFTER = "{place: after, strength: learned, unit: block, mixing: false}"
+
+
+def test_filters_after_the_activation_are_trained_saved_and_loaded(config, tmp_path, capsys):
+    run, options = tmp_path / "run", ["--model.network.dealias", AFTER]
+    assert command("fit", config, run, *options, "--trainer.max_steps", "3") == 0
+    state = state_of(run / "last.ckpt")["state_dict"]
+    strengths = {name: value for name, value in state.items() if name.endswith(".strength")}
+    assert len(strengths) == 7
+    assert all(value.abs().max() > 0 for value in strengths.values())
+    checkpoint = ["--ckpt_path", str(run / "last.ckpt")]
+    assert command("test", config, tmp_path / "test", *checkpoint, *options) == 0
+    said = failure(capsys, "test", config, tmp_path / "other", *checkpoint)
+    assert "dealias" in said or "strength" in said
+    assert main(["convert", str(run / "last.ckpt"), "--output", str(tmp_path / "converted")]) == 0
+    network = load(tmp_path / "converted")
+    steps = {item.step for item in network.dealias_report.inserted}
+    assert steps == {"", "maxpool", "layer2.0.conv1", "layer3.0.conv2", "layer4.0.conv1"}
+    for name, value in network.state_dict().items():
+        if name.endswith(".strength"):
+            assert torch.equal(value, strengths[f"network.{name}"])
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ("{place: afte}", "place: expected one of before, after, got 'afte'"),
+        ("{strength: 1.5}", "strength: expected a number in [0, 1] or 'learned', got 1.5"),
+        ("{strength: -0.1}", "got -0.1"),
+        ("{strength: true}", "got True"),
+        ("{strength: learnt}", "got 'learnt'"),
+    ],
+)
+def test_options_of_filters_that_can_not_be(options, message, config, tmp_path, capsys):
+    said = failure(capsys, "fit", config, tmp_path / "run", "--model.network.dealias", options)
+    assert message in said
+    assert said.count("\n") == 1
+
+
+def test_a_backbone_without_activations_after_its_steps(config, tmp_path, capsys):
+    options = ["--model.network.backbone", "convnext_atto", "--model.network.dealias"]
+    said = failure(
+        capsys, "fit", config, tmp_path / "run", *options, "{place: after, mixing: false}"
+    )
+    assert "nothing to put in" in said
+    assert "no activation follows" in said
 
 
 def test_a_checkpoint_of_other_classes(trained, config, tmp_path, capsys):

@@ -68,6 +68,23 @@ def test_biases_and_norms_can_be_left_from_decay():
     assert isinstance(options.optimizer(Network()), torch.optim.AdamW)
 
 
+@pytest.mark.parametrize("place", ["before", "after"])
+def test_learned_strengths_never_decay(place):
+    dealias = {"place": place, "strength": "learned"}
+    made = {"backbone": "test_resnet", "channels": 8, "aux_head": False, "dealias": dealias}
+    network = create_model("upernet", num_classes=4, **made)
+    options = Optimization(lr=0.1, lr_floor=0, weight_decay=0.05, decay_norms=True)
+    groups = {group["name"]: group for group in parameter_groups(network, options)}
+    names = {id(p): name for name, p in network.named_parameters()}
+    still = groups["backbone (no decay)"]
+    assert (still["weight_decay"], still["lr"]) == (0, 0.1)
+    strengths = {names[id(p)] for p in still["params"]}
+    assert strengths == {name for name in names.values() if name.endswith(".strength")}
+    assert len(strengths) == len(
+        [item for item in network.dealias_report.inserted if item.kind == "daf"]
+    )
+
+
 def test_frozen_weights_are_not_learnt():
     network = Network()
     network.backbone.requires_grad_(False)

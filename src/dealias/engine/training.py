@@ -228,10 +228,13 @@ class Training(pl.LightningModule):
                     theirs = settled_dealias(self.network, theirs)
                 except ValueError as error:
                     raise WeightsError(f"{self.checkpoint}: {error}") from error
-            if _settings(theirs) != _settings(ours.get(key)):
+            built, ours_built = _differing(theirs, ours.get(key))
+            if built != ours_built:
+                earlier = isinstance(held[key], Mapping) and "unit" not in held[key]
+                hint = "; version 0.1 had unit: step and cutoff: published" if earlier else ""
                 raise WeightsError(
-                    f"{self.checkpoint}: its network was built with {key} {_settings(theirs)}, "
-                    f"this one with {_settings(ours.get(key))}"
+                    f"{self.checkpoint}: its network was built with {key} {built}, "
+                    f"this one with {ours_built}{hint}"
                 )
 
     def check_classes(
@@ -326,8 +329,14 @@ class Training(pl.LightningModule):
         raise NotImplementedError
 
 
-def _settings(value: Any) -> str:
-    """Settings as text, equal for settings of the same meaning."""
-    if isinstance(value, Mapping):  # where filters are tells of which unit they are
-        value = {key: part or None for key, part in value.items() if key != "unit"}
-    return json.dumps(value, sort_keys=True)
+def _differing(theirs: Any, ours: Any) -> tuple[str, str]:
+    """Two settings as text, equal for settings of the same meaning; of options, what differs."""
+    if isinstance(theirs, Mapping) and isinstance(ours, Mapping):
+        keys = {
+            key
+            for key in {**theirs, **ours}
+            if (theirs.get(key) or None) != (ours.get(key) or None)
+        }
+        keys -= {"unit"}  # where filters are tells of which unit they are
+        theirs, ours = ({k: v for k, v in side.items() if k in keys} for side in (theirs, ours))
+    return json.dumps(theirs, sort_keys=True), json.dumps(ours, sort_keys=True)
