@@ -107,7 +107,7 @@ NETWORKS = {
     "torchvision resnet50": Network(lambda: torchvision("resnet50"), resnet(), 13),
     "torchvision mobilenet_v3_large": Network(
         lambda: torchvision("mobilenet_v3_large"),
-        tuple(f"features.{i}.block.1.0" for i in (2, 4, 7, 13)),
+        tuple(f"features.{i}.block" for i in (2, 4, 7, 13)),
         9,
     ),
     "torchvision convnext_tiny": Network(
@@ -137,7 +137,7 @@ NETWORKS = {
     "timm resnet50c": Network(lambda: timm("resnet50c"), resnet(), 13),
     "timm tf_efficientnet_lite0": Network(
         lambda: timm("tf_efficientnet_lite0"),
-        tuple(f"blocks.{i}.0.conv_dw" for i in (1, 2, 3, 5)),
+        tuple(f"blocks.{i}.0" for i in (1, 2, 3, 5)),
         9,
     ),
     # 40 channels hold less than the 4 x 4 x 3 numbers they are made of: the image is filtered too.
@@ -259,6 +259,73 @@ def test_a_network_is_planned_mended_trained_and_compiled(name):
     with torch.no_grad():
         for a, b in zip(outputs(part(IMAGES)), outputs(compiled(IMAGES)), strict=True):
             torch.testing.assert_close(a, b)
+
+
+# The number of filters, and the modules that run at stride 1.
+AFTER = {
+    "torchvision resnet18": (7, {"maxpool", *(f"layer{i}.0.conv1" for i in (2, 3, 4))}),
+    "torchvision mobilenet_v2": (4, {f"features.{i}.conv.1.0" for i in (2, 4, 7, 14)}),
+    "torchvision mobilenet_v3_small": (
+        4,
+        {"features.1.block.0.0", *(f"features.{i}.block.1.0" for i in (2, 4, 9))},
+    ),
+    "torchvision vgg11_bn": (5, {f"features.{i}" for i in (3, 7, 14, 21, 28)}),
+    "torchvision regnet_y_400mf": (
+        8,
+        {f"trunk_output.block{i}.block{i}-0.f.b.0" for i in (1, 2, 3, 4)},
+    ),
+    "timm test_resnet": (
+        7,
+        {"maxpool", "layer2.0.conv1", "layer3.0.conv2", "layer4.0.conv1"},
+    ),
+    "timm resnet18d": (7, {"maxpool", *(f"layer{i}.0.conv1" for i in (2, 3, 4))}),
+    "timm resnetaa50": (7, set()),  # pools by averaging, after the activation already
+    "timm tf_efficientnet_lite0": (4, {f"blocks.{i}.0.conv_dw" for i in (1, 2, 3, 5)}),
+    "timm mobilenetv3_small_050": (4, {f"blocks.{i}.0.conv_dw" for i in (0, 1, 2, 4)}),
+    "timm densenet121": (4, {"features.pool0"}),
+    "timm mobilevit_xxs": (4, {f"stages.{i}.0.conv2_kxk.conv" for i in (1, 2, 3, 4)}),
+    "smp Unet": (
+        7,
+        {"encoder.maxpool", *(f"encoder.layer{i}.0.conv1" for i in (2, 3, 4))},
+    ),
+}
+
+
+@pytest.mark.parametrize("name", AFTER)
+def test_filters_after_the_activation_start_at_the_plain_network(name):
+    library, network = name.split()
+    net = {"torchvision": torchvision, "timm": timm, "smp": smp}[library](network).eval()
+    options = {"mixing": False, "place": "after", "filter": "blur"}
+    mended, report = dealias.dealias(net, IMAGES, strength=0.0, **options)
+    filters, dense = AFTER[name]
+    assert len(report.inserted) == filters
+    assert {item.step for item in report.inserted if item.step} == dense
+    sizes = [(96, 128)] if library == "smp" or network == "resnetaa50" else [(97, 131), (114, 118)]
+    for size in sizes:
+        images = torch.rand(1, 3, *size)
+        with torch.no_grad():
+            torch.testing.assert_close(mended(images), net(images), rtol=1e-4, atol=1e-5)
+    state = net.state_dict()
+    mended.load_state_dict(state)
+    assert dealias.restore(mended).state_dict().keys() == state.keys()
+
+
+def test_the_units_of_inverted_bottlenecks():
+    blocks = {
+        "torchvision shufflenet_v2_x0_5": ("stage2.0", "stage3.0", "stage4.0"),
+        "torchvision mobilenet_v2": tuple(f"features.{i}.conv" for i in (2, 4, 7, 14)),
+        "timm mobilevit_xxs": tuple(f"stages.{i}.0" for i in (1, 2, 3, 4)),
+        "timm regnetx_002": tuple(f"s{i}.b1" for i in (1, 2, 3, 4)),
+    }
+    for name, expected in blocks.items():
+        library, network = name.split()
+        net = {"torchvision": torchvision, "timm": timm}[library](network)
+        plan = find_downsampling(net, IMAGES)
+        assert set(expected) <= set(plan.names), name
+        rates = [s.nyquist if isinstance(s.nyquist, tuple) else (s.nyquist,) for s in plan]
+        assert all(min(r) >= 0.5 / max(s.stride) for r, s in zip(rates, plan, strict=True)), name
+        steps = find_downsampling(net, IMAGES, unit="step")
+        assert {s.step for s in steps} == {s.step for s in plan}, name
 
 
 FAST = {"timm tf_efficientnet_lite0", "transformers SegFormer", "smp Unet", "smp UPerNet"}

@@ -104,7 +104,8 @@ def clamp_to_unit(values: Tensor) -> Tensor:
     tensor([-1.,  0.,  1.,  0.])
     """
     # TorchScript could not save the function.
-    if torch.is_grad_enabled() and values.requires_grad and not torch.jit.is_tracing():
+    traced: bool = torch.jit.is_tracing()  # type: ignore[attr-defined, no-untyped-call]
+    if torch.is_grad_enabled() and values.requires_grad and not traced:
         clamped: Tensor = _ClampToUnit.apply(values)
         return clamped
     return values.clamp(0, 1)
