@@ -459,3 +459,19 @@ def test_shifts_by_the_stride_commute_and_others_nearly():
 
         plain, filtered = disagreement(net), disagreement(mended)
         assert filtered < plain / 4
+
+
+@pytest.mark.parametrize("make", [Net, Shared])
+def test_compiled_and_exported_with_free_sizes(make):
+    mended, _ = after(varied(make()), strength="learned")
+    nn.init.constant_(mended.get_parameter("head.weight" if make is Net else "down.weight"), 0.1)
+    auto = torch.export.Dim.AUTO
+    torch._dynamo.reset()
+    with torch.no_grad():
+        program = torch.export.export(mended, (X,), dynamic_shapes=({2: auto, 3: auto},)).module()
+        compiled = torch.compile(mended, dynamic=True, fullgraph=True, backend="eager")
+        for size in ((33, 48), (48, 65), (64, 64)):
+            x = torch.randn(2, 3, *size)
+            torch.testing.assert_close(program(x), mended(x), rtol=1e-4, atol=1e-5)
+            torch.testing.assert_close(compiled(x), mended(x), rtol=1e-4, atol=1e-5)
+    torch._dynamo.reset()
