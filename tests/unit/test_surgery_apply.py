@@ -369,7 +369,7 @@ def test_a_function_without_module_cannot_be_asked_for():
             return [nn.functional.max_pool2d(x, 2)]
 
     with pytest.raises(
-        ValueError, match="sites: ':max_pool' can't be filtered: .*no module to put"
+        ValueError, match=r"sites: ':max_pool' can't be filtered: .*no module to put"
     ):
         dealias.dealias(Functional(), X, sites=[":max_pool"])
 
