@@ -107,7 +107,7 @@ NETWORKS = {
     "torchvision resnet50": Network(lambda: torchvision("resnet50"), resnet(), 13),
     "torchvision mobilenet_v3_large": Network(
         lambda: torchvision("mobilenet_v3_large"),
-        tuple(f"features.{i}.block" for i in (2, 4, 7, 13)),
+        tuple(f"features.{i}.block.1.0" for i in (2, 4, 7, 13)),
         9,
     ),
     "torchvision convnext_tiny": Network(
@@ -137,7 +137,7 @@ NETWORKS = {
     "timm resnet50c": Network(lambda: timm("resnet50c"), resnet(), 13),
     "timm tf_efficientnet_lite0": Network(
         lambda: timm("tf_efficientnet_lite0"),
-        tuple(f"blocks.{i}.0" for i in (1, 2, 3, 5)),
+        tuple(f"blocks.{i}.0.conv_dw" for i in (1, 2, 3, 5)),
         9,
     ),
     # 40 channels hold less than the 4 x 4 x 3 numbers they are made of: the image is filtered too.
@@ -320,7 +320,7 @@ def test_the_units_of_inverted_bottlenecks():
     for name, expected in blocks.items():
         library, network = name.split()
         net = {"torchvision": torchvision, "timm": timm}[library](network)
-        plan = find_downsampling(net, IMAGES)
+        plan = find_downsampling(net, IMAGES, unit="block")
         assert set(expected) <= set(plan.names), name
         rates = [s.nyquist if isinstance(s.nyquist, tuple) else (s.nyquist,) for s in plan]
         assert all(min(r) >= 0.5 / max(s.stride) for r, s in zip(rates, plan, strict=True)), name
