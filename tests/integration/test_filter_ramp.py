@@ -27,6 +27,14 @@ def test_the_strength_rises_to_1_and_is_in_every_checkpoint(config, tmp_path):
     assert convert(tmp_path / "whole" / "last.ckpt").model.config["dealias"]["strength"] == 0
 
 
+def test_the_best_checkpoint_has_the_whole_filters(config, tmp_path):
+    falling = ["--trust", "--trainer.callbacks+=stops.FallingScore"]
+    for share, best in (("0.5", 3), ("0.9", 6)):
+        run = tmp_path / share
+        assert command("fit", config, run, *START, *falling, "--filter_ramp", share) == 0
+        assert state_of(run / "best.ckpt")["global_step"] == best
+
+
 def test_the_first_step_is_that_of_the_plain_network(config, tmp_path):
     one = ["--trainer.max_steps", "1", "--trainer.val_check_interval", "1"]
     assert command("fit", config, tmp_path / "ramp", *RAMP, *one) == 0

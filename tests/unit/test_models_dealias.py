@@ -1,5 +1,7 @@
 """Options of de-aliasing in the configuration of a network, of this version and of earlier ones."""
 
+import json
+
 import pytest
 import torch
 
@@ -56,6 +58,12 @@ def test_a_saved_configuration_builds_the_network_again(options, tmp_path):
     assert settled_dealias(model, settled) == settled
     assert settled_dealias(small(), {"unit": "step", **options}) == settled
     assert model.dealias_report == other.dealias_report
+
+
+def test_a_strength_of_1_is_one_whether_it_is_whole_or_not():
+    options = {"mixing": False, "unit": "step"}
+    kept = [settled_dealias(small(), options | more) for more in ({}, {"strength": 1})]
+    assert json.dumps(kept[0]) == json.dumps(kept[1])
 
 
 def test_sites_that_are_left_do_not_keep_a_network_from_being_built_again(monkeypatch):

@@ -16,6 +16,7 @@ from pytorch_lightning.callbacks import Checkpoint, ModelCheckpoint
 from pytorch_lightning.plugins.io import TorchCheckpointIO
 from torch import Tensor
 
+from dealias.engine.filter_ramp import FilterRamp
 from dealias.engine.training import TrainingError
 from dealias.files import write_whole
 from dealias.inputs import LARGEST_DIRECTORY, open_regular, open_zip
@@ -239,6 +240,9 @@ def _cause_of(error: RuntimeError) -> Exception:
 class BestCheckpoint(ModelCheckpoint):
     """Keeps best.ckpt, that of the highest figure in validation.
 
+    Filters that come in over the first part of training must be in whole: until then, the network
+    is another than the one that was asked for.
+
     Args:
         folder: where.
         monitor: name of the figure.
@@ -246,6 +250,12 @@ class BestCheckpoint(ModelCheckpoint):
 
     def __init__(self, folder: Path, monitor: str = "val/mIoU") -> None:
         super().__init__(folder, "best", monitor=monitor, mode="max", enable_version_counter=False)
+
+    def on_validation_end(self, trainer: Any, pl_module: pl.LightningModule) -> None:
+        """Save if the figure is the highest, once the filters are in."""
+        ramps = (c for c in trainer.callbacks if isinstance(c, FilterRamp))
+        if all(ramp.strength(trainer.global_step, trainer.max_steps) == 1 for ramp in ramps):
+            super().on_validation_end(trainer, pl_module)
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Take the highest figure from the run that goes on, if its best.ckpt is here.

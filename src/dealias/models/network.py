@@ -210,6 +210,8 @@ def _dealias(
         raise ModelError(f"dealias: {type(error).__name__}: {error}") from error
     cutoffs = {item.site: item.cutoff for item in report.inserted if item.cutoff is not None}
     settled = {**_DEALIAS_OPTIONS, **options, "cutoff": cutoffs}
+    if not isinstance(settled["strength"], str):
+        settled["strength"] = float(settled["strength"])
     left = {step.name for step in report.left}
     if not left.intersection(report.sites):  # which may not be asked for by name
         settled["sites"] = list(report.sites)
@@ -222,7 +224,7 @@ def earlier_dealias(options: Any) -> Any:
         return options
     cutoff = options.get("cutoff", "auto")
     if isinstance(cutoff, Mapping):
-        cutoff = {"*": "published", **cutoff}
+        cutoff = {"*": "published", **cutoff}  # it had no names as values
     return {**options, **_EARLIER, "cutoff": "published" if cutoff == "auto" else cutoff}
 
 
