@@ -43,6 +43,7 @@ def run_jobs(
     jobs: Sequence[Job],
     done: Callable[[Job, str | None], None],
     *,
+    begin: Callable[[Job], None] = lambda _: None,
     at_once: int = 1,
     threads: int | None = None,
 ) -> None:
@@ -51,6 +52,7 @@ def run_jobs(
     Args:
         jobs: in the order in which they start.
         done: told of each that has ended, with what went wrong or None.
+        begin: told of each before it starts.
         at_once: number of processes.
         threads: of each; None for what PyTorch takes.
     """
@@ -60,6 +62,7 @@ def run_jobs(
         while left or running:
             while left and len(running) < at_once:
                 job = left.popleft()
+                begin(job)
                 running[_start(job, threads)] = job
             for process, job in list(running.items()):
                 if process.poll() is not None:
@@ -96,16 +99,23 @@ def _close(process: subprocess.Popen[bytes]) -> None:
 def _end(process: subprocess.Popen[bytes]) -> None:
     """End a process and those that read for it, which would keep its outputs claimed."""
     _close(process)
-    if hasattr(os, "killpg"):  # not on Windows
-        with suppress(ProcessLookupError):
-            os.killpg(process.pid, signal.SIGTERM)
+    grouped = hasattr(os, "killpg")  # not on Windows
+    if grouped:
+        _signal_group(process, signal.SIGTERM)
     else:
         process.terminate()
-    try:
+    with suppress(subprocess.TimeoutExpired):
         process.wait(_PATIENCE)
-    except subprocess.TimeoutExpired:
+    if grouped:
+        _signal_group(process, signal.SIGKILL)  # whoever reads for it may have held out
+    else:
         process.kill()
-        process.wait()
+    process.wait()
+
+
+def _signal_group(process: subprocess.Popen[bytes], number: int) -> None:
+    with suppress(ProcessLookupError, PermissionError):  # of a group that has ended
+        os.killpg(process.pid, number)
 
 
 def _failure(code: int, log: Path) -> str | None:
