@@ -47,6 +47,25 @@ def assert_same(first, second):
         assert torch.equal(a["masks"], b["masks"])
 
 
+def test_files_are_those_of_images_and_annotations(options):
+    data = InstanceDataModule(**options)
+    *images, annotations = data.files("test")
+    assert images == [image.path for image in data.prepare("test")]
+    root = Path(options["root"])
+    assert annotations == root / options["annotations"][data.source.splits["test"]]
+
+
+def test_files_of_label_maps_are_these(tmp_path):
+    for split in ("val", "valannot"):
+        (tmp_path / split).mkdir()
+    Image.new("RGB", (64, 64)).save(tmp_path / "val" / "a.png")
+    labels = np.full((64, 64), 8, np.uint8)  # a car
+    Image.fromarray(labels).save(tmp_path / "valannot" / "a.png")
+    data = InstanceDataModule(name="camvid", root=tmp_path, workers=0)
+    files = [tmp_path / split / "a.png" for split in ("val", "valannot")]
+    assert data.files("test") == files
+
+
 class TestTraining:
     @pytest.mark.parametrize("dark", [None, Dark()])
     def test_the_same_seed_gives_the_same_batches_and_another_gives_others(self, options, dark):

@@ -73,6 +73,14 @@ class LoadingModule(LightningDataModule):
         """
         raise NotImplementedError
 
+    def files(self, part: str) -> list[Path]:
+        """Files of images and targets of "train", "val" or "test"; none where they are drawn.
+
+        Raises:
+            ValueError: see `prepare`.
+        """
+        raise NotImplementedError
+
     def evaluated(self, samples: Any) -> CountedBatches:
         """This process's share of some samples, one by one.
 

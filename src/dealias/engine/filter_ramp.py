@@ -39,6 +39,14 @@ class FilterRamp(Callback):
 
     def on_fit_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Refuse a network without filters that can come in."""
+        self.check(trainer, pl_module)
+
+    def check(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Set the strength of the step that training is at, and refuse what has none.
+
+        Raises:
+            ValueError: the network has no filter whose strength can be set, or the trainer no end.
+        """
         if trainer.max_steps < 1:
             raise ValueError(f"filter_ramp: expected trainer.max_steps, got {trainer.max_steps}")
         if not set_strength(pl_module, self.strength(trainer.global_step, trainer.max_steps)):

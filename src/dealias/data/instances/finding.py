@@ -106,18 +106,7 @@ def find_instances(
     split = source.splits[part]
     if source.name in LAYOUTS:
         return _of_label_maps(source, split, limit, skip_bad=skip_bad)
-    root, _ = find_root(source.name, source.root, LIS_TREE if source.name == "lis" else "")
-    if source.name == "lis":
-        images, annotations = lis_files(root, source.shot, split)  # type: ignore[arg-type]
-    else:
-        images, annotations = (
-            root / _of_split(name, given, split)
-            for name, given in (("images", source.images), ("annotations", source.annotations))
-        )
-        if not images.is_dir():
-            raise DataError(f"images: {printable(images)}: not a folder")
-        if not annotations.is_file():
-            raise DataError(f"annotations: {printable(annotations)}: no such file")
+    images, annotations = _in_coco_format(source, split)
     found = read_annotations(
         annotations,
         images=images,
@@ -126,6 +115,38 @@ def find_instances(
         ignore_other_categories=True,
     )
     return replace(found, images=tuple(spread(found.images, limit)))
+
+
+def target_files(source: Source, part: str) -> list[Path]:
+    """The files that say which instances there are in "train", "val" or "test".
+
+    They are one of annotations, or the label maps of all images of the split.
+
+    Raises:
+        DataError, LisError: the data set isn't where it was looked for.
+    """
+    split = source.splits[part]
+    if source.name not in LAYOUTS:
+        return [_in_coco_format(source, split)[1]]
+    samples = find_samples(source.name, split, root=source.root).samples
+    return [sample.label for sample in samples if sample.label is not None]
+
+
+def _in_coco_format(source: Source, split: str) -> tuple[Path, Path]:
+    """Folder of images and file of annotations."""
+    root, _ = find_root(source.name, source.root, LIS_TREE if source.name == "lis" else "")
+    if source.name == "lis":
+        images, annotations = lis_files(root, source.shot, split)  # type: ignore[arg-type]
+        return images, annotations
+    images, annotations = (
+        root / _of_split(name, given, split)
+        for name, given in (("images", source.images), ("annotations", source.annotations))
+    )
+    if not images.is_dir():
+        raise DataError(f"images: {printable(images)}: not a folder")
+    if not annotations.is_file():
+        raise DataError(f"annotations: {printable(annotations)}: no such file")
+    return images, annotations
 
 
 def lis_files(root: str | Path, shot: Shot, split: Split) -> LisFiles:

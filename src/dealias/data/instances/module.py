@@ -24,6 +24,7 @@ from dealias.data.instances.finding import (
     classes_of,
     find_instances,
     source_names,
+    target_files,
 )
 from dealias.data.instances.transforms import instance_transform, resizing
 from dealias.data.loading import LoadingModule, check_counts, check_probability
@@ -204,6 +205,11 @@ class InstanceDataModule(LoadingModule):
         notes = [f"{split}: {note}" for note in found.remarks]
         self.notes = [*dict.fromkeys([*self.notes, *notes])]
         return found
+
+    def files(self, part: str) -> list[Path]:
+        """Images of "train", "val" or "test", and what says which instances are in them."""
+        images = [image.path for image in self.instances(part).images]
+        return images + target_files(self.source, part)
 
     def find(self, part: str) -> InstanceSet:
         """Instances of "train", "val" or "test", without those that can't be used.

@@ -166,6 +166,12 @@ class SegmentationDataModule(LoadingModule):
 
     prepare = samples
 
+    def files(self, part: str) -> list[Path]:
+        """Images and label maps of "train", "val" or "test"; none of scenes, which are drawn."""
+        found = self.samples(part)
+        pairs = found.samples if isinstance(found, FileSamples) else ()
+        return [path for one in pairs for path in (one.image, one.label) if path is not None]
+
     def find(self, part: str) -> tuple[Samples, list[Path]]:
         """Images and targets of "train", "val" or "test", and the files without a partner.
 
