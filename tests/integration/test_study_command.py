@@ -46,8 +46,13 @@ def read(path):
 
 
 def figures(path):
+    """What was measured, by run and test: not on what, which has another number of threads."""
+    kept = ("settings", "images", "figures", "tested_on")
     runs = read(path / "study.json")["runs"]
-    return {name: run["tests"] for name, run in runs.items()}
+    return {
+        name: {test: {key: row[key] for key in kept} for test, row in run["tests"].items()}
+        for name, run in runs.items()
+    }
 
 
 @pytest.mark.slow
@@ -144,6 +149,7 @@ class TestStudy:
         assert study(folder, "failing", "--cost", "true") == 1
         said = capsys.readouterr().out
         assert "both/0: failed: exit status 2; the end of " in said
+        assert "without this file, the run is trained anew" in said
         assert "plain/4: mIoU" in said
         assert "note: Clean images: missing: both/0" in said
         table = (failing / "table.md").read_text("utf-8")

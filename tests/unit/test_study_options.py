@@ -1,7 +1,10 @@
 """What is refused before anything is trained."""
 
 import pytest
+import timm
+import torch
 import yaml
+from PIL import Image
 
 from dealias.cli import main
 from dealias.study import Study, read_variants
@@ -134,9 +137,10 @@ class TestDifferences:
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        (["--seeds", "1"], "seeds: expected two at least"),
+        (["--seeds", "1"], "seeds: expected two at least, for a deviation, each once, got [0]"),
         (["--seeds", "3", "4", "3"], "seeds: expected two at least, for a deviation, each once"),
         (["--noise", "0"], "noise: expected numbers over 0"),
+        (["--overwrite", "--summarise"], "summarise: expected no overwrite"),
         (["--noise", "5", "5"], "noise: expected numbers over 0, each once"),
         (["--jobs", "0"], "jobs: expected at least 1, got 0"),
         (["--shifts", "-1"], "shifts: expected a number from 0 on"),
@@ -156,3 +160,83 @@ def test_shifts_are_for_label_maps(tmp_path):
     assert Study(**given).tests("instance")[0].shifts is None
     with pytest.raises(ValueError, match="shifts: expected 0 for the task instance"):
         Study(**given, shifts=5).tests("instance")
+
+
+class TestInputs:
+    """Files of one name may hold something else."""
+
+    @pytest.fixture
+    def folders(self, tmp_path):
+        text = yaml.safe_load(CONFIG)
+        text["data"] |= {"name": "folder", "classes": "camvid", "limit": None}
+        del text["data"]["scenes"]
+        for root in ("here", "there"):
+            for kind, mode in (("images", "RGB"), ("labels", "L")):
+                for split in ("train", "val"):
+                    folder = tmp_path / root / kind / split
+                    folder.mkdir(parents=True)
+                    for name in ("a", "b"):
+                        Image.new(mode, (96, 80), 3 if mode == "L" else (1, 2, 3)).save(
+                            folder / f"{name}.png"
+                        )
+        text["data"]["root"] = str(tmp_path / "here")
+        (tmp_path / "base.yaml").write_text(yaml.safe_dump(text))
+        return tmp_path
+
+    def plans(self, folders, change):
+        file = folders / "variants.yaml"
+        file.write_text(yaml.safe_dump({"plain": {}, "v0": change}, sort_keys=False))
+        variants = read_variants(file)
+        return plan_variants(str(folders / "base.yaml"), file, variants, folders / "out")[1]
+
+    def test_variants_of_other_folders_of_images_are_refused(self, folders):
+        change = FILTERED | {"data": {"root": str(folders / "there")}}
+        with pytest.raises(StudyError, match=r"v0: data\.root: expected .*here"):
+            self.plans(folders, change)
+
+    def test_weights_of_one_name_are_other_weights(self, folders):
+        weights = {}
+        for root in ("here", "there"):
+            path = folders / root / "backbone.pth"
+            torch.save(timm.create_model("test_resnet").state_dict(), path)
+            weights[root] = {"model": {"network": {"backbone_weights": str(path)}}}
+        base = yaml.safe_load((folders / "base.yaml").read_text())
+        base["model"]["network"] |= weights["here"]["model"]["network"]
+        (folders / "base.yaml").write_text(yaml.safe_dump(base))
+        plain, other = self.plans(folders, weights["there"])
+        assert plain.options == other.options
+        assert plain.files != other.files
+        assert list(plain.files) == ["model.network.backbone_weights"]
+
+    def test_a_changed_image_shows_in_the_digest_and_another_place_does_not(self, folders):
+        before = self.plans(folders, FILTERED)[0].tested_on
+        base = folders / "base.yaml"
+        base.write_text(base.read_text().replace("here", "there"))
+        assert self.plans(folders, FILTERED)[0].tested_on == before
+        Image.new("L", (96, 80), 4).save(folders / "there" / "labels" / "val" / "b.png")
+        assert self.plans(folders, FILTERED)[0].tested_on != before
+
+
+@pytest.mark.parametrize(
+    ("option", "message"),
+    [
+        ("ckpt_path: other.ckpt", "ckpt_path: expected none in the base of a study.*'other.ckpt'"),
+        ("shift_seed: 3", "shift_seed: expected none in the base of a study.* got 3"),
+        ("label_maps: true", "label_maps: expected none"),
+        ("output: runs/mine", "output: expected none"),
+    ],
+)
+def test_what_a_study_decides_is_refused_in_the_base(option, message, tmp_path):
+    (tmp_path / "base.yaml").write_text(f"{CONFIG}\n{option}\n")
+    (tmp_path / "variants.yaml").write_text(yaml.safe_dump({"plain": {}, "v0": FILTERED}))
+    file = tmp_path / "variants.yaml"
+    with pytest.raises(StudyError, match=message):
+        plan_variants(str(tmp_path / "base.yaml"), file, read_variants(file), tmp_path / "out")
+
+
+def test_a_ramp_is_for_variants_with_filters_and_checked_before_training(plan):
+    ramped = {"model": {"network": {"dealias": {"strength": 0}}}, "filter_ramp": 0.5}
+    _, (plain, other) = plan(ramped)
+    assert (plain.options["filter_ramp"], other.options["filter_ramp"]) == (None, 0.5)
+    with pytest.raises(StudyError, match="v0: filter_ramp: expected filters whose strength"):
+        plan({"model": {"network": {"dealias": None}}, "filter_ramp": 0.5})

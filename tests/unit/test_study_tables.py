@@ -1,4 +1,5 @@
 import json
+from dataclasses import replace
 
 import pytest
 
@@ -16,7 +17,7 @@ from dealias.study.records import (
     write_records,
 )
 from dealias.study.statistics import summarise
-from dealias.study.tables import notes_of, report
+from dealias.study.tables import UNDEFINED, notes_of, report
 from dealias.study.variants import Variant
 from dealias.text import FileError
 
@@ -41,6 +42,11 @@ def run_of(miou, images=7, tests=TESTS):
         "hardware": {"cores": 2, "gpu": None},
         "commit": "abc",
     }
+
+
+def cost_of(**changes):
+    row = {"step": 1.0, "prediction": 1.0, "bytes": 1} | changes
+    return {"variants": {"plain": row}, "device": "cpu", "rounds": 9}
 
 
 @pytest.fixture
@@ -90,8 +96,11 @@ class TestRecords:
             lambda content: content["runs"].update(x=content["runs"]["plain/0"]),
             lambda content: content["variants"].pop("other"),
             lambda content: content["runs"]["plain/0"].pop("tests"),
+            lambda content: content["runs"]["plain/0"].update(files=["a"]),
             lambda content: content["runs"]["plain/0"]["tests"]["clean"]["figures"].update(mIoU=5),
-            lambda content: content.update(cost={"variants": {"plain": {"step": -1}}}),
+            lambda content: content.update(cost=cost_of(step=-1)),
+            lambda content: content.update(cost=cost_of(bytes=None)),
+            lambda content: content["runs"]["plain/0"]["tests"]["clean"].pop("hardware"),
             lambda content: content.update(runs=[1]),
         ],
     )
@@ -128,6 +137,62 @@ class TestRecords:
         assert conflicts(records, PLANS, SEEDS, tests) == {}
         assert [test.name for test in missing_tests(records, "plain/1", tests)] == ["noise_30"]
 
+    def test_other_images_conflict_test_by_test(self, records):
+        now = [replace(PLANS[0], tested_on="changed"), PLANS[1]]
+        found = conflicts(records, now, [1], TESTS)
+        assert list(found) == ["plain/1/clean", "plain/1/noise_20"]
+        assert "other images or targets" in found["plain/1/clean"][0]
+
+    def test_other_weights_of_one_name_conflict_and_the_run_goes(self, records):
+        now = [PLANS[0], replace(PLANS[1], files={"model.network.weights": "abc"})]
+        found = conflicts(records, now, [1], TESTS)
+        expected = ["model.network.weights: the file holds something else now"]
+        assert found == {"other/1": expected}
+        drop(records, list(found))
+        assert set(records["runs"]) == {
+            f"{name}/{seed}" for name in ("plain", "other") for seed in SEEDS
+        } - {"other/1"}
+
+    def test_figures_of_another_checkpoint_go(self, records):
+        one = choose_tests(5, 32, [20, 30])[2:]
+        add_run(records, PLANS[0], 0, run_of(0.5) | {"checkpoint": "first"})
+        add_run(records, PLANS[0], 0, run_of(0.5, tests=one) | {"checkpoint": "first"})
+        assert set(records["runs"]["plain/0"]["tests"]) == {"clean", "noise_20", "noise_30"}
+        add_run(records, PLANS[0], 0, run_of(0.5, tests=one) | {"checkpoint": "second"})
+        assert set(records["runs"]["plain/0"]["tests"]) == {"noise_30"}
+
+    def test_records_of_earlier_versions_are_read(self, records, tmp_path):
+        for run in records["runs"].values():
+            for test in run["tests"].values():
+                made = {key: test.pop(key) for key in ("hardware", "environment", "commit")}
+                del test["tested_on"]
+            run |= made
+            del run["files"]
+        write_records(records, tmp_path / "study.json", {})
+        read = read_records(tmp_path / "study.json", "segmentation")
+        assert (
+            conflicts(
+                read,
+                [replace(plan, tested_on="x", files={"a": "b"}) for plan in PLANS],
+                SEEDS,
+                TESTS,
+            )
+            == {}
+        )
+        (note,) = notes_of(read, PLANS, SEEDS, TESTS)
+        assert note == "of some tests, study.json does not say which images they were on"
+        assert "Made with torch 2.6. Commit abc." in report(read, PLANS, SEEDS, TESTS, [])
+
+    def test_strengths_that_differ_little_are_tests_of_their_own(self):
+        tests = choose_tests(None, 32, [20, 20.00001, 1e-7])
+        assert [test.name for test in tests] == [
+            "clean",
+            "noise_20",
+            "noise_20.00001",
+            "noise_1e-07",
+        ]
+        assert tests[2].arguments == ["--noise", "20.00001"]
+
 
 class TestReport:
     def test_means_differences_and_runs(self, records):
@@ -148,7 +213,34 @@ class TestReport:
         notes = notes_of(records, PLANS, SEEDS, TESTS)
         assert "Clean images: missing: other/1" in notes
         assert any("other numbers of images: 7 in" in note and "6 in" in note for note in notes)
-        assert "the commit of runs differs; study.json has that of each" in notes
+        assert "the commit of tests differs; study.json has that of each" in notes
+
+    def test_one_more_test_on_another_machine_is_said(self, records):
+        tests = choose_tests(5, 32, [20, 30])
+        later = run_of(0.5, tests=tests[2:]) | {"hardware": {"cores": 8, "gpu": "H"}}
+        add_run(records, PLANS[0], 0, later)
+        run = records["runs"]["plain/0"]["tests"]
+        assert [run[test.name]["hardware"]["cores"] for test in tests] == [2, 2, 8]
+        notes = notes_of(records, PLANS, SEEDS, tests)
+        assert "the hardware of tests differs; study.json has that of each" in notes
+
+    def test_cells_of_fewer_seeds_say_so(self, records):
+        del records["runs"]["other/1"]
+        text = report(records, PLANS, SEEDS, TESTS, [])
+        assert "| plain | 60.00 ± 10.00 | 40.00" in text
+        assert r"| Other \| one | 64.00 ± 16.97 (2 of 3 seeds) | 36.00" in text
+        assert "p 0.30 (2 of 3 seeds)" in text
+
+    def test_what_was_not_measured_of_the_cost_is_a_dash(self, records):
+        row = {"step": 2.0, "prediction": 1.0, "bytes": 2**21}
+        records["cost"] = {"variants": {"plain": row}, "device": "cpu", "rounds": 9}
+        text = report(records, PLANS, SEEDS, TESTS, [])
+        assert "| plain | 1.00 | 1.00 | 1.00 | 2 |" in text
+        dashes = f"| {' | '.join([UNDEFINED] * 3)} |"
+        assert rf"| Other \| one {dashes} {UNDEFINED} |" in text
+        assert notes_of(records, PLANS, SEEDS, TESTS) == ["cost: not measured: other"]
+        records["cost"]["variants"] = {"other": row}
+        assert rf"| Other \| one {dashes} 2 |" in report(records, PLANS, SEEDS, TESTS, [])
 
     def test_points_are_drawn_where_there_are_some(self, records, tmp_path):
         path = tmp_path / "figure.png"

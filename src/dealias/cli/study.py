@@ -24,6 +24,7 @@ def add_arguments(parser: ArgumentParser) -> None:
     add("--noise", type=float, nargs="*", metavar="SIGMA", help="tests under noise, of 255; 20")
     add("--cost", type=bool, default=True, help="measure time and memory too")
     add("--overwrite", action="store_true", help="do anew what was done with other options")
+    add("--summarise", action="store_true", help="sum up what is done, and train nothing")
 
 
 def run(options: Namespace) -> int:
@@ -42,6 +43,7 @@ def run(options: Namespace) -> int:
             noise=options.noise,
             cost=options.cost,
             overwrite=options.overwrite,
+            summarise=options.summarise,
         ),
         tell=_tell,
         progress=progress,

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from dealias.study.figures import Test, choose_tests
+from dealias.text import shorten
 
 _SHIFTS, _SIGMA = 5, 20.0  # by default
 
@@ -29,6 +30,7 @@ class Study:
             default.
         cost: whether to measure what the variants cost.
         overwrite: whether to train and test anew what was with other options.
+        summarise: whether to sum up what is there, and train, test and measure nothing.
 
     Raises:
         ValueError: a value is out of range.
@@ -45,17 +47,25 @@ class Study:
     noise: Sequence[float] | None = None
     cost: bool = True
     overwrite: bool = False
+    summarise: bool = False
 
     def __post_init__(self) -> None:
         if len(self.seeds) < 2 or len(set(self.seeds)) < len(self.seeds):
-            raise ValueError("seeds: expected two at least, for a deviation, each once")
+            raise ValueError(
+                "seeds: expected two at least, for a deviation, each once, got "
+                f"{shorten(list(self.seeds))}"
+            )
         if not all(0 <= seed < 2**32 for seed in self.seeds):
-            raise ValueError(f"seeds: expected numbers from 0 to {2**32 - 1}, got {self.seeds}")
+            raise ValueError(
+                f"seeds: expected numbers from 0 to {2**32 - 1}, got {list(self.seeds)}"
+            )
         for name in ("jobs", "largest_shift"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name}: expected at least 1, got {getattr(self, name)}")
         if self.shifts is not None and self.shifts < 0:
             raise ValueError(f"shifts: expected a number from 0 on, got {self.shifts}")
+        if self.summarise and self.overwrite:
+            raise ValueError("summarise: expected no overwrite with it, got both")
         noise = self.noise or ()
         if len(set(noise)) < len(noise) or not all(0 < sigma < math.inf for sigma in noise):
             raise ValueError(f"noise: expected numbers over 0, each once, got {list(noise)}")
@@ -68,7 +78,8 @@ class Study:
         """
         if task != "segmentation" and self.shifts:
             raise ValueError(
-                f"shifts: expected 0 for the task {task}, whose output is no label map"
+                f"shifts: expected 0 for the task {task}, whose output is no label map, got "
+                f"{self.shifts}"
             )
         default = _SHIFTS if task == "segmentation" else 0
         shifts = default if self.shifts is None else self.shifts

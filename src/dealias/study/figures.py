@@ -105,13 +105,22 @@ class Test:
         arguments = []
         if self.shifts is not None:
             arguments = ["--shifts", str(self.shifts), "--largest_shift", str(self.largest)]
-        return arguments + (["--noise", f"{self.noise:g}"] if self.noise else [])
+        return arguments + (["--noise", _number(self.noise)] if self.noise else [])
 
 
 def choose_tests(shifts: int | None, largest: int, noise: Sequence[float]) -> list[Test]:
     """The clean test, with shifts of up to so many pixels, and one under each noise."""
     noisy = [
-        Test(f"noise_{sigma:g}", f"Under noise of sigma {sigma:g} of 255", noise=float(sigma))
-        for sigma in noise
+        Test(f"noise_{text}", f"Under noise of sigma {text} of 255", noise=float(text))
+        for text in map(_number, noise)
     ]
     return [Test(CLEAN, "Clean images", shifts, largest), *noisy]
+
+
+def _number(value: float) -> str:
+    """All digits of a number, which others don't share.
+
+    >>> _number(20), _number(20.00001)
+    ('20', '20.00001')
+    """
+    return repr(float(value)).removesuffix(".0")

@@ -7,10 +7,11 @@ from pathlib import Path
 
 from dealias.files import OutputError
 from dealias.inputs import read_yaml
+from dealias.study.fingerprints import digest_options
 from dealias.study.options import Plan, differences, of_training, relevant
 from dealias.study.records import run_key
-from dealias.study.variants import OUTPUTS
-from dealias.text import FileError, printable
+from dealias.study.variants import OUTPUTS, flatten
+from dealias.text import FileError, printable, shorten
 
 
 def check_folders(output: Path, results: Path, plans: Sequence[Plan], *, overwrite: bool) -> None:
@@ -67,5 +68,9 @@ def _differing(file: Path, plan: Plan, seed: int) -> list[str]:
         raise FileError(file, "expected the options of a run")
     trained, asked = of_training(relevant(options)), of_training(plan.options)
     found = differences(trained, asked, plan.defaults)
+    given = {name: value for name, value in flatten(options) if name in plan.files}
+    for name, digest in digest_options(given, {}).items():  # of those that are there still
+        if digest != plan.files[name]:
+            found.append(f"{printable(name)} {shorten(given[name], 400)}, which differs")
     kept = options.get("seed_everything")
     return found + ([] if kept == seed else [f"seed_everything {kept}, now {seed}"])

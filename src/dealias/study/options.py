@@ -6,13 +6,14 @@ import json
 import logging
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from lightning_fabric.utilities.exceptions import MisconfigurationException
 
-from dealias.engine import Prepared, Task, find_task, resolve, take_configs, take_task
+from dealias.engine import FilterRamp, Prepared, Task, find_task, resolve, take_configs, take_task
+from dealias.study.fingerprints import Known, digest_files, digest_options
 from dealias.study.variants import StudyError, Variant, command_line, flatten
 from dealias.text import printable, shorten
 
@@ -41,6 +42,15 @@ _TESTS_ALONE = (
 )
 _LENGTH = ("trainer.max_steps", "trainer.accumulate_grad_batches", "data.batch_size")
 _NOTHING = "(not given)"
+_LONGEST = 400  # characters of a value in a message: paths differ at their end
+# Options of the base that a study decides, and what each has where nothing is given.
+_DECIDED: Mapping[str, Any] = {
+    **dict.fromkeys(("output", "results", "report", "probe", "unstable_maps", "ckpt_path")),
+    "shifts": None,
+    "shift_seed": 0,
+    "noise": 0,
+    "label_maps": False,
+}
 FIXED = (  # of every run: last.ckpt is tested, so that validation would only take time
     *("--trainer.limit_val_batches", "0", "--trainer.enable_progress_bar", "false"),
     *("--trainer.enable_model_summary", "false"),
@@ -58,6 +68,9 @@ class Plan:
         defaults: what `options` has where nothing is given.
         steps: of training.
         on_gpu: whether it trains on an accelerator.
+        located: `options` with whole paths, and the root of the data.
+        tested_on: digest of the images and targets of the test; None where they are drawn.
+        files: digests of the files that options name, by option.
     """
 
     variant: Variant
@@ -66,6 +79,9 @@ class Plan:
     defaults: Mapping[str, Any]
     steps: int
     on_gpu: bool
+    located: Mapping[str, Any] = field(default_factory=dict)
+    tested_on: str | None = None
+    files: Mapping[str, str] = field(default_factory=dict)
 
 
 def plan_variants(
@@ -80,19 +96,21 @@ def plan_variants(
         output: folder of the study.
 
     Raises:
-        StudyError: an option of a variant can't be used; or two variants can't be compared.
+        StudyError: an option can't be used; or two variants can't be compared.
         ConfigError: the base can't be read.
     """
     base, _, _ = take_configs(["--config", config])
+    _check_base(config, base)
     task = find_task(take_task(base, []))
     with _quiet():
         folder = file.parent.absolute()
-        plans = [_plan(config, folder, task, variant, output) for variant in variants]
+        known: Known = {}
+        plans = [_plan(config, folder, task, variant, output, known) for variant in variants]
     for plan in plans[1:]:
         _check_comparable(plans[0], plan)
     for index, plan in enumerate(plans):
         for other in plans[:index]:
-            if not differences(other.options, plan.options, plan.defaults):
+            if not differences(other.located, plan.located, plan.defaults):
                 raise StudyError(f"{plan.variant.name}: has the same options as {_name(other)}")
     return task.name, plans
 
@@ -115,7 +133,19 @@ def _name(plan: Plan) -> str:
     return plan.variant.name
 
 
-def _plan(config: str, folder: Path, task: Task, variant: Variant, output: Path) -> Plan:
+def _check_base(config: str, base: Mapping[str, Any]) -> None:
+    """Raise StudyError if the base has an option of tests or folders, which a study decides."""
+    for name, default in _DECIDED.items():
+        if base.get(name, default) != default:
+            raise StudyError(
+                f"{printable(config)}: {name}: expected none in the base of a study, which "
+                f"decides it for each run, got {shorten(base[name])}"
+            )
+
+
+def _plan(
+    config: str, folder: Path, task: Task, variant: Variant, output: Path, known: Known
+) -> Plan:
     changes = resolve(variant.changes, folder, task)
     arguments = ("--config", config, *command_line(changes))
     nowhere = output / variant.name / "SEED"  # what is in the folders of runs does not matter here
@@ -123,22 +153,45 @@ def _plan(config: str, folder: Path, task: Task, variant: Variant, output: Path)
     try:
         prepared = Prepared("fit", [*arguments, *FIXED, *more, "--trainer.logger", "false"])
         prepared.datamodule.setup("test")
+        trainer: Any = prepared.trainer
+        for callback in trainer.callbacks:
+            if isinstance(callback, FilterRamp):
+                callback.check(trainer, prepared.model)
+        located = _located(prepared.options)
+        tested_on = digest_files(prepared.datamodule.files("test"), known)
+        files = digest_options(located, known)
     except (ValueError, MisconfigurationException) as error:
         raise StudyError(f"{variant.name}: {error}") from error
-    trainer = prepared.trainer
     if trainer.max_steps < 1:
-        raise StudyError(f"{variant.name}: trainer.max_steps: expected steps to train for")
+        raise StudyError(
+            f"{variant.name}: trainer.max_steps: expected steps to train for, got "
+            f"{trainer.max_steps}"
+        )
     if trainer.world_size > 1:
         raise StudyError(
             f"{variant.name}: trainer.devices: expected 1 for a run of a study, got "
             f"{trainer.world_size}; --jobs trains several at a time"
         )
     given = dict(flatten(prepared.options))
-    if given.get("trainer.max_time") or "EarlyStopping" in str(given.get("trainer.callbacks")):
-        raise StudyError(f"{variant.name}: expected a training that ends at trainer.max_steps")
+    time, callbacks = given.get("trainer.max_time"), given.get("trainer.callbacks")
+    if time or "EarlyStopping" in str(callbacks):
+        got = f"trainer.max_time {time}" if time else f"trainer.callbacks {shorten(callbacks)}"
+        raise StudyError(
+            f"{variant.name}: expected a training that ends at trainer.max_steps, got {got}"
+        )
     on_gpu = trainer.strategy.root_device.type != "cpu"
     defaults = dict(flatten(prepared.defaults))
-    return Plan(variant, arguments, relevant(prepared.options), defaults, trainer.max_steps, on_gpu)
+    return Plan(
+        variant,
+        arguments,
+        relevant(prepared.options),
+        defaults,
+        trainer.max_steps,
+        on_gpu,
+        located=located,
+        tested_on=tested_on,
+        files=files,
+    )
 
 
 def relevant(options: Mapping[str, Any]) -> dict[str, Any]:
@@ -147,6 +200,19 @@ def relevant(options: Mapping[str, Any]) -> dict[str, Any]:
     Of absolute paths, the last part counts.
     """
     return {name: _portable(value) for name, value in flatten(options) if name not in _INCIDENTAL}
+
+
+def _located(options: Mapping[str, Any]) -> dict[str, Any]:
+    """What matters of options, with whole paths: files of one name may differ."""
+    kept = _INCIDENTAL - {"data.root"}
+    return {name: _resolved(value) for name, value in flatten(options) if name not in kept}
+
+
+def _resolved(value: Any) -> Any:
+    if isinstance(value, list):
+        return [_resolved(one) for one in value]
+    is_path = isinstance(value, str) and Path(value).is_absolute()
+    return str(Path(value).resolve()) if is_path else value
 
 
 def of_training(options: Mapping[str, Any]) -> dict[str, Any]:
@@ -185,13 +251,14 @@ def _value(options: Mapping[str, Any], name: str, defaults: Mapping[str, Any]) -
 
 def _check_comparable(baseline: Plan, plan: Plan) -> None:
     """Raise StudyError if two variants are not tested on the same images in the same way."""
-    for name in dict.fromkeys([*baseline.options, *plan.options]):
+    for name in dict.fromkeys([*baseline.located, *plan.located]):
         tested = name.startswith(_TESTED) and not name.startswith(_TRAINED_ON)
-        sides = [_value(side.options, name, side.defaults) for side in (baseline, plan)]
+        sides = [_value(side.located, name, side.defaults) for side in (baseline, plan)]
         if tested and sides[0] != sides[1]:
             raise StudyError(
-                f"{_name(plan)}: {name}: expected {shorten(sides[0])} as in {_name(baseline)}, got "
-                f"{shorten(sides[1])}: variants are tested on the same data in the same way"
+                f"{_name(plan)}: {name}: expected {shorten(sides[0], _LONGEST)} as in "
+                f"{_name(baseline)}, got {shorten(sides[1], _LONGEST)}: variants are "
+                f"tested on the same data in the same way"
             )
 
 

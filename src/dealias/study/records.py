@@ -12,9 +12,11 @@ from dealias.inputs import read_json
 from dealias.study.figures import Test
 from dealias.study.options import Plan, differences
 from dealias.study.statistics import Figures
-from dealias.text import FileError
+from dealias.text import FileError, printable
 
 _FORMAT = 1
+_MADE_WITH = ("hardware", "environment", "commit")  # of a test; formerly of a run
+_COSTS = ("step", "prediction", "bytes")
 Records = dict[str, Any]
 
 
@@ -40,7 +42,15 @@ def read_records(path: Path, task: str) -> Records:
         raise FileError(path, f"expected what dealias study writes: {problem}")
     if content["task"] != task:
         raise FileError(path, f"expected a study of the task {task}, got {content['task']}")
+    content["runs"] = {key: _by_test(run) for key, run in content["runs"].items()}
     return {key: content[key] for key in empty_records(task)}
+
+
+def _by_test(run: Mapping[str, Any]) -> dict[str, Any]:
+    """A run whose tests have each what they were made with."""
+    made = {key: run[key] for key in _MADE_WITH if key in run}
+    rest = {key: value for key, value in run.items() if key not in _MADE_WITH}
+    return rest | {"tests": {name: made | test for name, test in run["tests"].items()}}
 
 
 def _problem(content: Any) -> str | None:
@@ -52,23 +62,31 @@ def _problem(content: Any) -> str | None:
     for key, run in content["runs"].items():
         if key != run_key(run["variant"], run["seed"]) or run["variant"] not in content["variants"]:
             return f"runs: {key}: of no variant and seed"
+        if not isinstance(run.get("files", {}), dict):
+            return f"runs: {key}: files: expected digests by option"
         for test in run["tests"].values():
             if not isinstance(test["settings"], dict) or not isinstance(test["images"], int):
                 return f"runs: {key}: expected settings and images of each test"
-            if not all(_is_figure(value) for value in test["figures"].values()):
+            if not all(is_figure(value) for value in test["figures"].values()):
                 return f"runs: {key}: expected figures from 0 to 1"
+            if not all(isinstance((run | test)[name], dict) for name in _MADE_WITH[:2]):
+                return f"runs: {key}: expected the hardware and environment of each test"
     cost = content["cost"]
-    if cost is not None and not all(
-        isinstance(value, float | int) and 0 < value < math.inf
-        for row in cost["variants"].values()
-        for value in row.values()
-        if value is not None
+    if cost is not None and not (
+        isinstance(cost["device"], str)
+        and isinstance(cost["rounds"], int)
+        and all(_is_cost(row[key]) for row in cost["variants"].values() for key in _COSTS)
     ):
-        return "cost: expected numbers over 0"
+        return f"cost: expected device, rounds, and numbers over 0: {', '.join(_COSTS)}"
     return None
 
 
-def _is_figure(value: Any) -> bool:
+def _is_cost(value: Any) -> bool:
+    return isinstance(value, float | int) and 0 < value < math.inf
+
+
+def is_figure(value: Any) -> bool:
+    """Whether a value is a fraction, or None, which stands for an undefined one."""
     is_number = isinstance(value, float | int) and not isinstance(value, bool)
     return value is None or (is_number and 0 <= value <= 1)
 
@@ -81,28 +99,57 @@ def run_key(variant: str, seed: int) -> str:
 def conflicts(
     records: Records, plans: Sequence[Plan], seeds: Sequence[int], tests: Sequence[Test]
 ) -> dict[str, list[str]]:
-    """What was measured otherwise than asked: by variant, or by run and test; empty if nothing."""
-    found = {}
+    """What was measured otherwise than asked: by variant, run, or run and test; empty if nothing.
+
+    What older records do not say, such as which images were tested on, is no conflict.
+    """
+    found: dict[str, list[str]] = {}
     for plan in plans:
         kept = records["variants"].get(plan.variant.name)
         if kept is not None:
             differing = differences(kept["options"], plan.options, plan.defaults)
             if differing:
                 found[plan.variant.name] = differing
-    for key, test in _wanted(records, plans, seeds, tests):
-        settings = records["runs"][key]["tests"].get(test.name, {}).get("settings")
-        if settings is not None:
-            differing = differences(settings, test.settings, {})
-            if differing:
-                found[f"{key}/{test.name}"] = differing
+    for plan in plans:
+        for key in (run_key(plan.variant.name, seed) for seed in seeds):
+            run = records["runs"].get(key)
+            if run is not None:
+                found |= _conflicts_of_run(key, run, plan, tests)
     return found
+
+
+def _conflicts_of_run(
+    key: str, run: Mapping[str, Any], plan: Plan, tests: Sequence[Test]
+) -> dict[str, list[str]]:
+    kept = run.get("files")
+    now = plan.files
+    changed = [] if kept is None else [name for name in {**kept, **now} if _other(name, kept, now)]
+    if changed:
+        return {key: [f"{printable(name)}: the file holds something else now" for name in changed]}
+    found = {}
+    for test in tests:
+        entry = run["tests"].get(test.name)
+        if entry is None:
+            continue
+        differing = differences(entry["settings"], test.settings, {})
+        if "tested_on" in entry and entry["tested_on"] != plan.tested_on:
+            differing.append("it was tested on other images or targets than there are now")
+        if differing:
+            found[f"{key}/{test.name}"] = differing
+    return found
+
+
+def _other(name: str, kept: Mapping[str, str], now: Mapping[str, str]) -> bool:
+    return kept.get(name) != now.get(name)
 
 
 def drop(records: Records, conflicting: Sequence[str]) -> None:
     """Remove what :func:`conflicts` found from records."""
     for name in conflicting:
-        variant, _, rest = name.partition("/")
-        if rest:
+        variant, *rest = name.split("/")
+        if len(rest) == 1:
+            records["runs"].pop(name, None)
+        elif rest:
             key, _, test = name.rpartition("/")
             if key in records["runs"]:
                 del records["runs"][key]["tests"][test]
@@ -113,13 +160,6 @@ def drop(records: Records, conflicting: Sequence[str]) -> None:
             records["cost"] = None
 
 
-def _wanted(
-    records: Records, plans: Sequence[Plan], seeds: Sequence[int], tests: Sequence[Test]
-) -> list[tuple[str, Test]]:
-    keys = [run_key(plan.variant.name, seed) for plan in plans for seed in seeds]
-    return [(key, test) for key in keys if key in records["runs"] for test in tests]
-
-
 def missing_tests(records: Records, key: str, tests: Sequence[Test]) -> list[Test]:
     """The tests of a run whose figures are not there."""
     kept = records["runs"].get(key, {}).get("tests", {})
@@ -127,20 +167,25 @@ def missing_tests(records: Records, key: str, tests: Sequence[Test]) -> list[Tes
 
 
 def add_run(records: Records, plan: Plan, seed: int, found: Mapping[str, Any]) -> None:
-    """Add what was found of a run; tests that it has already stay.
+    """Add what was found of a run; tests of the same checkpoint that it has already stay.
 
     Args:
         records: changed in place.
         plan: of the variant.
         seed: of the run.
-        found: has "tests", and what these depend on.
+        found: has "tests", what these were made with, and "checkpoint", a digest.
     """
-    name = plan.variant.name
+    name, key = plan.variant.name, run_key(plan.variant.name, seed)
     records["variants"].setdefault(name, {"options": dict(plan.options)})
     records["variants"][name]["arguments"] = list(plan.arguments)
-    before = records["runs"].get(run_key(name, seed), {}).get("tests", {})
-    run = {"variant": name, "seed": seed, **found, "tests": before | found["tests"]}
-    records["runs"][run_key(name, seed)] = run
+    kept = records["runs"].get(key, {})
+    checkpoint = found.get("checkpoint")
+    before = {} if kept.get("checkpoint", checkpoint) != checkpoint else kept.get("tests", {})
+    files = {"files": dict(plan.files)} if not before else {}  # weights are older than this test
+    run = {"variant": name, "seed": seed, **files, **found}
+    tests = {test: {**row, "tested_on": plan.tested_on} for test, row in found["tests"].items()}
+    added = _by_test(run | {"tests": tests})
+    records["runs"][key] = (kept if before else {}) | added | {"tests": before | added["tests"]}
 
 
 def figures_of(records: Records, test: Test) -> dict[tuple[str, int], Figures]:

@@ -12,10 +12,13 @@ from dealias.study.options import plan_variants, unequal_lengths
 from dealias.study.records import read_records
 from dealias.study.variants import read_variants
 from dealias.study.work import Found, Progress, Work
+from dealias.text import printable
 
 
 def run_study(study: Study, *, tell: Callable[[str], object], progress: Progress) -> Found:
     """Train and test what is missing; write study.json after each run, and at last the table.
+
+    Interrupted, it writes the table of what is done before it raises KeyboardInterrupt.
 
     Args:
         study: what to do.
@@ -38,11 +41,20 @@ def run_study(study: Study, *, tell: Callable[[str], object], progress: Progress
             claims.enter_context(claim(path))
         records = read_records(file, task)
         state = Work(study, plans, tests, records, file)
-        jobs = state.jobs()
         warnings = unequal_lengths(plans)
+        if study.summarise:
+            state.check()
+            return state.sum_up(warnings)
+        jobs = state.jobs()
         for warning in warnings:
             tell(f"warning: {warning}")
-        state.train(jobs, tell, progress)
+        try:
+            state.train(jobs, tell, progress)
+        except KeyboardInterrupt:
+            if records["runs"]:
+                state.sum_up([*warnings, "the study was stopped before its end"])
+                tell(f"stopped; table.md has what is done: {printable(folder)}")
+            raise
         if study.cost:
             warnings += state.measure_cost(tell)
         return state.sum_up(warnings)

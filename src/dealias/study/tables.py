@@ -46,12 +46,14 @@ def tables_of(
         heads = [f"{name} {arrows[name]}" for name in figures]
         others = {name: summary[name] for name in list(titles)[1:]}
         title = f"{test.title}: mean ± standard deviation over seeds, in percent"
-        tables.append(Table(title, heads, _rows(summary, titles, mean_cell)))
+        total = len(seeds)
+        tables.append(Table(title, heads, _rows(summary, titles, _counted(mean_cell, "n", total))))
         title = (
             f"{test.title}: paired difference to {plans[0].variant.title} in points, "
             "[95 % confidence interval], p of the paired t-test"
         )
-        tables.append(Table(title, heads, _rows(others, titles, difference_cell)))
+        cell = _counted(difference_cell, "pairs", total)
+        tables.append(Table(title, heads, _rows(others, titles, cell)))
     return tables + ([] if records["cost"] is None else [_cost(records["cost"], titles)])
 
 
@@ -59,6 +61,15 @@ def _rows(
     summary: Summary, titles: Mapping[str, str], cell: Callable[[Row], str]
 ) -> list[tuple[str, list[str]]]:
     return [(titles[name], list(map(cell, row.values()))) for name, row in summary.items()]
+
+
+def _counted(cell: Callable[[Row], str], key: str, total: int) -> Callable[[Row], str]:
+    """A cell that says of how many seeds it is, where these are not all."""
+
+    def counted(row: Row) -> str:
+        return cell(row) if row[key] == total else f"{cell(row)} ({row[key]} of {total} seeds)"
+
+    return counted
 
 
 def mean_cell(row: Row, scale: float = 100) -> str:
@@ -89,12 +100,15 @@ def _probability(p: float | None) -> str:
 
 
 def _cost(cost: Mapping[str, Any], titles: Mapping[str, str]) -> Table:
-    first = cost["variants"][next(iter(titles))]
+    known = cost["variants"]
+    first = known.get(next(iter(titles)))
     rows = []
     for name, title in titles.items():
-        row = cost["variants"][name]
-        cells = [f"{row[key] / first[key]:.2f}" for key in ("step", "prediction", "bytes")]
-        cells.append(f"{row['bytes'] / _MIB:,.0f}")
+        row = known.get(name)
+        cells = [UNDEFINED] * 3
+        if row is not None and first is not None:
+            cells = [f"{row[key] / first[key]:.2f}" for key in ("step", "prediction", "bytes")]
+        cells.append(UNDEFINED if row is None else f"{row['bytes'] / _MIB:,.0f}")
         rows.append((title, cells))
     memory = "peak of a step" if cost["device"] == "cuda" else "kept for the backward pass"
     title = (
@@ -163,13 +177,26 @@ def notes_of(
                 f"{test.title}: runs were tested on other numbers of images: {differing}; "
                 f"their figures do not compare"
             )
-    done = [runs[key] for key in keys if key in runs]
+    done = [row for test in tests for key in keys for row in _tests_of(runs, key, test)]
     notes += [
-        f"the {what} of runs differs; study.json has that of each"
+        f"the {what} of tests differs; study.json has that of each"
         for what in ("environment", "hardware", "commit")
-        if len({str(run.get(what)) for run in done}) > 1
+        if len({str(row.get(what)) for row in done}) > 1
     ]
-    return notes
+    if any("tested_on" not in row for row in done):
+        notes.append("of some tests, study.json does not say which images they were on")
+    cost = records["cost"]
+    unknown = (
+        []
+        if cost is None
+        else [p.variant.name for p in plans if p.variant.name not in cost["variants"]]
+    )
+    return notes + ([f"cost: not measured: {', '.join(unknown)}"] if unknown else [])
+
+
+def _tests_of(runs: Mapping[str, Any], key: str, test: Test) -> list[Mapping[str, Any]]:
+    row = runs.get(key, {}).get("tests", {}).get(test.name)
+    return [] if row is None else [row]
 
 
 def report(
@@ -189,7 +216,7 @@ def report(
     lines += ["Commands, for each seed:", "", "```sh"]
     for plan in plans:
         lines += commands(plan, tests)
-    lines += ["```", "", *_made_with(records, plans, seeds)]
+    lines += ["```", "", *_made_with(records, plans, seeds, tests)]
     return "\n".join(lines) + "\n"
 
 
@@ -208,13 +235,16 @@ def commands(plan: Plan, tests: Sequence[Test]) -> list[str]:
     return lines
 
 
-def _made_with(records: Records, plans: Sequence[Plan], seeds: Sequence[int]) -> list[str]:
+def _made_with(
+    records: Records, plans: Sequence[Plan], seeds: Sequence[int], tests: Sequence[Test]
+) -> list[str]:
     keys = [run_key(plan.variant.name, seed) for seed in seeds for plan in plans]
-    run = next((records["runs"][key] for key in keys if key in records["runs"]), None)
+    done = (row for test in tests for key in keys for row in _tests_of(records["runs"], key, test))
+    run = next(done, None)
     if run is None:
         return []
     versions = ", ".join(f"{name} {value}" for name, value in run["environment"].items())
     parts = {name: value for name, value in run["hardware"].items() if value is not None}
     hardware = ", ".join(f"{name.replace('_gib', ' (GiB)')} {v}" for name, v in parts.items())
-    commit = "" if run["commit"] is None else f" Commit {run['commit']}."
+    commit = "" if run.get("commit") is None else f" Commit {run['commit']}."
     return [f"Made with {versions}.{commit} On: {hardware}."]

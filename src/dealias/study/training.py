@@ -46,8 +46,15 @@ def train_and_test(
 
 
 def trained_steps(folder: Path) -> int:
-    """The step that the checkpoint of a run is of; 0 without one."""
+    """The step that the checkpoint of a run is of; 0 without one.
+
+    Raises:
+        StudyError: it can't be read.
+    """
     path = folder / "last.ckpt"
     if not path.exists():
         return 0
-    return int(WholeCheckpoints().load_checkpoint(path)["global_step"])
+    try:
+        return int(WholeCheckpoints().load_checkpoint(path)["global_step"])
+    except (ValueError, KeyError, TypeError) as error:
+        raise StudyError(f"{error}; without this file, the run is trained anew") from error

@@ -15,6 +15,7 @@ from dealias.text import FileError, printable, shorten
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_+.-]{0,99}")
 _SECTIONS = ("model", "data", "trainer")
+_SINGLE = "filter_ramp"  # the option of training that is in no section
 # Beside the folders of variants.
 OUTPUTS = ("study.json", "table.md", "figure.png", "cost.json", "cost.log")
 
@@ -74,10 +75,12 @@ def _variant(path: Path, name: str, options: Any) -> Variant:
     if not isinstance(title, str) or not title.strip():
         raise FileError(path, f"{name}: title: expected text, got {shorten(title)}")
     for section, value in options.items():
+        if section == _SINGLE:
+            continue
         if section not in _SECTIONS:
             raise FileError(
                 path,
-                f"{name}: expected options of {', '.join(_SECTIONS)} or a title, got "
+                f"{name}: expected options of {', '.join(_SECTIONS)}, {_SINGLE} or a title, got "
                 f"{shorten(section)}: what else there is holds for all variants",
             )
         if not isinstance(value, dict):

@@ -11,10 +11,11 @@ from pathlib import Path
 from typing import Any
 
 from dealias.environment import commit, hardware
+from dealias.evaluation import digest_file
 from dealias.files import write_whole
 from dealias.inputs import read_json
 from dealias.study.asked import Study
-from dealias.study.figures import CLEAN, DRAWN, Test, read_figures
+from dealias.study.figures import CLEAN, DRAWN, Test
 from dealias.study.folders import differing_runs
 from dealias.study.options import Plan
 from dealias.study.plot import draw_study
@@ -28,9 +29,11 @@ from dealias.study.records import (
     run_key,
     write_records,
 )
+from dealias.study.results import read_tests
 from dealias.study.runs import Job, run_jobs
 from dealias.study.statistics import summarise
 from dealias.study.tables import Table, notes_of, report, tables_of
+from dealias.study.training import trained_steps
 from dealias.study.variants import StudyError
 from dealias.text import FileError, printable
 
@@ -81,7 +84,7 @@ class Work:
             StudyError: something was, and may not be replaced.
         """
         plans = list(self.plans.values())
-        found = conflicts(self.records, plans, self.study.seeds, self.tests)
+        found = self._conflicts()
         drop(self.records, list(found) if self.study.overwrite else [])
         runs = [(plan, seed) for seed in self.study.seeds for plan in plans]
         lacking = {
@@ -92,17 +95,36 @@ class Work:
         }
         left = [(plan, seed) for plan, seed in runs if lacking[plan.variant.name, seed]]
         stale = differing_runs(self.study.output, left)
-        if (found or stale) and not self.study.overwrite:
-            raise StudyError(_differing(self.file, {**found, **stale}))
+        # The options of these are the same, and the weights that they begin with are not.
+        keys = [run_key(plan.variant.name, seed) for plan, seed in left]
+        stale |= {key: found[key] for key in keys if key in found}
+        if stale and not self.study.overwrite:
+            raise StudyError(_differing(self.file, stale))
         return [
             self._job(plan, seed, lacking[plan.variant.name, seed], stale) for plan, seed in left
         ]
+
+    def _conflicts(self) -> dict[str, list[str]]:
+        found = conflicts(self.records, list(self.plans.values()), self.study.seeds, self.tests)
+        if found and not self.study.overwrite:
+            raise StudyError(_differing(self.file, found))
+        return found
+
+    def check(self) -> None:
+        """Refuse to sum up what was measured otherwise than asked, or nothing.
+
+        Raises:
+            StudyError: there is no study.json, or it was.
+        """
+        if not self.file.exists():
+            raise StudyError(f"{printable(self.file)}: no such file: there is nothing to sum up")
+        self._conflicts()
 
     def _job(self, plan: Plan, seed: int, lacking: Sequence[Test], stale: Mapping[str, Any]) -> Job:
         key = run_key(plan.variant.name, seed)
         run = self.study.output / key
         anew = key in stale
-        if anew or not (run / "last.ckpt").exists():
+        if anew or self._is_of_another_training(run, plan, key):
             lacking = self.tests  # all of one training
         options = [*plan.arguments, "--seed_everything", str(seed)]
         options += ["--data.workers", "0"] if self.threads == 1 else []
@@ -115,6 +137,22 @@ class Work:
             "anew": anew,
         }
         return Job(key, task, run.with_name(f"{seed}.log"))
+
+    def _is_of_another_training(self, run: Path, plan: Plan, key: str) -> bool:
+        """Whether a checkpoint is not that of the figures that are kept, or will be replaced."""
+        try:
+            if trained_steps(run) < plan.steps:
+                return True
+        except StudyError:  # which the job will say
+            return False
+        kept = self.records["runs"].get(key, {}).get("checkpoint")
+        return kept is not None and kept != digest_file(run / "last.ckpt")
+
+    def _begin(self, job: Job) -> None:
+        """Forget the figures of a run that a job replaces: it may be stopped halfway."""
+        if len(job.task["tests"]) == len(self.tests) and job.name in self.records["runs"]:
+            del self.records["runs"][job.name]
+            self._write()
 
     def train(self, jobs: Sequence[Job], tell: Callable[[str], object], progress: Progress) -> None:
         """Run jobs, and keep the figures of each."""
@@ -139,29 +177,23 @@ class Work:
                 )
                 tell(f"{job.name}: {said}; {len(jobs) - ended} of {total} runs left{left}")
 
-            run_jobs(jobs, done, at_once=self.study.jobs, threads=self.threads)
+            at_once, threads = self.study.jobs, self.threads
+            run_jobs(jobs, done, begin=self._begin, at_once=at_once, threads=threads)
 
     def _take(self, job: Job) -> str | None:
         """Keep the figures that a job has left in its folder; what is wrong with them, or None."""
         variant, _, seed = job.name.rpartition("/")
         folder = Path(job.task["folder"])
-        tests, environment = {}, None
-        for test in self.tests:
-            if test.name not in job.task["tests"]:
-                continue
-            path = folder / "tests" / test.name / "result.json"
-            try:
-                result = read_json(path)
-                figures = read_figures(self.records["task"], result)
-                images, environment = result["images"], result["environment"]
-            except (FileError, KeyError, TypeError) as error:
-                return f"{printable(path)}: {error!r}"
-            tests[test.name] = {"settings": test.settings, "images": images, "figures": figures}
-        if len(job.task["tests"]) == len(self.tests):
-            self.records["runs"].pop(job.name, None)
+        asked = [test for test in self.tests if test.name in job.task["tests"]]
+        try:
+            tests = read_tests(folder / "tests", self.records["task"], asked)
+            checkpoint = digest_file(folder / "last.ckpt")
+        except (StudyError, FileError) as error:
+            return str(error)
         threads = {} if self.threads is None else {"threads": self.threads}
-        machine = {"hardware": hardware() | threads, "environment": environment, "commit": commit()}
-        add_run(self.records, self.plans[variant], int(seed), {"tests": tests, **machine})
+        machine = {"hardware": hardware() | threads, "commit": commit()}
+        found = {"tests": tests, "checkpoint": checkpoint, **machine}
+        add_run(self.records, self.plans[variant], int(seed), found)
         self._write()
         return None
 
