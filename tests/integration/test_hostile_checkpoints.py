@@ -68,10 +68,13 @@ def test_what_a_checkpoint_names_stays(named, victim, trained, config, tmp_path)
 
 
 def test_a_resumed_run_keeps_the_best(config, tmp_path):
-    """As an uninterrupted one, bit by bit: its best is replaced only by a better one."""
+    """As an uninterrupted one, bit by bit: its best is replaced only by a better one.
+
+    It stops where the other validates, too, since a stop is a validation more.
+    """
     whole, parts = tmp_path / "whole", tmp_path / "parts"
     assert command("fit", config, whole, *BEST) == 0
-    stop = ["--trust", "--trainer.callbacks+=stops.StopAtStep", "--trainer.callbacks.step=3"]
+    stop = ["--trust", "--trainer.callbacks+=stops.StopAtStep", "--trainer.callbacks.step=4"]
     assert command("fit", config, parts, *BEST, *stop) == 0
     assert command("fit", config, parts, *BEST, "--ckpt_path", "last") == 0
     for name in ("last.ckpt", "best.ckpt"):
