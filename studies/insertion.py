@@ -44,13 +44,24 @@ VARIANTS: dict[str, dict[str, Any] | None] = {
 
 
 def site_variants(checkpoint: Path) -> dict[str, dict[str, Any] | None]:
-    """A filter at one step alone, before it and after its activation, for each step."""
-    plan = find_downsampling(convert(checkpoint).model.backbone, EXAMPLE, place="after")
-    return {
-        f"{name}, {place}": {"sites": [name], "place": place, **_REFLECT}
-        for name in (site.name for site in plan if not site.reason)
-        for place in ("before", "after")
+    """A filter at one step alone, for each step: before it, before its block, and after it."""
+    backbone = convert(checkpoint).model.backbone
+    steps = [s.name for s in find_downsampling(backbone, EXAMPLE, place="after") if not s.reason]
+    blocks = [s.name for s in find_downsampling(backbone, EXAMPLE, unit="block") if not s.reason]
+    ways: dict[str, dict[str, Any]] = {
+        "before": {},
+        "before, cutoff 0.32": {"cutoff": 0.32},
+        "after": {"place": "after"},
     }
+    variants: dict[str, dict[str, Any] | None] = {
+        f"{name}, {way}": {"sites": [name], **options, **_REFLECT}
+        for name in steps
+        for way, options in ways.items()
+    }
+    for name in blocks:
+        if name not in steps:
+            variants[f"{name}, before the block"] = {"sites": [name], "unit": "block", **_REFLECT}
+    return variants
 
 
 def measure(checkpoint: Path, variant: Mapping[str, Any] | None, limit: int | None) -> Figures:
