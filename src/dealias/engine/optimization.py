@@ -13,8 +13,10 @@ from torch import nn
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LambdaLR
 
+from dealias.layers import PartialFilter
+
 Kind = Literal["sgd", "adamw"]
-_MIXING, _STRENGTH = "frequency_mixing", ".filter.strength"
+_MIXING = "frequency_mixing"
 
 
 @dataclass(frozen=True)
@@ -121,6 +123,7 @@ def parameter_groups(network: Any, options: Optimization) -> list[dict[str, Any]
         options: learning rates and weight decay.
     """
     norms = {id(parameter) for parameter in _norm_parameters(network)}
+    strengths = {id(m.strength) for m in network.modules() if isinstance(m, PartialFilter)}
     # By identity: names do not tell in networks of transformers.
     backbone = {id(parameter) for parameter in network.backbone.parameters()}
     rates = {
@@ -135,7 +138,7 @@ def parameter_groups(network: Any, options: Optimization) -> list[dict[str, Any]
         part = "backbone" if id(parameter) in backbone else "head"
         part = "mixing" if f".{_MIXING}." in name else part
         decays = options.decay_norms or not (id(parameter) in norms or name.endswith("bias"))
-        decays &= not name.endswith(_STRENGTH)  # it would pull filters towards no effect
+        decays &= id(parameter) not in strengths  # it would pull filters towards no effect
         key = part if decays else f"{part} (no decay)"
         decay = options.weight_decay if decays else 0.0
         group = {"name": key, "lr": rates[part], "weight_decay": decay, "params": []}

@@ -83,16 +83,13 @@ def apply_lowpass(
     Raises:
         ValueError: see :func:`choose_backend`.
     """
-    if keep is not None:
-        matched = rows.band_edge == columns.band_edge == "symmetric"
-        if not matched or choose_backend(x, rows, columns, backend) == "fft":
-            return apply_lowpass(x, rows, columns, backend)[..., keep[0], keep[1]]
-    elif passes_all(rows) and passes_all(columns):
+    if keep is None and passes_all(rows) and passes_all(columns):
         return x
-    run: Callable[..., Tensor]
-    if keep is None:
-        run = _RUN[choose_backend(x, rows, columns, backend)]
-    else:
+    chosen = choose_backend(x, rows, columns, backend)
+    run: Callable[..., Tensor] = _RUN[chosen]
+    if keep is not None:
+        if chosen == "fft" or "official" in (rows.band_edge, columns.band_edge):
+            return apply_lowpass(x, rows, columns, backend)[..., keep[0], keep[1]]
         run = partial(_sampled, keep=keep)
     kind = x.device.type
     if torch.amp.is_autocast_available(kind) and torch.is_autocast_enabled(kind):

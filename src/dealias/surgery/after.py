@@ -103,8 +103,8 @@ def _acts_by_pixel(call: Call) -> bool:
     if any(p.ndim > 1 for p in parameters(module)):
         return False
     try:
-        x = _example(call, (8, 8))
-        whole, part = _run(module, x), _run(module, x[..., ::2, 1::2].contiguous())
+        x, made = _example(call, (8, 8)), _plain_copy(module)
+        whole, part = _run(made, x), _run(made, x[..., ::2, 1::2].contiguous())
     except Exception:  # a module may refuse another size, in any way
         return False
     return (
@@ -120,8 +120,9 @@ def _is_activation(module: nn.Module, channels: int) -> bool:
         return any(_is_activation(child, channels) for child in modules(module)[1:])
     a, b = torch.randn(2, 1, channels, 8, 8, generator=torch.Generator().manual_seed(0))
     try:
-        total, zero = _run(module, a + b), _run(module, torch.zeros_like(a))
-        return not torch.allclose(total + zero, _run(module, a) + _run(module, b), atol=1e-4)
+        made = _plain_copy(module)
+        total, zero = _run(made, a + b), _run(made, torch.zeros_like(a))
+        return not torch.allclose(total + zero, _run(made, a) + _run(made, b), atol=1e-4)
     except Exception:
         return False
 
@@ -178,4 +179,4 @@ def _plain_copy(module: nn.Module) -> Any:
 
 @torch.no_grad()
 def _run(module: nn.Module, x: Tensor) -> Any:
-    return _plain_copy(module)(x.clone())  # which it may change in place
+    return module(x.clone())  # which it may change in place
