@@ -54,6 +54,12 @@ def test_the_last_step_has_the_whole_strength(share, steps):
     assert found == sorted(found)
 
 
+def test_filters_that_never_come_in_are_refused(config, tmp_path, capsys):
+    said = failure(capsys, "fit", config, tmp_path / "a", *START)
+    assert "model.network.dealias.strength: 0 leaves the network as without filters" in said
+    assert not (tmp_path / "a").exists()
+
+
 def test_what_has_no_strength_to_raise_is_refused(config, tmp_path, capsys):
     said = failure(capsys, "fit", config, tmp_path / "a", "--filter_ramp", "0.5")
     assert "filter_ramp: expected filters whose strength can be set" in said

@@ -334,6 +334,12 @@ class Commands(LightningCLI):
         self.datamodule.setup(self.command)
         if self.command == "fit":
             self.model.check_data(self.datamodule)
+            settings = self.model.network.config.get("dealias") or {}
+            if settings.get("strength") == 0 and self.config_init["fit"].filter_ramp is None:
+                raise ConfigError(
+                    "model.network.dealias.strength: 0 leaves the network as without filters; "
+                    "--filter_ramp raises it in training"
+                )
         if self.converted is not None:
             self.model.check_classes(self.converted.classes, source=self.source, renamed=True)
             load_weights(self.model.network, self.converted.state_dict(), source=self.source)
