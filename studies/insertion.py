@@ -33,12 +33,11 @@ METRICS = {"mIoU": "↑", "BIoU": "↑", "BAcc": "↑", "FErr": "↓", "MErr": "
 AGREEMENT = ("agreement", "agreement_target_band", "agreement_preds_band")
 SIGMA, SHIFTS, LARGEST = 20, 5, 32
 EXAMPLE = torch.zeros(1, 3, 128, 160)
-_REFLECT = {"filter_options": {"border": "reflect"}}
 VARIANTS: dict[str, dict[str, Any] | None] = {
     "no filter": None,
-    "before the step": _REFLECT,
-    "after the activation": {"place": "after", **_REFLECT},
-    "after the activation, half strength": {"place": "after", "strength": 0.5, **_REFLECT},
+    "before the step": {"place": "before"},
+    "after the activation": {"place": "after"},
+    "after the activation, half strength": {"place": "after", "strength": 0.5},
     "after the activation, binomial blur": {"place": "after", "filter": "blur"},
 }
 
@@ -47,20 +46,28 @@ def site_variants(checkpoint: Path) -> dict[str, dict[str, Any] | None]:
     """A filter at one step alone, for each step: before it, before its block, and after it."""
     backbone = convert(checkpoint).model.backbone
     steps = [s.name for s in find_downsampling(backbone, EXAMPLE, place="after") if not s.reason]
-    blocks = [s.name for s in find_downsampling(backbone, EXAMPLE, unit="block") if not s.reason]
+    blocks = [
+        s.name
+        for s in find_downsampling(backbone, EXAMPLE, place="before", unit="block")
+        if not s.reason
+    ]
     ways: dict[str, dict[str, Any]] = {
-        "before": {},
-        "before, cutoff 0.32": {"cutoff": 0.32},
+        "before": {"place": "before"},
+        "before, cutoff 0.32": {"place": "before", "cutoff": 0.32},
         "after": {"place": "after"},
     }
     variants: dict[str, dict[str, Any] | None] = {
-        f"{name}, {way}": {"sites": [name], **options, **_REFLECT}
+        f"{name}, {way}": {"sites": [name], **options}
         for name in steps
         for way, options in ways.items()
     }
     for name in blocks:
         if name not in steps:
-            variants[f"{name}, before the block"] = {"sites": [name], "unit": "block", **_REFLECT}
+            variants[f"{name}, before the block"] = {
+                "sites": [name],
+                "place": "before",
+                "unit": "block",
+            }
     return variants
 
 
@@ -68,7 +75,7 @@ def measure(checkpoint: Path, variant: Mapping[str, Any] | None, limit: int | No
     """The six figures, agreement under shifts, and mIoU under noise, as fractions."""
     model = convert(checkpoint).model.eval()
     if variant is not None:
-        dealias.dealias(model.backbone, EXAMPLE, mixing=False, inplace=True, **variant)
+        dealias.dealias(model.backbone, EXAMPLE, inplace=True, **variant)
     found = dict(_figures(model, 0, limit))
     return found | {f"mIoU, noise {SIGMA}": _figures(model, SIGMA, limit)["mIoU"]}
 

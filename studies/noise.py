@@ -50,7 +50,7 @@ def measure(checkpoint: Path, sigma: float, data: SegmentationDataModule) -> dic
     plain = copy.deepcopy(model.backbone)
     if model.dealias_report is not None:
         restore(plain)  # whose steps have the same names
-    plan = find_downsampling(plain, torch.zeros(EXAMPLE))
+    plan = find_downsampling(plain, torch.zeros(EXAMPLE), place="before")
     options = Options(data.classes)
     total = Evaluation.empty(options.settings)
     with _scores(model, plan) as scores:

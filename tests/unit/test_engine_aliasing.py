@@ -4,9 +4,9 @@ import pytest
 import torch
 from torch import nn
 
-import dealias
 from dealias.engine.aliasing import FirstAliasing
 from dealias.probe import pixel_scores
+from published import put_in
 
 IMAGES = torch.rand(2, 3, 48, 64)
 
@@ -37,7 +37,7 @@ def test_a_plain_network_is_looked_at_where_it_would_be_filtered():
 
 @pytest.mark.parametrize("cutoff", ["auto", 0.2])
 def test_a_de_aliased_network_is_looked_at_before_its_filter(cutoff):
-    network, _ = dealias.dealias(Network(), IMAGES, mixing=False, cutoff=cutoff)
+    network, _ = put_in(Network(), IMAGES, mixing=False, cutoff=cutoff)
     scores = FirstAliasing(network, IMAGES)(IMAGES)
     plain = expected(network.stem, 2**0.5 / 4 if cutoff == "auto" else cutoff)
     torch.testing.assert_close(scores, plain)
@@ -45,7 +45,7 @@ def test_a_de_aliased_network_is_looked_at_before_its_filter(cutoff):
 
 
 def test_the_first_filter_counts_and_the_network_stays_as_it_was():
-    network, _ = dealias.dealias(Network(), IMAGES, mixing=False, sites=["third"])
+    network, _ = put_in(Network(), IMAGES, mixing=False, sites=["third"])
     before = network(IMAGES)
     found = FirstAliasing(network, IMAGES)
     assert found.site.name == "third"
@@ -63,7 +63,7 @@ def test_a_network_that_needs_no_filter_has_no_scores():
 @pytest.mark.parametrize("cutoff", ["auto", 0.2])
 def test_the_de_aliased_part_of_a_network_is_found(cutoff):
     whole = nn.Sequential(nn.Identity(), Network())
-    dealias.dealias(whole[1], IMAGES, mixing=False, cutoff=cutoff, sites=["third"], inplace=True)
+    put_in(whole[1], IMAGES, mixing=False, cutoff=cutoff, sites=["third"], inplace=True)
     found = FirstAliasing(whole, IMAGES)
     assert found.site.name == "1.third"
     assert found.cutoff == pytest.approx(2**0.5 / 4 if cutoff == "auto" else cutoff)
@@ -83,7 +83,7 @@ def test_mixing_alone_is_no_filter():
     network = nn.Sequential(nn.Conv2d(3, 16, 3, stride=2, padding=1), Block())
     first = FirstAliasing(network, IMAGES).site
     assert first.name == "1"
-    mixed, report = dealias.dealias(network, IMAGES, filter=None)
+    mixed, report = put_in(network, IMAGES, filter=None)
     assert {item.kind for item in report.inserted} == {"mixing"}
     assert FirstAliasing(mixed, IMAGES).site == first
 
@@ -99,7 +99,7 @@ def test_the_filter_of_a_sequence_hangs_on_its_first_child():
             return x[:, :, ::2, ::2]
 
     network = nn.Sequential(Network().stem, nn.Sequential(Split(), Join()))
-    mended, report = dealias.dealias(network, IMAGES, mixing=False)
+    mended, report = put_in(network, IMAGES, mixing=False)
     assert [(item.site, item.module) for item in report.inserted] == [("1", "1.0.dealias_filter")]
     found = FirstAliasing(mended, IMAGES)
     torch.testing.assert_close(found(IMAGES), expected(network[0], 0.25))

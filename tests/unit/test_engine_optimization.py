@@ -42,7 +42,12 @@ def test_warm_up_grows_linearly_and_joins_the_polynomial():
 
 
 def test_each_part_has_its_rate_and_every_weight_is_in_one_group():
-    made = {"backbone": "test_resnet", "channels": 8, "aux_head": False, "dealias": {}}
+    made = {
+        "backbone": "test_resnet",
+        "channels": 8,
+        "aux_head": False,
+        "dealias": {"mixing": True},
+    }
     network = create_model("upernet", num_classes=4, **made)
     options = Optimization(lr=0.1, lr_floor=0, head_multiplier=3, mixing_multiplier=5)
     groups = {group["name"]: group for group in parameter_groups(network, options)}

@@ -79,7 +79,7 @@ def test_a_plan_and_hooks_see_the_filtered_map():
     net = nn.Sequential(nn.Conv2d(3, 8, 3, stride=2, padding=1), nn.ReLU(), nn.Conv2d(8, 8, 3))
     x = torch.randn(1, 3, 33, 48)
     deep = nn.Sequential(nn.Conv2d(3, 3, 1), net)
-    mended, _ = dealias.dealias(deep, x, place="after", mixing=False)
+    mended, _ = dealias.dealias(deep, x, filter_options={"border": "wrap"})
     plan = find_downsampling(mended, x)
     assert plan.names == ("1.1.dealias_sampling.sample",)
     expected, seen = mended(x), []

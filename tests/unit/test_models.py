@@ -7,6 +7,7 @@ import torch
 from torch import nn
 
 from dealias.models import ModelError, create_model, sync_batch_norm
+from dealias.surgery import check_inserted, restore
 
 pytest.importorskip("timm")
 
@@ -137,11 +138,11 @@ def test_it_runs_and_trains_in_bfloat16():
 
 
 def test_dealiasing_goes_into_the_backbone_and_is_reported():
-    model = small(dealias={"mixing": False, "cutoff": 0.3})
+    model = small(dealias={"cutoff": 0.3})
     inserted = model.dealias_report.inserted
-    assert {i.site: (i.kind, i.cutoff) for i in inserted} == {
-        "maxpool": ("daf", 0.3), "layer2.0": ("daf", 0.3), "layer4.0": ("daf", 0.3)
-    }  # fmt: skip
+    assert {i.site: (i.kind, i.cutoff) for i in inserted} == dict.fromkeys(
+        ("maxpool", "layer2.0", "layer3.0", "layer4.0"), ("daf", 0.3)
+    )
     assert list(model.state_dict()) == list(small().state_dict())
     assert small().dealias_report is None
 
@@ -157,11 +158,11 @@ def test_dealiasing_leaves_the_stages_as_they_are_and_filters_the_next_ones_inpu
 
 
 def test_cutoffs_of_a_file_may_be_lists():
-    model = small(dealias={"mixing": False, "cutoff": {"layer2.0": [0.2, 0.3]}})
+    model = small(dealias={"cutoff": {"layer2.0": [0.2, 0.3]}})
     cutoffs = {i.site: i.cutoff for i in model.dealias_report.inserted}
     assert cutoffs["layer2.0"] == (0.2, 0.3)
     kept = model.config["dealias"]["cutoff"]
-    assert kept == {"maxpool": 0.25, "layer2.0": [0.2, 0.3], "layer4.0": 0.25}
+    assert kept == {"maxpool": 0.25, "layer2.0": [0.2, 0.3], "layer3.0": 0.25, "layer4.0": 0.25}
 
 
 def test_the_config_builds_the_network_anew():
@@ -209,6 +210,14 @@ def test_synchronised_batch_norm_keeps_the_activations_of_timm():
     assert not any(type(m) is nn.BatchNorm2d for m in converted.modules())
     x = torch.randn(1, 3, 64, 64)
     torch.testing.assert_close(converted(x)["out"], model(x)["out"])
+    check_inserted(converted, example_input=x)
+    restored, plain = (
+        restore(converted.backbone),
+        small(backbone="tf_efficientnet_lite0", channels=16).eval(),
+    )
+    plain.load_state_dict(converted.state_dict())
+    torch.testing.assert_close(converted(x)["out"], plain(x)["out"])
+    assert restored is converted.backbone
 
 
 def test_synchronised_batch_norm_of_one_process_trains_on_single_images_too():

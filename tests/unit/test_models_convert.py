@@ -14,7 +14,12 @@ pytest.importorskip("timm")
 safetensors = pytest.importorskip("safetensors.torch")
 
 DEEP = {"backbone_options": {"stem_type": "deep", "stem_width": 32}}
-MIXING = {"cutoff": 0.35, "mixing_options": {"pooling": "official"}}
+MIXING = {
+    "place": "before",
+    "mixing": True,
+    "cutoff": 0.35,
+    "mixing_options": {"pooling": "official"},
+}
 NAMES = ["sky", "road", "car", "tree", "pole"]
 PALETTE = [[i, 2 * i, 255] for i in range(5)]
 
@@ -82,7 +87,7 @@ def test_safetensors_are_read_too(tmp_path, plain):
 )
 def test_the_network_is_told_from_its_tensors(tmp_path, options, filtered, expected):
     if "dealias" in options:
-        options["dealias"]["filter_options"] = {"band_edge": "official"}
+        options["dealias"]["filter_options"] = {"band_edge": "official", "border": "wrap"}
     model, state = official(**options)
     converted = convert(written(tmp_path / "theirs.pth", state), filtered=filtered).model
     assert_same_network(converted, model)

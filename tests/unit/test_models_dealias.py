@@ -31,11 +31,12 @@ def scores(model):
     "options",
     [
         {},
-        {"place": "after", "strength": "learned", "unit": "block", "mixing": False},
+        {"place": "after", "strength": "learned", "unit": "block"},
         {"place": "after", "filter": "blur", "strength": 0.5},
         {"filter": "flc", "unit": "step", "cutoff": "published"},
         {"filter": "blur", "cutoff": "published"},
-        {"filter": None},
+        {"filter": None, "mixing": True},
+        {"place": "before", "mixing": True, "filter_options": {"border": "wrap"}},
         {"filter": "adaptive_blur", "sites": ["layer3.0"]},
         {"cutoff": {"*": "published", "layer2.0": [0.2, 0.3]}, "filter_options": {"order": 3}},
     ],
@@ -56,12 +57,13 @@ def test_a_saved_configuration_builds_the_network_again(options, tmp_path):
     assert other.dealias_report == model.dealias_report
     # They come to the same in any network of the same backbone.
     assert settled_dealias(model, settled) == settled
-    assert settled_dealias(small(), {"unit": "step", **options}) == settled
+    theirs = {"unit": "step", **options, "filter_options": settled["filter_options"]}
+    assert settled_dealias(small(), theirs) == settled
     assert model.dealias_report == other.dealias_report
 
 
 def test_a_strength_of_1_is_one_whether_it_is_whole_or_not():
-    options = {"mixing": False, "unit": "step"}
+    options = {"unit": "step"}
     kept = [settled_dealias(small(), options | more) for more in ({}, {"strength": 1})]
     assert json.dumps(kept[0]) == json.dumps(kept[1])
 
@@ -73,7 +75,7 @@ def test_sites_that_are_left_do_not_keep_a_network_from_being_built_again(monkey
     monkeypatch.setattr(
         apply, "host_of", lambda model, name: None if name == "layer3.0" else host_of(model, name)
     )
-    model = small(dealias={"mixing": False})
+    model = small(dealias={"place": "before"})
     assert "layer3.0" in {step.name for step in model.dealias_report.left}
     again = recreate_model(model.config, source="there")
     assert again.dealias_report == model.dealias_report
@@ -82,7 +84,7 @@ def test_sites_that_are_left_do_not_keep_a_network_from_being_built_again(monkey
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"place": "afte"}, "place: expected one of before, after, got 'afte'"),
+        ({"place": "afte"}, "place: expected one of auto, before, after, got 'afte'"),
         ({"unit": "blok"}, "unit: expected one of block, step, got 'blok'"),
         ({"strength": 1.5}, r"strength: expected a number in \[0, 1\] or 'learned', got 1.5"),
         ({"strength": -0.1}, r"strength: .*got -0.1"),
@@ -104,7 +106,7 @@ def test_what_is_refused(options, message):
 
 def test_a_backbone_without_activations_after_its_steps_is_refused():
     with pytest.raises(ValueError, match=r"nothing to put in(.|\n)*no activation follows"):
-        small("convnext_atto", dealias={"place": "after", "mixing": False})
+        small("convnext_atto", dealias={"place": "after"})
 
 
 def half_the_published_rate(site):
@@ -144,7 +146,7 @@ def test_a_configuration_of_version_0_1_builds_what_it_was(backbone):
             lambda _, args, f=f: (lowpass(args[0], f), *args[1:])
         )
     torch.testing.assert_close(scores(earlier), scores(model))
-    now = small(backbone, dealias={"mixing": False, "unit": "block"})
+    now = small(backbone, dealias={"place": "before", "unit": "block"})
     now.load_state_dict(model.state_dict())
     assert not torch.allclose(scores(now), scores(earlier), atol=1e-4)
     # Saved again it is of this version, and the same.
@@ -155,7 +157,7 @@ def test_a_configuration_of_version_0_1_builds_what_it_was(backbone):
 def test_cutoffs_of_version_0_1(cutoff):
     options = {"mixing": False, "cutoff": cutoff}
     earlier = recreate_model({**small().config, "dealias": options}, source="there")
-    plan = find_downsampling(small().backbone, X, unit="step")
+    plan = find_downsampling(small().backbone, X, place="before", unit="step")
     for item in earlier.dealias_report.inserted:
         expected = plan[item.site].esr / 2
         if not isinstance(cutoff, dict):

@@ -91,7 +91,11 @@ def test_a_full_disk_leaves_what_was_there(copied, tmp_path, monkeypatch, when):
     [
         ({"num_classes": 19}, WeightsError, r"expected 19 classes, the checkpoint has 5: 4 of ano"),
         ({"channels": 12}, WeightsError, "weights of another network than this"),
-        ({"dealias": {}}, WeightsError, "of one without frequency mixing: 30 missing"),
+        (
+            {"dealias": {"place": "before", "mixing": True}},
+            WeightsError,
+            "of one without frequency mixing: 30 missing",
+        ),
         ({"backbone": "resnet18z"}, ModelError, "backbone 'resnet18z': timm has no such network"),
         ({"colour": 1}, ModelError, "config.json: .*unexpected keyword argument 'colour'"),
         ({"name": 3}, ModelError, "config.json: name: expected 'upernet' or 'hf:...', got 3"),

@@ -45,7 +45,10 @@ def test_weights_with_the_names_of_timm(tmp_path, suffix, backbone):
 def test_weights_come_before_dealiasing(tmp_path):
     path = tmp_path / "weights.pth"
     torch.save(timm.create_model("test_resnet").state_dict(), path)
-    plain, mended = (small(backbone_weights=str(path), dealias=d) for d in (None, {}))
+    plain, mended = (
+        small(backbone_weights=str(path), dealias=d)
+        for d in (None, {"place": "before", "mixing": True})
+    )
     state = mended.backbone.state_dict()
     assert all(torch.equal(v, state[k]) for k, v in plain.backbone.state_dict().items())
     assert any("frequency_mixing" in key for key in state)
@@ -139,7 +142,7 @@ def test_packaged_weights_without_the_package(monkeypatch):
         ({"channels": 64}, "a.ckpt: weights of another network than this of .* of another shape"),
         ({"backbone": "resnet18"}, r"of another network .* missing \(.*, \.\.\.\); .* unexpected"),
         (
-            {"dealias": {}},
+            {"dealias": {"place": "before", "mixing": True}},
             "expected a network without frequency mixing, the checkpoint is of a de-aliased one: "
             "30 unexpected",
         ),
@@ -155,7 +158,11 @@ def test_a_checkpoint_that_does_not_fit_is_described_and_changes_nothing(options
 
 def test_a_plain_checkpoint_is_not_taken_for_that_of_a_dealiased_network():
     with pytest.raises(WeightsError, match="of one without frequency mixing: 30 missing"):
-        load_weights(small(dealias={}), small().state_dict(), source="a.ckpt")
+        load_weights(
+            small(dealias={"place": "before", "mixing": True}),
+            small().state_dict(),
+            source="a.ckpt",
+        )
 
 
 def test_a_checkpoint_that_fits_is_loaded_whole():

@@ -11,14 +11,15 @@ from torch.nn import functional
 import dealias
 from dealias.layers import set_strength
 from dealias.spectral import lowpass
-from dealias.surgery import check_inserted, find_downsampling
+from dealias.surgery import check_inserted, find_downsampling, find_mixing
+from published import put_in
 
 X = torch.randn(2, 3, 33, 48, generator=torch.Generator().manual_seed(0))
 
 
 def after(net, x=X, **options):
     torch.manual_seed(0)
-    options = {"mixing": False, "place": "after", **options}
+    options = {"place": "after", "filter_options": {"border": "wrap"}, **options}
     return dealias.dealias(net.eval(), x, **options)
 
 
@@ -422,8 +423,10 @@ def test_mixing_leaves_a_convolution_at_stride_1_out():
     _, report = after(net, mixing=True)
     assert [item.kind for item in report.inserted] == ["daf", "daf"]
     assert ("1.conv", "runs at stride 1 now") in {(e.name, e.reason) for e in report.left}
-    _, before = dealias.dealias(net, X)
+    assert not find_mixing(net, X)
+    _, before = put_in(net, X)
     assert [item.kind for item in before.inserted] == ["daf", "mixing"]
+    assert find_mixing(net, X, place="before").names == ("1.conv",)
 
 
 def circular(channels=16) -> nn.Module:

@@ -16,6 +16,7 @@ from dealias.layers import AdaptiveBlur, BlurFilter, DealiasingFilter, Frequency
 from dealias.spectral import lowpass
 from dealias.surgery import find_downsampling, find_mixing
 from networks import Block
+from published import put_in
 
 X = torch.randn(2, 3, 32, 48, generator=torch.Generator().manual_seed(0))
 NYQUIST = sqrt(2) / 4
@@ -45,7 +46,7 @@ def net() -> Net:
 @pytest.fixture
 def mended(net) -> Net:
     """A de-aliased network whose mixing has learned something."""
-    result, _ = dealias.dealias(net, X)
+    result, _ = put_in(net, X)
     for name, parameter in result.named_parameters():
         if "frequency_mixing" in name:
             nn.init.normal_(parameter, std=0.1)
@@ -56,7 +57,7 @@ def test_the_map_that_enters_the_unit_is_filtered(net):
     seen = []
     for conv in (net.block.conv1, net.block.shortcut):
         conv.register_forward_pre_hook(lambda _, args: seen.append(args[0]))
-    result, report = dealias.dealias(net, X, mixing=False, sites=["block"])
+    result, report = put_in(net, X, mixing=False, sites=["block"])
     result(X)
     stem = net.stem(X)
     torch.testing.assert_close(seen[-2:], [lowpass(stem, NYQUIST)] * 2)
@@ -67,7 +68,7 @@ def test_the_map_that_enters_the_unit_is_filtered(net):
 
 
 def test_mixing_starts_as_the_identity(net):
-    result, report = dealias.dealias(net, X, filter=None)
+    result, report = put_in(net, X, filter=None)
     assert torch.equal(result(X), net(X))
     assert [item.module for item in report.inserted] == ["block.conv2.frequency_mixing"]
     assert isinstance(result.block.conv2.frequency_mixing, FrequencyMixing)
@@ -83,7 +84,7 @@ def test_mixing_starts_as_the_identity(net):
     ],
 )
 def test_each_filter(net, name, kind, cutoff):
-    result, report = dealias.dealias(net, X, filter=name, mixing=False)
+    result, report = put_in(net, X, filter=name, mixing=False)
     module = result.block.dealias_filter.filter
     assert isinstance(module, kind)
     assert report.inserted[0].cutoff == (cutoff and pytest.approx(cutoff))
@@ -93,7 +94,7 @@ def test_each_filter(net, name, kind, cutoff):
 
 
 def test_options_reach_the_modules(net):
-    result, _ = dealias.dealias(
+    result, _ = put_in(
         net,
         X,
         filter="blur",
@@ -115,7 +116,7 @@ def test_options_reach_the_modules(net):
     ],
 )
 def test_cutoffs(net, cutoff, block, pool, mixing):
-    _, report = dealias.dealias(net, X, cutoff=cutoff)
+    _, report = put_in(net, X, cutoff=cutoff)
     expected = [pytest.approx(c) for c in (block, pool, mixing)]
     assert [item.cutoff for item in report.inserted] == expected
 
@@ -123,8 +124,8 @@ def test_cutoffs(net, cutoff, block, pool, mixing):
 def test_a_site_left_by_default_can_be_asked_for():
     net = nn.Sequential(nn.Conv2d(3, 64, 7, stride=2, padding=3), nn.MaxPool2d(2))
     with pytest.raises(ValueError, match="nothing to put in; the sites of this network are:\nsite"):
-        dealias.dealias(net, X)
-    _, report = dealias.dealias(net, X, sites=["1"])
+        put_in(net, X)
+    _, report = put_in(net, X, sites=["1"])
     assert [item.site for item in report.inserted] == ["1"]
 
 
@@ -134,7 +135,7 @@ def test_in_a_sequence_the_filter_hangs_on_the_first_child():
             return x[:, :, ::2, ::2]
 
     net = nn.Sequential(nn.Sequential(nn.Conv2d(3, 3, 3, padding=1), Two()))
-    result, _ = dealias.dealias(net, X, mixing=False)
+    result, _ = put_in(net, X, mixing=False)
     assert [type(m).__name__ for m in result[0]] == ["Conv2d", "Two"]
 
 
@@ -158,7 +159,7 @@ def test_keyword_arguments_and_tokens():
             return self.merge(size=(x.shape[2], x.shape[3]), tokens=x.flatten(2).mT)
 
     net = Tokens()
-    result, report = dealias.dealias(net, X)
+    result, report = put_in(net, X)
     assert [item.site for item in report.inserted] == ["merge"]
     torch.testing.assert_close(result(X), net(lowpass(X, NYQUIST)))
     # Other sizes than the example's.
@@ -168,7 +169,7 @@ def test_keyword_arguments_and_tokens():
 
 def test_parameters_keep_their_names_and_checkpoints_load(net):
     state = net.state_dict()
-    result, _ = dealias.dealias(net, X)
+    result, _ = put_in(net, X)
     new = [name for name in result.state_dict() if name not in state]
     assert [name for name in result.state_dict() if name in state] == list(state)
     assert all(name.startswith("block.conv2.frequency_mixing.") for name in new)
@@ -180,7 +181,7 @@ def test_parameters_keep_their_names_and_checkpoints_load(net):
         copied.load_state_dict(state)  # strictly, though it lacks the mixing modules
         assert torch.equal(copied.block.conv2.weight, net.block.conv2.weight)
         assert (copied.get_parameter(new[0]) == 1).all()
-    again, _ = dealias.dealias(net, X)
+    again, _ = put_in(net, X)
     again.load_state_dict(result.state_dict())
     partial = {name: value for name, value in result.state_dict().items() if name != new[1]}
     with pytest.raises(RuntimeError, match=new[1]):
@@ -189,7 +190,7 @@ def test_parameters_keep_their_names_and_checkpoints_load(net):
 
 def test_it_can_be_trained_if_it_was_mended_in_inference_mode(net):
     with torch.inference_mode():
-        result, _ = dealias.dealias(net, X)
+        result, _ = put_in(net, X)
     mixing = result.block.conv2.frequency_mixing
     assert not any(p.is_inference() for p in mixing.parameters())
 
@@ -197,19 +198,19 @@ def test_it_can_be_trained_if_it_was_mended_in_inference_mode(net):
 def test_a_model_that_cannot_be_copied_is_an_error_that_says_so(net):
     net.cache = torch.ones(1, requires_grad=True) * 2  # not a leaf
     with pytest.raises(ValueError, match=r"can't be copied .*inplace=True"):
-        dealias.dealias(net, X)
-    dealias.dealias(net, X, inplace=True)
+        put_in(net, X)
+    put_in(net, X, inplace=True)
 
 
 def test_unknown_options_are_named(net):
     with pytest.raises(ValueError, match="bogus"):
-        dealias.dealias(net, X, filter_options={"bogus": 1})
+        put_in(net, X, filter_options={"bogus": 1})
 
 
 def test_what_is_put_in_trains_or_not_as_its_host_does(net):
     net.train()
     net.block.eval()
-    result, report = dealias.dealias(net, X)
+    result, report = put_in(net, X)
     assert len(report.inserted) > 1
     for inserted in report.inserted:
         host = result.get_submodule(inserted.module.rpartition(".")[0])
@@ -220,10 +221,10 @@ def test_what_is_put_in_trains_or_not_as_its_host_does(net):
 
 def test_the_model_itself_is_changed_only_if_asked(net):
     before = net(X)
-    result, _ = dealias.dealias(net, X)
+    result, _ = put_in(net, X)
     assert result is not net
     assert torch.equal(net(X), before)
-    result, _ = dealias.dealias(net, X, inplace=True)
+    result, _ = put_in(net, X, inplace=True)
     assert result is net
     assert not torch.equal(net(X), before)
 
@@ -237,7 +238,7 @@ def test_restore(net, mended):
     assert str(restored) == str(net)
     with pytest.raises(ValueError, match="nothing to restore"):
         dealias.restore(restored)
-    dealias.dealias(restored, X)
+    put_in(restored, X)
 
 
 @pytest.mark.parametrize("duplicate", [copy.deepcopy, lambda m: pickle.loads(pickle.dumps(m))])
@@ -286,7 +287,7 @@ def test_autocast(mended):
 
 
 def test_double_precision(net):
-    result, _ = dealias.dealias(net.double(), X.double())
+    result, _ = put_in(net.double(), X.double())
     assert {p.dtype for p in result.parameters()} == {torch.float64}
 
 
@@ -333,13 +334,13 @@ def test_a_unit_that_runs_all_its_children_is_left_as_it_was():
     with pytest.raises(
         ValueError, match=r"with the filters put in, the model fails .* in 0\.dealias"
     ):
-        dealias.dealias(net, X, mixing=False, inplace=True)
+        put_in(net, X, mixing=False, inplace=True)
     assert str(net) == str(nn.Sequential(Every()))
 
 
 def test_a_second_time_is_an_error(mended):
     with pytest.raises(ValueError, match=r"already, at block\.dealias_filter: restore\(model\)"):
-        dealias.dealias(mended, X)
+        put_in(mended, X)
 
 
 @pytest.mark.parametrize(
@@ -359,7 +360,7 @@ def test_a_second_time_is_an_error(mended):
 )
 def test_bad_arguments(net, options, message):
     with pytest.raises(ValueError, match=message):
-        dealias.dealias(net, X, inplace=True, **options)
+        put_in(net, X, inplace=True, **options)
     assert not any(m._forward_hooks or m._forward_pre_hooks for m in net.modules())
 
 
@@ -371,11 +372,10 @@ def test_a_function_without_module_cannot_be_asked_for():
     with pytest.raises(
         ValueError, match=r"sites: ':max_pool' can't be filtered: .*no module to put"
     ):
-        dealias.dealias(Functional(), X, sites=[":max_pool"])
+        put_in(Functional(), X, sites=[":max_pool"])
 
 
 def test_public_names():
-    assert dealias.surgery.__all__ == sorted(dealias.surgery.__all__)
     assert all(hasattr(dealias.surgery, name) for name in dealias.surgery.__all__)
     assert dealias.dealias is dealias.surgery.dealias
 

@@ -12,6 +12,7 @@ import dealias
 from dealias.layers import FrequencyMixing
 from dealias.models import create_model, save
 from dealias.surgery import check_inserted
+from published import put_in
 
 X = torch.randn(2, 3, 32, 48, generator=torch.Generator().manual_seed(0))
 GONE = r"of \d+ modules? put in, {} do(es)? not run any more: .*{}.*fold, trace and replace"
@@ -59,7 +60,7 @@ def varied(net: nn.Module) -> nn.Module:
 
 def mended(bias=False, **options):
     torch.manual_seed(0)
-    net, report = dealias.dealias(Net(bias), X, **options)
+    net, report = put_in(Net(bias), X, **options)
     return varied(net), report
 
 
@@ -84,9 +85,9 @@ def test_a_convolution_folded_below_its_mixing_refuses_to_run(bias):
 def test_folding_first_keeps_everything():
     torch.manual_seed(0)
     net = varied(Net())
-    expected, _ = dealias.dealias(net, X)
+    expected, _ = put_in(net, X)
     fold(net.block)
-    folded, _ = dealias.dealias(net, X)
+    folded, _ = put_in(net, X)
     check_inserted(folded, example_input=X)
     torch.testing.assert_close(folded(X), expected(X), rtol=1e-4, atol=1e-5)
 
@@ -188,7 +189,7 @@ def test_what_a_network_may_go_through(change, bias):
 
 
 def test_a_network_to_be_filled_later():
-    net, _ = dealias.dealias(Net(bias=True).to("meta"), X.to("meta"))
+    net, _ = put_in(Net(bias=True).to("meta"), X.to("meta"))
     net.to_empty(device="cpu")
     varied(net)
     check_inserted(net, example_input=X)
@@ -197,7 +198,7 @@ def test_a_network_to_be_filled_later():
 def test_tracing_a_unit_loses_its_own_filter():
     block = Block().eval()
     x = torch.randn(1, 16, 16, 24)
-    net, report = dealias.dealias(block, x, sites=[""])
+    net, report = put_in(block, x, sites=[""])
     graph = torch.fx.symbolic_trace(net)
     with pytest.raises(ValueError, match="report: expected that of"):
         check_inserted(graph)
@@ -224,7 +225,7 @@ def test_torchscript_is_checked_before():
 
 def test_resnet18_folded_after():
     models = pytest.importorskip("torchvision.models")
-    net, _ = dealias.dealias(models.resnet18(weights=None).eval(), X)
+    net, _ = put_in(models.resnet18(weights=None).eval(), X)
     for layer in (net.layer1, net.layer2, net.layer3, net.layer4):
         for block in layer:
             fold(block)
@@ -237,11 +238,11 @@ def test_repvit_reparameterized_after():
     utilities = pytest.importorskip("timm.utils.model")
     x = torch.randn(1, 3, 64, 64)
     plain = varied(timm.create_model("repvit_m0_9", num_classes=7))
-    net, report = dealias.dealias(plain, x)
+    net, report = put_in(plain, x)
     for arguments in ((), (report,)):
         with pytest.raises(ValueError, match=r"put in, \d+ do not run.*\.dealias_filter \(is gone"):
             check_inserted(utilities.reparameterize_model(net), *arguments)
-    fused, _ = dealias.dealias(utilities.reparameterize_model(plain), x)
+    fused, _ = put_in(utilities.reparameterize_model(plain), x)
     check_inserted(fused, example_input=x)
 
 

@@ -189,16 +189,18 @@ def test_keys_and_values_of_an_attention_are_no_site():
 def test_pooling_right_after_the_first_convolution_is_one_step_with_it():
     stem = [nn.Conv2d(3, 64, 7, stride=2, padding=3), nn.MaxPool2d(3, 2, 1)]
     image = torch.randn(1, 3, 32, 32)
-    plan = find_downsampling(nn.Sequential(*stem), image)
+    plan = find_downsampling(nn.Sequential(*stem), image, place="before")
     assert plan["0"].reason == "a Nyquist frequency of 0.5 needs no filter"
     assert plan["1"].nyquist == 0.25
     # K = 7 + 2 * 2, s = 4, 3 -> 64 channels: min(11, sqrt(64 / 3)) / 4 = 1.15.
     assert plan["1"].reason == "with 0, one step from the image of Nyquist frequency 0.5"
     # With 32 channels sqrt(32 / 3) / 4 = 0.82: the image no longer fits.
     stem[0] = nn.Conv2d(3, 32, 7, stride=2, padding=3)
-    assert find_downsampling(nn.Sequential(*stem), image)["1"].reason == ""
+    assert find_downsampling(nn.Sequential(*stem), image, place="before")["1"].reason == ""
     # A second pooling is no part of the stem.
-    plan = find_downsampling(nn.Sequential(stem[0], nn.MaxPool2d(2), nn.MaxPool2d(2)), image)
+    plan = find_downsampling(
+        nn.Sequential(stem[0], nn.MaxPool2d(2), nn.MaxPool2d(2)), image, place="before"
+    )
     assert plan["2"].reason == ""
 
 
@@ -317,7 +319,7 @@ def test_a_plan_is_a_sequence_with_names_that_prints_as_a_table():
     with pytest.raises(KeyError, match="no site 'layer2'; there are: 0"):
         plan["layer2"]
     header, row, excluded = str(plan).splitlines()
-    columns = "site kind kernel stride channels size ESR Nyquist left because"
+    columns = "site kind kernel stride channels size ESR Nyquist filter left because"
     assert header.split() == columns.split()
-    assert " ".join(row.split()) == "0 convolution 3 2 8 -> 16 16x24 -> 8x12 0.707 0.354"
+    assert " ".join(row.split()) == "0 convolution 3 2 8 -> 16 16x24 -> 8x12 0.707 0.354 before"
     assert excluded == "no site: 1: pools the whole map"

@@ -92,13 +92,13 @@ def test_a_resnet_has_the_published_sites(depth, blocks):
     models = pytest.importorskip("torchvision").models
     net = getattr(models, f"resnet{depth}")(weights=None)
     image = torch.randn(1, 3, 64, 64)
-    plan = find_downsampling(net, image)
+    plan = find_downsampling(net, image, place="before")
     assert plan.names == ("conv1", "maxpool", "layer2.0", "layer3.0", "layer4.0")
     filtered = [site for site in plan if not site.reason]
     assert [site.name for site in filtered] == ["layer2.0", "layer3.0", "layer4.0"]
     assert [round(site.nyquist, 3) for site in filtered] == [0.354] * 3
     counts = zip((2, 3, 4), blocks, strict=True)
     expected = [f"layer{i}.{j}.conv2" for i, count in counts for j in range(count)]
-    mixing = find_mixing(net, image)
+    mixing = find_mixing(net, image, place="before")
     assert list(mixing.names) == expected
     assert {site.cutoff for site in mixing} == {plan["layer2.0"].nyquist}

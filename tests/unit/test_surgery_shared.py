@@ -6,7 +6,6 @@ import torch.nn.functional as F  # noqa: N812
 from PIL import Image
 from torch import Tensor, nn
 
-import dealias
 from dealias.layers import BlurFilter
 from dealias.probe import (
     Network,
@@ -18,6 +17,7 @@ from dealias.probe import (
 )
 from dealias.spectral import aliasing_score, lowpass
 from dealias.surgery import find_downsampling, find_mixing
+from published import put_in
 
 X = torch.randn(1, 3, 64, 96, generator=torch.Generator().manual_seed(0))
 
@@ -71,7 +71,7 @@ def test_the_plan_says_that_a_module_is_shared():
 )
 def test_one_filter_serves_every_use(name, reduce):
     net = UNet()
-    mended, report = dealias.dealias(net, X, filter=name)
+    mended, report = put_in(net, X, filter=name)
     assert [item.module for item in report.inserted] == ["pool.dealias_filter"]
     torch.testing.assert_close(mended(X), net(X, reduce))
 
@@ -79,11 +79,11 @@ def test_one_filter_serves_every_use(name, reduce):
 def test_adaptive_blur_is_left_where_channels_differ():
     reason = "one module for maps of 8 and 16 channels"
     with pytest.raises(ValueError, match=f"nothing to put in(.|\n)*left: pool: {reason}"):
-        dealias.dealias(UNet(), X, filter="adaptive_blur")
+        put_in(UNet(), X, filter="adaptive_blur")
     with pytest.raises(ValueError, match=f"sites: 'pool' can't be filtered: {reason}"):
-        dealias.dealias(UNet(), X, filter="adaptive_blur", sites=["pool"])
+        put_in(UNet(), X, filter="adaptive_blur", sites=["pool"])
     net = nn.Sequential(UNet(), nn.AvgPool2d(2))
-    _, report = dealias.dealias(net, X, filter="adaptive_blur")
+    _, report = put_in(net, X, filter="adaptive_blur")
     assert [item.site for item in report.inserted] == ["1"]
     assert ("0.pool", reason) in {(step.name, step.reason) for step in report.left}
 
@@ -96,7 +96,7 @@ def test_adaptive_blur_is_left_where_channels_differ():
             return self.pool(self.pool(x))
 
     x = torch.randn(1, 8, 32, 48)
-    mended, _ = dealias.dealias(Twice(), x, filter="adaptive_blur")
+    mended, _ = put_in(Twice(), x, filter="adaptive_blur")
     blur = BlurFilter(8)
     expected = F.avg_pool2d(blur(F.avg_pool2d(blur(x), 2)), 2)
     torch.testing.assert_close(mended(x), expected)  # it starts as a blur
@@ -118,9 +118,9 @@ def test_uses_of_different_nyquist_frequencies_have_no_filter_in_common():
     # Two taps in place of eight, and of four: half of 1 / 8 and of 1 / 4.
     assert [use.nyquist for use in plan["resize"].uses] == [0.0625, 0.125]
     assert plan["resize"].reason == "one module for steps of Nyquist frequencies 0.062 and 0.125"
-    _, report = dealias.dealias(Net(), X, sites=["resize"])
+    _, report = put_in(Net(), X, sites=["resize"])
     assert report.inserted[0].cutoff == 0.0625  # the lowest
-    _, report = dealias.dealias(Net(), X, sites=["resize"], cutoff=0.2)
+    _, report = put_in(Net(), X, sites=["resize"], cutoff=0.2)
     assert report.inserted[0].cutoff == 0.2
 
 
@@ -193,7 +193,7 @@ def test_mixing_in_a_shared_unit():
     assert other.names == ()
     reason = "one module after steps of Nyquist frequencies 0.250 and 0.167"
     assert [(step.name, step.reason) for step in other.excluded] == [("units.0.conv", reason)]
-    _, report = dealias.dealias(Levels(nn.MaxPool2d(3, stride=3), 1), X)
+    _, report = put_in(Levels(nn.MaxPool2d(3, stride=3), 1), X)
     assert "units.0.conv" in {step.name for step in report.left}
 
 

@@ -12,6 +12,7 @@ from dealias.engine import aliasing
 from dealias.probe import load_network, measure_aliasing
 from dealias.surgery import find_downsampling, find_mixing
 from networks import Block
+from published import put_in
 
 X = torch.randn(2, 3, 32, 48, generator=torch.Generator().manual_seed(0))
 # All methods but those by which a module runs.
@@ -46,8 +47,8 @@ def test_an_attribute_may_hide_a_method(name):
     plain, net = Net(), hide(Net(), name)
     assert find_downsampling(net, X) == find_downsampling(plain, X)
     assert find_mixing(net, X) == find_mixing(plain, X)
-    mended, report = dealias.dealias(net, X)
-    expected, plain_report = dealias.dealias(plain, X)
+    mended, report = put_in(net, X)
+    expected, plain_report = put_in(plain, X)
     assert report == plain_report
     assert torch.equal(mended(X), expected(X))
     assert torch.equal(copy.deepcopy(mended)(X), expected(X))
@@ -79,5 +80,5 @@ def test_a_module_may_have_the_name_of_a_method(name):
             return self._modules[name](x)
 
     net = nn.Sequential(nn.Conv2d(3, 3, 1), Named())
-    _, report = dealias.dealias(net, X, mixing=False)
+    _, report = put_in(net, X, mixing=False)
     assert [item.site for item in report.inserted] == [f"1.{name}"]

@@ -36,7 +36,7 @@ class FirstAliasing:
             else {item.site: item.cutoff for item in report.inserted if item.kind != "mixing"}
         )
         unit = "step" if report is None else report.unit
-        plan = find_downsampling(plain, torch.zeros_like(example[:1]), unit=unit)
+        plan = find_downsampling(plain, torch.zeros_like(example[:1]), place="before", unit=unit)
         self.site: Site | None = first_filtered(plan, report if filters else None)
         self.cutoff: Rate | None = None
         if self.site is not None:

@@ -231,7 +231,12 @@ class Training(pl.LightningModule):
             built, ours_built = _differing(theirs, ours.get(key))
             if built != ours_built:
                 earlier = isinstance(held[key], Mapping) and "unit" not in held[key]
-                hint = "; version 0.1 had unit: step and cutoff: published" if earlier else ""
+                hint = (
+                    "; version 0.1 had place: before, unit: step, mixing: true, cutoff: published "
+                    "and filter_options: {border: wrap}"
+                    if earlier
+                    else ""
+                )
                 raise WeightsError(
                     f"{self.checkpoint}: its network was built with {key} {built}, "
                     f"this one with {ours_built}{hint}"

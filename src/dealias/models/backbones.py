@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from dealias.models.network import IMAGENET_MEAN, IMAGENET_STD, ModelError
 from dealias.models.weight_files import read_state_dict, read_weights
 from dealias.models.weights import WeightsError, find_mismatches
+from dealias.surgery import keep_inserted
 from dealias.text import printable
 
 _ALIASES = {"swin_tiny": "swin_tiny_patch4_window7_224"}
@@ -107,7 +108,8 @@ def sync_batch_norm(model: nn.Module) -> nn.Module:
     """Make every batch norm share its statistics between processes.
 
     Many timm networks have batch norms that also apply the activation. PyTorch's own conversion,
-    which Lightning's ``sync_batchnorm=True`` calls, drops the activation; timm's keeps it.
+    which Lightning's ``sync_batchnorm=True`` calls, drops the activation; timm's keeps it. Both
+    drop what :func:`dealias.dealias` inserted; here it stays.
 
     Args:
         model: a network; it is changed.
@@ -121,8 +123,7 @@ def sync_batch_norm(model: nn.Module) -> nn.Module:
     convert: Any = nn.SyncBatchNorm.convert_sync_batchnorm
     with contextlib.suppress(ImportError):  # without timm, no module is timm's
         convert = importlib.import_module("timm.layers").convert_sync_batchnorm
-    converted: nn.Module = convert(model)
-    return converted
+    return keep_inserted(model, convert)
 
 
 def _timm_name(name: str) -> str:

@@ -28,6 +28,8 @@ _DEALIAS_OPTIONS = {
 }
 # What version 0.1 did. The configurations that it saved have no option "unit".
 _EARLIER = {"place": "before", "unit": "step", "strength": 1.0}
+_EARLIER_DEFAULTS = {"mixing": True}
+_EARLIER_BORDER = "wrap"  # where none was saved
 
 
 class ModelError(ValueError):
@@ -210,6 +212,9 @@ def _dealias(
         raise ModelError(f"dealias: {type(error).__name__}: {error}") from error
     cutoffs = {item.site: item.cutoff for item in report.inserted if item.cutoff is not None}
     settled = {**_DEALIAS_OPTIONS, **options, "cutoff": cutoffs}
+    defaults = surgery.FILTER_OPTIONS.get(settled["filter"])
+    if defaults is not None:
+        settled["filter_options"] = {**defaults, **(settled["filter_options"] or {})}
     if not isinstance(settled["strength"], str):
         settled["strength"] = float(settled["strength"])
     left = {step.name for step in report.left}
@@ -220,12 +225,18 @@ def _dealias(
 
 def earlier_dealias(options: Any) -> Any:
     """Options of a saved network, with the defaults of the version that saved it."""
-    if not isinstance(options, Mapping) or "unit" in options:
+    if not isinstance(options, Mapping):
+        return options
+    filters = options.get("filter_options") or {}
+    if options.get("filter", "daf") in ("daf", "flc") and isinstance(filters, Mapping):
+        options = {**options, "filter_options": {"border": _EARLIER_BORDER, **filters}}
+    if "unit" in options:
         return options
     cutoff = options.get("cutoff", "auto")
     if isinstance(cutoff, Mapping):
         cutoff = {"*": "published", **cutoff}  # it had no names as values
-    return {**options, **_EARLIER, "cutoff": "published" if cutoff == "auto" else cutoff}
+    cutoff = "published" if cutoff == "auto" else cutoff
+    return {**_EARLIER_DEFAULTS, **options, **_EARLIER, "cutoff": cutoff}
 
 
 def settled_dealias(network: Network, options: Any) -> Any:

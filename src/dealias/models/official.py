@@ -22,8 +22,12 @@ _JOIN = "decode_head.fpn_bottleneck.conv.weight"
 _CLASSIFIER = "decode_head.conv_seg.weight"
 BASIC_NAMES = (_JOIN, _CLASSIFIER)  # in all of them
 _AUX = "auxiliary_head.convs.0.conv.weight"
-_FILTERS = {"cutoff": 0.35, "filter_options": {"band_edge": "official"}}
-_MIXING = {"mixing_options": {"pooling": "official"}}
+_FILTERS = {
+    "place": "before",
+    "cutoff": 0.35,
+    "filter_options": {"band_edge": "official", "border": "wrap"},
+}
+_MIXING = {"mixing": True, "mixing_options": {"pooling": "official"}}
 _RENAMED = tuple(
     (re.compile(pattern), replacement)
     for pattern, replacement in (

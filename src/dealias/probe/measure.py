@@ -116,7 +116,7 @@ def measure_aliasing(
     if noise < 0:
         raise ValueError(f"noise: expected 0 or more, got {noise}")
     model = network.model
-    plan = find_downsampling(model, network.arguments(read_image(paths[0])))
+    plan = find_downsampling(model, network.arguments(read_image(paths[0])), place="before")
     if not plan:
         raise ValueError("the network has no downsampling step to probe")
     uses = [use for site in plan for use in site.uses]

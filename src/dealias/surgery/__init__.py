@@ -1,14 +1,15 @@
-"""Find the downsampling steps of any network, and insert filters before them."""
+"""Find the downsampling steps of any network, and insert filters at them."""
 
-from dealias.surgery.apply import dealias, restore
+from dealias.surgery.apply import FILTER_OPTIONS, dealias, restore
 from dealias.surgery.checking import check_inserted
 from dealias.surgery.downsampling import find_downsampling
-from dealias.surgery.insertion import Inserted, Report, report_of
+from dealias.surgery.insertion import Inserted, Report, keep_inserted, report_of
 from dealias.surgery.mixing import find_mixing
 from dealias.surgery.plan import Excluded, MixingSite, Place, Plan, Rate, Site, rate_text
 from dealias.surgery.walk import modules, submodule
 
 __all__ = [
+    "FILTER_OPTIONS",
     "Excluded",
     "Inserted",
     "MixingSite",
@@ -21,6 +22,7 @@ __all__ = [
     "dealias",
     "find_downsampling",
     "find_mixing",
+    "keep_inserted",
     "modules",
     "rate_text",
     "report_of",

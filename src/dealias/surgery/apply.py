@@ -53,6 +53,11 @@ from dealias.surgery.resolution import Pair
 from dealias.surgery.walk import parameters, submodule
 
 Filter = Literal["daf", "flc", "blur", "adaptive_blur"]
+# Options of filters that are not the defaults of their modules.
+FILTER_OPTIONS: Mapping[str, Mapping[str, Any]] = {
+    "daf": {"border": "reflect"},
+    "flc": {"border": "reflect"},
+}
 M = TypeVar("M", bound=nn.Module)
 
 
@@ -61,17 +66,23 @@ def dealias(
     example_input: Any,
     *,
     filter: Filter | None = "daf",  # noqa: A002
-    mixing: bool = True,
+    mixing: bool = False,
     cutoff: Cutoff = "auto",
     sites: Iterable[str] | None = None,
-    place: Where = "before",
+    place: Where = "auto",
     unit: UnitOf = "step",
     strength: Strength = 1.0,
     inplace: bool = False,
     filter_options: Mapping[str, Any] | None = None,
     mixing_options: Mapping[str, Any] | None = None,
 ) -> tuple[M, Report]:
-    """Insert filters before the downsampling steps of a network, and frequency mixing after them.
+    """Insert filters at the downsampling steps of a network, and frequency mixing after them.
+
+    By default, filters go after the activation that follows a strided convolution, and after max
+    pooling at stride 1, as in Zhang, "Making convolutional networks shift-invariant again" (ICML
+    2019). In trained networks that steadied the output under shifts and took nothing from clean
+    accuracy. Where nothing can be filtered after it, the input of the step is, from which trained
+    weights live: train such a network on. ``place="before", mixing=True`` is what the paper did.
 
     Parameters keep their names, so checkpoints of the plain network load before and after; mixing
     modules that a checkpoint lacks stay unchanged. The result can be copied, pickled, compiled and
@@ -99,18 +110,19 @@ def dealias(
             its key "*" is for all others, by default "auto".
         sites: names of downsampling sites to filter, instead of those without a ``reason`` in
             :func:`find_downsampling`.
-        place: where filters go. ``"before"`` the unit; or ``"after"`` the activation that follows
-            the strided convolution, which then runs at stride 1, and the filtered map is
-            subsampled (Zhang, "Making convolutional networks shift-invariant again", ICML 2019).
-            A shortcut of a 1x1 convolution is filtered at its input, which is the same. Max pooling
-            runs at stride 1 likewise. It costs the convolution s * s times its operations. In
-            training, a normalisation between both takes its statistics from the larger map.
+        place: where filters go. ``"before"`` the unit; ``"after"`` the activation that follows the
+            strided convolution, which then runs at stride 1, and the filtered map is subsampled;
+            or ``"auto"``, after it where that can be, and before the unit elsewhere. A shortcut of
+            a 1x1 convolution is filtered at its input, which is the same. Max pooling runs at
+            stride 1 likewise. It costs the convolution s * s times its operations. In training, a
+            normalisation between both takes its statistics from the larger map.
         unit: see :func:`find_downsampling`.
         strength: how far filters move a map towards its filtered version, in [0, 1]; or
             ``"learned"``, for each channel, from 0. See :class:`dealias.layers.PartialFilter`.
             A strength below 1 can be raised by :func:`dealias.layers.set_strength`.
         inplace: whether to change the model itself, not a copy.
-        filter_options: keyword arguments for every filter, like ``{"border": "reflect"}``.
+        filter_options: keyword arguments for every filter, like ``{"transfer": "hamming"}``. The
+            border of "daf" and "flc" is "reflect" by default, as that of blurs is.
         mixing_options: keyword arguments for every mixing module, like
             ``{"pooling": "official"}``.
 
@@ -124,15 +136,15 @@ def dealias(
 
     >>> import torch
     >>> net = nn.Sequential(nn.Conv2d(8, 16, 3, stride=2, padding=1), nn.ReLU())
-    >>> net, report = dealias(net, torch.zeros(1, 8, 16, 16), mixing=False)
+    >>> net, report = dealias(net, torch.zeros(1, 8, 16, 16))
     >>> print(report)
-    site  put in  cutoff  as
-    0     daf     0.354   0.dealias_filter
-    train the network on: trained weights do not expect the filters
+    site  put in  place  cutoff  as
+    0     daf     after  0.250   1.dealias_sampling
+    test the network, and train it on if it lost by the filters
     """
     _check(model, filter, mixing, place, unit, strength)
     trace = record(model, example_input)
-    plan, units = plan_of(trace, place=place, unit=unit)
+    plan, units = plan_of(trace, place="before" if filter is None else place, unit=unit)
     mixable, unmixable = mixing_sites(trace, plan, units)
     chosen = _chosen(plan, sites)
     cutoffs = Cutoffs(cutoff, filter)
@@ -150,13 +162,7 @@ def dealias(
                 raise ValueError(f"sites: {step.name!r} can't be filtered: {step.reason}")
     if mixing:
         left += unmixable
-        dense = {item.branch.step for item in work if item.branch is not None}
-        sites_to_mix = [s for s in mixable if s.after in chosen and s.name not in dense]
-        left += [
-            Excluded(s.name, "mixing", "runs at stride 1 now")
-            for s in mixable
-            if s.after in chosen and s.name in dense
-        ]
+        sites_to_mix = [site for site in mixable if site.after in chosen]
         work += _mixings(target, plan, sites_to_mix, cutoffs, mixing_options or {})
     if not work:
         unasked = set(plan.names) - chosen
@@ -185,7 +191,7 @@ def restore(model: M) -> M:
 
     >>> import torch
     >>> net = nn.Sequential(nn.MaxPool2d(2))
-    >>> net, _ = dealias(net, torch.zeros(1, 8, 16, 16), mixing=False, inplace=True)
+    >>> net, _ = dealias(net, torch.zeros(1, 8, 16, 16), inplace=True)
     >>> restore(net)
     Sequential(
       (0): MaxPool2d(kernel_size=2, stride=2, padding=0, dilation=1, ceil_mode=False)
@@ -246,7 +252,8 @@ def _filters(
         for branch, found in zip(branches, hosts, strict=True):
             path, host = found or ("", target)
             module = _build(make, branch.channels, f)
-            done = Inserted(site.name, path, filter, shown, branch.step)
+            place: Where = "after" if site.branches else "before"
+            done = Inserted(site.name, path, filter, shown, branch.step, place)
             work.append(_Insertion(host, module, branch, done))
             taken.add(path)
     return work, left
@@ -310,7 +317,7 @@ def _filter(
     elif kind == "adaptive_blur":
         module = AdaptiveBlur(channels, **{"groups": gcd(channels, 8), **options})
     else:
-        module = DealiasingFilter(f, **options)
+        module = DealiasingFilter(f, **{**FILTER_OPTIONS[kind], **options})
     return module if strength == 1 else PartialFilter(module, strength, channels=channels)
 
 

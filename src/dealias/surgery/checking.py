@@ -27,7 +27,8 @@ def check_inserted(
     Inserted modules run by hooks on modules of the network. They are lost when such a module is
     replaced, as by folding of normalisation and by reparameterization; when its hooks are cleared;
     and, for hooks of the model itself, in the graph that ``torch.fx`` traces. Fold and trace
-    first, then de-alias. Call this function before exporting a network that was changed since.
+    first, then de-alias; :func:`keep_inserted` is for conversions that replace modules one by
+    one. Call this function before exporting a network that was changed since.
 
     Args:
         model: a de-aliased network, or one that contains some, like ``DistributedDataParallel``.

@@ -18,7 +18,7 @@ Rates = tuple[float, float]
 
 
 def find_downsampling(
-    model: nn.Module, example_input: Any, *, place: Where = "before", unit: UnitOf = "step"
+    model: nn.Module, example_input: Any, *, place: Where = "auto", unit: UnitOf = "step"
 ) -> Plan[Site]:
     r"""Find every step that lowers the resolution, and the unit that it belongs to.
 
@@ -47,8 +47,8 @@ def find_downsampling(
     first layer or after the last; and strides on the keys and values of an attention that keeps
     the resolution.
 
-    By default :func:`dealias.dealias` filters the sites with an empty ``reason``. It does not
-    filter a site
+    By default :func:`dealias.dealias` filters the sites with an empty ``reason``. Before a step,
+    it does not filter a site
 
     - whose Nyquist frequency is 0.5: the output can represent all of the input;
     - that pools right after the first convolution, if both together have a Nyquist frequency of
@@ -58,11 +58,12 @@ def find_downsampling(
     - that belongs to no module, so that no filter can be inserted;
     - whose module runs at several steps of different Nyquist frequencies.
 
-    After the activation (``place="after"``) the Nyquist frequency is that of the stride alone,
-    since the channels are made before, and the last three reasons hold, together with
+    After the activation, the Nyquist frequency is that of the stride alone, since the channels
+    are made before. It does not filter there
 
     - a convolution that takes the image itself, which costs the most at stride 1;
-    - a step that is no strided convolution or pooling of its own, or that no activation follows.
+    - a step that is no strided convolution or pooling of its own, or that no activation follows;
+    - a step whose module runs at several steps.
 
     A module that runs at several steps, like the pooling of some U-Nets, is one site, the first of
     its ``uses``.
@@ -72,8 +73,9 @@ def find_downsampling(
         example_input: a tensor; a tuple of arguments; a dict of keyword arguments; or a list, which
             is a single argument, as the images of detection models are. It must be large enough
             for every step: a stride does not lower the resolution of a map of one pixel.
-        place: where filters would go: ``"before"`` the unit, or ``"after"`` the activation that
-            follows the strided convolution.
+        place: where filters would go: ``"before"`` the unit; ``"after"`` the activation that
+            follows the strided convolution; or ``"auto"``, after it where that can be, and before
+            the unit elsewhere.
         unit: unit of a strided depthwise convolution: the ``"step"`` itself, or the ``"block"``
             around it.
 
@@ -91,6 +93,8 @@ def find_downsampling(
     ('0', '1')
     >>> round(plan["0"].nyquist, 3), plan["1"].nyquist
     (0.354, 0.25)
+    >>> [site.filtered for site in plan]  # no activation follows the convolution
+    ['before', 'after']
     """
     check_choice("place", place, get_args(Where))
     check_choice("unit", unit, get_args(UnitOf))
@@ -98,24 +102,28 @@ def find_downsampling(
 
 
 def plan_of(
-    trace: Trace, *, place: Where = "before", unit: UnitOf = "step"
+    trace: Trace, *, place: Where = "auto", unit: UnitOf = "step"
 ) -> tuple[Plan[Site], list[Unit]]:
     """The sites of a recorded pass, and every use of a unit in the order they ran."""
     units, excluded = find_units(trace, blocks=unit == "block")
     uses = [use for found in units for use in (found, *found.others)]
     uses.sort(key=lambda use: use.events[0].bit)
     sites = [_with_uses(found, uses) for found in units]
-    if place == "after":
-        sites = [_after(site, found, trace) for site, found in zip(sites, units, strict=True)]
+    if place != "before":
+        pairs = zip(sites, units, strict=True)
+        sites = [_after(site, found, trace, only=place == "after") for site, found in pairs]
     return Plan(tuple(sites), tuple(excluded)), uses
 
 
-def _after(site: Site, unit: Unit, trace: Trace) -> Site:
-    """A site that is filtered after its activation."""
+def _after(site: Site, unit: Unit, trace: Trace, *, only: bool) -> Site:
+    """A site that is filtered after its activation; as it was where it can't be, unless `only`."""
     branches, reason = branches_after(unit, trace)
+    if reason and not only:
+        return site
     rows, columns = (min(0.5 / stride, 0.5) for stride in site.stride)
     nyquist = _one_if_equal((rows, columns))
-    return replace(site, nyquist=nyquist, place=None, reason=reason, branches=branches)
+    place = site.place if branches else None
+    return replace(site, nyquist=nyquist, place=place, reason=reason, branches=branches)
 
 
 def _with_uses(unit: Unit, units: Sequence[Unit]) -> Site:

@@ -5,7 +5,7 @@ through the module that they are called with; so copies and pickles of a network
 Pickles name the module of hooks and classes, so those of this file must stay in it.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from typing import Any, cast
 
@@ -13,7 +13,17 @@ from torch import Tensor, nn
 from torch.utils.hooks import RemovableHandle
 
 from dealias.layers import FrequencyMixing, PartialFilter, Subsample, filter_sampled
-from dealias.surgery.plan import Branch, Excluded, Place, Rate, UnitOf, by_reason, rate_text, table
+from dealias.surgery.plan import (
+    Branch,
+    Excluded,
+    Place,
+    Rate,
+    UnitOf,
+    Where,
+    by_reason,
+    rate_text,
+    table,
+)
 from dealias.surgery.walk import modules, named_modules, submodule
 
 FILTER, SAMPLING, MIXING = "dealias_filter", "dealias_sampling", "frequency_mixing"
@@ -32,6 +42,7 @@ class Inserted:
         kind: "daf", "flc", "blur", "adaptive_blur" or "mixing".
         cutoff: in cycles per pixel; None for blurs, which have none.
         step: dotted path of the module that runs at stride 1 for it; empty if none does.
+        place: of a filter, "before" or "after"; see :func:`dealias.dealias`.
     """
 
     site: str
@@ -39,6 +50,7 @@ class Inserted:
     kind: str
     cutoff: Rate | None
     step: str = ""
+    place: Where = "before"
 
 
 @dataclass(frozen=True)
@@ -62,14 +74,18 @@ class Report:
             {
                 "site": item.site or "(model)",
                 "put in": item.kind,
+                "place": "" if item.kind == "mixing" else item.place,
                 "cutoff": "" if item.cutoff is None else rate_text(item.cutoff),
                 "as": item.module,
             }
             for item in self.inserted
         ]
         lines = [*table(rows), *by_reason("left", self.left)]
-        if any(item.kind != "mixing" for item in self.inserted):
-            lines.append("train the network on: trained weights do not expect the filters")
+        places = {item.place for item in self.inserted if item.kind != "mixing"}
+        if "before" in places:
+            lines.append("train the network on: trained weights do not expect filters before steps")
+        elif places:
+            lines.append("test the network, and train it on if it lost by the filters")
         return "\n".join(lines)
 
 
@@ -108,8 +124,7 @@ def put_filter(host: nn.Module, filter: nn.Module, place: Place) -> None:  # noq
     """Filter the input of a module."""
     _keep_strengths(filter)
     nn.Module.add_module(host, FILTER, InputFilter(filter, place).train(host.training))
-    hook = nn.Module.register_forward_pre_hook(host, _filter_input, with_kwargs=True)
-    host.__dict__.setdefault(_HELD, {})[FILTER] = _Held(hook)
+    host.__dict__.setdefault(_HELD, {})[FILTER] = _Held(_hook(host, FILTER))
 
 
 class FilteredSampling(nn.Module):
@@ -154,18 +169,75 @@ def put_sampling(
         return
     _keep_strengths(sampling)
     nn.Module.add_module(host, SAMPLING, sampling.train(host.training))
-    # First, so that hooks of others see the map at the size of the plain network.
-    hook = nn.Module.register_forward_hook(host, _sample_output, prepend=True)
-    host.__dict__.setdefault(_HELD, {})[SAMPLING] = _Held(hook)
+    host.__dict__.setdefault(_HELD, {})[SAMPLING] = _Held(_hook(host, SAMPLING))
 
 
 def put_mixing(host: nn.Module, mixing: nn.Module) -> None:
     """Mix the frequencies of the output of a convolution."""
     mixing.register_load_state_dict_pre_hook(_keep_if_absent)  # type: ignore[no-untyped-call]
     nn.Module.add_module(host, MIXING, mixing.train(host.training))
-    hook = nn.Module.register_forward_hook(host, _mix_output)
-    held = _Held(hook, host._parameters.get("bias"), _own_bias(host))
+    held = _Held(_hook(host, MIXING), host._parameters.get("bias"), _own_bias(host))
     host.__dict__.setdefault(_HELD, {})[MIXING] = held
+
+
+def _hook(host: nn.Module, child: str) -> RemovableHandle:
+    if child == FILTER:
+        return nn.Module.register_forward_pre_hook(host, _filter_input, with_kwargs=True)
+    if child == SAMPLING:
+        # First, so that hooks of others see the map at the size of the plain network.
+        return nn.Module.register_forward_hook(host, _sample_output, prepend=True)
+    return nn.Module.register_forward_hook(host, _mix_output)
+
+
+def keep_inserted(model: nn.Module, change: Callable[[nn.Module], nn.Module]) -> nn.Module:
+    """Change a network by a function that replaces modules, and keep what was inserted in them.
+
+    For conversions that put a module of another type in the place of a module, such as
+    ``nn.SyncBatchNorm.convert_sync_batchnorm``. Hooks of the module are lost by it, and with them
+    the filters at it.
+
+    Args:
+        model: a network, de-aliased or not.
+        change: takes the network and returns it with modules replaced. Those that something was
+            inserted into must have a successor of the same path.
+
+    Returns:
+        What `change` returned.
+
+    Raises:
+        ValueError: such a module has no successor.
+
+    >>> import torch
+    >>> from dealias import dealias
+    >>> net = nn.Sequential(nn.Conv2d(3, 8, 3, 2, 1), nn.BatchNorm2d(8), nn.ReLU(), nn.MaxPool2d(2))
+    >>> net, _ = dealias(net, torch.zeros(1, 3, 32, 32))
+    >>> net = keep_inserted(net, nn.SyncBatchNorm.convert_sync_batchnorm)
+    >>> inserted(net)
+    ['3.dealias_sampling']
+    """
+    hosts = {name: module for name, module in named_modules(model) if _HELD in module.__dict__}
+    changed = change(model)
+    for name, host in hosts.items():
+        try:
+            successor = submodule(changed, name)
+        except KeyError as error:
+            raise ValueError(f"change: nothing is in the place of {name!r} any more") from error
+        if successor is not host:
+            _move(host, successor)
+    return changed
+
+
+def _move(host: nn.Module, successor: nn.Module) -> None:
+    """Let what was inserted into a module run in the one that takes its place."""
+    everything: dict[str, _Held] = host.__dict__.pop(_HELD)
+    for child, held in everything.items():
+        held.handle.remove()
+        nn.Module.add_module(successor, child, host._modules[child])
+        moved = replace(held, handle=_hook(successor, child))
+        successor.__dict__.setdefault(_HELD, {})[child] = moved
+    for kept in (_STRIDE, _REPORT):
+        if kept in host.__dict__:
+            successor.__dict__[kept] = host.__dict__[kept]
 
 
 def _keep_if_absent(module: nn.Module, state_dict: dict[str, Any], prefix: str, *_: Any) -> None:

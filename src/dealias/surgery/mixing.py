@@ -1,14 +1,15 @@
 """Where frequencies can be mixed: the spatial convolutions of residual units."""
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, get_args
 
 from torch import nn
 
 from dealias.layers import FrequencyMixing
+from dealias.spectral import check_choice
 from dealias.surgery.downsampling import plan_of
 from dealias.surgery.insertion import InputFilter
-from dealias.surgery.plan import Excluded, MixingSite, Plan, Site, rate_text
+from dealias.surgery.plan import Excluded, MixingSite, Plan, Site, UnitOf, Where, rate_text
 from dealias.surgery.record import record
 from dealias.surgery.resolution import layout_of
 from dealias.surgery.trace import Event, Sum, Trace
@@ -18,12 +19,16 @@ from dealias.surgery.units import Unit
 _INSERTED = (FrequencyMixing, InputFilter)
 
 
-def find_mixing(model: nn.Module, example_input: Any) -> Plan[MixingSite]:
+def find_mixing(
+    model: nn.Module, example_input: Any, *, place: Where = "auto", unit: UnitOf = "step"
+) -> Plan[MixingSite]:
     """Find the convolutions after which frequency mixing can be inserted.
 
     These are the last convolutions larger than 1x1 on the residual branch of every residual unit
-    that follows a filtered downsampling site, at the resolution of that site. In ResNets this is
-    ``conv2`` of every block in layer2 to layer4, where the published code has its FreqMix modules.
+    that follows a filtered downsampling site, at the resolution of that site. In ResNets with
+    ``place="before"`` this is ``conv2`` of every block in layer2 to layer4, where the published
+    code has its FreqMix modules. A strided convolution whose map is filtered after the activation
+    runs at the higher resolution, so it is none of them.
     In ConvNeXt, MobileNet and EfficientNet it is the depthwise convolution of blocks with a
     shortcut, and in SegFormer that of the Mix-FFN. Swin has no such convolution and no site.
 
@@ -33,6 +38,8 @@ def find_mixing(model: nn.Module, example_input: Any) -> Plan[MixingSite]:
     Args:
         model: any module.
         example_input: see :func:`find_downsampling`.
+        place: of the filters; see :func:`find_downsampling`.
+        unit: see :func:`find_downsampling`.
 
     Returns:
         The sites in the order they run, each with the downsampling site that it follows and the
@@ -42,8 +49,10 @@ def find_mixing(model: nn.Module, example_input: Any) -> Plan[MixingSite]:
     Raises:
         ValueError: see :func:`find_downsampling`.
     """
+    check_choice("place", place, get_args(Where))
+    check_choice("unit", unit, get_args(UnitOf))
     trace = record(model, example_input)
-    plan, units = plan_of(trace)
+    plan, units = plan_of(trace, place=place, unit=unit)
     filtered = {site.name for site in plan if not site.reason}
     sites, excluded = mixing_sites(trace, plan, units)
     return Plan(tuple(site for site in sites if site.after in filtered), tuple(excluded))
@@ -52,7 +61,8 @@ def find_mixing(model: nn.Module, example_input: Any) -> Plan[MixingSite]:
 def mixing_sites(
     trace: Trace, plan: Plan[Site], units: Sequence[Unit]
 ) -> tuple[list[MixingSite], list[Excluded]]:
-    """The sites after all downsampling sites, and the convolutions with several cutoffs."""
+    """The sites after all downsampling sites, and the convolutions that can't be one."""
+    dense = {branch.step for site in plan for branch in site.branches}
     found: dict[str, list[MixingSite]] = {}
     for total in trace.sums:
         convolution = _last_convolution(total, trace, units)
@@ -71,7 +81,9 @@ def mixing_sites(
     sites, excluded = [], []
     for name, uses in found.items():
         cutoffs = list(dict.fromkeys(rate_text(site.cutoff) for site in uses))
-        if len(cutoffs) == 1:
+        if name in dense:
+            excluded.append(Excluded(name, "mixing", "runs at stride 1 now"))
+        elif len(cutoffs) == 1:
             sites.append(uses[0])
         else:
             reason = f"one module after steps of Nyquist frequencies {' and '.join(cutoffs)}"

@@ -10,7 +10,7 @@ from dealias.surgery.resolution import Layout, Pair
 
 Rate = float | tuple[float, float]
 Key = int | str  # of a positional argument, or of one by name
-Where = Literal["before", "after"]  # the place of a filter
+Where = Literal["auto", "before", "after"]  # the place of filters
 UnitOf = Literal["block", "step"]  # what the unit of a strided depthwise convolution is
 
 
@@ -101,18 +101,19 @@ class Site:
         in_channels: channels of the input of the unit.
         out_channels: channels of the output of the unit.
         esr: equivalent sampling rate as published; one for each axis if they differ.
-        nyquist: Nyquist frequency in cycles per pixel of the input, at least that of the stride;
-            one for each axis if they differ.
+        nyquist: Nyquist frequency in cycles per pixel of the input, at least that of the stride,
+            and that of the stride alone for a filter after the activation; one for each axis if
+            they differ.
         input_size: (H, W) in the recorded pass.
         output_size: (H, W) in the recorded pass.
         step: dotted path of the module that runs the step; with several branches, the main one.
         place: where the map is among the arguments of the unit; None if no filter can be inserted
-            before it, and with ``place="after"``.
+            before it, or none is to be.
         reason: why :func:`dealias.dealias` does not filter the site by default; empty if it does.
         call: number of the call of the unit in a pass, from 0.
         others: further steps at which the module runs, as sites whose names end in "#2", "#3" and
             so on.
-        branches: with ``place="after"``, where each branch is filtered; otherwise empty.
+        branches: where each branch is filtered after its activation; empty if none is.
     """
 
     name: str
@@ -138,6 +139,13 @@ class Site:
         return replace(self, others=()), *self.others
 
     @property
+    def filtered(self) -> str:
+        """Where :func:`dealias.dealias` filters the site by default; empty if it does not."""
+        if self.reason:
+            return ""
+        return "after" if self.branches else "before"
+
+    @property
     def row(self) -> dict[str, str]:
         """The site as a row of the table."""
         channels = [f"{use.in_channels} -> {use.out_channels}" for use in self.uses]
@@ -152,6 +160,7 @@ class Site:
             "size": ", ".join(dict.fromkeys(sizes)),
             "ESR": rate_text(self.esr),
             "Nyquist": rate_text(self.nyquist),
+            "filter": self.filtered,
             "left because": self.reason,
         }
 
