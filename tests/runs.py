@@ -6,7 +6,12 @@ from dealias.cli import main
 
 CONFIG = """
 model:
-  network: {name: upernet, backbone: test_resnet, channels: 8, aux_channels: 8, dealias: {}}
+  network:
+    name: upernet
+    backbone: test_resnet
+    channels: 8
+    aux_channels: 8
+    dealias: {place: before, mixing: true, filter_options: {border: wrap}}
   optimization: {lr: 0.01, lr_floor: 0.0, warmup_steps: 2}
 data:
   name: scenes

@@ -115,7 +115,8 @@ def test_a_checkpoint_of_other_filters_is_refused(trained, config, tmp_path, cap
     assert '"layer2.0": 0.2,' in said
     assert "sites" not in said
     assert "version" not in said
-    same = [*checkpoint, "--model.network.dealias", "{mixing: true}"]
+    paper = "{place: before, mixing: true, filter_options: {border: wrap}, unit: step}"
+    same = [*checkpoint, "--model.network.dealias", paper]
     assert command("test", config, tmp_path / "run", *same) == 0
 
 
@@ -129,8 +130,10 @@ def test_a_checkpoint_of_version_0_1(trained, config, tmp_path, capsys):
     assert said.count("\n") == 1
     assert "earlier.ckpt: its network was built with dealias" in said
     assert '"layer4.0": 0.17677669529663' in said
-    assert said.endswith("; version 0.1 had unit: step and cutoff: published\n")
-    options = ["--model.network.dealias", "{unit: step, cutoff: published}"]
+    assert (
+        "; version 0.1 had place: before, unit: step, mixing: true, cutoff" in said
+    )
+    options = ["--model.network.dealias.cutoff", "published"]
     assert command("test", config, tmp_path / "run", "--ckpt_path", str(path), *options) == 0
     assert main(["convert", str(path), "--output", str(tmp_path / "converted")]) == 0
     network = load(tmp_path / "converted").eval()
@@ -140,7 +143,7 @@ def test_a_checkpoint_of_version_0_1(trained, config, tmp_path, capsys):
     assert network.config["dealias"]["unit"] == "step"
 
 
-AFTER = "{place: after, strength: learned, unit: block, mixing: false}"
+AFTER = "{place: after, strength: learned, unit: block}"
 
 
 def test_filters_after_the_activation_are_trained_saved_and_loaded(config, tmp_path, capsys):
@@ -166,7 +169,7 @@ def test_filters_after_the_activation_are_trained_saved_and_loaded(config, tmp_p
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ("{place: afte}", "place: expected one of before, after, got 'afte'"),
+        ("{place: afte}", "place: expected one of auto, before, after, got 'afte'"),
         ("{strength: 1.5}", "strength: expected a number in [0, 1] or 'learned', got 1.5"),
         ("{strength: -0.1}", "got -0.1"),
         ("{strength: true}", "got True"),

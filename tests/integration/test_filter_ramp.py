@@ -6,7 +6,7 @@ from dealias.engine import FilterRamp
 from dealias.models import convert
 from runs import assert_same_state, command, failure, state_of
 
-START = ["--model.network.dealias", "{mixing: false, strength: 0}"]
+START = ["--model.network.dealias", "{strength: 0}"]
 RAMP = [*START, "--filter_ramp", "0.5"]
 
 

@@ -12,6 +12,7 @@ from torch.utils._pytree import tree_leaves
 import dealias
 from dealias.layers import FrequencyMixing
 from dealias.surgery import find_downsampling
+from published import put_in
 
 IMAGES = torch.rand(2, 3, 64, 96, generator=torch.Generator().manual_seed(0))
 
@@ -87,7 +88,7 @@ def smp(name: str) -> nn.Module:
 
 @dataclass(frozen=True)
 class Network:
-    """How to build it, the sites filtered, and the number of mixing modules."""
+    """How to build it, the sites filtered as in the paper, and the number of mixing modules."""
 
     build: Callable[[], nn.Module]
     filtered: tuple[str, ...]
@@ -226,23 +227,30 @@ def _graphs_of_this_test_alone() -> Iterator[None]:
     "name",
     [pytest.param(n, marks=pytest.mark.slow) if n in SLOW else n for n in NETWORKS],
 )
-def test_a_network_is_planned_mended_trained_and_compiled(name):
+@pytest.mark.parametrize("way", [put_in, dealias.dealias], ids=["paper", "default"])
+def test_a_network_is_planned_mended_trained_and_compiled(name, way):
     network = NETWORKS[name]
     example = network.example
     net = network.build().eval()
-    plan = find_downsampling(net, example)
-    assert tuple(site.name for site in plan if not site.reason) == network.filtered
+    place = "before" if way is put_in else "auto"
+    plan = find_downsampling(net, example, place=place)
+    filtered = tuple(site.name for site in plan if not site.reason)
 
-    mended, report = dealias.dealias(net, example)
+    mended, report = way(net, example)
     filters = [item for item in report.inserted if item.kind == "daf"]
     mixing = [item for item in report.inserted if item.kind == "mixing"]
-    assert tuple(item.site for item in filters) == network.filtered
-    assert len(mixing) == network.mixing
+    assert tuple(dict.fromkeys(item.site for item in filters)) == filtered
+    if way is put_in:
+        assert filtered == network.filtered
+        assert len(mixing) == network.mixing
+    else:  # what the paper's place leaves, like the pooling of a ResNet's stem, can be filtered
+        assert set(network.filtered) <= set(filtered)
+        assert not mixing
     names = list(net.state_dict())
     assert [key for key in mended.state_dict() if "frequency_mixing" not in key] == names
 
     # A cutoff of 0.5 keeps every frequency, and mixing starts as the identity.
-    same, _ = dealias.dealias(net, example, cutoff=0.5)
+    same, _ = way(net, example, cutoff=0.5)
     with torch.no_grad():
         expected, result = outputs(net(example)), outputs(same(example))
     assert len(expected) == len(result) > 0
@@ -251,7 +259,7 @@ def test_a_network_is_planned_mended_trained_and_compiled(name):
 
     sum(t.float().sum() for t in outputs(mended(example)) if t.requires_grad).backward()
     modules = [m for m in mended.modules() if isinstance(m, FrequencyMixing)]
-    assert len(modules) == network.mixing
+    assert len(modules) == len(mixing)
     assert all(p.grad is not None for m in modules for p in m.parameters())
 
     part = mended.get_submodule(network.part)
@@ -295,7 +303,7 @@ AFTER = {
 def test_filters_after_the_activation_start_at_the_plain_network(name):
     library, network = name.split()
     net = {"torchvision": torchvision, "timm": timm, "smp": smp}[library](network).eval()
-    options = {"mixing": False, "place": "after", "filter": "blur"}
+    options = {"place": "after", "filter": "blur"}
     mended, report = dealias.dealias(net, IMAGES, strength=0.0, **options)
     filters, dense = AFTER[name]
     assert len(report.inserted) == filters
@@ -320,11 +328,11 @@ def test_the_units_of_inverted_bottlenecks():
     for name, expected in blocks.items():
         library, network = name.split()
         net = {"torchvision": torchvision, "timm": timm}[library](network)
-        plan = find_downsampling(net, IMAGES, unit="block")
+        plan = find_downsampling(net, IMAGES, place="before", unit="block")
         assert set(expected) <= set(plan.names), name
         rates = [s.nyquist if isinstance(s.nyquist, tuple) else (s.nyquist,) for s in plan]
         assert all(min(r) >= 0.5 / max(s.stride) for r, s in zip(rates, plan, strict=True)), name
-        steps = find_downsampling(net, IMAGES, unit="step")
+        steps = find_downsampling(net, IMAGES, place="before", unit="step")
         assert {s.step for s in steps} == {s.step for s in plan}, name
 
 
