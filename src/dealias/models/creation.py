@@ -46,8 +46,8 @@ def create_model(
             "resnet50c" (the paper's, with the stem of three convolutions), "convnext_tiny",
             "swin_tiny" or "tf_efficientnet_lite0". This and the next six are for "upernet".
         backbone_weights: file of weights with timm's names, of torch.save or safetensors;
-            "packaged" for ImageNet weights of EfficientNet-Lite0, from a Python package; None for
-            random weights.
+            "packaged" for ImageNet weights from a Python package, of "tf_efficientnet_lite0",
+            "..._lite1", "..._lite2" and "mobilenetv2_100"; None for random weights.
         backbone_options: further arguments of ``timm.create_model``.
         channels: channels of the pyramids.
         aux_head: whether there is an auxiliary head for training.
