@@ -141,6 +141,7 @@ class TestDifferences:
         (["--seeds", "3", "4", "3"], "seeds: expected two at least, for a deviation, each once"),
         (["--noise", "0"], "noise: expected numbers over 0"),
         (["--overwrite", "--summarise"], "summarise: expected no overwrite"),
+        (["--baseline", "plane"], "baseline: expected one of plain, filtered, got 'plane'"),
         (["--noise", "5", "5"], "noise: expected numbers over 0, each once"),
         (["--jobs", "0"], "jobs: expected at least 1, got 0"),
         (["--shifts", "-1"], "shifts: expected a number from 0 on"),

@@ -23,6 +23,7 @@ def add_arguments(parser: ArgumentParser) -> None:
     add("--largest-shift", type=int, default=32, metavar="N", help="in pixels along an axis")
     add("--noise", type=float, nargs="*", metavar="SIGMA", help="tests under noise, of 255; 20")
     add("--cost", type=bool, default=True, help="measure time and memory too")
+    add("--baseline", metavar="NAME", help="variant to compare with; the first of the file")
     add("--overwrite", action="store_true", help="do anew what was done with other options")
     add("--summarise", action="store_true", help="sum up what is done, and train nothing")
 
@@ -42,6 +43,7 @@ def run(options: Namespace) -> int:
             largest_shift=options.largest_shift,
             noise=options.noise,
             cost=options.cost,
+            baseline=options.baseline,
             overwrite=options.overwrite,
             summarise=options.summarise,
         ),

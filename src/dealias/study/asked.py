@@ -29,6 +29,7 @@ class Study:
         noise: standard deviations of noise on images, of 255: one more test for each; 20 by
             default.
         cost: whether to measure what the variants cost.
+        baseline: name of the variant that the others are compared with; by default the first.
         overwrite: whether to train and test anew what was with other options.
         summarise: whether to sum up what is there, and train, test and measure nothing.
 
@@ -46,6 +47,7 @@ class Study:
     largest_shift: int = 32
     noise: Sequence[float] | None = None
     cost: bool = True
+    baseline: str | None = None
     overwrite: bool = False
     summarise: bool = False
 

@@ -10,7 +10,7 @@ from dealias.study.asked import Study
 from dealias.study.folders import check_folders
 from dealias.study.options import plan_variants, unequal_lengths
 from dealias.study.records import read_records
-from dealias.study.variants import read_variants
+from dealias.study.variants import baseline_first, read_variants
 from dealias.study.work import Found, Progress, Work
 from dealias.text import printable
 
@@ -30,6 +30,8 @@ def run_study(study: Study, *, tell: Callable[[str], object], progress: Progress
         OutputError: an output can't be written.
     """
     variants = read_variants(study.variants)
+    if study.baseline is not None:
+        variants = baseline_first(variants, study.baseline)
     task, plans = plan_variants(study.config, study.variants, variants, study.output)
     tests = study.tests(task)
     folder = study.results or study.output

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -64,6 +64,22 @@ def read_variants(path: Path) -> list[Variant]:
             raise FileError(path, f"{name}: there is another output of this name")
         seen.add(name.lower())
     return [_variant(path, name, options) for name, options in content.items()]
+
+
+def baseline_first(variants: Sequence[Variant], name: str) -> list[Variant]:
+    """The variants, with the one of this name before the others.
+
+    Raises:
+        StudyError: there is none.
+
+    >>> variants = [Variant(name, name, {}) for name in ("plain", "noise", "both")]
+    >>> [variant.name for variant in baseline_first(variants, "noise")]
+    ['noise', 'plain', 'both']
+    """
+    names = [variant.name for variant in variants]
+    if name not in names:
+        raise StudyError(f"baseline: expected one of {', '.join(names)}, got {shorten(name)}")
+    return sorted(variants, key=lambda variant: variant.name != name)
 
 
 def _variant(path: Path, name: str, options: Any) -> Variant:
