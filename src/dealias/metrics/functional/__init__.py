@@ -1,6 +1,15 @@
 """From label maps to counts and from counts to metrics, as functions of tensors."""
 
 from dealias.metrics.functional.bands import Protocol, dilate, inner_boundary, label_edges
+from dealias.metrics.functional.bootstrap import (
+    FEWEST_UNITS,
+    LEVEL,
+    RESAMPLES,
+    difference_interval,
+    p_values,
+    share_interval,
+    standard_errors,
+)
 from dealias.metrics.functional.boundary import (
     boundary_f_counts,
     boundary_f_score,
@@ -22,9 +31,26 @@ from dealias.metrics.functional.error_kinds import (
     error_map,
     error_pixels,
     error_shares,
+    margin_gains,
     miou_gain,
 )
-from dealias.metrics.functional.hard_pixel_scores import scores
+from dealias.metrics.functional.hard_pixel_scores import (
+    MEANS,
+    class_iou,
+    class_scores,
+    margins,
+    scores,
+)
+from dealias.metrics.functional.margin_tables import (
+    FIGURES,
+    LOWER_IS_BETTER,
+    MARGIN_CELLS,
+    MarginTable,
+    count_better,
+    figures,
+    fine_grained_miou,
+    pack_margins,
+)
 from dealias.metrics.functional.shifts import (
     SHIFT_REGIONS,
     Offset,
@@ -38,11 +64,19 @@ from dealias.metrics.functional.shifts import (
 
 __all__ = [
     "ERROR_KINDS",
+    "FEWEST_UNITS",
+    "FIGURES",
+    "LEVEL",
+    "LOWER_IS_BETTER",
+    "MARGIN_CELLS",
+    "MEANS",
+    "RESAMPLES",
     "SHIFT_REGIONS",
     "ClassPair",
     "ErrorKind",
     "HardPixelCounts",
     "LabelRangeError",
+    "MarginTable",
     "Offset",
     "Protocol",
     "Windows",
@@ -52,19 +86,31 @@ __all__ = [
     "boundary_iou",
     "boundary_iou_counts",
     "check_options",
+    "class_iou",
+    "class_scores",
     "compare_shift",
     "costly_pairs",
+    "count_better",
     "count_hard_pixels",
     "count_shifts",
+    "difference_interval",
     "dilate",
     "draw_offsets",
     "error_map",
     "error_pixels",
     "error_shares",
+    "figures",
+    "fine_grained_miou",
     "inner_boundary",
     "label_edges",
+    "margin_gains",
+    "margins",
     "miou_gain",
+    "p_values",
+    "pack_margins",
     "scores",
+    "share_interval",
     "shift_agreement",
     "shifted_windows",
+    "standard_errors",
 ]

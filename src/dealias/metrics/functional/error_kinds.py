@@ -20,7 +20,13 @@ from dealias.metrics.functional.counts import (
     check_options,
     check_pair,
 )
-from dealias.metrics.functional.hard_pixel_scores import check_table, iou, ratio
+from dealias.metrics.functional.hard_pixel_scores import (
+    check_table,
+    class_iou,
+    iou,
+    margins,
+    ratio,
+)
 
 
 @dataclass(frozen=True)
@@ -118,10 +124,18 @@ def miou_gain(table: Tensor) -> dict[str, tuple[Tensor, Tensor]]:
         and is no longer predicted is left out of the mean, as in any evaluation.
     """
     check_table(table)
-    before = iou(table.sum(0))
+    return margin_gains(margins(table))
+
+
+def margin_gains(totals: Tensor) -> dict[str, tuple[Tensor, Tensor]]:
+    """Compute what :func:`miou_gain` does, from :func:`margins` `[3, 4, C]`."""
+    everywhere = totals.sum(-2)
+    before = class_iou(everywhere)
     gains = {}
     for kind in ERROR_KINDS:
-        after = iou(kind.corrected(table).sum(0))
+        correct, target, preds = totals[:, kind.region]
+        change = torch.stack([target - correct, torch.zeros_like(target), target - preds])
+        after = class_iou(everywhere + change)
         gains[kind.key] = (after.nanmean() - before.nanmean(), after - before)
     return gains
 

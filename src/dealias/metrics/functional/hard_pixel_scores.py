@@ -6,12 +6,14 @@ from torch import Tensor
 from dealias.metrics.functional.bands import check_tensor
 from dealias.metrics.functional.counts import (
     BOTH_BANDS,
+    INTERIOR,
     PREDS_BAND,
     TARGET_BAND,
     HardPixelCounts,
 )
 
 CLASS_SUFFIX = "_per_class"
+MEANS = {"IoU": "mIoU", "Acc": "mAcc"}  # means over classes that have another name
 
 
 def scores(counts: HardPixelCounts | Tensor) -> dict[str, Tensor]:
@@ -43,26 +45,63 @@ def scores(counts: HardPixelCounts | Tensor) -> dict[str, Tensor]:
     """
     table = counts.confusion if isinstance(counts, HardPixelCounts) else counts
     check_table(table)
-    everywhere = table.sum(0)
-    preds_band = table[PREDS_BAND] + table[BOTH_BANDS]
-    target_band = table[TARGET_BAND] + table[BOTH_BANDS]
-    either_band = preds_band + table[TARGET_BAND]
-    per_class = {
-        "IoU": iou(everywhere),
-        "Acc": recall(everywhere),
-        "BIoU": iou(either_band),
-        "BAcc": recall(either_band),
-        "FErr": 1 - recall(preds_band),
-        "MErr": 1 - recall(target_band),
-        "DErr": 1 - recall(table[BOTH_BANDS]),
-    }
-    means = {"IoU": "mIoU", "Acc": "mAcc"}
-    result = {means.get(name, name): values.nanmean() for name, values in per_class.items()}
-    result["aAcc"] = ratio(everywhere.diagonal().sum(), everywhere.sum())
+    totals = margins(table)
+    per_class = class_scores(totals)
+    result = {MEANS.get(name, name): values.nanmean() for name, values in per_class.items()}
+    correct, target, _ = totals.sum((1, 2))
+    result["aAcc"] = ratio(correct, target)
     if isinstance(counts, HardPixelCounts):
         result["edge_false_rate"] = ratio(counts.edges[0], counts.edges[1])
         result["edge_missing_rate"] = ratio(counts.edges[2], counts.edges[3])
     return result | {name + CLASS_SUFFIX: values for name, values in per_class.items()}
+
+
+def margins(table: Tensor) -> Tensor:
+    """Compute the margins of a table of counts, all that the metrics per class need.
+
+    Margins of images add up to those of their sum, as tables do, and are far smaller for many
+    classes.
+
+    Args:
+        table: int64 `[..., 4, C, C]`, see :class:`HardPixelCounts`.
+
+    Returns:
+        int64 `[..., 3, 4, C]`: correct pixels, target pixels and predicted pixels, by region and
+        class.
+
+    >>> table = torch.zeros(4, 2, 2, dtype=torch.int64)
+    >>> table[3] = torch.tensor([[3, 1], [0, 2]])  # both bands
+    >>> margins(table)[:, 3].tolist()
+    [[3, 2], [4, 2], [3, 3]]
+    """
+    correct = table.diagonal(dim1=-2, dim2=-1)
+    return torch.stack([correct, table.sum(-1), table.sum(-2)], -3)
+
+
+def class_scores(totals: Tensor) -> dict[str, Tensor]:
+    """Compute the metrics of each class from margins.
+
+    Args:
+        totals: `[..., 3, 4, C]` from :func:`margins`, of one image or added up over any.
+
+    Returns:
+        IoU, Acc, BIoU, BAcc, FErr, MErr and DErr as :func:`scores` defines them, float64
+        `[..., C]`; NaN where a denominator is zero.
+    """
+    everywhere, interior = totals.sum(-2), totals[..., INTERIOR, :]
+    either_band = everywhere - interior
+    both = totals[..., BOTH_BANDS, :]
+    preds_band = totals[..., PREDS_BAND, :] + both
+    target_band = totals[..., TARGET_BAND, :] + both
+    return {
+        "IoU": class_iou(everywhere),
+        "Acc": _recall(everywhere),
+        "BIoU": class_iou(either_band),
+        "BAcc": _recall(either_band),
+        "FErr": 1 - _recall(preds_band),
+        "MErr": 1 - _recall(target_band),
+        "DErr": 1 - _recall(both),
+    }
 
 
 def check_table(table: Tensor) -> None:
@@ -82,10 +121,15 @@ def ratio(part: Tensor, whole: Tensor) -> Tensor:
 
 def iou(confusion: Tensor) -> Tensor:
     """Compute the IoU of each class, `[..., C]`, from confusion matrices `[..., C, C]`."""
-    correct = confusion.diagonal(dim1=-2, dim2=-1)
-    return ratio(correct, confusion.sum(-1) + confusion.sum(-2) - correct)
+    return class_iou(margins(confusion.unsqueeze(-3)).sum(-2))
 
 
-def recall(confusion: Tensor) -> Tensor:
-    """Compute the recall of each class, `[..., C]`, from confusion matrices `[..., C, C]`."""
-    return ratio(confusion.diagonal(dim1=-2, dim2=-1), confusion.sum(-1))
+def class_iou(totals: Tensor) -> Tensor:
+    """Compute the IoU of each class, `[..., C]`, from margins `[..., 3, C]` of a region."""
+    correct, target, preds = totals.unbind(-2)
+    return ratio(correct, target + preds - correct)
+
+
+def _recall(totals: Tensor) -> Tensor:
+    correct, target, _ = totals.unbind(-2)
+    return ratio(correct, target)
