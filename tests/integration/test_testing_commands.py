@@ -88,6 +88,20 @@ def test_test_equals_predict_and_evaluate(trained, config, tmp_path, capsys):
     assert np.array_equal(mine["confusion"], theirs["confusion"])
 
 
+def test_intervals_and_groups_are_options(trained, config, tmp_path, capsys):
+    checkpoint = ["--ckpt_path", str(trained / "last.ckpt")]
+    options = ["--interval", "--groups", "(.)$"]
+    assert command("test", config, tmp_path / "run", *checkpoint, *options) == 0
+    assert "no intervals: expected at least 10 groups, got 3" in capsys.readouterr().out
+    result = json.loads((tmp_path / "run" / "test" / "result.json").read_text())
+    assert [row["group"] for row in result["per_image"]] == ["0", "1", "2"]
+    for option in (["--interval"], ["--groups", "x"]):
+        said = failure(capsys, "validate", config, tmp_path / "run", *checkpoint, *option)
+        assert said == f"dealias validate: error: {option[0]}: is for dealias test of label maps\n"
+    said = failure(capsys, "test", config, tmp_path / "other", *checkpoint, "--groups", "(")
+    assert "no such file, and no regular expression" in said
+
+
 def test_two_processes_count_what_one_counts(trained, config, tmp_path):
     checkpoint = ["--ckpt_path", str(trained / "last.ckpt")]
     assert command("test", config, tmp_path / "one", *checkpoint) == 0

@@ -5,6 +5,7 @@ import io
 import json
 import os
 import zipfile
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -77,6 +78,27 @@ def test_earlier_files_have_fewer_arrays(arrays, tmp_path):
     assert {row.digests for row in found.images} == {("", "")}
 
 
+def test_files_of_the_first_format_have_no_margins_and_still_merge(arrays, tmp_path):
+    early = {name: array for name, array in arrays.items() if "margin" not in name}
+    save(tmp_path / "a.npz", early, format=1, shards=[[1, 2]])
+    assert {row.margins for row in read_counts(tmp_path / "a.npz").images} == {None}
+    other = Evaluation.empty(OPTIONS.settings)
+    other.absorb(evaluate_maps("image 3", *random_maps(3, 20, 30, classes=5), OPTIONS))
+    other.shards.append((2, 2))
+    write_counts(other, tmp_path / "b.npz")
+    merged = merge_counts([tmp_path / "a.npz", tmp_path / "b.npz"])
+    missing = "the margins of 3 of 4 images are not known: an earlier version counted them"
+    assert merged.to_dict()["intervals"]["missing"] == missing
+    write_counts(merged, tmp_path / "c.npz")  # margins of some images alone are not written
+    assert {row.margins for row in read_counts(tmp_path / "c.npz").images} == {None}
+
+
+def test_groups_are_kept(evaluation, tmp_path):
+    grouped = replace(evaluation, images=[row._replace(group="g") for row in evaluation.images])
+    write_counts(grouped, tmp_path / "a.npz")
+    assert read_counts(tmp_path / "a.npz").images == grouped.images
+
+
 def test_no_images(tmp_path):
     empty = Evaluation.empty(OPTIONS.settings)
     empty.shards.append((2, 3))
@@ -94,6 +116,16 @@ def changed(name, index, value):
 
 def cast(name, dtype):
     return lambda arrays: arrays.update({name: arrays[name].astype(dtype)})
+
+
+def moved(arrays):
+    """Let the first image have a correct pixel that is one of the second, of the same class."""
+    rows = arrays["image_margins"] = arrays["image_margins"].copy()
+    first, second = rows[0], rows[int(arrays["image_margin_rows"][0])]
+    wrong = np.minimum(first[5:9], first[9:13]) - first[1:5]
+    region = int(np.flatnonzero((wrong > 0) & (second[1:5] > 0))[0])
+    first[1 + region] += 1
+    second[1 + region] -= 1
 
 
 @pytest.mark.parametrize(
@@ -114,6 +146,14 @@ def cast(name, dtype):
         (cast("image_digests", "<U900"), "image_digests: expected <U80"),
         (lambda a: a.update(void_pixels=np.array(-1)), "void_pixels: expected counts"),
         (lambda a: a.update(void_pixels=np.array([1, 2])), "void_pixels: expected int64"),
+        (changed("image_margin_rows", 0, 9), "image_margin_rows: expected one a class"),
+        (changed("image_margin_rows", 0, 1), "image_margins: expected int64 of shape"),
+        (changed("image_margins", (0, 0), 7), "margins: expected classes from 0 to 4"),
+        (changed("image_margins", (1, 0), 0), "margins: expected ascending classes"),
+        (changed("image_margins", (0, 1), 10**6), "margins: expected no more correct pixels"),
+        (changed("image_margins", (0, 9), 10**6), "image_margins: expected those of the table"),
+        (moved, "image_margins: expected the wrong pixels of each image"),
+        (lambda a: a.pop("image_margins"), "lacks 'image_margins'"),
         (lambda a: a.pop("edges"), "lacks 'edges'"),
         (lambda a: a.update(image_miou=a["image_miou"][:2]), "image_miou: expected"),
     ],
@@ -131,8 +171,8 @@ SETTINGS = vars(OPTIONS.settings)
 @pytest.mark.parametrize(
     ("header", "message"),
     [
-        ({"format": 2}, "expected format 1, got 2"),
-        ({"format": None}, "expected format 1"),
+        ({"format": 3}, "expected format 1 or 2, got 3"),
+        ({"format": None}, "expected format 1 or 2"),
         ({"images": ["image 0", "image 1", "image 1"]}, "got one twice"),
         ({"images": [1, 2, 3]}, "images: expected a list of text"),
         ({"images": "abc"}, "images: expected a list of text"),
@@ -154,6 +194,8 @@ SETTINGS = vars(OPTIONS.settings)
         ({"settings": {**SETTINGS, "protocol": ["paper"]}}, "protocol"),
         ({"settings": {**SETTINGS, "boundary": 1}}, "boundary true or false"),
         ({"settings": {**SETTINGS, "class_set": 1}}, "a name of a class set"),
+        ({"groups": ["a"]}, "groups: expected 3, one an image, got 1"),
+        ({"groups": [1, 2, 3]}, "groups: expected a list of text"),
         ({"sources": []}, "sources: expected a mapping"),
         ({"sources": {"predictions": 1}}, "predictions: expected a folder"),
     ],

@@ -6,7 +6,14 @@ import numpy as np
 import pytest
 import torch
 
-from dealias.evaluation import Evaluation, Options, digest_labels, evaluate_maps
+from dealias.evaluation import (
+    Evaluation,
+    GroupError,
+    Options,
+    digest_labels,
+    evaluate_maps,
+    read_groups,
+)
 from dealias.report import (
     AliasingErrors,
     Example,
@@ -56,6 +63,7 @@ def other_result_of(*seeds):
     return total.to_dict()
 
 
+FEW = "Differences have no intervals: expected at least 10 images, got 2."
 LIES = [
     ("images", 3, "per_image: expected 3 rows, got 2"),
     ("images", -1, r"images: expected an integer in \[0,"),
@@ -83,6 +91,12 @@ LIES = [
     ("per_image.1.error_pixels.interior", 1.5, "error_pixels.interior: expected an integer"),
     ("per_image.1.digests.target", "a" * 200, "digests.target: expected a digest"),
     ("per_image.1.digests", [], "digests: expected a mapping"),
+    ("per_image.1.margins", "1 2 3", r"margins: expected margins, rows of 13 integers"),
+    ("per_image.1.margins", [1], r"per_image\[1\].margins: expected text"),
+    ("per_image.1.group", 3, r"per_image\[1\].group: expected text"),
+    ("intervals.units", -1, "intervals.units: expected an integer"),
+    ("intervals.metrics.mIoU", [0.5, 7], r"intervals.metrics.mIoU\[1\]: expected a number"),
+    ("fine_grained.mIoU_I", 3, "fine_grained.mIoU_I: expected a number"),
     ("skipped", [1], r"skipped\[0\]: expected text"),
     ("noise", "much", "noise: expected a number, got 'much'"),
     ("report", 5, "report: expected text"),
@@ -223,7 +237,7 @@ class TestComparison:
         found = compare_results(a, b, names=("one", "two"))
         assert found["metrics"]["FErr"]["difference"] == b["metrics"]["FErr"] - a["metrics"]["FErr"]
         assert {row["name"] for row in found["per_image"]} == {"image_0", "image_1"}
-        assert found["notes"] == []
+        assert found["notes"] == [FEW]
         wrong = [sum(row["error_pixels"]["interior"] for row in r["per_image"]) for r in (a, b)]
         assert found["error_pixels"]["interior"]["difference"] == wrong[1] - wrong[0]
         json.dumps(found, allow_nan=False)
@@ -251,12 +265,6 @@ class TestComparison:
         with pytest.raises(ResultFileError, match=message):
             compare_results(result_of(0), result_of(0) | change)
 
-    def test_common_images_that_are_alike_do_not_hide_that_others_are_missing(self):
-        with pytest.raises(
-            ResultFileError, match=r"1 in B alone, such as 'image_2'; 2 are in both"
-        ):
-            compare_results(result_of(0, 1), result_of(0, 1, 2))
-
     def test_the_same_names_with_other_targets_are_refused(self):
         a, b = result_of(0), result_of(1)
         b["per_image"][0]["name"] = "image_0"
@@ -268,10 +276,107 @@ class TestComparison:
         with pytest.raises(ResultFileError, match=message):
             compare_results(a, b)
 
+    def test_figures_are_of_the_common_images_where_margins_are_known(self):
+        found = compare_results(result_of(0, 1, 2), other_result_of(1, 2, 3, 4))
+        expected = compare_results(result_of(1, 2), other_result_of(1, 2))
+        note = "Figures are of the 2 images in both; left out are 1 in A alone and 2 in B alone."
+        assert found.pop("notes") == [note, *expected.pop("notes")]
+        assert found == expected
+        shares = result_of(0, 1, 2)["metrics"]["mIoU"], found["metrics"]["mIoU"]["a"]
+        assert shares[0] != shares[1]
+
+    @pytest.mark.parametrize("side", [0, 1])
+    def test_common_images_are_not_enough_without_margins(self, side):
+        results = [result_of(0, 1), result_of(1)]
+        del results[side]["per_image"][-1]["margins"]
+        with pytest.raises(ResultFileError, match="expected the same images in both, got 1 in A"):
+            compare_results(*results)
+
+    def test_common_images_need_the_same_targets(self):
+        a, b = result_of(0, 1), result_of(1)
+        b["per_image"][0]["digests"]["target"] = "labels:0123"
+        with pytest.raises(ResultFileError, match="others of 'image_1' in B than in A"):
+            compare_results(a, b)
+
+    def test_targets_of_two_images_that_changed_places_are_noticed(self):
+        a, b = result_of(0, 1), result_of(0, 1)
+        for row, name in zip(b["per_image"], ("image_1", "image_0"), strict=True):
+            row["name"] = name
+            del row["digests"]
+        with pytest.raises(ResultFileError, match="others of 'image_0' in B than in A"):
+            compare_results(a, b)
+
+    def test_differences_have_intervals(self):
+        a, b = result_of(*range(12)), other_result_of(*range(12))
+        found = compare_results(a, b)
+        assert found["notes"] == []
+        assert found["intervals"]["units"] == 12
+        for pair in [*found["metrics"].values(), *(row["BIoU"] for row in found["classes"])]:
+            low, high = pair["interval"]
+            assert low < pair["difference"] < high
+            assert pair["told"] == (pair["p"] < 0.05) == (low > 0 or high < 0)
+            assert pair["better"] + pair["worse"] <= 12
+        rows = found["per_image"]
+        counted = found["metrics"]["mIoU"]
+        assert counted["better"] == sum(row["difference"] > 0 for row in rows)
+        assert counted["worse"] == sum(row["difference"] < 0 for row in rows) > 6
+        json.dumps(found, allow_nan=False)
+
+    def test_the_same_result_twice_can_not_be_told_apart(self):
+        found = compare_results(result_of(*range(10)), result_of(*range(10)))
+        for pair in found["metrics"].values():
+            assert (pair["difference"], pair["interval"], pair["p"]) == (0, None, None)
+            assert (pair["told"], pair["better"], pair["worse"]) == (False, 0, 0)
+
+    def test_results_of_an_earlier_version_are_compared_without_intervals(self):
+        results = [result_of(*range(10)), other_result_of(*range(10))]
+        for result in results:
+            del result["intervals"], result["fine_grained"]
+            for row in result["per_image"]:
+                del row["margins"]
+        found = compare_results(*results)
+        assert found["notes"] == [
+            "Differences have no intervals: the margins of 10 of 10 images are not known: an "
+            "earlier version counted them."
+        ]
+        pair = found["metrics"]["mIoU"]
+        assert pair["difference"] == results[1]["metrics"]["mIoU"] - results[0]["metrics"]["mIoU"]
+        assert {pair[key] for key in ("interval", "p", "told", "better", "worse")} == {None}
+
+    def test_groups_are_those_of_the_results_or_those_asked_for(self):
+        a, b = result_of(*range(12)), other_result_of(*range(12))
+        for k, row in enumerate(a["per_image"]):
+            row["group"] = str(k % 11)
+        found = compare_results(a, b)["intervals"]
+        assert (found["unit"], found["units"]) == ("group", 11)
+        for k, row in enumerate(b["per_image"]):
+            row["group"] = str(k % 10)
+        with pytest.raises(ResultFileError, match=r"same groups in both, .* --groups says which"):
+            compare_results(a, b)
+        found = compare_results(a, b, groups=read_groups("_(.*)"))["intervals"]
+        assert (found["unit"], found["units"]) == ("group", 12)
+        with pytest.raises(GroupError, match="got none of 11: image_0"):
+            compare_results(a, b, groups=read_groups("_11"))
+
+    @pytest.mark.parametrize(
+        ("margins", "message"),
+        [
+            ("0" + 4 * " 2" + 8 * " 1", "B: per_image: image_0: margins: expected no"),
+            ("9" + 12 * " 1", "B: per_image: image_0: margins: expected classes"),
+            ("", "B: expected margins of images that give its figures, got others"),
+        ],
+    )
+    def test_margins_that_contradict_are_refused(self, margins, message):
+        a, b = result_of(0, 1), other_result_of(0, 1)
+        b["per_image"][0]["margins"] = margins
+        with pytest.raises(ResultFileError, match=message):
+            compare_results(a, b)
+
     def test_another_noise_is_said(self):
         a, b = result_of(0), result_of(0) | {"noise": 25.0}
         assert compare_results(a, b)["notes"] == [
-            "The images had noise of another sigma, of 255: 0 in A, 25 in B."
+            "The images had noise of another sigma, of 255: 0 in A, 25 in B.",
+            FEW.replace("2", "1"),
         ]
 
     def test_changes_are_told_apart(self):

@@ -7,8 +7,10 @@ from typing import Any
 
 from jsonargparse import ArgumentParser, Namespace
 
-from dealias.cli.console import output_console, print_differences, progress, short_names
-from dealias.cli.outputs import TRUST_PATHS
+from dealias.cli.console import output_console, progress, short_names
+from dealias.cli.difference_tables import print_differences
+from dealias.cli.outputs import TRUST_PATHS, add_groups
+from dealias.evaluation import read_groups
 from dealias.outputs import claim_outputs
 from dealias.processes import reading_processes
 from dealias.report import (
@@ -28,6 +30,7 @@ def add_arguments(parser: ArgumentParser) -> None:
     add("second", type=Path, metavar="B.json", help="another of the same images")
     add("--report", type=Path, metavar="DIR", help="write a page on which to see the differences")
     add("--format", choices=["text", "json"], default="text", help="what to print")
+    add_groups(parser)
     add("--workers", type=int, default=None, metavar="N", help="drawing processes; 0 for none")
     add("--trust", action="store_true", help=TRUST_PATHS)
     add("--overwrite", action="store_true", help="replace outputs that exist")
@@ -37,9 +40,10 @@ def run(options: Namespace) -> int:
     """Compare, draw and print."""
     paths = options.first, options.second
     folders = [] if options.report is None else [options.report]
+    groups = None if options.groups is None else read_groups(options.groups)
     with claim_outputs([], folders, paths, overwrite=options.overwrite):
         results = [read_result(path) for path in paths]
-        comparison = compare_results(*results, names=short_names(paths))
+        comparison = compare_results(*results, names=short_names(paths), groups=groups)
         console = output_console()
         if options.format == "json":  # numbers first: drawing may fail
             console.out(json.dumps(comparison, indent=2, allow_nan=False))

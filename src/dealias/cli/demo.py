@@ -6,7 +6,8 @@ from pathlib import Path
 from jsonargparse import ArgumentParser, Namespace
 from rich.table import Table
 
-from dealias.cli.console import add_row, output_console, percent, print_comparison
+from dealias.cli.console import add_row, output_console, percent
+from dealias.cli.evaluation_tables import print_comparison
 from dealias.demo import SIGMA, Tested
 from dealias.demo import run as run_demo
 
@@ -46,7 +47,7 @@ def _steadiness(found: Mapping[str, Tested]) -> Table:
     for head in ("all pixels", "target bands", "predicted bands", f"mIoU, sigma {SIGMA}"):
         table.add_column(head, justify="right")
     for name, tested in found.items():
-        noisy = tested.noisy.to_dict()["metrics"]["mIoU"]
+        noisy = tested.noisy.mean_metrics()["mIoU"]
         keys = ("agreement", "agreement_target_band", "agreement_preds_band")
         values = [*(tested.agreement[key] for key in keys), noisy]
         add_row(table, name, *map(percent, values))

@@ -4,9 +4,15 @@ from pathlib import Path
 
 from jsonargparse import ArgumentParser, Namespace
 
-from dealias.cli.console import output_console, print_evaluation, progress
-from dealias.cli.outputs import add_output_arguments, claim_asked, write_outputs
-from dealias.evaluation import DrawingError, Options, evaluate_folders
+from dealias.cli.console import output_console, progress
+from dealias.cli.evaluation_tables import print_evaluation
+from dealias.cli.outputs import (
+    add_interval_arguments,
+    add_output_arguments,
+    claim_asked,
+    write_outputs,
+)
+from dealias.evaluation import DrawingError, Options, evaluate_folders, read_groups
 from dealias.labels import builtin_class_sets, load_class_set
 from dealias.metrics.functional import Protocol
 from dealias.outputs import fill_folder
@@ -37,6 +43,7 @@ def add_arguments(parser: ArgumentParser) -> None:
     add("--probe", type=Path, metavar="FILE.json", help="result of dealias probe for the report")
     add("--trust", action="store_true", help="read the maps that --probe names wherever they lie")
     add("--skip-bad", action="store_true", help="leave out what can't be used; exit with 1")
+    add_interval_arguments(parser)
     add_output_arguments(parser)
 
 
@@ -49,6 +56,7 @@ def run(options: Namespace) -> int:
     if options.probe is not None and options.report is None:
         raise ValueError("--probe is for the page of --report")
     probe = None if options.probe is None else read_probe(options.probe, trust=options.trust)
+    groups = None if options.groups is None else read_groups(options.groups)
     asked = claim_asked(
         options, folders=folders, inputs=[path for path in inputs if path is not None]
     )
@@ -63,6 +71,7 @@ def run(options: Namespace) -> int:
                 options.boundary,
                 options.map_predictions,
                 error_maps,
+                groups,
             ),
         )
         reading = {
@@ -91,7 +100,7 @@ def run(options: Namespace) -> int:
         if main_process():
             write_outputs(evaluation, options, more)
     if main_process():
-        print_evaluation(evaluation, output_console())
+        print_evaluation(evaluation, output_console(), interval=options.interval)
     return 1 if evaluation.skipped else 0
 
 

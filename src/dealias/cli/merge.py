@@ -4,9 +4,15 @@ from pathlib import Path
 
 from jsonargparse import ArgumentParser, Namespace
 
-from dealias.cli.console import output_console, print_evaluation
-from dealias.cli.outputs import add_output_arguments, claim_asked, write_outputs
-from dealias.evaluation import merge_counts
+from dealias.cli.console import output_console
+from dealias.cli.evaluation_tables import print_evaluation
+from dealias.cli.outputs import (
+    add_interval_arguments,
+    add_output_arguments,
+    claim_asked,
+    write_outputs,
+)
+from dealias.evaluation import merge_counts, read_groups
 
 
 def add_arguments(parser: ArgumentParser) -> None:
@@ -14,13 +20,17 @@ def add_arguments(parser: ArgumentParser) -> None:
     add = parser.add_argument
     add("files", type=Path, nargs="+", metavar="FILE.npz", help="counts of dealias evaluate")
     add("--partial", action="store_true", help="allow shards to be missing")
+    add_interval_arguments(parser)
     add_output_arguments(parser)
 
 
 def run(options: Namespace) -> int:
     """Merge, write and print."""
+    groups = None if options.groups is None else read_groups(options.groups)
     with claim_asked(options, inputs=options.files):
         evaluation = merge_counts(options.files, partial=options.partial)
+        if groups is not None:
+            evaluation.regroup(groups)
         write_outputs(evaluation, options)
-    print_evaluation(evaluation, output_console())
+    print_evaluation(evaluation, output_console(), interval=options.interval)
     return 1 if evaluation.skipped else 0

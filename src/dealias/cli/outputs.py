@@ -11,8 +11,20 @@ from dealias.evaluation import Evaluation, write_counts, write_csv
 from dealias.files import write_json
 from dealias.outputs import claim_outputs
 
+GROUPS = "images to resample together: videos, cities, patients"
 TRUST_PATHS = "read the folders that results name, to draw their images"
 _OUTPUTS = ("output", "csv", "counts")
+
+
+def add_interval_arguments(parser: ArgumentParser) -> None:
+    """Declare the options on confidence intervals."""
+    parser.add_argument("--interval", action="store_true", help="print confidence intervals")
+    add_groups(parser)
+
+
+def add_groups(parser: ArgumentParser) -> None:
+    """Declare the option on groups of images."""
+    parser.add_argument("--groups", type=str, metavar="REGEX|FILE.csv", help=GROUPS)
 
 
 def add_output_arguments(parser: ArgumentParser) -> None:

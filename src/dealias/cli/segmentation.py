@@ -5,7 +5,8 @@ from collections.abc import Sequence
 from rich.console import Console
 from rich.table import Table
 
-from dealias.cli.console import add_row, list_sizes, percent, print_evaluation, print_list
+from dealias.cli.console import add_row, list_sizes, percent, print_list
+from dealias.cli.evaluation_tables import print_evaluation
 from dealias.data import DataCheck, SplitCheck
 from dealias.text import printable
 

@@ -42,7 +42,8 @@ def _run(command: Command, arguments: Sequence[str]) -> int:
     if command == "fit":
         console.print(f"checkpoints, logs and pictures: {printable(cli.output)}")
     elif results is not None:
-        importlib.import_module(cli.task.printed).print_results(results, console)
+        asked = {"interval": True} if cli.config[command].interval else {}
+        importlib.import_module(cli.task.printed).print_results(results, console, **asked)
     if command == "test":
         console.print(f"results of {cli.weights}: {printable(cli.tested)}", soft_wrap=True)
         if cli.shifted is not None:

@@ -45,6 +45,7 @@ from dealias.engine.trainer import (
     fit_callbacks,
     plain_options,
 )
+from dealias.evaluation import read_groups
 from dealias.files import PART, OutputError
 from dealias.images import MAX_PIXELS_HELP, allow_pixels
 from dealias.models import load, load_weights
@@ -100,6 +101,7 @@ class Commands(LightningCLI):
         writer: writer of predictions; or None.
         report: writer of the page of errors; or None.
         shifted: comparison of shifted images in a test; or None.
+        groups: images to resample together in a test; or None.
 
     Raises:
         ConfigError: options can't be used, or name a class to import and there is no ``--trust``.
@@ -182,6 +184,9 @@ class Commands(LightningCLI):
         add("--shifts", type=int | None, default=None, help="of each image, in test and predict")
         add("--largest_shift", type=int, default=32, help="in pixels along an axis")
         add("--shift_seed", type=int, default=0, help="seed of the shifts")
+        add("--interval", action="store_true", help="print confidence intervals, in test")
+        help_ = "REGEX or FILE.csv of images to resample together, in test"
+        add("--groups", type=str | None, default=None, help=help_)
         add("--label_maps", type=bool, default=False, help="write the predictions, in test")
         parser.link_arguments("data.classes", "model.classes", apply_on="instantiate")
         for target, option in LINKS.items():
@@ -204,6 +209,10 @@ class Commands(LightningCLI):
                 raise ConfigError(f"--{name}: expected at least {least}, got {options[name]}")
         if options.noise and self.command == "fit":
             raise ConfigError("--noise: is for images that are tested on, and fit trains")
+        for name in ("interval", "groups"):
+            if options[name] and (self.command != "test" or self.task.name != "segmentation"):
+                raise ConfigError(f"--{name}: is for dealias test of label maps")
+        self.groups = None if options.groups is None else read_groups(options.groups)
         if options.results is not None and self.command != "test":
             raise ConfigError("--results: is for dealias test")
         options.output = self.output = options.output or self._default_output()
@@ -392,6 +401,8 @@ class Commands(LightningCLI):
     def test(self, **arguments: Any) -> None:
         """Evaluate on the test split, and write the results."""
         with self._claimed():
+            if self.groups is not None:
+                self.model.group(self.groups)
             self.trainer.test(**arguments, verbose=False)
             if self.trainer.is_global_zero:
                 more = {"noise": self.datamodule.noise} if self.datamodule.noise else {}

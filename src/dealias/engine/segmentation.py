@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ from dealias.engine.tasks import Task
 from dealias.engine.training import ScoreAliasing, Training, build_network
 from dealias.evaluation import (
     Evaluation,
+    Groups,
     Options,
     draw_errors,
     evaluate_maps,
@@ -109,6 +111,10 @@ class SegmentationTask(Training):
         terms = self.network.loss(images, target, ignore_index=self.classes.ignore_index)
         return self.add_up(terms, batch["name"])
 
+    def group(self, groups: Groups) -> None:
+        """Put images into groups, which intervals resample as a whole, in the next test."""
+        self.options = replace(self.options, groups=groups)
+
     def empty_results(self) -> Evaluation:
         """The evaluation of no image."""
         return Evaluation.empty(self.options.settings)
@@ -121,8 +127,9 @@ class SegmentationTask(Training):
     def figures(self, results: Evaluation) -> dict[str, float]:
         """The six metrics; the evaluation is one of all images."""
         results.shards.append((1, 1))
-        found = results.to_dict()["metrics"]
-        return {name: math.nan if found[name] is None else found[name] for name in METRICS}
+        found = results.mean_metrics()
+        known = {name: found[name] for name in METRICS}
+        return {name: math.nan if value is None else value for name, value in known.items()}
 
     def predict_step(self, batch: Mapping[str, Any], batch_idx: int) -> Tensor | None:
         """Predicted labels [1, H, W] of the one image of a batch; None if it was skipped."""

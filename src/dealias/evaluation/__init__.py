@@ -19,6 +19,15 @@ from dealias.evaluation.folders import (
     evaluate_pairs,
     why_undrawn,
 )
+from dealias.evaluation.groups import GroupError, Groups, read_groups
+from dealias.evaluation.image_margins import MARGINS_TEXT, margins_from_text
+from dealias.evaluation.intervals import (
+    Differences,
+    Intervals,
+    Unit,
+    by_figure,
+    find_differences,
+)
 from dealias.evaluation.results import (
     CountsFileError,
     Evaluation,
@@ -31,16 +40,23 @@ from dealias.evaluation.warnings import void_warnings
 
 __all__ = [
     "ERROR_COLORS",
+    "MARGINS_TEXT",
     "MOST_SHARDS",
     "WIDEST_BAND",
     "CountsFileError",
+    "Differences",
     "DrawingError",
     "Evaluation",
     "EvaluationError",
+    "GroupError",
+    "Groups",
     "ImageRow",
+    "Intervals",
     "Options",
     "Settings",
     "Sources",
+    "Unit",
+    "by_figure",
     "digest_file",
     "digest_labels",
     "digest_rows",
@@ -49,8 +65,11 @@ __all__ = [
     "evaluate_maps",
     "evaluate_pair",
     "evaluate_pairs",
+    "find_differences",
+    "margins_from_text",
     "merge_counts",
     "read_counts",
+    "read_groups",
     "read_pair",
     "void_warnings",
     "why_undrawn",

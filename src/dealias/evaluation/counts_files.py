@@ -15,6 +15,7 @@ import torch
 from numpy.typing import NDArray
 
 from dealias.arrays import open_member, open_npz, read_array
+from dealias.evaluation.image_margins import margin_arrays, read_margins
 from dealias.evaluation.results import CountsFileError, Evaluation, ImageRow, Settings
 from dealias.evaluation.sources import Sources
 from dealias.files import write_whole
@@ -30,7 +31,7 @@ from dealias.text import FileError, printable, reason, shorten
 
 MOST_SHARDS = 100_000
 WIDEST_BAND = 65_535  # pixels
-_FORMAT = 1
+_FORMAT = 2  # 1 had neither margins nor groups of images
 _LARGEST_HEADER = 2**26  # bytes
 _MOST_PIXELS = 2.0**53  # of one file; sums of any number of them fit 64 bits
 _DIGEST = 80  # characters
@@ -39,12 +40,18 @@ _SETTINGS = [field.name for field in fields(Settings)]
 
 
 def write_counts(evaluation: Evaluation, path: Path) -> None:
-    """Write counts and image rows as NPZ, for :func:`merge_counts`."""
+    """Write counts and image rows as NPZ, for :func:`merge_counts`.
+
+    The margins of images are written if they are known of all.
+    """
+    arrays: dict[str, Any] = margin_arrays([row.margins for row in evaluation.images])
     header = {
         "format": _FORMAT,
         "shards": evaluation.shards,
         "settings": vars(evaluation.settings),
         "images": [row.name for row in evaluation.images],
+        "groups": [row.group for row in evaluation.images],
+        "margins": bool(arrays),
         "skipped": evaluation.skipped,
         "sources": None if evaluation.sources is None else evaluation.sources.to_dict(),
     }
@@ -60,6 +67,7 @@ def write_counts(evaluation: Evaluation, path: Path) -> None:
             image_miou=np.array([row.miou for row in evaluation.images], np.float64),
             image_error_pixels=np.array(errors, np.int64).reshape(-1, len(ERROR_KINDS)),
             image_digests=np.array([row.digests for row in evaluation.images], str).reshape(-1, 2),
+            **arrays,
         )
 
 
@@ -90,8 +98,8 @@ def _parse(archive: ZipFile) -> Evaluation:
     header = parse_json(content)
     if not isinstance(header, dict):
         raise ValueError(f"header: expected a mapping, got {shorten(header)}")
-    if header.get("format") != _FORMAT:
-        raise ValueError(f"expected format {_FORMAT}, got {shorten(header.get('format'))}")
+    if header.get("format") not in (1, _FORMAT):
+        raise ValueError(f"expected format 1 or {_FORMAT}, got {shorten(header.get('format'))}")
     settings = _settings(header.get("settings"))
     names, skipped = (_texts(header, key) for key in ("images", "skipped"))
     if len({*names}) < len(names):
@@ -118,7 +126,17 @@ def _parse(archive: ZipFile) -> Evaluation:
     if "image_digests.npy" in stored:
         digests = [*map(tuple, read("image_digests", images, 2, kind=f"<U{_DIGEST}").tolist())]
     void = int(read("void_pixels")) if "void_pixels.npy" in stored else 0
-    rows = zip(names, mious.tolist(), map(tuple, errors.tolist()), digests, strict=True)
+    packed: list[bytes | None] = [None] * images
+    groups = [""] * images
+    if header["format"] == _FORMAT:
+        groups = _texts(header, "groups")
+        if len(groups) != images:
+            raise ValueError(f"groups: expected {images:,}, one an image, got {len(groups):,}")
+        if header.get("margins") is True:
+            packed = [*read_margins(read, images, confusion, errors)]
+    rows = zip(
+        names, mious.tolist(), map(tuple, errors.tolist()), digests, packed, groups, strict=True
+    )
     sources = header.get("sources")
     return Evaluation(
         settings,

@@ -14,6 +14,7 @@ from torch import Tensor
 from dealias.evaluation.counts_files import MOST_SHARDS
 from dealias.evaluation.digests import digest_file, digest_labels
 from dealias.evaluation.error_maps import write_error_map
+from dealias.evaluation.groups import Groups
 from dealias.evaluation.results import Evaluation, ImageRow, Settings
 from dealias.evaluation.sources import Sources, read_pair
 from dealias.evaluation.warnings import last_class_mapping
@@ -24,9 +25,11 @@ from dealias.metrics.functional import (
     Protocol,
     boundary_f_counts,
     boundary_iou_counts,
+    class_iou,
     count_hard_pixels,
     error_pixels,
-    scores,
+    margins,
+    pack_margins,
 )
 from dealias.processes import Progress, gather, open_progress, process_group, read_in_order
 from dealias.text import FileError, printable
@@ -69,6 +72,7 @@ class Options:
         map_predictions: predictions store labels as targets do, for the label map or
             reduce_zero_label of `classes`.
         error_maps: folder that gets a PNG of the errors of each image; or None.
+        groups: groups of images that are resampled as a whole; None for each by itself.
     """
 
     classes: ClassSet
@@ -77,6 +81,7 @@ class Options:
     boundary: bool = False
     map_predictions: bool = False
     error_maps: Path | None = None
+    groups: Groups | None = None
 
     @property
     def settings(self) -> Settings:
@@ -189,7 +194,10 @@ def evaluate_maps(
     wrong = tuple(int(count) for count in error_pixels(counts.confusion).values())
     if digests is None:
         digests = (digest_labels(preds.cpu().numpy()), digest_labels(target.cpu().numpy()))
-    row = ImageRow(name, float(scores(counts)["mIoU"]), wrong, digests)
+    totals = margins(counts.confusion)
+    miou = float(class_iou(totals.sum(-2)).nanmean())
+    group = "" if options.groups is None else options.groups.of(name)
+    row = ImageRow(name, miou, wrong, digests, pack_margins(totals), group)
     void = target.numel() - int(counts.confusion.sum())
     return Evaluation(options.settings, counts, boundary, [row], void_pixels=void)
 
@@ -258,9 +266,12 @@ def evaluate_folders(
     Raises:
         PairingError, LabelFileError: a file or folder can't be used.
         EvaluationError: files without a partner, or no image left to evaluate.
+        GroupError: an image has no group.
         DrawingError: everything was counted, and a picture can't be drawn; it has the evaluation.
     """
     pairs, unpaired = _pairs_of_shard(predictions, targets, shard, skip_bad)
+    if options.groups is not None:
+        options.groups.check([pair.name for pair in pairs])
     total = Evaluation.empty(options.settings)
     total.shards.append(shard)
     total.sources = Sources.of(

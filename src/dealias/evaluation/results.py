@@ -13,17 +13,28 @@ import torch
 from torch import Tensor
 
 from dealias.environment import environment
+from dealias.evaluation.groups import Groups
+from dealias.evaluation.image_margins import margins_to_text
+from dealias.evaluation.intervals import (
+    Intervals,
+    Unit,
+    by_figure,
+    find_intervals,
+)
 from dealias.evaluation.sources import Sources
 from dealias.evaluation.warnings import label_warnings
 from dealias.files import write_whole
 from dealias.metrics.functional import (
     ERROR_KINDS,
+    MEANS,
     HardPixelCounts,
+    MarginTable,
     Protocol,
     boundary_f_score,
     boundary_iou,
     costly_pairs,
     error_shares,
+    fine_grained_miou,
     miou_gain,
     scores,
 )
@@ -46,12 +57,16 @@ class ImageRow(NamedTuple):
         error_pixels: wrong pixels by kind.
         digests: digests of the prediction and the target, see :func:`digest_file` and
             :func:`digest_labels`; empty where unknown.
+        margins: its margins, see :func:`pack_margins`; None if an earlier version counted it.
+        group: what it is resampled with, see :class:`Groups`; empty for itself alone.
     """
 
     name: str
     miou: float
     error_pixels: tuple[int, ...]
     digests: tuple[str, str] = ("", "")
+    margins: bytes | None = None
+    group: str = ""
 
 
 @dataclass(frozen=True)
@@ -185,6 +200,25 @@ class Evaluation:
             self.settings.ignore_index,
         )
 
+    def regroup(self, groups: Groups) -> None:
+        """Put the images into groups, which are resampled as a whole.
+
+        Raises:
+            GroupError: an image has none.
+        """
+        groups.check([row.name for row in self.images])
+        self.images = [row._replace(group=groups.of(row.name)) for row in self.images]
+
+    def intervals(self) -> Intervals:
+        """Confidence intervals of the six figures; see :func:`find_intervals`."""
+        images = tuple(Unit(row.margins, row.group) for row in self.images)
+        return find_intervals(images, len(self.settings.names))
+
+    def mean_metrics(self) -> dict[str, float | None]:
+        """The metrics that are one number: fractions, None where undefined."""
+        found = scores(self.counts).items()
+        return {name: _plain(value) for name, value in found if value.ndim == 0}
+
     def to_dict(self) -> dict[str, Any]:
         """The result as plain values for JSON: metrics are fractions, None where undefined."""
         table = self.counts.confusion
@@ -215,6 +249,8 @@ class Evaluation:
                 | {"IoU_gain": {key: column[index] for key, column in gain_columns.items()}}
                 for index, name in enumerate(self.settings.names)
             ],
+            "intervals": self._intervals(),
+            "fine_grained": self._fine_grained(),
             "void_pixels": self.void_pixels,
             "warnings": self.warnings(),
             "error_shares": {key: _plain(share) for key, share in error_shares(table).items()},
@@ -230,12 +266,27 @@ class Evaluation:
                     },
                 }
                 | _digests(row)
+                | ({} if row.margins is None else {"margins": margins_to_text(row.margins)})
+                | ({"group": row.group} if row.group else {})
                 for row in self.images
             ],
             "skipped": self.skipped,
             "sources": None if self.sources is None else self.sources.to_dict(),
             "environment": environment(),
         }
+
+    def _intervals(self) -> dict[str, Any]:
+        found = self.intervals()
+        limits = torch.stack([found.low, found.high], -1).tolist()
+        pairs = [[None if math.isnan(low) else [low, high] for low, high in row] for row in limits]
+        return found.about() | by_figure(pairs, self.settings.names)
+
+    def _fine_grained(self) -> dict[str, float | None] | None:
+        kept = [row.margins for row in self.images if row.margins is not None]
+        if len(kept) < len(self.images):
+            return None
+        found = fine_grained_miou(MarginTable.of(kept, len(self.settings.names)))
+        return {name: _plain(value) for name, value in found.items()}
 
     def _pairs(self, kind: Any) -> list[dict[str, Any]]:
         names = self.settings.names
@@ -258,12 +309,11 @@ def write_csv(evaluation: Evaluation, path: Path) -> None:
     """
     result = evaluation.to_dict()
     columns = [key for key, value in result["classes"][0].items() if not isinstance(value, dict)]
-    mean = {"IoU": "mIoU", "Acc": "mAcc"}
     text = io.StringIO()
     writer = csv.DictWriter(text, columns, extrasaction="ignore", lineterminator="\n")
     writer.writeheader()
     writer.writerows(row | {"name": _as_text(row["name"])} for row in result["classes"])
-    metrics = {column: result["metrics"].get(mean.get(column, column)) for column in columns}
+    metrics = {column: result["metrics"].get(MEANS.get(column, column)) for column in columns}
     pixels = sum(row["pixels"] for row in result["classes"])
     writer.writerow(metrics | {"name": "mean", "pixels": pixels})
     with write_whole(path) as file:

@@ -7,6 +7,7 @@ from dealias.report.drawing import boundary_bands, mark_errors
 from dealias.report.examples import Example, Examples
 from dealias.report.figures import worst_images, write_figures
 from dealias.report.kept import find_examples, page_examples
+from dealias.report.page import FINE_GRAINED_NOTES
 from dealias.report.result_files import ResultFileError, read_probe, read_result
 from dealias.report.tables import (
     Tables,
@@ -19,6 +20,7 @@ from dealias.report.tables import (
 from dealias.report.writer import ReportPart, ReportWriter, report_folders
 
 __all__ = [
+    "FINE_GRAINED_NOTES",
     "AliasingErrors",
     "ComparisonError",
     "Example",

@@ -5,7 +5,16 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from dealias.evaluation import Groups, Unit
 from dealias.metrics.functional import ERROR_KINDS
+from dealias.report.paired import (
+    check_figures,
+    check_targets,
+    other_targets,
+    paired_differences,
+    restrict,
+    units_of,
+)
 from dealias.report.result_files import AGREEMENT, CLASS_METRICS, METRICS, ResultFileError
 from dealias.text import printable
 
@@ -14,41 +23,70 @@ _SAME = ("protocol", "band_width", "ignore_index")
 
 
 def compare_results(
-    a: Mapping[str, Any], b: Mapping[str, Any], *, names: Sequence[str] = ("A", "B")
+    a: Mapping[str, Any],
+    b: Mapping[str, Any],
+    *,
+    names: Sequence[str] = ("A", "B"),
+    groups: Groups | None = None,
 ) -> dict[str, Any]:
     """Compare two results, from :func:`read_result`; differences are B minus A.
+
+    Where only some images are in both, and both results have the margins of each image, all figures
+    are of the images in both.
 
     Args:
         a: the first.
         b: the second.
         names: their names, for messages and headings.
+        groups: groups of images that are resampled as a whole; by default those of the results.
 
     Returns:
         ``names``; ``metrics`` and ``classes`` with ``a``, ``b`` and ``difference`` of each figure,
-        None where undefined; ``error_pixels`` and ``mIoU_gain`` by kind; ``per_image`` with the
-        mIoU of each image, largest loss first; ``agreement``, the shift agreement of both, if both
-        were tested under the same shifts; ``notes``, messages on what else differs.
+        None where undefined, and what :func:`paired_differences` says of it; ``intervals``, how it
+        was estimated; ``error_pixels`` and ``mIoU_gain`` by kind; ``per_image`` with the mIoU of
+        each image, largest loss first; ``agreement``, the shift agreement of both, if both were
+        tested under the same shifts; ``notes``, messages on what else differs.
 
     Raises:
-        ResultFileError: as :func:`check_comparable`.
+        ResultFileError: as :func:`check_comparable`; images that differ only if margins are
+            unknown, or the targets of common ones differ.
+        GroupError: an image has no group.
     """
-    check_comparable(a, b, names=names)
-    classes = zip(a["classes"], b["classes"], strict=True)
-    second = {row["name"]: row["mIoU"] for row in b["per_image"]}
-    rows = [
-        {"name": row["name"]} | _pair(row["mIoU"], second[row["name"]]) for row in a["per_image"]
-    ]
+    _check_settings(a, b, names)
+    units = [units_of(result, name) for result, name in zip((a, b), names, strict=True)]
     shifts = _other_shifts(a, b, names)
+    left_out = _left_out(a, b, units, names)
+    if not left_out:
+        check_comparable(a, b, names=names)
+    for result, side, name in zip((a, b), units, names, strict=True):
+        check_figures(result, side, name)
+    if left_out:
+        first, second = units
+        units = [{k: side[k] for k in side if k in first and k in second} for side in units]
+        a, b = (restrict(result, side) for result, side in zip((a, b), units, strict=True))
+        check_comparable(a, b, names=names)
+    first, second = units
+    check_targets(first, second, len(a["classes"]), names)
+    listed = [row["name"] for row in a["classes"]]
+    paired = paired_differences(first, second, listed, names, groups)
+    classes = zip(a["classes"], b["classes"], paired["classes"], strict=True)
+    of_b = {row["name"]: row["mIoU"] for row in b["per_image"]}
+    rows = [{"name": row["name"]} | _pair(row["mIoU"], of_b[row["name"]]) for row in a["per_image"]]
     return {
         "names": list(names),
         "protocol": a["protocol"],
         "band_width": a["band_width"],
         "ignore_index": a["ignore_index"],
-        "metrics": {key: _pair(a["metrics"][key], b["metrics"][key]) for key in METRICS},
+        "metrics": {
+            key: _pair(a["metrics"][key], b["metrics"][key]) | paired["metrics"][key]
+            for key in METRICS
+        },
         "classes": [
-            {"name": one["name"]} | {key: _pair(one[key], two[key]) for key in CLASS_METRICS}
-            for one, two in classes
+            {"name": one["name"]}
+            | {key: _pair(one[key], two[key]) | more[key] for key in CLASS_METRICS}
+            for one, two, more in classes
         ],
+        "intervals": paired["about"],
         "error_pixels": {
             kind.key: _pair(_wrong(a, kind.key), _wrong(b, kind.key)) for kind in ERROR_KINDS
         },
@@ -57,9 +95,41 @@ def compare_results(
             for kind in ERROR_KINDS
         },
         "per_image": sorted(rows, key=_loss),
-        "agreement": None if shifts else _agreement(a, b),
-        "notes": [*_noise(a, b, names), *shifts],
+        "agreement": None if shifts or left_out else _agreement(a, b),
+        "notes": [*left_out, *_noise(a, b, names), *shifts, *_no_intervals(paired["about"])],
     }
+
+
+def _left_out(
+    a: Mapping[str, Any],
+    b: Mapping[str, Any],
+    units: Sequence[Mapping[str, Unit]],
+    names: Sequence[str],
+) -> list[str]:
+    """A note on images that are in one result alone, if the figures can do without them."""
+    rows = [_rows(result, name) for result, name in zip((a, b), names, strict=True)]
+    common = units[0].keys() & units[1].keys()
+    alone = [len(side) - len(common) for side in units]
+    known = all(side[k].margins is not None for side in units for k in common)
+    if not any(alone) or not common or not known:
+        return []
+    for name in sorted(common):
+        one, two = (_target_digest(side[name]) for side in rows)
+        if one != two and one.partition(":")[0] == two.partition(":")[0]:
+            raise ResultFileError(other_targets(name, names))
+    return [
+        f"Figures are of the {len(common):,} images in both; left out are {alone[0]:,} in "
+        f"{names[0]} alone and {alone[1]:,} in {names[1]} alone."
+    ]
+
+
+def _target_digest(row: Mapping[str, Any]) -> str:
+    return str(row["digests"]["target"]) if "digests" in row else ""
+
+
+def _no_intervals(about: Mapping[str, Any]) -> list[str]:
+    missing = about["missing"]
+    return [] if missing is None else [f"Differences have no intervals: {missing}."]
 
 
 def check_comparable(
@@ -75,19 +145,8 @@ def check_comparable(
     Raises:
         ResultFileError: the protocol, band width, void label, classes, images or targets differ.
     """
+    _check_settings(a, b, names)
     first, second = map(printable, names)
-    for key in _SAME:
-        if a[key] != b[key]:
-            raise ResultFileError(
-                f"expected one {key.replace('_', ' ')}, "
-                f"got {a[key]!r} in {first} and {b[key]!r} in {second}"
-            )
-    listed = [[row["name"] for row in result["classes"]] for result in (a, b)]
-    if listed[0] != listed[1]:
-        raise ResultFileError(
-            f"expected the same classes in both, got {len(listed[0])} in {first} "
-            f"and {len(listed[1])} in {second}, not all alike"
-        )
     rows = [_rows(result, name) for result, name in zip((a, b), names, strict=True)]
     alone = [mine.keys() - theirs.keys() for mine, theirs in (rows, rows[::-1])]
     if any(alone):
@@ -103,16 +162,29 @@ def check_comparable(
         )
     other = next((name for name, row in rows[0].items() if _differ(row, rows[1][name])), None)
     if other is not None:
-        raise ResultFileError(
-            f"expected the same targets in both, got others of {printable(other)!r} in {second} "
-            f"than in {first}"
-        )
+        raise ResultFileError(other_targets(other, names))
     for one, two in zip(a["classes"], b["classes"], strict=True):
         if one["pixels"] != two["pixels"]:
             raise ResultFileError(
                 f"expected the same targets in both, got {one['pixels']:,} pixels of "
                 f"{printable(one['name'])} in {first} and {two['pixels']:,} in {second}"
             )
+
+
+def _check_settings(a: Mapping[str, Any], b: Mapping[str, Any], names: Sequence[str]) -> None:
+    first, second = map(printable, names)
+    for key in _SAME:
+        if a[key] != b[key]:
+            raise ResultFileError(
+                f"expected one {key.replace('_', ' ')}, "
+                f"got {a[key]!r} in {first} and {b[key]!r} in {second}"
+            )
+    listed = [[row["name"] for row in result["classes"]] for result in (a, b)]
+    if listed[0] != listed[1]:
+        raise ResultFileError(
+            f"expected the same classes in both, got {len(listed[0])} in {first} "
+            f"and {len(listed[1])} in {second}, not all alike"
+        )
 
 
 def _rows(result: Mapping[str, Any], name: str) -> dict[str, Mapping[str, Any]]:

@@ -269,7 +269,7 @@ def _context(comparison: Mapping[str, Any], listed: Sequence[dict[str, Any]]) ->
             for column in columns
         ],
         "agreement": [
-            AGREEMENT_WORDS[key] | {"arrow": "↑"} | pair
+            AGREEMENT_WORDS[key] | {"arrow": "↑", "told": None, "interval": None} | pair
             for key, pair in (comparison["agreement"] or {}).items()
         ],
         "kinds": kinds,
@@ -281,6 +281,7 @@ def _context(comparison: Mapping[str, Any], listed: Sequence[dict[str, Any]]) ->
         ],
         "counting": {key: comparison[key] for key in COUNTING},
         "notes": comparison["notes"],
+        "intervals": comparison["intervals"],
         "comparison": True,
         "changes": CHANGES,
     }

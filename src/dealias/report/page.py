@@ -7,7 +7,7 @@ from typing import Any
 
 from dealias.evaluation import ERROR_COLORS
 from dealias.labels import ClassSet
-from dealias.metrics.functional import ERROR_KINDS
+from dealias.metrics.functional import ERROR_KINDS, MEANS
 from dealias.report.drawing import Drawn
 from dealias.report.folder import PageFolder
 from dealias.report.packing import to_script
@@ -15,7 +15,6 @@ from dealias.report.rendering import render
 from dealias.report.sections import probe_section
 
 ARROWS = {"IoU": "↑", "BIoU": "↑", "BAcc": "↑", "FErr": "↓", "MErr": "↓", "DErr": "↓"}
-MEANS = {"IoU": "mIoU"}
 NOTES = {
     "IoU": "Intersection over union of all pixels, the mean over classes.",
     "BIoU": "The same, inside the boundary bands only.",
@@ -23,6 +22,13 @@ NOTES = {
     "FErr": "False responses: the share missed near predicted boundaries.",
     "MErr": "Merging mistakes: the share missed near the boundaries of the target.",
     "DErr": "Displacements: the share missed where both have a boundary.",
+}
+# mIoU image by image, by the names of the literature.
+FINE_GRAINED_NOTES = {
+    "mIoU_I": "Mean over images of the mean IoU of the classes in each.",
+    "mIoU_I_worst_tenth": "The same over the tenth of the images that are worst.",
+    "mIoU_C": "Mean over classes of the mean IoU over the images that have each.",
+    "mIoU_C_worst_tenth": "The same over the worst tenth of the images of each class.",
 }
 # For headings of narrow columns, and for one pixel.
 _SHORT = {

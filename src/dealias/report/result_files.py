@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple, get_args
 
-from dealias.evaluation import WIDEST_BAND
+from dealias.evaluation import MARGINS_TEXT, WIDEST_BAND
 from dealias.inputs import lies_below, read_json
 from dealias.labels import MOST_CLASSES
 from dealias.metrics.functional import ERROR_KINDS, Protocol
@@ -20,6 +20,8 @@ from dealias.text import FileError, printable, shorten
 METRICS = ("mIoU", "BIoU", "BAcc", "FErr", "MErr", "DErr")
 AGREEMENT = ("agreement", "agreement_preds_band", "agreement_target_band")
 CLASS_METRICS = ("IoU", "BIoU", "BAcc", "FErr", "MErr", "DErr")
+
+FINE_GRAINED = ("mIoU_I", "mIoU_C", "mIoU_I_worst_tenth", "mIoU_C_worst_tenth")
 
 _SLACK = 1e-6  # of shares that were rounded
 _LONGEST_TEXT = 10_000  # characters
@@ -33,6 +35,11 @@ class _Number(NamedTuple):
     def __str__(self) -> str:
         kind = "an integer" if self.whole else "a number"
         return f"{kind} in [{self.low:g}, {self.high:g}]"
+
+
+class _Text(NamedTuple):
+    what: str
+    pattern: re.Pattern[str]
 
 
 class _Or(NamedTuple):
@@ -52,7 +59,8 @@ _METRIC = _maybe(_SHARE)
 _LABEL = _Number(-(2**63), 2**63 - 1, whole=True)
 _SIZE = _Number(0, 1e6)
 _SIZES = _maybe(_Or((_SIZE, [_SIZE])))  # one, or one each for rows and columns
-_DIGEST = re.compile("[a-z]{1,10}:[0-9a-f]{1,64}|")
+_DIGEST = _Text("a digest", re.compile("[a-z]{1,10}:[0-9a-f]{1,64}|"))
+_MARGINS = _Text("margins, rows of 13 integers", MARGINS_TEXT)
 
 # A key that ends in "?" may be missing; the shape of a list is that of its entries.
 _ALIASING = {
@@ -114,8 +122,18 @@ _SHAPE = {
             "mIoU": _METRIC,
             "error_pixels": {kind.key: _COUNT for kind in ERROR_KINDS},
             "digests?": {"prediction": _DIGEST, "target": _DIGEST},
+            "margins?": _MARGINS,
+            "group?": str,
         }
     ],
+    "intervals?": {
+        "unit": str,
+        "units": _COUNT,
+        "missing": _maybe(str),
+        "metrics": dict.fromkeys(METRICS, _maybe([_SHARE])),
+        "classes": [{"name": str, **dict.fromkeys(CLASS_METRICS, _maybe([_SHARE]))}],
+    },
+    "fine_grained?": _maybe(dict.fromkeys(FINE_GRAINED, _METRIC)),
     "skipped": [str],
     "warnings?": [str],
     "void_pixels?": _COUNT,
@@ -272,8 +290,8 @@ def _leaf_problem(value: Any, shape: Any) -> str | None:
         return "text"
     if isinstance(shape, frozenset):
         return None if value in shape else f"one of {', '.join(sorted(shape))}"
-    if isinstance(shape, re.Pattern):
-        return None if shape.fullmatch(value) else "a digest"
+    if isinstance(shape, _Text):
+        return None if shape.pattern.fullmatch(value) else shape.what
     return None if len(value) <= _LONGEST_TEXT else f"at most {_LONGEST_TEXT:,} characters"
 
 

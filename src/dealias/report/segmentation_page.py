@@ -13,6 +13,7 @@ from dealias.report.folder import PageFolder
 from dealias.report.kept import keep_names
 from dealias.report.page import (
     COUNTING,
+    FINE_GRAINED_NOTES,
     PHOTOGRAPH,
     class_rows,
     counting_facts,
@@ -101,13 +102,20 @@ def _context(
     pixels = sum(row["pixels"] for row in result["classes"])
     colors = classes.colors().tolist()
     rows = [
-        row | {"color": color, "pixel_share": row["pixels"] / pixels if pixels else None}
-        for row, color in zip(result["classes"], colors, strict=True)
+        row
+        | {
+            "color": color,
+            "pixel_share": row["pixels"] / pixels if pixels else None,
+            "intervals": limits,
+        }
+        for row, color, limits in zip(
+            result["classes"], colors, result["intervals"]["classes"], strict=True
+        )
     ]
     aliasing = result.get("errors_against_aliasing")
     if aliasing is not None:
         aliasing = {"site": None} | distributions(aliasing)
-    metrics = result["metrics"]
+    metrics, intervals = result["metrics"], result["intervals"]
     return {
         "facts": [
             f"{result['images']:,} images",
@@ -119,9 +127,20 @@ def _context(
         "skipped": result["skipped"],
         "environment": result.get("environment", {}),
         "figures": [
-            column | {"name": column["mean"], "value": metrics[column["mean"]]}
+            column
+            | {
+                "name": column["mean"],
+                "value": metrics[column["mean"]],
+                "interval": intervals["metrics"][column["mean"]],
+            }
             for column in metric_columns()
         ],
+        "fine_grained": [
+            {"name": name.replace("_worst_tenth", ", worst tenth"), "note": note, "value": value}
+            for name, note in FINE_GRAINED_NOTES.items()
+            if (value := (result["fine_grained"] or {}).get(name)) is not None
+        ],
+        "intervals": intervals,
         "reach": result["band_width"] // 2,
         "kinds": kinds,
         "largest_gain": max(gains, default=0),

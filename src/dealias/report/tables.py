@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from dealias.files import write_whole
-from dealias.report.page import ARROWS, MEANS
+from dealias.metrics.functional import MEANS
+from dealias.report.page import ARROWS
 from dealias.text import check_name, printable
 
 _LATEX = {

@@ -1,0 +1,82 @@
+"""Tables of two results side by side."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+from dealias.cli.console import COLUMNS, add_row, arrow, percent
+from dealias.metrics.functional import ERROR_KINDS, MEANS
+from dealias.text import printable
+
+_LEAST_P = 0.001  # that is told
+_NO_CERTAINTY = ("-",) * 4
+
+
+def print_differences(comparison: Mapping[str, Any], console: Console) -> None:
+    """Print what :func:`dealias.report.compare_results` found: each figure of both, and B - A."""
+    first, second = comparison["names"]
+    means = Table(title=f"A: {first}, B: {second}; in percent", title_justify="left")
+    means.add_column("")
+    for heading in ("A", "B", "B - A", "interval", "p", "better", "worse"):
+        means.add_column(heading, justify="right")
+    for name, way in COLUMNS.items():
+        mean = MEANS.get(name, name)
+        pair = comparison["metrics"][mean]
+        add_row(means, f"{mean} {arrow(way, console)}", *_sides(pair, console), *_certainty(pair))
+    for name, pair in (comparison["agreement"] or {}).items():
+        heading = f"{name.replace('_', ' ')} {arrow('↑', console)}"
+        add_row(means, heading, *_sides(pair, console), *_NO_CERTAINTY)
+    classes = Table("class", title="B - A by class, in points", title_justify="left")
+    for name, way in COLUMNS.items():
+        classes.add_column(f"{name} {arrow(way, console)}", justify="right")
+    for row in comparison["classes"]:
+        add_row(classes, row["name"], *(_difference(row[name], console) for name in COLUMNS))
+    wrong = Table("wrong pixels")
+    for heading in ("A", "B", "B - A"):
+        wrong.add_column(heading, justify="right")
+    for kind in ERROR_KINDS:
+        pixels = comparison["error_pixels"][kind.key]
+        counts = (f"{pixels['a']:,}", f"{pixels['b']:,}", f"{pixels['difference']:+,}")
+        add_row(wrong, kind.title.lower(), *counts)
+    for table in (means, classes, wrong):
+        console.print(table)
+    if comparison["intervals"]["missing"] is None:
+        console.print(_note(comparison["intervals"], console), soft_wrap=True)
+    for note in comparison["notes"]:
+        console.print(printable(note), soft_wrap=True)
+
+
+def _sides(pair: Mapping[str, Any], console: Console) -> list[str]:
+    return [percent(pair["a"]), percent(pair["b"]), _difference(pair, console)]
+
+
+def _difference(pair: Mapping[str, Any], console: Console) -> str:
+    """A difference in points, marked where it can't be told from zero."""
+    text = percent(pair["difference"], sign=True)
+    unsure = pair.get("told") is False and pair["difference"] is not None
+    return f"{_sign(console)} {text}" if unsure else text
+
+
+def _certainty(pair: Mapping[str, Any]) -> list[str]:
+    """Interval and p of a difference, and the numbers of images that are better and worse."""
+    limits = pair["interval"]
+    interval = "-" if limits is None else "..".join(percent(end, sign=True) for end in limits)
+    p = "-" if pair["p"] is None else f"{pair['p']:.3f}"
+    if pair["p"] is not None and pair["p"] < _LEAST_P:
+        p = f"<{_LEAST_P}"
+    numbers = (pair[key] for key in ("better", "worse"))
+    return [interval, p, *("-" if number is None else f"{number:,}" for number in numbers)]
+
+
+def _note(found: Mapping[str, Any], console: Console) -> str:
+    return (
+        f"{_sign(console)}: can't be told from zero. {found['level']:.0%} intervals and p by a "
+        f"paired bootstrap over {found['units']:,} {found['unit']}s, each p by itself; better and "
+        "worse count images"
+    )
+
+
+def _sign(console: Console) -> str:
+    return "≈" if console.encoding.startswith("utf") else "~"

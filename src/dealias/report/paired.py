@@ -1,0 +1,214 @@
+"""Two results image by image: which they share, and whether their figures differ."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dealias.evaluation import (
+    Differences,
+    Groups,
+    Unit,
+    by_figure,
+    find_differences,
+    margins_from_text,
+)
+from dealias.metrics.functional import MarginTable, figures, margin_gains
+from dealias.report.result_files import CLASS_METRICS, METRICS, ResultFileError
+from dealias.text import printable
+
+Result = Mapping[str, Any]
+Units = Mapping[str, Unit]
+_SLACK = 1e-6  # of shares in files
+
+
+def units_of(result: Result, name: str) -> dict[str, Unit]:
+    """What is resampled of each image of a result, by its name.
+
+    Args:
+        result: from :func:`read_result`.
+        name: its name, for messages.
+
+    Raises:
+        ResultFileError: margins contradict themselves.
+    """
+    num_classes = len(result["classes"])
+    units = {}
+    for row in result["per_image"]:
+        try:
+            text = row.get("margins")
+            packed = None if text is None else margins_from_text(text, num_classes)
+        except ValueError as error:
+            image = printable(row["name"])
+            raise ResultFileError(f"{printable(name)}: per_image: {image}: {error}") from error
+        units[row["name"]] = Unit(packed, row.get("group", ""))
+    return units
+
+
+def _table(units: Iterable[Unit], num_classes: int) -> MarginTable:
+    return MarginTable.of([unit.margins or b"" for unit in units], num_classes)
+
+
+def check_figures(result: Result, units: Units, name: str) -> None:
+    """Raise ResultFileError unless the margins of all images give the figures, as far as known.
+
+    Args:
+        result: from :func:`read_result`.
+        units: its images, from :func:`units_of`.
+        name: its name, for messages.
+    """
+    if not units or any(unit.margins is None for unit in units.values()):
+        return
+    listed = [row["name"] for row in result["classes"]]
+    total = _table(units.values(), len(listed)).total()
+    found = by_figure(_plain(figures(total)), listed)
+    pairs = [(result["metrics"][key], found["metrics"][key]) for key in METRICS]
+    for mine, theirs in zip(result["classes"], found["classes"], strict=True):
+        pairs += [(mine[key], theirs[key]) for key in CLASS_METRICS]
+    for told, value in pairs:
+        if (told is None) != (value is None) or abs((told or 0) - (value or 0)) > _SLACK:
+            raise ResultFileError(
+                f"{printable(name)}: expected margins of images that give its figures, got others"
+            )
+
+
+def check_targets(a: Units, b: Units, num_classes: int, names: Sequence[str]) -> None:
+    """Raise ResultFileError unless images have the same target pixels in both, as far as known.
+
+    Args:
+        a: images of the first.
+        b: the same images of the second.
+        num_classes: number of classes.
+        names: names of both, for messages.
+    """
+    known = [k for k in a if a[k].margins is not None and b[k].margins is not None]
+    mine, theirs = (_targets(_table([units[k] for k in known], num_classes)) for units in (a, b))
+    if not np.array_equal(mine, theirs):
+        other = min({tuple(row) for row in mine.tolist()} ^ {tuple(row) for row in theirs.tolist()})
+        raise ResultFileError(other_targets(known[other[0]], names))
+
+
+def other_targets(image: str, names: Sequence[str]) -> str:
+    """The message that an image has another target in the second result."""
+    first, second = map(printable, names)
+    return (
+        f"expected the same targets in both, got others of {printable(image)!r} in {second} "
+        f"than in {first}"
+    )
+
+
+def _targets(table: MarginTable) -> NDArray[np.int64]:
+    """Unit, class and target pixels out of and in the target's bands, where there are any."""
+    target = table.counts[:, 4:8].reshape(-1, 2, 2).sum(2)
+    rows = np.column_stack([table.unit, table.label, target])
+    return np.asarray(rows[target.any(1)])
+
+
+def restrict(result: Result, units: Units) -> dict[str, Any]:
+    """A result over some of its images, without what is known over all of them only.
+
+    Args:
+        result: from :func:`read_result`.
+        units: the images that are kept, with their margins.
+    """
+    names = [row["name"] for row in result["classes"]]
+    total = _table(units.values(), len(names)).total()
+    found = by_figure(_plain(figures(total)), names)
+    gains = {key: (float(mean), _plain(each)) for key, (mean, each) in margin_gains(total).items()}
+    pixels = total[1].sum(0).tolist()
+    kept = [row for row in result["per_image"] if row["name"] in units]
+    return {key: result[key] for key in ("class_set", *_SETTINGS, "noise") if key in result} | {
+        "images": len(kept),
+        "per_image": kept,
+        "metrics": found["metrics"],
+        "classes": [
+            row | {"pixels": pixels[k], "IoU_gain": {key: gains[key][1][k] for key in gains}}
+            for k, row in enumerate(found["classes"])
+        ],
+        "mIoU_gain": {key: _plain(mean) for key, (mean, _) in gains.items()},
+    }
+
+
+_SETTINGS = ("ignore_index", "protocol", "band_width")
+
+
+def paired_differences(
+    a: Units, b: Units, classes: Sequence[str], names: Sequence[str], groups: Groups | None
+) -> dict[str, Any]:
+    """What a paired bootstrap says of the differences, B minus A.
+
+    Args:
+        a: images of the first.
+        b: the same images of the second.
+        classes: names of the classes.
+        names: names of both, for messages.
+        groups: groups of images that are resampled as a whole; by default those of the results.
+
+    Returns:
+        ``about``, how intervals were estimated; ``metrics`` and ``classes`` with the ``interval``
+        of each difference, its ``p``, whether it is ``told`` from zero, and the number of images
+        that are ``better`` and ``worse`` in B. They are None where nothing is known.
+
+    Raises:
+        ResultFileError: the results have other groups.
+        GroupError: an image has no group.
+    """
+    order = sorted(a)
+    grouped = _groups(a, b, order, names, groups)
+    first = [Unit(a[k].margins, group) for k, group in zip(order, grouped, strict=True)]
+    found = find_differences(first, [b[k] for k in order], len(classes))
+    return {"about": found.intervals.about()} | by_figure(_entries(found), classes)
+
+
+def _groups(
+    a: Units, b: Units, order: Sequence[str], names: Sequence[str], groups: Groups | None
+) -> list[str]:
+    if groups is not None:
+        groups.check(order)
+        return [groups.of(name) for name in order]
+    first, second = ([units[name].group for name in order] for units in (a, b))
+    if any(first) and any(second) and first != second:
+        raise ResultFileError(
+            f"expected the same groups in both, got others in {printable(names[1])} than in "
+            f"{printable(names[0])}; --groups says which"
+        )
+    return first if any(first) else second
+
+
+def _entries(found: Differences) -> list[list[dict[str, Any]]]:
+    """An entry of each figure and class, in rows of figures."""
+    about = found.intervals.about()
+    columns = (found.intervals.low, found.intervals.high, found.p)
+    low, high, p = ([_plain(row) for row in column] for column in columns)
+    counts = [None if side is None else side.tolist() for side in (found.better, found.worse)]
+    return [
+        [
+            {
+                "interval": None if low[i][k] is None else [low[i][k], high[i][k]],
+                "p": p[i][k],
+                "told": None if about["missing"] else _is_told(p[i][k], about["level"]),
+            }
+            | {
+                key: None if side is None else side[i][k]
+                for key, side in zip(("better", "worse"), counts, strict=True)
+            }
+            for k in range(len(low[i]))
+        ]
+        for i in range(len(low))
+    ]
+
+
+def _is_told(p: float | None, level: float) -> bool:
+    return p is not None and p < 1 - level
+
+
+def _plain(values: Any) -> Any:
+    """Numbers for JSON, None for NaN."""
+    plain = values.tolist() if hasattr(values, "tolist") else values
+    if isinstance(plain, list):
+        return [_plain(entry) for entry in plain]
+    return None if math.isnan(plain) else plain
