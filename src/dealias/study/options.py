@@ -20,7 +20,8 @@ from dealias.text import printable, shorten
 # What changes neither the weights of a training nor the figures of a test.
 _INCIDENTAL = {
     *("output", "results", "report", "probe", "unstable_maps", "overwrite", "trust", "ckpt_path"),
-    *("noise", "shifts", "largest_shift", "label_maps", "max_pixels", "samples"),
+    *("noise", "shifts", "largest_shift", "label_maps", "interval", "groups"),
+    *("max_pixels", "samples"),
     *("checkpoint_every", "seed_everything", "data.workers", "data.root", "data.predict_images"),
     *(
         f"trainer.{name}"
