@@ -8,14 +8,13 @@ from typing import Any
 from dealias.evaluation import Groups, Unit
 from dealias.metrics.functional import ERROR_KINDS
 from dealias.report.paired import (
-    check_figures,
     check_targets,
     other_targets,
     paired_differences,
     restrict,
-    units_of,
 )
 from dealias.report.result_files import AGREEMENT, CLASS_METRICS, METRICS, ResultFileError
+from dealias.report.units import units_of
 from dealias.text import printable
 
 _SHIFTS = ("shifts", "largest", "seed")
@@ -53,13 +52,11 @@ def compare_results(
         GroupError: an image has no group.
     """
     _check_settings(a, b, names)
-    units = [units_of(result, name) for result, name in zip((a, b), names, strict=True)]
+    units = [units_of(result) for result in (a, b)]
     shifts = _other_shifts(a, b, names)
     left_out = _left_out(a, b, units, names)
     if not left_out:
         check_comparable(a, b, names=names)
-    for result, side, name in zip((a, b), units, names, strict=True):
-        check_figures(result, side, name)
     if left_out:
         first, second = units
         units = [{k: side[k] for k in side if k in first and k in second} for side in units]

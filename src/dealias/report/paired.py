@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -15,65 +14,13 @@ from dealias.evaluation import (
     Unit,
     by_figure,
     find_differences,
-    margins_from_text,
 )
 from dealias.metrics.functional import MarginTable, figures, margin_gains
-from dealias.report.result_files import CLASS_METRICS, METRICS, ResultFileError
+from dealias.report.result_files import ResultFileError
+from dealias.report.units import Result, Units, plain, table_of
 from dealias.text import printable
 
-Result = Mapping[str, Any]
-Units = Mapping[str, Unit]
-_SLACK = 1e-6  # of shares in files
-
-
-def units_of(result: Result, name: str) -> dict[str, Unit]:
-    """What is resampled of each image of a result, by its name.
-
-    Args:
-        result: from :func:`read_result`.
-        name: its name, for messages.
-
-    Raises:
-        ResultFileError: margins contradict themselves.
-    """
-    num_classes = len(result["classes"])
-    units = {}
-    for row in result["per_image"]:
-        try:
-            text = row.get("margins")
-            packed = None if text is None else margins_from_text(text, num_classes)
-        except ValueError as error:
-            image = printable(row["name"])
-            raise ResultFileError(f"{printable(name)}: per_image: {image}: {error}") from error
-        units[row["name"]] = Unit(packed, row.get("group", ""))
-    return units
-
-
-def _table(units: Iterable[Unit], num_classes: int) -> MarginTable:
-    return MarginTable.of([unit.margins or b"" for unit in units], num_classes)
-
-
-def check_figures(result: Result, units: Units, name: str) -> None:
-    """Raise ResultFileError unless the margins of all images give the figures, as far as known.
-
-    Args:
-        result: from :func:`read_result`.
-        units: its images, from :func:`units_of`.
-        name: its name, for messages.
-    """
-    if not units or any(unit.margins is None for unit in units.values()):
-        return
-    listed = [row["name"] for row in result["classes"]]
-    total = _table(units.values(), len(listed)).total()
-    found = by_figure(_plain(figures(total)), listed)
-    pairs = [(result["metrics"][key], found["metrics"][key]) for key in METRICS]
-    for mine, theirs in zip(result["classes"], found["classes"], strict=True):
-        pairs += [(mine[key], theirs[key]) for key in CLASS_METRICS]
-    for told, value in pairs:
-        if (told is None) != (value is None) or abs((told or 0) - (value or 0)) > _SLACK:
-            raise ResultFileError(
-                f"{printable(name)}: expected margins of images that give its figures, got others"
-            )
+_SETTINGS = ("ignore_index", "protocol", "band_width")
 
 
 def check_targets(a: Units, b: Units, num_classes: int, names: Sequence[str]) -> None:
@@ -86,7 +33,7 @@ def check_targets(a: Units, b: Units, num_classes: int, names: Sequence[str]) ->
         names: names of both, for messages.
     """
     known = [k for k in a if a[k].margins is not None and b[k].margins is not None]
-    mine, theirs = (_targets(_table([units[k] for k in known], num_classes)) for units in (a, b))
+    mine, theirs = (_targets(table_of([units[k] for k in known], num_classes)) for units in (a, b))
     if not np.array_equal(mine, theirs):
         other = min({tuple(row) for row in mine.tolist()} ^ {tuple(row) for row in theirs.tolist()})
         raise ResultFileError(other_targets(known[other[0]], names))
@@ -116,9 +63,9 @@ def restrict(result: Result, units: Units) -> dict[str, Any]:
         units: the images that are kept, with their margins.
     """
     names = [row["name"] for row in result["classes"]]
-    total = _table(units.values(), len(names)).total()
-    found = by_figure(_plain(figures(total)), names)
-    gains = {key: (float(mean), _plain(each)) for key, (mean, each) in margin_gains(total).items()}
+    total = table_of(units.values(), len(names)).total()
+    found = by_figure(plain(figures(total)), names)
+    gains = {key: (float(mean), plain(each)) for key, (mean, each) in margin_gains(total).items()}
     pixels = total[1].sum(0).tolist()
     kept = [row for row in result["per_image"] if row["name"] in units]
     return {key: result[key] for key in ("class_set", *_SETTINGS, "noise") if key in result} | {
@@ -129,11 +76,8 @@ def restrict(result: Result, units: Units) -> dict[str, Any]:
             row | {"pixels": pixels[k], "IoU_gain": {key: gains[key][1][k] for key in gains}}
             for k, row in enumerate(found["classes"])
         ],
-        "mIoU_gain": {key: _plain(mean) for key, (mean, _) in gains.items()},
+        "mIoU_gain": {key: plain(mean) for key, (mean, _) in gains.items()},
     }
-
-
-_SETTINGS = ("ignore_index", "protocol", "band_width")
 
 
 def paired_differences(
@@ -183,7 +127,7 @@ def _entries(found: Differences) -> list[list[dict[str, Any]]]:
     """An entry of each figure and class, in rows of figures."""
     about = found.intervals.about()
     columns = (found.intervals.low, found.intervals.high, found.p)
-    low, high, p = ([_plain(row) for row in column] for column in columns)
+    low, high, p = ([plain(row) for row in column] for column in columns)
     counts = [None if side is None else side.tolist() for side in (found.better, found.worse)]
     return [
         [
@@ -204,11 +148,3 @@ def _entries(found: Differences) -> list[list[dict[str, Any]]]:
 
 def _is_told(p: float | None, level: float) -> bool:
     return p is not None and p < 1 - level
-
-
-def _plain(values: Any) -> Any:
-    """Numbers for JSON, None for NaN."""
-    plain = values.tolist() if hasattr(values, "tolist") else values
-    if isinstance(plain, list):
-        return [_plain(entry) for entry in plain]
-    return None if math.isnan(plain) else plain

@@ -15,6 +15,7 @@ from dealias.inputs import lies_below, read_json
 from dealias.labels import MOST_CLASSES
 from dealias.metrics.functional import ERROR_KINDS, Protocol
 from dealias.report.aliasing import GROUPS
+from dealias.report.units import check_margins_of
 from dealias.text import FileError, printable, shorten
 
 METRICS = ("mIoU", "BIoU", "BAcc", "FErr", "MErr", "DErr")
@@ -235,6 +236,10 @@ def _contradiction(result: Mapping[str, Any]) -> str | None:
         return "classes: expected at least one, got none"
     if result["images"] != len(result["per_image"]):
         return f"per_image: expected {result['images']:,} rows, got {len(result['per_image']):,}"
+    try:
+        check_margins_of(result)
+    except ValueError as error:
+        return str(error)
     aliasing = result.get("errors_against_aliasing")
     if aliasing is None:
         return None

@@ -1,0 +1,61 @@
+"""What is resampled of each image of a result: its margins, if they agree with its figures."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from dealias.evaluation import Unit, by_figure, margins_from_text
+from dealias.metrics.functional import MarginTable, figures
+from dealias.text import printable
+
+Result = Mapping[str, Any]
+Units = Mapping[str, Unit]
+_SLACK = 1e-6  # of shares in files
+
+
+def units_of(result: Result) -> dict[str, Unit]:
+    """What is resampled of each image of a result, by its name.
+
+    Raises:
+        ValueError: margins of an image contradict themselves.
+    """
+    units = {}
+    for row in result["per_image"]:
+        text = row.get("margins")
+        try:
+            packed = None if text is None else margins_from_text(text, len(result["classes"]))
+        except ValueError as error:
+            raise ValueError(f"per_image: {printable(row['name'])}: {error}") from error
+        units[row["name"]] = Unit(packed, row.get("group", ""))
+    return units
+
+
+def check_margins_of(result: Result) -> None:
+    """Raise ValueError unless the margins of all images, if they are there, give the figures."""
+    units = units_of(result)
+    if not units or any(unit.margins is None for unit in units.values()):
+        return
+    names = [row["name"] for row in result["classes"]]
+    total = table_of(units.values(), len(names)).total()
+    found = by_figure(plain(figures(total)), names)
+    pairs = [(result["metrics"][key], value) for key, value in found["metrics"].items()]
+    for mine, theirs in zip(result["classes"], found["classes"], strict=True):
+        pairs += [(mine[key], value) for key, value in theirs.items() if key != "name"]
+    for told, value in pairs:
+        if (told is None) != (value is None) or abs((told or 0) - (value or 0)) > _SLACK:
+            raise ValueError("per_image: expected margins that give the figures, got others")
+
+
+def table_of(units: Iterable[Unit], num_classes: int) -> MarginTable:
+    """The margins of images, which are known of all."""
+    return MarginTable.of([unit.margins or b"" for unit in units], num_classes)
+
+
+def plain(values: Any) -> Any:
+    """Numbers of a tensor for JSON, None for NaN."""
+    found = values.tolist() if hasattr(values, "tolist") else values
+    if isinstance(found, list):
+        return [plain(entry) for entry in found]
+    return None if math.isnan(found) else found
