@@ -344,7 +344,11 @@ class TestComparison:
         ]
         pair = found["metrics"]["mIoU"]
         assert pair["difference"] == results[1]["metrics"]["mIoU"] - results[0]["metrics"]["mIoU"]
-        assert {pair[key] for key in ("interval", "p", "told", "better", "worse")} == {None}
+        assert {pair[key] for key in ("interval", "p", "told")} == {None}
+        changes = [row["difference"] for row in found["per_image"]]
+        assert pair["better"] == sum(change > 0 for change in changes)
+        assert pair["worse"] == sum(change < 0 for change in changes) > 5
+        assert found["metrics"]["BIoU"]["better"] is None
 
     def test_groups_are_those_of_the_results_or_those_asked_for(self):
         a, b = result_of(*range(12)), other_result_of(*range(12))

@@ -69,6 +69,7 @@ def compare_results(
     classes = zip(a["classes"], b["classes"], paired["classes"], strict=True)
     of_b = {row["name"]: row["mIoU"] for row in b["per_image"]}
     rows = [{"name": row["name"]} | _pair(row["mIoU"], of_b[row["name"]]) for row in a["per_image"]]
+    paired["metrics"]["mIoU"] |= _better_and_worse(rows)  # known without margins too
     return {
         "names": list(names),
         "protocol": a["protocol"],
@@ -226,6 +227,11 @@ def _agreement(a: Mapping[str, Any], b: Mapping[str, Any]) -> dict[str, Any] | N
     if a.get("shifts") is None:
         return None
     return {key: _pair(a["shifts"][key], b["shifts"][key]) for key in AGREEMENT}
+
+
+def _better_and_worse(rows: Sequence[Mapping[str, Any]]) -> dict[str, int]:
+    changes = [row["difference"] or 0 for row in rows]
+    return {"better": sum(c > 0 for c in changes), "worse": sum(c < 0 for c in changes)}
 
 
 def _loss(row: Mapping[str, Any]) -> tuple[bool, float, str]:
