@@ -1,0 +1,267 @@
+"""Objects: connected components of the target, found or vanished, merged or split."""
+
+from enum import IntEnum
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from dealias.metrics.functional.components import (
+    Components,
+    Indices,
+    Runs,
+    components,
+    find_runs,
+    sum_by,
+)
+from dealias.metrics.functional.counts import check_labels, check_options, check_pair
+from dealias.metrics.functional.hard_pixel_scores import ratio
+
+
+class ObjectSize(NamedTuple):
+    """A range of areas.
+
+    Attributes:
+        name: its name.
+        one_in: objects of it are smaller than the image's area divided by this; None for the
+            largest.
+    """
+
+    name: str
+    one_in: int | None
+
+
+OBJECT_SIZES = (
+    ObjectSize("tiny", 10_000),
+    ObjectSize("small", 1_000),
+    ObjectSize("medium", 100),
+    ObjectSize("large", None),
+)
+
+
+class ObjectColumn(IntEnum):
+    """The last dimension of the counts of :func:`count_objects`."""
+
+    OBJECTS = 0
+    FOUND = 1
+    VANISHED = 2
+    MERGED = 3
+    SPLIT = 4
+    PREDICTED = 5
+    FALSE = 6
+    PIXELS = 7
+    HIT_PIXELS = 8
+    FALSE_PIXELS = 9
+
+
+OBJECT_COUNTS = (len(OBJECT_SIZES), len(ObjectColumn))  # the last dimensions of the counts
+
+
+class ObjectRecall(NamedTuple):
+    """The shares that decide what became of an object.
+
+    Attributes:
+        vanished_below: an object of which less than this is predicted as its class has vanished.
+        found_from: an object of which at least this is predicted as its class is found.
+    """
+
+    vanished_below: float = 0.1
+    found_from: float = 0.5
+
+
+OBJECT_RECALL = ObjectRecall()
+
+
+def check_object_recall(recall: ObjectRecall) -> None:
+    """Raise ValueError unless ``0 < vanished_below <= found_from <= 1``."""
+    if not (
+        all(type(share) in (int, float) for share in recall)
+        and 0 < recall.vanished_below <= recall.found_from <= 1
+    ):
+        raise ValueError(
+            f"object_recall: expected two shares with 0 < vanished_below <= found_from <= 1, "
+            f"got {recall[0]!r} and {recall[1]!r}"
+        )
+
+
+def count_objects(
+    preds: Tensor,
+    target: Tensor,
+    *,
+    num_classes: int,
+    ignore_index: int = 255,
+    recall: ObjectRecall = OBJECT_RECALL,
+) -> Tensor:
+    """Count the objects of label maps, and what became of them.
+
+    An object is a connected component of a class in the target; pixels that touch at a corner are
+    connected. A predicted object is the same in the prediction. Pixels with a void target belong to
+    neither, so that void cuts objects of both in the same way.
+
+    Args:
+        preds: predicted classes, integers `[H, W]` or `[B, H, W]`, each 0 .. C - 1.
+        target: target classes, of the same shape and device, each 0 .. C - 1 or `ignore_index`.
+        num_classes: number of classes C.
+        ignore_index: void label of `target`.
+        recall: when an object is found, and when it has vanished.
+
+    Returns:
+        int64 `[C, 4, 10]` on the device of `preds`, summed over the batch and to be summed over
+        images: by class, size (:data:`OBJECT_SIZES`) and :class:`ObjectColumn`.
+
+        - ``OBJECTS``: objects. ``FOUND``: at least `recall.found_from` of their pixels are
+          predicted as their class. ``VANISHED``: less than `recall.vanished_below` are. The others
+          are partly found.
+        - ``MERGED``: `recall.found_from` or more of the object lies in one predicted object that
+          holds as much of another object too.
+        - ``SPLIT``: two or more predicted objects each hold `recall.vanished_below` or more of it.
+        - ``PREDICTED``: predicted objects, by their own size. ``FALSE``: of their pixels, less than
+          `recall.vanished_below` are of their class in the target: there is nothing, or next to it.
+        - ``PIXELS`` of objects, ``HIT_PIXELS`` of them that are predicted as their class, and
+          ``FALSE_PIXELS``: wrong pixels of predicted objects, by the size of the object that they
+          hold most of, or by their own where they hold none. Over all sizes, these make up the
+          confusion matrix's rows, diagonal and the rest of its columns.
+
+        An object may be found and merged, or partly found and split.
+
+    Raises:
+        LabelRangeError: a label that is neither a class nor void.
+        ValueError: not tensors, shapes or devices that differ, a wrong rank or dtype, or an
+            invalid option.
+
+    The time is linear in the number of pixels, whatever the number of classes. Vanished and false
+    objects correspond to missed and noise regions of Hoover et al., "An experimental comparison of
+    range image segmentation algorithms", PAMI 1996, merged and split ones to under- and
+    over-segmentation; there the pixels are counted of both regions.
+
+    >>> target = torch.tensor([[1, 1, 0, 1, 0, 1, 0]])
+    >>> preds = torch.tensor([[1, 1, 1, 1, 0, 0, 0]])
+    >>> counts = count_objects(preds, target, num_classes=2).sum(1)  # of all sizes
+    >>> {column.name: int(counts[1, column]) for column in ObjectColumn if column < 5}
+    {'OBJECTS': 3, 'FOUND': 2, 'VANISHED': 1, 'MERGED': 2, 'SPLIT': 0}
+    """
+    check_options(num_classes, ignore_index)
+    check_object_recall(recall)
+    check_pair(preds, target)
+    counts = np.zeros((num_classes, *OBJECT_COUNTS), np.int64)
+    if preds.numel():
+        size = preds.shape[-2:]
+        maps = [labels.detach().cpu().reshape(-1, *size).numpy() for labels in (preds, target)]
+        for pred, true in zip(*maps, strict=True):
+            _count_image(counts, pred, true, ignore_index, recall)
+    return torch.from_numpy(counts).to(preds.device)
+
+
+def object_scores(counts: Tensor) -> dict[str, Tensor]:
+    """Compute IoU and recall of the pixels of objects from the counts of :func:`count_objects`.
+
+    Args:
+        counts: int64 `[C, 4, 10]`.
+
+    Returns:
+        ``IoU_per_class`` and ``Acc_per_class``, `[C, 4]`, by class and size: fractions in [0, 1];
+        NaN where there is neither an object nor a false pixel, or no object. ``mIoU`` and ``mAcc``,
+        `[4]`, are their means over the classes where they are defined. A false pixel counts against
+        the size that ``FALSE_PIXELS`` gives it.
+    """
+    pixels = counts[..., ObjectColumn.PIXELS]
+    hits = counts[..., ObjectColumn.HIT_PIXELS]
+    per_class = {
+        "IoU": ratio(hits, pixels + counts[..., ObjectColumn.FALSE_PIXELS]),
+        "Acc": ratio(hits, pixels),
+    }
+    means = {f"m{name}": values.nanmean(0) for name, values in per_class.items()}
+    return means | {f"{name}_per_class": values for name, values in per_class.items()}
+
+
+_Columns = dict[ObjectColumn, Any]  # a value for each object, or one for all
+
+
+class _Overlaps(NamedTuple):
+    """Pairs of an object and a predicted object of its class that share pixels."""
+
+    target: Indices
+    preds: Indices
+    pixels: NDArray[np.int64]
+
+
+def _count_image(
+    counts: NDArray[np.int64],
+    preds: NDArray[np.integer],
+    target: NDArray[np.integer],
+    ignore_index: int,
+    recall: ObjectRecall,
+) -> None:
+    """Add the counts of one image to `counts`, `[C, 4, 10]`."""
+    runs = find_runs(preds, target)
+    found_preds, found_target, pixels = map(
+        torch.from_numpy, (runs.preds, runs.target, runs.pixels)
+    )
+    check_labels(found_preds, found_target, len(counts), ignore_index, pixels)
+    known = runs.target != ignore_index
+    objects = components(runs, runs.target, known)
+    predicted = components(runs, runs.preds, known)
+    overlaps = _overlaps(runs, objects, predicted)
+    size, predicted_size = (_sizes(part.pixels, target.size) for part in (objects, predicted))
+
+    hits = sum_by(overlaps.target, overlaps.pixels, len(size))
+    right = sum_by(overlaps.preds, overlaps.pixels, len(predicted_size))
+    held = overlaps.pixels / objects.pixels[overlaps.target]
+    parts = sum_by(overlaps.target, held >= recall.vanished_below, len(size))
+    of_objects: _Columns = {
+        ObjectColumn.OBJECTS: 1,
+        ObjectColumn.FOUND: hits / objects.pixels >= recall.found_from,
+        ObjectColumn.VANISHED: hits / objects.pixels < recall.vanished_below,
+        ObjectColumn.MERGED: _merged(overlaps, held >= recall.found_from, len(size)),
+        ObjectColumn.SPLIT: parts > 1,
+        ObjectColumn.PIXELS: objects.pixels,
+        ObjectColumn.HIT_PIXELS: hits,
+    }
+    of_predicted: _Columns = {
+        ObjectColumn.PREDICTED: 1,
+        ObjectColumn.FALSE: right / predicted.pixels < recall.vanished_below,
+    }
+    wrong: _Columns = {ObjectColumn.FALSE_PIXELS: predicted.pixels - right}
+    for labels_of, sizes, columns in (
+        (objects.label, size, of_objects),
+        (predicted.label, predicted_size, of_predicted),
+        (predicted.label, _blamed(overlaps, size, predicted_size), wrong),
+    ):
+        for column, values in columns.items():
+            np.add.at(counts[..., column], (labels_of, sizes), values)
+
+
+def _overlaps(runs: Runs, objects: Components, predicted: Components) -> _Overlaps:
+    """The pairs of objects that share pixels, sorted by object and predicted object."""
+    both = (runs.target == runs.preds) & (objects.of_run >= 0)
+    key = objects.of_run[both] * len(predicted.pixels) + predicted.of_run[both]
+    pairs, place = np.unique(key, return_inverse=True)
+    pixels = sum_by(place, runs.pixels[both], len(pairs))
+    return _Overlaps(*np.divmod(pairs, max(1, len(predicted.pixels))), pixels)
+
+
+def _sizes(pixels: NDArray[np.int64], area: int) -> Indices:
+    """The index in `OBJECT_SIZES` of each object, in an image of `area` pixels."""
+    bounds = [size.one_in for size in OBJECT_SIZES if size.one_in is not None]
+    index: Indices = np.sum([pixels * one_in >= area for one_in in bounds], axis=0, dtype=np.intp)
+    return index
+
+
+def _merged(overlaps: _Overlaps, covered: NDArray[np.bool_], objects: int) -> NDArray[np.bool_]:
+    """The objects that a predicted object covers together with others."""
+    target, preds = overlaps.target[covered], overlaps.preds[covered]
+    fused = np.bincount(preds) > 1
+    merged = np.zeros(objects, np.bool_)
+    merged[target[fused[preds]]] = True
+    return merged
+
+
+def _blamed(overlaps: _Overlaps, object_size: Indices, predicted_size: Indices) -> Indices:
+    """The size that the wrong pixels of each predicted object count against."""
+    blamed: Indices = predicted_size.copy()
+    # The last of a predicted object has most pixels; of equals, it is the first object.
+    order = np.lexsort((-overlaps.target, overlaps.pixels))
+    blamed[overlaps.preds[order]] = object_size[overlaps.target[order]]
+    return blamed
