@@ -94,22 +94,23 @@ def test_the_table_is_in_percent_and_the_papers_order(data, capsys):
 
 
 def test_workers_shards_and_torchrun_give_the_same_bytes(data):
-    assert evaluate(data, "--output", data / "one.json", "--boundary") == 0
+    more = ["--boundary", "--objects", "--vanished-below", "0.2"]
+    assert evaluate(data, "--output", data / "one.json", *more) == 0
     expected = (data / "one.json").read_bytes()
 
-    assert evaluate(data, "--output", data / "two.json", "--boundary", "--workers", "2") == 0
+    assert evaluate(data, "--output", data / "two.json", *more, "--workers", "2") == 0
     assert (data / "two.json").read_bytes() == expected
 
     counts = [data / f"{shard}.npz" for shard in (1, 2)]
     for shard, path in enumerate(counts, start=1):
-        assert evaluate(data, "--shard", f"{shard}/2", "--counts", path, "--boundary") == 0
+        assert evaluate(data, "--shard", f"{shard}/2", "--counts", path, *more) == 0
     merged = ["merge", *map(str, counts), "--output", str(data / "merged.json")]
     assert main(merged) == 0
     assert (data / "merged.json").read_bytes() == expected
 
     command = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2", "-m"]
-    more = ["--output", data / "ranks.json", "--boundary", "--overwrite"]
-    command += ["dealias", *arguments(data, *more)]
+    output = ["--output", data / "ranks.json", "--overwrite"]
+    command += ["dealias", *arguments(data, *output, *more)]
     environ = os.environ | {"OMP_NUM_THREADS": "1"}
     run = subprocess.run(command, env=environ, capture_output=True, text=True, timeout=120)
     assert run.returncode == 0, run.stderr
@@ -121,6 +122,19 @@ def test_workers_shards_and_torchrun_give_the_same_bytes(data):
     assert run.returncode != 0
     assert run.stderr.count("dealias evaluate: error: ") == 1
     assert "c.png: expected labels 0..10" in run.stderr
+
+
+def test_objects_are_told_of_by_class_and_size(data, capsys):
+    assert evaluate(data, "--objects", "--output", data / "r.json") == 0
+    found = json.loads((data / "r.json").read_text())["objects"]
+    lines = capsys.readouterr().out.splitlines()
+    sky = next(row for row in found["classes"] if row["name"] == "Sky")
+    fates, sizes = (line.split() for line in lines if line.startswith("│ Sky") and "." not in line)
+    assert fates[3::2] == [
+        str(sky[key])
+        for key in ("objects", "found", "partly_found", "vanished", "merged", "split", "false")
+    ] + [str(sky["predicted"])]
+    assert " ".join(sizes).endswith(f"│ {sky['vanished']} of {sky['objects']} │")
 
 
 def test_boundary_scores_are_there_when_asked_for(data, capsys):
@@ -372,6 +386,8 @@ def test_outputs_that_cannot_be_written_are_refused_before_the_work(
         (["--shard", "9/9"], "expected at most 5 shards"),
         (["--shard", "1/99999999"], "expected at most 100,000 parts"),
         (["--band-width", "4"], "band_width: expected an odd positive integer, got 4"),
+        (["--vanished-below", "0.2"], "--vanished-below is for --objects"),
+        (["--objects", "--vanished-below", "0.6"], "object_recall: expected two shares"),
         (["--workers", "-1"], "workers: expected 0 or more, got -1"),
         (["--classes", "kitti"], "expected a class set"),
         (["--classes", "none.yaml"], "none.yaml"),

@@ -35,7 +35,7 @@ def pages(tmp_path_factory):
     folder = tmp_path_factory.mktemp("pages")
     write_folders(folder, count=30, size=(32, 48))
     for side in ("a", "b"):
-        more = ["--images", folder / "images"] if side == "a" else []
+        more = ["--images", folder / "images", "--objects"] if side == "a" else []
         evaluated(folder, side, *more, *(["--report", folder / "single"] if more else []))
     files = [str(folder / "a.json"), str(folder / "b.json")]
     comparison = ["--trust", "--report", str(folder / "comparison")]
@@ -217,6 +217,25 @@ def test_the_gallery_sorts_filters_and_turns_pages(open_page, pages):
     numbers = [int(text.split()[0].replace(",", "")) for text in counts]
     assert numbers == sorted(numbers, reverse=True)
     assert numbers[0] > numbers[-1] > 0
+
+
+def test_a_number_of_objects_leads_to_their_images(open_page, pages):
+    result = json.loads((pages / "a.json").read_text())
+    index = next(i for i, row in enumerate(result["objects"]["classes"]) if row["split"])
+    label = result["objects"]["classes"][index]["name"]
+    counts = {
+        row["name"]: row["objects"].get(label, {"split": 0})["split"] for row in result["per_image"]
+    }
+    watched = open_page("single")
+    page = watched.page
+    links = page.locator("#objects tbody").first.locator("[data-filter-fate=split]")
+    links.and_(page.locator(f"[data-filter-class={json.dumps(label)}]")).click()
+    assert watched.state() == {"fate": "split", "class": label, "sort": "objects"}
+    shown = [counts[name] for name in watched.names()]
+    assert shown == sorted((n for n in counts.values() if n), reverse=True)[:24]
+    assert page.locator(".card-scores").first.inner_text().endswith(f", {shown[0]} split")
+    page.locator("#gallery-fate").select_option("")
+    assert watched.state() == {"class": label}
 
 
 def test_keys_move_through_images_layers_and_modes(open_page):

@@ -16,7 +16,6 @@ from rich.progress import (
     TextColumn,
     TimeRemainingColumn,
 )
-from rich.table import Table
 from rich.text import Text
 
 from dealias.processes import main_process
@@ -76,11 +75,6 @@ def short_names(paths: Sequence[Path]) -> list[str]:
     return [str(path.with_suffix("")) for path in paths]
 
 
-def add_row(table: Table, *cells: str) -> None:
-    """Add cells as they are: names of files and classes are not markup."""
-    table.add_row(*(Text(printable(cell)) for cell in cells))
-
-
 def print_list(lines: Sequence[str], console: Console) -> None:
     """Print the first lines of a list, and how many more there are."""
     for line in lines[:_LISTED]:
@@ -103,10 +97,3 @@ def list_sizes(sizes: Mapping[tuple[int, int], int]) -> str:
 def arrow(way: str, console: Console) -> str:
     """An arrow, in ASCII where the terminal has no other."""
     return way if console.encoding.startswith("utf") else {"↑": "^", "↓": "v"}[way]
-
-
-def percent(value: float | None, *, sign: bool = False) -> str:
-    """A fraction in percent, with two decimals; "-" where it is not defined."""
-    if value is None or value != value:
-        return "-"
-    return f"{100 * value:{'+' if sign else ''}.2f}"

@@ -6,8 +6,9 @@ from pathlib import Path
 from jsonargparse import ArgumentParser, Namespace
 from rich.table import Table
 
-from dealias.cli.console import add_row, output_console, percent
+from dealias.cli.console import output_console
 from dealias.cli.evaluation_tables import print_comparison
+from dealias.cli.tables import add_row, percent
 from dealias.demo import SIGMA, Tested
 from dealias.demo import run as run_demo
 

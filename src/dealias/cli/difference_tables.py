@@ -6,7 +6,8 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from dealias.cli.console import COLUMNS, add_row, arrow, percent
+from dealias.cli.console import COLUMNS, arrow
+from dealias.cli.tables import add_row, percent
 from dealias.metrics.functional import ERROR_KINDS, MEANS
 from dealias.text import printable
 

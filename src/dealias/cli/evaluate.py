@@ -14,7 +14,12 @@ from dealias.cli.outputs import (
 )
 from dealias.evaluation import DrawingError, Options, evaluate_folders, read_groups
 from dealias.labels import builtin_class_sets, load_class_set
-from dealias.metrics.functional import Protocol
+from dealias.metrics.functional import (
+    OBJECT_RECALL,
+    ObjectRecall,
+    Protocol,
+    check_object_recall,
+)
 from dealias.outputs import fill_folder
 from dealias.processes import main_process, reading_processes
 from dealias.report import read_probe, report_folders
@@ -30,6 +35,12 @@ def add_arguments(parser: ArgumentParser) -> None:
     add("--protocol", type=Protocol, default="paper", help="paper, or exact without its gaps")
     add("--band-width", type=int, default=15, help="width of the boundary bands in pixels, odd")
     add("--boundary", action="store_true", help="Boundary IoU and boundary F-score as well")
+    add("--objects", action="store_true", help="objects found, vanished, merged and split as well")
+    recall = "share of an object that is predicted as its class"
+    add(
+        "--vanished-below", type=float, help=f"{recall} below which it has vanished; by default 0.1"
+    )
+    add("--found-from", type=float, help=f"{recall} from which on it is found; by default 0.5")
     add(
         "--map-predictions",
         action="store_true",
@@ -72,6 +83,7 @@ def run(options: Namespace) -> int:
                 options.map_predictions,
                 error_maps,
                 groups,
+                object_recall=_object_recall(options),
             ),
         )
         reading = {
@@ -102,6 +114,18 @@ def run(options: Namespace) -> int:
     if main_process():
         print_evaluation(evaluation, output_console(), interval=options.interval)
     return 1 if evaluation.skipped else 0
+
+
+def _object_recall(options: Namespace) -> ObjectRecall | None:
+    given = {name: options[name] for name in ObjectRecall._fields if options[name] is not None}
+    if given and not options.objects:
+        name = next(iter(given)).replace("_", "-")
+        raise ValueError(f"--{name} is for --objects")
+    if not options.objects:
+        return None
+    recall = OBJECT_RECALL._replace(**given)
+    check_object_recall(recall)
+    return recall
 
 
 def _shard(text: str) -> tuple[int, int]:

@@ -6,7 +6,9 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from dealias.cli.console import COLUMNS, add_row, arrow, percent
+from dealias.cli.console import COLUMNS, arrow
+from dealias.cli.object_tables import print_objects
+from dealias.cli.tables import add_row, percent
 from dealias.evaluation import Evaluation
 from dealias.metrics.functional import ERROR_KINDS, FEWEST_UNITS, MEANS, error_pixels
 from dealias.report import FINE_GRAINED_NOTES
@@ -41,6 +43,8 @@ def print_evaluation(
         pixels = [f"{count:,}" for count in row.error_pixels]
         add_row(table, row.name, percent(row.miou), *pixels)
     console.print(table)
+    if "objects" in result:
+        print_objects(result["objects"], console)
     for message in evaluation.warnings():
         console.print(f"warning: {printable(message)}", soft_wrap=True)
     for message in evaluation.skipped:

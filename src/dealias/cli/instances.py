@@ -5,7 +5,8 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from dealias.cli.console import add_row, list_sizes, percent, print_list
+from dealias.cli.console import list_sizes, print_list
+from dealias.cli.tables import add_row, percent
 from dealias.instance import INSTANCE_ERRORS, SCORES, InstanceCheck, InstanceSplitCheck
 from dealias.text import printable
 

@@ -6,7 +6,7 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from dealias.cli.console import add_row, percent
+from dealias.cli.tables import add_row, percent
 from dealias.probe import ShiftResult, SiteResult
 from dealias.surgery import rate_text
 

@@ -5,8 +5,9 @@ from collections.abc import Sequence
 from rich.console import Console
 from rich.table import Table
 
-from dealias.cli.console import add_row, list_sizes, percent, print_list
+from dealias.cli.console import list_sizes, print_list
 from dealias.cli.evaluation_tables import print_evaluation
+from dealias.cli.tables import add_row, percent
 from dealias.data import DataCheck, SplitCheck
 from dealias.text import printable
 

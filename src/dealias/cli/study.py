@@ -5,7 +5,8 @@ from pathlib import Path
 from jsonargparse import ArgumentParser, Namespace
 from rich.table import Table as RichTable
 
-from dealias.cli.console import add_row, output_console, progress
+from dealias.cli.console import output_console, progress
+from dealias.cli.tables import add_row
 from dealias.study import Study, Table, run_study
 from dealias.text import printable
 

@@ -7,7 +7,8 @@ from typing import Any
 import torch.distributed as dist
 from lightning_fabric.utilities.exceptions import MisconfigurationException
 
-from dealias.cli.console import output_console, percent
+from dealias.cli.console import output_console
+from dealias.cli.tables import percent
 from dealias.engine import Command, Commands, ConfigError
 from dealias.processes import main_process
 from dealias.text import printable

@@ -28,6 +28,7 @@ from dealias.evaluation.intervals import (
     by_figure,
     find_differences,
 )
+from dealias.evaluation.objects import IMAGE_COLUMNS, OBJECT_FATES
 from dealias.evaluation.results import (
     CountsFileError,
     Evaluation,
@@ -40,8 +41,10 @@ from dealias.evaluation.warnings import void_warnings
 
 __all__ = [
     "ERROR_COLORS",
+    "IMAGE_COLUMNS",
     "MARGINS_TEXT",
     "MOST_SHARDS",
+    "OBJECT_FATES",
     "WIDEST_BAND",
     "CountsFileError",
     "Differences",

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from dealias.arrays import open_member, open_npz, read_array
 from dealias.evaluation.image_margins import margin_arrays, read_margins
+from dealias.evaluation.objects import ImageObjects, no_objects, object_arrays, read_objects
 from dealias.evaluation.results import CountsFileError, Evaluation, ImageRow, Settings
 from dealias.evaluation.sources import Sources
 from dealias.files import write_whole
@@ -24,6 +25,8 @@ from dealias.labels import MOST_CLASSES
 from dealias.metrics.functional import (
     ERROR_KINDS,
     HardPixelCounts,
+    ObjectRecall,
+    check_object_recall,
     check_options,
     error_pixels,
 )
@@ -44,18 +47,20 @@ def write_counts(evaluation: Evaluation, path: Path) -> None:
 
     The margins of images are written if they are known of all.
     """
-    arrays: dict[str, Any] = margin_arrays([row.margins for row in evaluation.images])
+    more: dict[str, Any] = margin_arrays([row.margins for row in evaluation.images])
     header = {
         "format": _FORMAT,
         "shards": evaluation.shards,
         "settings": vars(evaluation.settings),
         "images": [row.name for row in evaluation.images],
         "groups": [row.group for row in evaluation.images],
-        "margins": bool(arrays),
+        "margins": bool(more),
         "skipped": evaluation.skipped,
         "sources": None if evaluation.sources is None else evaluation.sources.to_dict(),
     }
     errors = [row.error_pixels for row in evaluation.images]
+    if evaluation.settings.object_recall is not None:
+        more |= object_arrays(evaluation.objects, [row.objects for row in evaluation.images])
     with write_whole(path) as file:
         np.savez_compressed(
             file,
@@ -67,7 +72,7 @@ def write_counts(evaluation: Evaluation, path: Path) -> None:
             image_miou=np.array([row.miou for row in evaluation.images], np.float64),
             image_error_pixels=np.array(errors, np.int64).reshape(-1, len(ERROR_KINDS)),
             image_digests=np.array([row.digests for row in evaluation.images], str).reshape(-1, 2),
-            **arrays,
+            **more,
         )
 
 
@@ -134,14 +139,26 @@ def _parse(archive: ZipFile) -> Evaluation:
             raise ValueError(f"groups: expected {images:,}, one an image, got {len(groups):,}")
         if header.get("margins") is True:
             packed = [*read_margins(read, images, confusion, errors)]
+    objects = no_objects(classes)
+    of_images: list[ImageObjects] = [()] * images
+    if settings.object_recall is not None:
+        objects, of_images = read_objects(read, images, torch.from_numpy(confusion).sum(0))
     rows = zip(
-        names, mious.tolist(), map(tuple, errors.tolist()), digests, packed, groups, strict=True
+        names,
+        mious.tolist(),
+        map(tuple, errors.tolist()),
+        digests,
+        packed,
+        groups,
+        of_images,
+        strict=True,
     )
     sources = header.get("sources")
     return Evaluation(
         settings,
         HardPixelCounts(torch.from_numpy(confusion), torch.from_numpy(edges)),
         torch.from_numpy(boundary),
+        objects,
         [ImageRow(*row) for row in rows],
         skipped,
         _shards(header.get("shards")),
@@ -183,7 +200,7 @@ def _settings(content: Any) -> Settings:
     names = _texts(content, "names")
     if len(names) > MOST_CLASSES:
         raise ValueError(f"names: expected at most {MOST_CLASSES:,} classes, got {len(names):,}")
-    settings = Settings(**content | {"names": tuple(names)})
+    settings = Settings(**content | {"names": tuple(names)} | _object_recall(content))
     check_options(len(names), settings.ignore_index, settings.band_width, settings.protocol)
     if not isinstance(settings.class_set, str) or not isinstance(settings.boundary, bool):
         raise ValueError("settings: expected a name of a class set, and boundary true or false")
@@ -192,6 +209,17 @@ def _settings(content: Any) -> Settings:
     if abs(settings.ignore_index) >= 2**63:
         raise ValueError("ignore_index: expected an integer of 64 bits")
     return settings
+
+
+def _object_recall(content: dict[str, Any]) -> dict[str, ObjectRecall]:
+    stored = content.get("object_recall")
+    if stored is None:
+        return {}
+    if not isinstance(stored, list) or len(stored) != 2:
+        raise ValueError(f"object_recall: expected two shares, got {shorten(stored)}")
+    recall = ObjectRecall(*stored)
+    check_object_recall(recall)
+    return {"object_recall": recall}
 
 
 def _texts(content: dict[str, Any], key: str) -> list[str]:

@@ -15,6 +15,7 @@ from dealias.evaluation.counts_files import MOST_SHARDS
 from dealias.evaluation.digests import digest_file, digest_labels
 from dealias.evaluation.error_maps import write_error_map
 from dealias.evaluation.groups import Groups
+from dealias.evaluation.objects import image_objects
 from dealias.evaluation.results import Evaluation, ImageRow, Settings
 from dealias.evaluation.sources import Sources, read_pair
 from dealias.evaluation.warnings import last_class_mapping
@@ -22,11 +23,13 @@ from dealias.images import ImageError
 from dealias.labels import ClassSet, LabelFileError, Pair, find_images, pair_folders
 from dealias.metrics.functional import (
     LabelRangeError,
+    ObjectRecall,
     Protocol,
     boundary_f_counts,
     boundary_iou_counts,
     class_iou,
     count_hard_pixels,
+    count_objects,
     error_pixels,
     margins,
     pack_margins,
@@ -73,6 +76,7 @@ class Options:
             reduce_zero_label of `classes`.
         error_maps: folder that gets a PNG of the errors of each image; or None.
         groups: groups of images that are resampled as a whole; None for each by itself.
+        object_recall: also count objects, with these shares; or None.
     """
 
     classes: ClassSet
@@ -82,6 +86,7 @@ class Options:
     map_predictions: bool = False
     error_maps: Path | None = None
     groups: Groups | None = None
+    object_recall: ObjectRecall | None = None
 
     @property
     def settings(self) -> Settings:
@@ -93,6 +98,7 @@ class Options:
             self.protocol,
             self.band_width,
             self.boundary,
+            self.object_recall,
         )
 
     @property
@@ -187,19 +193,25 @@ def evaluate_maps(
         ValueError: tensors that are not label maps of one size.
     """
     counts = count_hard_pixels(preds, target, **options.counting)
-    boundary = torch.zeros(6, len(options.classes), dtype=torch.int64)
+    found = replace(Evaluation.empty(options.settings), counts=counts)
     if options.boundary:
         measures: Any = (boundary_iou_counts, boundary_f_counts)
-        boundary = torch.cat([measure(preds, target, **options.labels) for measure in measures])
+        parts = [measure(preds, target, **options.labels) for measure in measures]
+        found.boundary = torch.cat(parts)
+    if options.object_recall is not None:
+        recall = options.object_recall
+        found.objects = count_objects(preds, target, recall=recall, **options.labels)
     wrong = tuple(int(count) for count in error_pixels(counts.confusion).values())
     if digests is None:
         digests = (digest_labels(preds.cpu().numpy()), digest_labels(target.cpu().numpy()))
     totals = margins(counts.confusion)
     miou = float(class_iou(totals.sum(-2)).nanmean())
     group = "" if options.groups is None else options.groups.of(name)
-    row = ImageRow(name, miou, wrong, digests, pack_margins(totals), group)
-    void = target.numel() - int(counts.confusion.sum())
-    return Evaluation(options.settings, counts, boundary, [row], void_pixels=void)
+    objects = image_objects(found.objects)
+    row = ImageRow(name, miou, wrong, digests, pack_margins(totals), group, objects)
+    found.images.append(row)
+    found.void_pixels = target.numel() - int(counts.confusion.sum())
+    return found
 
 
 def evaluate_pairs(

@@ -21,6 +21,12 @@ from dealias.evaluation.intervals import (
     by_figure,
     find_intervals,
 )
+from dealias.evaluation.objects import (
+    ImageObjects,
+    image_objects_result,
+    no_objects,
+    objects_result,
+)
 from dealias.evaluation.sources import Sources
 from dealias.evaluation.warnings import label_warnings
 from dealias.files import write_whole
@@ -29,6 +35,7 @@ from dealias.metrics.functional import (
     MEANS,
     HardPixelCounts,
     MarginTable,
+    ObjectRecall,
     Protocol,
     boundary_f_score,
     boundary_iou,
@@ -59,6 +66,7 @@ class ImageRow(NamedTuple):
             :func:`digest_labels`; empty where unknown.
         margins: its margins, see :func:`pack_margins`; None if an earlier version counted it.
         group: what it is resampled with, see :class:`Groups`; empty for itself alone.
+        objects: from :func:`image_objects`; empty unless counted.
     """
 
     name: str
@@ -67,6 +75,7 @@ class ImageRow(NamedTuple):
     digests: tuple[str, str] = ("", "")
     margins: bytes | None = None
     group: str = ""
+    objects: ImageObjects = ()
 
 
 @dataclass(frozen=True)
@@ -80,6 +89,8 @@ class Settings:
         protocol: "paper" or "exact".
         band_width: in pixels.
         boundary: whether Boundary IoU and the boundary F-score are counted as well.
+        object_recall: when objects are found and when they have vanished; None if they are not
+            counted.
     """
 
     class_set: str
@@ -88,6 +99,7 @@ class Settings:
     protocol: Protocol = "paper"
     band_width: int = 15
     boundary: bool = False
+    object_recall: ObjectRecall | None = None
 
 
 @dataclass
@@ -99,6 +111,7 @@ class Evaluation:
         counts: the table of counts.
         boundary: int64 [6, C], :func:`boundary_iou_counts` over :func:`boundary_f_counts`;
             zeros unless counted.
+        objects: of :func:`count_objects`, int64 [C, 4, 10]; zeros unless counted.
         images: a row for each image.
         skipped: a message for each file that was left out.
         shards: the parts that were counted, as (i, n) for the i-th of n.
@@ -112,6 +125,7 @@ class Evaluation:
     settings: Settings
     counts: HardPixelCounts
     boundary: Tensor
+    objects: Tensor
     images: list[ImageRow] = field(default_factory=list)
     skipped: list[str] = field(default_factory=list)
     shards: list[tuple[int, int]] = field(default_factory=list)
@@ -125,7 +139,7 @@ class Evaluation:
         """An evaluation of no images."""
         classes = len(settings.names)
         boundary = torch.zeros(6, classes, dtype=torch.int64)
-        return cls(settings, HardPixelCounts.zeros(classes), boundary)
+        return cls(settings, HardPixelCounts.zeros(classes), boundary, no_objects(classes))
 
     def merge(self, other: Evaluation) -> Evaluation:
         """Add two evaluations of different images; the rows are sorted by name.
@@ -149,6 +163,7 @@ class Evaluation:
             self.settings,
             self.counts + other.counts,
             self.boundary + other.boundary,
+            self.objects + other.objects,
             sorted(self.images + other.images),
             sorted(self.skipped + other.skipped),
             sorted({*self.shards, *other.shards}),
@@ -165,6 +180,7 @@ class Evaluation:
         self.counts.confusion.add_(other.counts.confusion)
         self.counts.edges.add_(other.counts.edges)
         self.boundary.add_(other.boundary)
+        self.objects.add_(other.objects)
         self.void_pixels += other.void_pixels
         self.images += other.images
         self.skipped += other.skipped
@@ -179,13 +195,14 @@ class Evaluation:
 
     def __getstate__(self) -> dict[str, Any]:
         """Hold tensors as arrays, which are far cheaper to send between processes."""
-        tensors = (self.counts.confusion, self.counts.edges, self.boundary)
-        return vars(self) | {"counts": [part.cpu().numpy() for part in tensors], "boundary": None}
+        tensors = {name: getattr(self, name).cpu().numpy() for name in ("boundary", "objects")}
+        counts = [part.cpu().numpy() for part in (self.counts.confusion, self.counts.edges)]
+        return vars(self) | tensors | {"counts": counts}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
-        confusion, edges, boundary = map(torch.from_numpy, state["counts"])
-        counts = HardPixelCounts(confusion, edges)
-        vars(self).update(state, counts=counts, boundary=boundary)
+        tensors = {name: torch.from_numpy(state[name]) for name in ("boundary", "objects")}
+        counts = HardPixelCounts(*map(torch.from_numpy, state["counts"]))
+        vars(self).update(state | tensors, counts=counts)
 
     def worst(self, limit: int = 5) -> list[ImageRow]:
         """The images of lowest mIoU, the worst first; images without any class come last."""
@@ -256,6 +273,7 @@ class Evaluation:
             "error_shares": {key: _plain(share) for key, share in error_shares(table).items()},
             "mIoU_gain": {key: _plain(mean) for key, (mean, _) in gains.items()},
             "costly_pairs": {kind.key: self._pairs(kind) for kind in ERROR_KINDS},
+            **self._objects(),
             "per_image": [
                 {
                     "name": row.name,
@@ -268,6 +286,7 @@ class Evaluation:
                 | _digests(row)
                 | ({} if row.margins is None else {"margins": margins_to_text(row.margins)})
                 | ({"group": row.group} if row.group else {})
+                | self._image_objects(row)
                 for row in self.images
             ],
             "skipped": self.skipped,
@@ -287,6 +306,15 @@ class Evaluation:
             return None
         found = fine_grained_miou(MarginTable.of(kept, len(self.settings.names)))
         return {name: _plain(value) for name, value in found.items()}
+
+    def _objects(self) -> dict[str, Any]:
+        recall, names = self.settings.object_recall, self.settings.names
+        return {} if recall is None else {"objects": objects_result(self.objects, recall, names)}
+
+    def _image_objects(self, row: ImageRow) -> dict[str, Any]:
+        if self.settings.object_recall is None:
+            return {}
+        return {"objects": image_objects_result(row.objects, self.settings.names)}
 
     def _pairs(self, kind: Any) -> list[dict[str, Any]]:
         names = self.settings.names

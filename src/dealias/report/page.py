@@ -52,6 +52,7 @@ _SECTIONS = {
     "kinds": "Kinds",
     "classes": "Classes",
     "pairs": "Pairs",
+    "objects": "Objects",
     "gallery": "Images",
 }
 DARKENED = 0.55  # opacity of the darkening of the photograph under errors alone

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple, get_args
 
-from dealias.evaluation import MARGINS_TEXT, WIDEST_BAND
+from dealias.evaluation import MARGINS_TEXT, OBJECT_FATES, WIDEST_BAND
 from dealias.inputs import lies_below, read_json
 from dealias.labels import MOST_CLASSES
 from dealias.metrics.functional import ERROR_KINDS, Protocol
@@ -93,6 +93,16 @@ _SHIFTS = {
     "per_image": [{"name": str, **_AGREEMENTS}],
     "errors_against_instability": {"boundary": _FINDING, "all": _FINDING},
 }
+_FATES = dict.fromkeys(("objects", *OBJECT_FATES, "predicted"), _COUNT)
+_OBJECTS = {
+    "vanished_below": _SHARE,
+    "found_from": _SHARE,
+    "total": _FATES,
+    "sizes": [{"name": str, "below": _METRIC, "mIoU": _METRIC, "mAcc": _METRIC, **_FATES}],
+    "classes": [
+        {"name": str, "sizes": [{"name": str, "IoU": _METRIC, "Acc": _METRIC, **_FATES}], **_FATES}
+    ],
+}
 _SHAPE = {
     "class_set": str,
     "ignore_index": _LABEL,
@@ -142,6 +152,7 @@ _SHAPE = {
     "report?": _maybe(str),
     "errors_against_aliasing?": _maybe(_ALIASING),
     "shifts?": _maybe(_SHIFTS),
+    "objects?": _maybe(_OBJECTS),
 }
 _SITE = {
     "name": str,

@@ -11,6 +11,7 @@ from dealias.metrics.functional import ERROR_KINDS
 from dealias.report.drawing import Drawn
 from dealias.report.folder import PageFolder
 from dealias.report.kept import keep_names
+from dealias.report.objects import FATES, object_section, script_objects
 from dealias.report.page import (
     COUNTING,
     FINE_GRAINED_NOTES,
@@ -43,7 +44,7 @@ def finish_report(
 
     Args:
         folder: folder of the page.
-        result: has a row for each image drawn; ``errors_against_aliasing`` and
+        result: has a row for each image drawn; ``objects``, ``errors_against_aliasing`` and
             ``shifts`` add sections.
         drawn: rows of the images, in any order.
         classes: what the labels mean.
@@ -53,17 +54,16 @@ def finish_report(
     number = {name: index for index, name in enumerate(classes.names)}
     linked = [pair for pairs in result["costly_pairs"].values() for pair in pairs]
     pairs = sorted({(number[pair["target"]], number[pair["prediction"]]) for pair in linked})
+    shown = [row for row in result["per_image"] if row["name"] in rows]
     data = {
         "classes": class_rows(classes),
         "pairs": pairs,
         "kinds": script_kinds(),
         "layers": _LAYERS,
-        "rows": [
-            script_row(rows[row["name"]], [row["mIoU"]], pairs)
-            for row in result["per_image"]
-            if row["name"] in rows
-        ],
+        "rows": [script_row(rows[row["name"]], [row["mIoU"]], pairs) for row in shown],
     }
+    if "objects" in result:
+        data |= {"fates": FATES, "objects": script_objects(shown, classes.names)}
     layers = {row.name: row.has for row in drawn}
     keep_names(folder, layers, classes, digest_rows(result["per_image"]))
     context = _context(result, classes, rows)
@@ -116,13 +116,16 @@ def _context(
     if aliasing is not None:
         aliasing = {"site": None} | distributions(aliasing)
     metrics, intervals = result["metrics"], result["intervals"]
+    objects = result.get("objects")
     return {
         "facts": [
             f"{result['images']:,} images",
             f"{len(classes)} classes of {result['class_set']}",
             *counting_facts(result),
         ],
-        "sections": sections("figures", "kinds", "classes", "pairs", "gallery"),
+        "sections": sections(
+            "figures", "kinds", "classes", "pairs", *(["objects"] if objects else []), "gallery"
+        ),
         "warnings": result.get("warnings", []),
         "skipped": result["skipped"],
         "environment": result.get("environment", {}),
@@ -155,8 +158,11 @@ def _context(
             ("miou", "mIoU, lowest first"),
             ("wrong", "wrong pixels, most first"),
             *error_sorts(ERROR_KINDS),
+            *([("objects", "objects asked for, most first")] if objects else []),
             ("name", "name"),
         ],
+        "fates": FATES if objects else (),
+        "objects": None if objects is None else object_section(objects, classes),
         "aliasing": aliasing,
         "shifts": None if result.get("shifts") is None else shift_section(result, classes, drawn),
     }

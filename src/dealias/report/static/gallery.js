@@ -6,7 +6,7 @@ dealias.parts.push((data) => {
   const PAGE = 24;
   const section = document.getElementById("gallery");
   const find = (name) => section.querySelector(`#gallery-${name}`);
-  const VALUES = ["sort", "order", "kind", "class", "as", "find", "page"];
+  const VALUES = ["sort", "order", "kind", "class", "as", "fate", "find", "page"];
   const width = data.columns.length; // counts of a row: in all, and again for each class
   let order = data.rows;
 
@@ -18,6 +18,13 @@ dealias.parts.push((data) => {
       if (flat[at] === wanted) return flat.slice(at + 1, at + 1 + width);
     }
     return [];
+  }
+
+  // The objects of a row with a fate: in all, or of one class.
+  function fated(row, { fate, index }) {
+    const place = 1 + data.fates.indexOf(fate ?? data.fates[0]);
+    const own = row.objects.filter(([label]) => index == null || label === index);
+    return own.reduce((sum, counts) => sum + counts[place], 0);
   }
 
   function total(row, of, columns) {
@@ -35,6 +42,7 @@ dealias.parts.push((data) => {
     const columns = [...data.columns.keys()].filter((i) => counted(data.columns[i]));
     return {
       sort, kind, index, columns,
+      fate: data.fates?.find((fate) => fate === state.get("fate")) ?? null,
       of: { index, pair: pair < 0 ? null : pair },
       only: index == null ? null : data.classes[index].name,
       taken: pair < 0 ? null : data.classes[as].name,
@@ -45,8 +53,10 @@ dealias.parts.push((data) => {
   }
 
   // What a row is sorted by; null comes last.
-  function measure({ sort, of, columns }) {
+  function measure(chosen) {
+    const { sort, of, columns } = chosen;
     if (sort.by === "name") return null;
+    if (sort.by === "fate") return (row) => fated(row, chosen);
     if (sort.by === "score") return (row) => sort.value(row);
     const wanted = (i) => !sort.columns || sort.columns.includes(data.columns[i].key);
     const own = columns.filter(wanted);
@@ -56,9 +66,10 @@ dealias.parts.push((data) => {
 
   function arrange() {
     const chosen = settings();
-    const { index, of, columns, kind, text, sort } = chosen;
+    const { index, of, columns, kind, fate, text, sort } = chosen;
     let rows = data.rows;
-    if (kind != null || index != null) {
+    if (fate != null) rows = rows.filter((row) => fated(row, chosen) > 0);
+    if (kind != null || (index != null && fate == null)) {
       rows = rows.filter((row) => total(row, of, columns) > 0);
     }
     if (text) rows = rows.filter((row) => row.name.toLowerCase().includes(text));
@@ -85,6 +96,7 @@ dealias.parts.push((data) => {
     find("sort").value = chosen.sort.key;
     find("kind").value = chosen.kind ?? "";
     find("class").value = chosen.only ?? "";
+    if (data.fates) find("fate").value = chosen.fate ?? "";
     const takers = data.pairs.filter(([target]) => target === chosen.index);
     const named = takers.map(([, as]) => element("option", {}, data.classes[as].name));
     find("as").replaceChildren(element("option", { value: "" }, "any"), ...named);
@@ -107,6 +119,7 @@ dealias.parts.push((data) => {
   function card(row, chosen) {
     const name = element("span", { class: "card-name" }, row.name);
     const about = element("span", { class: "card-scores" }, ...data.describe(row));
+    if (chosen.fate) about.append(`, ${number.format(fated(row, chosen))} ${chosen.fate}`);
     if (!data.pictures) return element("li", {}, element("div", { class: "card" }, name, about));
     const bar = shares(row, chosen);
     const picture = element("img", {
@@ -157,6 +170,10 @@ dealias.parts.push((data) => {
   });
   find("kind").addEventListener("change", () => filter({ kind: find("kind").value || null }));
   find("class").addEventListener("change", () => filter({ class: find("class").value || null, as: null }));
+  find("fate")?.addEventListener("change", () => {
+    const fate = find("fate").value || null;
+    state.set({ fate, sort: fate ? "objects" : null, page: null });
+  });
   find("as").addEventListener("change", () => filter({ as: find("as").value || null }));
   find("find").addEventListener("input", () => state.set({ find: find("find").value || null, page: null }));
   find("clear").addEventListener("click", () => {
@@ -172,12 +189,12 @@ dealias.parts.push((data) => {
   section.querySelector("form").addEventListener("submit", (event) => event.preventDefault());
 
   // Links elsewhere on the page that filter the gallery.
-  for (const link of document.querySelectorAll("[data-filter-kind]")) {
+  for (const link of document.querySelectorAll("[data-filter-class]")) {
     link.addEventListener("click", (event) => {
       event.preventDefault();
-      const { filterKind, filterClass, filterAs } = link.dataset;
-      const chosen = { kind: filterKind, class: filterClass, as: filterAs, find: null };
-      state.set({ ...chosen, sort: data.most, page: null, order: null });
+      const { filterKind: kind, filterClass, filterAs: as, filterFate: fate } = link.dataset;
+      const chosen = { kind, class: filterClass, as, fate, find: null };
+      state.set({ ...chosen, sort: fate ? "objects" : data.most, page: null, order: null });
       section.scrollIntoView();
       section.querySelector("h2").focus();
     });

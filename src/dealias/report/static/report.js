@@ -10,8 +10,10 @@ dealias.prepare = (data) => {
     { key: "miou", by: "score", order: "ascending", value: (row) => row.scores[0] },
     { key: "wrong", by: "count", order: "descending" },
     ...data.kinds.map(({ key }) => ({ key, by: "count", order: "descending", columns: [key] })),
+    ...(data.fates ? [{ key: "objects", by: "fate", order: "descending" }] : []),
     { key: "name", by: "name", order: "ascending" },
   ];
+  data.rows.forEach((row, place) => { row.objects = data.objects?.[place] ?? []; });
   data.describe = (row) => [
     element("span", {}, "mIoU ", element("strong", {}, percent(row.scores[0]))),
   ];

@@ -1,0 +1,51 @@
+"""The section of a page on objects."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from dealias.evaluation import IMAGE_COLUMNS, OBJECT_FATES
+from dealias.labels import ClassSet
+
+FATES = tuple(column.name.lower() for column in IMAGE_COLUMNS[1:])  # images are filtered by them
+_NOTES = {
+    "found": "at least this much of it is predicted as its class",
+    "partly_found": "neither found nor vanished",
+    "vanished": "less than this of it is predicted as its class",
+    "merged": "one predicted object covers it and others",
+    "split": "several predicted objects hold parts of it",
+    "false": "predicted objects with nothing beneath, or next to nothing",
+}
+
+
+def object_section(found: Mapping[str, Any], classes: ClassSet) -> dict[str, Any]:
+    """Values for the template.
+
+    Args:
+        found: ``objects`` of a result.
+        classes: what the labels mean.
+    """
+    colors = classes.colors().tolist()
+    return dict(found) | {
+        "fates": [
+            {"key": key, "name": key.replace("_", " "), "note": _NOTES[key], "linked": key in FATES}
+            for key in OBJECT_FATES
+        ],
+        "classes": [
+            row | {"color": color}
+            for row, color in zip(found["classes"], colors, strict=True)
+            if row["objects"] or row["predicted"]
+        ],
+    }
+
+
+def script_objects(
+    rows: Sequence[Mapping[str, Any]], names: Sequence[str]
+) -> list[list[list[int]]]:
+    """For the scripts: the objects of each image, a class and its numbers of `FATES` each."""
+    number = {name: index for index, name in enumerate(names)}
+    return [
+        [[number[name], *(counts[key] for key in FATES)] for name, counts in row["objects"].items()]
+        for row in rows
+    ]
