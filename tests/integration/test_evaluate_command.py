@@ -94,7 +94,7 @@ def test_the_table_is_in_percent_and_the_papers_order(data, capsys):
 
 
 def test_workers_shards_and_torchrun_give_the_same_bytes(data):
-    more = ["--boundary", "--objects", "--vanished-below", "0.2"]
+    more = ["--boundary", "--objects", "--vanished-below", "0.2", "--band-widths", "1%,4%"]
     assert evaluate(data, "--output", data / "one.json", *more) == 0
     expected = (data / "one.json").read_bytes()
 
@@ -135,6 +135,18 @@ def test_objects_are_told_of_by_class_and_size(data, capsys):
         for key in ("objects", "found", "partly_found", "vanished", "merged", "split", "false")
     ] + [str(sky["predicted"])]
     assert " ".join(sizes).endswith(f"│ {sky['vanished']} of {sky['objects']} │")
+
+
+def test_the_figures_at_several_widths(data, capsys):
+    assert evaluate(data, "--band-widths", "1,15", "--output", data / "r.json") == 0
+    result = json.loads((data / "r.json").read_text())
+    names = ("mIoU", "BIoU", "BAcc", "FErr", "MErr", "DErr")
+    assert [result["widths"]["metrics"][name][1] for name in names] == [
+        result["metrics"][name] for name in names
+    ]
+    [line] = [line for line in capsys.readouterr().out.splitlines() if line.startswith("│ 1 px")]
+    expected = [f"{100 * result['widths']['metrics'][name][0]:.2f}" for name in names]
+    assert [word for word in line.split() if "." in word] == expected
 
 
 def test_boundary_scores_are_there_when_asked_for(data, capsys):
@@ -388,6 +400,11 @@ def test_outputs_that_cannot_be_written_are_refused_before_the_work(
         (["--band-width", "4"], "band_width: expected an odd positive integer, got 4"),
         (["--vanished-below", "0.2"], "--vanished-below is for --objects"),
         (["--objects", "--vanished-below", "0.6"], "object_recall: expected two shares"),
+        (["--band-widths", "3,4"], "band_width: expected an odd positive integer, got 4"),
+        (
+            ["--band-widths", "wide"],
+            "band_widths: expected odd numbers of pixels such as 3,7,15 or",
+        ),
         (["--workers", "-1"], "workers: expected 0 or more, got -1"),
         (["--classes", "kitti"], "expected a class set"),
         (["--classes", "none.yaml"], "none.yaml"),

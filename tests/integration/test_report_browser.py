@@ -36,7 +36,14 @@ def pages(tmp_path_factory):
     write_folders(folder, count=30, size=(32, 48))
     for side in ("a", "b"):
         more = ["--images", folder / "images", "--objects"] if side == "a" else []
-        evaluated(folder, side, *more, *(["--report", folder / "single"] if more else []))
+        evaluated(
+            folder,
+            side,
+            "--band-widths",
+            "3,9,27",
+            *more,
+            *(["--report", folder / "single"] if more else []),
+        )
     files = [str(folder / "a.json"), str(folder / "b.json")]
     comparison = ["--trust", "--report", str(folder / "comparison")]
     assert main(["compare", *files, "--workers", "0", *comparison]) == 0
@@ -236,6 +243,18 @@ def test_a_number_of_objects_leads_to_their_images(open_page, pages):
     assert page.locator(".card-scores").first.inner_text().endswith(f", {shown[0]} split")
     page.locator("#gallery-fate").select_option("")
     assert watched.state() == {"class": label}
+
+
+@pytest.mark.parametrize(("name", "lines"), [("single", 6), ("comparison", 12)])
+def test_curves_against_the_width_are_drawn(open_page, pages, name, lines):
+    result = json.loads((pages / "a.json").read_text())
+    page = open_page(name).page
+    assert page.locator("#widths .curve").count() == lines
+    boxes = [curve.bounding_box() for curve in page.locator("#widths .curve").all()]
+    assert all(box["width"] > 100 for box in boxes)
+    first = page.locator("#widths tbody tr").first.inner_text()
+    assert first.startswith("3 px")
+    assert f"{100 * result['widths']['metrics']['BIoU'][0]:.2f}" in first
 
 
 def test_keys_move_through_images_layers_and_modes(open_page):

@@ -5,6 +5,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from PIL import Image
 from scipy import ndimage
 
 from dealias.metrics.functional import (
@@ -151,6 +152,14 @@ def test_counts_against_the_oracle(shape, blocks, device):
     preds, target = random_maps(0, *shape, classes=3, blocks=blocks)
     found = count_objects(preds.to(device), target.to(device), num_classes=3)
     assert (found.cpu().numpy() == slow_objects(preds, target, 3)).all()
+
+
+@pytest.mark.parametrize("name", ["0016E5_08137", "0016E5_07959"])
+def test_counts_of_a_real_prediction_against_the_oracle(name, predictions, camvid):
+    paths = (predictions / "camvid_espnet" / f"{name}.png", camvid / "valannot" / f"{name}.png")
+    preds, target = (torch.from_numpy(np.array(Image.open(path))) for path in paths)
+    found = count_objects(preds, target, num_classes=11, ignore_index=11)
+    assert (found.numpy() == slow_objects(preds, target, 11, void=11)).all()
 
 
 maps = st.integers(1, 12).flatmap(

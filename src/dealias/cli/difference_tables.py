@@ -8,6 +8,7 @@ from rich.table import Table
 
 from dealias.cli.console import COLUMNS, arrow
 from dealias.cli.tables import add_row, percent
+from dealias.cli.width_tables import width_changes
 from dealias.metrics.functional import ERROR_KINDS, MEANS
 from dealias.text import printable
 
@@ -45,6 +46,8 @@ def print_differences(comparison: Mapping[str, Any], console: Console) -> None:
         console.print(table)
     if comparison["intervals"]["missing"] is None:
         console.print(_note(comparison["intervals"], console), soft_wrap=True)
+    if comparison["widths"] is not None:
+        console.print(width_changes(comparison["widths"]))
     for note in comparison["notes"]:
         console.print(printable(note), soft_wrap=True)
 

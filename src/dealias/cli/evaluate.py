@@ -16,6 +16,7 @@ from dealias.evaluation import DrawingError, Options, evaluate_folders, read_gro
 from dealias.labels import builtin_class_sets, load_class_set
 from dealias.metrics.functional import (
     OBJECT_RECALL,
+    BandWidths,
     ObjectRecall,
     Protocol,
     check_object_recall,
@@ -34,6 +35,12 @@ def add_arguments(parser: ArgumentParser) -> None:
     add("--classes", type=str, required=True, metavar=f"{sets}|FILE.yaml", help="class set")
     add("--protocol", type=Protocol, default="paper", help="paper, or exact without its gaps")
     add("--band-width", type=int, default=15, help="width of the boundary bands in pixels, odd")
+    add(
+        "--band-widths",
+        type=str,
+        metavar="3,7,15|1%%,2%%",
+        help="the figures at other widths as well, in pixels or shares of the diagonal",
+    )
     add("--boundary", action="store_true", help="Boundary IoU and boundary F-score as well")
     add("--objects", action="store_true", help="objects found, vanished, merged and split as well")
     recall = "share of an object that is predicted as its class"
@@ -84,6 +91,9 @@ def run(options: Namespace) -> int:
                 error_maps,
                 groups,
                 object_recall=_object_recall(options),
+                band_widths=str(BandWidths.parse(options.band_widths))
+                if options.band_widths
+                else "",
             ),
         )
         reading = {

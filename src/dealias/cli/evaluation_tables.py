@@ -9,6 +9,7 @@ from rich.table import Table
 from dealias.cli.console import COLUMNS, arrow
 from dealias.cli.object_tables import print_objects
 from dealias.cli.tables import add_row, percent
+from dealias.cli.width_tables import width_table
 from dealias.evaluation import Evaluation
 from dealias.metrics.functional import ERROR_KINDS, FEWEST_UNITS, MEANS, error_pixels
 from dealias.report import FINE_GRAINED_NOTES
@@ -30,6 +31,15 @@ def print_evaluation(
     console.print(_class_table(result, console, interval))
     if interval:
         console.print(_interval_note(result["intervals"]), soft_wrap=True)
+    covered = [
+        f"{printable(name)} ({percent(share)} %)"
+        for name, share in result["covered_by_bands"].items()
+    ]
+    if covered:
+        names = ", ".join(covered)
+        console.print(f"in bands nearly wholly, so that BIoU is IoU: {names}", soft_wrap=True)
+    if "widths" in result:
+        console.print(width_table(result["widths"]))
     console.print(_kind_table(result))
     console.print(_fine_grained_table(result))
     rows = evaluation.worst(worst)

@@ -38,14 +38,17 @@ from dealias.evaluation.results import (
 )
 from dealias.evaluation.sources import Sources, read_pair
 from dealias.evaluation.warnings import void_warnings
+from dealias.evaluation.widths import COVERED, WIDTH_METRICS
 
 __all__ = [
+    "COVERED",
     "ERROR_COLORS",
     "IMAGE_COLUMNS",
     "MARGINS_TEXT",
     "MOST_SHARDS",
     "OBJECT_FATES",
     "WIDEST_BAND",
+    "WIDTH_METRICS",
     "CountsFileError",
     "Differences",
     "DrawingError",

@@ -19,11 +19,13 @@ from dealias.evaluation.image_margins import margin_arrays, read_margins
 from dealias.evaluation.objects import ImageObjects, no_objects, object_arrays, read_objects
 from dealias.evaluation.results import CountsFileError, Evaluation, ImageRow, Settings
 from dealias.evaluation.sources import Sources
+from dealias.evaluation.widths import check_widths, no_widths
 from dealias.files import write_whole
 from dealias.inputs import parse_json
 from dealias.labels import MOST_CLASSES
 from dealias.metrics.functional import (
     ERROR_KINDS,
+    BandWidths,
     HardPixelCounts,
     ObjectRecall,
     check_object_recall,
@@ -59,6 +61,8 @@ def write_counts(evaluation: Evaluation, path: Path) -> None:
         "sources": None if evaluation.sources is None else evaluation.sources.to_dict(),
     }
     errors = [row.error_pixels for row in evaluation.images]
+    if evaluation.settings.band_widths:
+        more["widths"] = evaluation.widths.numpy()
     if evaluation.settings.object_recall is not None:
         more |= object_arrays(evaluation.objects, [row.objects for row in evaluation.images])
     with write_whole(path) as file:
@@ -143,6 +147,10 @@ def _parse(archive: ZipFile) -> Evaluation:
     of_images: list[ImageObjects] = [()] * images
     if settings.object_recall is not None:
         objects, of_images = read_objects(read, images, torch.from_numpy(confusion).sum(0))
+    widths = no_widths(settings.band_widths, classes)
+    if settings.band_widths:
+        widths = torch.from_numpy(read("widths", *widths.shape))
+        check_widths(widths, torch.from_numpy(confusion))
     rows = zip(
         names,
         mious.tolist(),
@@ -159,6 +167,7 @@ def _parse(archive: ZipFile) -> Evaluation:
         HardPixelCounts(torch.from_numpy(confusion), torch.from_numpy(edges)),
         torch.from_numpy(boundary),
         objects,
+        widths,
         [ImageRow(*row) for row in rows],
         skipped,
         _shards(header.get("shards")),
@@ -202,6 +211,10 @@ def _settings(content: Any) -> Settings:
         raise ValueError(f"names: expected at most {MOST_CLASSES:,} classes, got {len(names):,}")
     settings = Settings(**content | {"names": tuple(names)} | _object_recall(content))
     check_options(len(names), settings.ignore_index, settings.band_width, settings.protocol)
+    if not isinstance(settings.band_widths, str):
+        raise ValueError(f"band_widths: expected text, got {shorten(settings.band_widths)}")
+    if settings.band_widths:
+        BandWidths.parse(settings.band_widths)
     if not isinstance(settings.class_set, str) or not isinstance(settings.boundary, bool):
         raise ValueError("settings: expected a name of a class set, and boundary true or false")
     if len({*names}) < len(names) or settings.band_width > WIDEST_BAND:

@@ -19,16 +19,19 @@ from dealias.evaluation.objects import image_objects
 from dealias.evaluation.results import Evaluation, ImageRow, Settings
 from dealias.evaluation.sources import Sources, read_pair
 from dealias.evaluation.warnings import last_class_mapping
+from dealias.evaluation.widths import width_sums
 from dealias.images import ImageError
 from dealias.labels import ClassSet, LabelFileError, Pair, find_images, pair_folders
 from dealias.metrics.functional import (
+    BandWidths,
+    HardPixelCounts,
     LabelRangeError,
     ObjectRecall,
     Protocol,
     boundary_f_counts,
     boundary_iou_counts,
     class_iou,
-    count_hard_pixels,
+    count_band_widths,
     count_objects,
     error_pixels,
     margins,
@@ -77,6 +80,7 @@ class Options:
         error_maps: folder that gets a PNG of the errors of each image; or None.
         groups: groups of images that are resampled as a whole; None for each by itself.
         object_recall: also count objects, with these shares; or None.
+        band_widths: also count at these widths, as :meth:`BandWidths.parse` reads them; or "".
     """
 
     classes: ClassSet
@@ -87,6 +91,7 @@ class Options:
     error_maps: Path | None = None
     groups: Groups | None = None
     object_recall: ObjectRecall | None = None
+    band_widths: str = ""
 
     @property
     def settings(self) -> Settings:
@@ -99,6 +104,7 @@ class Options:
             self.band_width,
             self.boundary,
             self.object_recall,
+            self.band_widths,
         )
 
     @property
@@ -192,8 +198,10 @@ def evaluate_maps(
         LabelRangeError: labels that are neither a class nor, in the target, void.
         ValueError: tensors that are not label maps of one size.
     """
-    counts = count_hard_pixels(preds, target, **options.counting)
+    counts, at_widths = _count_bands(preds, target, options)
     found = replace(Evaluation.empty(options.settings), counts=counts)
+    if at_widths:
+        found.widths = width_sums(at_widths)
     if options.boundary:
         measures: Any = (boundary_iou_counts, boundary_f_counts)
         parts = [measure(preds, target, **options.labels) for measure in measures]
@@ -212,6 +220,21 @@ def evaluate_maps(
     found.images.append(row)
     found.void_pixels = target.numel() - int(counts.confusion.sum())
     return found
+
+
+def _count_bands(
+    preds: Tensor, target: Tensor, options: Options
+) -> tuple[HardPixelCounts, list[HardPixelCounts]]:
+    """The counts at the band width of the options, and at each of their other widths."""
+    others: list[int] = []
+    if options.band_widths:
+        height, width = target.shape
+        others = BandWidths.parse(options.band_widths).in_pixels(height, width)
+    every = sorted({options.band_width, *others})
+    counting = options.labels | {"protocol": options.protocol}
+    counts = count_band_widths(preds, target, band_widths=every, **counting)
+    at = dict(zip(every, counts, strict=True))
+    return at[options.band_width], [at[width] for width in others]
 
 
 def evaluate_pairs(

@@ -29,10 +29,12 @@ from dealias.evaluation.objects import (
 )
 from dealias.evaluation.sources import Sources
 from dealias.evaluation.warnings import label_warnings
+from dealias.evaluation.widths import covered_by_bands, no_widths, widths_result
 from dealias.files import write_whole
 from dealias.metrics.functional import (
     ERROR_KINDS,
     MEANS,
+    BandWidths,
     HardPixelCounts,
     MarginTable,
     ObjectRecall,
@@ -48,6 +50,7 @@ from dealias.metrics.functional import (
 from dealias.text import printable, shorten
 
 _FORMULA = ("=", "+", "-", "@")  # what one begins with in a spreadsheet
+_TENSORS = ("boundary", "objects", "widths")
 TABLE_METRICS = ("IoU", "Acc", "BIoU", "BAcc", "FErr", "MErr", "DErr")
 
 
@@ -91,6 +94,7 @@ class Settings:
         boundary: whether Boundary IoU and the boundary F-score are counted as well.
         object_recall: when objects are found and when they have vanished; None if they are not
             counted.
+        band_widths: other widths to count at, as :meth:`BandWidths.parse` reads them; or "".
     """
 
     class_set: str
@@ -100,6 +104,7 @@ class Settings:
     band_width: int = 15
     boundary: bool = False
     object_recall: ObjectRecall | None = None
+    band_widths: str = ""
 
 
 @dataclass
@@ -112,6 +117,7 @@ class Evaluation:
         boundary: int64 [6, C], :func:`boundary_iou_counts` over :func:`boundary_f_counts`;
             zeros unless counted.
         objects: of :func:`count_objects`, int64 [C, 4, 10]; zeros unless counted.
+        widths: of :func:`width_sums`, int64 [W, 3, 4, C], for the W widths of the settings.
         images: a row for each image.
         skipped: a message for each file that was left out.
         shards: the parts that were counted, as (i, n) for the i-th of n.
@@ -126,6 +132,7 @@ class Evaluation:
     counts: HardPixelCounts
     boundary: Tensor
     objects: Tensor
+    widths: Tensor
     images: list[ImageRow] = field(default_factory=list)
     skipped: list[str] = field(default_factory=list)
     shards: list[tuple[int, int]] = field(default_factory=list)
@@ -139,7 +146,13 @@ class Evaluation:
         """An evaluation of no images."""
         classes = len(settings.names)
         boundary = torch.zeros(6, classes, dtype=torch.int64)
-        return cls(settings, HardPixelCounts.zeros(classes), boundary, no_objects(classes))
+        return cls(
+            settings,
+            HardPixelCounts.zeros(classes),
+            boundary,
+            no_objects(classes),
+            no_widths(settings.band_widths, classes),
+        )
 
     def merge(self, other: Evaluation) -> Evaluation:
         """Add two evaluations of different images; the rows are sorted by name.
@@ -164,6 +177,7 @@ class Evaluation:
             self.counts + other.counts,
             self.boundary + other.boundary,
             self.objects + other.objects,
+            self.widths + other.widths,
             sorted(self.images + other.images),
             sorted(self.skipped + other.skipped),
             sorted({*self.shards, *other.shards}),
@@ -181,6 +195,7 @@ class Evaluation:
         self.counts.edges.add_(other.counts.edges)
         self.boundary.add_(other.boundary)
         self.objects.add_(other.objects)
+        self.widths.add_(other.widths)
         self.void_pixels += other.void_pixels
         self.images += other.images
         self.skipped += other.skipped
@@ -195,12 +210,12 @@ class Evaluation:
 
     def __getstate__(self) -> dict[str, Any]:
         """Hold tensors as arrays, which are far cheaper to send between processes."""
-        tensors = {name: getattr(self, name).cpu().numpy() for name in ("boundary", "objects")}
+        tensors = {name: getattr(self, name).cpu().numpy() for name in _TENSORS}
         counts = [part.cpu().numpy() for part in (self.counts.confusion, self.counts.edges)]
         return vars(self) | tensors | {"counts": counts}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
-        tensors = {name: torch.from_numpy(state[name]) for name in ("boundary", "objects")}
+        tensors = {name: torch.from_numpy(state[name]) for name in _TENSORS}
         counts = HardPixelCounts(*map(torch.from_numpy, state["counts"]))
         vars(self).update(state | tensors, counts=counts)
 
@@ -273,7 +288,9 @@ class Evaluation:
             "error_shares": {key: _plain(share) for key, share in error_shares(table).items()},
             "mIoU_gain": {key: _plain(mean) for key, (mean, _) in gains.items()},
             "costly_pairs": {kind.key: self._pairs(kind) for kind in ERROR_KINDS},
+            "covered_by_bands": covered_by_bands(table, self.settings.names),
             **self._objects(),
+            **self._widths(),
             "per_image": [
                 {
                     "name": row.name,
@@ -310,6 +327,12 @@ class Evaluation:
     def _objects(self) -> dict[str, Any]:
         recall, names = self.settings.object_recall, self.settings.names
         return {} if recall is None else {"objects": objects_result(self.objects, recall, names)}
+
+    def _widths(self) -> dict[str, Any]:
+        if not self.settings.band_widths:
+            return {}
+        widths = BandWidths.parse(self.settings.band_widths)
+        return {"widths": widths_result(self.widths, widths, self.settings.names)}
 
     def _image_objects(self, row: ImageRow) -> dict[str, Any]:
         if self.settings.object_recall is None:

@@ -17,6 +17,7 @@ from dealias.report.tables import (
     mean_table,
     write_tables,
 )
+from dealias.report.widths import width_labels
 from dealias.report.writer import ReportPart, ReportWriter, report_folders
 
 __all__ = [
@@ -44,6 +45,7 @@ __all__ = [
     "read_probe",
     "read_result",
     "report_folders",
+    "width_labels",
     "worst_images",
     "write_comparison",
     "write_figures",

@@ -44,7 +44,8 @@ def compare_results(
         None where undefined, and what :func:`paired_differences` says of it; ``intervals``, how it
         was estimated; ``error_pixels`` and ``mIoU_gain`` by kind; ``per_image`` with the mIoU of
         each image, largest loss first; ``agreement``, the shift agreement of both, if both were
-        tested under the same shifts; ``notes``, messages on what else differs.
+        tested under the same shifts; ``widths``, the curves ``a`` and ``b`` at the band widths
+        of both, if they are of the same images; ``notes``, messages on what else differs.
 
     Raises:
         ResultFileError: as :func:`check_comparable`; images that differ only if margins are
@@ -55,6 +56,7 @@ def compare_results(
     units = [units_of(result) for result in (a, b)]
     shifts = _other_shifts(a, b, names)
     left_out = _left_out(a, b, units, names)
+    widths, other_widths = _widths(a, b, whole=not left_out)
     if not left_out:
         check_comparable(a, b, names=names)
     if left_out:
@@ -93,8 +95,15 @@ def compare_results(
             for kind in ERROR_KINDS
         },
         "per_image": sorted(rows, key=_loss),
+        "widths": widths,
         "agreement": None if shifts or left_out else _agreement(a, b),
-        "notes": [*left_out, *_noise(a, b, names), *shifts, *_no_intervals(paired["about"])],
+        "notes": [
+            *left_out,
+            *_noise(a, b, names),
+            *shifts,
+            *other_widths,
+            *_no_intervals(paired["about"]),
+        ],
     }
 
 
@@ -128,6 +137,21 @@ def _target_digest(row: Mapping[str, Any]) -> str:
 def _no_intervals(about: Mapping[str, Any]) -> list[str]:
     missing = about["missing"]
     return [] if missing is None else [f"Differences have no intervals: {missing}."]
+
+
+def _widths(
+    a: Mapping[str, Any], b: Mapping[str, Any], *, whole: bool
+) -> tuple[dict[str, Any] | None, list[str]]:
+    """The curves of both against the band width, or a message why they are not compared."""
+    one, two = a.get("widths"), b.get("widths")
+    if one is None or two is None:
+        return None, []
+    shared = {key: one[key] for key in ("unit", "widths")}
+    if any(two[key] != value for key, value in shared.items()):
+        return None, ["Figures at other band widths are not compared: the widths differ."]
+    if not whole:
+        return None, ["Figures at other band widths are not compared: they are of all images."]
+    return shared | {"a": one["metrics"], "b": two["metrics"]}, []
 
 
 def check_comparable(

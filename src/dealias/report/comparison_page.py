@@ -45,6 +45,7 @@ from dealias.report.page import (
     write_page,
 )
 from dealias.report.shifts import AGREEMENT_WORDS
+from dealias.report.widths import width_section
 from dealias.text import printable
 
 # Blue and vermilion are told apart by colour-blind people (Okabe and Ito, 2008).
@@ -259,10 +260,14 @@ def _context(comparison: Mapping[str, Any], listed: Sequence[dict[str, Any]]) ->
         relative = pixels["difference"] / pixels["a"] if pixels["a"] else None
         kinds.append(kind | {"sides": sides, "relative": relative})
     count = len(comparison["per_image"])
+    widths = comparison["widths"]
     return {
+        "widths": widths and width_section(widths, [widths["a"], widths["b"]]),
         "names": comparison["names"],
         "facts": [f"{count:,} images", f"{len(listed)} classes", *counting_facts(comparison)],
-        "sections": sections("figures", "kinds", "classes", "gallery"),
+        "sections": sections(
+            "figures", "kinds", "classes", *(["widths"] if widths else []), "gallery"
+        ),
         "environment": environment(),
         "figures": [
             column | {"name": column["mean"]} | comparison["metrics"][column["mean"]]

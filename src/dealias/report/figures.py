@@ -21,6 +21,7 @@ from dealias.report.drawing import counting_of, mark_errors
 from dealias.report.examples import Example, Examples
 from dealias.report.rendering import css
 from dealias.report.sections import GROUP_COLORS
+from dealias.report.widths import CURVE_COLORS, PANELS, width_labels
 from dealias.text import check_name, printable
 
 FORMATS = ("pdf", "svg", "png")
@@ -52,7 +53,8 @@ def write_figures(
 
     ``errors`` shows the share of each kind of error and the gain in mIoU from mending it;
     ``classes`` the three error rates of each class; ``aliasing`` the distribution of the aliasing
-    score by kind of error, if it was measured; ``strips`` the worst images: photograph, target,
+    score by kind of error, if it was measured; ``widths`` the six figures against the width of the
+    bands, if they were counted at several; ``strips`` the worst images: photograph, target,
     prediction and errors.
 
     Args:
@@ -76,6 +78,8 @@ def write_figures(
     }
     if result.get("errors_against_aliasing"):
         drawings["aliasing"] = lambda figure: _draw_aliasing(figure, result)
+    if result.get("widths"):
+        drawings["widths"] = lambda figure: _draw_widths(figure, result)
     if examples is not None and images > 0:
         shown = [examples.load(name) for name in worst_images(result, images)]
         classes, counting = examples.classes, counting_of(result, examples.classes)
@@ -174,6 +178,21 @@ def _draw_aliasing(figure: Any, result: Mapping[str, Any]) -> None:
     ticks = np.linspace(0, reach, 5)
     axes[-1].set_xticks(ticks, [f"{tick**2:.2g}" for tick in ticks])
     axes[-1].set_xlabel("aliasing score (square-root axis); the line is the median")
+
+
+def _draw_widths(figure: Any, result: Mapping[str, Any]) -> None:
+    found = result["widths"]
+    labels = width_labels(found)
+    for axis, (_, names) in zip(figure.subplots(1, 2), PANELS, strict=True):
+        for name in names:
+            values = [np.nan if value is None else 100 * value for value in found["metrics"][name]]
+            axis.plot(found["widths"], values, "o-", label=name, color=CURVE_COLORS[name], ms=3)
+        axis.set_xscale("log")
+        axis.set_xticks(found["widths"], labels)
+        axis.set_xticks([], minor=True)
+        axis.set_xlabel("width of the bands")
+        axis.set_ylabel("%")
+        axis.legend(frameon=False)
 
 
 def _draw_strips(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from dealias.evaluation import ERROR_COLORS
+from dealias.evaluation import COVERED, ERROR_COLORS
 from dealias.labels import ClassSet
 from dealias.metrics.functional import ERROR_KINDS, MEANS
 from dealias.report.drawing import Drawn
@@ -52,6 +52,7 @@ _SECTIONS = {
     "kinds": "Kinds",
     "classes": "Classes",
     "pairs": "Pairs",
+    "widths": "Widths",
     "objects": "Objects",
     "gallery": "Images",
 }
@@ -90,6 +91,8 @@ def write_page(
         "heading": title,
         "aliasing": None,
         "shifts": None,
+        "widths": None,
+        "covered_share": COVERED,
         "probe": None if probe is None else probe_section(probe),
         "comparison": False,
         "changes": None,

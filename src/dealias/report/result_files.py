@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple, get_args
 
-from dealias.evaluation import MARGINS_TEXT, OBJECT_FATES, WIDEST_BAND
+from dealias.evaluation import MARGINS_TEXT, OBJECT_FATES, WIDEST_BAND, WIDTH_METRICS
 from dealias.inputs import lies_below, read_json
 from dealias.labels import MOST_CLASSES
 from dealias.metrics.functional import ERROR_KINDS, Protocol
@@ -93,6 +93,20 @@ _SHIFTS = {
     "per_image": [{"name": str, **_AGREEMENTS}],
     "errors_against_instability": {"boundary": _FINDING, "all": _FINDING},
 }
+_WIDTH = _Number(0, WIDEST_BAND)
+_WIDTHS = {
+    "unit": frozenset(("pixels", "diagonal")),
+    "widths": [_WIDTH],
+    "metrics": {name: [_METRIC] for name in WIDTH_METRICS},
+    "classes": [
+        {
+            "name": str,
+            "covered_from": _maybe(_WIDTH),
+            "in_bands": [_METRIC],
+            **{name: [_METRIC] for name in WIDTH_METRICS.values()},
+        }
+    ],
+}
 _FATES = dict.fromkeys(("objects", *OBJECT_FATES, "predicted"), _COUNT)
 _OBJECTS = {
     "vanished_below": _SHARE,
@@ -153,6 +167,8 @@ _SHAPE = {
     "errors_against_aliasing?": _maybe(_ALIASING),
     "shifts?": _maybe(_SHIFTS),
     "objects?": _maybe(_OBJECTS),
+    "covered_by_bands?": {},
+    "widths?": _maybe(_WIDTHS),
 }
 _SITE = {
     "name": str,
@@ -251,9 +267,10 @@ def _contradiction(result: Mapping[str, Any]) -> str | None:
         check_margins_of(result)
     except ValueError as error:
         return str(error)
+    problem = _odd_widths(result.get("widths"))
     aliasing = result.get("errors_against_aliasing")
-    if aliasing is None:
-        return None
+    if problem is not None or aliasing is None:
+        return problem
     edges = aliasing["edges"]
     if len(edges) < 2 or any(low >= high for low, high in itertools.pairwise(edges)):
         return "errors_against_aliasing.edges: expected two or more that rise"
@@ -264,6 +281,22 @@ def _contradiction(result: Mapping[str, Any]) -> str | None:
                 f"errors_against_aliasing.groups.{shorten(name)[1:-1]}: expected {len(edges) - 1} "
                 f"columns with {pixels:,} pixels, got {len(columns)} with {sum(columns):,}"
             )
+    return None
+
+
+def _odd_widths(found: Mapping[str, Any] | None) -> str | None:
+    """What curves against the width say that can't be."""
+    if found is None:
+        return None
+    widths = found["widths"]
+    if not widths or any(one >= other for one, other in itertools.pairwise(widths)):
+        return "widths.widths: expected one or more that rise"
+    if widths[0] == 0:
+        return "widths.widths: expected widths above 0, got 0"
+    curves = [*found["metrics"].values()]
+    curves += [row[name] for row in found["classes"] for name in WIDTH_METRICS.values()]
+    if any(len(curve) != len(widths) for curve in curves):
+        return f"widths: expected curves of {len(widths)} values, got another number"
     return None
 
 

@@ -31,6 +31,7 @@ from dealias.report.page import (
 )
 from dealias.report.sections import distributions
 from dealias.report.shifts import shift_section
+from dealias.report.widths import width_section
 
 
 def finish_report(
@@ -44,8 +45,8 @@ def finish_report(
 
     Args:
         folder: folder of the page.
-        result: has a row for each image drawn; ``objects``, ``errors_against_aliasing`` and
-            ``shifts`` add sections.
+        result: has a row for each image drawn; ``widths``, ``objects``,
+            ``errors_against_aliasing`` and ``shifts`` add sections.
         drawn: rows of the images, in any order.
         classes: what the labels mean.
         more: title and probe; see :func:`write_page`.
@@ -116,16 +117,15 @@ def _context(
     if aliasing is not None:
         aliasing = {"site": None} | distributions(aliasing)
     metrics, intervals = result["metrics"], result["intervals"]
-    objects = result.get("objects")
+    objects, widths = result.get("objects"), result.get("widths")
+    asked = [name for name in ("widths", "objects") if result.get(name)]
     return {
         "facts": [
             f"{result['images']:,} images",
             f"{len(classes)} classes of {result['class_set']}",
             *counting_facts(result),
         ],
-        "sections": sections(
-            "figures", "kinds", "classes", "pairs", *(["objects"] if objects else []), "gallery"
-        ),
+        "sections": sections("figures", "kinds", "classes", "pairs", *asked, "gallery"),
         "warnings": result.get("warnings", []),
         "skipped": result["skipped"],
         "environment": result.get("environment", {}),
@@ -162,6 +162,8 @@ def _context(
             ("name", "name"),
         ],
         "fates": FATES if objects else (),
+        "covered": list(result.get("covered_by_bands", {})),
+        "widths": None if widths is None else width_section(widths),
         "objects": None if objects is None else object_section(objects, classes),
         "aliasing": aliasing,
         "shifts": None if result.get("shifts") is None else shift_section(result, classes, drawn),

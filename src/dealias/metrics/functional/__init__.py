@@ -1,5 +1,6 @@
 """From label maps to counts and from counts to metrics, as functions of tensors."""
 
+from dealias.metrics.functional.band_widths import BandWidths
 from dealias.metrics.functional.bands import Protocol, dilate, inner_boundary, label_edges
 from dealias.metrics.functional.bootstrap import (
     FEWEST_UNITS,
@@ -21,6 +22,7 @@ from dealias.metrics.functional.counts import (
     LabelRangeError,
     banded_confusion,
     check_options,
+    count_band_widths,
     count_hard_pixels,
 )
 from dealias.metrics.functional.error_kinds import (
@@ -40,6 +42,7 @@ from dealias.metrics.functional.hard_pixel_scores import (
     class_scores,
     margins,
     scores,
+    share_in_bands,
 )
 from dealias.metrics.functional.margin_tables import (
     FIGURES,
@@ -86,6 +89,7 @@ __all__ = [
     "OBJECT_SIZES",
     "RESAMPLES",
     "SHIFT_REGIONS",
+    "BandWidths",
     "ClassPair",
     "ErrorKind",
     "HardPixelCounts",
@@ -108,6 +112,7 @@ __all__ = [
     "class_scores",
     "compare_shift",
     "costly_pairs",
+    "count_band_widths",
     "count_better",
     "count_hard_pixels",
     "count_objects",
@@ -129,6 +134,7 @@ __all__ = [
     "p_values",
     "pack_margins",
     "scores",
+    "share_in_bands",
     "share_interval",
     "shift_agreement",
     "shifted_windows",

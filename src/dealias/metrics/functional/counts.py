@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -144,19 +146,64 @@ def count_hard_pixels(
     Source: Chen, Gu and Fu, "When Semantic Segmentation Meets Frequency Aliasing", ICLR 2024.
     """
     check_options(num_classes, ignore_index, band_width, protocol)
+    [counts] = count_band_widths(
+        preds,
+        target,
+        num_classes=num_classes,
+        ignore_index=ignore_index,
+        band_widths=[band_width],
+        protocol=protocol,
+    )
+    return counts
+
+
+def count_band_widths(
+    preds: Tensor,
+    target: Tensor,
+    *,
+    num_classes: int,
+    ignore_index: int = 255,
+    band_widths: Sequence[int],
+    protocol: Protocol = "paper",
+) -> list[HardPixelCounts]:
+    """Count as :func:`count_hard_pixels` does for several band widths, in one pass over the pixels.
+
+    Args:
+        preds: see :func:`count_hard_pixels`, as for all arguments and errors but these.
+        target: label maps.
+        num_classes: number of classes C.
+        ignore_index: void label of `target`.
+        band_widths: odd widths in pixels that do not fall.
+        protocol: "paper" or "exact".
+
+    Returns:
+        The counts of each width.
+
+    >>> row = torch.tensor([[0, 0, 0, 0, 0, 1, 1, 1, 1, 1]])
+    >>> counts = count_band_widths(row, row, num_classes=2, band_widths=[1, 3, 5])
+    >>> [int(one.confusion[3].sum()) for one in counts]  # pixels in both bands
+    [2, 4, 6]
+    """
+    for band_width in band_widths:
+        check_options(num_classes, ignore_index, band_width, protocol)
+    if any(wide > wider for wide, wider in itertools.pairwise(band_widths)):
+        raise ValueError(f"band_widths: expected widths that do not fall, got {list(band_widths)}")
     check_pair(preds, target)
-    counts = HardPixelCounts.zeros(num_classes, preds.device)
-    if preds.numel() == 0:
+    counts = [HardPixelCounts.zeros(num_classes, preds.device) for _ in band_widths]
+    if preds.numel() == 0 or not counts:
         return counts
     preds = preds.detach().reshape(-1, *preds.shape[-2:])
     target = target.detach().reshape(-1, *target.shape[-2:])
     if preds.device.type != "cpu":
-        cells, edges = _count_dense(preds, target, protocol, ignore_index, band_width)
-        return HardPixelCounts(tally(num_classes, ignore_index, *cells), edges)
+        for place, band_width in enumerate(band_widths):
+            cells, edges = _count_dense(preds, target, protocol, ignore_index, band_width)
+            counts[place] = HardPixelCounts(tally(num_classes, ignore_index, *cells), edges)
+        return counts
     for p, t in zip(preds.numpy(), target.numpy(), strict=True):
-        found, numbers = packed.count_image(p, t, protocol, ignore_index, band_width)
-        cells = [torch.from_numpy(part) for part in found]
-        counts += HardPixelCounts(tally(num_classes, ignore_index, *cells), torch.tensor(numbers))
+        found = packed.count_image(p, t, protocol, ignore_index, band_widths)
+        for place, (parts, numbers) in enumerate(found):
+            table = tally(num_classes, ignore_index, *map(torch.from_numpy, parts))
+            counts[place] += HardPixelCounts(table, torch.tensor(numbers))
     return counts
 
 

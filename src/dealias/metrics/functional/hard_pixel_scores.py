@@ -104,6 +104,21 @@ def class_scores(totals: Tensor) -> dict[str, Tensor]:
     }
 
 
+def share_in_bands(totals: Tensor) -> Tensor:
+    """Compute how much of each class is in bands: where it is all, BIoU is IoU, and BAcc recall.
+
+    Args:
+        totals: `[..., 3, 4, C]` from :func:`margins`.
+
+    Returns:
+        `[..., C]`, of the pixels of the class in the target and those in the prediction, the
+        fraction in either band; NaN for a class without any.
+    """
+    pixels = totals[..., 1, :, :] + totals[..., 2, :, :]  # [..., 4, C]
+    everywhere = pixels.sum(-2)
+    return ratio(everywhere - pixels[..., INTERIOR, :], everywhere)
+
+
 def check_table(table: Tensor) -> None:
     """Raise ValueError unless `table` is a table of counts, int64 `[4, C, C]`."""
     check_tensor("counts", table)

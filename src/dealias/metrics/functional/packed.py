@@ -6,6 +6,7 @@ neighbours touches every pixel. `_count_dense` in `counts.py` computes the same 
 tests compare the two.
 """
 
+from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -35,31 +36,47 @@ class Cells(NamedTuple):
 
 
 def count_image(
-    preds: Labels, target: Labels, protocol: str, ignore_index: int, band_width: int
-) -> tuple[Cells, list[int]]:
+    preds: Labels, target: Labels, protocol: str, ignore_index: int, band_widths: Sequence[int]
+) -> Iterator[tuple[Cells, list[int]]]:
     """Count one image of label maps `[H, W]`; void in `target` is counted like other labels.
 
-    Returns:
-        The cells of the table of counts, in no order and possibly repeated, and the four edge
-        counts of `dealias.metrics.functional.HardPixelCounts`.
+    Yields:
+        For each of the widths, which do not fall, the cells of the table of counts, in no order and
+        possibly repeated, and the four edge counts of `dealias.metrics.functional.HardPixelCounts`.
     """
     width = target.shape[1]
     preds_steps, target_steps = find_steps(preds), find_steps(target)
     preds_edges = edge_words(preds, preds_steps, protocol, None)
     target_edges = edge_words(target, target_steps, protocol, ignore_index)
-    preds_band = dilate_words(preds_edges, band_width, width)
-    target_band = dilate_words(target_edges, band_width, width)
-    edges = [
-        count_pixels(preds_edges & ~target_band),
-        count_pixels(preds_edges) + count_pixels(preds_band),
-        count_pixels(target_edges & ~preds_band),
-        count_pixels(target_edges) + count_pixels(target_band),
-    ]
+    preds_bands = _bands(preds_edges, band_widths, width)
+    target_bands = _bands(target_edges, band_widths, width)
     changes = preds_steps.across | target_steps.across
-    for band in (preds_band, target_band):
+    for band in (*preds_bands, *target_bands):
         changes |= band ^ _towards_start(band, 1)
-    cells = _count_runs(preds, target, preds_band, target_band, changes)
-    return cells, edges
+    cells = _count_runs(preds, target, preds_bands, target_bands, changes)
+    # A pixel in any band is in all wider ones too: how many it is in says in which.
+    in_preds, in_target = np.divmod(cells.region, len(band_widths) + 1)
+    for place, (preds_band, target_band) in enumerate(zip(preds_bands, target_bands, strict=True)):
+        narrower = len(band_widths) - place
+        region = (in_preds >= narrower) + 2 * (in_target >= narrower)
+        edges = [
+            count_pixels(preds_edges & ~target_band),
+            count_pixels(preds_edges) + count_pixels(preds_band),
+            count_pixels(target_edges & ~preds_band),
+            count_pixels(target_edges) + count_pixels(target_band),
+        ]
+        yield cells._replace(region=region), edges
+
+
+def _bands(edges: Words, band_widths: Sequence[int], width: int) -> list[Words]:
+    """Dilate edges to each width, from one to the next."""
+    bands = []
+    reached, band = 1, edges
+    for wanted in band_widths:
+        band = dilate_words(band, wanted, width, reached)
+        bands.append(band)
+        reached = wanted
+    return bands
 
 
 def find_steps(labels: Labels) -> Steps:
@@ -99,13 +116,17 @@ def edge_words(labels: Labels, steps: Steps, protocol: str, ignore_index: int | 
     return edges
 
 
-def dilate_words(words: Words, band_width: int, width: int) -> Words:
-    """Dilate by a square with a side of `band_width` pixels, in an image of `width` pixels."""
-    radius = band_width // 2
+def dilate_words(words: Words, band_width: int, width: int, reached: int = 1) -> Words:
+    """Dilate by a square with a side of `band_width` pixels, in an image of `width` pixels.
+
+    `words` may already be dilated by a square with a side of `reached` pixels.
+    """
+    radius, reach = band_width // 2, reached // 2
     steps: list[int] = []
-    while sum(steps) < radius:
+    while reach < radius:
         # A longer step would leave a gap beside pixels that the image border has cut.
-        steps.append(min(sum(steps) + 1, radius - sum(steps)))
+        steps.append(min(reach + 1, radius - reach))
+        reach += steps[-1]
     for step in steps:
         grown = words | _towards_end(words, step)
         grown |= _towards_start(words, step)
@@ -125,14 +146,23 @@ def count_pixels(words: Words) -> int:
 
 
 def _count_runs(
-    preds: Labels, target: Labels, preds_band: Words, target_band: Words, changes: Words
+    preds: Labels,
+    target: Labels,
+    preds_bands: Sequence[Words],
+    target_bands: Sequence[Words],
+    changes: Words,
 ) -> Cells:
-    """Count the runs that end at the pixels of `changes` and at the end of each row."""
+    """Count the runs that end at the pixels of `changes` and at the end of each row.
+
+    Their region is the number of predicted bands that they are in, times that of all bands and one,
+    plus the number of the target's.
+    """
     width = target.shape[1]
     changes[:, -1] &= _last_word_mask(width)
     changes[:, -1] |= np.uint64(1 << (width - 1) % _WORD)
     last = _set_pixels(changes)
-    region = _regions_at(preds_band, target_band, last)
+    in_preds, in_target = (_number_at(bands, last) for bands in (preds_bands, target_bands))
+    region = in_preds * np.uint32(len(preds_bands) + 1) + in_target
     last = _without_padding(last, changes.shape[1] * _WORD, width)
     cells = Cells(
         region,
@@ -210,18 +240,13 @@ def _without_padding(position: NDArray[np.int64], row_length: int, width: int) -
     return position - position // row_length * (row_length - width)
 
 
-def _regions_at(
-    preds_band: Words, target_band: Words, position: NDArray[np.int64]
-) -> NDArray[np.uint8]:
-    """The regions at positions of `_set_pixels`: 1 in the predicted band plus 2 in the target's."""
+def _number_at(bands: Sequence[Words], position: NDArray[np.int64]) -> NDArray[np.uint32]:
+    """In how many bands the positions of `_set_pixels` are."""
     byte, bit = position >> 3, (position & 7).astype(np.uint8)
-    one = np.uint8(1)
-    in_preds, in_target = (
-        band.reshape(-1).view(np.uint8).take(byte) >> bit & one
-        for band in (preds_band, target_band)
-    )
-    region: NDArray[np.uint8] = in_target << one | in_preds
-    return region
+    number = np.zeros(len(position), np.uint32)
+    for band in bands:
+        number += band.reshape(-1).view(np.uint8).take(byte) >> bit & np.uint8(1)
+    return number
 
 
 def _towards_end(words: Words, pixels: int) -> Words:
