@@ -38,16 +38,24 @@ def add_arguments(parser: ArgumentParser) -> None:
     add(
         "--band-widths",
         type=str,
-        metavar="3,7,15|1%%,2%%",
+        metavar="3,7,15|1%,2%",
         help="the figures at other widths as well, in pixels or shares of the diagonal",
     )
     add("--boundary", action="store_true", help="Boundary IoU and boundary F-score as well")
     add("--objects", action="store_true", help="objects found, vanished, merged and split as well")
     recall = "share of an object that is predicted as its class"
     add(
-        "--vanished-below", type=float, help=f"{recall} below which it has vanished; by default 0.1"
+        "--vanished-below",
+        type=float,
+        metavar="SHARE",
+        help=f"{recall} below which it has vanished; by default 0.1",
     )
-    add("--found-from", type=float, help=f"{recall} from which on it is found; by default 0.5")
+    add(
+        "--found-from",
+        type=float,
+        metavar="SHARE",
+        help=f"{recall} from which on it is found; by default 0.5",
+    )
     add(
         "--map-predictions",
         action="store_true",

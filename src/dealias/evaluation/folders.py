@@ -199,7 +199,7 @@ def evaluate_maps(
         ValueError: tensors that are not label maps of one size.
     """
     counts, at_widths = _count_bands(preds, target, options)
-    found = replace(Evaluation.empty(options.settings), counts=counts)
+    found = Evaluation.empty(options.settings, counts)
     if at_widths:
         found.widths = width_sums(at_widths)
     if options.boundary:
@@ -228,7 +228,7 @@ def _count_bands(
     """The counts at the band width of the options, and at each of their other widths."""
     others: list[int] = []
     if options.band_widths:
-        height, width = target.shape
+        height, width = target.shape[-2:]
         others = BandWidths.parse(options.band_widths).in_pixels(height, width)
     every = sorted({options.band_width, *others})
     counting = options.labels | {"protocol": options.protocol}

@@ -142,13 +142,13 @@ class Evaluation:
     undrawn: str | None = None
 
     @classmethod
-    def empty(cls, settings: Settings) -> Evaluation:
-        """An evaluation of no images."""
+    def empty(cls, settings: Settings, counts: HardPixelCounts | None = None) -> Evaluation:
+        """An evaluation of no images; its table of counts may be given."""
         classes = len(settings.names)
         boundary = torch.zeros(6, classes, dtype=torch.int64)
         return cls(
             settings,
-            HardPixelCounts.zeros(classes),
+            HardPixelCounts.zeros(classes) if counts is None else counts,
             boundary,
             no_objects(classes),
             no_widths(settings.band_widths, classes),
