@@ -11,6 +11,7 @@ from torch.nn.modules.module import register_module_forward_pre_hook
 
 from dealias.cli import main
 from dealias.data import write_scenes
+from dealias.evaluation import read_counts
 from dealias.labels import load_class_set
 from dealias.models import SegmentationModel
 from dealias.outputs import MANIFEST
@@ -100,6 +101,23 @@ def test_intervals_and_groups_are_options(trained, config, tmp_path, capsys):
         assert said == f"dealias validate: error: {option[0]}: is for dealias test of label maps\n"
     said = failure(capsys, "test", config, tmp_path / "other", *checkpoint, "--groups", "(")
     assert "no such file, and no regular expression" in said
+
+
+def test_objects_and_band_widths_are_options(trained, config, tmp_path, capsys):
+    checkpoint = ["--ckpt_path", str(trained / "last.ckpt")]
+    options = ["--objects", "--band_widths", "3,15"]
+    assert command("test", config, tmp_path / "run", *checkpoint, *options) == 0
+    assert "vanished objects by share of the image" in capsys.readouterr().out
+    result = json.loads((tmp_path / "run" / "test" / "result.json").read_text())
+    assert result["widths"]["metrics"]["BIoU"][1] == result["metrics"]["BIoU"]
+    assert result["objects"]["total"]["objects"] > 0
+    merged = read_counts(tmp_path / "run" / "test" / "counts.npz").to_dict()
+    assert merged["objects"] == result["objects"]
+    assert merged["widths"] == result["widths"]
+    said = failure(capsys, "fit", config, tmp_path / "run", *options)
+    assert said == "dealias fit: error: --objects: is for dealias test of label maps\n"
+    said = failure(capsys, "test", config, tmp_path / "x", *checkpoint, "--band_widths", "4")
+    assert said == "dealias test: error: band_width: expected an odd positive integer, got 4\n"
 
 
 def test_two_processes_count_what_one_counts(trained, config, tmp_path):

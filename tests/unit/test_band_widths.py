@@ -192,15 +192,14 @@ def _as_it_is(arrays):
 
 
 def shift_a_pixel(arrays):
-    arrays["widths"][0, 0, 1, 0] -= 1
-    arrays["widths"][0, 0, 1, 1] += 1
+    arrays["widths"][0, 1, 0, 0] -= 1
+    arrays["widths"][0, 1, 0, 1] += 1
 
 
 def too_many_right(arrays):
-    arrays["widths"][0, 0, 0] += arrays["widths"][0, 3, 0]
-    arrays["widths"][0, 3, 0] = 0
-    arrays["widths"][0, 0, 2] += arrays["widths"][0, 3, 2]
-    arrays["widths"][0, 3, 2] = 0
+    right_and_predicted = arrays["widths"][0, ::2]
+    right_and_predicted[:, 0] += right_and_predicted[:, 3]
+    right_and_predicted[:, 3] = 0
 
 
 @pytest.mark.parametrize(
@@ -251,7 +250,7 @@ def test_curves_are_compared_where_both_have_the_same_widths():
     assert any("the widths differ" in note for note in compared["notes"])
     plain = compare_results(a, evaluated(Options(CLASSES)).to_dict())
     assert plain["widths"] is None
-    assert plain["notes"] == []
+    assert not any("widths" in note for note in plain["notes"])
 
 
 def test_the_curves_are_a_figure(tmp_path):

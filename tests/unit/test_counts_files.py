@@ -17,12 +17,14 @@ from dealias.evaluation import (
     Options,
     Sources,
     evaluate_maps,
+    image_margins,
     merge_counts,
     read_counts,
     write_counts,
     write_csv,
 )
 from dealias.labels import ClassSet
+from dealias.report import compare_results
 from helpers import random_maps
 
 CLASSES = ClassSet("five", tuple("abcde"))
@@ -90,7 +92,32 @@ def test_files_of_the_first_format_have_no_margins_and_still_merge(arrays, tmp_p
     missing = "the margins of 3 of 4 images are not known: an earlier version counted them"
     assert merged.to_dict()["intervals"]["missing"] == missing
     write_counts(merged, tmp_path / "c.npz")  # margins of some images alone are not written
-    assert {row.margins for row in read_counts(tmp_path / "c.npz").images} == {None}
+    found = read_counts(tmp_path / "c.npz")
+    assert {row.margins for row in found.images} == {None}
+    missing = "the margins of 4 of 4 images are not known: a file of counts has them of all its"
+    assert found.to_dict()["intervals"]["missing"] == f"{missing} images or of none"
+
+
+def test_margins_of_many_images_are_left_out_and_the_reason_is_kept(
+    evaluation, tmp_path, monkeypatch
+):
+    monkeypatch.setattr(image_margins, "_MOST_ROWS", 5)
+    write_counts(evaluation, tmp_path / "a.npz")
+    found = read_counts(tmp_path / "a.npz")
+    missing = "the margins of 3 of 3 images are not known: a file of counts has at most"
+    assert found.to_dict()["intervals"]["missing"].startswith(missing)
+    write_counts(found, tmp_path / "b.npz")
+    assert read_counts(tmp_path / "b.npz").images == found.images
+    result = json.loads(json.dumps(found.to_dict()))
+    notes = compare_results(result, result)["notes"]
+    assert any(missing in note for note in notes)
+
+
+@pytest.mark.parametrize("margins", [False, None, 1, 201 * "x"])
+def test_a_file_without_margins_says_why(margins, arrays, tmp_path):
+    early = {name: array for name, array in arrays.items() if "margin" not in name}
+    with pytest.raises(CountsFileError, match="margins: expected true or why there are none"):
+        read_counts(save(tmp_path / "a.npz", early, margins=margins))
 
 
 def test_groups_are_kept(evaluation, tmp_path):

@@ -91,6 +91,7 @@ def test_images_of_an_earlier_version_have_none():
     assert result["intervals"]["missing"] == missing
     assert result["fine_grained"] is None
     assert "margins" not in result["per_image"][3]
+    assert result["per_image"][3]["no_margins"] == "an earlier version counted them"
 
 
 class TestGroups:

@@ -48,6 +48,7 @@ from dealias.engine.trainer import (
 from dealias.evaluation import read_groups
 from dealias.files import PART, OutputError
 from dealias.images import MAX_PIXELS_HELP, allow_pixels
+from dealias.metrics.functional import OBJECT_RECALL, BandWidths
 from dealias.models import load, load_weights
 from dealias.outputs import check_apart, check_folder, claim, folders_above
 from dealias.processes import main_process
@@ -101,7 +102,8 @@ class Commands(LightningCLI):
         writer: writer of predictions; or None.
         report: writer of the page of errors; or None.
         shifted: comparison of shifted images in a test; or None.
-        groups: images to resample together in a test; or None.
+        counting: how a test counts label maps beyond the options of the model, see
+            :class:`dealias.evaluation.Options`.
 
     Raises:
         ConfigError: options can't be used, or name a class to import and there is no ``--trust``.
@@ -187,6 +189,9 @@ class Commands(LightningCLI):
         add("--interval", action="store_true", help="print confidence intervals, in test")
         help_ = "REGEX or FILE.csv of images to resample together, in test"
         add("--groups", type=str | None, default=None, help=help_)
+        add("--objects", action="store_true", help="objects found, vanished and merged, in test")
+        help_ = "the figures at other widths as well, such as 3,7,15 or 1%,2%, in test"
+        add("--band_widths", type=str | None, default=None, help=help_)
         add("--label_maps", type=bool, default=False, help="write the predictions, in test")
         parser.link_arguments("data.classes", "model.classes", apply_on="instantiate")
         for target, option in LINKS.items():
@@ -209,10 +214,10 @@ class Commands(LightningCLI):
                 raise ConfigError(f"--{name}: expected at least {least}, got {options[name]}")
         if options.noise and self.command == "fit":
             raise ConfigError("--noise: is for images that are tested on, and fit trains")
-        for name in ("interval", "groups"):
+        for name in ("interval", "groups", "objects", "band_widths"):
             if options[name] and (self.command != "test" or self.task.name != "segmentation"):
                 raise ConfigError(f"--{name}: is for dealias test of label maps")
-        self.groups = None if options.groups is None else read_groups(options.groups)
+        self.counting = _counting(options)
         if options.results is not None and self.command != "test":
             raise ConfigError("--results: is for dealias test")
         options.output = self.output = options.output or self._default_output()
@@ -401,8 +406,8 @@ class Commands(LightningCLI):
     def test(self, **arguments: Any) -> None:
         """Evaluate on the test split, and write the results."""
         with self._claimed():
-            if self.groups is not None:
-                self.model.group(self.groups)
+            if self.counting:
+                self.model.count_also(**self.counting)
             self.trainer.test(**arguments, verbose=False)
             if self.trainer.is_global_zero:
                 more = {"noise": self.datamodule.noise} if self.datamodule.noise else {}
@@ -461,6 +466,18 @@ def resolve(options: Mapping[str, Any], folder: Path, task: Task) -> dict[str, A
     """Options of ``dealias fit`` from a file, with their paths relative to its folder resolved."""
     resolved: dict[str, Any] = settle(place(options, folder), _types("fit", task))
     return resolved
+
+
+def _counting(options: Any) -> dict[str, Any]:
+    """What options of a test change in how label maps are counted."""
+    found: dict[str, Any] = {}
+    if options.groups is not None:
+        found["groups"] = read_groups(options.groups)
+    if options.objects:
+        found["object_recall"] = OBJECT_RECALL
+    if options.band_widths is not None:
+        found["band_widths"] = str(BandWidths.parse(options.band_widths))
+    return found
 
 
 def _types(command: Command, task: Task) -> dict[str, Any]:

@@ -20,7 +20,6 @@ from dealias.engine.tasks import Task
 from dealias.engine.training import ScoreAliasing, Training, build_network
 from dealias.evaluation import (
     Evaluation,
-    Groups,
     Options,
     draw_errors,
     evaluate_maps,
@@ -111,9 +110,9 @@ class SegmentationTask(Training):
         terms = self.network.loss(images, target, ignore_index=self.classes.ignore_index)
         return self.add_up(terms, batch["name"])
 
-    def group(self, groups: Groups) -> None:
-        """Put images into groups, which intervals resample as a whole, in the next test."""
-        self.options = replace(self.options, groups=groups)
+    def count_also(self, **options: Any) -> None:
+        """Change how the next test counts, by arguments of :class:`Options`."""
+        self.options = replace(self.options, **options)
 
     def empty_results(self) -> Evaluation:
         """The evaluation of no image."""

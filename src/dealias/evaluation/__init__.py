@@ -7,20 +7,20 @@ from dealias.evaluation.counts_files import (
     read_counts,
     write_counts,
 )
+from dealias.evaluation.csv_files import write_csv
 from dealias.evaluation.digests import digest_file, digest_labels, digest_rows
 from dealias.evaluation.error_maps import ERROR_COLORS, draw_errors
 from dealias.evaluation.folders import (
     DrawingError,
     EvaluationError,
-    Options,
     evaluate_folders,
-    evaluate_maps,
     evaluate_pair,
     evaluate_pairs,
     why_undrawn,
 )
 from dealias.evaluation.groups import GroupError, Groups, read_groups
-from dealias.evaluation.image_margins import MARGINS_TEXT, margins_from_text
+from dealias.evaluation.image_margins import EARLIER, MARGINS_TEXT, margins_from_text
+from dealias.evaluation.images import Options, evaluate_maps
 from dealias.evaluation.intervals import (
     Differences,
     Intervals,
@@ -29,19 +29,15 @@ from dealias.evaluation.intervals import (
     find_differences,
 )
 from dealias.evaluation.objects import IMAGE_COLUMNS, OBJECT_FATES
-from dealias.evaluation.results import (
-    CountsFileError,
-    Evaluation,
-    ImageRow,
-    Settings,
-    write_csv,
-)
+from dealias.evaluation.records import CountsFileError, ImageRow, Settings
+from dealias.evaluation.results import Evaluation
 from dealias.evaluation.sources import Sources, read_pair
 from dealias.evaluation.warnings import void_warnings
 from dealias.evaluation.widths import COVERED, WIDTH_METRICS
 
 __all__ = [
     "COVERED",
+    "EARLIER",
     "ERROR_COLORS",
     "IMAGE_COLUMNS",
     "MARGINS_TEXT",

@@ -15,9 +15,10 @@ import torch
 from numpy.typing import NDArray
 
 from dealias.arrays import open_member, open_npz, read_array
-from dealias.evaluation.image_margins import margin_arrays, read_margins
+from dealias.evaluation.image_margins import EARLIER, margin_arrays, read_margins, why_left_out
 from dealias.evaluation.objects import ImageObjects, no_objects, object_arrays, read_objects
-from dealias.evaluation.results import CountsFileError, Evaluation, ImageRow, Settings
+from dealias.evaluation.records import CountsFileError, ImageRow, Settings
+from dealias.evaluation.results import Evaluation
 from dealias.evaluation.sources import Sources
 from dealias.evaluation.widths import check_widths, no_widths
 from dealias.files import write_whole
@@ -40,6 +41,7 @@ _FORMAT = 2  # 1 had neither margins nor groups of images
 _LARGEST_HEADER = 2**26  # bytes
 _MOST_PIXELS = 2.0**53  # of one file; sums of any number of them fit 64 bits
 _DIGEST = 80  # characters
+_LONGEST_REASON = 200  # characters
 _LISTED = 8
 _SETTINGS = [field.name for field in fields(Settings)]
 
@@ -47,16 +49,17 @@ _SETTINGS = [field.name for field in fields(Settings)]
 def write_counts(evaluation: Evaluation, path: Path) -> None:
     """Write counts and image rows as NPZ, for :func:`merge_counts`.
 
-    The margins of images are written if they are known of all.
+    The margins of images are written if they are known of all and not too many.
     """
     more: dict[str, Any] = margin_arrays([row.margins for row in evaluation.images])
+    unknown = [row.no_margins for row in evaluation.images if row.margins is None]
     header = {
         "format": _FORMAT,
         "shards": evaluation.shards,
         "settings": vars(evaluation.settings),
         "images": [row.name for row in evaluation.images],
         "groups": [row.group for row in evaluation.images],
-        "margins": bool(more),
+        "margins": bool(more) or why_left_out(unknown, len(evaluation.images)),
         "skipped": evaluation.skipped,
         "sources": None if evaluation.sources is None else evaluation.sources.to_dict(),
     }
@@ -136,13 +139,15 @@ def _parse(archive: ZipFile) -> Evaluation:
         digests = [*map(tuple, read("image_digests", images, 2, kind=f"<U{_DIGEST}").tolist())]
     void = int(read("void_pixels")) if "void_pixels.npy" in stored else 0
     packed: list[bytes | None] = [None] * images
-    groups = [""] * images
+    groups, no_margins = [""] * images, EARLIER
     if header["format"] == _FORMAT:
         groups = _texts(header, "groups")
         if len(groups) != images:
             raise ValueError(f"groups: expected {images:,}, one an image, got {len(groups):,}")
         if header.get("margins") is True:
             packed = [*read_margins(read, images, confusion, errors)]
+        else:
+            no_margins = _text(header, "margins")
     objects = no_objects(classes)
     of_images: list[ImageObjects] = [()] * images
     if settings.object_recall is not None:
@@ -159,6 +164,7 @@ def _parse(archive: ZipFile) -> Evaluation:
         packed,
         groups,
         of_images,
+        [no_margins] * images,
         strict=True,
     )
     sources = header.get("sources")
@@ -233,6 +239,13 @@ def _object_recall(content: dict[str, Any]) -> dict[str, ObjectRecall]:
     recall = ObjectRecall(*stored)
     check_object_recall(recall)
     return {"object_recall": recall}
+
+
+def _text(content: dict[str, Any], key: str) -> str:
+    found = content.get(key)
+    if not isinstance(found, str) or len(found) > _LONGEST_REASON:
+        raise ValueError(f"{key}: expected true or why there are none, got {shorten(found)}")
+    return found
 
 
 def _texts(content: dict[str, Any], key: str) -> list[str]:

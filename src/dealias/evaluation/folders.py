@@ -1,7 +1,7 @@
 """Evaluate folders of label maps, in any number of processes."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -9,33 +9,18 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
 
 from dealias.evaluation.counts_files import MOST_SHARDS
-from dealias.evaluation.digests import digest_file, digest_labels
+from dealias.evaluation.digests import digest_file
 from dealias.evaluation.error_maps import write_error_map
-from dealias.evaluation.groups import Groups
-from dealias.evaluation.objects import image_objects
-from dealias.evaluation.results import Evaluation, ImageRow, Settings
+from dealias.evaluation.images import Options, evaluate_maps
+from dealias.evaluation.results import Evaluation
 from dealias.evaluation.sources import Sources, read_pair
 from dealias.evaluation.warnings import last_class_mapping
-from dealias.evaluation.widths import width_sums
 from dealias.images import ImageError
 from dealias.labels import ClassSet, LabelFileError, Pair, find_images, pair_folders
 from dealias.metrics.functional import (
-    BandWidths,
-    HardPixelCounts,
     LabelRangeError,
-    ObjectRecall,
-    Protocol,
-    boundary_f_counts,
-    boundary_iou_counts,
-    class_iou,
-    count_band_widths,
-    count_objects,
-    error_pixels,
-    margins,
-    pack_margins,
 )
 from dealias.processes import Progress, gather, open_progress, process_group, read_in_order
 from dealias.text import FileError, printable
@@ -64,58 +49,6 @@ def why_undrawn(error: Exception) -> str:
 
 class EvaluationError(ValueError):
     """Inputs that can't be evaluated; the message names the files."""
-
-
-@dataclass(frozen=True)
-class Options:
-    """How pairs are counted and drawn.
-
-    Attributes:
-        classes: what the labels mean.
-        protocol: "paper" or "exact".
-        band_width: in pixels.
-        boundary: also count Boundary IoU and the boundary F-score.
-        map_predictions: predictions store labels as targets do, for the label map or
-            reduce_zero_label of `classes`.
-        error_maps: folder that gets a PNG of the errors of each image; or None.
-        groups: groups of images that are resampled as a whole; None for each by itself.
-        object_recall: also count objects, with these shares; or None.
-        band_widths: also count at these widths, as :meth:`BandWidths.parse` reads them; or "".
-    """
-
-    classes: ClassSet
-    protocol: Protocol = "paper"
-    band_width: int = 15
-    boundary: bool = False
-    map_predictions: bool = False
-    error_maps: Path | None = None
-    groups: Groups | None = None
-    object_recall: ObjectRecall | None = None
-    band_widths: str = ""
-
-    @property
-    def settings(self) -> Settings:
-        """The settings that counts must share to be added up."""
-        return Settings(
-            self.classes.name,
-            self.classes.names,
-            self.classes.ignore_index,
-            self.protocol,
-            self.band_width,
-            self.boundary,
-            self.object_recall,
-            self.band_widths,
-        )
-
-    @property
-    def labels(self) -> dict[str, Any]:
-        """Keyword arguments of functions that count labels."""
-        return {"num_classes": len(self.classes), "ignore_index": self.classes.ignore_index}
-
-    @property
-    def counting(self) -> dict[str, Any]:
-        """Keyword arguments of functions that count in bands."""
-        return self.labels | {"band_width": self.band_width, "protocol": self.protocol}
 
 
 def evaluate_pair(
@@ -175,66 +108,6 @@ def evaluate_pair(
     except Exception as error:  # of a picture, which must cost no numbers
         found.undrawn = why_undrawn(error)
     return found
-
-
-def evaluate_maps(
-    name: str,
-    preds: Tensor,
-    target: Tensor,
-    options: Options,
-    *,
-    digests: tuple[str, str] | None = None,
-) -> Evaluation:
-    """Count one image.
-
-    Args:
-        name: name of the image.
-        preds: predicted classes, integers [H, W].
-        target: target classes or void, integers [H, W].
-        options: how to count; `map_predictions` and `error_maps` are for files.
-        digests: digests of the files of both; by default those of their labels.
-
-    Raises:
-        LabelRangeError: labels that are neither a class nor, in the target, void.
-        ValueError: tensors that are not label maps of one size.
-    """
-    counts, at_widths = _count_bands(preds, target, options)
-    found = Evaluation.empty(options.settings, counts)
-    if at_widths:
-        found.widths = width_sums(at_widths)
-    if options.boundary:
-        measures: Any = (boundary_iou_counts, boundary_f_counts)
-        parts = [measure(preds, target, **options.labels) for measure in measures]
-        found.boundary = torch.cat(parts)
-    if options.object_recall is not None:
-        recall = options.object_recall
-        found.objects = count_objects(preds, target, recall=recall, **options.labels)
-    wrong = tuple(int(count) for count in error_pixels(counts.confusion).values())
-    if digests is None:
-        digests = (digest_labels(preds.cpu().numpy()), digest_labels(target.cpu().numpy()))
-    totals = margins(counts.confusion)
-    miou = float(class_iou(totals.sum(-2)).nanmean())
-    group = "" if options.groups is None else options.groups.of(name)
-    objects = image_objects(found.objects)
-    row = ImageRow(name, miou, wrong, digests, pack_margins(totals), group, objects)
-    found.images.append(row)
-    found.void_pixels = target.numel() - int(counts.confusion.sum())
-    return found
-
-
-def _count_bands(
-    preds: Tensor, target: Tensor, options: Options
-) -> tuple[HardPixelCounts, list[HardPixelCounts]]:
-    """The counts at the band width of the options, and at each of their other widths."""
-    others: list[int] = []
-    if options.band_widths:
-        height, width = target.shape[-2:]
-        others = BandWidths.parse(options.band_widths).in_pixels(height, width)
-    every = sorted({options.band_width, *others})
-    counting = options.labels | {"protocol": options.protocol}
-    counts = count_band_widths(preds, target, band_widths=every, **counting)
-    at = dict(zip(every, counts, strict=True))
-    return at[options.band_width], [at[width] for width in others]
 
 
 def evaluate_pairs(

@@ -19,6 +19,10 @@ COLUMNS = 1 + MARGIN_CELLS
 MARGINS_TEXT = re.compile(r"(\d{1,16}( \d{1,16}){12}(;(?!$)|$))*")
 _MOST_PIXELS = 2**53  # as sums of floats are exact
 _MOST_ROWS = 2**22  # of a file of counts, of 104 bytes each
+# Why the margins of images are not known.
+EARLIER = "an earlier version counted them"
+ALL_OR_NONE = "a file of counts has them of all its images or of none"
+TOO_MANY = f"a file of counts has at most {_MOST_ROWS:,} rows of them"
 
 
 def margins_to_text(packed: bytes) -> str:
@@ -69,6 +73,18 @@ def margin_arrays(images: Sequence[bytes | None]) -> dict[str, NDArray[np.int64]
     if len(known) < len(images) or sizes.sum() > _MOST_ROWS:
         return {}
     return {"image_margins": _rows(known), "image_margin_rows": sizes}
+
+
+def why_left_out(unknown: Sequence[str], images: int) -> str:
+    """Why :func:`margin_arrays` gives none.
+
+    Args:
+        unknown: why margins are not known, of each image of which they are not.
+        images: number of images.
+    """
+    if not unknown:
+        return TOO_MANY
+    return unknown[0] if len(unknown) == images else ALL_OR_NONE
 
 
 def read_margins(

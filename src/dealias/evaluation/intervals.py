@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
+from dealias.evaluation.image_margins import EARLIER
 from dealias.metrics.functional import (
     FEWEST_UNITS,
     FIGURES,
@@ -25,18 +26,21 @@ from dealias.metrics.functional import (
 )
 
 SEED = 0
+_LISTED = 3
 
 
 class Unit(NamedTuple):
     """What is resampled of an image.
 
     Attributes:
-        margins: of the image, as :func:`pack_margins` packs them; None where they were not kept.
+        margins: of the image, as :func:`pack_margins` packs them; None where they are not known.
         group: the group that is resampled as a whole; empty for the image alone.
+        no_margins: why its margins are not known, if they are not.
     """
 
     margins: bytes | None
     group: str = ""
+    no_margins: str = EARLIER
 
 
 class Intervals(NamedTuple):
@@ -139,8 +143,10 @@ def _image_tables(
     """The margins of the images of each side; or none, and why."""
     unknown = {k for side in sides for k, image in enumerate(side) if image.margins is None}
     if unknown:
-        kept = f"the margins of {len(unknown):,} of {len(sides[0]):,} images are not known"
-        return [], f"{kept}: an earlier version counted them"
+        reasons = {image.no_margins for side in sides for image in side if image.margins is None}
+        listed = "; ".join(sorted(reasons)[:_LISTED])
+        number = f"{len(unknown):,} of {len(sides[0]):,}"
+        return [], f"the margins of {number} images are not known: {listed}"
     packed = [[image.margins or b"" for image in side] for side in sides]
     return [MarginTable.of(images, num_classes) for images in packed], None
 

@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import math
 from dataclasses import dataclass, field
-from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -22,23 +19,19 @@ from dealias.evaluation.intervals import (
     find_intervals,
 )
 from dealias.evaluation.objects import (
-    ImageObjects,
     image_objects_result,
     no_objects,
     objects_result,
 )
+from dealias.evaluation.records import CountsFileError, ImageRow, Settings
 from dealias.evaluation.sources import Sources
 from dealias.evaluation.warnings import label_warnings
 from dealias.evaluation.widths import covered_by_bands, no_widths, widths_result
-from dealias.files import write_whole
 from dealias.metrics.functional import (
     ERROR_KINDS,
-    MEANS,
     BandWidths,
     HardPixelCounts,
     MarginTable,
-    ObjectRecall,
-    Protocol,
     boundary_f_score,
     boundary_iou,
     costly_pairs,
@@ -49,62 +42,8 @@ from dealias.metrics.functional import (
 )
 from dealias.text import printable, shorten
 
-_FORMULA = ("=", "+", "-", "@")  # what one begins with in a spreadsheet
 _TENSORS = ("boundary", "objects", "widths")
 TABLE_METRICS = ("IoU", "Acc", "BIoU", "BAcc", "FErr", "MErr", "DErr")
-
-
-class CountsFileError(ValueError):
-    """A file does not hold the counts of an evaluation, or counts can't be added."""
-
-
-class ImageRow(NamedTuple):
-    """One image.
-
-    Attributes:
-        name: unique in an evaluation.
-        miou: mIoU over the classes of the image; NaN without any.
-        error_pixels: wrong pixels by kind.
-        digests: digests of the prediction and the target, see :func:`digest_file` and
-            :func:`digest_labels`; empty where unknown.
-        margins: its margins, see :func:`pack_margins`; None if an earlier version counted it.
-        group: what it is resampled with, see :class:`Groups`; empty for itself alone.
-        objects: from :func:`image_objects`; empty unless counted.
-    """
-
-    name: str
-    miou: float
-    error_pixels: tuple[int, ...]
-    digests: tuple[str, str] = ("", "")
-    margins: bytes | None = None
-    group: str = ""
-    objects: ImageObjects = ()
-
-
-@dataclass(frozen=True)
-class Settings:
-    """The settings that two evaluations must share for their counts to be added.
-
-    Attributes:
-        class_set: name of the class set.
-        names: names of the classes.
-        ignore_index: label of void.
-        protocol: "paper" or "exact".
-        band_width: in pixels.
-        boundary: whether Boundary IoU and the boundary F-score are counted as well.
-        object_recall: when objects are found and when they have vanished; None if they are not
-            counted.
-        band_widths: other widths to count at, as :meth:`BandWidths.parse` reads them; or "".
-    """
-
-    class_set: str
-    names: tuple[str, ...]
-    ignore_index: int
-    protocol: Protocol = "paper"
-    band_width: int = 15
-    boundary: bool = False
-    object_recall: ObjectRecall | None = None
-    band_widths: str = ""
 
 
 @dataclass
@@ -243,7 +182,7 @@ class Evaluation:
 
     def intervals(self) -> Intervals:
         """Confidence intervals of the six figures; see :func:`find_intervals`."""
-        images = tuple(Unit(row.margins, row.group) for row in self.images)
+        images = tuple(Unit(row.margins, row.group, row.no_margins) for row in self.images)
         return find_intervals(images, len(self.settings.names))
 
     def mean_metrics(self) -> dict[str, float | None]:
@@ -301,7 +240,7 @@ class Evaluation:
                     },
                 }
                 | _digests(row)
-                | ({} if row.margins is None else {"margins": margins_to_text(row.margins)})
+                | _margins(row)
                 | ({"group": row.group} if row.group else {})
                 | self._image_objects(row)
                 for row in self.images
@@ -352,28 +291,10 @@ class Evaluation:
         ]
 
 
-def write_csv(evaluation: Evaluation, path: Path) -> None:
-    """Write a table with a row for each class and one for the mean, in fractions.
-
-    A name that a spreadsheet would take for a formula gets a leading apostrophe; control
-    characters are escaped.
-    """
-    result = evaluation.to_dict()
-    columns = [key for key, value in result["classes"][0].items() if not isinstance(value, dict)]
-    text = io.StringIO()
-    writer = csv.DictWriter(text, columns, extrasaction="ignore", lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(row | {"name": _as_text(row["name"])} for row in result["classes"])
-    metrics = {column: result["metrics"].get(MEANS.get(column, column)) for column in columns}
-    pixels = sum(row["pixels"] for row in result["classes"])
-    writer.writerow(metrics | {"name": "mean", "pixels": pixels})
-    with write_whole(path) as file:
-        file.write(text.getvalue().encode("utf-8", "backslashreplace"))
-
-
-def _as_text(name: str) -> str:
-    text = printable(name)
-    return f"'{text}" if text.lstrip().startswith(_FORMULA) else text
+def _margins(row: ImageRow) -> dict[str, str]:
+    if row.margins is None:
+        return {"no_margins": row.no_margins}
+    return {"margins": margins_to_text(row.margins)}
 
 
 def _digests(row: ImageRow) -> dict[str, Any]:

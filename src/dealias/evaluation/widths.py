@@ -9,6 +9,8 @@ import torch
 from torch import Tensor
 
 from dealias.metrics.functional import (
+    FIGURES,
+    MEANS,
     BandWidths,
     HardPixelCounts,
     class_scores,
@@ -17,14 +19,7 @@ from dealias.metrics.functional import (
 )
 
 COVERED = 0.99  # of the pixels of a class in bands: its BIoU tells no more than its IoU
-WIDTH_METRICS = {
-    "mIoU": "IoU",
-    "BIoU": "BIoU",
-    "BAcc": "BAcc",
-    "FErr": "FErr",
-    "MErr": "MErr",
-    "DErr": "DErr",
-}
+WIDTH_METRICS = {MEANS.get(name, name): name for name in FIGURES}
 
 
 def width_sums(counts: Sequence[HardPixelCounts]) -> Tensor:

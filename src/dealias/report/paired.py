@@ -11,7 +11,6 @@ from numpy.typing import NDArray
 from dealias.evaluation import (
     Differences,
     Groups,
-    Unit,
     by_figure,
     find_differences,
 )
@@ -103,7 +102,7 @@ def paired_differences(
     """
     order = sorted(a)
     grouped = _groups(a, b, order, names, groups)
-    first = [Unit(a[k].margins, group) for k, group in zip(order, grouped, strict=True)]
+    first = [a[k]._replace(group=group) for k, group in zip(order, grouped, strict=True)]
     found = find_differences(first, [b[k] for k in order], len(classes))
     return {"about": found.intervals.about()} | by_figure(_entries(found), classes)
 

@@ -8,13 +8,14 @@ import re
 from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, NamedTuple, get_args
+from typing import Any, get_args
 
 from dealias.evaluation import MARGINS_TEXT, OBJECT_FATES, WIDEST_BAND, WIDTH_METRICS
 from dealias.inputs import lies_below, read_json
 from dealias.labels import MOST_CLASSES
 from dealias.metrics.functional import ERROR_KINDS, Protocol
 from dealias.report.aliasing import GROUPS
+from dealias.report.shapes import Number, Or, Text, find_fault, maybe
 from dealias.report.units import check_margins_of
 from dealias.text import FileError, printable, shorten
 
@@ -25,56 +26,28 @@ CLASS_METRICS = ("IoU", "BIoU", "BAcc", "FErr", "MErr", "DErr")
 FINE_GRAINED = ("mIoU_I", "mIoU_C", "mIoU_I_worst_tenth", "mIoU_C_worst_tenth")
 
 _SLACK = 1e-6  # of shares that were rounded
-_LONGEST_TEXT = 10_000  # characters
 
+_COUNT = Number(0, 2**53, whole=True)
+_SHARE = Number(-_SLACK, 1 + _SLACK)
+_GAIN = maybe(Number(-1 - _SLACK, 1 + _SLACK))
+_METRIC = maybe(_SHARE)
+_LABEL = Number(-(2**63), 2**63 - 1, whole=True)
+_SIZE = Number(0, 1e6)
+_SIZES = maybe(Or((_SIZE, [_SIZE])))  # one, or one each for rows and columns
+_DIGEST = Text("a digest", re.compile("[a-z]{1,10}:[0-9a-f]{1,64}|"))
+_MARGINS = Text("margins, rows of 13 integers", MARGINS_TEXT)
 
-class _Number(NamedTuple):
-    low: float
-    high: float
-    whole: bool = False
-
-    def __str__(self) -> str:
-        kind = "an integer" if self.whole else "a number"
-        return f"{kind} in [{self.low:g}, {self.high:g}]"
-
-
-class _Text(NamedTuple):
-    what: str
-    pattern: re.Pattern[str]
-
-
-class _Or(NamedTuple):
-    """One shape or another."""
-
-    shapes: tuple[Any, ...]
-
-
-def _maybe(shape: Any) -> _Or:
-    return _Or((None, shape))
-
-
-_COUNT = _Number(0, 2**53, whole=True)
-_SHARE = _Number(-_SLACK, 1 + _SLACK)
-_GAIN = _maybe(_Number(-1 - _SLACK, 1 + _SLACK))
-_METRIC = _maybe(_SHARE)
-_LABEL = _Number(-(2**63), 2**63 - 1, whole=True)
-_SIZE = _Number(0, 1e6)
-_SIZES = _maybe(_Or((_SIZE, [_SIZE])))  # one, or one each for rows and columns
-_DIGEST = _Text("a digest", re.compile("[a-z]{1,10}:[0-9a-f]{1,64}|"))
-_MARGINS = _Text("margins, rows of 13 integers", MARGINS_TEXT)
-
-# A key that ends in "?" may be missing; the shape of a list is that of its entries.
 _ALIASING = {
     "edges": [_SHARE],
     "rank_correlation?": _GAIN,
     "higher_share?": _METRIC,
-    "site?": _maybe(str),
+    "site?": maybe(str),
     "groups": {
         name: {
             "pixels": _COUNT,
             "histogram": [_COUNT],
             "mean?": _METRIC,
-            "quantiles": _maybe(dict.fromkeys(("10", "25", "50", "75", "90"), _SHARE)),
+            "quantiles": maybe(dict.fromkeys(("10", "25", "50", "75", "90"), _SHARE)),
             "rank_correlation?": _GAIN,
             "higher_share?": _METRIC,
         }
@@ -93,7 +66,7 @@ _SHIFTS = {
     "per_image": [{"name": str, **_AGREEMENTS}],
     "errors_against_instability": {"boundary": _FINDING, "all": _FINDING},
 }
-_WIDTH = _Number(0, WIDEST_BAND)
+_WIDTH = Number(0, WIDEST_BAND)
 _WIDTHS = {
     "unit": frozenset(("pixels", "diagonal")),
     "widths": [_WIDTH],
@@ -101,7 +74,7 @@ _WIDTHS = {
     "classes": [
         {
             "name": str,
-            "covered_from": _maybe(_WIDTH),
+            "covered_from": maybe(_WIDTH),
             "in_bands": [_METRIC],
             **{name: [_METRIC] for name in WIDTH_METRICS.values()},
         }
@@ -121,7 +94,7 @@ _SHAPE = {
     "class_set": str,
     "ignore_index": _LABEL,
     "protocol": frozenset(get_args(Protocol)),
-    "band_width": _Number(1, WIDEST_BAND, whole=True),
+    "band_width": Number(1, WIDEST_BAND, whole=True),
     "images": _COUNT,
     "metrics": {
         **dict.fromkeys((*METRICS, "aAcc", "mAcc"), _METRIC),
@@ -148,27 +121,28 @@ _SHAPE = {
             "error_pixels": {kind.key: _COUNT for kind in ERROR_KINDS},
             "digests?": {"prediction": _DIGEST, "target": _DIGEST},
             "margins?": _MARGINS,
+            "no_margins?": str,
             "group?": str,
         }
     ],
     "intervals?": {
         "unit": str,
         "units": _COUNT,
-        "missing": _maybe(str),
-        "metrics": dict.fromkeys(METRICS, _maybe([_SHARE])),
-        "classes": [{"name": str, **dict.fromkeys(CLASS_METRICS, _maybe([_SHARE]))}],
+        "missing": maybe(str),
+        "metrics": dict.fromkeys(METRICS, maybe([_SHARE])),
+        "classes": [{"name": str, **dict.fromkeys(CLASS_METRICS, maybe([_SHARE]))}],
     },
-    "fine_grained?": _maybe(dict.fromkeys(FINE_GRAINED, _METRIC)),
+    "fine_grained?": maybe(dict.fromkeys(FINE_GRAINED, _METRIC)),
     "skipped": [str],
     "warnings?": [str],
     "void_pixels?": _COUNT,
     "noise?": _SIZE,
-    "report?": _maybe(str),
-    "errors_against_aliasing?": _maybe(_ALIASING),
-    "shifts?": _maybe(_SHIFTS),
-    "objects?": _maybe(_OBJECTS),
+    "report?": maybe(str),
+    "errors_against_aliasing?": maybe(_ALIASING),
+    "shifts?": maybe(_SHIFTS),
+    "objects?": maybe(_OBJECTS),
     "covered_by_bands?": {},
-    "widths?": _maybe(_WIDTHS),
+    "widths?": maybe(_WIDTHS),
 }
 _SITE = {
     "name": str,
@@ -183,8 +157,8 @@ _SITE = {
 }
 _PROBE_SHAPE = {
     "sites": [_SITE],
-    "settings": {"images": _COUNT, "model?": _maybe(str)},
-    "maps?": _maybe({"folder": str, "site": str}),
+    "settings": {"images": _COUNT, "model?": maybe(str)},
+    "maps?": maybe({"folder": str, "site": str}),
 }
 
 
@@ -239,7 +213,7 @@ def _read(path: Path, shape: Any, expected: str) -> dict[str, Any]:
     except FileError as error:
         what = f"expected {expected}: " if error.problem.startswith("expected JSON") else ""
         raise ResultFileError(f"{source}: {what}{error.problem}") from error
-    fault = _fault(content, shape)
+    fault = find_fault(content, shape)
     if fault is not None:
         place, problem = fault
         where = f"{place}: " if place else ""
@@ -298,52 +272,3 @@ def _odd_widths(found: Mapping[str, Any] | None) -> str | None:
     if any(len(curve) != len(widths) for curve in curves):
         return f"widths: expected curves of {len(widths)} values, got another number"
     return None
-
-
-def _fault(value: Any, shape: Any) -> tuple[str, str] | None:
-    """Where in a value something is not as its shape says, and what; None if all is."""
-    if isinstance(shape, dict):
-        if not isinstance(value, dict):
-            return "", f"expected a mapping, got {shorten(value)}"
-        for key, inner in shape.items():
-            name = key.removesuffix("?")
-            if name in value:
-                fault = _fault(value[name], inner)
-                if fault is not None:
-                    return _inside(name, *fault)
-            elif name == key:
-                return "", f"lacks {key!r}"
-        return None
-    if isinstance(shape, list):
-        if not isinstance(value, list):
-            return "", f"expected a list, got {shorten(value)}"
-        faults = ((index, _fault(entry, shape[0])) for index, entry in enumerate(value))
-        found = next(((index, fault) for index, fault in faults if fault is not None), None)
-        return None if found is None else _inside(f"[{found[0]}]", *found[1])
-    if isinstance(shape, _Or):
-        faults_of = [_fault(value, one) for one in shape.shapes if not (one is value is None)]
-        return None if len(faults_of) < len(shape.shapes) or None in faults_of else faults_of[-1]
-    expected = _leaf_problem(value, shape)
-    return None if expected is None else ("", f"expected {expected}, got {shorten(value)}")
-
-
-def _leaf_problem(value: Any, shape: Any) -> str | None:
-    """What was expected of a number or text that is none or out of range."""
-    if isinstance(shape, _Number):
-        if isinstance(value, bool) or not isinstance(value, int if shape.whole else (int, float)):
-            return "an integer" if shape.whole else "a number"
-        return None if shape.low <= value <= shape.high else str(shape)
-    if shape is None:
-        return None if value is None else "null"
-    if not isinstance(value, str):
-        return "text"
-    if isinstance(shape, frozenset):
-        return None if value in shape else f"one of {', '.join(sorted(shape))}"
-    if isinstance(shape, _Text):
-        return None if shape.pattern.fullmatch(value) else shape.what
-    return None if len(value) <= _LONGEST_TEXT else f"at most {_LONGEST_TEXT:,} characters"
-
-
-def _inside(outer: str, place: str, problem: str) -> tuple[str, str]:
-    dot = "." if place and not place.startswith("[") else ""
-    return f"{outer}{dot}{place}", problem

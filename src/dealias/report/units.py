@@ -6,7 +6,7 @@ import math
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from dealias.evaluation import Unit, by_figure, margins_from_text
+from dealias.evaluation import EARLIER, Unit, by_figure, margins_from_text
 from dealias.metrics.functional import MarginTable, figures
 from dealias.text import printable
 
@@ -28,7 +28,7 @@ def units_of(result: Result) -> dict[str, Unit]:
             packed = None if text is None else margins_from_text(text, len(result["classes"]))
         except ValueError as error:
             raise ValueError(f"per_image: {printable(row['name'])}: {error}") from error
-        units[row["name"]] = Unit(packed, row.get("group", ""))
+        units[row["name"]] = Unit(packed, row.get("group", ""), row.get("no_margins", EARLIER))
     return units
 
 

@@ -21,6 +21,7 @@ from dealias.text import printable, shorten
 _INCIDENTAL = {
     *("output", "results", "report", "probe", "unstable_maps", "overwrite", "trust", "ckpt_path"),
     *("noise", "shifts", "largest_shift", "label_maps", "interval", "groups"),
+    *("objects", "band_widths"),
     *("max_pixels", "samples"),
     *("checkpoint_every", "seed_everything", "data.workers", "data.root", "data.predict_images"),
     *(
