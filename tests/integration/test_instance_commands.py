@@ -21,7 +21,7 @@ CATEGORY_IDS = (8, 3)
 NETWORK = {
     "name": "mask_rcnn",
     "backbone": "test_resnet",
-    "dealias": {},
+    "dealias": {"mixing": True},
     "options": SMALL["mask_rcnn"],
 }
 
