@@ -84,11 +84,11 @@ def test_the_table_is_in_percent_and_the_papers_order(data, capsys):
     assert evaluate(data, "--output", data / "r.json") == 0
     captured = capsys.readouterr()
     result = json.loads((data / "r.json").read_text())
-    head = next(line for line in captured.out.splitlines() if "mIoU" in line)
-    order = ["mIoU", "BIoU", "BAcc", "FErr", "MErr", "DErr"]
-    assert [word for word in head.split() if word in order] == order
+    head = next(line for line in captured.out.splitlines() if "BIoU" in line)
+    order = ["IoU", "BIoU", "BAcc", "FErr", "MErr", "DErr"]
+    assert [word for word in head.split() if word in {*order, "mIoU"}] == order
     mean = next(line for line in captured.out.splitlines() if line.startswith("│ mean"))
-    values = [f"{100 * result['metrics'][name]:.2f}" for name in order]
+    values = [f"{100 * result['metrics'][name]:.2f}" for name in ("mIoU", *order[1:])]
     assert [word for word in mean.split() if word[0].isdigit()] == values
     assert captured.err == ""  # no progress bar where there is no terminal
 
@@ -399,6 +399,7 @@ def test_outputs_that_cannot_be_written_are_refused_before_the_work(
         (["--shard", "1/99999999"], "expected at most 100,000 parts"),
         (["--band-width", "4"], "band_width: expected an odd positive integer, got 4"),
         (["--vanished-below", "0.2"], "--vanished-below is for --objects"),
+        (["--title", "x"], "--title is for the page of --report"),
         (["--objects", "--vanished-below", "0.6"], "object_recall: expected two shares"),
         (["--band-widths", "3,4"], "band_width: expected an odd positive integer, got 4"),
         (
@@ -476,11 +477,28 @@ def test_a_missing_shard_is_noticed_and_a_bad_one_counts_for_nothing(data, capsy
     assert len(result["skipped"]) == 2
 
 
+def test_classes_that_are_not_there_have_no_row(data, capsys):
+    for path in (data / "predictions").iterdir():
+        save(path, np.eye(40, 56))
+        save(data / "targets" / path.name, np.zeros((40, 56)))
+    page = data / "page"
+    assert evaluate(data, "--output", data / "r.json", "--report", page, "--title", "my run") == 0
+    lines = capsys.readouterr().out.split("wrong pixels")[0].splitlines()
+    rows = [line.split("│")[1].strip() for line in lines if line.startswith("│")]
+    assert rows == ["Sky", "Building", "mean"]
+    assert any(line.endswith("nor predicted: 9 classes") for line in lines)
+    assert len(json.loads((data / "r.json").read_text())["classes"]) == 11
+    html = (page / "index.html").read_text()
+    assert "<title>my run</title>" in html
+    assert "2 of 11 classes of camvid" in html
+    assert "Bicyclist" not in html
+
+
 def test_encodings_without_arrows_get_ascii(data):
     command = [sys.executable, "-m", "dealias", *arguments(data)]
     environ = os.environ | {"PYTHONIOENCODING": "cp1252"}
     run = subprocess.run(command, env=environ, capture_output=True, check=True)
-    assert b"mIoU ^" in run.stdout
+    assert b" IoU ^" in run.stdout  # of classes
     assert b"DErr v" in run.stdout
 
 

@@ -245,6 +245,28 @@ def test_a_number_of_objects_leads_to_their_images(open_page, pages):
     assert watched.state() == {"class": label}
 
 
+def test_a_cell_of_the_confusion_matrix_leads_to_its_images(open_page):
+    watched = open_page("single")
+    page = watched.page
+    assert page.locator("#figures h2").inner_text().startswith("Boundaries cost ")
+    cell = page.locator("#confusions tbody a").first
+    pair = {"class": cell.get_attribute("data-filter-class")}
+    pair["as"] = cell.get_attribute("data-filter-as")
+    assert pair["class"] != pair["as"]
+    cell.click()
+    assert watched.state() == {**pair, "sort": "wrong"}
+    assert page.locator("#gallery-as").input_value() == pair["as"]
+    counts = page.locator(".card .count").all_inner_texts()
+    numbers = [int(text.split()[0].replace(",", "")) for text in counts]
+    assert numbers == sorted(numbers, reverse=True)
+    page.locator("#gallery-clear").click()
+    button = page.locator("#confusions thead").get_by_role("button").nth(1)
+    button.click()
+    values = "cells => cells.map(cell => Number(cell.dataset.value))"
+    column = page.locator("#confusions tbody td:nth-child(2)").evaluate_all(values)
+    assert column == sorted(column, reverse=True)
+
+
 @pytest.mark.parametrize(("name", "lines"), [("single", 6), ("comparison", 12)])
 def test_curves_against_the_width_are_drawn(open_page, pages, name, lines):
     result = json.loads((pages / "a.json").read_text())

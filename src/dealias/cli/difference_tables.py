@@ -34,6 +34,8 @@ def print_differences(comparison: Mapping[str, Any], console: Console) -> None:
     for name, way in COLUMNS.items():
         classes.add_column(f"{name} {arrow(way, console)}", justify="right")
     for row in comparison["classes"]:
+        if row["IoU"]["a"] is None and row["IoU"]["b"] is None:  # in neither
+            continue
         add_row(classes, row["name"], *(_difference(row[name], console) for name in COLUMNS))
     wrong = Table("wrong pixels")
     for heading in ("A", "B", "B - A"):

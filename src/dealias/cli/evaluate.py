@@ -65,6 +65,7 @@ def add_arguments(parser: ArgumentParser) -> None:
     add("--shard", type=str, default="1/1", metavar="I/N", help="the I-th of N parts, from 1")
     add("--error-maps", type=Path, metavar="DIR", help="write a picture of the errors an image")
     add("--report", type=Path, metavar="DIR", help="write a page on which to see the errors")
+    add("--title", type=str, metavar="TEXT", help="heading of the page, such as a run's name")
     add("--images", type=Path, metavar="DIR", help="photographs to draw the errors over")
     add("--probe", type=Path, metavar="FILE.json", help="result of dealias probe for the report")
     add("--trust", action="store_true", help="read the maps that --probe names wherever they lie")
@@ -81,6 +82,8 @@ def run(options: Namespace) -> int:
         raise ValueError("--images is for the pictures of --error-maps and --report")
     if options.probe is not None and options.report is None:
         raise ValueError("--probe is for the page of --report")
+    if options.title is not None and options.report is None:
+        raise ValueError("--title is for the page of --report")
     probe = None if options.probe is None else read_probe(options.probe, trust=options.trust)
     groups = None if options.groups is None else read_groups(options.groups)
     asked = claim_asked(
@@ -120,6 +123,7 @@ def run(options: Namespace) -> int:
                     options.report,
                     *folders_and_options,
                     output=options.output,
+                    title=options.title,
                     probe=probe,
                     **reading,
                 )

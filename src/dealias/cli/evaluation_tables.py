@@ -29,6 +29,9 @@ def print_evaluation(
     """
     result = evaluation.to_dict()
     console.print(_class_table(result, console, interval))
+    absent = sum(row["IoU"] is None for row in result["classes"])
+    if absent:
+        console.print(f"left out, as neither in targets nor predicted: {absent:,} classes")
     if interval:
         console.print(_interval_note(result["intervals"]), soft_wrap=True)
     covered = [
@@ -90,12 +93,14 @@ def _class_table(result: dict[str, Any], console: Console, interval: bool) -> Ta
     table = Table("class", title=title, title_justify="left")
     columns = {MEANS.get(name, name): name for name in COLUMNS}
     extra = [name for name in ("boundary_IoU", "boundary_F") if name in result["metrics"]]
-    for mean, name in columns.items():
-        table.add_column(f"{mean} {arrow(COLUMNS[name], console)}", justify="right")
+    for name in columns.values():
+        table.add_column(f"{name} {arrow(COLUMNS[name], console)}", justify="right")
     for name in extra:
         table.add_column(f"{name.replace('_', ' ')} {arrow('↑', console)}", justify="right")
     found = result["intervals"]
     for row, limits in zip(result["classes"], found["classes"], strict=True):
+        if row["IoU"] is None:  # neither in targets nor predicted
+            continue
         values = [row[name] for name in (*columns.values(), *extra)]
         add_row(table, row["name"], *map(percent, values))
         if interval:

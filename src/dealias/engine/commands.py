@@ -326,7 +326,11 @@ class Commands(LightningCLI):
             self.shifted = ShiftTest(options.shifts, **drawn)
         if self.command == "test" and options.report is not None:
             self.report = ErrorPage(
-                options.report, self.tested / "result.json", options.probe, self.shifted
+                options.report,
+                self.tested / "result.json",
+                options.probe,
+                self.shifted,
+                self.output.absolute().name,
             )
             kwargs["inference_mode"] = False  # the network is also copied and probed
         asked = (self.writer, self.shifted, self.report)  # the page takes what was compared

@@ -26,6 +26,7 @@ class ErrorPage(Aside):
         output: file that the result will be written to.
         probe: result of ``dealias probe`` to show in it; or None.
         shifted: callback before this one that compares shifted images; or None.
+        run: name of the run, for the heading.
 
     Attributes:
         more: keys for the result's file, once the page is written.
@@ -37,11 +38,13 @@ class ErrorPage(Aside):
         output: Path,
         probe: Path | None = None,
         shifted: ShiftTest | None = None,
+        run: str = "",
     ) -> None:
         self.folder = folder
         self.output = output
         self.probe = None if probe is None else read_probe(probe, trust=True)  # reads no maps
         self.shifted = shifted
+        self._of = f" of {run}" if run else ""
         self.more: dict[str, Any] = {}
         self._writer: Any = None  # made by the task
         self._aliasing: FirstAliasing | None = None
@@ -97,7 +100,7 @@ class ErrorPage(Aside):
             output=self.output,
             probe=self.probe,
             site=None if site is None else site.name,
-            title=pl_module.page_title + under,
+            title=f"{pl_module.page_title}{self._of}{under}",
         )
 
     def on_exception(

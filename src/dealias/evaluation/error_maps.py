@@ -19,26 +19,36 @@ ERROR_COLORS: dict[str, tuple[int, int, int]] = {
     "false_response": (230, 159, 0),
     "merging_mistake": (204, 121, 167),
     "displacement": (86, 180, 233),
-    "interior": (240, 228, 66),
+    "interior": (0, 158, 115),
 }
 
 
-def draw_errors(errors: NDArray[np.uint8], background: NDArray[np.uint8]) -> NDArray[np.uint8]:
+def draw_errors(
+    errors: NDArray[np.uint8],
+    background: NDArray[np.uint8],
+    *,
+    brightness: float = 0.35,
+    opacity: float = 1.0,
+) -> NDArray[np.uint8]:
     """Draw an error map over a dimmed picture.
 
     Args:
         errors: uint8 [H, W], from :func:`dealias.metrics.functional.error_map`.
         background: uint8 [H, W, 3], the photograph or the colours of the target.
+        brightness: of the picture, in [0, 1].
+        opacity: of the errors over it, in [0, 1].
 
     Returns:
         uint8 [H, W, 3]: gray, with each error in the colour of its kind in `ERROR_COLORS`; void
         is black.
     """
     gray = background @ np.array([0.299, 0.587, 0.114])
-    canvas = np.repeat((gray * 0.35)[..., None], 3, axis=2).astype(np.uint8)
+    canvas = np.repeat((gray * brightness)[..., None], 3, axis=2).astype(np.uint8)
     canvas[errors == 255] = 0
     for mark, kind in enumerate(ERROR_KINDS, start=1):
-        canvas[errors == mark] = ERROR_COLORS[kind.key]
+        wrong = errors == mark
+        color = opacity * np.array(ERROR_COLORS[kind.key])
+        canvas[wrong] = np.rint(color + (1 - opacity) * canvas[wrong]).astype(np.uint8)
     return canvas
 
 

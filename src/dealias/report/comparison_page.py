@@ -27,15 +27,18 @@ from dealias.report.drawing import (
     mark_plane,
 )
 from dealias.report.examples import Example, Examples
+from dealias.report.findings import compare_heading
 from dealias.report.folder import PageFolder, file_key
 from dealias.report.page import (
     COUNTING,
     DARKENED,
+    OVERLAID,
     PHOTOGRAPH,
     class_rows,
     counting_facts,
     error_layer,
     heat_layer,
+    is_present,
     kind_rows,
     label_layer,
     metric_columns,
@@ -63,7 +66,7 @@ _SORTS = (
     ("name", "name"),
 )
 _BOTH = 3  # of the changes
-_DIMMED = np.array([0.299, 0.587, 0.114]) * 0.35
+_DIMMED = np.array([0.299, 0.587, 0.114]) * (1 - DARKENED)
 
 
 class ComparisonError(ValueError):
@@ -183,8 +186,10 @@ def _picture(changes: NDArray[np.uint8], background: NDArray[np.uint8]) -> NDArr
     canvas: NDArray[np.uint8] = dimmed.astype(np.uint8)
     canvas[changes == VOID_MARK] = 0
     for mark, change in enumerate(CHANGES, start=1):
-        color = np.array(change["color"], np.uint8)
-        canvas[changes == mark] = color // 2 if mark == _BOTH else color
+        found = changes == mark
+        opacity = OVERLAID / 2 if mark == _BOTH else OVERLAID
+        color = opacity * np.array(change["color"])
+        canvas[found] = np.rint(color + (1 - opacity) * canvas[found]).astype(np.uint8)
     return canvas
 
 
@@ -244,7 +249,7 @@ _LAYERS = (
         "key": "changes",
         "title": "Mended and broken",
         "type": "changes",
-        "opacity": 1,
+        "opacity": OVERLAID,
         "ground": DARKENED,
     },
 )
@@ -261,7 +266,9 @@ def _context(comparison: Mapping[str, Any], listed: Sequence[dict[str, Any]]) ->
         kinds.append(kind | {"sides": sides, "relative": relative})
     count = len(comparison["per_image"])
     widths = comparison["widths"]
+    present = [is_present(row) for row in comparison["classes"]]
     return {
+        "finding": compare_heading(comparison),
         "widths": widths and width_section(widths, [widths["a"], widths["b"]]),
         "names": comparison["names"],
         "facts": [f"{count:,} images", f"{len(listed)} classes", *counting_facts(comparison)],
@@ -282,7 +289,8 @@ def _context(comparison: Mapping[str, Any], listed: Sequence[dict[str, Any]]) ->
         "columns": columns,
         "classes": [
             entry | {"cells": [row[c["name"]] | {"arrow": c["arrow"]} for c in columns]}
-            for row, entry in zip(comparison["classes"], listed, strict=True)
+            for row, entry, there in zip(comparison["classes"], listed, present, strict=True)
+            if there
         ],
         "counting": {key: comparison[key] for key in COUNTING},
         "notes": comparison["notes"],

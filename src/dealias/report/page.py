@@ -52,11 +52,13 @@ _SECTIONS = {
     "kinds": "Kinds",
     "classes": "Classes",
     "pairs": "Pairs",
+    "confusions": "Confusions",
     "widths": "Widths",
     "objects": "Objects",
     "gallery": "Images",
 }
-DARKENED = 0.55  # opacity of the darkening of the photograph under errors alone
+OVERLAID = 0.55  # opacity of errors over the photograph
+DARKENED = 0.35  # opacity of the darkening of the photograph under errors alone
 
 
 def write_page(
@@ -143,7 +145,7 @@ def error_layer(key: str, title: str, prediction: str) -> dict[str, Any]:
         "type": "errors",
         "plane": key,
         "prediction": prediction,
-        "opacity": 1,
+        "opacity": OVERLAID,
         "ground": DARKENED,
     }
 
@@ -179,6 +181,13 @@ def kind_rows() -> list[dict[str, Any]]:
         }
         for kind in ERROR_KINDS
     ]
+
+
+def is_present(row: Mapping[str, Any]) -> bool:
+    """Whether a class of a result, or of a comparison, is in the targets or in predictions."""
+    value = row["IoU"]
+    sides = [value["a"], value["b"]] if isinstance(value, dict) else [value]
+    return any(side is not None for side in sides)
 
 
 def class_rows(classes: ClassSet) -> list[dict[str, Any]]:

@@ -110,6 +110,7 @@ _SHAPE = {
     ],
     "error_shares": {kind.key: _METRIC for kind in ERROR_KINDS},
     "mIoU_gain": {kind.key: _GAIN for kind in ERROR_KINDS},
+    "boundary_gain?": _GAIN,
     "costly_pairs": {
         kind.key: [{"target": str, "prediction": str, "pixels": _COUNT, "mIoU_gain": _GAIN}]
         for kind in ERROR_KINDS

@@ -8,7 +8,9 @@ from typing import Any
 from dealias.evaluation import digest_rows
 from dealias.labels import ClassSet
 from dealias.metrics.functional import ERROR_KINDS
+from dealias.report.confusions import confusion_section, largest_pairs, wrong_pixels
 from dealias.report.drawing import Drawn
+from dealias.report.findings import find_heading
 from dealias.report.folder import PageFolder
 from dealias.report.kept import keep_names
 from dealias.report.objects import FATES, object_section, script_objects
@@ -21,6 +23,7 @@ from dealias.report.page import (
     error_layer,
     error_sorts,
     heat_layer,
+    is_present,
     kind_rows,
     label_layer,
     metric_columns,
@@ -53,8 +56,11 @@ def finish_report(
     """
     rows = {row.name: row for row in drawn}
     number = {name: index for index, name in enumerate(classes.names)}
-    linked = [pair for pairs in result["costly_pairs"].values() for pair in pairs]
-    pairs = sorted({(number[pair["target"]], number[pair["prediction"]]) for pair in linked})
+    costly = [pair for pairs in result["costly_pairs"].values() for pair in pairs]
+    wrong = wrong_pixels(drawn, len(classes))
+    largest = largest_pairs(wrong)
+    named = {(number[pair["target"]], number[pair["prediction"]]) for pair in costly}
+    pairs = sorted(named.union(largest))
     shown = [row for row in result["per_image"] if row["name"] in rows]
     data = {
         "classes": class_rows(classes),
@@ -68,6 +74,7 @@ def finish_report(
     layers = {row.name: row.has for row in drawn}
     keep_names(folder, layers, classes, digest_rows(result["per_image"]))
     context = _context(result, classes, rows)
+    context["confusions"] = confusion_section(wrong, result, classes, largest)
     write_page(folder, "report.html", data, context, **more)
 
 
@@ -98,7 +105,6 @@ def _context(
             "length": round(length, 3),
         }
         start += length
-    gains = [kind["gain"] or 0 for kind in kinds]
     pair_gains = [pair["mIoU_gain"] or 0 for kind in kinds for pair in kind["pairs"]]
     pixels = sum(row["pixels"] for row in result["classes"])
     colors = classes.colors().tolist()
@@ -112,7 +118,10 @@ def _context(
         for row, color, limits in zip(
             result["classes"], colors, result["intervals"]["classes"], strict=True
         )
+        if is_present(row)
     ]
+    absent = len(classes) - len(rows)
+    number_of_classes = f"{len(rows)} of {len(classes)}" if absent else str(len(classes))
     aliasing = result.get("errors_against_aliasing")
     if aliasing is not None:
         aliasing = {"site": None} | distributions(aliasing)
@@ -122,10 +131,12 @@ def _context(
     return {
         "facts": [
             f"{result['images']:,} images",
-            f"{len(classes)} classes of {result['class_set']}",
+            f"{number_of_classes} classes of {result['class_set']}",
             *counting_facts(result),
         ],
-        "sections": sections("figures", "kinds", "classes", "pairs", *asked, "gallery"),
+        "sections": sections(
+            "figures", "kinds", "classes", "pairs", "confusions", *asked, "gallery"
+        ),
         "warnings": result.get("warnings", []),
         "skipped": result["skipped"],
         "environment": result.get("environment", {}),
@@ -143,10 +154,12 @@ def _context(
             for name, note in FINE_GRAINED_NOTES.items()
             if (value := (result["fine_grained"] or {}).get(name)) is not None
         ],
+        "finding": find_heading(result),
+        "boundary_gain": result["boundary_gain"],
+        "absent": f"{absent:,} classes" if absent > 1 else "A class" if absent else "",
         "intervals": intervals,
         "reach": result["band_width"] // 2,
         "kinds": kinds,
-        "largest_gain": max(gains, default=0),
         "largest_pair": max(pair_gains, default=0),
         "classes": rows,
         "columns": metric_columns(),

@@ -41,8 +41,11 @@ from dealias.report.examples import Example, read_example
 from dealias.report.folder import PageFolder, PageWriter, file_key
 from dealias.report.heat import paint_heat
 from dealias.report.kept import keep_labels
+from dealias.report.page import DARKENED, OVERLAID
 from dealias.report.segmentation_page import finish_report
 from dealias.text import printable
+
+_GENERIC = {"predictions", "prediction", "preds", "pred", "labels", "masks", "results", "outputs"}
 
 
 @dataclass
@@ -127,6 +130,7 @@ def report_folders(
     options: Options,
     *,
     output: Path | None = None,
+    title: str | None = None,
     probe: Mapping[str, Any] | None = None,
     images: Path | None = None,
     skip_bad: bool = False,
@@ -143,6 +147,7 @@ def report_folders(
         options: how to count.
         output: file that the result will be written to; the path of the page is relative to its
             folder.
+        title: heading of the page; by default it names the folder of predictions.
         probe: result of `dealias probe`, for a section on the network; its aliasing maps become a
             layer.
         images: folder of photographs.
@@ -190,7 +195,7 @@ def report_folders(
             writer.part = evaluation.drawn
             writer.part.drawn.sort(key=lambda row: row.name)
         evaluation.skipped += [row.problem for row in writer.part.drawn if row.problem]
-        title = f"Errors of {predictions.absolute().name}"
+        title = title or f"Errors of {run_name(predictions)}"
         try:
             return evaluation, writer.finish(
                 evaluation.to_dict(), output=output, probe=probe, site=maps.get("site"), title=title
@@ -200,6 +205,17 @@ def report_folders(
     finally:
         if first:
             writer.discard()
+
+
+def run_name(folder: Path) -> str:
+    """The name of a run, given its folder of predictions: not "predictions", if it says no more.
+
+    >>> run_name(Path("/runs/espnet/predictions")), run_name(Path("/runs/espnet"))
+    ('espnet', 'espnet')
+    """
+    full = folder.absolute()
+    tells = (part for part in reversed(full.parts[1:]) if part.lower() not in _GENERIC)
+    return next(tells, full.name)
 
 
 def _begin(writer: ReportWriter) -> OutputError | None:
@@ -255,7 +271,7 @@ def draw_example(
         "errors": mark_plane(errors),
     }
     ground = background(example.image, planes["target"], classes)
-    picture = draw_errors(errors, ground)
+    picture = draw_errors(errors, ground, brightness=1 - DARKENED, opacity=OVERLAID)
     keep_labels(folder, example, classes)
     if example.unstable is not None:
         path = f"unstable/{file_key(example.name)}.webp"

@@ -26,9 +26,11 @@ from dealias.metrics.functional.counts import (
     count_hard_pixels,
 )
 from dealias.metrics.functional.error_kinds import (
+    BOUNDARY_KINDS,
     ERROR_KINDS,
     ClassPair,
     ErrorKind,
+    boundary_gain,
     costly_pairs,
     error_map,
     error_pixels,
@@ -77,6 +79,7 @@ from dealias.metrics.functional.shifts import (
 )
 
 __all__ = [
+    "BOUNDARY_KINDS",
     "ERROR_KINDS",
     "FEWEST_UNITS",
     "FIGURES",
@@ -104,6 +107,7 @@ __all__ = [
     "banded_confusion",
     "boundary_f_counts",
     "boundary_f_score",
+    "boundary_gain",
     "boundary_iou",
     "boundary_iou_counts",
     "check_object_recall",

@@ -4,6 +4,7 @@ The four regions of the table of counts partition an image, so that each wrong p
 exactly one kind.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -86,6 +87,8 @@ ERROR_KINDS = (
     ),
 )
 
+BOUNDARY_KINDS = ERROR_KINDS[:3]  # all but interior errors
+
 
 class ClassPair(NamedTuple):
     """Pixels of one class predicted as another."""
@@ -129,15 +132,38 @@ def miou_gain(table: Tensor) -> dict[str, tuple[Tensor, Tensor]]:
 
 def margin_gains(totals: Tensor) -> dict[str, tuple[Tensor, Tensor]]:
     """Compute what :func:`miou_gain` does, from :func:`margins` `[3, 4, C]`."""
+    return {kind.key: _gain(totals, [kind]) for kind in ERROR_KINDS}
+
+
+def boundary_gain(table: Tensor) -> Tensor:
+    """Compute the gain in mIoU if all errors but interior ones were corrected at once.
+
+    The gains of :func:`miou_gain` do not add up to it.
+
+    Args:
+        table: counts, int64 `[4, C, C]`.
+
+    Returns:
+        A scalar; NaN without any class.
+
+    >>> table = torch.zeros(4, 2, 2, dtype=torch.int64)
+    >>> table[0] = torch.tensor([[6, 0], [0, 2]])  # interior: all correct
+    >>> table[3] = torch.tensor([[3, 1], [0, 0]])  # both bands: one of four is wrong
+    >>> round(float(boundary_gain(table)), 4)
+    0.2167
+    """
+    check_table(table)
+    return _gain(margins(table), BOUNDARY_KINDS)[0]
+
+
+def _gain(totals: Tensor, kinds: Sequence[ErrorKind]) -> tuple[Tensor, Tensor]:
+    """The gain in mIoU, and in IoU per class, if all errors of some kinds were corrected."""
     everywhere = totals.sum(-2)
     before = class_iou(everywhere)
-    gains = {}
-    for kind in ERROR_KINDS:
-        correct, target, preds = totals[:, kind.region]
-        change = torch.stack([target - correct, torch.zeros_like(target), target - preds])
-        after = class_iou(everywhere + change)
-        gains[kind.key] = (after.nanmean() - before.nanmean(), after - before)
-    return gains
+    correct, target, preds = totals[:, [kind.region for kind in kinds]].sum(1)
+    change = torch.stack([target - correct, torch.zeros_like(target), target - preds])
+    after = class_iou(everywhere + change)
+    return after.nanmean() - before.nanmean(), after - before
 
 
 def costly_pairs(table: Tensor, kind: ErrorKind, *, limit: int = 5) -> list[ClassPair]:

@@ -113,7 +113,7 @@ dealias.parts.push((data) => {
 
   // A layer that stands alone; some get a dark ground to be seen on.
   function alone(layer, chosen, side) {
-    const own = { source: painted(layer, chosen), opacity: 1, side };
+    const own = { source: painted(layer, chosen), opacity: layer.ground ? layer.opacity : 1, side };
     if (!layer.ground) return [own];
     const plain = { ...chosen, only: null, taken: null };
     const target = data.layers.find((other) => other.key === "target");

@@ -1,0 +1,86 @@
+"""The confusion matrix of a page: which class is predicted as which, and in which images."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dealias.labels import ClassSet
+from dealias.report.drawing import Drawn
+
+MOST_SHOWN = 24  # classes
+MOST_LINKED = 400  # pairs of classes that lead to images, those with the most pixels
+
+
+def wrong_pixels(drawn: Sequence[Drawn], classes: int) -> NDArray[np.int64]:
+    """Wrong pixels of images by target and predicted class, int64 `[C, C]`."""
+    table = np.zeros((classes, classes), np.int64)
+    for row in drawn:
+        if row.by_pair is not None:
+            pairs = row.by_pair.astype(np.int64)
+            np.add.at(table, (pairs[:, 0], pairs[:, 1]), pairs[:, 2:].sum(1))
+    return table
+
+
+def largest_pairs(wrong: NDArray[np.int64]) -> list[tuple[int, int]]:
+    """The pairs of classes with the most wrong pixels, at most `MOST_LINKED`."""
+    cells = np.argsort(-wrong, axis=None, kind="stable")[:MOST_LINKED]
+    pairs = zip(*np.unravel_index(cells, wrong.shape), strict=True)
+    return [(int(t), int(p)) for t, p in pairs if wrong[t, p]]
+
+
+def confusion_section(
+    wrong: NDArray[np.int64],
+    result: Mapping[str, Any],
+    classes: ClassSet,
+    linked: Sequence[tuple[int, int]],
+) -> dict[str, Any] | None:
+    """Values for the template; None if no class has a pixel.
+
+    Args:
+        wrong: from :func:`wrong_pixels`.
+        result: has the pixels of each class in the target.
+        classes: what the labels mean.
+        linked: the pairs that can lead to images.
+
+    Returns:
+        ``columns`` and ``rows`` of the classes in the data; of more than `MOST_SHOWN`, those with
+        the most wrong pixels, and ``left_out``, the number of others. A row has its class, its
+        ``pixels``, and a cell a column: the ``share`` of the pixels of the target's class that are
+        predicted as the column's, None without any, how ``deep`` it is coloured from 0 to 8, and
+        whether it is ``right`` or ``linked``. ``others`` is the share predicted as other classes.
+    """
+    pixels = np.array([row["pixels"] for row in result["classes"]], np.int64)
+    matrix = wrong + np.diag(pixels - wrong.sum(1))
+    present = np.flatnonzero(matrix.any(0) | matrix.any(1))
+    if not len(present):
+        return None
+    trouble = wrong.sum(0) + wrong.sum(1)
+    shown = present[np.argsort(-trouble[present], kind="stable")][:MOST_SHOWN]
+    shown.sort()
+    colors, reachable = classes.colors().tolist(), {*linked}
+    heads = [{"name": classes.names[k], "color": colors[k]} for k in shown.tolist()]
+    rows = []
+    for head, t in zip(heads, shown.tolist(), strict=True):
+        shares = [matrix[t, p] / pixels[t] if pixels[t] else None for p in shown.tolist()]
+        cells = [
+            {
+                "share": share,
+                "deep": 0 if t == p else _depth(share),
+                "right": t == p,
+                "linked": (t, p) in reachable,
+                "name": classes.names[p],
+            }
+            for share, p in zip(shares, shown.tolist(), strict=True)
+        ]
+        others = None if shares[0] is None else 1 - sum(share or 0 for share in shares)
+        rows.append(head | {"pixels": int(pixels[t]), "cells": cells, "others": others})
+    return {"columns": heads, "rows": rows, "left_out": len(present) - len(shown)}
+
+
+def _depth(share: float | None) -> int:
+    """How deep a share is coloured; on a root scale, as most are small."""
+    return 0 if share is None else round(8 * min(2 * share, 1) ** 0.5)
