@@ -10,7 +10,7 @@ import struct
 import zipfile
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
+from pathlib import Path, PureWindowsPath
 from typing import IO, Any
 
 import yaml
@@ -320,3 +320,13 @@ def lies_below(path: Path, folder: Path) -> bool:
         return path.resolve().is_relative_to(folder.resolve())
     except (OSError, ValueError, RuntimeError):  # a loop of links, a null character
         return False
+
+
+def leads_out(name: str) -> bool:
+    r"""Whether a path or name that stands in a file leads out of the folder it is meant for.
+
+    >>> [name for name in ("a/b", "a/../b", "/a", "c:b", "..\\b") if leads_out(name)]
+    ['a/../b', '/a', 'c:b', '..\\b']
+    """
+    path = PureWindowsPath(name)  # which has the separators and drives of every system
+    return bool(path.anchor or path.drive) or ".." in path.parts or "\0" in name

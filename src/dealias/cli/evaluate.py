@@ -13,7 +13,7 @@ from dealias.cli.outputs import (
     write_outputs,
 )
 from dealias.evaluation import DrawingError, Options, evaluate_folders, read_groups
-from dealias.labels import builtin_class_sets, load_class_set
+from dealias.labels import PairingRule, builtin_class_sets, load_class_set
 from dealias.metrics.functional import (
     OBJECT_RECALL,
     BandWidths,
@@ -61,6 +61,14 @@ def add_arguments(parser: ArgumentParser) -> None:
         action="store_true",
         help="predictions store labels as the targets do, such as the label ids of Cityscapes",
     )
+    add(
+        "--resize-predictions",
+        choices=["nearest"],
+        help="resize predictions of another size to their target; else they are refused",
+    )
+    add("--prediction-pattern", type=str, metavar="PATTERN", help="such as {name}_pred.png")
+    add("--target-pattern", type=str, metavar="PATTERN", help="such as {name}/mask.png")
+    add("--pairs", type=Path, metavar="FILE.csv", help="columns prediction and target: paths")
     add("--workers", type=int, default=None, metavar="N", help="reading processes; 0 for none")
     add("--shard", type=str, default="1/1", metavar="I/N", help="the I-th of N parts, from 1")
     add("--error-maps", type=Path, metavar="DIR", help="write a picture of the errors an image")
@@ -77,7 +85,7 @@ def add_arguments(parser: ArgumentParser) -> None:
 def run(options: Namespace) -> int:
     """Evaluate, write, draw and print."""
     folders = [path for path in (options.error_maps, options.report) if path is not None]
-    inputs = [options.predictions, options.targets, options.images]
+    inputs = [options.predictions, options.targets, options.images, options.pairs]
     if options.images is not None and not folders:
         raise ValueError("--images is for the pictures of --error-maps and --report")
     if options.probe is not None and options.report is None:
@@ -95,16 +103,20 @@ def run(options: Namespace) -> int:
             options.targets,
             Options(
                 load_class_set(options.classes),
-                options.protocol,
-                options.band_width,
-                options.boundary,
-                options.map_predictions,
-                error_maps,
-                groups,
+                protocol=options.protocol,
+                band_width=options.band_width,
+                boundary=options.boundary,
+                map_predictions=options.map_predictions,
+                error_maps=error_maps,
+                groups=groups,
                 object_recall=_object_recall(options),
                 band_widths=str(BandWidths.parse(options.band_widths))
                 if options.band_widths
                 else "",
+                resize_predictions=options.resize_predictions is not None,
+                rule=PairingRule(
+                    options.prediction_pattern, options.target_pattern, options.pairs
+                ),
             ),
         )
         reading = {

@@ -6,11 +6,11 @@ import itertools
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path, PurePosixPath, PureWindowsPath
+from pathlib import Path, PurePosixPath
 from typing import TypeVar
 
 from dealias.data.layouts import LAYOUTS, Layout
-from dealias.inputs import read_bytes
+from dealias.inputs import leads_out, read_bytes
 from dealias.labels import (
     PairingError,
     Sample,
@@ -221,10 +221,9 @@ def _read_names(path: Path) -> list[str]:
     names = [line.strip() for line in lines if line.strip()]
     for name in names:
         # Outputs have these names, which must not lead out of a folder.
-        inside = PureWindowsPath(name)
         if len(name) > _LONGEST_NAME or "\0" in name:
             raise PairingError(f"{printable(path)}: expected names of files, got {shorten(name)}")
-        if inside.anchor or ".." in inside.parts:
+        if leads_out(name):
             raise PairingError(
                 f"{printable(path)}: expected names below the folder of the images, "
                 f"got {shorten(name)}"

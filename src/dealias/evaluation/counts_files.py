@@ -76,6 +76,7 @@ def write_counts(evaluation: Evaluation, path: Path) -> None:
             edges=evaluation.counts.edges.numpy(),
             boundary=evaluation.boundary.numpy(),
             void_pixels=np.array(evaluation.void_pixels, np.int64),
+            resized_images=np.array(evaluation.resized_images, np.int64),
             image_miou=np.array([row.miou for row in evaluation.images], np.float64),
             image_error_pixels=np.array(errors, np.int64).reshape(-1, len(ERROR_KINDS)),
             image_digests=np.array([row.digests for row in evaluation.images], str).reshape(-1, 2),
@@ -138,6 +139,9 @@ def _parse(archive: ZipFile) -> Evaluation:
     if "image_digests.npy" in stored:
         digests = [*map(tuple, read("image_digests", images, 2, kind=f"<U{_DIGEST}").tolist())]
     void = int(read("void_pixels")) if "void_pixels.npy" in stored else 0
+    resized = int(read("resized_images")) if "resized_images.npy" in stored else 0
+    if resized > images:
+        raise ValueError(f"resized_images: expected at most {images:,}, got {resized:,}")
     packed: list[bytes | None] = [None] * images
     groups, no_margins = [""] * images, EARLIER
     if header["format"] == _FORMAT:
@@ -174,11 +178,12 @@ def _parse(archive: ZipFile) -> Evaluation:
         torch.from_numpy(boundary),
         objects,
         widths,
-        [ImageRow(*row) for row in rows],
-        skipped,
-        _shards(header.get("shards")),
-        None if sources is None else _sources(sources, settings),
-        void,
+        images=[ImageRow(*row) for row in rows],
+        skipped=skipped,
+        shards=_shards(header.get("shards")),
+        sources=None if sources is None else _sources(sources, settings),
+        void_pixels=void,
+        resized_images=resized,
     )
 
 

@@ -15,13 +15,19 @@ from dealias.evaluation.digests import digest_file
 from dealias.evaluation.error_maps import write_error_map
 from dealias.evaluation.images import Options, evaluate_maps
 from dealias.evaluation.results import Evaluation
-from dealias.evaluation.sources import Sources, read_pair
+from dealias.evaluation.sources import Sources, read_sizes
 from dealias.evaluation.warnings import last_class_mapping
 from dealias.images import ImageError
-from dealias.labels import ClassSet, LabelFileError, Pair, find_images, pair_folders
-from dealias.metrics.functional import (
-    LabelRangeError,
+from dealias.labels import (
+    ClassSet,
+    LabelFileError,
+    Pair,
+    Pairing,
+    find_images,
+    pair_folders,
+    resize_nearest,
 )
+from dealias.metrics.functional import LabelRangeError
 from dealias.processes import Progress, gather, open_progress, process_group, read_in_order
 from dealias.text import FileError, printable
 
@@ -80,13 +86,18 @@ def evaluate_pair(
     try:
         # Before they are read: if a file changes meanwhile, what is read later differs from it.
         digests = (digest_file(pair.prediction), digest_file(pair.target))
-        preds, target = read_pair(pair, classes, options.map_predictions)
+        stored, target = read_sizes(
+            pair, classes, options.map_predictions, options.resize_predictions
+        )
+        resized = stored.shape != target.shape
+        preds = resize_nearest(stored, target.shape) if resized else stored
         maps = torch.from_numpy(preds), torch.from_numpy(target)
         try:
             found = evaluate_maps(pair.name, *maps, options, digests=digests)
         except LabelRangeError as error:
             path = pair.prediction if error.argument == "preds" else pair.target
             raise LabelFileError(path, error.detail + _hint(error, classes)) from error
+        found.resized_images = int(resized)
     except FileError as error:
         if not skip_bad:
             raise
@@ -177,13 +188,21 @@ def evaluate_folders(
         GroupError: an image has no group.
         DrawingError: everything was counted, and a picture can't be drawn; it has the evaluation.
     """
-    pairs, unpaired = _pairs_of_shard(predictions, targets, shard, skip_bad)
+    paired = pair_folders(predictions, targets, options.rule)
+    pairs, unpaired = _pairs_of_shard(paired, predictions, targets, shard, skip_bad)
     if options.groups is not None:
         options.groups.check([pair.name for pair in pairs])
     total = Evaluation.empty(options.settings)
     total.shards.append(shard)
     total.sources = Sources.of(
-        options.classes, predictions, targets, images, map_predictions=options.map_predictions
+        options.classes,
+        predictions,
+        targets,
+        images,
+        map_predictions=options.map_predictions,
+        resize_predictions=options.resize_predictions,
+        rule=options.rule,
+        found_by=paired.found_by,
     )
     total.skipped += [f"{printable(path)}: no partner" for path in unpaired]
     photographs, problems = _photographs(images, pairs)
@@ -221,10 +240,9 @@ def evaluate_folders(
 
 
 def _pairs_of_shard(
-    predictions: Path, targets: Path, shard: tuple[int, int], skip_bad: bool
+    found: Pairing, predictions: Path, targets: Path, shard: tuple[int, int], skip_bad: bool
 ) -> tuple[list[Pair], list[Path]]:
     """The pairs of a shard; the first one also lists the files without a partner."""
-    found = pair_folders(predictions, targets)
     if found.unpaired and not skip_bad:
         raise EvaluationError(_unpaired_message(found.unpaired, predictions, targets))
     index, parts = shard

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +15,7 @@ from dealias.evaluation.objects import image_objects
 from dealias.evaluation.records import ImageRow, Settings
 from dealias.evaluation.results import Evaluation
 from dealias.evaluation.widths import width_sums
-from dealias.labels import ClassSet
+from dealias.labels import ClassSet, PairingRule
 from dealias.metrics.functional import (
     BandWidths,
     HardPixelCounts,
@@ -47,6 +47,8 @@ class Options:
         groups: groups of images that are resampled as a whole; None for each by itself.
         object_recall: also count objects, with these shares; or None.
         band_widths: also count at these widths, as :meth:`BandWidths.parse` reads them; or "".
+        resize_predictions: resize predictions of another size to their target.
+        rule: how files are paired instead of by their names.
     """
 
     classes: ClassSet
@@ -58,6 +60,8 @@ class Options:
     groups: Groups | None = None
     object_recall: ObjectRecall | None = None
     band_widths: str = ""
+    resize_predictions: bool = False
+    rule: PairingRule = field(default_factory=PairingRule)
 
     @property
     def settings(self) -> Settings:

@@ -66,6 +66,7 @@ class Evaluation:
         drawn: what was drawn of the images while they were counted, see :func:`evaluate_pair`;
             None if nothing was. Parts have a method ``absorb``.
         undrawn: why the first picture that failed could not be drawn; None if none failed.
+        resized_images: number of predictions that were resized to the size of their target.
     """
 
     settings: Settings
@@ -80,6 +81,7 @@ class Evaluation:
     void_pixels: int = 0
     drawn: Any = None
     undrawn: str | None = None
+    resized_images: int = 0
 
     @classmethod
     def empty(cls, settings: Settings, counts: HardPixelCounts | None = None) -> Evaluation:
@@ -118,13 +120,14 @@ class Evaluation:
             self.boundary + other.boundary,
             self.objects + other.objects,
             self.widths + other.widths,
-            sorted(self.images + other.images),
-            sorted(self.skipped + other.skipped),
-            sorted({*self.shards, *other.shards}),
-            self.sources if other.sources in (None, self.sources) else None,
-            self.void_pixels + other.void_pixels,
-            self.drawn,
-            self.undrawn,
+            images=sorted(self.images + other.images),
+            skipped=sorted(self.skipped + other.skipped),
+            shards=sorted({*self.shards, *other.shards}),
+            sources=self.sources if other.sources in (None, self.sources) else None,
+            void_pixels=self.void_pixels + other.void_pixels,
+            drawn=self.drawn,
+            undrawn=self.undrawn,
+            resized_images=self.resized_images + other.resized_images,
         )
         merged._absorb_drawn(other)
         return merged
@@ -137,6 +140,7 @@ class Evaluation:
         self.objects.add_(other.objects)
         self.widths.add_(other.widths)
         self.void_pixels += other.void_pixels
+        self.resized_images += other.resized_images
         self.images += other.images
         self.skipped += other.skipped
         self._absorb_drawn(other)
@@ -164,13 +168,25 @@ class Evaluation:
         return sorted(self.images, key=lambda row: (math.isnan(row.miou), row.miou))[:limit]
 
     def warnings(self) -> list[str]:
-        """Messages where labels seem to mean something else than the class set says."""
-        return label_warnings(
+        """Messages where figures may not be what they seem.
+
+        Labels may mean something else than the class set says, files may have been paired by what
+        their names have in common, and predictions may have been resized.
+        """
+        found = label_warnings(
             self.counts.confusion.sum(0),
             self.void_pixels,
             self.settings.names,
             self.settings.ignore_index,
         )
+        if self.sources is not None and self.sources.found_by and not self.sources.rule:
+            found.append(f"paired by what names have in common: {self.sources.found_by}")
+        if self.resized_images:
+            found.append(
+                f"{self.resized_images:,} of {len(self.images):,} predictions were resized to the "
+                "size of their target, by nearest neighbour"
+            )
+        return found
 
     def regroup(self, groups: Groups) -> None:
         """Put the images into groups, which are resampled as a whole.
@@ -224,6 +240,7 @@ class Evaluation:
             "intervals": self._intervals(),
             "fine_grained": self._fine_grained(),
             "void_pixels": self.void_pixels,
+            "resized_images": self.resized_images,
             "warnings": self.warnings(),
             "error_shares": {key: _plain(share) for key, share in error_shares(table).items()},
             "mIoU_gain": {key: _plain(mean) for key, (mean, _) in gains.items()},

@@ -2,14 +2,22 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from dealias.labels import ClassSet, LabelFileError, Pair, Role, read_label_map
+from dealias.labels import (
+    ClassSet,
+    LabelFileError,
+    Pair,
+    PairingRule,
+    Role,
+    read_label_map,
+    resize_nearest,
+)
 from dealias.text import printable, shorten
 
 
@@ -23,6 +31,9 @@ class Sources:
         targets: folder of target label maps.
         images: folder of photographs; or None.
         map_predictions: predictions store labels as targets do.
+        resize_predictions: predictions are resized to the size of their target.
+        rule: how files are paired instead of by their names.
+        found_by: what said which files belong together; empty for names without known endings.
     """
 
     classes: ClassSet
@@ -30,6 +41,9 @@ class Sources:
     targets: Path
     images: Path | None = None
     map_predictions: bool = False
+    resize_predictions: bool = False
+    rule: PairingRule = field(default_factory=PairingRule)
+    found_by: str = ""
 
     @classmethod
     def of(
@@ -38,12 +52,11 @@ class Sources:
         predictions: Path,
         targets: Path,
         images: Path | None = None,
-        *,
-        map_predictions: bool = False,
+        **more: Any,
     ) -> Sources:
         """Sources with absolute paths, valid in any working directory."""
         full = None if images is None else images.absolute()
-        return cls(classes, predictions.absolute(), targets.absolute(), full, map_predictions)
+        return cls(classes, predictions.absolute(), targets.absolute(), full, **more)
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values for JSON."""
@@ -52,6 +65,9 @@ class Sources:
             "targets": str(self.targets),
             "images": None if self.images is None else str(self.images),
             "map_predictions": self.map_predictions,
+            "resize_predictions": self.resize_predictions,
+            "pairing": self.rule.to_dict(),
+            "found_by": self.found_by,
             "class_set": self.classes.to_dict(),
         }
 
@@ -77,12 +93,20 @@ class Sources:
                 )
             folders[key] = None if value is None else Path(value)
         classes = ClassSet.from_dict(content.get("class_set"), source)
-        mapped = content.get("map_predictions") is True
-        return cls(classes, map_predictions=mapped, **folders)  # type: ignore[arg-type]
+        flags = ("map_predictions", "resize_predictions")  # earlier files lack the second
+        more: dict[str, Any] = {flag: content.get(flag) is True for flag in flags}
+        rule = PairingRule.from_dict(content.get("pairing", {}))
+        found_by = content.get("found_by", "")
+        if not isinstance(found_by, str):
+            raise ValueError(f"{source}: sources: found_by: expected text, got {shorten(found_by)}")
+        return cls(classes, **folders, **more, rule=rule, found_by=found_by)  # type: ignore[arg-type]
 
 
 def read_pair(
-    pair: Pair, classes: ClassSet, map_predictions: bool = False
+    pair: Pair,
+    classes: ClassSet,
+    map_predictions: bool = False,
+    resize_predictions: bool = False,
 ) -> tuple[NDArray[np.integer], NDArray[np.integer]]:
     """Read the prediction and the target of a pair, each [H, W].
 
@@ -90,17 +114,36 @@ def read_pair(
         pair: the files.
         classes: what the labels mean.
         map_predictions: predictions store labels as targets do.
+        resize_predictions: resize a prediction to its target, see :func:`resize_nearest`.
 
     Raises:
-        LabelFileError: a file that can't be used, or sizes that differ.
+        LabelFileError: a file that can't be used, or sizes that differ; with `resize_predictions`,
+            sides that are swapped.
+    """
+    preds, target = read_sizes(pair, classes, map_predictions, resize_predictions)
+    return resize_nearest(preds, target.shape) if resize_predictions else preds, target
+
+
+def read_sizes(
+    pair: Pair, classes: ClassSet, map_predictions: bool, any_size: bool
+) -> tuple[NDArray[np.integer], NDArray[np.integer]]:
+    """Read the prediction and the target of a pair, as :func:`read_pair`, in their own sizes.
+
+    Args:
+        pair: the files.
+        classes: what the labels mean.
+        map_predictions: predictions store labels as targets do.
+        any_size: allow the prediction to have another size, but not swapped sides.
     """
     role: Role = "stored" if map_predictions else "prediction"
     preds = read_label_map(pair.prediction, classes, role)
     target = read_label_map(pair.target, classes, "target")
-    if preds.shape != target.shape:
+    swapped = preds.shape == target.shape[::-1]
+    if preds.shape != target.shape and (swapped or not any_size):
+        hint = "" if swapped else "; --resize-predictions nearest resizes it"
         raise LabelFileError(
             pair.prediction,
             f"expected {target.shape[1]}x{target.shape[0]} pixels like {printable(pair.target)}, "
-            f"got {preds.shape[1]}x{preds.shape[0]}",
+            f"got {preds.shape[1]}x{preds.shape[0]}{hint}",
         )
     return preds, target

@@ -20,6 +20,8 @@ from dealias.labels.pairing import (
     pair_images,
 )
 from dealias.labels.reading import LABEL_SUFFIXES, LabelFileError, read_label_map
+from dealias.labels.resizing import resize_nearest
+from dealias.labels.rules import PairingRule
 from dealias.labels.writing import write_label_map
 
 __all__ = [
@@ -31,6 +33,7 @@ __all__ = [
     "Pair",
     "Pairing",
     "PairingError",
+    "PairingRule",
     "Role",
     "Sample",
     "Sampling",
@@ -42,6 +45,7 @@ __all__ = [
     "pair_folders",
     "pair_images",
     "read_label_map",
+    "resize_nearest",
     "spread_colors",
     "write_label_map",
 ]

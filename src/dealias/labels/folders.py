@@ -2,9 +2,10 @@
 
 import os
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 
+from dealias.labels.affixes import Reading, match_readings, read_files
 from dealias.labels.naming import companion_of, endings_of, names_of, role_of, root_of
 from dealias.labels.reading import LABEL_SUFFIXES
 from dealias.text import printable
@@ -37,6 +38,9 @@ def label_files(folder: Path) -> list[Path]:
 def find_images(folder: Path, names: Iterable[str]) -> dict[str, Path]:
     """Find the photographs of pairs in a folder and its subfolders.
 
+    Where no name is that of an image, all images may have a prefix or suffix in common: img_1.jpg
+    is then the image of 1, if each name has an image and there is one way.
+
     Args:
         folder: where the images are.
         names: names of pairs; the last part must be the name of the image.
@@ -55,11 +59,20 @@ def find_label_maps(folder: Path, names: Iterable[str]) -> dict[str, Path]:
     return _find_named(folder, names, _label_maps)
 
 
-def _list_files(folder: Path, kind: str, suffixes: tuple[str, ...], wanted: Filter) -> list[Path]:
+def files_in(folder: Path, suffixes: tuple[str, ...] = ("",)) -> list[Path]:
+    """List the visible files with these suffixes in a folder and its subfolders.
+
+    Raises:
+        PairingError: not a folder.
+    """
     if not folder.is_dir():
         what = "not a folder" if folder.exists() else "no such folder"
         raise PairingError(f"{printable(folder)}: {what}")
-    files = sorted(_walk(folder))
+    return sorted(path for path in _walk(folder) if path.name.lower().endswith(suffixes))
+
+
+def _list_files(folder: Path, kind: str, suffixes: tuple[str, ...], wanted: Filter) -> list[Path]:
+    files = files_in(folder)
     found = wanted(files)
     if not found:
         kinds = sorted({path.suffix.lower() or "no extension" for path in files})
@@ -71,8 +84,10 @@ def _list_files(folder: Path, kind: str, suffixes: tuple[str, ...], wanted: Filt
 def _find_named(folder: Path, names: Iterable[str], wanted: Filter) -> dict[str, Path]:
     if not folder.is_dir():
         raise PairingError(f"{printable(folder)}: not a folder")
+    names = list(names)
+    listed = wanted(files_in(folder))
     found: dict[str, list[tuple[int, int, Path]]] = defaultdict(list)
-    for path in wanted(sorted(_walk(folder))):
+    for path in listed:
         parent = path.parent.relative_to(folder)
         foreign = role_of(path) != "image"
         for taken, name in enumerate(names_of(path)):
@@ -86,7 +101,21 @@ def _find_named(folder: Path, names: Iterable[str], wanted: Filter) -> dict[str,
             raise several_files(name, best)
         if best:
             files[name] = best[0]
-    return files
+    return files or _find_by_affixes(folder, names, listed)
+
+
+def _find_by_affixes(folder: Path, names: Sequence[str], files: Sequence[Path]) -> dict[str, Path]:
+    """The file of each name, where all files have a prefix or suffix in common."""
+    readings = read_files(folder, files)
+    for keyed in (
+        {name: name for name in names},
+        {name.rsplit("/", 1)[-1]: name for name in names},
+    ):
+        if len(keyed) == len(names) <= len(files):
+            matches = match_readings([Reading("", "", keyed)], readings)
+            if len(matches) == 1:
+                return dict(matches[0].files.values())
+    return {}
 
 
 def _images(files: list[Path]) -> list[Path]:

@@ -1,7 +1,7 @@
 """What file names say: the image that a file belongs to, and its role."""
 
 import re
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import Literal
 
 FileRole = Literal["image", "prediction", "target"]
@@ -15,6 +15,14 @@ _WORDS: dict[FileRole, str] = {
     r"|(?i:gt|ground_?truth|targets?|labels?|masks?|seg|segmentation|annotation)",
 }
 _ENDING = re.compile("|".join(rf"[_-](?P<{role}>{words})$" for role, words in _WORDS.items()))
+_WORD = "|".join(_WORDS.values())
+_SUFFIX = "(?i:jpe?g|png|webp|tiff?|bmp)"
+_KNOWN = re.compile(rf"[\W_]*(?:(?:{_WORD}|{_SUFFIX})[\W_]+)*(?:{_WORD}|{_SUFFIX})?")
+_EITHER_END = {
+    role: re.compile(rf"(?:{words})(?=[\W_]|$)|.*[\W_](?:{words})$")
+    for role, words in _WORDS.items()
+}
+_ROLES: tuple[FileRole, ...] = ("prediction", "target", "image")
 # Files of colours or instances beside the label map of an image.
 _COMPANION = re.compile(r"(.+)_(color|instanceIds|instanceTrainIds)")
 
@@ -55,8 +63,29 @@ def role_of(path: Path) -> FileRole | None:
     """
     endings = (_ENDING.search(name) for name in names_of(path)[:-1])
     roles = {ending.lastgroup for ending in endings if ending}
-    known: tuple[FileRole, ...] = ("prediction", "target", "image")
-    return next((role for role in known if role in roles), None)
+    return next((role for role in _ROLES if role in roles), None)
+
+
+def role_within(path: PurePath) -> FileRole | None:
+    """Return the role that a word at either end of the stem or of a folder says.
+
+    Args:
+        path: relative to the folder that was given; what lies above it says nothing of a file.
+
+    >>> role_within(PurePath("case_1/gt.png")), role_within(PurePath("predictions/1.png"))
+    ('target', 'prediction')
+    """
+    parts = [*path.parts[:-1], path.stem]
+    return next((role for role in _ROLES if any(map(_EITHER_END[role].match, parts))), None)
+
+
+def is_known(affix: str) -> bool:
+    """Whether what is added to a name has only known words and suffixes of images, or nothing.
+
+    >>> is_known("pred_"), is_known("/ground_truth"), is_known(".jpg"), is_known("unet_")
+    (True, True, True, False)
+    """
+    return _KNOWN.fullmatch(affix) is not None
 
 
 def companion_of(path: Path) -> str | None:

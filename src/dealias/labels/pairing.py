@@ -1,15 +1,19 @@
 """Pairing the label maps of two folders, or images with their label maps."""
 
-from collections import defaultdict
-from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
 from dealias.labels.folders import PairingError, image_files, label_files, several_files
-from dealias.labels.naming import FileRole, names_of, role_of, root_of
+from dealias.labels.matching import (
+    by_root,
+    in_folder_of,
+    in_one_folder_each,
+    match_affixes,
+    match_files,
+)
+from dealias.labels.naming import role_of, role_within
+from dealias.labels.rules import PairingRule, pair_by_patterns, pair_by_table
 from dealias.text import printable
-
-_Match = tuple[str, Path, Path]
 
 
 @dataclass(frozen=True)
@@ -29,10 +33,17 @@ class Pair:
 
 @dataclass(frozen=True)
 class Pairing:
-    """Pairs in the order of their names, and the files without a partner."""
+    """Pairs in the order of their names.
+
+    Attributes:
+        pairs: the pairs.
+        unpaired: the files without a partner.
+        found_by: what said which files belong together; empty for names without known endings.
+    """
 
     pairs: list[Pair]
     unpaired: list[Path]
+    found_by: str = ""
 
 
 @dataclass(frozen=True)
@@ -58,7 +69,7 @@ class Sampling:
     unpaired: list[Path]
 
 
-def pair_folders(predictions: Path, targets: Path) -> Pairing:
+def pair_folders(predictions: Path, targets: Path, rule: PairingRule | None = None) -> Pairing:
     """Pair the label maps of two folders by name.
 
     Subfolders are searched too. The name of a file is its stem without the endings of data sets and
@@ -70,30 +81,67 @@ def pair_folders(predictions: Path, targets: Path) -> Pairing:
     else they are part of the name. If a folder has both the labelTrainIds and the labelIds of an
     image, the labelTrainIds are used. Colour and instance files beside a label map are ignored.
 
-    Predictions and targets may lie in one folder if their endings tell them apart.
+    Where these names give no pair, what all files of a side begin and end with is taken off, words
+    as a whole and folders included: pred_1.png pairs with 1.png, 1/pred.png with 1/gt.png, and
+    1.jpg.png with 1.png. On one side this may be anything, on the other only known words, such as
+    those above; every file of the smaller side must have a partner, and there must be one way.
+
+    Predictions and targets may lie in one folder if words in their paths tell them apart.
 
     Args:
         predictions: folder of predicted label maps.
         targets: folder of target label maps.
+        rule: what says which files belong together instead.
 
     Raises:
-        PairingError: not a folder, no label maps in it, no pairs, several files of one name, or one
-            folder for both in which the names do not tell predictions from targets.
+        PairingError: not a folder, no label maps in it, no pairs or several ways to pair, several
+            files of one name, or one folder for both in which the names do not tell predictions
+            from targets.
 
     >>> pair_folders(Path("results"), Path("gtFine/val"))  # doctest: +SKIP
     Pairing(pairs=[Pair(name='frankfurt_000000_000294', ...
     """
+    if rule:
+        return _pair_by_rule(predictions, targets, rule)
     predicted, true = label_files(predictions), label_files(targets)
+    listed = [(predictions, predicted), (targets, true)]
     if predictions.samefile(targets):
-        predicted = [path for path in predicted if role_of(path) == "prediction"]
-        true = [path for path in true if role_of(path) not in ("prediction", "image")]
-        if not predicted or all(role_of(path) is None for path in true):
-            raise PairingError(
-                f"{printable(predictions)}: is given for predictions and for targets: expected two "
-                "folders, or names that tell which is which, such as 1_pred.png and 1_target.png"
-            )
-    matches, unpaired = _match(predictions, predicted, targets, true, "prediction")
-    return Pairing([Pair(*match) for match in matches], unpaired)
+        listed = [
+            (predictions, [path for path in predicted if role_of(path) == "prediction"]),
+            (targets, [path for path in true if role_of(path) not in ("prediction", "image")]),
+        ]
+        if not listed[0][1] or all(role_of(path) is None for path in listed[1][1]):
+            return _pair_one_folder(predictions, predicted)
+    matches, unpaired, found_by = match_files(listed, "prediction")
+    return Pairing([Pair(*match) for match in matches], unpaired, found_by)
+
+
+def _pair_by_rule(predictions: Path, targets: Path, rule: PairingRule) -> Pairing:
+    unpaired: list[Path] = []
+    if rule.table is not None:
+        named = pair_by_table(predictions, targets, rule.table)
+    else:
+        named, unpaired = pair_by_patterns(predictions, targets, rule)
+    pairs = [Pair(name, *named[name]) for name in sorted(named)]
+    return Pairing(pairs, unpaired, str(rule))
+
+
+def _pair_one_folder(folder: Path, files: list[Path]) -> Pairing:
+    """Pair the files of one folder whose paths have a word for their role at some other place."""
+    roles = {path: role_within(path.relative_to(folder)) for path in files}
+    listed = [
+        (folder, [path for path, role in roles.items() if role == kind])
+        for kind in ("prediction", "target")
+    ]
+    if not all(chosen for _, chosen in listed):
+        raise PairingError(
+            f"{printable(folder)}: is given for predictions and for targets: expected two "
+            "folders, or names that tell which is which, such as 1_pred.png and 1_target.png; "
+            "--prediction-pattern and --target-pattern say it outright"
+        )
+    matches, unpaired, found_by = match_affixes(listed, "prediction")
+    unpaired += [path for path, role in roles.items() if role is None]
+    return Pairing([Pair(*match) for match in matches], unpaired, found_by)
 
 
 def pair_images(images: Path, labels: Path) -> Sampling:
@@ -122,7 +170,7 @@ def pair_images(images: Path, labels: Path) -> Sampling:
                 f"{printable(images)}: is given for images and for label maps: expected two "
                 "folders, or names that tell which is which, such as 1.jpg and 1_mask.png"
             )
-    matches, unpaired = _match(images, found, labels, true, "image")
+    matches, unpaired, _ = match_files([(images, found), (labels, true)], "image")
     return Sampling([Sample(*match) for match in matches], unpaired)
 
 
@@ -134,108 +182,10 @@ def list_images(folder: Path) -> list[Sample]:
     """
     files = image_files(folder)
     samples: dict[str, Path] = {}
-    for root, paths in _by_root(folder, files, _in_one_folder_each(files)).items():
+    for root, paths in by_root(folder, files, in_one_folder_each(files)).items():
         for path in paths:
-            name = root if len(paths) == 1 else _named(root, path.stem)
+            name = root if len(paths) == 1 else in_folder_of(root, path.stem)
             if name in samples:
                 raise several_files(name, [samples[name], path])
             samples[name] = path
     return [Sample(name, samples[name]) for name in sorted(samples)]
-
-
-def _match(
-    first: Path, first_files: list[Path], second: Path, second_files: list[Path], kind: FileRole
-) -> tuple[list[_Match], list[Path]]:
-    """Match files of a kind with targets by name.
-
-    Returns:
-        The name and both files of each pair, in the order of the names, and the unpaired files.
-    """
-    listed = [(first, first_files), (second, second_files)]
-    if not first.samefile(second):  # one may lie in the other; no file belongs to both
-        listed = [
-            (folder, [path for path in files if not _inside(path, other, folder)])
-            for (folder, files), (other, _) in zip(listed, listed[::-1], strict=True)
-        ]
-    flat = all(_in_one_folder_each(files) for _, files in listed)
-    sides = [_by_root(folder, files, flat) for folder, files in listed]
-    shared = sides[0].keys() & sides[1].keys()
-    unpaired = [
-        path for side in sides for name in side if name not in shared for path in side[name]
-    ]
-    if not shared:
-        raise PairingError(
-            f"no pairs: none of the {len(sides[0]):,} names in {printable(first)} "
-            f"({_examples(listed[0][1])}) is among the {len(sides[1]):,} in {printable(second)} "
-            f"({_examples(listed[1][1])})"
-        )
-    pairs = []
-    for name in shared:
-        matched, left = _match_root(name, sides[0][name], sides[1][name], kind)
-        pairs += matched
-        unpaired += left
-    return sorted(pairs), unpaired
-
-
-def _match_root(
-    root: str, first: list[Path], second: list[Path], kind: FileRole
-) -> tuple[list[_Match], list[Path]]:
-    """Pair the files of one root, starting with those that need the fewest endings removed.
-
-    A file that is left over is unpaired. If its endings say that it is of the kind of its side, it
-    is ambiguous which file is meant, and that is an error.
-    """
-    if len(first) == len(second) == 1:
-        return [(root, first[0], second[0])], []
-    ways = {(one, two): _shared_name(one, two) for one in first for two in second}
-    pairs: dict[str, tuple[Path, Path]] = {}
-    left = {*first, *second}
-    while ways:
-        least = min(cost for cost, _ in ways.values())
-        best = {files: name for files, (cost, name) in ways.items() if cost == least}
-        used = {path for files in best for path in files}
-        names = pairs.keys() | {*best.values()}
-        if len(used) < 2 * len(best) or len(names) < len(pairs) + len(best):
-            break
-        pairs |= {name: files for files, name in best.items()}
-        left -= used
-        ways = {files: way for files, way in ways.items() if used.isdisjoint(files)}
-    meant = any(role_of(path) == (kind if path in first else "target") for path in left)
-    if ways or meant:
-        raise several_files(root, max(first, second, key=len))
-    return [(_named(root, name), *files) for name, files in pairs.items()], sorted(left)
-
-
-def _shared_name(first: Path, second: Path) -> tuple[int, str]:
-    """The number of endings to remove from two files of one root to get one name, and the name."""
-    mine, theirs = names_of(first), names_of(second)
-    return min((mine.index(n) + theirs.index(n), n) for n in mine if n in theirs)
-
-
-def _inside(path: Path, folder: Path, searched: Path) -> bool:
-    """Whether a file lies in a folder that is inside the searched one."""
-    inner, outer = folder.resolve(), searched.resolve()
-    return inner.is_relative_to(outer) and path.resolve().is_relative_to(inner)
-
-
-def _in_one_folder_each(files: Iterable[Path]) -> bool:
-    """Whether no root occurs in several folders."""
-    folders: dict[str, Path] = {}
-    return all(folders.setdefault(root_of(path), path.parent) == path.parent for path in files)
-
-
-def _by_root(folder: Path, files: Iterable[Path], flat: bool) -> dict[str, list[Path]]:
-    found = defaultdict(list)
-    for path in files:
-        root = root_of(path)
-        found[root if flat else (path.parent.relative_to(folder) / root).as_posix()].append(path)
-    return found
-
-
-def _named(root: str, name: str) -> str:
-    """A name in the folder of a root."""
-    return "/".join([*root.split("/")[:-1], name])
-
-
-def _examples(files: list[Path]) -> str:
-    return f"such as {', '.join(printable(path.name) for path in files[:2])}"

@@ -100,6 +100,7 @@ def compare_results(
         "notes": [
             *left_out,
             *_noise(a, b, names),
+            *_resized(a, b, names),
             *shifts,
             *other_widths,
             *_no_intervals(paired["about"]),
@@ -229,6 +230,15 @@ def _noise(a: Mapping[str, Any], b: Mapping[str, Any], names: Sequence[str]) -> 
         return []
     told = [f"{sigma:g} in {name}" for sigma, name in zip(sigmas, names, strict=True)]
     return [f"The images had noise of another sigma, of 255: {told[0]}, {told[1]}."]
+
+
+def _resized(a: Mapping[str, Any], b: Mapping[str, Any], names: Sequence[str]) -> list[str]:
+    """Which predictions were resized, if not all of both or none."""
+    resized = [result.get("resized_images", 0) for result in (a, b)]
+    if resized[0] == resized[1]:
+        return []
+    told = [f"{count:,} in {name}" for count, name in zip(resized, names, strict=True)]
+    return [f"Predictions were resized to their targets: {told[0]}, {told[1]}."]
 
 
 def _other_shifts(a: Mapping[str, Any], b: Mapping[str, Any], names: Sequence[str]) -> list[str]:

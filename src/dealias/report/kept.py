@@ -148,12 +148,17 @@ def find_examples(result: Mapping[str, Any], path: Path, *, trust: bool = False)
         elif gone is not None:
             problems.append(f"{printable(gone)} is no folder")
         else:
-            pairs = {pair.name: pair for pair in pair_folders(*folders).pairs}
+            found = pair_folders(sources.predictions, sources.targets, sources.rule)
+            pairs = {pair.name: pair for pair in found.pairs}
             folder = sources.images
             images = find_images(folder, pairs) if folder is not None and folder.is_dir() else {}
-            classes, mapped = sources.classes, sources.map_predictions
-            read = partial(read_pair, classes=classes, map_predictions=mapped)
-            return Examples(classes, read, pairs, images, digests, skip_bad=True)
+            read = partial(
+                read_pair,
+                classes=sources.classes,
+                map_predictions=sources.map_predictions,
+                resize_predictions=sources.resize_predictions,
+            )
+            return Examples(sources.classes, read, pairs, images, digests, skip_bad=True)
     if isinstance(result.get("report"), str):
         page = path.parent / result["report"]
         if not (trust or lies_below(page, path.parent)):

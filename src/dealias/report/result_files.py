@@ -137,6 +137,7 @@ _SHAPE = {
     "skipped": [str],
     "warnings?": [str],
     "void_pixels?": _COUNT,
+    "resized_images?": _COUNT,
     "noise?": _SIZE,
     "report?": maybe(str),
     "errors_against_aliasing?": maybe(_ALIASING),

@@ -166,7 +166,7 @@ def report_folders(
     maps = (probe or {}).get("maps") or {}
     scores: dict[str, Path] = {}
     if maps.get("folder") is not None:
-        names = [pair.name for pair in pair_folders(predictions, targets).pairs]
+        names = [pair.name for pair in pair_folders(predictions, targets, options.rule).pairs]
         scores = find_images(Path(maps["folder"]), names)
     writer = ReportWriter(
         path, options.classes, protocol=options.protocol, band_width=options.band_width
