@@ -157,7 +157,7 @@ def folder_with_code(place):
 ATTACKS = {
     "checkpoint (`.ckpt`, `.pth`, `.pt`)": checkpoint,
     "`.safetensors`, `config.json` of a network": safetensors,
-    "label map (PNG, TIFF, NPY, NPZ)": label_map,
+    "label map (PNG, TIFF, BMP, WebP, NPY, NPZ)": label_map,
     "class set": class_set,
     "`counts.npz`": counts,
     "`result.json`": result,

@@ -21,6 +21,14 @@ def write_image(path, pixels, mode=None):
     return path
 
 
+COLORS = [*CAMVID.palette, CAMVID.void_color]
+
+
+def write_webp(path, pixels, **options):
+    Image.fromarray(pixels).save(path, **{"lossless": True, "exact": True} | options)
+    return path
+
+
 def palette_png(path):
     image = Image.fromarray(LABELS).convert("P")
     image.putdata(LABELS.flatten().tolist())
@@ -42,8 +50,33 @@ def palette_png(path):
         lambda folder: np.save(folder / "a.npy", LABELS.astype(">i8")[None]) or folder / "a.npy",
         lambda folder: np.save(folder / "a.npy", LABELS.astype(np.uint64)) or folder / "a.npy",
         lambda folder: np.savez_compressed(folder / "a.npz", LABELS) or folder / "a.npz",
+        lambda folder: write_image(folder / "a.tif", LABELS.astype(np.float32)),
+        lambda folder: np.save(folder / "a.npy", LABELS.astype(">f4")) or folder / "a.npy",
+        lambda folder: (
+            np.save(folder / "a.npy", LABELS.astype(np.float16)[None]) or folder / "a.npy"
+        ),
+        lambda folder: write_image(folder / "a.bmp", LABELS),
+        lambda folder: write_image(folder / "a.BMP", np.array(COLORS, np.uint8)[LABELS]),
+        lambda folder: write_webp(folder / "a.webp", np.array(COLORS, np.uint8)[LABELS]),
     ],
-    ids=["png8", "png16", "palette", "tiff8", "tiff16", "tiff32", "npy", "npy64", "npyu64", "npz"],
+    ids=[
+        "png8",
+        "png16",
+        "palette",
+        "tiff8",
+        "tiff16",
+        "tiff32",
+        "npy",
+        "npy64",
+        "npyu64",
+        "npz",
+        "tiff-float",
+        "npy-float",
+        "npy-half",
+        "bmp",
+        "bmp-colours",
+        "webp-colours",
+    ],
 )
 def test_every_format_reads_the_same_labels(write, tmp_path):
     found = read_label_map(write(tmp_path), CAMVID, "target")
@@ -209,8 +242,11 @@ def test_files_that_are_no_label_maps(name, content, message, tmp_path):
 @pytest.mark.parametrize(
     ("array", "message"),
     [
-        (np.zeros((4, 4), np.float32), "expected integer labels, got float32"),
-        (np.zeros((4, 4, 3), np.uint8), r"expected shape \[H, W\], got \[4, 4, 3\]"),
+        (np.full((4, 4), 0.5, np.float32), r"expected whole numbers .*got 0\.5 \(16 px"),
+        (
+            np.zeros((4, 4, 3), np.uint8),
+            r"\[H, W\], or \[11, H, W\] .*got \[4, 4, 3\]",
+        ),
         (np.array([[None]]), "expected integer labels, got object"),
         (np.zeros((0, 4), np.uint8), r"at least one pixel, got shape \[0, 4\]"),
     ],
@@ -222,13 +258,13 @@ def test_arrays_that_are_no_label_maps(array, message, tmp_path):
 
 
 def test_images_that_are_no_label_maps(tmp_path):
-    write_image(tmp_path / "float.tif", np.zeros((4, 4), np.float32))
+    write_image(tmp_path / "float.tif", np.full((4, 4), 0.5, np.float32))
     write_image(tmp_path / "glass.png", np.zeros((4, 4, 4), np.uint8))
     frame = Image.fromarray(LABELS)
     frame.save(tmp_path / "two.tif", save_all=True, append_images=[frame])
     np.savez(tmp_path / "two.npz", a=LABELS, b=LABELS)
     for name, message in {
-        "float.tif": "expected gray, palette or 8-bit RGB, got 'F",
+        "float.tif": r"expected whole numbers as labels.*got 0\.5",
         "glass.png": "transparent",
         "two.tif": "expected one image, got several",
         "two.npz": "expected a single array",
@@ -259,6 +295,19 @@ def tiff(width, height, *more, pages=1):
     return file + bytes(64)
 
 
+def bmp(width, height):
+    """The header of a gray BMP file."""
+    picture = struct.pack("<IiiHHIIiiII", 40, width, height, 1, 8, 0, 0, 0, 0, 0, 0)
+    return b"BM" + struct.pack("<IHHI", 200, 0, 0, 54 + 1024) + picture + bytes(1024 + 64)
+
+
+def webp(width, height):
+    """A WebP file of the extended format that claims a size."""
+    canvas = (width - 1).to_bytes(3, "little") + (height - 1).to_bytes(3, "little")
+    chunks = b"VP8X" + struct.pack("<I", 10) + bytes(4) + canvas + b"VP8L" + struct.pack("<I", 8)
+    return b"RIFF" + struct.pack("<I", len(chunks) + 12) + b"WEBP" + chunks + bytes(8)
+
+
 LIES = {
     "negative.npy": (npy("(-1, -1)", data=b"1"), "negative length"),
     "endless.npy": (npy("(0, 1180591620717411303424)"), "can't be read"),
@@ -272,6 +321,9 @@ LIES = {
     "long.tif": (tiff(1, 2**32 - 1), "decompression bomb"),
     "flat.tif": (tiff(8, 0), "not an image"),
     "pages.tif": (tiff(8, 8, pages=3000), "got several"),
+    "wide.bmp": (bmp(60_000, 60_000), "decompression bomb"),
+    "low.bmp": (bmp(8, 2**31 - 1), "decompression bomb"),
+    "wide.webp": (webp(2**24, 2**24), "not an image|decompression bomb|can't be read"),
     "flat.png": (png(8, 0, 8, 0, b""), "not an image"),
     "thin.png": (png(0, 8, 8, 0, b""), "not an image"),
 }

@@ -97,6 +97,7 @@ def test_no_file_is_its_own_target_where_one_folder_lies_in_the_other(tmp_path):
     touch(tmp_path, "1.png", "gt/1.png")
     found = pair_folders(tmp_path, tmp_path / "gt", PairingRule("{name}"))
     assert listed(found, (tmp_path, tmp_path)) == {"1": ("1.png", "gt/1.png")}
+    assert found.unpaired == []
 
 
 @pytest.mark.parametrize("pattern", ["pred.png", "{name}{name}", "{Name}", ""])

@@ -6,7 +6,7 @@ import fnmatch
 import re
 from collections import Counter
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from importlib.resources import files
 from pathlib import Path
 from typing import Any, Literal
@@ -19,6 +19,7 @@ from dealias.text import FileError, printable, shorten
 
 MOST_CLASSES = 4096  # whose table of counts takes half a gigabyte
 _LONGEST_NAME = 1000  # characters
+_BINARY = "binary:"
 _INTEGER = re.compile("-?[0-9]{1,19}")
 Role = Literal["prediction", "target", "stored"]
 
@@ -43,6 +44,8 @@ class ClassSet:
         label_map_files: pattern of the names of files, predictions or targets, to which `label_map`
             applies; by default it applies to all targets and no predictions.
         reduce_zero_label: whether targets store 0 for void and k + 1 for class k.
+        single_labels: whether a file in which the `label_map` gives two labels one class is
+            refused, since only one of them can be meant.
 
     Raises:
         ClassSetError: the attributes contradict one another.
@@ -57,6 +60,7 @@ class ClassSet:
     label_map: dict[int, int] = field(default_factory=dict)
     label_map_files: str | None = None
     reduce_zero_label: bool = False
+    single_labels: bool = False
 
     def __post_init__(self) -> None:
         problem = self._problem()
@@ -91,6 +95,8 @@ class ClassSet:
                 return f"{key}: expected classes 0..{len(self) - 1} or ignore, got {shorten(wrong)}"
         if self.color_map and self.palette is None:
             return "color_map without a palette"
+        if self.single_labels and not self.label_map:
+            return "single_labels without a label_map"
         if self.label_map and self.reduce_zero_label:
             return "label_map and reduce_zero_label exclude one another"
         return None
@@ -194,16 +200,21 @@ def load_class_set(name_or_path: str | Path) -> ClassSet:
     """Load a class set by name, or from a YAML file.
 
     Args:
-        name_or_path: one of `builtin_class_sets()`, or a .yaml or .yml file with the key `names`
-            and, optionally, the other attributes of :class:`ClassSet`; in `label_map` and
-            `color_map`, "ignore" stands for the void label.
+        name_or_path: one of `builtin_class_sets()`; "binary:FOREGROUND" or
+            "binary:BACKGROUND,FOREGROUND" for masks whose classes have these names; or a .yaml or
+            .yml file with the key `names` and, optionally, the other attributes of
+            :class:`ClassSet`; in `label_map` and `color_map`, "ignore" stands for the void label.
 
     Raises:
         ClassSetError: the name is unknown, or the file can't be read or is not a class set.
 
     >>> load_class_set("camvid").names[2]
     'Pole'
+    >>> load_class_set("binary:crack").names
+    ('background', 'crack')
     """
+    if str(name_or_path).startswith(_BINARY):
+        return _binary(str(name_or_path).removeprefix(_BINARY))
     if str(name_or_path) in builtin_class_sets():
         text = (files("dealias.labels") / "class_sets" / f"{name_or_path}.yaml").read_text("utf-8")
         return _parse(parse_yaml(text), str(name_or_path), str(name_or_path))
@@ -220,6 +231,18 @@ def load_class_set(name_or_path: str | Path) -> ClassSet:
     return _parse(content, path.stem, printable(path))
 
 
+def _binary(given: str) -> ClassSet:
+    """Masks whose foreground, or background and foreground, have names."""
+    names = [name.strip() for name in given.split(",")]
+    if not all(names) or len(names) > 2:
+        raise ClassSetError(
+            f"expected binary:FOREGROUND or binary:BACKGROUND,FOREGROUND, "
+            f"got {shorten(_BINARY + given)}"
+        )
+    plain = load_class_set("binary")
+    return replace(plain, names=(*plain.names[: 2 - len(names)], *names))
+
+
 def _parse(content: Any, name: str, source: str) -> ClassSet:
     if not isinstance(content, dict):
         raise ClassSetError(f"{source}: expected a mapping with the key 'names'")
@@ -234,7 +257,8 @@ def _parse(content: Any, name: str, source: str) -> ClassSet:
         raise ClassSetError(
             f"{source}: names: expected a list of class names, got {shorten(names)}"
         )
-    kinds = {"ignore_index": int, "label_map_files": str, "reduce_zero_label": bool}
+    kinds = {"ignore_index": int, "label_map_files": str}
+    kinds |= dict.fromkeys(("reduce_zero_label", "single_labels"), bool)
     options: dict[str, Any] = {key: content[key] for key in kinds if key in content}
     for key, value in options.items():
         if type(value) is not kinds[key]:

@@ -6,10 +6,12 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 
 from dealias.labels.affixes import Reading, match_readings, read_files
+from dealias.labels.lossless import JPEG_REASON, JPEG_SUFFIXES
 from dealias.labels.naming import companion_of, endings_of, names_of, role_of, root_of
 from dealias.labels.reading import LABEL_SUFFIXES
 from dealias.text import printable
 
+_OFTEN_PICTURES = (".bmp", ".webp")
 _IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".tif", ".tiff", ".bmp")
 
 Filter = Callable[[list[Path]], list[Path]]
@@ -77,6 +79,8 @@ def _list_files(folder: Path, kind: str, suffixes: tuple[str, ...], wanted: Filt
     if not found:
         kinds = sorted({path.suffix.lower() or "no extension" for path in files})
         got = f"got only {', '.join(kinds)}" if kinds else "it is empty"
+        if suffixes == LABEL_SUFFIXES and {*kinds} & {*JPEG_SUFFIXES}:
+            got += f"; {JPEG_REASON}"
         raise PairingError(f"{printable(folder)}: expected {kind} ({', '.join(suffixes)}), {got}")
     return found
 
@@ -123,8 +127,12 @@ def _images(files: list[Path]) -> list[Path]:
 
 
 def _label_maps(files: list[Path]) -> list[Path]:
-    """The label maps, without files of colours, instances or label ids beside a label map."""
+    """The label maps, without files of colours, instances or label ids beside a label map.
+
+    BMP and WebP files beside files of other kinds are taken for pictures of these.
+    """
     files = [path for path in files if path.suffix.lower() in LABEL_SUFFIXES]
+    files = [path for path in files if path.suffix.lower() not in _OFTEN_PICTURES] or files
     companions = {path: companion_of(path) for path in files}
     labels = {path.parent / root_of(path) for path, of in companions.items() if of is None}
     train_ids = {

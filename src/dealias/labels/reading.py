@@ -13,10 +13,12 @@ from dealias.arrays import open_member, open_npz, read_array
 from dealias.images import ImageError, max_pixels, open_image
 from dealias.inputs import open_regular
 from dealias.labels.class_set import ClassSet, Role
+from dealias.labels.lossless import JPEG_REASON, JPEG_SUFFIXES, check_lossless
 from dealias.labels.palette import palette_means_colors
+from dealias.labels.scores import ScoresError, labels_of_channels, whole_numbers
 from dealias.text import FileError, list_pixels, reason, shorten
 
-IMAGE_SUFFIXES = (".png", ".tif", ".tiff")
+IMAGE_SUFFIXES = (".png", ".tif", ".tiff", ".bmp", ".webp")
 LABEL_SUFFIXES = (*IMAGE_SUFFIXES, ".npy", ".npz")
 
 _INDEX_MODES = ("1", "L", "P", "I;16", "I;16B", "I;16L", "I")
@@ -38,10 +40,14 @@ def read_label_map(path: Path, classes: ClassSet, role: Role) -> NDArray[np.inte
     """Read a label map as classes.
 
     Args:
-        path: PNG or TIFF (1 to 16 bits of gray, 32-bit integers, a palette, or RGB in the colours
-            of `classes`), NPY, or NPZ with a single array `[H, W]` or `[1, H, W]`. Pixels are read
-            as stored: a rotation in the metadata is ignored. A palette image is read by index, or
-            by colour if all its colours are those of `classes` at other indices.
+        path: PNG, TIFF, BMP or lossless WebP (1 to 16 bits of gray, 32-bit integers or floating
+            point, a palette, or RGB in the colours of `classes`); NPY, or NPZ with a single array:
+            labels `[H, W]` or `[1, H, W]`, a one-hot map `[C, H, W]`, or scores of a prediction
+            `[C, H, W]`, see :func:`labels_of_channels`. Floating point must be whole numbers, but
+            for scores. Pixels are read as stored: a rotation in the metadata is ignored. A palette
+            image is read by index, or by colour if all its colours are those of `classes` at other
+            indices. WebP has no gray: pixels of equal channels are labels if `classes` has no
+            palette.
         classes: the class set. Its `label_map`, `reduce_zero_label`, `palette` and `color_map` are
             applied.
         role: "prediction"; "target", which may store labels where predictions store classes; or
@@ -53,40 +59,56 @@ def read_label_map(path: Path, classes: ClassSet, role: Role) -> NDArray[np.inte
 
     Raises:
         LabelFileError: there is no such file; it is not a label map, is truncated or has more than
-            :func:`dealias.images.max_pixels`; colours are not in the palette; a palette has some
-            colours of classes at other indices and some of no class; or stored labels are not in
-            the label map.
+            :func:`dealias.images.max_pixels` or values; its compression changes labels, as that of
+            JPEG does; colours are not in the palette; a palette has some colours of classes at
+            other indices and some of no class; scores that decide nothing; or stored labels are
+            not in the label map, or are two for one class of which only one can be meant.
     """
     suffix = path.suffix.lower()
-    if suffix in (".npy", ".npz"):
-        stored = _read_array(path)
-    elif suffix in IMAGE_SUFFIXES:
-        stored = _read_image(path, classes, role)
-    else:
-        raise LabelFileError(path, f"expected one of {', '.join(LABEL_SUFFIXES)}")
+    if suffix not in LABEL_SUFFIXES:
+        why = f"; {JPEG_REASON}" if suffix in JPEG_SUFFIXES else ""
+        raise LabelFileError(path, f"expected one of {', '.join(LABEL_SUFFIXES)}{why}")
+    try:
+        if suffix in IMAGE_SUFFIXES:
+            stored = _read_image(path, classes, role)
+        else:
+            array = _read_array(path, len(classes))
+            if array.ndim == 3 and len(array) > 1 and array.size:
+                return _narrow(labels_of_channels(path, array, role))
+            stored = _plain(path, array)
+    except (ImageError, ScoresError) as error:
+        raise LabelFileError(path, error.problem) from error
     if stored.size == 0:
         raise LabelFileError(path, f"expected at least one pixel, got shape {list(stored.shape)}")
     if stored.ndim == 3:
         return _from_colors(path, stored, classes)
     stored = _narrow(stored)
     meaning = classes.stored_labels(path, role)
-    return stored if meaning is None else _translate(path, stored, meaning)
+    if meaning is None:
+        return stored
+    return _translate(path, stored, meaning, single=classes.single_labels)
 
 
 def _read_image(path: Path, classes: ClassSet, role: Role) -> NDArray[np.integer]:
     """Read labels `[H, W]` or colours `[H, W, 3]`."""
-    try:
-        with open_image(path) as (image, stored_as):
-            if image.mode == "P" and palette_means_colors(path, image, classes, role):
-                return np.array(image.convert("RGB"))
-            if stored_as in _SPREAD:
-                return np.array(image) // _SPREAD[stored_as]
-            if image.mode in (*_INDEX_MODES, "RGB") and stored_as not in _CHANGED:
-                return np.array(image)
-            if image.mode == "RGBA" and stored_as not in _CHANGED:
-                return _opaque(path, np.array(image))
-    except ImageError as error:
-        raise LabelFileError(path, error.problem) from error
+    with open_image(path) as (image, stored_as):
+        check_lossless(path, image)
+        if image.mode == "P" and palette_means_colors(path, image, classes, role):
+            return np.array(image.convert("RGB"))
+        if stored_as in _SPREAD:
+            return np.array(image) // _SPREAD[stored_as]
+        if image.mode == "F":
+            return whole_numbers(path, np.array(image))
+        if image.mode in (*_INDEX_MODES, "RGB") and stored_as not in _CHANGED:
+            pixels = np.array(image)
+        elif image.mode == "RGBA" and stored_as not in _CHANGED:
+            pixels = _opaque(path, np.array(image))
+        else:
+            pixels = None
+        if pixels is not None and image.format == "WEBP" and classes.palette is None:
+            return _gray(pixels)
+    if pixels is not None:
+        return pixels
     raise LabelFileError(path, f"expected gray, palette or 8-bit RGB, got {stored_as!r}")
 
 
@@ -96,11 +118,17 @@ def _opaque(path: Path, pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
     return pixels[..., :3]
 
 
-def _read_array(path: Path) -> NDArray[np.integer]:
-    """Read an NPY file, or the only array in an NPZ file."""
+def _gray(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """Colours of equal channels as the gray they were made of; others as they are."""
+    gray = pixels[..., 0]
+    return gray if (pixels == gray[..., None]).all() else pixels
+
+
+def _read_array(path: Path, channels: int) -> NDArray[Any]:
+    """Read an NPY file, or the only array in an NPZ file: [H, W], [1, H, W] or [channels, H, W]."""
 
     def check(shape: tuple[int, ...], dtype: np.dtype[Any]) -> None:
-        _check_array(path, shape, dtype)
+        _check_array(path, shape, dtype, channels)
 
     try:
         if path.suffix.lower() == ".npy":
@@ -120,21 +148,32 @@ def _read_array(path: Path) -> NDArray[np.integer]:
         raise LabelFileError(path, error.problem) from error
     except Exception as error:  # decoders raise errors of any kind for broken files
         raise LabelFileError(path, f"can't be read: {reason(error)}") from error
+    return array.astype(array.dtype.newbyteorder("="), copy=False)
+
+
+def _plain(path: Path, array: NDArray[Any]) -> NDArray[np.integer]:
+    """Labels [H, W] of an array [H, W] or [1, H, W], of dtypes that torch has."""
     if array.ndim == 3:
         array = array[0]
+    if array.dtype.kind == "f":
+        return whole_numbers(path, array)
     if array.dtype == np.bool_:
         array = array.view(np.uint8)
     if array.dtype.kind == "u" and array.dtype.itemsize == 8:
         array = array.view(array.dtype.str.replace("u", "i"))
-    return array.astype(array.dtype.newbyteorder("="), copy=False)
+    return array
 
 
-def _check_array(path: Path, shape: tuple[int, ...], dtype: np.dtype[Any]) -> None:
+def _check_array(path: Path, shape: tuple[int, ...], dtype: np.dtype[Any], channels: int) -> None:
     """Check an array before memory is allocated, its size with the same limit as for images."""
-    if dtype.kind not in "biu":
+    if dtype.kind not in "biuf" or dtype.itemsize > 8:
         raise LabelFileError(path, f"expected integer labels, got {shorten(str(dtype))[1:-1]}")
-    if len(shape) != 2 and not (len(shape) == 3 and shape[0] == 1):
-        raise LabelFileError(path, f"expected shape [H, W], got {shorten(list(shape))}")
+    if len(shape) != 2 and not (len(shape) == 3 and shape[0] in (1, channels)):
+        raise LabelFileError(
+            path,
+            f"expected shape [H, W], or [{channels}, H, W] with a channel for each class, "
+            f"got {shorten(list(shape))}",
+        )
     pixels = math.prod(shape)
     limit = max_pixels()
     if limit is not None and pixels > limit:
@@ -173,13 +212,22 @@ def _from_colors(path: Path, pixels: NDArray[np.integer], classes: ClassSet) -> 
 
 
 def _translate(
-    path: Path, stored: NDArray[np.integer], meaning: Mapping[int, int]
+    path: Path, stored: NDArray[np.integer], meaning: Mapping[int, int], *, single: bool = False
 ) -> NDArray[np.integer]:
-    """Replace stored labels by their meaning."""
+    """Replace stored labels by their meaning; `single` is that of the class set."""
     bands = _bands(stored)
-    wrong = [(label, n) for label, n in _count_labels(bands) if label not in meaning]
+    found = _count_labels(bands)
+    wrong = [(label, n) for label, n in found if label not in meaning]
     if wrong:
         raise LabelFileError(path, f"stored labels not in the label map: {list_pixels(wrong)}")
+    classes = Counter(meaning[label] for label, _ in found)
+    if single and any(labels > 1 for labels in classes.values()):
+        both = [(label, n) for label, n in found if classes[meaning[label]] > 1]
+        raise LabelFileError(
+            path,
+            f"expected one label for a class, got {list_pixels(both)}: if one of them is void, a "
+            "class set of your own says so",
+        )
     return _lookup(bands, meaning)
 
 
