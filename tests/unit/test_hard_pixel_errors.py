@@ -84,7 +84,7 @@ def test_the_state_is_counts_that_do_not_grow(batches, metric):
     assert {name: (s.dtype, s.numel()) for name, s in states.items()} == {
         "confusion": (torch.int64, 4 * CLASSES**2),
         "edges": (torch.int64, 4),
-        "options": (torch.int64, 3),
+        "options": (torch.int64, 4),
     }
     assert metric.state_dict() == {}
 

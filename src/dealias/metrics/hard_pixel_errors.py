@@ -11,7 +11,12 @@ from dealias.metrics.functional.counts import (
     HardPixelCounts,
     check_options,
     count_hard_pixels,
+)
+from dealias.metrics.functional.forms import (
+    check_threshold,
     labels_of,
+    target_of,
+    threshold_bits,
 )
 from dealias.metrics.functional.hard_pixel_scores import CLASS_SUFFIX, scores
 
@@ -35,6 +40,9 @@ class HardPixelErrors(Metric):
         score: name of the single score that :meth:`compute` returns, such as "MErr", or
             "IoU_per_class" for :class:`torchmetrics.wrappers.ClasswiseWrapper`. None for all
             scalar scores.
+        threshold: for two classes and a single score a pixel, the score above which class 1 is
+            predicted: 0 for logits, 0.5 for probabilities. None for logits; a batch of scores that
+            all lie in [0, 1] is then refused, since they look like probabilities.
         **kwargs: arguments of :class:`torchmetrics.Metric`.
 
     Raises:
@@ -80,15 +88,18 @@ class HardPixelErrors(Metric):
         band_width: int = 15,
         protocol: Protocol = "paper",
         score: str | None = None,
+        threshold: float | None = None,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
         check_options(num_classes, ignore_index, band_width, protocol)
+        check_threshold(threshold)
         self.num_classes = num_classes
         self.ignore_index = ignore_index
         self.band_width = band_width
         self.protocol: Protocol = protocol
         self.score = score
+        self.threshold = threshold
         empty = HardPixelCounts.zeros(num_classes)
         known = scores(empty)
         if score is not None and score not in known:
@@ -97,24 +108,28 @@ class HardPixelErrors(Metric):
         self.add_state("edges", default=empty.edges, dist_reduce_fx="sum")
         # MetricCollection merges metrics whose states are equal after a batch: these differ.
         options = [ignore_index, band_width, get_args(Protocol).index(protocol)]
+        options.append(threshold_bits(threshold))
         self.add_state("options", default=torch.tensor(options), dist_reduce_fx="max")
 
     def update(self, preds: Tensor, target: Tensor) -> None:
         """Count a batch.
 
         Args:
-            preds: label maps, integers `[B, H, W]` or `[H, W]`; or logits or probabilities,
-                floating point `[B, C, H, W]`, whose argmax over C is taken.
-            target: label maps, integers `[B, H, W]` or `[H, W]`.
+            preds: label maps, integers or bool `[B, H, W]`, `[B, 1, H, W]` or `[H, W]`; logits or
+                probabilities, floating point `[B, C, H, W]`, whose argmax over C is taken; or for
+                two classes the score of class 1, `[B, 1, H, W]` or `[B, H, W]`.
+            target: label maps, integers, bool or whole numbers `[B, H, W]`, `[B, 1, H, W]` or
+                `[H, W]`.
 
         Raises:
-            ValueError: not tensors, NaN logits, a wrong number of channels, shapes that differ, or
-                labels that are neither a class nor void.
+            ValueError: not tensors, NaN logits, a wrong number of channels, single scores that may
+                be logits or probabilities, shapes that differ, or labels that are neither a class
+                nor void.
         """
-        preds = labels_of("preds", preds, self.num_classes)
+        preds = labels_of("preds", preds, self.num_classes, self.threshold)
         counts = count_hard_pixels(
             preds,
-            target,
+            target_of(target),
             num_classes=self.num_classes,
             ignore_index=self.ignore_index,
             band_width=self.band_width,

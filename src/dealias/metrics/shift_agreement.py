@@ -7,7 +7,13 @@ from torch import Tensor
 from torchmetrics import Metric
 
 from dealias.metrics.functional.bands import Protocol
-from dealias.metrics.functional.counts import check_options, labels_of
+from dealias.metrics.functional.counts import check_options
+from dealias.metrics.functional.forms import (
+    check_threshold,
+    labels_of,
+    target_of,
+    threshold_bits,
+)
 from dealias.metrics.functional.shifts import (
     Offset,
     compare_shift,
@@ -30,6 +36,7 @@ class ShiftAgreement(Metric):
         border: pixels at the sides of the windows that are not compared.
         circular: images are rolled, not cropped: see
             :func:`dealias.metrics.functional.compare_shift`.
+        threshold: see :class:`HardPixelErrors`.
         **kwargs: arguments of :class:`torchmetrics.Metric`.
 
     Raises:
@@ -57,10 +64,12 @@ class ShiftAgreement(Metric):
         protocol: Protocol = "paper",
         border: int = 0,
         circular: bool = False,
+        threshold: float | None = None,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
         check_options(num_classes, ignore_index, band_width, protocol)
+        check_threshold(threshold)
         if type(border) is not int or border < 0:
             raise ValueError(f"border: expected an integer of at least 0, got {border!r}")
         self.num_classes = num_classes
@@ -69,10 +78,12 @@ class ShiftAgreement(Metric):
         self.protocol: Protocol = protocol
         self.border = border
         self.circular = circular
+        self.threshold = threshold
         empty = torch.zeros(3, 2, num_classes, dtype=torch.int64)
         self.add_state("counts", default=empty, dist_reduce_fx="sum")
         # MetricCollection merges metrics whose states are equal after a batch: these differ.
         options = [ignore_index, band_width, protocol == "exact", border, circular]
+        options.append(threshold_bits(threshold))
         self.add_state("options", default=torch.tensor(options).long(), dist_reduce_fx="max")
 
     def update(
@@ -81,8 +92,7 @@ class ShiftAgreement(Metric):
         """Compare the predictions of windows with those of windows that lie `offset` further.
 
         Args:
-            preds: label maps, integers `[B, H, W]` or `[H, W]`; or logits or probabilities,
-                floating point `[B, C, H, W]`, whose argmax over C is taken.
+            preds: label maps or scores; see :meth:`HardPixelErrors.update`.
             shifted: the same for the other windows.
             offset: (dy, dx) in pixels.
             target: label maps of the windows of `preds`, for the band of the target.
@@ -91,8 +101,8 @@ class ShiftAgreement(Metric):
             ValueError: see :func:`dealias.metrics.functional.compare_shift` and
                 :func:`dealias.metrics.functional.count_shifts`.
         """
-        preds = labels_of("preds", preds, self.num_classes)
-        shifted = labels_of("shifted", shifted, self.num_classes)
+        preds = labels_of("preds", preds, self.num_classes, self.threshold)
+        shifted = labels_of("shifted", shifted, self.num_classes, self.threshold)
         changed, compared = compare_shift(
             preds, shifted, offset, circular=self.circular, border=self.border
         )
@@ -101,7 +111,7 @@ class ShiftAgreement(Metric):
             changed,
             compared,
             num_classes=self.num_classes,
-            target=target,
+            target=None if target is None else target_of(target),
             ignore_index=self.ignore_index,
             band_width=self.band_width,
             protocol=self.protocol,

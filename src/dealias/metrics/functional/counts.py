@@ -224,34 +224,6 @@ def check_options(
     check_protocol(protocol)
 
 
-def labels_of(argument: str, values: Tensor, num_classes: int) -> Tensor:
-    """The label maps of a prediction.
-
-    Args:
-        argument: name of the argument, for messages.
-        values: label maps, integers; or logits or probabilities, floating point `[B, C, H, W]`.
-        num_classes: number of classes C.
-
-    Returns:
-        `values` themselves, or their argmax over C, int64 `[B, H, W]`.
-
-    Raises:
-        ValueError: not a tensor, logits of another shape, or NaN.
-    """
-    check_tensor(argument, values)
-    if not values.is_floating_point():
-        return values
-    if values.ndim != 4 or values.shape[1] != num_classes:
-        raise ValueError(
-            f"{argument}: expected logits of shape [B, {num_classes}, H, W] "
-            f"or integer labels, got {values.dtype} of shape {list(values.shape)}"
-        )
-    broken = torch.isnan(values).sum().item()
-    if broken:
-        raise ValueError(f"{argument}: expected logits without NaN, got {broken:,.0f} of them")
-    return values.argmax(1)
-
-
 def check_pair(preds: Tensor, target: Tensor) -> None:
     """Raise ValueError unless both are integer label maps of one shape on one device."""
     for argument, labels in (("preds", preds), ("target", target)):
