@@ -1,7 +1,9 @@
 """``dealias evaluate`` on files as people have them: the figures of plain files, or a refusal."""
 
 import json
+import zipfile
 
+import fsspec
 import numpy as np
 import pytest
 from PIL import Image
@@ -128,3 +130,51 @@ def test_other_sizes_are_refused_or_resized_and_said(plain, tmp_path, capsys):
     save(tmp_path / "p/1.png", preds.T.copy())
     assert evaluate(tmp_path, *resize) == 2
     assert "expected 48x32 pixels like" in capsys.readouterr().err
+
+
+def zipped(folder):
+    path = folder.with_suffix(".zip")
+    with zipfile.ZipFile(path, "w") as archive:
+        for file in folder.rglob("*.png"):
+            archive.write(file, file.relative_to(folder))
+    return f"zip://{path}"
+
+
+def evaluate_urls(folder, predictions, targets, *options):
+    output = folder / "urls.json"
+    arguments = ["--predictions", predictions, "--targets", targets, "--classes", "camvid"]
+    arguments += ["--output", output, "--overwrite", *options]
+    code = main(["evaluate", *map(str, arguments)])
+    return json.loads(output.read_text()) if code == 0 else code
+
+
+@pytest.mark.parametrize("workers", ["0", "2"])
+def test_folders_in_zip_files_and_stores(workers, plain, tmp_path):
+    lay_out(tmp_path, "{}_pred.png", "{}_gt.png")
+    store = fsspec.filesystem("memory")
+    for file in (tmp_path / "t").iterdir():
+        store.pipe(f"/t/{file.name}", file.read_bytes())
+    given = (zipped(tmp_path / "p"), "memory://t")
+    page = tmp_path / "page"
+    options = ("--workers", workers, "--report", page, "--counts", tmp_path / "c.npz")
+    result = evaluate_urls(tmp_path, *given, *options)
+    store.store.clear()
+    assert figures(result) == plain
+    assert (result["sources"]["predictions"], result["sources"]["targets"]) == given
+    assert "Errors of p.zip" in (page / "index.html").read_text()
+    drawn = str(tmp_path / "drawn")
+    command = ["figures", str(tmp_path / "urls.json"), "--output", drawn, "--trust"]
+    assert main(command) == 0  # from the page
+    assert list((tmp_path / "drawn").glob("strips*"))
+    assert main(["merge", str(tmp_path / "c.npz"), "--output", str(tmp_path / "m.json")]) == 0
+    assert json.loads((tmp_path / "m.json").read_text())["sources"] == result["sources"]
+
+
+def test_one_zip_file_for_both_is_one_folder(plain, tmp_path, capsys):
+    lay_out(tmp_path, "../both/{}_pred.png", "../both/{}_gt.png")
+    url = zipped(tmp_path / "both")
+    assert figures(evaluate_urls(tmp_path, url, url)) == plain
+    lay_out(tmp_path, "{}.png", "{}.png")
+    url = zipped(tmp_path / "t")
+    assert evaluate_urls(tmp_path, url, url) == 2
+    assert "is given for predictions and for targets" in capsys.readouterr().err

@@ -2,9 +2,11 @@
 
 import io
 import json
+import os
 import pickle
 import re
 import sys
+import zipfile
 from pathlib import Path
 
 import numpy as np
@@ -75,6 +77,25 @@ def label_map(place):
     np.save("preds/a.npy", objects(place / "mark"), allow_pickle=True)
     Path("preds/a.png").unlink()
     return evaluate()
+
+
+def archive(place):
+    def zipped(names, **options):
+        with zipfile.ZipFile("masks.zip", "w", **options) as file:
+            for name in names:
+                file.write("target/a.png", name)
+        return main([*evaluate_zip, "--targets", "target"])
+
+    evaluate_zip = ["evaluate", "--predictions", "zip://masks.zip", "--classes", "camvid"]
+    evaluate_zip += ["--workers", "0"]
+    assert zipped(["a.png"]) == 0
+    for name in ("../mark", "../mark.png", "/tmp/mark.png", "a/../../mark.png"):
+        assert zipped([name]) == 2
+    assert not (place.parent / "mark.png").exists()
+    assert zipped(["a.png"], compression=zipfile.ZIP_LZMA) == 2
+    Path("masks.zip").unlink()
+    os.mkfifo("masks.zip")
+    return main([*evaluate_zip, "--targets", "target"])
 
 
 def class_set(place):
@@ -158,6 +179,7 @@ ATTACKS = {
     "checkpoint (`.ckpt`, `.pth`, `.pt`)": checkpoint,
     "`.safetensors`, `config.json` of a network": safetensors,
     "label map (PNG, TIFF, BMP, WebP, NPY, NPZ)": label_map,
+    "label maps in a ZIP file or a store (`zip://`, `s3://`, ...)": archive,
     "class set": class_set,
     "`counts.npz`": counts,
     "`result.json`": result,

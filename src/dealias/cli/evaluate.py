@@ -1,5 +1,6 @@
 """``dealias evaluate``."""
 
+from contextlib import ExitStack
 from pathlib import Path
 
 from jsonargparse import ArgumentParser, Namespace
@@ -13,7 +14,7 @@ from dealias.cli.outputs import (
     write_outputs,
 )
 from dealias.evaluation import DrawingError, Options, evaluate_folders, read_groups
-from dealias.labels import PairingRule, builtin_class_sets, load_class_set
+from dealias.labels import PairingRule, builtin_class_sets, is_url, load_class_set, local_folder
 from dealias.metrics.functional import (
     OBJECT_RECALL,
     BandWidths,
@@ -25,13 +26,15 @@ from dealias.outputs import fill_folder
 from dealias.processes import main_process, reading_processes
 from dealias.report import read_probe, report_folders
 
+_FOLDERS = ("predictions", "targets", "images")
+
 
 def add_arguments(parser: ArgumentParser) -> None:
     """Declare the options."""
     sets = "|".join(builtin_class_sets())
     add = parser.add_argument
-    add("--predictions", type=Path, required=True, metavar="DIR", help="predicted label maps")
-    add("--targets", type=Path, required=True, metavar="DIR", help="target label maps")
+    add("--predictions", type=str, required=True, metavar="DIR|URL", help="predicted label maps")
+    add("--targets", type=str, required=True, metavar="DIR|URL", help="target label maps")
     add("--classes", type=str, required=True, metavar=f"{sets}|FILE.yaml", help="class set")
     add("--protocol", type=Protocol, default="paper", help="paper, or exact without its gaps")
     add("--band-width", type=int, default=15, help="width of the boundary bands in pixels, odd")
@@ -74,7 +77,7 @@ def add_arguments(parser: ArgumentParser) -> None:
     add("--error-maps", type=Path, metavar="DIR", help="write a picture of the errors an image")
     add("--report", type=Path, metavar="DIR", help="write a page on which to see the errors")
     add("--title", type=str, metavar="TEXT", help="heading of the page, such as a run's name")
-    add("--images", type=Path, metavar="DIR", help="photographs to draw the errors over")
+    add("--images", type=str, metavar="DIR|URL", help="photographs to draw the errors over")
     add("--probe", type=Path, metavar="FILE.json", help="result of dealias probe for the report")
     add("--trust", action="store_true", help="read the maps that --probe names wherever they lie")
     add("--skip-bad", action="store_true", help="leave out what can't be used; exit with 1")
@@ -85,7 +88,9 @@ def add_arguments(parser: ArgumentParser) -> None:
 def run(options: Namespace) -> int:
     """Evaluate, write, draw and print."""
     folders = [path for path in (options.error_maps, options.report) if path is not None]
-    inputs = [options.predictions, options.targets, options.images, options.pairs]
+    given = {name: options[name] for name in _FOLDERS if options[name] is not None}
+    inputs = [Path(place) for place in given.values() if not is_url(place)]
+    inputs += [] if options.pairs is None else [options.pairs]
     if options.images is not None and not folders:
         raise ValueError("--images is for the pictures of --error-maps and --report")
     if options.probe is not None and options.report is None:
@@ -94,13 +99,13 @@ def run(options: Namespace) -> int:
         raise ValueError("--title is for the page of --report")
     probe = None if options.probe is None else read_probe(options.probe, trust=options.trust)
     groups = None if options.groups is None else read_groups(options.groups)
-    asked = claim_asked(
-        options, folders=folders, inputs=[path for path in inputs if path is not None]
-    )
-    with asked, fill_folder(options.error_maps) as error_maps:
+    asked = claim_asked(options, folders=folders, inputs=inputs)
+    with asked, fill_folder(options.error_maps) as error_maps, ExitStack() as stack:
+        # One copy for all that are given the same, so that a folder for both is seen to be one.
+        copies = {place: stack.enter_context(local_folder(place)) for place in {*given.values()}}
         folders_and_options = (
-            options.predictions,
-            options.targets,
+            copies[options.predictions],
+            copies[options.targets],
             Options(
                 load_class_set(options.classes),
                 protocol=options.protocol,
@@ -117,10 +122,11 @@ def run(options: Namespace) -> int:
                 rule=PairingRule(
                     options.prediction_pattern, options.target_pattern, options.pairs
                 ),
+                origins={name: place for name, place in given.items() if is_url(place)},
             ),
         )
         reading = {
-            "images": options.images,
+            "images": copies.get(options.images),
             "workers": reading_processes(options.workers),
             "shard": _shard(options.shard),
             "skip_bad": options.skip_bad,

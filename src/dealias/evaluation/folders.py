@@ -203,6 +203,7 @@ def evaluate_folders(
         resize_predictions=options.resize_predictions,
         rule=options.rule,
         found_by=paired.found_by,
+        origins=options.origins,
     )
     total.skipped += [f"{printable(path)}: no partner" for path in unpaired]
     photographs, problems = _photographs(images, pairs)

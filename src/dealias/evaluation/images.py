@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -49,6 +50,7 @@ class Options:
         band_widths: also count at these widths, as :meth:`BandWidths.parse` reads them; or "".
         resize_predictions: resize predictions of another size to their target.
         rule: how files are paired instead of by their names.
+        origins: URLs of folders that are copies, see :class:`Sources`.
     """
 
     classes: ClassSet
@@ -62,6 +64,7 @@ class Options:
     band_widths: str = ""
     resize_predictions: bool = False
     rule: PairingRule = field(default_factory=PairingRule)
+    origins: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def settings(self) -> Settings:

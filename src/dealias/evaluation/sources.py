@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ from dealias.labels import (
     Pair,
     PairingRule,
     Role,
+    is_url,
     read_label_map,
     resize_nearest,
 )
@@ -33,6 +35,8 @@ class Sources:
         map_predictions: predictions store labels as targets do.
         resize_predictions: predictions are resized to the size of their target.
         rule: how files are paired instead of by their names.
+        origins: URLs of folders that were copied, by "predictions", "targets" and "images"; their
+            paths are not to be read.
         found_by: what said which files belong together; empty for names without known endings.
     """
 
@@ -44,6 +48,7 @@ class Sources:
     resize_predictions: bool = False
     rule: PairingRule = field(default_factory=PairingRule)
     found_by: str = ""
+    origins: Mapping[str, str] = field(default_factory=dict)
 
     @classmethod
     def of(
@@ -55,8 +60,13 @@ class Sources:
         **more: Any,
     ) -> Sources:
         """Sources with absolute paths, valid in any working directory."""
-        full = None if images is None else images.absolute()
-        return cls(classes, predictions.absolute(), targets.absolute(), full, **more)
+        folders = {"predictions": predictions, "targets": targets, "images": images}
+        origins = more.get("origins", {})
+        places = {
+            name: Path(origins[name]) if name in origins else path and path.absolute()
+            for name, path in folders.items()
+        }
+        return cls(classes, **places, **more)  # type: ignore[arg-type]
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values for JSON."""
@@ -64,6 +74,7 @@ class Sources:
             "predictions": str(self.predictions),
             "targets": str(self.targets),
             "images": None if self.images is None else str(self.images),
+            **self.origins,
             "map_predictions": self.map_predictions,
             "resize_predictions": self.resize_predictions,
             "pairing": self.rule.to_dict(),
@@ -92,6 +103,7 @@ class Sources:
                     f"{source}: sources: {key}: expected a folder, got {shorten(value)}"
                 )
             folders[key] = None if value is None else Path(value)
+        origins = {key: content[key] for key in folders if is_url(content[key] or "")}
         classes = ClassSet.from_dict(content.get("class_set"), source)
         flags = ("map_predictions", "resize_predictions")  # earlier files lack the second
         more: dict[str, Any] = {flag: content.get(flag) is True for flag in flags}
@@ -99,7 +111,7 @@ class Sources:
         found_by = content.get("found_by", "")
         if not isinstance(found_by, str):
             raise ValueError(f"{source}: sources: found_by: expected text, got {shorten(found_by)}")
-        return cls(classes, **folders, **more, rule=rule, found_by=found_by)  # type: ignore[arg-type]
+        return cls(classes, **folders, **more, rule=rule, found_by=found_by, origins=origins)  # type: ignore[arg-type]
 
 
 def read_pair(

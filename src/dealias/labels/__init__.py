@@ -20,6 +20,7 @@ from dealias.labels.pairing import (
     pair_images,
 )
 from dealias.labels.reading import LABEL_SUFFIXES, LabelFileError, read_label_map
+from dealias.labels.remote import is_url, local_folder
 from dealias.labels.resizing import resize_nearest
 from dealias.labels.rules import PairingRule
 from dealias.labels.writing import write_label_map
@@ -40,8 +41,10 @@ __all__ = [
     "builtin_class_sets",
     "find_images",
     "find_label_maps",
+    "is_url",
     "list_images",
     "load_class_set",
+    "local_folder",
     "pair_folders",
     "pair_images",
     "read_label_map",

@@ -13,6 +13,7 @@ from dealias.text import printable
 
 _OFTEN_PICTURES = (".bmp", ".webp")
 _IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".tif", ".tiff", ".bmp")
+FILE_SUFFIXES = tuple({*_IMAGE_SUFFIXES, *LABEL_SUFFIXES})
 
 Filter = Callable[[list[Path]], list[Path]]
 

@@ -145,6 +145,8 @@ def find_examples(result: Mapping[str, Any], path: Path, *, trust: bool = False)
         if not trust:
             listed = " and ".join(map(printable, folders))
             problems.append(f"--trust reads the folders that it names, {listed}")
+        elif sources.origins:
+            problems.append(f"{printable(min(sources.origins.values()))} is read by evaluate alone")
         elif gone is not None:
             problems.append(f"{printable(gone)} is no folder")
         else:

@@ -1,0 +1,154 @@
+"""Folders that lie in a ZIP file or an object store: their files are copied first."""
+
+from __future__ import annotations
+
+import importlib
+import shutil
+import tempfile
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from functools import partial
+from pathlib import Path, PurePosixPath
+from typing import IO, Any
+from zipfile import ZIP_DEFLATED, ZIP_STORED, ZipFile
+
+from dealias.inputs import LARGEST_DIRECTORY, leads_out, open_regular, open_zip
+from dealias.labels.folders import FILE_SUFFIXES, PairingError
+from dealias.text import FileError, printable, reason, shorten
+
+PROTOCOLS = ("zip", "memory", "s3", "gs", "az", "http", "https")
+
+_MOST_FILES = 2**20
+_LARGEST_FILE = 2**31  # bytes
+_MOST_BYTES = 2**36
+_FREE_BYTES = 2**30  # that stay free where the copies lie
+_BLOCK = 2**20
+
+# The path of a file in its folder, and the file opened.
+_Entry = tuple[str, Callable[[], IO[bytes]]]
+
+
+def is_url(given: str) -> bool:
+    """Whether a folder is given by a URL, such as zip://masks.zip or s3://bucket/masks."""
+    return "://" in given
+
+
+@contextmanager
+def local_folder(given: str) -> Iterator[Path]:
+    """A folder on this machine: the one that is given, or a copy that is removed at the end.
+
+    Args:
+        given: path of a folder; or a URL: zip://FILE.zip, zip://FOLDER::FILE.zip for a folder in
+            it, where FILE.zip may be a URL again; or one of fsspec for a folder in a store.
+            Of its files, those are copied whose names are of images or label maps and not hidden.
+
+    Yields:
+        The folder.
+
+    Raises:
+        PairingError: an unknown protocol, fsspec or what it needs is not installed, nothing there,
+            a name that leads out of the folder, or more than a million files, 2 GiB of one, 64 GiB
+            in all or the disk but a GiB.
+    """
+    if not is_url(given):
+        yield Path(given)
+        return
+    protocol = given.partition("://")[0]
+    if protocol not in PROTOCOLS:
+        raise PairingError(
+            f"{printable(given)}: expected a folder or a URL of {', '.join(PROTOCOLS)}"
+        )
+    with tempfile.TemporaryDirectory(prefix="dealias-") as folder:
+        name = PurePosixPath(given.partition("://")[2].replace("::", "/")).name
+        place = Path(folder) / (name if name and not leads_out(name) else "files")
+        try:
+            with _opened(given, protocol) as entries:
+                _copy(entries, place)
+        except PairingError as error:
+            raise PairingError(f"{printable(given)}: {error}") from error
+        except FileError as error:
+            raise PairingError(f"{printable(given)}: {error.problem}") from error
+        except Exception as error:  # stores and broken archives fail in many ways
+            raise PairingError(f"{printable(given)}: can't be read: {reason(error)}") from error
+        yield place
+
+
+@contextmanager
+def _opened(url: str, protocol: str) -> Iterator[Iterable[_Entry]]:
+    """The files of a folder in a ZIP file or a store."""
+    if protocol != "zip":
+        yield _stored(url)
+        return
+    inner, several, outer = url.removeprefix("zip://").partition("::")
+    if not several:
+        inner, outer = "", inner
+    if is_url(outer) and outer.partition("://")[0] not in PROTOCOLS[1:]:
+        raise PairingError(f"expected a ZIP file or a URL of {', '.join(PROTOCOLS[1:])}")
+    file: Any = _fsspec().open(outer, "rb") if is_url(outer) else open_regular(Path(outer))
+    with file as opened, open_zip(opened, LARGEST_DIRECTORY) as archive:
+        yield _zipped(archive, inner.strip("/"))
+
+
+def _zipped(archive: ZipFile, folder: str) -> Iterator[_Entry]:
+    start = f"{folder}/" if folder else ""
+    for entry in archive.infolist():
+        if entry.is_dir() or not entry.filename.startswith(start):
+            continue
+        if entry.compress_type not in (ZIP_STORED, ZIP_DEFLATED):
+            raise PairingError(
+                f"{shorten(entry.filename)}: an unusual compression, whose memory has no limit"
+            )
+        yield entry.filename.removeprefix(start), partial(archive.open, entry)
+
+
+def _stored(url: str) -> Iterator[_Entry]:
+    system, root = _fsspec().core.url_to_fs(url)
+    for path in sorted(system.find(root)):
+        name = PurePosixPath(path).relative_to(root).as_posix()
+        yield name, partial(system.open, path, "rb")
+
+
+def _copy(entries: Iterable[_Entry], place: Path) -> None:
+    """Copy files into a new folder within the limits."""
+    place.mkdir()
+    total = copied = 0
+    for number, (name, opened) in enumerate(entries):
+        if number >= _MOST_FILES:
+            raise PairingError(f"expected at most {_MOST_FILES:,} files, got more")
+        if leads_out(name):
+            raise PairingError(f"expected names inside the folder, got {shorten(name)}")
+        path = place / name
+        hidden = any(part.startswith(".") for part in Path(name).parts)
+        if hidden or path.suffix.lower() not in FILE_SUFFIXES:
+            continue
+        if path.exists():
+            raise PairingError(f"{shorten(name)} is there twice")
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with opened() as source, path.open("xb") as target:
+            total += _copy_file(name, source, target, total)
+        copied += 1
+    if not copied:
+        raise PairingError("expected images or label maps, got none")
+
+
+def _copy_file(name: str, source: IO[bytes], target: IO[bytes], before: int) -> int:
+    """Copy a file, and return its number of bytes, whatever an archive says of it."""
+    size = 0
+    while block := source.read(_BLOCK):
+        size += len(block)
+        if size > _LARGEST_FILE or before + size > _MOST_BYTES:
+            raise PairingError(
+                f"{shorten(name)}: expected at most {_LARGEST_FILE:,} bytes of a file and "
+                f"{_MOST_BYTES:,} in all, got more"
+            )
+        if shutil.disk_usage(Path(target.name).parent).free < _FREE_BYTES:
+            raise PairingError(f"{shorten(name)}: no room for a copy; TMPDIR says on which disk")
+        target.write(block)
+    return size
+
+
+def _fsspec() -> Any:
+    try:
+        return importlib.import_module("fsspec")
+    except ImportError as error:
+        raise PairingError("fsspec is not installed: pip install 'dealias[remote]'") from error
