@@ -6,9 +6,11 @@ import zipfile
 import fsspec
 import numpy as np
 import pytest
+import yaml
 from PIL import Image
 
 from dealias.cli import main
+from dealias.labels import load_class_set
 from helpers import random_maps
 
 FIGURES = ("metrics", "classes", "error_shares", "mIoU_gain", "costly_pairs", "void_pixels")
@@ -178,3 +180,31 @@ def test_one_zip_file_for_both_is_one_folder(plain, tmp_path, capsys):
     url = zipped(tmp_path / "t")
     assert evaluate_urls(tmp_path, url, url) == 2
     assert "is given for predictions and for targets" in capsys.readouterr().err
+
+
+def test_files_of_coco_are_read_by_category(plain, tmp_path):
+    """CamVid's classes as categories 10 to 20, in panoptic targets and results of masks."""
+    (tmp_path / "coco").mkdir()
+    targets, results = [], []
+    for seed in range(3):
+        preds, true = maps(seed)
+        pixels = np.dstack([np.where(true == 11, 0, true + 1), np.zeros((*true.shape, 2), int)])
+        save(tmp_path / f"coco/panoptic/{seed:012d}.png", pixels.astype(np.uint8))
+        parts = [{"id": k + 1, "category_id": k + 10} for k in range(11)]
+        targets.append({"file_name": f"{seed:012d}.png", "segments_info": parts})
+        for k in np.unique(preds).tolist():
+            edges = np.flatnonzero(np.diff((preds == k).T.ravel(), prepend=False, append=False))
+            runs = np.diff(edges, prepend=0, append=preds.size).tolist()
+            rle = {"size": list(preds.shape), "counts": runs}
+            results.append({"image_id": seed, "category_id": k + 10, "segmentation": rle})
+    (tmp_path / "coco/panoptic.json").write_text(json.dumps({"annotations": targets}))
+    (tmp_path / "coco/results.json").write_text(json.dumps(results))
+    camvid = load_class_set("camvid")
+    mapping = {k + 10: k for k in range(11)} | {65535: "ignore"}
+    classes = {"names": list(camvid.names), "ignore_index": 11, "label_map": mapping}
+    (tmp_path / "mine.yaml").write_text(yaml.safe_dump(classes))
+    options = ("--classes", tmp_path / "mine.yaml", "--map-predictions")
+    places = {"predictions": "coco/results.json", "targets": "coco/panoptic.json"}
+    result = evaluate(tmp_path, *options, **places)
+    assert figures(result) == plain
+    assert result["sources"]["predictions"] == str(tmp_path / "coco/results.json")

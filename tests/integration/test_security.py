@@ -98,6 +98,28 @@ def archive(place):
     return main([*evaluate_zip, "--targets", "target"])
 
 
+def coco(place):
+    """Names that lead out of a folder, and sizes that no memory holds."""
+
+    def read(content, *, classes="camvid"):
+        Path("p.json").write_text(json.dumps(content))
+        options = ["--targets", "target", "--classes", classes, "--workers", "0"]
+        return main(["evaluate", "--predictions", "p.json", *options])
+
+    Path("p").mkdir()
+    mask = {
+        "image_id": "a",
+        "category_id": 1,
+        "segmentation": {"size": [64, 64], "counts": [0, 4096]},
+    }
+    assert read([mask]) == 0
+    assert read([mask | {"image_id": "../mark"}]) == 2
+    assert read({"annotations": [{"file_name": "../target/a.png", "segments_info": []}]}) == 2
+    assert not (place.parent / "mark.png").exists()
+    big = {"size": [65535, 65535], "counts": [65535**2]}
+    return read([mask | {"segmentation": big}])
+
+
 def class_set(place):
     run = f"!!python/object/apply:pathlib.Path.touch [!!python/object/apply:pathlib.Path [{place}"
     Path("mine.yaml").write_text(f"names: [{run}/mark]]]\n")
@@ -180,6 +202,7 @@ ATTACKS = {
     "`.safetensors`, `config.json` of a network": safetensors,
     "label map (PNG, TIFF, BMP, WebP, NPY, NPZ)": label_map,
     "label maps in a ZIP file or a store (`zip://`, `s3://`, ...)": archive,
+    "JSON file of COCO for label maps": coco,
     "class set": class_set,
     "`counts.npz`": counts,
     "`result.json`": result,

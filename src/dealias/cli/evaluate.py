@@ -14,7 +14,14 @@ from dealias.cli.outputs import (
     write_outputs,
 )
 from dealias.evaluation import DrawingError, Options, evaluate_folders, read_groups
-from dealias.labels import PairingRule, builtin_class_sets, is_url, load_class_set, local_folder
+from dealias.labels import (
+    PairingRule,
+    builtin_class_sets,
+    is_copied,
+    is_url,
+    load_class_set,
+    local_folder,
+)
 from dealias.metrics.functional import (
     OBJECT_RECALL,
     BandWidths,
@@ -26,6 +33,7 @@ from dealias.outputs import fill_folder
 from dealias.processes import main_process, reading_processes
 from dealias.report import read_probe, report_folders
 
+_PLACE = "DIR|URL|COCO.json"
 _FOLDERS = ("predictions", "targets", "images")
 
 
@@ -33,8 +41,8 @@ def add_arguments(parser: ArgumentParser) -> None:
     """Declare the options."""
     sets = "|".join(builtin_class_sets())
     add = parser.add_argument
-    add("--predictions", type=str, required=True, metavar="DIR|URL", help="predicted label maps")
-    add("--targets", type=str, required=True, metavar="DIR|URL", help="target label maps")
+    add("--predictions", type=str, required=True, metavar=_PLACE, help="predicted label maps")
+    add("--targets", type=str, required=True, metavar=_PLACE, help="target label maps")
     add("--classes", type=str, required=True, metavar=f"{sets}|FILE.yaml", help="class set")
     add("--protocol", type=Protocol, default="paper", help="paper, or exact without its gaps")
     add("--band-width", type=int, default=15, help="width of the boundary bands in pixels, odd")
@@ -122,7 +130,11 @@ def run(options: Namespace) -> int:
                 rule=PairingRule(
                     options.prediction_pattern, options.target_pattern, options.pairs
                 ),
-                origins={name: place for name, place in given.items() if is_url(place)},
+                origins={
+                    name: place if is_url(place) else str(Path(place).absolute())
+                    for name, place in given.items()
+                    if is_copied(place)
+                },
             ),
         )
         reading = {

@@ -16,7 +16,7 @@ from dealias.labels import (
     Pair,
     PairingRule,
     Role,
-    is_url,
+    is_copied,
     read_label_map,
     resize_nearest,
 )
@@ -103,7 +103,7 @@ class Sources:
                     f"{source}: sources: {key}: expected a folder, got {shorten(value)}"
                 )
             folders[key] = None if value is None else Path(value)
-        origins = {key: content[key] for key in folders if is_url(content[key] or "")}
+        origins = {key: content[key] for key in folders if is_copied(content[key] or "")}
         classes = ClassSet.from_dict(content.get("class_set"), source)
         flags = ("map_predictions", "resize_predictions")  # earlier files lack the second
         more: dict[str, Any] = {flag: content.get(flag) is True for flag in flags}

@@ -20,9 +20,10 @@ from dealias.labels.pairing import (
     pair_images,
 )
 from dealias.labels.reading import LABEL_SUFFIXES, LabelFileError, read_label_map
-from dealias.labels.remote import is_url, local_folder
+from dealias.labels.remote import is_copied, is_url, local_folder
 from dealias.labels.resizing import resize_nearest
 from dealias.labels.rules import PairingRule
+from dealias.labels.run_lengths import RunLengthError, read_run_lengths
 from dealias.labels.writing import write_label_map
 
 __all__ = [
@@ -36,11 +37,13 @@ __all__ = [
     "PairingError",
     "PairingRule",
     "Role",
+    "RunLengthError",
     "Sample",
     "Sampling",
     "builtin_class_sets",
     "find_images",
     "find_label_maps",
+    "is_copied",
     "is_url",
     "list_images",
     "load_class_set",
@@ -48,6 +51,7 @@ __all__ = [
     "pair_folders",
     "pair_images",
     "read_label_map",
+    "read_run_lengths",
     "resize_nearest",
     "spread_colors",
     "write_label_map",

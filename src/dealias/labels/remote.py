@@ -13,11 +13,13 @@ from typing import IO, Any
 from zipfile import ZIP_DEFLATED, ZIP_STORED, ZipFile
 
 from dealias.inputs import LARGEST_DIRECTORY, leads_out, open_regular, open_zip
+from dealias.labels.coco import lay_out_coco
 from dealias.labels.folders import FILE_SUFFIXES, PairingError
 from dealias.text import FileError, printable, reason, shorten
 
 PROTOCOLS = ("zip", "memory", "s3", "gs", "az", "http", "https")
 
+_JSON = ".json"
 _MOST_FILES = 2**20
 _LARGEST_FILE = 2**31  # bytes
 _MOST_BYTES = 2**36
@@ -26,6 +28,11 @@ _BLOCK = 2**20
 
 # The path of a file in its folder, and the file opened.
 _Entry = tuple[str, Callable[[], IO[bytes]]]
+
+
+def is_copied(given: str) -> bool:
+    """Whether :func:`local_folder` makes a copy of what is given."""
+    return is_url(given) or given.endswith(_JSON)
 
 
 def is_url(given: str) -> bool:
@@ -39,8 +46,9 @@ def local_folder(given: str) -> Iterator[Path]:
 
     Args:
         given: path of a folder; or a URL: zip://FILE.zip, zip://FOLDER::FILE.zip for a folder in
-            it, where FILE.zip may be a URL again; or one of fsspec for a folder in a store.
-            Of its files, those are copied whose names are of images or label maps and not hidden.
+            it, where FILE.zip may be a URL again; or one of fsspec for a folder in a store. Of its
+            files, those are copied whose names are of images or label maps and not hidden. Or the
+            path of a JSON file of COCO, see :func:`lay_out_coco`.
 
     Yields:
         The folder.
@@ -50,8 +58,16 @@ def local_folder(given: str) -> Iterator[Path]:
             a name that leads out of the folder, or more than a million files, 2 GiB of one, 64 GiB
             in all or the disk but a GiB.
     """
+    path = Path(given)
     if not is_url(given):
-        yield Path(given)
+        if path.is_dir() or not is_copied(given):
+            yield path
+            return
+        with tempfile.TemporaryDirectory(prefix="dealias-") as folder:
+            place = Path(folder) / path.stem
+            place.mkdir()
+            lay_out_coco(path, place)
+            yield place
         return
     protocol = given.partition("://")[0]
     if protocol not in PROTOCOLS:

@@ -12,6 +12,7 @@ from faster_coco_eval.core import mask as coco_mask
 from numpy.typing import NDArray
 from torch import Tensor
 
+from dealias.labels import RunLengthError, read_run_lengths
 from dealias.text import shorten
 
 _LONGEST_OUTLINE = 2**22  # pixels
@@ -161,48 +162,13 @@ def _from_mask(mask: Tensor, height: int, width: int) -> Rle:
 
 
 def _from_run_lengths(rle: Mapping[str, Any], height: int, width: int) -> Rle:
-    size, counts = rle.get("size"), rle.get("counts")
-    if not isinstance(size, (list, tuple, np.ndarray)) or list(size) != [height, width]:
-        raise MaskError(
-            f"expected run lengths of size [{height}, {width}], got {shorten(rle.get('size'))}"
-        )
-    text = counts.decode("latin-1") if isinstance(counts, bytes) else counts
-    if isinstance(text, str):
-        runs: Any = _decompress(text)
-    else:
-        runs = counts.tolist() if isinstance(counts, np.ndarray) else counts
-    if not isinstance(runs, list) or not all(type(run) is int and run >= 0 for run in runs):
-        raise MaskError(f"expected run lengths from 0 on, got {shorten(counts)}")
-    if sum(runs) != height * width:
-        raise MaskError(f"expected run lengths that add up to {height * width}, got {sum(runs)}")
-    if isinstance(text, str):
-        return {"size": [height, width], "counts": text.encode("ascii")}
+    try:
+        runs = read_run_lengths(rle, height, width)
+    except RunLengthError as error:
+        raise MaskError(str(error)) from error
+    counts = rle["counts"]
+    if isinstance(counts, (str, bytes)):
+        text = counts.encode("ascii") if isinstance(counts, str) else bytes(counts)
+        return {"size": [height, width], "counts": text}
     plain: Rle = coco_mask.frPyObjects({"size": [height, width], "counts": runs}, height, width)
     return plain
-
-
-def _decompress(counts: str) -> list[int]:
-    """Decode COCO's compressed run lengths.
-
-    A number is stored in characters from "0" on, five bits each, the lowest first. Bit 32 is set in
-    all characters but the last, and bit 16 in the last of a negative number. From the fourth on,
-    numbers are differences from the run two before.
-    """
-    runs: list[int] = []
-    value = shift = 0
-    for character in counts:
-        bits = ord(character) - 48
-        if not 0 <= bits < 64:
-            raise MaskError(f"expected run lengths as text, got the character {character!r}")
-        value |= (bits & 31) << shift
-        shift += 5
-        if shift > 60:
-            raise MaskError("expected run lengths of at most 60 bits")
-        if not bits & 32:
-            if bits & 16:
-                value -= 1 << shift
-            runs.append(value + (runs[-2] if len(runs) > 2 else 0))
-            value = shift = 0
-    if shift:
-        raise MaskError("expected run lengths as text, got one that breaks off")
-    return runs
