@@ -166,6 +166,8 @@ def test_a_result_keeps_the_rule(rule, tmp_path):
     for wrong in ([], {"pattern": "x"}, {"table": 3}, {"target_pattern": "x"}):
         with pytest.raises(PairingError):
             PairingRule.from_dict(wrong)
+        with pytest.raises(ValueError, match=r"^r\.json: sources: pairing: "):
+            Sources.from_dict(sources.to_dict() | {"pairing": wrong}, "r.json")
 
 
 TEXT = st.text(st.sampled_from("ab_/."), min_size=1, max_size=4)

@@ -14,6 +14,7 @@ from dealias.labels import (
     ClassSet,
     LabelFileError,
     Pair,
+    PairingError,
     PairingRule,
     Role,
     is_copied,
@@ -107,7 +108,10 @@ class Sources:
         classes = ClassSet.from_dict(content.get("class_set"), source)
         flags = ("map_predictions", "resize_predictions")  # earlier files lack the second
         more: dict[str, Any] = {flag: content.get(flag) is True for flag in flags}
-        rule = PairingRule.from_dict(content.get("pairing", {}))
+        try:
+            rule = PairingRule.from_dict(content.get("pairing", {}))
+        except PairingError as error:
+            raise ValueError(f"{source}: sources: pairing: {error}") from error
         found_by = content.get("found_by", "")
         if not isinstance(found_by, str):
             raise ValueError(f"{source}: sources: found_by: expected text, got {shorten(found_by)}")
