@@ -301,7 +301,8 @@ def break_array(data: bytes, rng: random.Random) -> bytes:
         with contextlib.suppress(ValueError, OverflowError):  # of a dtype that can't hold it
             array.flat[rng.randrange(array.size)] = rng.choice([-1, 3, 2**30, 100])
     elif way == 1:
-        array = array.astype(rng.choice(["f8", "i4", ">i8", "u8", "U9", "c16", "?"]))
+        with contextlib.suppress(ValueError):  # of text that is no number
+            array = array.astype(rng.choice(["f8", "i4", ">i8", "u8", "U9", "c16", "?"]))
     elif way == 2:
         array = rng.choice([np.atleast_1d(array)[:1], array[None], array.reshape(-1), array.T])
     else:
