@@ -247,7 +247,7 @@ def no_image(data):
 
 def float_map(data):
     (data / "predictions" / "c.png").unlink()
-    np.save(data / "predictions" / "c.npy", np.zeros((40, 56)))
+    np.save(data / "predictions" / "c.npy", np.full((40, 56), 0.5))
 
 
 BAD_FILES = {
@@ -257,7 +257,7 @@ BAD_FILES = {
     unknown_colour: ["targets/c.png: colours not in the palette of 'camvid': #090909"],
     truncated: ["predictions/c.png: can't be read"],
     no_image: ["predictions/c.png: not an image"],
-    float_map: ["predictions/c.npy: expected integer labels, got float64"],
+    float_map: ["predictions/c.npy: expected whole numbers as labels"],
 }
 
 
