@@ -24,6 +24,7 @@ from dealias.evaluation import (
     write_csv,
 )
 from dealias.labels import ClassSet
+from dealias.metrics.functional import OBJECT_RECALL
 from dealias.report import compare_results
 from helpers import random_maps
 
@@ -72,8 +73,30 @@ def test_what_is_written_is_read(evaluation, arrays, tmp_path):
     assert torch.equal(found.counts.confusion, evaluation.counts.confusion)
 
 
+def test_all_that_is_counted_is_written_and_merged(tmp_path):
+    options = Options(CLASSES, object_recall=OBJECT_RECALL, band_widths="3,7")
+    parts = []
+    for seed in range(2):
+        part = evaluate_maps(f"image {seed}", *random_maps(seed, 20, 30, classes=5), options)
+        part.shards, part.resized_images = [(seed + 1, 2)], seed
+        write_counts(part, tmp_path / f"{seed}.npz")
+        parts.append(part)
+    whole = parts[0].merge(parts[1])
+    found = merge_counts([tmp_path / "1.npz", tmp_path / "0.npz"])
+    assert (found.images, found.resized_images) == (whole.images, 1)
+    assert found.to_dict() == whole.to_dict()
+    assert whole.objects.any()
+    assert whole.widths.any()
+
+
+def test_more_resized_predictions_than_images_are_refused(arrays, tmp_path):
+    arrays["resized_images"] = np.array(4)
+    with pytest.raises(CountsFileError, match="resized_images: expected at most 3, got 4"):
+        read_counts(save(tmp_path / "a.npz", arrays))
+
+
 def test_earlier_files_have_fewer_arrays(arrays, tmp_path):
-    for name in ("image_digests", "void_pixels"):
+    for name in ("image_digests", "void_pixels", "resized_images"):
         del arrays[name]
     found = read_counts(save(tmp_path / "a.npz", arrays, sources=None))
     assert found.void_pixels == 0

@@ -372,6 +372,13 @@ class TestComparison:
             FEW.replace("2", "1"),
         ]
 
+    def test_resized_predictions_are_said_of_whole_results(self):
+        a, b = result_of(0, 1) | {"resized_images": 2}, result_of(1)
+        assert compare_results(a, b)["notes"][1:] == [
+            "Predictions were resized to their targets: 2 in A, 0 in B.",
+            FEW.replace("2", "1"),
+        ]
+
     def test_changes_are_told_apart(self):
         before, after = (np.array(m, np.uint8) for m in ([0, 1, 0, 2, 5], [0, 0, 4, 3, 5]))
         assert change_map(before, after).tolist() == [0, 1, 2, 3, 5]

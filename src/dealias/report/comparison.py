@@ -55,6 +55,7 @@ def compare_results(
     _check_settings(a, b, names)
     units = [units_of(result) for result in (a, b)]
     shifts = _other_shifts(a, b, names)
+    resized = _resized(a, b, names)
     left_out = _left_out(a, b, units, names)
     widths, other_widths = _widths(a, b, whole=not left_out)
     if not left_out:
@@ -100,7 +101,7 @@ def compare_results(
         "notes": [
             *left_out,
             *_noise(a, b, names),
-            *_resized(a, b, names),
+            *resized,
             *shifts,
             *other_widths,
             *_no_intervals(paired["about"]),
