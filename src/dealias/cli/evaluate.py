@@ -1,5 +1,6 @@
 """``dealias evaluate``."""
 
+from collections.abc import Mapping
 from contextlib import ExitStack
 from pathlib import Path
 
@@ -13,7 +14,7 @@ from dealias.cli.outputs import (
     claim_asked,
     write_outputs,
 )
-from dealias.evaluation import DrawingError, Options, evaluate_folders, read_groups
+from dealias.evaluation import DrawingError, Groups, Options, evaluate_folders, read_groups
 from dealias.labels import (
     PairingRule,
     builtin_class_sets,
@@ -109,33 +110,13 @@ def run(options: Namespace) -> int:
     groups = None if options.groups is None else read_groups(options.groups)
     asked = claim_asked(options, folders=folders, inputs=inputs)
     with asked, fill_folder(options.error_maps) as error_maps, ExitStack() as stack:
+        how = _options(options, given, error_maps, groups)  # before much is copied
         # One copy for all that are given the same, so that a folder for both is seen to be one.
         copies = {place: stack.enter_context(local_folder(place)) for place in {*given.values()}}
         folders_and_options = (
             copies[options.predictions],
             copies[options.targets],
-            Options(
-                load_class_set(options.classes),
-                protocol=options.protocol,
-                band_width=options.band_width,
-                boundary=options.boundary,
-                map_predictions=options.map_predictions,
-                error_maps=error_maps,
-                groups=groups,
-                object_recall=_object_recall(options),
-                band_widths=str(BandWidths.parse(options.band_widths))
-                if options.band_widths
-                else "",
-                resize_predictions=options.resize_predictions is not None,
-                rule=PairingRule(
-                    options.prediction_pattern, options.target_pattern, options.pairs
-                ),
-                origins={
-                    name: place if is_url(place) else str(Path(place).absolute())
-                    for name, place in given.items()
-                    if is_copied(place)
-                },
-            ),
+            how,
         )
         reading = {
             "images": copies.get(options.images),
@@ -166,6 +147,31 @@ def run(options: Namespace) -> int:
     if main_process():
         print_evaluation(evaluation, output_console(), interval=options.interval)
     return 1 if evaluation.skipped else 0
+
+
+def _options(
+    options: Namespace, given: Mapping[str, str], error_maps: Path | None, groups: Groups | None
+) -> Options:
+    """How pairs are counted; `given` are the places of the folders by name."""
+    widths = str(BandWidths.parse(options.band_widths)) if options.band_widths else ""
+    return Options(
+        load_class_set(options.classes),
+        protocol=options.protocol,
+        band_width=options.band_width,
+        boundary=options.boundary,
+        map_predictions=options.map_predictions,
+        error_maps=error_maps,
+        groups=groups,
+        object_recall=_object_recall(options),
+        band_widths=widths,
+        resize_predictions=options.resize_predictions is not None,
+        rule=PairingRule(options.prediction_pattern, options.target_pattern, options.pairs),
+        origins={
+            name: place if is_url(place) else str(Path(place).absolute())
+            for name, place in given.items()
+            if is_copied(place)
+        },
+    )
 
 
 def _object_recall(options: Namespace) -> ObjectRecall | None:
