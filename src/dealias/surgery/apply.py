@@ -138,11 +138,11 @@ def dealias(
             fails on the example, before or after the insertion.
 
     >>> import torch
-    >>> net = nn.Sequential(nn.Conv2d(8, 16, 3, stride=2, padding=1), nn.ReLU())
-    >>> net, report = dealias(net, torch.zeros(1, 8, 16, 16))
+    >>> stem, step = nn.Conv2d(3, 8, 3, padding=1), nn.Conv2d(8, 16, 3, stride=2, padding=1)
+    >>> net, report = dealias(nn.Sequential(stem, step, nn.ReLU()), torch.zeros(1, 3, 16, 16))
     >>> print(report)
     site  put in  place  cutoff  as
-    0     daf     after  0.250   1.dealias_sampling
+    1     daf     after  0.250   2.dealias_sampling
     test the network, and train it on if it lost by the filters
     """
     _check(model, filter, mixing, place, unit, strength)

@@ -213,7 +213,7 @@ def keep_inserted(model: nn.Module, change: Callable[[nn.Module], nn.Module]) ->
     >>> net, _ = dealias(net, torch.zeros(1, 3, 32, 32))
     >>> net = keep_inserted(net, nn.SyncBatchNorm.convert_sync_batchnorm)
     >>> inserted(net)
-    ['3.dealias_sampling']
+    ['0.dealias_filter', '3.dealias_sampling']
     """
     hosts = {name: module for name, module in named_modules(model) if _HELD in module.__dict__}
     changed = change(model)
