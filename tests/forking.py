@@ -86,8 +86,9 @@ def serve():
     import dealias.cli
     import dealias.demo
     import dealias.report
+    import dealias.study
 
-    for name in dealias.cli.COMMANDS:
+    for name in (*dealias.cli.COMMANDS, "running", "probing", "evaluation_tables"):
         dealias.cli._module(dealias.cli.OWN_PARSERS.get(name, name))
     commands = os.fdopen(os.dup(0))
     answers = os.fdopen(os.dup(1), "w")

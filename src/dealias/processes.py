@@ -1,13 +1,16 @@
-"""Processes that share the work: those that read, and those that torchrun starts."""
+"""Processes that share the work: those that read, and those that torchrun starts.
+
+PyTorch is imported where it is used, so that the command line can ask :func:`main_process` without.
+"""
 
 import contextlib
 import os
 import signal
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, TypeVar, cast
 
-import torch.distributed as dist
-from torch.utils.data import DataLoader, Dataset
+if TYPE_CHECKING:
+    from torch.utils.data import Dataset
 
 T = TypeVar("T")
 Item = TypeVar("Item")
@@ -47,8 +50,10 @@ def read_in_order(
         ValueError: what `read` raises in any process, as it raises it.
         ProcessError: a process died.
     """
+    from torch.utils.data import DataLoader
+
     loader = DataLoader(
-        _Items(read, items),
+        cast("Dataset[Any]", _Items(read, items)),
         batch_size=None,
         num_workers=min(workers, len(items)),
         collate_fn=_as_is,
@@ -77,7 +82,9 @@ class _Failure:
         self.error = error
 
 
-class _Items(Dataset[Any], Generic[Item]):
+class _Items(Generic[Item]):
+    """A data set to PyTorch, which asks for no more than these methods."""
+
     def __init__(self, read: Callable[[Item], Any], items: Sequence[Item]) -> None:
         self.read = read
         self.items = items
@@ -139,6 +146,8 @@ def main_process() -> bool:
 @contextlib.contextmanager
 def process_group() -> Iterator[tuple[int, int]]:
     """Rank and number of processes, of the group there is or of the one torchrun asks for."""
+    import torch.distributed as dist
+
     if dist.is_available() and dist.is_initialized():
         yield dist.get_rank(), dist.get_world_size()
     elif dist.is_available() and int(os.environ.get("WORLD_SIZE", "1")) > 1:
@@ -155,5 +164,7 @@ def gather(part: T, processes: int) -> list[T]:
     """What each process has, in all of them."""
     parts = [part] * processes
     if processes > 1:
+        import torch.distributed as dist
+
         dist.all_gather_object(parts, part)
     return parts

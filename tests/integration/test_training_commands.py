@@ -1,6 +1,7 @@
 """fit and its options, as a person runs it."""
 
 import re
+from importlib.util import find_spec
 
 import pytest
 import timm
@@ -129,12 +130,34 @@ def test_outputs_are_not_replaced_unasked(trained, config, capsys):
     assert (trained / "last.ckpt").read_bytes() == before
 
 
+def test_fit_says_once_what_was_dealiased(config, tmp_path, capsys):
+    few = ["--trainer.max_steps", "1", "--trainer.val_check_interval", "1"]
+    assert command("fit", config, tmp_path / "run", *few) == 0
+    said = capsys.readouterr().out
+    assert said.count("de-aliased:") == 1
+    assert said.index("mixing") < said.index("checkpoints, logs and pictures")
+    plain = ["--model.network.dealias", "null"]
+    assert command("fit", config, tmp_path / "plain", *few, *plain) == 0
+    assert "de-aliased" not in capsys.readouterr().out
+
+
+@pytest.mark.skipif(find_spec("comet_ml") is not None, reason="the package is there")
+def test_a_class_that_lacks_its_package_is_a_line(config, tmp_path, capsys):
+    said = failure(capsys, "fit", config, tmp_path / "run", "--trainer.logger", "CometLogger")
+    (line,) = [line for line in said.splitlines() if line.startswith("dealias fit: ")]
+    assert "CometLogger: " in line
+    assert "comet" in line.partition(": error: ")[2]
+    assert "Union" not in said
+    assert not (tmp_path / "run").exists()
+
+
 def test_misspelt_options_are_named_on_a_line(config, tmp_path, capsys):
-    for arguments in (["fit", "--config", str(config)], ["data", "check"]):
+    fit, check = ["fit", "--config", str(config)], ["data", "check"]
+    for arguments, listing in ((fit, "--help_all"), (check, "--help")):
         assert main([*arguments, "--data.name", "scenes", "--data.sizes", "3"]) == 2
         (said,) = capsys.readouterr().err.splitlines()
         assert "--data.sizes" in said
-        assert "--help lists the options" in said
+        assert f" {listing} lists the options" in said
     assert not list(tmp_path.glob("runs"))
 
 

@@ -109,12 +109,21 @@ class _Parser(ArgumentParser):
     def add_argument(self, *names: Any, **options: Any) -> Any:
         """Declare an option."""
         if options.get("type") is Path:
-            options["type"] = _as_path
+            options["type"] = _AS_PATH
         return super().add_argument(*names, **options)
 
 
-def _as_path(text: str) -> Path:
-    return Path(text)
+class _AsPath:
+    """What makes a path of text; help shows it by its name."""
+
+    def __call__(self, text: str) -> Path:
+        return Path(text)
+
+    def __repr__(self) -> str:
+        return "Path"
+
+
+_AS_PATH = _AsPath()
 
 
 def _module(name: str) -> Any:

@@ -1,26 +1,21 @@
 """``dealias compare``."""
 
+from __future__ import annotations
+
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from jsonargparse import ArgumentParser, Namespace
 
 from dealias.cli.console import output_console, progress, short_names
-from dealias.cli.difference_tables import print_differences
 from dealias.cli.outputs import TRUST_PATHS, add_groups
-from dealias.evaluation import read_groups
 from dealias.outputs import claim_outputs
 from dealias.processes import reading_processes
-from dealias.report import (
-    Examples,
-    ResultFileError,
-    compare_results,
-    find_examples,
-    read_result,
-    write_comparison,
-)
+
+if TYPE_CHECKING:
+    from dealias.report import Examples
 
 
 def add_arguments(parser: ArgumentParser) -> None:
@@ -38,6 +33,10 @@ def add_arguments(parser: ArgumentParser) -> None:
 
 def run(options: Namespace) -> int:
     """Compare, draw and print."""
+    from dealias.cli.difference_tables import print_differences
+    from dealias.evaluation import read_groups
+    from dealias.report import compare_results, read_result, write_comparison
+
     paths = options.first, options.second
     folders = [] if options.report is None else [options.report]
     groups = None if options.groups is None else read_groups(options.groups)
@@ -68,6 +67,8 @@ def _images(
     results: Sequence[Mapping[str, Any]], paths: Sequence[Path], *, trust: bool
 ) -> list[Examples] | str:
     """The images of both results, or why there are none."""
+    from dealias.report import ResultFileError, find_examples
+
     try:
         return [
             find_examples(result, path, trust=trust)

@@ -5,7 +5,6 @@ from pathlib import Path
 from jsonargparse import ArgumentParser, Namespace
 
 from dealias.cli.console import output_console
-from dealias.models import convert, save
 from dealias.outputs import claim_outputs
 from dealias.text import printable
 
@@ -25,6 +24,8 @@ def add_arguments(parser: ArgumentParser) -> None:
 
 def run(options: Namespace) -> int:
     """Read, convert, write and say what it was."""
+    from dealias.models import convert, save
+
     inputs = [options.checkpoint]
     with claim_outputs([], [options.output], inputs, overwrite=options.overwrite):
         converted = convert(options.checkpoint, filtered=options.filtered)

@@ -1,16 +1,19 @@
 """``dealias demo``."""
 
+from __future__ import annotations
+
 from collections.abc import Mapping
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from jsonargparse import ArgumentParser, Namespace
 from rich.table import Table
 
 from dealias.cli.console import output_console
-from dealias.cli.evaluation_tables import print_comparison
 from dealias.cli.tables import add_row, percent
-from dealias.demo import SIGMA, Tested
-from dealias.demo import run as run_demo
+
+if TYPE_CHECKING:
+    from dealias.demo import Tested
 
 
 def add_arguments(parser: ArgumentParser) -> None:
@@ -25,6 +28,9 @@ def add_arguments(parser: ArgumentParser) -> None:
 
 def run(options: Namespace) -> int:
     """Train twice, test and print side by side."""
+    from dealias.cli.evaluation_tables import print_comparison
+    from dealias.demo import run as run_demo
+
     found = run_demo(
         options.folder,
         steps=options.steps,
@@ -40,6 +46,8 @@ def run(options: Namespace) -> int:
 
 def _steadiness(found: Mapping[str, Tested]) -> Table:
     """How far predictions hold when the camera moves, and under noise."""
+    from dealias.demo import SIGMA
+
     table = Table(
         title="pixels that keep their class when the camera moves, and mIoU under noise, %"
     )

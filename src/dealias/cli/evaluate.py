@@ -1,20 +1,21 @@
 """``dealias evaluate``."""
 
+from __future__ import annotations
+
 from collections.abc import Mapping
 from contextlib import ExitStack
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from jsonargparse import ArgumentParser, Namespace
 
 from dealias.cli.console import output_console, progress
-from dealias.cli.evaluation_tables import print_evaluation
 from dealias.cli.outputs import (
     add_interval_arguments,
     add_output_arguments,
     claim_asked,
     write_outputs,
 )
-from dealias.evaluation import DrawingError, Groups, Options, evaluate_folders, read_groups
 from dealias.labels import (
     PairingRule,
     builtin_class_sets,
@@ -23,16 +24,12 @@ from dealias.labels import (
     load_class_set,
     local_folder,
 )
-from dealias.metrics.functional import (
-    OBJECT_RECALL,
-    BandWidths,
-    ObjectRecall,
-    Protocol,
-    check_object_recall,
-)
 from dealias.outputs import fill_folder
 from dealias.processes import main_process, reading_processes
-from dealias.report import read_probe, report_folders
+
+if TYPE_CHECKING:
+    from dealias.evaluation import Groups, Options
+    from dealias.metrics.functional import ObjectRecall
 
 _PLACE = "DIR|URL|COCO.json"
 _FOLDERS = ("predictions", "targets", "images")
@@ -45,7 +42,8 @@ def add_arguments(parser: ArgumentParser) -> None:
     add("--predictions", type=str, required=True, metavar=_PLACE, help="predicted label maps")
     add("--targets", type=str, required=True, metavar=_PLACE, help="target label maps")
     add("--classes", type=str, required=True, metavar=f"{sets}|FILE.yaml", help="class set")
-    add("--protocol", type=Protocol, default="paper", help="paper, or exact without its gaps")
+    protocols = ["paper", "exact"]
+    add("--protocol", choices=protocols, default="paper", help="paper, or exact without its gaps")
     add("--band-width", type=int, default=15, help="width of the boundary bands in pixels, odd")
     add(
         "--band-widths",
@@ -96,6 +94,10 @@ def add_arguments(parser: ArgumentParser) -> None:
 
 def run(options: Namespace) -> int:
     """Evaluate, write, draw and print."""
+    from dealias.cli.evaluation_tables import print_evaluation
+    from dealias.evaluation import DrawingError, evaluate_folders, read_groups
+    from dealias.report import read_probe, report_folders
+
     folders = [path for path in (options.error_maps, options.report) if path is not None]
     given = {name: options[name] for name in _FOLDERS if options[name] is not None}
     inputs = [Path(place) for place in given.values() if not is_url(place)]
@@ -153,6 +155,9 @@ def _options(
     options: Namespace, given: Mapping[str, str], error_maps: Path | None, groups: Groups | None
 ) -> Options:
     """How pairs are counted; `given` are the places of the folders by name."""
+    from dealias.evaluation import Options
+    from dealias.metrics.functional import BandWidths
+
     widths = str(BandWidths.parse(options.band_widths)) if options.band_widths else ""
     return Options(
         load_class_set(options.classes),
@@ -175,6 +180,8 @@ def _options(
 
 
 def _object_recall(options: Namespace) -> ObjectRecall | None:
+    from dealias.metrics.functional import OBJECT_RECALL, ObjectRecall, check_object_recall
+
     given = {name: options[name] for name in ObjectRecall._fields if options[name] is not None}
     if given and not options.objects:
         name = next(iter(given)).replace("_", "-")

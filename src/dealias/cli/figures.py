@@ -1,28 +1,21 @@
 """``dealias figures``."""
 
+from __future__ import annotations
+
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from jsonargparse import ArgumentParser, Namespace
 
 from dealias.cli.console import output_console, short_names
 from dealias.cli.outputs import TRUST_PATHS
 from dealias.outputs import OutputFolder, claim_outputs
-from dealias.report import (
-    Examples,
-    ResultFileError,
-    check_comparable,
-    class_table,
-    find_examples,
-    mean_table,
-    read_result,
-    worst_images,
-    write_figures,
-    write_tables,
-)
 from dealias.text import printable
+
+if TYPE_CHECKING:
+    from dealias.report import Examples
 
 _LONGEST_PREFIX = 60  # of at most four bytes, as names of files have 255
 
@@ -50,6 +43,17 @@ def run(options: Namespace) -> int:
 
 
 def _write(folder: Path, options: Namespace) -> int:
+    from dealias.report import (
+        ResultFileError,
+        class_table,
+        find_examples,
+        mean_table,
+        read_result,
+        worst_images,
+        write_figures,
+        write_tables,
+    )
+
     results = dict(zip(short_names(options.files), map(read_result, options.files), strict=True))
     if len(results) < len(options.files):
         raise ValueError("expected each result once")
@@ -90,6 +94,8 @@ def _prefixes(names: Sequence[str]) -> list[str]:
 
 def _incomparable(results: Mapping[str, Mapping[str, Any]]) -> str | None:
     """Why the rows of a table can't be compared; None if they can."""
+    from dealias.report import ResultFileError, check_comparable
+
     (first, one), *others = results.items()
     try:
         for name, other in others:

@@ -5,14 +5,12 @@ from pathlib import Path
 from jsonargparse import ArgumentParser, Namespace
 
 from dealias.cli.console import output_console
-from dealias.cli.evaluation_tables import print_evaluation
 from dealias.cli.outputs import (
     add_interval_arguments,
     add_output_arguments,
     claim_asked,
     write_outputs,
 )
-from dealias.evaluation import merge_counts, read_groups
 
 
 def add_arguments(parser: ArgumentParser) -> None:
@@ -26,6 +24,9 @@ def add_arguments(parser: ArgumentParser) -> None:
 
 def run(options: Namespace) -> int:
     """Merge, write and print."""
+    from dealias.cli.evaluation_tables import print_evaluation
+    from dealias.evaluation import merge_counts, read_groups
+
     groups = None if options.groups is None else read_groups(options.groups)
     with claim_asked(options, inputs=options.files):
         evaluation = merge_counts(options.files, partial=options.partial)

@@ -1,15 +1,19 @@
 """What several commands have in common: the files they write."""
 
+from __future__ import annotations
+
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from jsonargparse import ArgumentParser, Namespace
 
-from dealias.evaluation import Evaluation, write_counts, write_csv
 from dealias.files import write_json
 from dealias.outputs import claim_outputs
+
+if TYPE_CHECKING:
+    from dealias.evaluation import Evaluation
 
 GROUPS = "images to resample together: videos, cities, patients"
 TRUST_PATHS = "read the folders that results name, to draw their images"
@@ -51,6 +55,8 @@ def write_outputs(
     evaluation: Evaluation, options: Namespace, more: Mapping[str, Any] | None = None
 ) -> None:
     """Write the files asked for; the result gets `more` keys."""
+    from dealias.evaluation import write_counts, write_csv
+
     if options.output is not None:
         write_json(evaluation.to_dict() | dict(more or {}), options.output)
     if options.csv is not None:

@@ -1,14 +1,19 @@
 """``dealias study``."""
 
+from __future__ import annotations
+
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from jsonargparse import ArgumentParser, Namespace
 from rich.table import Table as RichTable
 
 from dealias.cli.console import output_console, progress
 from dealias.cli.tables import add_row
-from dealias.study import Study, Table, run_study
 from dealias.text import printable
+
+if TYPE_CHECKING:
+    from dealias.study import Table
 
 
 def add_arguments(parser: ArgumentParser) -> None:
@@ -31,6 +36,8 @@ def add_arguments(parser: ArgumentParser) -> None:
 
 def run(options: Namespace) -> int:
     """Train and test what is missing, print and write."""
+    from dealias.study import Study, run_study
+
     seeds = options.seeds
     found = run_study(
         Study(

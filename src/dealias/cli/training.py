@@ -1,75 +1,23 @@
 """``dealias fit``, ``validate``, ``test`` and ``predict``."""
 
 import importlib
-from collections.abc import Mapping, Sequence
-from typing import Any
+import sys
+from collections.abc import Sequence
 
-import torch.distributed as dist
-from lightning_fabric.utilities.exceptions import MisconfigurationException
+from dealias.cli.training_help import brief_help
 
-from dealias.cli.console import output_console
-from dealias.cli.tables import percent
-from dealias.engine import Command, Commands, ConfigError
-from dealias.processes import main_process
-from dealias.text import printable
+_ALL_OPTIONS = "--help_all"
 
 
-def main(command: Command, arguments: Sequence[str]) -> int:
-    """Run a command.
+def main(command: str, arguments: Sequence[str]) -> int:
+    """Run a command, or show its help without the libraries that it needs.
 
     Returns:
         0 if all went well, 1 if files were left out as asked.
     """
-    try:
-        return _run(command, arguments)
-    finally:
-        if dist.is_available() and dist.is_initialized():
-            dist.destroy_process_group()  # whose threads may else abort the process as it ends
-
-
-def _run(command: Command, arguments: Sequence[str]) -> int:
-    try:
-        cli = Commands(command, arguments)
-    except MisconfigurationException as error:  # options of the trainer
-        raise ConfigError(str(error)) from error
-    except SystemExit as leaving:  # Lightning leaves so when it is interrupted
-        if isinstance(leaving.__context__, KeyboardInterrupt):
-            raise KeyboardInterrupt from leaving
-        raise
-    if not main_process():
+    if {"-h", "--help"} & {*arguments}:
+        sys.stdout.write(brief_help(command, _ALL_OPTIONS))
         return 0
-    console = output_console()
-    results = cli.model.results
-    if command == "fit":
-        console.print(f"checkpoints, logs and pictures: {printable(cli.output)}")
-    elif results is not None:
-        asked = {"interval": True} if cli.config[command].interval else {}
-        importlib.import_module(cli.task.printed).print_results(results, console, **asked)
-    if command == "test":
-        console.print(f"results of {cli.weights}: {printable(cli.tested)}", soft_wrap=True)
-        if cli.shifted is not None:
-            console.print(_shift_line(cli.shifted.more["shifts"]), soft_wrap=True)
-        if cli.report is not None:
-            page = printable(cli.report.folder / "index.html")
-            console.print(f"page: {page}", soft_wrap=True)
-    if cli.writer is not None:
-        console.print(f"{cli.writer.written:,} predictions: {printable(cli.writer.folder)}")
-    shown = [] if command == "fit" or results is None else results.skipped
-    for message in cli.skipped:
-        if message not in shown:
-            console.print(f"skipped {printable(message)}", soft_wrap=True)
-    if command == "fit" or results is None:
-        for note in getattr(cli.datamodule, "notes", []):
-            console.print(printable(note), soft_wrap=True)
-    return 1 if cli.skipped else 0
-
-
-def _shift_line(found: Mapping[str, Any]) -> str:
-    finding = found["errors_against_instability"]["boundary"]["AUROC"]
-    return (
-        f"shift agreement: {percent(found['agreement'])} % of all pixels, "
-        f"{percent(found['agreement_preds_band'])} % in the bands of the prediction, "
-        f"{percent(found['agreement_target_band'])} % in those of the target; "
-        f"{found['shifts']} shifts of each image; "
-        f"AUROC of instability for errors in the bands: {percent(finding)} %"
-    )
+    arguments = ["--help" if given == _ALL_OPTIONS else given for given in arguments]
+    code: int = importlib.import_module("dealias.cli.running").run(command, arguments)
+    return code

@@ -11,7 +11,6 @@ from dealias.engine.checkpoints import (
 )
 from dealias.engine.commands import Command, Commands, Prepared, resolve
 from dealias.engine.configs import (
-    BriefParser,
     ConfigError,
     config_names,
     find_config,
@@ -24,6 +23,7 @@ from dealias.engine.configs import (
 from dealias.engine.filter_ramp import FilterRamp
 from dealias.engine.inference import Inference, slide
 from dealias.engine.optimization import Optimization, parameter_groups
+from dealias.engine.parsing import BriefParser
 from dealias.engine.paths import settle
 from dealias.engine.pictures import PredictionWriter, SamplePictures
 from dealias.engine.segmentation import SegmentationTask

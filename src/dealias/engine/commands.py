@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import warnings
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any, Literal
@@ -23,7 +23,6 @@ from dealias.engine.checkpoints import (
 )
 from dealias.engine.configs import (
     LINKS,
-    BriefParser,
     ConfigError,
     no_imports,
     refuse_files,
@@ -33,6 +32,7 @@ from dealias.engine.configs import (
     take_configs,
 )
 from dealias.engine.error_page import ErrorPage
+from dealias.engine.parsing import BriefParser, in_brief, names_class
 from dealias.engine.paths import option_types, place, settle
 from dealias.engine.pictures import PredictionWriter
 from dealias.engine.shifts import ShiftTest, UnstableMaps
@@ -93,6 +93,7 @@ class Commands(LightningCLI):
     Args:
         command: "fit", "validate", "test" or "predict".
         arguments: options of the command line.
+        tell: called with what de-aliasing did to the network, before a training begins.
 
     Attributes:
         output: folder of the run.
@@ -109,13 +110,20 @@ class Commands(LightningCLI):
         ConfigError: options can't be used, or name a class to import and there is no ``--trust``.
     """
 
-    def __init__(self, command: Command, arguments: Sequence[str]) -> None:
+    def __init__(
+        self,
+        command: Command,
+        arguments: Sequence[str],
+        *,
+        tell: Callable[[str], object] = lambda _: None,
+    ) -> None:
         options, self.config_files, others = take_configs(arguments)
         trusted = "--trust" in others  # of the command line: no file can say so
         if not trusted:
             refuse_programs(options, others)
         refuse_linked(options)
         self.command = command
+        self.tell = tell
         self.task = find_task(take_task(options, others))
         training, data = self.task.training, self.task.data
         refuse_moved(options, others, data.moved)
@@ -309,6 +317,19 @@ class Commands(LightningCLI):
         folders = [options.report] if options.report else []
         return folders + ([self.tested / "predictions"] if options.label_maps else [])
 
+    def instantiate_classes(self) -> None:
+        """Create the objects.
+
+        Raises:
+            ConfigError: a class can't be created, such as a logger whose package is not there.
+        """
+        try:
+            super().instantiate_classes()
+        except ValueError as error:
+            if not names_class(str(error)):
+                raise
+            raise ConfigError(in_brief(str(error))) from error
+
     def instantiate_trainer(self, **kwargs: Any) -> Trainer:
         """Create the trainer; its files go to the folder of the run."""
         options = self.config_init[self.command]
@@ -342,7 +363,10 @@ class Commands(LightningCLI):
         else:
             kwargs["logger"] = False
         kwargs |= common_arguments(options.trainer, self.output, own)
-        return super().instantiate_trainer(**kwargs)
+        try:
+            return super().instantiate_trainer(**kwargs)
+        except TypeError as error:  # of options whose types Lightning alone knows
+            raise ConfigError(f"trainer: {error}") from error
 
     def after_instantiate_classes(self) -> None:
         """Find the data and load the weights before anything is written.
@@ -392,6 +416,9 @@ class Commands(LightningCLI):
 
         A training that fails before its first batch leaves nothing.
         """
+        report = self.model.network.dealias_report
+        if report is not None and main_process():
+            self.tell(str(report))
         with self._claimed():
             before = set(self.output.rglob("*"))
             try:
@@ -493,6 +520,8 @@ def _types(command: Command, task: Task) -> dict[str, Any]:
 
 class _Parser(BriefParser, LightningArgumentParser):
     """Lightning's parser, without the list of options before an error."""
+
+    listing = "--help_all"  # --help is a screen
 
 
 def _remove_logs(new: Iterable[Path]) -> None:

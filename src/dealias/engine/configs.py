@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from itertools import zip_longest
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
 
 import jsonargparse
 
@@ -35,28 +35,10 @@ GROUPS = {"trainer", "data", "model"} | {
 }
 _LIBRARIES = ["dealias", "pytorch_lightning", "lightning_fabric"]
 _LONGEST_CHAIN = 16  # of files that build on others
-_LONGEST_ERROR = 1000  # characters
 
 
 class ConfigError(ValueError):
     """A configuration file does not exist, can't be read or has a wrong option."""
-
-
-class BriefParser:
-    """Mixin for a parser whose options have one name each, and whose errors are a line."""
-
-    def __init__(self, *arguments: Any, **options: Any) -> None:
-        super().__init__(*arguments, **options | {"allow_abbrev": False})
-
-    def error(self, message: str, ex: Exception | None = None) -> NoReturn:
-        """Raise what is wrong with the options.
-
-        Raises:
-            ConfigError: always.
-        """
-        text = printable(" ".join(message.split()))
-        text = f"{text[:_LONGEST_ERROR]} ..." if len(text) > _LONGEST_ERROR else text
-        raise ConfigError(f"{text}; --help lists the options") from ex
 
 
 def config_folders() -> list[Path]:

@@ -1,0 +1,69 @@
+"""Help: it is fast, since it imports no library of networks, and it is true."""
+
+import re
+import subprocess
+import sys
+from typing import get_args
+
+import pytest
+
+from dealias.cli import COMMANDS, OWN_PARSERS, main
+from dealias.cli.training_help import OPTIONS, brief_help
+from dealias.metrics.functional import Protocol
+from dealias.probe import SPECS
+
+ASK = """
+import sys
+from dealias.cli import main
+try:
+    main({arguments!r})
+except SystemExit as leaving:
+    assert not leaving.code
+print(sorted({{"torch", "pytorch_lightning", "matplotlib"}} & {{*sys.modules}}))
+"""
+LIGHT = [["--help"], ["--version"], *([name, "--help"] for name in COMMANDS if name != "data")]
+
+
+def shown(capsys, *arguments):
+    with pytest.raises(SystemExit) as leaving:
+        main(arguments)
+    assert not leaving.value.code
+    return capsys.readouterr().out
+
+
+@pytest.mark.parametrize("arguments", LIGHT, ids=" ".join)
+def test_help_imports_no_library_of_networks(arguments):
+    program = ASK.format(arguments=arguments)
+    found = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
+    assert found.returncode == 0, found.stderr
+    assert found.stdout.splitlines()[-1] == "[]"
+
+
+@pytest.mark.parametrize("command", [name for name in COMMANDS if name not in OWN_PARSERS])
+def test_types_have_names(command, capsys):
+    said = shown(capsys, command, "--help")
+    assert "type: Path" in said
+    assert not re.search(r"0x[0-9a-f]|<(class|function)", said)
+
+
+@pytest.mark.parametrize("command", ["fit", "validate", "test", "predict"])
+def test_a_screen_of_options_that_there_are(command, capsys):
+    assert main([command, "--help"]) == 0
+    brief = capsys.readouterr().out
+    assert brief == brief_help(command, "--help_all")
+    there = shown(capsys, command, "--help_all")
+    listed = [option for options in OPTIONS.values() for option in options]
+    for option in listed:
+        name = option.name
+        known = "model.network" if name.startswith("model.network.") else name
+        if command in option.commands.split():
+            assert re.search(rf"^  (-c CONFIG, )?--{known}[ \n]", there, re.M), name
+            assert re.search(rf"^  --{name}[ \n]", brief, re.M), name
+    assert not re.search(r"0x[0-9a-f]{6}|<(class|function)", there)
+
+
+def test_what_help_says_without_its_library(capsys):
+    evaluate = " ".join(shown(capsys, "evaluate", "--help").split())
+    assert f"{{{','.join(get_args(Protocol))}}}" in evaluate
+    probe = " ".join(shown(capsys, "probe", "--help").split())
+    assert SPECS in probe
