@@ -32,6 +32,7 @@ COMMANDS = {
     "predict": "Label images with a checkpoint.",
     "data": "Look through a data set before hours are spent on it: dealias data check.",
     "evaluate": "Measure predicted label maps against their targets.",
+    "detections": "Measure detections of instances against annotations, in COCO's formats.",
     "merge": "Add up the counts of several shards.",
     "compare": "Put two results side by side, in numbers or on a page.",
     "figures": "Draw a result for a paper, and set its table.",
@@ -42,7 +43,7 @@ COMMANDS = {
 }
 
 
-_READ_IMAGES = ("evaluate", "compare", "figures", "probe")
+_READ_IMAGES = ("evaluate", "detections", "compare", "figures", "probe")
 _ENDING = ("SIGINT", "SIGTERM", "SIGHUP")
 _PATIENCE = 5.0  # seconds from a signal to what it raises being raised again
 _MOST_LINES, _LONGEST_MESSAGE = 18, 4000  # of a message
