@@ -53,6 +53,10 @@ from dealias.surgery.resolution import Pair
 from dealias.surgery.walk import parameters, submodule
 
 Filter = Literal["daf", "flc", "blur", "adaptive_blur"]
+_NOTHING_TO_MIX = (
+    "no residual unit after a filtered step, which is a module that adds to its input what a "
+    "convolution larger than 1x1 makes of it at the same size"
+)
 # Options of filters that are not the defaults of their modules.
 FILTER_OPTIONS: Mapping[str, Mapping[str, Any]] = {
     "daf": {"border": "reflect"},
@@ -167,6 +171,8 @@ def dealias(
         left += unmixable
         sites_to_mix = [site for site in mixable if site.after in chosen]
         work += _mixings(target, plan, sites_to_mix, cutoffs, mixing_options or {})
+        if not sites_to_mix:
+            left.append(Excluded("(mixing)", "mixing", _NOTHING_TO_MIX))
     if not work:
         unasked = set(plan.names) - chosen
         why = "\n".join(["", *by_reason("left", (s for s in left if s.name not in unasked))])

@@ -8,6 +8,14 @@ from dealias.surgery.plan import Excluded, Place
 from dealias.surgery.resolution import Layout, Pair, layout_of
 from dealias.surgery.trace import Call, Event, Trace
 
+# Functions that lower the resolution, and the modules that do the same, by the kind of the step.
+_MODULES = {
+    "avg_pool": ("avg_pool2d", "AvgPool2d"),
+    "convolution": ("conv2d", "Conv2d"),
+    "interpolation": ("interpolate", "Upsample"),
+    "max_pool": ("max_pool2d", "MaxPool2d"),
+}
+
 
 @dataclass(eq=False)
 class Unit:
@@ -66,7 +74,9 @@ class Unit:
         if self.attached:
             return "tokens enter without their height and width"
         where = self.call.name or "the model itself"
-        return f"a function called in {where}, which is no unit: no module to put a filter before"
+        reason = f"a function called in {where}, which is no unit: no module to put a filter before"
+        function, module = _MODULES.get(self.main.reading.kind, ("", ""))
+        return f"{reason}; replace F.{function} by nn.{module}" if function else reason
 
     @property
     def main(self) -> Event:
