@@ -61,7 +61,7 @@ def test_table_file_and_figures(camvid, tmp_path, capsys):
     assert 0 < layer2["aliasing_score"] < 1
     assert layer2["aliasing_score_std"] > 0
     assert 0 < layer2["orthogonality"] < 0.1
-    assert "layer2.0.dealias_filter" in result["dealias"]
+    assert "maxpool.dealias_sampling" in result["dealias"]
     assert result["settings"]["images"] == 2
     printed = capsys.readouterr().out
     assert "layer2.0" in printed
