@@ -13,21 +13,23 @@ from benchmarks._record import record
 from dealias.data import Augmentation, SegmentationDataModule, Splits, write_scenes
 from dealias.engine import Optimization
 from dealias.engine.configs import find_config, read_config
-from dealias.models import create_model
+from dealias.models import SegmentationModel, create_model
 from dealias.timing import synchronised, time_in_turns
 
 NETWORKS = {  # batch and crop for a CPU and for a GPU
     "camvid/upernet_lite0": {"cpu": (8, 192, 256), "cuda": (8, 360, 480)},
     "cityscapes/upernet_r50": {"cpu": (2, 192, 256), "cuda": (8, 512, 1024)},
 }
-VARIANTS: dict[str, dict[str, Any]] = {
-    "baseline": {},
-    "daf": {"mixing": False, "place": "before"},
-    "daf_after": {"mixing": False, "place": "after"},
-    "blur_after": {"mixing": False, "place": "after", "filter": "blur"},
-    "freqmix": {"filter": None},
-    "daf_freqmix": {"place": "before"},
+VARIANTS: dict[str, dict[str, Any] | None] = {
+    "baseline": None,
+    "daf": {"place": "before"},
+    "daf_after": {"place": "after"},
+    "blur_after": {"place": "after", "filter": "blur"},
+    "freqmix": {"filter": None, "mixing": True},
+    "daf_freqmix": {"place": "before", "mixing": True},
 }
+# From a quarter of the image's size downwards, as the steps of a ResNet are.
+SITES = {"camvid/upernet_lite0": [f"blocks.{i}.0.conv_dw" for i in (2, 3, 5)]}
 
 
 def measure(device: str = "cpu", *, rounds: int = 15) -> list[dict[str, Any]]:
@@ -50,18 +52,24 @@ def measure(device: str = "cpu", *, rounds: int = 15) -> list[dict[str, Any]]:
     return rows
 
 
+def build(name: str, variant: str) -> SegmentationModel:
+    """The network of a configuration with what a variant puts in, and random weights."""
+    network = dict(read_config(find_config(name))["model"]["network"])
+    options = VARIANTS[variant]
+    if options is not None:
+        options = {"sites": SITES.get(name), **options}
+    return create_model(**network | {"backbone_weights": None, "dealias": options}, num_classes=11)
+
+
 def _calls(
     name: str, variant: str, size: tuple[int, int, int], device: str
 ) -> tuple[Callable[[], None], Callable[[], None]]:
     """A training step and a prediction."""
-    config = read_config(find_config(name if variant == "baseline" else f"{name}_dealiased"))
-    network = dict(config["model"]["network"]) | {"backbone_weights": None}
-    if variant != "baseline":
-        network["dealias"] = dict(network["dealias"]) | VARIANTS[variant]
+    config = read_config(find_config(name))
     torch.manual_seed(0)
     last = config["model"].get("channels_last", False)
     memory = torch.channels_last if last else torch.contiguous_format
-    model: Any = create_model(**network, num_classes=11).to(device).train()
+    model: Any = build(name, variant).to(device).train()
     model.to(memory_format=memory)
     optimizer: Any = Optimization(**config["model"]["optimization"]).optimizer(model)
     batch, height, width = size

@@ -150,16 +150,16 @@ def test_a_folder_of_jpegs_says_why(tmp_path):
         read_label_map(tmp_path / "p/a.jpg", CAMVID, "target")
 
 
-def test_bmp_and_webp_count_where_there_is_no_other_kind(tmp_path):
+def test_bmp_and_webp_count_but_beside_a_label_map_of_another_kind(tmp_path):
     for side in "pt":
         (tmp_path / side).mkdir()
         for name in ("a.bmp", "b.webp"):
             (tmp_path / side / name).touch()
     assert [p.name for p in pair_folders(tmp_path / "p", tmp_path / "t").pairs] == ["a", "b"]
     for side in "pt":
-        (tmp_path / side / "a.png").touch()  # of which the others are pictures
+        (tmp_path / side / "a.png").touch()  # of which a.bmp is a picture
     pairing = pair_folders(tmp_path / "p", tmp_path / "t")
-    assert [pair.prediction.name for pair in pairing.pairs] == ["a.png"]
+    assert [pair.prediction.name for pair in pairing.pairs] == ["a.png", "b.webp"]
     assert pairing.unpaired == []
 
 

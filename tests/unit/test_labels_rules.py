@@ -138,6 +138,8 @@ HEAD = "prediction,target,name\n"
         (HEAD + "a.png\n", "expected paths inside the folders, got None"),
         (HEAD + "a.png,b.png\na.png,c.png,n\n", "pair 2: 'a.png' is listed twice"),
         (HEAD + "a.png,b.png\nc.png,b.png\n", "pair 2: 'b.png' is listed twice"),
+        (HEAD + "a.png,b.png,x\n./a.png,c.png,y\n", "pair 2: 'a.png' is listed twice"),
+        (HEAD + "d/a.png,b.png,x\nc.png,d.png,./x\n", "pair 2: the name 'x' is given twice"),
         (HEAD + "a.png,b.png\na.npy,c.png\n", "pair 2: the name 'a' is given twice"),
         (HEAD + 'a.png,"b.png\n', "expected CSV in UTF-8"),
     ],

@@ -295,6 +295,12 @@ class TestComparison:
         with pytest.raises(ResultFileError, match="expected the same images in both, got 1 in A"):
             compare_results(*results)
 
+    def test_files_of_common_images_may_hold_the_same_labels_in_other_bytes(self):
+        a, b = result_of(0, 1), result_of(1)
+        for result, digest in ((a, "sha256:01"), (b, "sha256:02")):
+            result["per_image"][-1]["digests"]["target"] = digest
+        assert compare_results(a, b)["notes"][0].startswith("Figures are of the 1 images in both")
+
     def test_common_images_need_the_same_targets(self):
         a, b = result_of(0, 1), result_of(1)
         b["per_image"][0]["digests"]["target"] = "labels:0123"

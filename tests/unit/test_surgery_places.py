@@ -1,5 +1,7 @@
 """Where filters go by default, and where they are asked to."""
 
+import pickle
+
 import pytest
 import torch
 from torch import Tensor, nn
@@ -53,6 +55,18 @@ def test_by_default_filters_go_after_where_they_can_and_before_elsewhere():
 def test_the_places_that_are_asked_for(options, places):
     _, report = dealias.dealias(Both().eval(), X, **options)
     assert [(item.site, item.place) for item in report.inserted] == places
+
+
+@pytest.mark.parametrize("place", ["before", "after"])
+def test_reports_of_pickles_without_a_place(place):
+    """As they were before reports had one."""
+    _, report = dealias.dealias(Both().eval(), X, sites=["first"], place=place)
+    (item,) = report.inserted
+    state = {name: value for name, value in vars(item).items() if name != "place"}
+    earlier = object.__new__(type(item))
+    earlier.__setstate__(state)
+    assert earlier == item
+    assert pickle.loads(pickle.dumps(item)) == item
 
 
 def test_a_report_of_filters_after_alone_says_to_test():

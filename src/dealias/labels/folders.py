@@ -130,10 +130,17 @@ def _images(files: list[Path]) -> list[Path]:
 def _label_maps(files: list[Path]) -> list[Path]:
     """The label maps, without files of colours, instances or label ids beside a label map.
 
-    BMP and WebP files beside files of other kinds are taken for pictures of these.
+    BMP and WebP files beside a label map of another kind are taken for pictures of it.
     """
     files = [path for path in files if path.suffix.lower() in LABEL_SUFFIXES]
-    files = [path for path in files if path.suffix.lower() not in _OFTEN_PICTURES] or files
+    others = {
+        path.parent / root_of(path) for path in files if path.suffix.lower() not in _OFTEN_PICTURES
+    }
+    files = [
+        path
+        for path in files
+        if path.suffix.lower() not in _OFTEN_PICTURES or path.parent / root_of(path) not in others
+    ]
     companions = {path: companion_of(path) for path in files}
     labels = {path.parent / root_of(path) for path, of in companions.items() if of is None}
     train_ids = {

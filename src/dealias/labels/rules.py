@@ -189,9 +189,11 @@ def pair_by_table(predictions: Path, targets: Path, table: Path) -> Named:
     seen: list[set[str]] = [set(), set()]
     for line, row in enumerate(rows, start=2):
         where = f"{printable(table)}, pair {line - 1}"
-        files = [row[column] for column in _COLUMNS[:2]]
-        name = row.get("name") or PurePosixPath(files[0] or "x").with_suffix("").as_posix()
-        _check_inside(where, [*files, name])
+        given = [row[column] for column in _COLUMNS[:2]]
+        name = row.get("name") or PurePosixPath(given[0] or "x").with_suffix("").as_posix()
+        _check_inside(where, [*given, name])
+        # A file has several spellings, such as a.png and ./a.png.
+        *files, name = (PurePosixPath(path or "").as_posix() for path in (*given, name))
         for file, earlier in zip(files, seen, strict=True):
             if file in earlier:
                 raise PairingError(f"{where}: {shorten(file)} is listed twice")

@@ -123,17 +123,12 @@ def _left_out(
     if not any(alone) or not common or not known:
         return []
     for name in sorted(common):
-        one, two = (_target_digest(side[name]) for side in rows)
-        if one != two and one.partition(":")[0] == two.partition(":")[0]:
+        if _differ(*(side[name] for side in rows)):
             raise ResultFileError(other_targets(name, names))
     return [
         f"Figures are of the {len(common):,} images in both; left out are {alone[0]:,} in "
         f"{names[0]} alone and {alone[1]:,} in {names[1]} alone."
     ]
-
-
-def _target_digest(row: Mapping[str, Any]) -> str:
-    return str(row["digests"]["target"]) if "digests" in row else ""
 
 
 def _no_intervals(about: Mapping[str, Any]) -> list[str]:

@@ -52,6 +52,11 @@ class Inserted:
     step: str = ""
     place: Where = "before"
 
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        """Read pickles of earlier versions, which had no place."""
+        after = state["step"] or state["module"].endswith(SAMPLING)
+        self.__dict__.update({"place": "after" if after else "before"} | state)
+
 
 @dataclass(frozen=True)
 class Report:
