@@ -13,6 +13,7 @@ from typing import Any
 from lightning_fabric.utilities.exceptions import MisconfigurationException
 
 from dealias.engine import FilterRamp, Prepared, Task, find_task, resolve, take_configs, take_task
+from dealias.study.dealiasing import spelled_out
 from dealias.study.fingerprints import Known, digest_files, digest_options
 from dealias.study.variants import StudyError, Variant, command_line, flatten
 from dealias.text import printable, shorten
@@ -201,7 +202,8 @@ def relevant(options: Mapping[str, Any]) -> dict[str, Any]:
 
     Of absolute paths, the last part counts.
     """
-    return {name: _portable(value) for name, value in flatten(options) if name not in _INCIDENTAL}
+    given = {name: _portable(value) for name, value in flatten(options) if name not in _INCIDENTAL}
+    return spelled_out(given)
 
 
 def _located(options: Mapping[str, Any]) -> dict[str, Any]:

@@ -9,6 +9,7 @@ from typing import Any
 
 from dealias.files import write_json
 from dealias.inputs import read_json
+from dealias.study.dealiasing import spelled_out_earlier
 from dealias.study.figures import Test
 from dealias.study.options import Plan, differences
 from dealias.study.statistics import Figures
@@ -107,7 +108,8 @@ def conflicts(
     for plan in plans:
         kept = records["variants"].get(plan.variant.name)
         if kept is not None:
-            differing = differences(kept["options"], plan.options, plan.defaults)
+            before = spelled_out_earlier(kept["options"])
+            differing = differences(before, plan.options, plan.defaults)
             if differing:
                 found[plan.variant.name] = differing
     for plan in plans:
