@@ -39,6 +39,23 @@ def write_folders(folder, count=5, size=(40, 56), seed=0):
     return names
 
 
+def object_maps():
+    """A prediction, its target, and their marks of objects, worked by hand.
+
+    Of 1 a pair is merged, the 2 has vanished, the 3 is false and the 4 is split.
+    """
+    preds, target = (np.zeros((8, 16), np.uint8) for _ in range(2))
+    marks = np.zeros((8, 16), np.uint8)
+    target[1:3, 1:4], marks[1:3, 1:4] = 2, 1
+    preds[1:3, 6:12] = 1
+    for left in (6, 10):
+        target[1:3, left : left + 2], marks[1:3, left : left + 2] = 1, 2
+    target[5:7, 8:15], marks[5:7, 8:15] = 4, 4
+    preds[5:7, 8:10] = preds[5:7, 13:15] = 4
+    preds[5:7, 2:5], marks[5:7, 2:5] = 3, 8
+    return preds, target, marks
+
+
 def evaluate(folder, side, *more):
     """The exit code of `dealias evaluate` on the predictions of one side."""
     fixed = ["--predictions", folder / side, "--targets", folder / "targets"]

@@ -56,14 +56,18 @@ from dealias.metrics.functional.margin_tables import (
     fine_grained_miou,
     pack_margins,
 )
+from dealias.metrics.functional.object_fates import (
+    OBJECT_RECALL,
+    ObjectMark,
+    ObjectRecall,
+    check_object_recall,
+    mark_objects,
+)
 from dealias.metrics.functional.objects import (
     OBJECT_COUNTS,
-    OBJECT_RECALL,
     OBJECT_SIZES,
     ObjectColumn,
-    ObjectRecall,
     ObjectSize,
-    check_object_recall,
     count_objects,
     object_scores,
 )
@@ -99,6 +103,7 @@ __all__ = [
     "LabelRangeError",
     "MarginTable",
     "ObjectColumn",
+    "ObjectMark",
     "ObjectRecall",
     "ObjectSize",
     "Offset",
@@ -133,6 +138,7 @@ __all__ = [
     "label_edges",
     "margin_gains",
     "margins",
+    "mark_objects",
     "miou_gain",
     "object_scores",
     "p_values",

@@ -8,16 +8,16 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from dealias.metrics.functional.components import (
-    Components,
-    Indices,
-    Runs,
-    components,
-    find_runs,
-    sum_by,
-)
-from dealias.metrics.functional.counts import check_labels, check_options, check_pair
+from dealias.metrics.functional.components import Indices
+from dealias.metrics.functional.counts import check_options, check_pair
 from dealias.metrics.functional.hard_pixel_scores import ratio
+from dealias.metrics.functional.object_fates import (
+    OBJECT_RECALL,
+    ObjectRecall,
+    Overlaps,
+    check_object_recall,
+    judge_objects,
+)
 
 
 class ObjectSize(NamedTuple):
@@ -57,33 +57,6 @@ class ObjectColumn(IntEnum):
 
 
 OBJECT_COUNTS = (len(OBJECT_SIZES), len(ObjectColumn))  # the last dimensions of the counts
-
-
-class ObjectRecall(NamedTuple):
-    """The shares that decide what became of an object.
-
-    Attributes:
-        vanished_below: an object of which less than this is predicted as its class has vanished.
-        found_from: an object of which at least this is predicted as its class is found.
-    """
-
-    vanished_below: float = 0.1
-    found_from: float = 0.5
-
-
-OBJECT_RECALL = ObjectRecall()
-
-
-def check_object_recall(recall: ObjectRecall) -> None:
-    """Raise ValueError unless ``0 < vanished_below <= found_from <= 1``."""
-    if not (
-        all(type(share) in (int, float) for share in recall)
-        and 0 < recall.vanished_below <= recall.found_from <= 1
-    ):
-        raise ValueError(
-            f"object_recall: expected two shares with 0 < vanished_below <= found_from <= 1, "
-            f"got {recall[0]!r} and {recall[1]!r}"
-        )
 
 
 def count_objects(
@@ -179,14 +152,6 @@ def object_scores(counts: Tensor) -> dict[str, Tensor]:
 _Columns = dict[ObjectColumn, Any]  # a value for each object, or one for all
 
 
-class _Overlaps(NamedTuple):
-    """Pairs of an object and a predicted object of its class that share pixels."""
-
-    target: Indices
-    preds: Indices
-    pixels: NDArray[np.int64]
-
-
 def _count_image(
     counts: NDArray[np.int64],
     preds: NDArray[np.integer],
@@ -195,51 +160,30 @@ def _count_image(
     recall: ObjectRecall,
 ) -> None:
     """Add the counts of one image to `counts`, `[C, 4, 10]`."""
-    runs = find_runs(preds, target)
-    found_preds, found_target, pixels = map(
-        torch.from_numpy, (runs.preds, runs.target, runs.pixels)
-    )
-    check_labels(found_preds, found_target, len(counts), ignore_index, pixels)
-    known = runs.target != ignore_index
-    objects = components(runs, runs.target, known)
-    predicted = components(runs, runs.preds, known)
-    overlaps = _overlaps(runs, objects, predicted)
+    judged = judge_objects(preds, target, len(counts), ignore_index, recall)
+    objects, predicted = judged.objects, judged.predicted
     size, predicted_size = (_sizes(part.pixels, target.size) for part in (objects, predicted))
-
-    hits = sum_by(overlaps.target, overlaps.pixels, len(size))
-    right = sum_by(overlaps.preds, overlaps.pixels, len(predicted_size))
-    held = overlaps.pixels / objects.pixels[overlaps.target]
-    parts = sum_by(overlaps.target, held >= recall.vanished_below, len(size))
     of_objects: _Columns = {
         ObjectColumn.OBJECTS: 1,
-        ObjectColumn.FOUND: hits / objects.pixels >= recall.found_from,
-        ObjectColumn.VANISHED: hits / objects.pixels < recall.vanished_below,
-        ObjectColumn.MERGED: _merged(overlaps, held >= recall.found_from, len(size)),
-        ObjectColumn.SPLIT: parts > 1,
+        ObjectColumn.FOUND: judged.found,
+        ObjectColumn.VANISHED: judged.vanished,
+        ObjectColumn.MERGED: judged.merged,
+        ObjectColumn.SPLIT: judged.split,
         ObjectColumn.PIXELS: objects.pixels,
-        ObjectColumn.HIT_PIXELS: hits,
+        ObjectColumn.HIT_PIXELS: judged.hits,
     }
     of_predicted: _Columns = {
         ObjectColumn.PREDICTED: 1,
-        ObjectColumn.FALSE: right / predicted.pixels < recall.vanished_below,
+        ObjectColumn.FALSE: judged.false,
     }
-    wrong: _Columns = {ObjectColumn.FALSE_PIXELS: predicted.pixels - right}
+    wrong: _Columns = {ObjectColumn.FALSE_PIXELS: predicted.pixels - judged.right}
     for labels_of, sizes, columns in (
         (objects.label, size, of_objects),
         (predicted.label, predicted_size, of_predicted),
-        (predicted.label, _blamed(overlaps, size, predicted_size), wrong),
+        (predicted.label, _blamed(judged.overlaps, size, predicted_size), wrong),
     ):
         for column, values in columns.items():
             np.add.at(counts[..., column], (labels_of, sizes), values)
-
-
-def _overlaps(runs: Runs, objects: Components, predicted: Components) -> _Overlaps:
-    """The pairs of objects that share pixels, sorted by object and predicted object."""
-    both = (runs.target == runs.preds) & (objects.of_run >= 0)
-    key = objects.of_run[both] * len(predicted.pixels) + predicted.of_run[both]
-    pairs, place = np.unique(key, return_inverse=True)
-    pixels = sum_by(place, runs.pixels[both], len(pairs))
-    return _Overlaps(*np.divmod(pairs, max(1, len(predicted.pixels))), pixels)
 
 
 def _sizes(pixels: NDArray[np.int64], area: int) -> Indices:
@@ -249,16 +193,7 @@ def _sizes(pixels: NDArray[np.int64], area: int) -> Indices:
     return index
 
 
-def _merged(overlaps: _Overlaps, covered: NDArray[np.bool_], objects: int) -> NDArray[np.bool_]:
-    """The objects that a predicted object covers together with others."""
-    target, preds = overlaps.target[covered], overlaps.preds[covered]
-    fused = np.bincount(preds) > 1
-    merged = np.zeros(objects, np.bool_)
-    merged[target[fused[preds]]] = True
-    return merged
-
-
-def _blamed(overlaps: _Overlaps, object_size: Indices, predicted_size: Indices) -> Indices:
+def _blamed(overlaps: Overlaps, object_size: Indices, predicted_size: Indices) -> Indices:
     """The size that the wrong pixels of each predicted object count against."""
     blamed: Indices = predicted_size.copy()
     # The last of a predicted object has most pixels; of equals, it is the first object.
