@@ -12,7 +12,7 @@ from PIL import Image
 from browsing import Watched, data_of, opened_image, stage_picture, until
 from dealias.cli import main
 from dealias.evaluation import Evaluation, Options, evaluate_maps
-from dealias.metrics.functional import ERROR_KINDS, error_map
+from dealias.metrics.functional import ERROR_KINDS, OBJECT_RECALL, error_map
 from dealias.report import Example, ReportWriter, page_examples
 from dealias.report.folder import file_key
 from helpers import random_maps
@@ -22,11 +22,12 @@ from reports import (
     HOSTILE_FILE,
     evaluated,
     instance_evaluation,
+    object_maps,
     write_folders,
     write_instance_page,
 )
 
-PAGES = ("single", "comparison", "probed", "instances", "long")
+PAGES = ("single", "comparison", "probed", "instances", "long", "objects")
 
 
 @pytest.fixture(scope="module")
@@ -58,15 +59,21 @@ def pages(tmp_path_factory):
         result = evaluate_maps("one", *maps, options).to_dict()
         writer.finish(result | {"shifts": shifts_of("one")}, probe=PROBE)
     write_instance_page(folder / "instances", instance_evaluation(), probe=PROBE)
-    with ReportWriter(folder / "long", CLASSES) as writer:
-        total = Evaluation.empty(options.settings)
-        for name, size in LONG.items():
-            target, prediction = long_maps(size)
-            writer.add(Example(name, prediction, target, gradient(size)))
-            maps = (torch.from_numpy(labels) for labels in (prediction, target))
-            total.absorb(evaluate_maps(name, *maps, options))
-        writer.finish(total.to_dict())
+    long = [Example(name, *long_maps(size)[::-1], gradient(size)) for name, size in LONG.items()]
+    write_object_page(folder / "long", long)
+    write_object_page(folder / "objects", [Example("one", *object_maps()[:2])])
     return folder
+
+
+def write_object_page(folder, examples):
+    options = Options(CLASSES, "paper", 15, object_recall=OBJECT_RECALL)
+    with ReportWriter(folder, CLASSES, object_recall=OBJECT_RECALL) as writer:
+        total = Evaluation.empty(options.settings)
+        for example in examples:
+            writer.add(example)
+            maps = (torch.from_numpy(labels) for labels in (example.preds, example.target))
+            total.absorb(evaluate_maps(example.name, *maps, options))
+        writer.finish(total.to_dict())
 
 
 def shifts_of(name):
@@ -156,6 +163,8 @@ def test_the_policy_stops_what_is_not_of_the_page(browser, pages):
         ("probed", "dark"),
         ("instances", "light"),
         ("instances", "dark"),
+        ("objects", "light"),
+        ("objects", "dark"),
     ],
 )
 def test_axe_finds_nothing_serious(open_page, name, scheme):
@@ -558,6 +567,94 @@ def test_images_longer_than_a_picture_may_be_are_shown_to_the_end(open_page, pag
         assert f"x {x}, y {y}" in page.locator("#viewer-readout").inner_text()
         page = opened_image(open_page("long", f"{address}&on=image"), name)
         assert np.abs(middle_pixel(page) - 255 * place // max(LONG[name])).max() <= 6
+
+
+@pytest.mark.parametrize("name", LONG)
+def test_false_objects_of_long_images_are_outlined_to_the_end(open_page, name):
+    height, width = LONG[name]
+    last = 1000 * ((max(LONG[name]) - 1) // 1000)  # where the last predicted object begins
+    shades = []
+    for place in (last, last + 0.5):
+        at = f"4,{place}" if height > width else f"{place},20"
+        address = f"#image={name}&zoom=40&at={at}&on=objects"
+        page = opened_image(open_page("long", address), name)
+        shades.append(middle_pixel(page).min())
+    assert shades[0] > 180  # half of a pixel may be beside the line
+    assert shades[1] < 100
+
+
+# Okabe and Ito's colours are the errors'.
+OUTLINES = {1: (232, 40, 40), 2: (240, 228, 66), 4: (70, 110, 255), 8: (255, 255, 255)}
+
+
+def outlined_edges(watched, only=None):
+    """For each mark, the sides of pixels that have its colour: bool, across and down."""
+    data = data_of(watched)
+    colors = watched.page.evaluate(
+        """async ([data, key, only]) => {
+          const maps = await dealias.maps.load(key);
+          const layer = data.layers.find((one) => one.key === "objects");
+          const { width, height } = { width: 20 * maps.width + 20, height: 20 * maps.height + 20 };
+          const context = dealias.element("canvas", { width, height }).getContext("2d");
+          context.translate(10, 10);
+          context.scale(20, 20);
+          dealias.layers.paint(layer, data, maps, { only, taken: null }).draw(context, 1 / 20, 1);
+          return [...context.getImageData(0, 0, width, height).data];
+        }""",
+        [data, data["rows"][0][1], only],
+    )
+    height, width = 8, 16
+    pixels = np.array(colors).reshape(20 * height + 20, 20 * width + 20, 4)[..., :3]
+    found = {}
+    for mark, color in OUTLINES.items():
+        has = np.abs(pixels - color).max(2) <= 2
+        # The middle of a side is longer than a gap between dashes.
+        across = [
+            [has[20 * y + 9 : 20 * y + 11, 20 * x + 14 : 20 * x + 26].any() for x in range(width)]
+            for y in range(height + 1)
+        ]
+        down = [
+            [
+                has[20 * y + 14 : 20 * y + 26, 20 * x + 9 : 20 * x + 11].any()
+                for x in range(width + 1)
+            ]
+            for y in range(height)
+        ]
+        found[mark] = np.array(across), np.array(down)
+    return found
+
+
+def test_objects_are_outlined_where_they_are(open_page):
+    watched = open_page("objects")
+    *_, marks = object_maps()
+    padded = np.pad(marks, 1)
+    found = outlined_edges(watched)
+    for mark in OUTLINES:
+        inside = padded == mark
+        across, down = found[mark]
+        assert (across == (inside[1:] != inside[:-1])[:, 1:-1]).all()
+        assert (down == (inside[:, 1:] != inside[:, :-1])[1:-1]).all()
+        assert across.sum() + down.sum() == {1: 10, 2: 16, 4: 18, 8: 10}[mark]
+    of_cars = outlined_edges(watched, only=2)
+    assert {mark for mark, sides in of_cars.items() if sides[0].any()} == {1}
+
+
+def test_the_layer_of_objects_is_switched_on_and_tells_of_a_pixel(open_page):
+    watched = open_page("objects", "#image=one&zoom=30&at=1.5,1.5")
+    page = opened_image(watched, "one")
+    viewer = page.get_by_role("dialog")
+    box = viewer.get_by_role("checkbox", name="Objects")
+    assert not box.is_checked()
+    key = viewer.locator("ul.key li").all_inner_texts()
+    assert [text.strip() for text in key] == ["vanished", "merged", "split", "false, predicted"]
+    before = stage_picture(page)
+    box.check()
+    assert "objects" in watched.state()["on"]
+    assert (stage_picture(page) != before).any()
+    page.locator("#viewer-stage canvas").hover()
+    assert "Objects: vanished" in page.locator("#viewer-readout").inner_text().replace("\n", " ")
+    other = opened_image(open_page("probed"))
+    assert other.get_by_role("checkbox", name="Objects").count() == 0
 
 
 def middle_pixel(page):

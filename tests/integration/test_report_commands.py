@@ -52,9 +52,10 @@ def test_the_page_holds_every_image(runs):
             assert (maps == stored).all()
 
 
-def test_workers_write_the_same_page(runs, tmp_path):
-    evaluate(runs, "a", "--report", tmp_path / "one")
-    assert evaluate(runs, "a", "--report", tmp_path / "two", "--workers", "2") == 0
+@pytest.mark.parametrize("more", [(), ("--objects", "--found-from", "0.8")])
+def test_workers_write_the_same_page(runs, tmp_path, more):
+    evaluate(runs, "a", *more, "--report", tmp_path / "one")
+    assert evaluate(runs, "a", *more, "--report", tmp_path / "two", "--workers", "2") == 0
     one, two = (files_of(tmp_path / page) for page in ("one", "two"))
     assert len(one) > 10
     assert one == two

@@ -175,7 +175,11 @@ class SegmentationTask(Training):
         """A writer of a page of segmentation errors."""
         options = self.options
         return ReportWriter(
-            folder, options.classes, protocol=options.protocol, band_width=options.band_width
+            folder,
+            options.classes,
+            protocol=options.protocol,
+            band_width=options.band_width,
+            object_recall=options.object_recall,
         )
 
     def example(self, batch: Mapping[str, Any], outputs: Tensor, score: ScoreAliasing) -> Example:

@@ -13,7 +13,13 @@ from PIL import Image
 
 from dealias.evaluation import Options
 from dealias.labels import ClassSet
-from dealias.metrics.functional import dilate, error_map, label_edges
+from dealias.metrics.functional import (
+    ObjectRecall,
+    dilate,
+    error_map,
+    label_edges,
+    mark_objects,
+)
 from dealias.report.examples import Example
 from dealias.report.folder import PageFolder, file_key
 from dealias.report.heat import heat_plane
@@ -97,7 +103,7 @@ def draw_files(
     Args:
         folder: where.
         example: the image.
-        planes: its maps, as the page's scripts know them.
+        planes: its maps, as the page's scripts know them; "objects" is an optional layer.
         picture: uint8 [H, W, 3], drawn small in the gallery.
         columns: see :func:`count_by_class`, as for the arguments after it.
         maps: label maps.
@@ -114,6 +120,8 @@ def draw_files(
     if example.image is not None:
         write_photograph(folder, f"images/{key}.webp", example.image)
         has.append("image")
+    if "objects" in planes:
+        has.append("objects")
     heats = {"aliasing": example.aliasing, "unstable": example.unstable} if heats is None else heats
     for name, scores in heats.items():
         if scores is not None:
@@ -170,6 +178,22 @@ def label_plane(labels: NDArray[np.integer], classes: ClassSet) -> Plane:
 def mark_plane(errors: NDArray[np.uint8]) -> NDArray[np.uint8]:
     """Error marks, with void as the number after them."""
     return np.where(errors == _VOID, VOID_MARK, errors).astype(np.uint8)
+
+
+def object_plane(
+    preds: NDArray[np.integer],
+    target: NDArray[np.integer],
+    classes: ClassSet,
+    recall: ObjectRecall,
+) -> NDArray[np.uint8]:
+    """Marks of objects, see :func:`dealias.metrics.functional.mark_objects`."""
+    marks: NDArray[np.uint8] = mark_objects(
+        *(torch.from_numpy(np.ascontiguousarray(part)) for part in (preds, target)),
+        num_classes=len(classes),
+        ignore_index=classes.ignore_index,
+        recall=recall,
+    ).numpy()
+    return marks
 
 
 def count_by_class(

@@ -7,8 +7,17 @@ from typing import Any
 
 from dealias.evaluation import IMAGE_COLUMNS, OBJECT_FATES
 from dealias.labels import ClassSet
+from dealias.metrics.functional import ObjectMark
+from dealias.report.page import DARKENED
 
 FATES = tuple(column.name.lower() for column in IMAGE_COLUMNS[1:])  # images are filtered by them
+# Apart from the colours of errors, and from one another for the colour-blind.
+_COLORS = {
+    "vanished": (232, 40, 40),
+    "merged": (240, 228, 66),
+    "split": (70, 110, 255),
+    "false": (255, 255, 255),
+}
 _NOTES = {
     "found": "at least this much of it is predicted as its class",
     "partly_found": "neither found nor vanished",
@@ -37,6 +46,32 @@ def object_section(found: Mapping[str, Any], classes: ClassSet) -> dict[str, Any
             for row, color in zip(found["classes"], colors, strict=True)
             if row["objects"] or row["predicted"]
         ],
+    }
+
+
+def object_layer() -> dict[str, Any]:
+    """The layer of the viewer that outlines objects, where an image has been marked.
+
+    Dashed around objects of the target, solid around predicted ones, as all over the page.
+    """
+    fates = [
+        {
+            "title": key,
+            "bit": int(ObjectMark[key.upper()]),
+            "color": _COLORS[key],
+            "plane": "prediction" if key == "false" else "target",
+        }
+        for key in FATES
+    ]
+    return {
+        "key": "objects",
+        "title": "Objects",
+        "type": "objects",
+        "plane": "objects",
+        "fates": fates,
+        "opacity": 1,
+        "ground": DARKENED,
+        "optional": 1,
     }
 
 

@@ -98,6 +98,7 @@ def write_page(
         "probe": None if probe is None else probe_section(probe),
         "comparison": False,
         "changes": None,
+        "outlines": (),
         "scored": False,
     }
     filled = common | dict(context)

@@ -12,9 +12,9 @@ DASH, MINUS = "\u2013", "\u2212"
 _SCRIPTS = ("page.js", "state.js", "table.js")
 _PICTURE_SCRIPTS = ("maps.js", "layers.js", "stage.js", "viewer.js")
 _OWN_SCRIPTS = {
-    "report.html": ("report.js",),
+    "report.html": ("report.js", "tracing.js", "objects.js"),
     "comparison.html": ("comparison.js",),
-    "instances.html": ("instances.js", "outlines.js"),
+    "instances.html": ("instances.js", "tracing.js", "outlines.js"),
 }
 
 

@@ -13,7 +13,7 @@ from dealias.report.drawing import Drawn
 from dealias.report.findings import find_heading
 from dealias.report.folder import PageFolder
 from dealias.report.kept import keep_names
-from dealias.report.objects import FATES, object_section, script_objects
+from dealias.report.objects import FATES, object_layer, object_section, script_objects
 from dealias.report.page import (
     COUNTING,
     FINE_GRAINED_NOTES,
@@ -71,6 +71,7 @@ def finish_report(
     }
     if "objects" in result:
         data |= {"fates": FATES, "objects": script_objects(shown, classes.names)}
+        data["layers"] = (*_LAYERS, object_layer())
     layers = {row.name: row.has for row in drawn}
     keep_names(folder, layers, classes, digest_rows(result["per_image"]))
     context = _context(result, classes, rows)
@@ -175,6 +176,7 @@ def _context(
             ("name", "name"),
         ],
         "fates": FATES if objects else (),
+        "outlines": object_layer()["fates"] if objects else (),
         "covered": list(result.get("covered_by_bands", {})),
         "widths": None if widths is None else width_section(widths),
         "objects": None if objects is None else object_section(objects, classes),

@@ -21,7 +21,7 @@ from dealias.evaluation import (
 )
 from dealias.files import OutputError
 from dealias.labels import ClassSet, find_images, pair_folders
-from dealias.metrics.functional import ERROR_KINDS, Protocol
+from dealias.metrics.functional import ERROR_KINDS, ObjectRecall, Protocol
 from dealias.processes import gather, process_group
 from dealias.report.aliasing import AliasingErrors
 from dealias.report.drawing import (
@@ -35,10 +35,11 @@ from dealias.report.drawing import (
     label_plane,
     mark_errors,
     mark_plane,
+    object_plane,
     write_thumbnail,
 )
 from dealias.report.examples import Example, read_example
-from dealias.report.folder import PageFolder, PageWriter, file_key
+from dealias.report.folder import PageWriter, file_key
 from dealias.report.heat import paint_heat
 from dealias.report.kept import keep_labels
 from dealias.report.page import DARKENED, OVERLAID
@@ -76,6 +77,7 @@ class ReportWriter(PageWriter[Mapping[str, Any]]):
         classes: what the labels mean.
         protocol: see :func:`dealias.metrics.functional.error_map`.
         band_width: of the boundary bands in pixels, odd.
+        object_recall: outline objects as well, judged by these shares; or None.
 
     Attributes:
         part: what this process has drawn, a :class:`ReportPart`.
@@ -97,10 +99,12 @@ class ReportWriter(PageWriter[Mapping[str, Any]]):
         *,
         protocol: Protocol = "paper",
         band_width: int = 15,
+        object_recall: ObjectRecall | None = None,
     ) -> None:
         super().__init__(path)
         self.classes = classes
         self.counting = counting_of({"protocol": protocol, "band_width": band_width}, classes)
+        self.object_recall = object_recall
         self.part = ReportPart()
 
     def add(self, example: Example) -> None:
@@ -113,7 +117,52 @@ class ReportWriter(PageWriter[Mapping[str, Any]]):
             OutputError: a file can't be written.
             ValueError: labels are neither a class nor void, or scores outside [0, 1].
         """
-        self.part.absorb(draw_example(self.folder, example, self.classes, self.counting))
+        self.part.absorb(self.draw(example))
+
+    def draw(self, example: Example) -> ReportPart:
+        """Write the files of one image, from any process and in any order; `part` stays as it is.
+
+        Raises:
+            OutputError: a file can't be written.
+            ValueError: labels are neither a class nor void; scores have another size, or are
+                outside [0, 1].
+        """
+        preds, target = example.preds, example.target
+        errors = mark_errors(preds, target, self.counting)
+        aliasing = None
+        if example.aliasing is not None:
+            bands = boundary_bands(preds, target, self.counting)
+            try:
+                aliasing = AliasingErrors.of(example.aliasing, errors, bands)
+            except ValueError as error:
+                raise ValueError(f"{printable(example.name)}: {error}") from error
+        planes = {
+            "target": label_plane(target, self.classes),
+            "prediction": label_plane(preds, self.classes),
+            "errors": mark_plane(errors),
+        }
+        if self.object_recall is not None:
+            planes["objects"] = object_plane(preds, target, self.classes, self.object_recall)
+        ground = background(example.image, planes["target"], self.classes)
+        picture = draw_errors(errors, ground, brightness=1 - DARKENED, opacity=OVERLAID)
+        keep_labels(self.folder, example, self.classes)
+        if example.unstable is not None:
+            path = f"unstable/{file_key(example.name)}.webp"
+            write_thumbnail(self.folder, path, paint_heat(example.unstable, ground))
+        columns = np.where(planes["errors"] == VOID_MARK, 0, planes["errors"])
+        kinds = len(ERROR_KINDS)
+        drawn = draw_files(
+            self.folder,
+            example,
+            planes,
+            picture,
+            columns,
+            (target, preds),
+            len(self.classes),
+            kinds,
+        )
+        by_pair = count_by_pair(columns, target, preds, kinds)
+        return ReportPart([drawn._replace(by_pair=by_pair)], aliasing)
 
     def _results(self, found: Mapping[str, Any]) -> tuple[dict[str, Any], Any, Any]:
         aliasing = self.part.aliasing
@@ -169,7 +218,11 @@ def report_folders(
         names = [pair.name for pair in pair_folders(predictions, targets, options.rule).pairs]
         scores = find_images(Path(maps["folder"]), names)
     writer = ReportWriter(
-        path, options.classes, protocol=options.protocol, band_width=options.band_width
+        path,
+        options.classes,
+        protocol=options.protocol,
+        band_width=options.band_width,
+        object_recall=options.object_recall,
     )
     draw = partial(_draw, writer, scores, skip_bad)
     first = True
@@ -237,49 +290,4 @@ def _draw(
 ) -> ReportPart:
     full = None if image is None else image.absolute()
     example = read_example(name, preds, target, full, scores.get(name), skip_bad=skip_bad)
-    return draw_example(writer.folder, example, writer.classes, writer.counting)
-
-
-def draw_example(
-    folder: PageFolder, example: Example, classes: ClassSet, counting: Mapping[str, Any]
-) -> ReportPart:
-    """Write the files of one image, from any process and in any order.
-
-    Args:
-        folder: folder of the page, already begun.
-        example: the image.
-        classes: what its labels mean.
-        counting: arguments of :func:`dealias.metrics.functional.error_map`.
-
-    Raises:
-        OutputError: a file can't be written.
-        ValueError: labels are neither a class nor void; scores have another size, or are outside
-            [0, 1].
-    """
-    preds, target = example.preds, example.target
-    errors = mark_errors(preds, target, counting)
-    aliasing = None
-    if example.aliasing is not None:
-        bands = boundary_bands(preds, target, counting)
-        try:
-            aliasing = AliasingErrors.of(example.aliasing, errors, bands)
-        except ValueError as error:
-            raise ValueError(f"{printable(example.name)}: {error}") from error
-    planes = {
-        "target": label_plane(target, classes),
-        "prediction": label_plane(preds, classes),
-        "errors": mark_plane(errors),
-    }
-    ground = background(example.image, planes["target"], classes)
-    picture = draw_errors(errors, ground, brightness=1 - DARKENED, opacity=OVERLAID)
-    keep_labels(folder, example, classes)
-    if example.unstable is not None:
-        path = f"unstable/{file_key(example.name)}.webp"
-        write_thumbnail(folder, path, paint_heat(example.unstable, ground))
-    columns = np.where(planes["errors"] == VOID_MARK, 0, planes["errors"])
-    kinds = len(ERROR_KINDS)
-    drawn = draw_files(
-        folder, example, planes, picture, columns, (target, preds), len(classes), kinds
-    )
-    by_pair = count_by_pair(columns, target, preds, kinds)
-    return ReportPart([drawn._replace(by_pair=by_pair)], aliasing)
+    return writer.draw(example)

@@ -133,6 +133,7 @@ dealias.layers = (() => {
       return errors(data, maps, layer.plane, layer.prediction, settings);
     }
     if (layer.type === "changes") return changes(data, maps, only, shown);
+    if (layer.type === "objects") return dealias.objects.paint(layer, maps, settings);
     if (dealias.outlines?.draws(layer)) return dealias.outlines.paint(layer, data, maps, settings);
     return heat(maps, layer.plane);
   }
@@ -152,6 +153,9 @@ dealias.layers = (() => {
       else if (layer.type === "errors") told.push([layer.title, mark(plane[i])]);
       else if (layer.type === "heat" && plane && plane[i] !== 255) {
         told.push([layer.title, ((plane[i] / 254) ** 2).toFixed(3)]);
+      } else if (layer.type === "objects" && plane) {
+        const words = dealias.objects.describe(layer, maps, i);
+        if (words) told.push([layer.title, words]);
       } else if (layer.type === "changes") {
         const found = change(maps.planes.errors_a[i], maps.planes.errors_b[i]);
         const words = found === VOID_MARK ? "void" : data.changes[found - 1]?.title ?? "none";

@@ -1,8 +1,8 @@
-// Instances, read from run lengths and drawn as lines of one width at any zoom.
+// Instances, read from run lengths and outlined.
 dealias.outlines = (() => {
   "use strict";
   const TYPES = ["targets", "detections", "matches"];
-  const WAYS = [[1, 0], [0, 1], [-1, 0], [0, -1]]; // right, down, left, up: inside is on the right
+  const { drawing, trace } = dealias.tracing;
 
   // Numbers of COCO's text form: five bits a character, the lowest first; 32 goes on, 16 is the
   // sign. From the fourth on they are differences to the one before the last.
@@ -54,46 +54,6 @@ dealias.outlines = (() => {
       for (let y = start - top; y < stop - top; y++) mask[y * width + x - left] = 1;
     }
     return { left, top, width, height, mask, path: trace({ left, top, width, height, mask }) };
-  }
-
-  // Closed lines around a mask, holes too, that turn at corners of pixels.
-  function trace({ left, top, width, height, mask }) {
-    const inside = (x, y) => x >= 0 && y >= 0 && x < width && y < height && mask[y * width + x];
-    const across = width + 1;
-    const leaving = new Uint8Array(across * (height + 1)); // ways that lead on from a corner, bits
-    for (let y = 0; y < height; y++) {
-      for (let x = 0; x < width; x++) {
-        if (!mask[y * width + x]) continue;
-        const corner = y * across + x;
-        if (!inside(x, y - 1)) leaving[corner] |= 1;
-        if (!inside(x + 1, y)) leaving[corner + 1] |= 2;
-        if (!inside(x, y + 1)) leaving[corner + across + 1] |= 4;
-        if (!inside(x - 1, y)) leaving[corner + across] |= 8;
-      }
-    }
-    const path = new Path2D();
-    for (let corner = 0; corner < leaving.length; corner++) {
-      while (leaving[corner]) follow(corner);
-    }
-    return path;
-
-    function follow(start) {
-      let x = start % across;
-      let y = Math.floor(start / across);
-      let way = 31 - Math.clz32(leaving[start] & -leaving[start]);
-      path.moveTo(left + x, top + y);
-      do {
-        leaving[y * across + x] &= ~(1 << way);
-        x += WAYS[way][0];
-        y += WAYS[way][1];
-        // Right before straight on before left: pixels that touch at a corner stay apart.
-        const next = [1, 0, 3].map((turn) => (way + turn) % 4)
-          .find((other) => leaving[y * across + x] & (1 << other));
-        if (next !== way) path.lineTo(left + x, top + y);
-        way = next;
-      } while (way != null);
-      path.closePath();
-    }
   }
 
   // Targets [class, finder, crowd, run lengths], detections [class, score, kind, partner, IoU, run
@@ -152,29 +112,6 @@ dealias.outlines = (() => {
     for (const one of marked) Object.assign(one, { color: colors.get(one.is), fill: one.is !== "found" });
     marked.sort((a, b) => a.fill - b.fill);
     return drawing(marked);
-  }
-
-  // Lines with a dark edge, to be seen on anything; dashes for the target, as all over the page.
-  function drawing(shapes) {
-    const draw = (context, unit, opacity) => {
-      context.lineJoin = "round";
-      for (const { path, color, dashed, fill } of shapes) {
-        const rgb = dealias.color(color);
-        if (fill) {
-          context.globalAlpha = 0.22 * opacity;
-          context.fillStyle = rgb;
-          context.fill(path, "evenodd");
-        }
-        context.globalAlpha = opacity;
-        context.setLineDash(dashed ? [6 * unit, 4 * unit] : []);
-        for (const [style, width] of [["rgb(0 0 0 / 0.55)", 4], [rgb, 2]]) {
-          context.strokeStyle = style;
-          context.lineWidth = width * unit;
-          context.stroke(path);
-        }
-      }
-    };
-    return { draw };
   }
 
   const holds = ({ left, top, width, height, mask }, x, y) =>
