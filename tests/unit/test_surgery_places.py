@@ -57,6 +57,28 @@ def test_the_places_that_are_asked_for(options, places):
     assert [(item.site, item.place) for item in report.inserted] == places
 
 
+def test_a_filter_goes_before_its_step_where_the_place_after_it_is_taken():
+    """The activation runs several times, and what reads it is filtered at its input itself."""
+
+    class Net(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.stem, self.act = nn.Conv2d(3, 8, 3, padding=1), nn.ReLU()
+            self.c0, self.c1 = nn.Conv2d(8, 16, 3, 2, 1), nn.Conv2d(16, 16, 3, 2, 1)
+            self.c2, self.c3 = nn.Conv2d(16, 16, 3, 2, 1), nn.Conv2d(16, 16, 3, padding=1)
+
+        def forward(self, x: Tensor) -> Tensor:
+            x = self.c1(self.act(self.c0(self.act(self.stem(x)))))
+            return self.c3(self.c2(self.act(x)))
+
+    plan = find_downsampling(Net().eval(), X)
+    places = [("c0", "before"), ("c1", "before"), ("c2", "before")]
+    assert [(site.name, site.filtered) for site in plan] == places
+    _, report = dealias.dealias(Net().eval(), X)
+    assert [(item.site, item.place) for item in report.inserted] == places
+    assert not report.left
+
+
 @pytest.mark.parametrize("place", ["before", "after"])
 def test_reports_of_pickles_without_a_place(place):
     """As they were before reports had one."""

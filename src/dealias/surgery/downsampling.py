@@ -111,8 +111,24 @@ def plan_of(
     sites = [_with_uses(found, uses) for found in units]
     if place != "before":
         pairs = zip(sites, units, strict=True)
-        sites = [_after(site, found, trace, only=place == "after") for site, found in pairs]
+        after = [_after(site, found, trace, only=place == "after") for site, found in pairs]
+        sites = after if place == "after" else _without_conflicts(after, sites)
     return Plan(tuple(sites), tuple(excluded)), uses
+
+
+def _without_conflicts(after: Sequence[Site], before: Sequence[Site]) -> list[Site]:
+    """Sites after their activations, but before the step where its filter would take a module
+    that a later step needs for its own: the input of that step, which reads the activation.
+    """
+    found: list[Site] = []
+    inputs: set[str] = set()
+    for site, plain in zip(reversed(after), reversed(before), strict=True):
+        at = [branch.at for branch in site.branches if branch.step and branch.place is not None]
+        taken = any(f"{path}.".startswith(f"{name}.") for path in at for name in inputs)
+        found.insert(0, plain if taken else site)
+        if found[0].filtered == "before":
+            inputs.add(site.name)
+    return found
 
 
 def _after(site: Site, unit: Unit, trace: Trace, *, only: bool) -> Site:
