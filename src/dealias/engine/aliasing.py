@@ -14,8 +14,9 @@ from dealias.surgery import Rate, Site, find_downsampling, report_of, restore
 class FirstAliasing:
     """The aliasing score of each pixel at the first filtered downsampling step.
 
-    In a network without filters this is the first step that :func:`dealias.dealias` would filter.
-    The score is that of the map before the filter.
+    In a network without filters this is the first step that ``dealias.dealias(place="before")``
+    would filter, so its scores may be of another step than those of the same network with filters
+    after its activations. The score is that of the map that enters the step, before any filter.
 
     Args:
         network: any network; it is not changed.

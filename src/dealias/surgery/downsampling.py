@@ -117,9 +117,7 @@ def plan_of(
 
 
 def _without_conflicts(after: Sequence[Site], before: Sequence[Site]) -> list[Site]:
-    """Sites after their activations, but before the step where its filter would take a module
-    that a later step needs for its own: the input of that step, which reads the activation.
-    """
+    """Filter a step at its input if the place after it is the input of another filtered step."""
     found: list[Site] = []
     inputs: set[str] = set()
     for site, plain in zip(reversed(after), reversed(before), strict=True):
