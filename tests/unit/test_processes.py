@@ -80,7 +80,7 @@ def test_a_process_that_dies_while_instances_are_checked(tmp_path, monkeypatch):
 
 def test_a_process_that_dies_while_a_page_is_drawn(tmp_path, monkeypatch):
     write_folders(tmp_path)
-    monkeypatch.setattr("dealias.report.writer.draw_example", die)
+    monkeypatch.setattr("dealias.report.writer.ReportWriter.draw", die)
     folders = (tmp_path / "a", tmp_path / "targets")
     with pytest.raises(ProcessError, match="a reading process died"):
         report_folders(tmp_path / "page", *folders, Options(CLASSES), workers=1)
