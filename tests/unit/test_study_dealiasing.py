@@ -26,6 +26,7 @@ def changed(options):
         ({f"{NAME}.place": "after", f"{NAME}.mixing": False, WRAP: "wrap"}, set()),
         ({f"{NAME}.filter": "blur"}, {"place", "mixing"}),
         ({f"{NAME}.filter": None, f"{NAME}.mixing": True}, {"place"}),
+        ({f"{NAME}.filter": ["daf"]}, {"place", "mixing"}),
     ],
     ids=str,
 )

@@ -35,8 +35,9 @@ def spelled_out_earlier(options: Mapping[str, Any]) -> dict[str, Any]:
     return _filled(options, "before", True, "wrap" if _filter(options) in FILTER_OPTIONS else None)
 
 
-def _filter(options: Mapping[str, Any]) -> Any:
-    return options.get(f"{_PREFIX}.filter", _DEFAULTS["filter"])
+def _filter(options: Mapping[str, Any]) -> str:
+    """The name of the filter; records of others may hold anything in its place."""
+    return str(options.get(f"{_PREFIX}.filter", _DEFAULTS["filter"]))
 
 
 def _filled(
