@@ -4,7 +4,15 @@ from dealias.models.backbones import sync_batch_norm
 from dealias.models.conversion import Converted, convert
 from dealias.models.creation import create_model
 from dealias.models.huggingface import check_model_folder
-from dealias.models.network import ModelError, Network, limited, settled_dealias
+from dealias.models.network import (
+    EARLIER_BORDER,
+    EARLIER_MIXING,
+    EARLIER_PLACE,
+    ModelError,
+    Network,
+    limited,
+    settled_dealias,
+)
 from dealias.models.saved import load, save
 from dealias.models.segmentation import SegmentationModel
 from dealias.models.upernet import UPerNet
@@ -12,6 +20,9 @@ from dealias.models.weight_files import read_checkpoint, read_weights
 from dealias.models.weights import WeightsError, check_kinds, load_weights
 
 __all__ = [
+    "EARLIER_BORDER",
+    "EARLIER_MIXING",
+    "EARLIER_PLACE",
     "Converted",
     "ModelError",
     "Network",

@@ -26,10 +26,10 @@ _DEALIAS_OPTIONS = {
     for name, parameter in signature(surgery.dealias).parameters.items()
     if name not in ("model", "example_input", "inplace")
 }
+# The defaults before filters went after the activation.
+EARLIER_PLACE, EARLIER_MIXING, EARLIER_BORDER = "before", True, "wrap"
 # What version 0.1 did. The configurations that it saved have no option "unit".
-_EARLIER = {"place": "before", "unit": "step", "strength": 1.0}
-_EARLIER_DEFAULTS = {"mixing": True}
-_EARLIER_BORDER = "wrap"  # where none was saved
+_EARLIER = {"place": EARLIER_PLACE, "unit": "step", "strength": 1.0}
 
 
 class ModelError(ValueError):
@@ -229,14 +229,14 @@ def earlier_dealias(options: Any) -> Any:
         return options
     filters = options.get("filter_options") or {}
     if options.get("filter", "daf") in ("daf", "flc") and isinstance(filters, Mapping):
-        options = {**options, "filter_options": {"border": _EARLIER_BORDER, **filters}}
+        options = {**options, "filter_options": {"border": EARLIER_BORDER, **filters}}
     if "unit" in options:
         return options
     cutoff = options.get("cutoff", "auto")
     if isinstance(cutoff, Mapping):
         cutoff = {"*": "published", **cutoff}  # it had no names as values
     cutoff = "published" if cutoff == "auto" else cutoff
-    return {**_EARLIER_DEFAULTS, **options, **_EARLIER, "cutoff": cutoff}
+    return {"mixing": EARLIER_MIXING, **options, **_EARLIER, "cutoff": cutoff}
 
 
 def settled_dealias(network: Network, options: Any) -> Any:

@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from inspect import signature
 from typing import Any
 
+from dealias.models import EARLIER_BORDER, EARLIER_MIXING, EARLIER_PLACE
 from dealias.surgery import FILTER_OPTIONS, dealias
 
 _PREFIX = "model.network.dealias"
@@ -32,7 +33,8 @@ def spelled_out_earlier(options: Mapping[str, Any]) -> dict[str, Any]:
     >>> spelled_out_earlier({"model.network.dealias": {}})["model.network.dealias.place"]
     'before'
     """
-    return _filled(options, "before", True, "wrap" if _filter(options) in FILTER_OPTIONS else None)
+    border = EARLIER_BORDER if _filter(options) in FILTER_OPTIONS else None
+    return _filled(options, EARLIER_PLACE, EARLIER_MIXING, border)
 
 
 def _filter(options: Mapping[str, Any]) -> str:
