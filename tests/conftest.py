@@ -9,6 +9,17 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--device", default="cpu", help="device of the tensors under test")
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Refuse names that show a set: its order differs from process to process, and with it the name,
+    so that workers collect different tests.
+    """
+    for item in items:
+        call = getattr(item, "callspec", None)
+        sets = [value for value in call.params.values() if isinstance(value, set)] if call else []
+        if any(len(value) > 1 and str(value) in item.name for value in sets):
+            raise pytest.UsageError(f"{item.nodeid}: names of tests can't show a set")
+
+
 @pytest.fixture(scope="session")
 def device(request: pytest.FixtureRequest) -> torch.device:
     return torch.device(request.config.getoption("--device"))

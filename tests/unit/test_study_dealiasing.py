@@ -12,21 +12,21 @@ WRAP = f"{NAME}.filter_options.border"
 def changed(options):
     """What differs in a network of these options between the versions."""
     found = differences(spelled_out_earlier(options), spelled_out(options), {})
-    return {line.split()[0].removeprefix(f"{NAME}.") for line in found}
+    return sorted(line.split()[0].removeprefix(f"{NAME}.") for line in found)
 
 
 @pytest.mark.parametrize(
     ("options", "names"),
     [
-        ({}, set()),
-        ({NAME: None}, set()),
-        ({NAME: {}}, {"place", "mixing", "filter_options.border"}),
-        ({f"{NAME}.place": "after"}, {"mixing", "filter_options.border"}),
-        ({f"{NAME}.mixing": False, WRAP: "reflect"}, {"place"}),
-        ({f"{NAME}.place": "after", f"{NAME}.mixing": False, WRAP: "wrap"}, set()),
-        ({f"{NAME}.filter": "blur"}, {"place", "mixing"}),
-        ({f"{NAME}.filter": None, f"{NAME}.mixing": True}, {"place"}),
-        ({f"{NAME}.filter": ["daf"]}, {"place", "mixing"}),
+        ({}, []),
+        ({NAME: None}, []),
+        ({NAME: {}}, ["filter_options.border", "mixing", "place"]),
+        ({f"{NAME}.place": "after"}, ["filter_options.border", "mixing"]),
+        ({f"{NAME}.mixing": False, WRAP: "reflect"}, ["place"]),
+        ({f"{NAME}.place": "after", f"{NAME}.mixing": False, WRAP: "wrap"}, []),
+        ({f"{NAME}.filter": "blur"}, ["mixing", "place"]),
+        ({f"{NAME}.filter": None, f"{NAME}.mixing": True}, ["place"]),
+        ({f"{NAME}.filter": ["daf"]}, ["mixing", "place"]),
     ],
     ids=str,
 )
