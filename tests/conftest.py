@@ -10,8 +10,8 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Refuse names that show a set: its order differs from process to process, and with it the name,
-    so that workers collect different tests.
+    """Refuse names that show a set: its order, and so the name, differs between processes, and
+    workers would collect different tests.
     """
     for item in items:
         call = getattr(item, "callspec", None)
