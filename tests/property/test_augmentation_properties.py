@@ -33,7 +33,7 @@ def test_void_and_the_mean_colour_are_where_there_is_no_image(
     options = Augmentation(
         crop_size=crop, scale_range=scale, max_class_share=share, photometric=photometric
     )
-    transform = options.transform(VOID)
+    transform = options.transform(VOID, 7)
     image, target = sample(size, dtype)
     with augmentation_seed(seed, 0):
         augmented, labels = transform(image, target)

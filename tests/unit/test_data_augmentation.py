@@ -26,7 +26,7 @@ def coordinates(height, width, step=1):
 
 def augment(image, target, seed=0, ignore_index=VOID, **options):
     """The pair that comes out, as plain tensors."""
-    transform = Augmentation(**options).transform(ignore_index)
+    transform = Augmentation(**options).transform(ignore_index, 256)
     with augmentation_seed(seed, 0):
         pair = transform(tv_tensors.Image(image), tv_tensors.Mask(target))
     return tuple(tensor.as_subclass(Tensor) for tensor in pair)

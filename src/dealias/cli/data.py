@@ -15,6 +15,7 @@ from dealias.engine import (
     BriefParser,
     Task,
     TaskName,
+    allow_programs,
     find_task,
     no_imports,
     refuse_files,
@@ -39,7 +40,9 @@ def main(command: str, arguments: Sequence[str]) -> int:
     task = find_task(take_task(given, others))
     taken: dict[str, Any] = {key: given[key] for key in ("data", "max_pixels") if key in given}
     trusted = "--trust" in others
-    if not trusted:
+    if trusted:
+        allow_programs()
+    else:
         refuse_programs(taken, others)
     refuse_moved(taken, others, task.data.moved)
     refuse_files(taken, others)

@@ -32,6 +32,7 @@ def add_arguments(parser: ArgumentParser) -> None:
     add("--baseline", metavar="NAME", help="variant to compare with; the first of the file")
     add("--overwrite", action="store_true", help="do anew what was done with other options")
     add("--summarise", action="store_true", help="sum up what is done, and train nothing")
+    add("--trust", action="store_true", help="run classes that options name by class_path")
 
 
 def run(options: Namespace) -> int:
@@ -54,6 +55,7 @@ def run(options: Namespace) -> int:
             baseline=options.baseline,
             overwrite=options.overwrite,
             summarise=options.summarise,
+            trust=options.trust,
         ),
         tell=_tell,
         progress=progress,

@@ -52,6 +52,7 @@ OPTIONS = {
         Option("data.splits.test", "NAME", "the same, to test on", "test"),
         Option("data.predict_images", "DIR", "images to label", "predict"),
         Option("data.augmentation.crop_size", "[H, W]", "of training", "fit"),
+        Option("data.augmentation.transforms", "CLASSES", "of torchvision or your own", "fit"),
         Option("data.batch_size", "N", "crops a step and process", "fit"),
         Option("data.workers", "N", "reading processes"),
         Option("data.skip_bad", "true", "leave out what can't be used; exit with 1"),

@@ -6,6 +6,7 @@ All random numbers of training depend only on a seed and a position in the strea
 from __future__ import annotations
 
 import contextlib
+import random
 from collections.abc import Iterator
 from enum import IntEnum
 from functools import lru_cache
@@ -124,12 +125,20 @@ def index_at(seed: int, position: int, length: int) -> int:
 
 @contextlib.contextmanager
 def augmentation_seed(seed: int, position: int) -> Iterator[None]:
-    """Seed torch's CPU generator for the sample at a position, and restore it afterwards."""
-    before = torch.get_rng_state()
+    """Seed the generators for the sample at a position, and restore them afterwards.
+
+    They are torch's for the CPU, NumPy's and Python's: transforms of one's own may draw from any.
+    """
+    before = torch.get_rng_state(), np.random.get_state(), random.getstate()
     # torch.manual_seed would seed accelerators too, which get_rng_state doesn't save.
     drawn = np.random.SeedSequence([seed, Purpose.AUGMENTATION, position]).generate_state(1)
-    torch.default_generator.manual_seed(int(drawn[0]))
+    number = int(drawn[0])
+    torch.default_generator.manual_seed(number)
+    np.random.seed(number)
+    random.seed(number)
     try:
         yield
     finally:
-        torch.set_rng_state(before)
+        torch.set_rng_state(before[0])
+        np.random.set_state(before[1])
+        random.setstate(before[2])

@@ -12,6 +12,7 @@ from dealias.engine.checkpoints import (
 from dealias.engine.commands import Command, Commands, Prepared, resolve
 from dealias.engine.configs import (
     ConfigError,
+    allow_programs,
     config_names,
     find_config,
     no_imports,
@@ -54,6 +55,7 @@ __all__ = [
     "Training",
     "TrainingError",
     "WholeCheckpoints",
+    "allow_programs",
     "config_names",
     "find_config",
     "find_task",

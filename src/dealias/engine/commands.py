@@ -24,6 +24,7 @@ from dealias.engine.checkpoints import (
 from dealias.engine.configs import (
     LINKS,
     ConfigError,
+    allow_programs,
     no_imports,
     refuse_files,
     refuse_linked,
@@ -119,7 +120,9 @@ class Commands(LightningCLI):
     ) -> None:
         options, self.config_files, others = take_configs(arguments)
         trusted = "--trust" in others  # of the command line: no file can say so
-        if not trusted:
+        if trusted:
+            allow_programs()
+        else:
             refuse_programs(options, others)
         refuse_linked(options)
         self.command = command

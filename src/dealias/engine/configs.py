@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from itertools import zip_longest
@@ -22,10 +23,13 @@ LINKS = {  # options that another option sets for the whole run
     "data.seed": "seed_everything",
     "data.noise": "noise",
 }
-# Options of the trainer that take objects of classes, and how a class in a module is written.
+# Options that take objects of classes, and how a class in a module is written.
 _CLASSES = {
-    f"trainer.{name}"
-    for name in ("accelerator", "callbacks", "logger", "plugins", "profiler", "strategy")
+    *(
+        f"trainer.{name}"
+        for name in ("accelerator", "callbacks", "logger", "plugins", "profiler", "strategy")
+    ),
+    "data.augmentation.transforms",
 }
 _IMPORTED = re.compile(r"[^\W\d]\w*\.[^\W\d]")
 # Options that have options of their own, which the parser would read from any file named for one.
@@ -208,6 +212,12 @@ def refuse_programs(options: Mapping[str, Any], arguments: Sequence[str]) -> Non
         )
 
 
+def allow_programs() -> None:
+    """Let options name classes of modules in the working directory, as ``python -m`` does."""
+    if "" not in sys.path:
+        sys.path.append("")
+
+
 def _programs(options: Any, place: tuple[str, ...]) -> list[str]:
     """Names of the options that import classes."""
     name = ".".join(place)
@@ -260,8 +270,8 @@ def refuse_files(options: Mapping[str, Any], arguments: Sequence[str]) -> None:
         arguments: of the command line.
 
     Raises:
-        ConfigError: there is text for one of `GROUPS`, or of the classes of the trainer the name of
-            a file.
+        ConfigError: there is text for one of `GROUPS`, or the name of a file for one of the options
+            that take objects of classes.
     """
     given = [(name, value) for name, value in _given(arguments) if value[:2] != "--"]
     for section, value in options.items():

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import re
+from numbers import Number
 from typing import Any, NoReturn
+
+from jsonargparse.typing import register_type
 
 from dealias.engine.configs import ConfigError
 from dealias.text import printable
@@ -25,6 +28,16 @@ _WRITTEN_AS = (  # types, and how they are written in a file
     (re.compile(r"<class '([\w.]+)'>"), r"\1"),
     (re.compile(r"typing\.Literal\[([^\]]*)\]"), r"\1"),
 )
+
+
+def _number(value: Any) -> int | float:
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        raise ValueError(f"expected a number, got {value!r}")
+    return value
+
+
+# The type of arguments of torchvision's transforms, which jsonargparse could read but not write.
+register_type(Number, lambda value: value, _number, fail_already_registered=False)
 
 
 class BriefParser:

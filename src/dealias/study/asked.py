@@ -32,6 +32,7 @@ class Study:
         baseline: name of the variant that the others are compared with; by default the first.
         overwrite: whether to train and test anew what was with other options.
         summarise: whether to sum up what is there, and train, test and measure nothing.
+        trust: whether classes that options name by class_path may run.
 
     Raises:
         ValueError: a value is out of range.
@@ -50,6 +51,7 @@ class Study:
     baseline: str | None = None
     overwrite: bool = False
     summarise: bool = False
+    trust: bool = False
 
     def __post_init__(self) -> None:
         if len(self.seeds) < 2 or len(set(self.seeds)) < len(self.seeds):

@@ -12,7 +12,17 @@ from typing import Any
 
 from lightning_fabric.utilities.exceptions import MisconfigurationException
 
-from dealias.engine import FilterRamp, Prepared, Task, find_task, resolve, take_configs, take_task
+from dealias.engine import (
+    FilterRamp,
+    Prepared,
+    Task,
+    allow_programs,
+    find_task,
+    refuse_programs,
+    resolve,
+    take_configs,
+    take_task,
+)
 from dealias.study.dealiasing import spelled_out
 from dealias.study.fingerprints import Known, digest_files, digest_options
 from dealias.study.variants import StudyError, Variant, command_line, flatten
@@ -88,7 +98,7 @@ class Plan:
 
 
 def plan_variants(
-    config: str, file: Path, variants: Sequence[Variant], output: Path
+    config: str, file: Path, variants: Sequence[Variant], output: Path, trust: bool = False
 ) -> tuple[str, list[Plan]]:
     """The task, and the plan of each variant: its network is built and its data are found.
 
@@ -97,18 +107,25 @@ def plan_variants(
         file: that of the variants, from whose folder their paths are relative.
         variants: the baseline first.
         output: folder of the study.
+        trust: whether classes that options name by class_path may run.
 
     Raises:
         StudyError: an option can't be used; or two variants can't be compared.
-        ConfigError: the base can't be read.
+        ConfigError: the base can't be read; or a variant names a class and there is no `trust`.
     """
+    if trust:
+        allow_programs()
+    else:
+        for variant in variants:  # resolving paths imports the classes, for their types
+            refuse_programs(variant.changes, [])
     base, _, _ = take_configs(["--config", config])
     _check_base(config, base)
     task = find_task(take_task(base, []))
     with _quiet():
         folder = file.parent.absolute()
         known: Known = {}
-        plans = [_plan(config, folder, task, variant, output, known) for variant in variants]
+        more = ["--trust"] if trust else []
+        plans = [_plan(config, folder, task, variant, output, known, more) for variant in variants]
     for plan in plans[1:]:
         _check_comparable(plans[0], plan)
     for index, plan in enumerate(plans):
@@ -147,10 +164,16 @@ def _check_base(config: str, base: Mapping[str, Any]) -> None:
 
 
 def _plan(
-    config: str, folder: Path, task: Task, variant: Variant, output: Path, known: Known
+    config: str,
+    folder: Path,
+    task: Task,
+    variant: Variant,
+    output: Path,
+    known: Known,
+    trusted: Sequence[str],
 ) -> Plan:
     changes = resolve(variant.changes, folder, task)
-    arguments = ("--config", config, *command_line(changes))
+    arguments = ("--config", config, *command_line(changes), *trusted)
     nowhere = output / variant.name / "SEED"  # what is in the folders of runs does not matter here
     more = ["--output", str(nowhere), "--overwrite", "true"]
     try:

@@ -32,7 +32,7 @@ def run_study(study: Study, *, tell: Callable[[str], object], progress: Progress
     variants = read_variants(study.variants)
     if study.baseline is not None:
         variants = baseline_first(variants, study.baseline)
-    task, plans = plan_variants(study.config, study.variants, variants, study.output)
+    task, plans = plan_variants(study.config, study.variants, variants, study.output, study.trust)
     tests = study.tests(task)
     folder = study.results or study.output
     file = folder / "study.json"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,6 +14,7 @@ from torchvision.transforms import InterpolationMode, v2
 from torchvision.transforms.v2 import functional
 
 from dealias.data.loading import check_lengths, check_probability
+from dealias.data.segmentation.transforms import OwnTransforms
 from dealias.lowlight import gaussian_noise
 
 _TRIES = 10
@@ -35,6 +37,12 @@ class Augmentation:
         photometric: whether brightness, contrast, saturation and hue change.
         noise: lowest and highest standard deviation of Gaussian noise, of 255, from 0 on; each
             crop has its own, uniform between them. None for no noise.
+        transforms: further changes of the crop after those above, and before crops of small images
+            are padded. Each is called with an image, `tv_tensors.Image` uint8 [3, H, W], and its
+            label map, `tv_tensors.Mask` [H, W] of classes and void, and returns both: those of
+            torchvision.transforms.v2, or your own. Those of torchvision fill label maps with void;
+            your own are to do so too. They may draw from torch's CPU generator, NumPy's or
+            Python's.
 
     Raises:
         ValueError: a value is out of range.
@@ -47,6 +55,7 @@ class Augmentation:
     flip: float = 0.5
     photometric: bool = True
     noise: tuple[float, float] | None = None
+    transforms: list[Callable[[Any, Any], Any]] | None = None
 
     def __post_init__(self) -> None:
         check_lengths("crop_size", self.crop_size)
@@ -62,8 +71,8 @@ class Augmentation:
         if noise is not None and not (len(noise) == 2 and 0 <= noise[0] <= noise[1] < math.inf):
             raise ValueError(f"noise: expected 0 <= lowest <= highest, got {noise!r}")
 
-    def transform(self, ignore_index: int) -> v2.Transform:
-        """Resize, crop, flip, distort the colours, add noise, pad.
+    def transform(self, ignore_index: int, num_classes: int) -> v2.Transform:
+        """Resize, crop, flip, distort the colours, add noise, change as `transforms` do, pad.
 
         The transform takes a `tv_tensors.Image` uint8 [3, H, W] and a `tv_tensors.Mask` [H, W] of
         classes, and returns both at `crop_size`. Its random numbers come from torch's CPU
@@ -71,9 +80,14 @@ class Augmentation:
 
         Args:
             ignore_index: the label of void.
+            num_classes: number of classes.
+
+        Raises:
+            TransformError: when it is called, and one of `transforms` fails or does not return an
+                image and a label map as above, of at most `crop_size`.
         """
         height, width = self.crop_size
-        steps: list[v2.Transform] = [
+        steps: list[Callable[..., Any]] = [
             RandomScaledCrop(
                 (height, width),
                 ignore_index=ignore_index,
@@ -88,6 +102,14 @@ class Augmentation:
             steps.append(PhotometricDistortion())
         if self.noise is not None:
             steps.append(RandomNoise(self.noise))
+        if self.transforms:
+            own = OwnTransforms(
+                self.transforms,
+                most=(height, width),
+                num_classes=num_classes,
+                ignore_index=ignore_index,
+            )
+            steps.append(own)
         steps.append(PadToSize((height, width), ignore_index=ignore_index))
         return v2.Compose(steps)
 

@@ -196,7 +196,7 @@ class SegmentationDataModule(LoadingModule):
 
     def augmented(self, samples: Samples, *, skip_bad: bool) -> SegmentationDataset:
         """Samples as training takes them."""
-        transform = self.augmentation.transform(self.classes.ignore_index)
+        transform = self.augmentation.transform(self.classes.ignore_index, self.num_classes)
         return SegmentationDataset(samples, transform=transform, skip_bad=skip_bad)
 
     def evaluated(self, samples: Samples) -> CountedBatches:
