@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from dealias.data.segmentation.datasets import SegmentationDataset
     from dealias.data.segmentation.module import SCENE_SEEDS, Scenes, SegmentationDataModule
     from dealias.data.segmentation.sheet import contact_sheet
+    from dealias.data.segmentation.weights import class_weights, read_class_weights
     from dealias.data.streams import TrainingStream
 
 # Modules of the names that are imported on first use.
@@ -31,7 +32,9 @@ _LAZY = {
     "SplitCheck": "segmentation.check",
     "TrainingStream": "streams",
     "check_data": "segmentation.check",
+    "class_weights": "segmentation.weights",
     "contact_sheet": "segmentation.sheet",
+    "read_class_weights": "segmentation.weights",
 }
 
 __all__ = [
@@ -49,8 +52,10 @@ __all__ = [
     "Splits",
     "TrainingStream",
     "check_data",
+    "class_weights",
     "contact_sheet",
     "find_samples",
+    "read_class_weights",
     "render_scene",
     "write_picture",
     "write_scenes",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Generic, NamedTuple, Protocol, TypeVar
 
@@ -33,11 +33,13 @@ class DataCheck(Generic[S]):
         data_set: its name.
         splits: what is in each split.
         shared: images that are in more than one split, although the splits differ.
+        training: what the file of the check says of the training split for those who train on it.
     """
 
     data_set: str
     splits: list[S]
     shared: list[Path]
+    training: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def ok(self) -> bool:
@@ -51,6 +53,7 @@ class DataCheck(Generic[S]):
             "ok": self.ok,
             "splits": [split.to_dict() for split in self.splits],
             "shared": [str(path) for path in self.shared],
+            **self.training,
         }
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from dealias.data.checks import DataCheck, FoundSplit, check_splits, size_rows
 from dealias.data.segmentation.datasets import FileSamples, Samples
 from dealias.data.segmentation.module import SegmentationDataModule
+from dealias.data.segmentation.weights import IMAGE_PIXELS, PIXELS
 from dealias.evaluation import void_warnings
 from dealias.labels import ClassSet
 from dealias.processes import Progress, read_in_order
@@ -33,6 +34,7 @@ class SplitCheck:
         sizes: number of samples of each size (height, width), the most frequent first.
         pixels: pixels of each class.
         images: samples that have a pixel of the class.
+        image_pixels: pixels of these samples, of void too.
         void_pixels: pixels of void.
         unpaired: files without a partner.
         problems: what is wrong with each sample that can't be used, naming the file.
@@ -46,6 +48,7 @@ class SplitCheck:
     sizes: dict[tuple[int, int], int]
     pixels: list[int]
     images: list[int]
+    image_pixels: list[int]
     void_pixels: int
     unpaired: list[Path] = field(default_factory=list)
     problems: list[str] = field(default_factory=list)
@@ -104,7 +107,9 @@ def check_data(
     """Read every sample of a data set, and count what is in it.
 
     Files that can't be used, labels that are not classes, and sizes that differ are listed, not
-    raised.
+    raised. What is counted in the training split is also under "class_pixels" and
+    "class_image_pixels", by the name of the class, in `to_dict` of the result:
+    :func:`dealias.data.read_class_weights` makes weights of it.
 
     Args:
         datamodule: the data set; its options say which splits, and how many samples of each.
@@ -133,7 +138,17 @@ def check_data(
         files = samples.samples if isinstance(samples, FileSamples) else []
         return FoundSplit(len(samples), [sample.image for sample in files], check)
 
-    return check_splits(datamodule.data_set, splits, parts, find, progress)
+    found = check_splits(datamodule.data_set, splits, parts, find, progress)
+    trained = next((split for split in found.splits if split.split == splits["train"]), None)
+    return found if trained is None else replace(found, training=_by_class(trained))
+
+
+def _by_class(split: SplitCheck) -> dict[str, dict[str, int]]:
+    """What weights of the classes are made of."""
+    return {
+        PIXELS: dict(zip(split.classes, split.pixels, strict=True)),
+        IMAGE_PIXELS: dict(zip(split.classes, split.image_pixels, strict=True)),
+    }
 
 
 _Counts = tuple[tuple[int, int], NDArray[np.int64]]
@@ -150,6 +165,7 @@ def _check_split(
     sizes: Counter[tuple[int, int]] = Counter()
     pixels = np.zeros(len(classes) + 1, np.int64)
     images = np.zeros(len(classes) + 1, np.int64)
+    image_pixels = np.zeros(len(classes) + 1, np.int64)
     problems = []
     for found in counted:
         samples += 1
@@ -160,6 +176,7 @@ def _check_split(
         sizes[size] += 1
         pixels += counts
         images += counts > 0
+        image_pixels += (counts > 0) * counts.sum()
     *of_classes, void_pixels = pixels.tolist()
     return SplitCheck(
         part,
@@ -169,6 +186,7 @@ def _check_split(
         dict(sizes.most_common()),
         of_classes,
         images[:-1].tolist(),
+        image_pixels[:-1].tolist(),
         void_pixels,
         unpaired,
         problems,
