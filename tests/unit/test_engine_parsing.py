@@ -3,8 +3,8 @@
 import pytest
 from jsonargparse import ArgumentParser
 
+from dealias.code import in_brief, names_class
 from dealias.engine import BriefParser, ConfigError
-from dealias.engine.parsing import in_brief, names_class
 
 
 class Parser(BriefParser, ArgumentParser):

@@ -229,7 +229,7 @@ def test_synchronised_batch_norm_of_one_process_trains_on_single_images_too():
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"name": "unet"}, "name: expected 'upernet' or 'hf:...', got 'unet'"),
+        ({"name": "unet"}, "name: expected 'upernet', .*, got 'unet'"),
         ({"num_classes": 0}, "num_classes: expected a positive integer, got 0"),
         ({"channels": 12.5}, "channels: expected a positive integer, got 12.5"),
         ({"dropout": 1.0}, r"dropout: expected a share in \[0, 1\), got 1.0"),
@@ -247,7 +247,7 @@ def test_synchronised_batch_norm_of_one_process_trains_on_single_images_too():
         ({"std": (0.1, float("nan"), 0.2)}, "std: expected three positive finite numbers"),
         ({"std": (0.1, 0.0, 0.2)}, "std: expected three positive finite numbers"),
         ({"std": (0.1, -0.2, 0.2)}, "std: expected three positive finite numbers"),
-        ({"options": {"depths": [1]}}, "options: are for 'hf:' networks"),
+        ({"options": {"depths": [1]}}, "options: is not for 'upernet', which takes backbone"),
         (
             {"backbone": "resnet50z"},
             "backbone 'resnet50z': timm has no such.*similar names: resnet",

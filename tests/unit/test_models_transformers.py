@@ -204,5 +204,7 @@ def test_what_can_not_be_built_is_an_error(monkeypatch, name, options, message):
 
 
 def test_options_of_upernet_are_not_those_of_others():
-    with pytest.raises(ModelError, match="channels: is for 'upernet'; give 'hf:segformer' its own"):
+    with pytest.raises(
+        ModelError, match="channels: is not for 'hf:segformer', which takes options"
+    ):
         create_model("hf:segformer", num_classes=5, channels=64)

@@ -159,6 +159,8 @@ def _attempt(command: str, work: Callable[[], int]) -> int:
     except BrokenPipeError:
         raise
     except (ValueError, OSError) as error:
+        if os.environ.get("DEALIAS_TRACEBACK"):  # it may come from code that an option names
+            traceback.print_exc()
         return _say(command, str(error), 2)
     except MemoryError as error:
         return _say(command, f"out of memory: {error}" if str(error) else "out of memory", 2)

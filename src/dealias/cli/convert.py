@@ -19,24 +19,26 @@ def add_arguments(parser: ArgumentParser) -> None:
         action="store_true",
         help="a network without frequency mixing has the filters, which have no tensors",
     )
+    add("--trust", action="store_true", help="run the class of a network that the checkpoint names")
     add("--overwrite", action="store_true", help="replace outputs that exist")
 
 
 def run(options: Namespace) -> int:
     """Read, convert, write and say what it was."""
-    from dealias.models import convert, save
+    from dealias.models import convert, network_name, save
 
     inputs = [options.checkpoint]
     with claim_outputs([], [options.output], inputs, overwrite=options.overwrite):
-        converted = convert(options.checkpoint, filtered=options.filtered)
+        converted = convert(options.checkpoint, filtered=options.filtered, trust=options.trust)
         model = converted.model
         save(model, options.output, overwrite=options.overwrite)
     console = output_console()
-    config = model.config
+    named, backbone = network_name(model.config), model.config.get("backbone")
+    named = f"{named} on {backbone}" if named == "upernet" else named
     parameters = sum(p.numel() for p in model.parameters())
     kind = "plain" if model.dealias_report is None else "de-aliased"
     console.print(
-        f"{config['name']} on {config.get('backbone', 'its own backbone')}, {kind}, "
+        f"{named}, {kind}, "
         f"{model.num_classes} classes, {parameters / 1e6:.2f} M parameters: "
         f"{printable(options.output)}",
         soft_wrap=True,

@@ -10,12 +10,12 @@ from typing import Any, Literal
 from jsonargparse import ArgumentParser, Namespace
 
 from dealias.cli.console import output_console, print_list, progress
+from dealias.code import allow_programs
 from dealias.data import write_picture
 from dealias.engine import (
     BriefParser,
     Task,
     TaskName,
-    allow_programs,
     find_task,
     no_imports,
     refuse_files,

@@ -12,7 +12,6 @@ from dealias.engine.checkpoints import (
 from dealias.engine.commands import Command, Commands, Prepared, resolve
 from dealias.engine.configs import (
     ConfigError,
-    allow_programs,
     config_names,
     find_config,
     no_imports,
@@ -23,6 +22,7 @@ from dealias.engine.configs import (
 )
 from dealias.engine.filter_ramp import FilterRamp
 from dealias.engine.inference import Inference, slide
+from dealias.engine.losses import LossError, Losses
 from dealias.engine.optimization import Optimization, parameter_groups
 from dealias.engine.parsing import BriefParser
 from dealias.engine.paths import settle
@@ -45,6 +45,8 @@ __all__ = [
     "Inference",
     "InstanceTask",
     "LastCheckpoint",
+    "LossError",
+    "Losses",
     "Optimization",
     "PredictionWriter",
     "Prepared",
@@ -55,7 +57,6 @@ __all__ = [
     "Training",
     "TrainingError",
     "WholeCheckpoints",
-    "allow_programs",
     "config_names",
     "find_config",
     "find_task",

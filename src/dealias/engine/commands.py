@@ -13,6 +13,7 @@ import yaml
 from pytorch_lightning import Callback, Trainer
 from pytorch_lightning.cli import LightningArgumentParser, LightningCLI
 
+from dealias.code import allow_programs, in_brief, names_class
 from dealias.engine.checkpoints import (
     CheckpointError,
     WholeCheckpoints,
@@ -24,7 +25,6 @@ from dealias.engine.checkpoints import (
 from dealias.engine.configs import (
     LINKS,
     ConfigError,
-    allow_programs,
     no_imports,
     refuse_files,
     refuse_linked,
@@ -33,7 +33,8 @@ from dealias.engine.configs import (
     take_configs,
 )
 from dealias.engine.error_page import ErrorPage
-from dealias.engine.parsing import BriefParser, in_brief, names_class
+from dealias.engine.initial import init_weights
+from dealias.engine.parsing import BriefParser
 from dealias.engine.paths import option_types, place, settle
 from dealias.engine.pictures import PredictionWriter
 from dealias.engine.shifts import ShiftTest, UnstableMaps
@@ -45,12 +46,13 @@ from dealias.engine.trainer import (
     fit_arguments,
     fit_callbacks,
     plain_options,
+    set_epochs,
 )
 from dealias.evaluation import read_groups
 from dealias.files import PART, OutputError
 from dealias.images import MAX_PIXELS_HELP, allow_pixels
 from dealias.metrics.functional import OBJECT_RECALL, BandWidths
-from dealias.models import load, load_weights
+from dealias.models import load, load_weights, network_name
 from dealias.outputs import check_apart, check_folder, claim, folders_above
 from dealias.processes import main_process
 from dealias.text import printable
@@ -65,12 +67,15 @@ _DEFAULTS = {
     "use_distributed_sampler": False,
 }
 # Options that belong neither to Lightning nor to a class.
-_PATHS = dict.fromkeys(("output", "results", "report", "probe", "unstable_maps"), Path | None)
+_PATHS = dict.fromkeys(
+    ("output", "results", "report", "probe", "unstable_maps", "init_from"), Path | None
+)
 _PATH_HELP = {
     "output": "folder of the run; runs/NAME",
     "results": "folder of the results, in test; test in the folder of the run",
     "report": "folder of a page of errors, in test",
     "probe": "result of dealias probe for the page",
+    "init_from": "weights to start from in fit, also of other classes: a file or folder",
     "unstable_maps": "folder of pictures of what changes under shifts, in predict",
 }
 _EXPECTED_WARNINGS = (
@@ -119,14 +124,15 @@ class Commands(LightningCLI):
         tell: Callable[[str], object] = lambda _: None,
     ) -> None:
         options, self.config_files, others = take_configs(arguments)
-        trusted = "--trust" in others  # of the command line: no file can say so
-        if trusted:
+        self.trusted = "--trust" in others  # of the command line: no file can say so
+        if self.trusted:
             allow_programs()
         else:
             refuse_programs(options, others)
         refuse_linked(options)
         self.command = command
         self.tell = tell
+        self.initialised: str | None = None
         self.task = find_task(take_task(options, others))
         training, data = self.task.training, self.task.data
         refuse_moved(options, others, data.moved)
@@ -142,7 +148,7 @@ class Commands(LightningCLI):
             around.enter_context(warnings.catch_warnings())
             for pattern in _EXPECTED_WARNINGS:
                 warnings.filterwarnings("ignore", pattern)
-            if not trusted:
+            if not self.trusted:
                 around.enter_context(no_imports())
             super().__init__(
                 training,
@@ -225,6 +231,10 @@ class Commands(LightningCLI):
                 raise ConfigError(f"--{name}: expected at least {least}, got {options[name]}")
         if options.noise and self.command == "fit":
             raise ConfigError("--noise: is for images that are tested on, and fit trains")
+        if options.init_from is not None and self.command != "fit":
+            raise ConfigError("--init_from: is for dealias fit; --ckpt_path names what is tested")
+        if options.init_from is not None and options.ckpt_path is not None:
+            raise ConfigError("--init_from: starts a training, and --ckpt_path goes on with one")
         for name in ("interval", "groups", "objects", "band_widths"):
             if options[name] and (self.command != "test" or self.task.name != "segmentation"):
                 raise ConfigError(f"--{name}: is for dealias test of label maps")
@@ -237,7 +247,8 @@ class Commands(LightningCLI):
         options.ckpt_path = None  # its options would go before those given
         self.converted = None
         if self.checkpoint is not None and self.checkpoint.is_dir():
-            self.converted, self.source = load(self.checkpoint), printable(self.checkpoint)
+            self.source = printable(self.checkpoint)
+            self.converted = load(self.checkpoint, trust=self.trusted)
             config = dict(self.converted.config)
             del config["num_classes"]  # the data set has it; weights that differ are refused
             options.model.network, self.checkpoint = config, None
@@ -385,6 +396,11 @@ class Commands(LightningCLI):
                     "model.network.dealias.strength: 0 leaves the network as without filters; "
                     "--filter_ramp raises it in training"
                 )
+            init_from = self.config_init["fit"].init_from
+            if init_from is not None:
+                kept = init_weights(self.model.network, init_from, self.model.class_names)
+                self.initialised = f"{printable(init_from)}: {kept}"
+            set_epochs(self.trainer, self.datamodule, self.config_init["fit"].trainer)
         if self.converted is not None:
             self.model.check_classes(self.converted.classes, source=self.source, renamed=True)
             load_weights(self.model.network, self.converted.state_dict(), source=self.source)
@@ -403,7 +419,9 @@ class Commands(LightningCLI):
         """Name of the tested weights, for a message."""
         if self.checkpoint is not None:
             return printable(self.checkpoint)
-        return self.source if self.converted is not None else str(self.model.network.config["name"])
+        return (
+            self.source if self.converted is not None else network_name(self.model.network.config)
+        )
 
     @property
     def skipped(self) -> list[str]:
@@ -420,8 +438,9 @@ class Commands(LightningCLI):
         A training that fails before its first batch leaves nothing.
         """
         report = self.model.network.dealias_report
-        if report is not None and main_process():
-            self.tell(str(report))
+        for text in (report, self.initialised):
+            if text is not None and main_process():
+                self.tell(str(text))
         with self._claimed():
             before = set(self.output.rglob("*"))
             try:

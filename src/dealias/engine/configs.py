@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from itertools import zip_longest
@@ -17,6 +16,7 @@ from dealias.engine.paths import place, settle
 from dealias.inputs import parse_yaml, read_yaml
 from dealias.text import FileError, printable
 
+_NETWORK = ("model", "network")
 _FREE = "--model.network."
 LINKS = {  # options that another option sets for the whole run
     "model.seed": "seed_everything",
@@ -128,14 +128,33 @@ def _read(path: Path, above: tuple[Path, ...]) -> dict[str, Any]:
 def join(base: Mapping[str, Any], more: Mapping[str, Any]) -> dict[str, Any]:
     """Join two nested mappings; where both have a value, that of `more` counts.
 
+    A network of another name or class than in `base` keeps none of its options.
+
     >>> join({"a": {"b": 1, "c": 2}}, {"a": {"c": 3}})
     {'a': {'b': 1, 'c': 3}}
+    >>> join({"model": {"network": {"name": "upernet", "channels": 64}}},
+    ...      {"model": {"network": {"name": "smp:Unet"}}})
+    {'model': {'network': {'name': 'smp:Unet'}}}
     """
+    return _join(base, more, ())
+
+
+def _join(
+    base: Mapping[str, Any], more: Mapping[str, Any], place: tuple[str, ...]
+) -> dict[str, Any]:
+    if place == _NETWORK and _is_another(base, more):
+        return dict(more)
     joined = dict(base)
     for key, value in more.items():
         both = isinstance(value, Mapping) and isinstance(joined.get(key), Mapping)
-        joined[key] = join(joined[key], value) if both else value
+        joined[key] = _join(joined[key], value, (*place, key)) if both else value
     return joined
+
+
+def _is_another(base: Mapping[str, Any], more: Mapping[str, Any]) -> bool:
+    """Whether options of a network name another than those they are joined with."""
+    ours, theirs = ({k: side.get(k) for k in ("name", "class_path")} for side in (base, more))
+    return any(ours.values()) and any(theirs.values()) and ours != theirs
 
 
 def take_configs(arguments: Sequence[str]) -> tuple[dict[str, Any], list[Path], list[str]]:
@@ -210,12 +229,6 @@ def refuse_programs(options: Mapping[str, Any], arguments: Sequence[str]) -> Non
             f"{printable(found[0])}: refused: it names a class to import, which is a program; "
             f"--trust allows it"
         )
-
-
-def allow_programs() -> None:
-    """Let options name classes of modules in the working directory, as ``python -m`` does."""
-    if "" not in sys.path:
-        sys.path.append("")
 
 
 def _programs(options: Any, place: tuple[str, ...]) -> list[str]:

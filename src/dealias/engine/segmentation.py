@@ -13,8 +13,14 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from dealias.data import SegmentationDataModule, check_data, contact_sheet
+from dealias.data import (
+    SegmentationDataModule,
+    check_data,
+    contact_sheet,
+    read_class_weights,
+)
 from dealias.engine.inference import Inference
+from dealias.engine.losses import Losses
 from dealias.engine.optimization import Optimization
 from dealias.engine.tasks import Task
 from dealias.engine.training import ScoreAliasing, Training, build_network
@@ -54,6 +60,11 @@ class SegmentationTask(Training):
         compile: whether to compile the network with `torch.compile`.
         channels_last: whether images and weights are in channels-last memory format.
         seed: seed of the random numbers in training.
+        losses: what the network is trained with, see :class:`dealias.engine.Losses`; cross-entropy
+            by default.
+        class_weights: weights of the classes in cross-entropy, in their order; or a file of
+            ``dealias data check --output``, whose classes are weighed by their medians.
+        label_smoothing: share of the target that cross-entropy spreads over all classes.
     """
 
     create = staticmethod(create_model)
@@ -74,12 +85,26 @@ class SegmentationTask(Training):
         compile: bool = False,  # noqa: A002
         channels_last: bool = False,
         seed: int = 0,
+        losses: list[Any] | None = None,
+        class_weights: list[float] | Path | None = None,
+        label_smoothing: float = 0.0,
     ) -> None:
         built = build_network(self.create, network, num_classes=len(classes))
         super().__init__(built, optimization, seed, classes.names)
         self.classes = classes
         self.options = Options(classes, protocol, band_width, boundary)
         self.inference = inference
+        if isinstance(class_weights, Path):
+            class_weights = read_class_weights(class_weights, classes)
+        self.criterion = None
+        if losses is not None or class_weights is not None or label_smoothing:
+            self.criterion = Losses(
+                losses,
+                ignore_index=classes.ignore_index,
+                num_classes=len(classes),
+                class_weights=class_weights,
+                label_smoothing=label_smoothing,
+            )
         self.memory_format = torch.channels_last if channels_last else torch.contiguous_format
         if channels_last:
             self.network.to(memory_format=torch.channels_last)
@@ -107,7 +132,8 @@ class SegmentationTask(Training):
         """
         self.skip(batch["skipped"])
         images, target = self.normalise(batch["image"]), batch["target"].long()
-        terms = self.network.loss(images, target, ignore_index=self.classes.ignore_index)
+        ignore = self.classes.ignore_index
+        terms = self.network.loss(images, target, ignore_index=ignore, criterion=self.criterion)
         return self.add_up(terms, batch["name"])
 
     def count_also(self, **options: Any) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -60,6 +61,35 @@ def fit_arguments(trainer: Any, folder: Path) -> dict[str, Any]:
         tensorboard = TensorBoardLogger(folder, name="", version="")
         arguments["logger"] = [tensorboard, CSVLogger(folder, name="csv")]
     return arguments
+
+
+def set_epochs(trainer: Trainer, data: Any, options: Any) -> None:
+    """Count `max_epochs` in steps: the training data come in an endless stream.
+
+    An epoch has as many steps as take in each training image once. Training ends at `max_epochs` or
+    `max_steps`, whichever comes first; without an interval of its own, validation comes after each.
+
+    Args:
+        trainer: the trainer.
+        data: the data module; `prepare` gives the training images.
+        options: of the trainer.
+
+    Raises:
+        ConfigError: there are less epochs than one.
+    """
+    epochs = options.max_epochs
+    if epochs in (None, -1):
+        return
+    if epochs < 1:
+        raise ConfigError(f"trainer.max_epochs: expected at least 1, got {epochs}")
+    a_step = data.batch_size * trainer.world_size * trainer.accumulate_grad_batches
+    steps = math.ceil(len(data.prepare("train")) / a_step)
+    loop: Any = trainer.fit_loop
+    loop.max_epochs = -1
+    most = epochs * steps
+    loop.epoch_loop.max_steps = most if trainer.max_steps < 1 else min(most, trainer.max_steps)
+    if options.val_check_interval in (None, 1.0):
+        trainer.val_check_interval = steps * trainer.accumulate_grad_batches
 
 
 def common_arguments(trainer: Any, folder: Path, own: Sequence[Callback]) -> dict[str, Any]:

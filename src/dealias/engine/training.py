@@ -46,9 +46,12 @@ def build_network(create: Callable[..., Any], options: Mapping[str, Any], **fixe
             raise ModelError(
                 f"model.network.{printable(name)}: no such option; there are: {', '.join(near)}"
             )
-    if "name" not in options:
+    if "name" not in options and "class_path" not in options:
         raise ModelError("model.network.name: expected the name of a network")
-    return create(**options, **fixed)
+    try:
+        return create(**options, **fixed)
+    except ModelError as error:
+        raise ModelError(f"model.network.{error}") from error
 
 
 class Training(pl.LightningModule):
@@ -96,7 +99,9 @@ class Training(pl.LightningModule):
         """The optimizer and its schedule over all steps of the trainer."""
         steps = self.trainer.max_steps
         if steps < 1:
-            raise ValueError(f"trainer.max_steps: expected at least 1, got {steps}")
+            raise ValueError(
+                f"trainer.max_steps: expected at least 1, or trainer.max_epochs, got {steps}"
+            )
         optimizer = self.optimization.optimizer(self.network)
         schedule = self.optimization.schedule(optimizer, steps)
         return {

@@ -11,24 +11,29 @@ from dealias.models.network import (
     ModelError,
     Network,
     limited,
+    network_name,
     settled_dealias,
 )
-from dealias.models.saved import load, save
-from dealias.models.segmentation import SegmentationModel
+from dealias.models.saved import load, read_saved, save
+from dealias.models.segmentation import Criterion, SegmentationModel, pixel_loss
 from dealias.models.upernet import UPerNet
-from dealias.models.weight_files import read_checkpoint, read_weights
-from dealias.models.weights import WeightsError, check_kinds, load_weights
+from dealias.models.weight_files import read_checkpoint, read_weights, state_dict_of
+from dealias.models.weights import WeightsError, check_kinds, load_weights, match_names
+from dealias.models.wrapped import FullyConvolutional, WrappedNetwork
 
 __all__ = [
     "EARLIER_BORDER",
     "EARLIER_MIXING",
     "EARLIER_PLACE",
     "Converted",
+    "Criterion",
+    "FullyConvolutional",
     "ModelError",
     "Network",
     "SegmentationModel",
     "UPerNet",
     "WeightsError",
+    "WrappedNetwork",
     "check_kinds",
     "check_model_folder",
     "convert",
@@ -36,9 +41,14 @@ __all__ = [
     "limited",
     "load",
     "load_weights",
+    "match_names",
+    "network_name",
+    "pixel_loss",
     "read_checkpoint",
+    "read_saved",
     "read_weights",
     "save",
     "settled_dealias",
+    "state_dict_of",
     "sync_batch_norm",
 ]

@@ -32,7 +32,7 @@ class Converted:
     left: tuple[str, ...] = ()
 
 
-def convert(path: Path | str, *, filtered: bool = False) -> Converted:
+def convert(path: Path | str, *, filtered: bool = False, trust: bool = False) -> Converted:
     """Make a network from a checkpoint.
 
     Args:
@@ -40,21 +40,25 @@ def convert(path: Path | str, *, filtered: bool = False) -> Converted:
             from MMSegmentation, .pth or .safetensors.
         filtered: whether a published network without frequency mixing has the filters, which leave
             no trace among its tensors.
+        trust: import and run the class of a network of one's own, which the checkpoint names.
 
     Raises:
         WeightsError: there is no such file, it holds more than tensors and plain values, or it
             belongs to another network.
-        ModelError: a checkpoint of ``dealias fit`` has no configuration that builds its network.
+        ModelError: a checkpoint of ``dealias fit`` has no configuration that builds its network,
+            or it names a class and `trust` is false.
     """
     path = Path(path)
     content = read_checkpoint(path)
     state = state_dict_of(content, source=printable(path))
     if any(key.startswith(_OWN) for key in state):
-        return _from_own(printable(path), content, state)
+        return _from_own(printable(path), content, state, trust)
     return _from_official(printable(path), content, state, filtered)
 
 
-def _from_own(source: str, content: Mapping[str, Any], state: Mapping[str, Tensor]) -> Converted:
+def _from_own(
+    source: str, content: Mapping[str, Any], state: Mapping[str, Tensor], trust: bool
+) -> Converted:
     parameters = content.get("hyper_parameters")
     parameters = parameters if isinstance(parameters, dict) else {}
     config = parameters.get("network")
@@ -65,7 +69,7 @@ def _from_own(source: str, content: Mapping[str, Any], state: Mapping[str, Tenso
             f"{source}: expected a network for semantic segmentation, got one for instances, "
             f"{config.get('name')!r}, which dealias test and predict take as --ckpt_path"
         )
-    model = recreate_model(config, source=source)
+    model = recreate_model(config, source=source, trust=trust)
     own = {key.removeprefix(_OWN): value for key, value in state.items() if key.startswith(_OWN)}
     load_weights(model, own, source=source)
     model.classes = classes_of(parameters.get("classes"), model.num_classes)

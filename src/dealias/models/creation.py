@@ -1,6 +1,6 @@
-"""Segmentation networks by name."""
+"""Segmentation networks by name, or by the path of their class."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from inspect import signature
 from pathlib import Path
 from typing import Any
@@ -8,6 +8,8 @@ from typing import Any
 from dealias.models.backbones import create_backbone
 from dealias.models.huggingface import create_transformers_model
 from dealias.models.network import (
+    IMAGENET_MEAN,
+    IMAGENET_STD,
     ModelError,
     check_arguments,
     check_positive,
@@ -17,13 +19,43 @@ from dealias.models.network import (
 )
 from dealias.models.segmentation import SegmentationModel
 from dealias.models.upernet import UPerNet
+from dealias.models.wrapped import (
+    FullyConvolutional,
+    WrappedNetwork,
+    create_from_code,
+    create_smp,
+    create_torchvision,
+    load_backbone,
+    try_out,
+)
+from dealias.text import printable
+
+_LIBRARIES = {"smp": create_smp, "torchvision": create_torchvision}
+_HEADS = ("channels", "aux_head", "aux_channels", "dropout")
+# The arguments that each kind of network takes beside those of all.
+_WRAPPED = ("backbone", "backbone_weights", "size_divisor")
+_TAKEN: Mapping[str, Sequence[str]] = {
+    "upernet": ("backbone", "backbone_weights", "backbone_options", *_HEADS),
+    "timm": ("backbone_weights", "options"),
+    "hf": ("options",),
+    "smp": ("options", *_WRAPPED),
+    "torchvision": ("options", *_WRAPPED),
+    "class_path": ("init_args", *_WRAPPED),
+}
+# A network, with the arguments that build it again.
+_Built = tuple[SegmentationModel, dict[str, Any]]
+_Builder = Callable[..., _Built]
+_OF_SOME = sorted({name for names in _TAKEN.values() for name in names})
+_UPERNET_BACKBONE = "resnet50c"
 
 
 def create_model(
-    name: str,
+    name: str | None = None,
     *,
     num_classes: int,
-    backbone: str = "resnet50c",
+    class_path: str | None = None,
+    init_args: Mapping[str, Any] | None = None,
+    backbone: str | None = None,
     backbone_weights: Path | str | None = None,
     backbone_options: Mapping[str, Any] | None = None,
     channels: int = 128,
@@ -31,6 +63,7 @@ def create_model(
     aux_channels: int = 256,
     dropout: float = 0.1,
     options: Mapping[str, Any] | None = None,
+    size_divisor: int | None = None,
     mean: Sequence[float] | None = None,
     std: Sequence[float] | None = None,
     dealias: Mapping[str, Any] | None = None,
@@ -38,31 +71,49 @@ def create_model(
     """Build a segmentation network; nothing is downloaded.
 
     Args:
-        name: "upernet"; or "hf:" and a network of transformers: a type of network with random
-            weights, such as "hf:segformer", "hf:mask2former" or "hf:upernet", or a folder or a name
-            in the local cache.
+        name: "upernet"; or "smp:" and a network of segmentation_models_pytorch, such as "smp:Unet";
+            "torchvision:" and one of torchvision, such as "torchvision:deeplabv3_resnet50"; "timm:"
+            and a backbone with features at strides 4, 8, 16 and 32, each of which is scored by a
+            convolution of one pixel, such as "timm:resnet50"; or "hf:" and a network of
+            transformers: a type of network with random weights, such as "hf:segformer",
+            "hf:mask2former" or "hf:upernet", or a folder or a name in the local cache.
         num_classes: number of classes.
-        backbone: name of a timm network with features at strides 4, 8, 16 and 32, such as
-            "resnet50c" (the paper's, with the stem of three convolutions), "convnext_tiny",
-            "swin_tiny" or "tf_efficientnet_lite0". This and the next six are for "upernet".
-        backbone_weights: file of weights with timm's names, of torch.save or safetensors;
-            "packaged" for ImageNet weights from a Python package, of "tf_efficientnet_lite0",
-            "..._lite1", "..._lite2" and "mobilenetv2_100"; None for random weights.
-        backbone_options: further arguments of ``timm.create_model``.
-        channels: channels of the pyramids.
+        class_path: instead of a name, the path of a class or function, such as "my.module.Net",
+            whose module takes images and returns scores; see
+            :class:`dealias.models.WrappedNetwork`. It is imported, and runs. `num_classes` goes to
+            its argument of that name, or else "classes", "n_classes" or "num_labels".
+        init_args: arguments of that class.
+        backbone: for "upernet", the name of a timm network with features at strides 4, 8, 16 and
+            32, by default "resnet50c" (the paper's, with the stem of three convolutions); others
+            are "convnext_tiny", "swin_tiny" or "tf_efficientnet_lite0". For `class_path`, "smp:"
+            and "torchvision:", the name of the part of the network that is the backbone: it takes
+            the images, has a learning rate of its own, and is what `dealias` changes. By default
+            that is "encoder" for "smp:", "backbone" for "torchvision:", and the whole network of
+            `class_path`.
+        backbone_weights: file of weights with the backbone's names (for "upernet" and "timm:" those
+            of timm), of torch.save or safetensors; "packaged", for these two, for ImageNet weights
+            from a Python package, of "tf_efficientnet_lite0", "..._lite1", "..._lite2" and
+            "mobilenetv2_100"; None for random weights.
+        backbone_options: for "upernet", further arguments of ``timm.create_model``.
+        channels: channels of the pyramids, for "upernet", as are the next three.
         aux_head: whether there is an auxiliary head for training.
         aux_channels: channels of the auxiliary head.
         dropout: share of channels dropped before the classifiers.
-        options: for "hf:", options that differ from the default configuration of transformers.
+        options: of the network of a library: arguments of its class or of ``timm.create_model``;
+            for "hf:", options that differ from the default configuration of transformers.
+        size_divisor: for `class_path`, "smp:" and "torchvision:", what height and width of the
+            input are multiples of: images of other sizes are continued at the bottom and on the
+            right. By default what "smp:" networks need, and 1 for others.
         mean: mean of the images per channel of RGB in [0, 1], three finite numbers. By default the
-            one that the backbone was trained with.
+            one that the backbone was trained with, if that is known, or that of ImageNet.
         std: standard deviation, three positive numbers, with the same default.
         dealias: arguments of :func:`dealias.dealias` for the backbone, ``{}`` for its defaults;
             None leaves the backbone unchanged.
 
     Raises:
-        ModelError: an argument is out of range, there is no such network, or it is larger than
-            :func:`dealias.models.network.limited` allows.
+        ModelError: an argument is out of range or not for this network; there is no such network,
+            it can't be built, or is larger than :func:`dealias.models.network.limited` allows; or
+            it returns no scores of `num_classes` classes.
         WeightsError: the weights of the backbone can't be read, or do not fit.
 
     >>> import torch
@@ -70,69 +121,146 @@ def create_model(
     >>> net.eval()(torch.zeros(1, 3, 64, 96))["out"].shape
     torch.Size([1, 19, 64, 96])
     """
-    if not isinstance(name, str) or not (name == "upernet" or name.startswith("hf:")):
-        raise ModelError(f"name: expected 'upernet' or 'hf:...', got {name!r}")
+    kind = _kind(name, class_path)
+    named = name or str(class_path)
     check_arguments(
         num_classes=num_classes,
         mean=mean,
         std=std,
         backbone_options=backbone_options,
         options=options,
+        init_args=init_args,
     )
     check_positive("channels", channels)
     check_positive("aux_channels", aux_channels)
+    if size_divisor is not None:
+        check_positive("size_divisor", size_divisor)
     if type(aux_head) is not bool:
         raise ModelError(f"aux_head: expected true or false, got {aux_head!r}")
     if type(dropout) not in (int, float) or not 0 <= dropout < 1:
         raise ModelError(f"dropout: expected a share in [0, 1), got {dropout!r}")
-    heads: dict[str, Any] = {
+    given = {
+        "backbone": backbone,
+        "backbone_weights": backbone_weights,
+        "backbone_options": backbone_options,
         "channels": channels,
         "aux_head": aux_head,
         "aux_channels": aux_channels,
         "dropout": dropout,
+        "options": options,
+        "init_args": init_args,
+        "size_divisor": size_divisor,
     }
-    upernet = {
-        "backbone": backbone,
-        "backbone_weights": backbone_weights,
-        "backbone_options": backbone_options,
-        **heads,
-    }
-    model: SegmentationModel
+    _check_taken(kind, named, given)
+    builders: dict[str, _Builder] = {"hf": _of_transformers, "upernet": _upernet, "timm": _of_timm}
+    taken = {key: given[key] for key in _TAKEN[kind]}
     with limited():
-        if name == "upernet":
-            if options:
-                raise ModelError("options: are for 'hf:' networks; backbone_options are for timm's")
-            own = backbone_options or {}
-            built = create_backbone(backbone, own, weights=backbone_weights, mean=mean, std=std)
-            model = UPerNet(built, num_classes=num_classes, **heads)
-            config = {"name": name, "num_classes": num_classes, **upernet, "backbone_options": own}
-            config |= {"mean": model.mean, "std": model.std}
-        else:
-            _check_defaults(name, upernet)
-            model, config = create_transformers_model(
-                name.removeprefix("hf:"), options or {}, num_classes=num_classes, mean=mean, std=std
-            )
-    finish(model, config, dealias)
+        model, config = builders.get(kind, _wrapped)(
+            named, taken, num_classes=num_classes, mean=mean, std=std
+        )
+    if kind not in ("hf", "upernet"):
+        try_out(model, "class_path" if kind == "class_path" else f"name {name!r}")
+    key = "class_path" if kind == "class_path" else "name"
+    shared = {"num_classes": num_classes, "mean": model.mean, "std": model.std}
+    finish(model, {key: named, **shared, **config}, dealias)
     return model
 
 
-def _check_defaults(name: str, upernet: Mapping[str, Any]) -> None:
+def _kind(name: Any, class_path: Any) -> str:
+    if name is not None and class_path is not None:
+        raise ModelError(f"class_path: expected it or a name, got both, {name!r} too")
+    if class_path is not None:
+        return "class_path"
+    kind, colon, rest = name.partition(":") if isinstance(name, str) else ("", "", "")
+    if kind in _TAKEN and kind != "class_path" and bool(rest) == (kind != "upernet") == bool(colon):
+        return str(kind)
+    hint = ""
+    if colon and rest.isidentifier() and kind not in _TAKEN:
+        hint = f"; code of your own is named by class_path: {kind}.{rest}"
+    raise ModelError(
+        f"name: expected 'upernet', 'smp:...', 'torchvision:...', 'timm:...' or 'hf:...', got "
+        f"{name!r}{hint}"
+    )
+
+
+def _check_taken(kind: str, name: str, given: Mapping[str, Any]) -> None:
     defaults = signature(create_model).parameters
-    for key, value in upernet.items():
-        if value != defaults[key].default:
-            raise ModelError(f"{key}: is for 'upernet'; give {name!r} its own in options")
+    for key in _OF_SOME:
+        if key not in _TAKEN[kind] and (given[key] or None) != (defaults[key].default or None):
+            raise ModelError(
+                f"{key}: is not for {printable(name)!r}, which takes {', '.join(_TAKEN[kind])}"
+            )
 
 
-def recreate_model(config: Mapping[str, Any], *, source: str) -> SegmentationModel:
+def _of_transformers(name: str, given: Mapping[str, Any], **shared: Any) -> _Built:
+    return create_transformers_model(name.removeprefix("hf:"), given["options"] or {}, **shared)
+
+
+def _upernet(_: str, given: Mapping[str, Any], *, num_classes: int, mean: Any, std: Any) -> _Built:
+    backbone = given["backbone"] or _UPERNET_BACKBONE
+    options = given["backbone_options"] or {}
+    heads = {key: given[key] for key in _HEADS}
+    weights = given["backbone_weights"]
+    built = create_backbone(backbone, options, weights=weights, mean=mean, std=std)
+    model = UPerNet(built, num_classes=num_classes, **heads)
+    return model, {**given, "backbone": backbone, "backbone_options": options}
+
+
+def _of_timm(
+    name: str, given: Mapping[str, Any], *, num_classes: int, mean: Any, std: Any
+) -> _Built:
+    options, weights = given["options"] or {}, given["backbone_weights"]
+    named = name.removeprefix("timm:")
+    built = create_backbone(named, options, weights=weights, mean=mean, std=std)
+    return FullyConvolutional(built, num_classes=num_classes), {**given, "options": options}
+
+
+def _wrapped(
+    name: str, given: Mapping[str, Any], *, num_classes: int, mean: Any, std: Any
+) -> _Built:
+    library, _, rest = name.partition(":")
+    part, divisor = None, 1
+    if "init_args" in given:
+        arguments = {"init_args": given["init_args"] or {}}
+        network = create_from_code(name, arguments["init_args"], num_classes=num_classes)
+    else:
+        arguments = {"options": given["options"] or {}}
+        network, part, divisor = _LIBRARIES[library](
+            rest, arguments["options"], num_classes=num_classes
+        )
+    model = WrappedNetwork(
+        network.float().train(),
+        num_classes=num_classes,
+        mean=tuple(mean or IMAGENET_MEAN),
+        std=tuple(std or IMAGENET_STD),
+        backbone=given["backbone"] or part,
+        size_divisor=given["size_divisor"] or divisor,
+    )
+    if given["backbone_weights"] is not None:
+        load_backbone(model, given["backbone_weights"])
+    settled = {"backbone": given["backbone"] or part, "size_divisor": model.size_divisor}
+    return model, {**given, **arguments, **settled}
+
+
+def recreate_model(
+    config: Mapping[str, Any], *, source: str, trust: bool = False
+) -> SegmentationModel:
     """Build a network from its stored configuration, with random weights.
 
     Args:
         config: arguments of :func:`create_model`; `backbone_weights` does not matter.
         source: where they come from, for messages.
+        trust: import and run a class that the configuration names.
 
     Raises:
-        ModelError: the configuration is broken.
+        ModelError: the configuration is broken, or names a class and `trust` is false.
     """
+    named = config.get("class_path")
+    if named is not None and not trust:
+        raise ModelError(
+            f"{source}: refused: its network is {printable(str(named))}, a class to import, which "
+            f"is a program; --trust allows it"
+        )
     try:
         dealias = earlier_dealias(config.get("dealias"))
         return create_model(**{**config, "backbone_weights": None, "dealias": dealias})

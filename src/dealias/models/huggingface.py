@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from dealias.inputs import open_regular, read_json
 from dealias.models.network import IMAGENET_MEAN, IMAGENET_STD, ModelError, check_normalization
-from dealias.models.segmentation import SegmentationModel, pixel_loss, resize
+from dealias.models.segmentation import Criterion, SegmentationModel, resize
 from dealias.text import FileError, printable
 
 # These predict masks and a class for each. All others of transformers score pixels.
@@ -37,6 +37,7 @@ class _TransformersModel(SegmentationModel):
     ) -> None:
         super().__init__(num_classes=num_classes, mean=mean, std=std)
         self.network: Any = network
+        self.aux_weight = getattr(network.config, "auxiliary_loss_weight", self.aux_weight)
 
     @property
     def backbone(self) -> nn.Module:  # type: ignore[override]
@@ -61,29 +62,6 @@ class PixelNetwork(_TransformersModel):
             scores = {"out": network(pixel_values=images).logits}
         return {name: resize(logits, images.shape[-2:]) for name, logits in scores.items()}
 
-    def loss(self, images: Tensor, target: Tensor, *, ignore_index: int) -> dict[str, Tensor]:
-        """Return the cross-entropy as "decode"; in training, the weighted auxiliary's as "aux".
-
-        Raises:
-            ModelError: there is one image, and the network pools it to a pixel, so that batch norm
-                has no variance to normalise by.
-        """
-        try:
-            scores = self(images)
-        except ValueError as error:
-            if len(images) > 1 or "more than 1 value per channel" not in str(error):
-                raise
-            kind = self.network.config.model_type
-            raise ModelError(
-                f"images: expected two or more, since 'hf:{kind}' pools each to a pixel before a "
-                f"batch norm, got 1; 'upernet' trains on single images"
-            ) from error
-        terms = {"decode": pixel_loss(scores["out"], target, ignore_index)}
-        if "aux" in scores:
-            weight = self.network.config.auxiliary_loss_weight
-            terms["aux"] = weight * pixel_loss(scores["aux"], target, ignore_index)
-        return terms
-
 
 class MaskNetwork(_TransformersModel):
     """A network of transformers that predicts masks and their classes, such as Mask2Former."""
@@ -100,11 +78,25 @@ class MaskNetwork(_TransformersModel):
         scores = torch.einsum("bqc,bqhw->bchw", classes, masks)
         return {"out": scores.clamp_min(torch.finfo(scores.dtype).tiny).log()}
 
-    def loss(self, images: Tensor, target: Tensor, *, ignore_index: int) -> dict[str, Tensor]:
+    def loss(
+        self,
+        images: Tensor,
+        target: Tensor,
+        *,
+        ignore_index: int,
+        criterion: Criterion | None = None,
+    ) -> dict[str, Tensor]:
         """Return the library's loss as "match": masks are matched to the classes of each image.
 
         Void pixels are in no mask. Images that are void throughout are left out.
+
+        Raises:
+            ModelError: there is a criterion.
         """
+        if criterion is not None:
+            raise ModelError(
+                "losses: expected none for a network of masks, which has a loss of its own"
+            )
         pairs = [_masks(labels, ignore_index) for labels in target]
         kept = [i for i, (classes, _) in enumerate(pairs) if len(classes)]
         if not kept:

@@ -16,11 +16,11 @@ from dealias import surgery
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
+EXAMPLE_SIZE = (128, 160)  # of images to run a network with
 
 _LARGEST = 2**30  # values of a network's tensors, 4 GiB in float32
 _MOST_TENSORS = 20_000
 _BY_SIZE = (torch.empty, torch.zeros, torch.ones, torch.rand, torch.randn)
-_EXAMPLE_SIZE = (128, 160)
 _DEALIAS_OPTIONS = {
     name: parameter.default
     for name, parameter in signature(surgery.dealias).parameters.items()
@@ -62,6 +62,11 @@ class Network(nn.Module):
         self.std = std
         self.config: dict[str, Any] = {}
         self.dealias_report: surgery.Report | None = None
+
+
+def network_name(config: Mapping[str, Any]) -> str:
+    """What a configuration calls its network: its name, or the path of its class."""
+    return str(config.get("name") or config.get("class_path"))
 
 
 @contextmanager
@@ -203,7 +208,7 @@ def _dealias(
             f"got {', '.join(map(repr, unknown))}"
         )
     given = {k: _as_tuples(v) if k == "cutoff" else v for k, v in options.items()}
-    example = torch.zeros(1, 3, *_EXAMPLE_SIZE)
+    example = torch.zeros(1, 3, *EXAMPLE_SIZE)
     try:
         _, report = surgery.dealias(backbone, example, inplace=True, **given)
     except ValueError:

@@ -3,6 +3,8 @@
 from pathlib import Path
 from typing import Any
 
+from torch import Tensor
+
 import dealias
 from dealias.files import to_json
 from dealias.inputs import read_json
@@ -51,26 +53,41 @@ def save(model: SegmentationModel, folder: Path | str, *, overwrite: bool = Fals
         output.finish()
 
 
-def load(folder: Path | str) -> SegmentationModel:
+def load(folder: Path | str, *, trust: bool = False) -> SegmentationModel:
     """Read a network that :func:`save` or ``dealias convert`` wrote.
+
+    Args:
+        folder: the folder.
+        trust: import and run the class of a network of one's own, which the folder names.
 
     Returns:
         The network in evaluation mode, on the CPU, with exactly the tensors that were saved.
 
     Raises:
         WeightsError: a file is missing or can't be read, or the tensors do not fit.
-        ModelError: no network can be built from the configuration.
+        ModelError: no network can be built from the configuration, or it names a class and `trust`
+            is false.
     """
     folder = Path(folder)
     path = folder / _CONFIG
     content = _read_config(path)
-    model = recreate_model(content["network"], source=printable(path))
+    model = recreate_model(content["network"], source=printable(path), trust=trust)
     model.classes = classes_of(content.get("classes"), model.num_classes)
     if model.classes is None and content.get("classes") is not None:
         raise WeightsError(f"{printable(path)}: classes: expected {model.num_classes} names")
     weights = folder / _WEIGHTS
     load_weights(model, read_safetensors(weights), source=printable(weights))
     return model.eval()
+
+
+def read_saved(folder: Path) -> tuple[dict[str, Tensor], Any]:
+    """The tensors of a folder of :func:`save`, and its classes, a mapping with "names" or None.
+
+    Raises:
+        WeightsError: a file is missing or can't be read.
+    """
+    content = _read_config(folder / _CONFIG)
+    return read_safetensors(folder / _WEIGHTS), content.get("classes")
 
 
 def _read_config(path: Path) -> dict[str, Any]:

@@ -1,11 +1,15 @@
 """The interface of segmentation networks."""
 
+from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from dealias.models.network import Network
+from dealias.models.network import ModelError, Network, network_name
+
+Criterion = Callable[[Tensor, Tensor], Tensor]
 
 
 class SegmentationModel(Network):
@@ -13,9 +17,11 @@ class SegmentationModel(Network):
 
     Attributes:
         classes: {"names": [...], "palette": [[r, g, b], ...]} if they are known, else None.
+        aux_weight: weight of the auxiliary head in the loss.
     """
 
     classes: dict[str, Any] | None = None
+    aux_weight: float = 0.4
 
     def forward(self, images: Tensor) -> dict[str, Tensor]:
         """Score the pixels.
@@ -29,35 +35,82 @@ class SegmentationModel(Network):
         """
         raise NotImplementedError
 
-    def loss(self, images: Tensor, target: Tensor, *, ignore_index: int) -> dict[str, Tensor]:
+    def loss(
+        self,
+        images: Tensor,
+        target: Tensor,
+        *,
+        ignore_index: int,
+        criterion: Criterion | None = None,
+    ) -> dict[str, Tensor]:
         """Compute the terms whose sum is the loss.
 
         Args:
             images: float32 `[B, 3, H, W]`, normalised.
             target: integers `[B, H, W]`: classes, or `ignore_index` for void.
             ignore_index: label of void pixels, which do not count.
+            criterion: the loss of scores `[B, C, H, W]` and a target, a scalar; by default
+                :func:`pixel_loss`.
 
         Returns:
-            Scalars by name. If all pixels are void, they are 0, and so are their gradients.
+            Scalars by name: "decode", and in training `aux_weight` times that of an auxiliary head
+            as "aux". If all pixels are void, they are 0, and so are their gradients.
+
+        Raises:
+            ModelError: there is one image, and the network pools it to a pixel, so that batch norm
+                has no variance to normalise by.
         """
-        raise NotImplementedError
+        criterion = criterion or partial(pixel_loss, ignore_index=ignore_index)
+        try:
+            scores = self(images)
+        except ValueError as error:
+            if len(images) > 1 or "more than 1 value per channel" not in str(error):
+                raise
+            raise ModelError(
+                f"images: expected two or more, since {network_name(self.config)!r} pools each to "
+                f"a pixel before a batch norm, got 1; 'upernet' trains on single images"
+            ) from error
+        terms = {"decode": criterion(scores["out"], target)}
+        if "aux" in scores:
+            terms["aux"] = self.aux_weight * criterion(scores["aux"], target)
+        return terms
 
 
-def pixel_loss(logits: Tensor, target: Tensor, ignore_index: int) -> Tensor:
+def pixel_loss(
+    logits: Tensor,
+    target: Tensor,
+    ignore_index: int,
+    *,
+    weight: Tensor | None = None,
+    label_smoothing: float = 0.0,
+) -> Tensor:
     """Cross-entropy, mean over the pixels that are not void; 0 if all are.
 
     Args:
         logits: floating point `[B, C, H, W]`.
         target: integers `[B, H, W]`.
         ignore_index: label of void.
+        weight: weights of the classes `[C]`; the mean is over the weights of the pixels' classes.
+        label_smoothing: share of the target that is spread over all classes, in [0, 1].
 
     >>> target = torch.tensor([[[0, 1], [9, 9]]])
     >>> pixel_loss(torch.zeros(1, 2, 2, 2), target, 9).exp()
     tensor(2.)
     """
     target = target.long()
-    total = nn.functional.cross_entropy(logits, target, ignore_index=ignore_index, reduction="sum")
-    return total / (target != ignore_index).sum().clamp_min(1)
+    counted = target != ignore_index
+    total = nn.functional.cross_entropy(
+        logits,
+        target,
+        weight=weight,
+        ignore_index=ignore_index,
+        reduction="sum",
+        label_smoothing=label_smoothing,
+    )
+    if weight is None:
+        return total / counted.sum().clamp_min(1)
+    over = weight[target[counted]].sum()
+    return total / torch.where(over > 0, over, 1)
 
 
 def resize(maps: Tensor, size: tuple[int, int] | torch.Size) -> Tensor:

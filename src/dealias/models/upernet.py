@@ -7,10 +7,9 @@ import torch
 from torch import Tensor, distributed, nn
 
 from dealias.models.backbones import Backbone, stage_maps
-from dealias.models.segmentation import SegmentationModel, pixel_loss, resize
+from dealias.models.segmentation import SegmentationModel, resize
 
 _POOL_SIZES = (1, 2, 3, 6)
-_AUX_WEIGHT = 0.4
 
 
 class UPerNet(SegmentationModel):
@@ -62,14 +61,6 @@ class UPerNet(SegmentationModel):
         if self.training and self.aux_head is not None:
             scores["aux"] = self.aux_head(features[-2])
         return {name: resize(logits, images.shape[-2:]) for name, logits in scores.items()}
-
-    def loss(self, images: Tensor, target: Tensor, *, ignore_index: int) -> dict[str, Tensor]:
-        """Return the cross-entropy as "decode"; in training, 0.4 times the auxiliary's as "aux"."""
-        scores = self(images)
-        terms = {"decode": pixel_loss(scores["out"], target, ignore_index)}
-        if "aux" in scores:
-            terms["aux"] = _AUX_WEIGHT * pixel_loss(scores["aux"], target, ignore_index)
-        return terms
 
 
 class PyramidHead(nn.Module):

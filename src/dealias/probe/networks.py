@@ -4,7 +4,6 @@ import importlib
 import inspect
 import logging
 import os
-import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,14 +12,16 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from dealias.code import CodeError, find_code
 from dealias.surgery import modules
 from dealias.text import printable
 
 SPECS = (
-    "timm:NAME, torchvision:NAME, hf:NAME_OR_PATH, dealias:CHECKPOINT_OR_FOLDER, a .pt2 file or "
-    "module.path:factory"
+    "timm:NAME, torchvision:NAME, smp:NAME, hf:NAME_OR_PATH, dealias:CHECKPOINT_OR_FOLDER, a .pt2 "
+    "file or module.path:factory"
 )
 
+_CLASSES = 21  # of networks of segmentation_models_pytorch, as torchvision's have
 _IMAGENET = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 
 
@@ -57,10 +58,11 @@ def load_network(spec: str, weights: Path | None = None, *, trust: bool = False)
     """Create a network, without downloading anything.
 
     Args:
-        spec: ``timm:NAME`` or ``torchvision:NAME``, with random weights; ``hf:NAME_OR_PATH``, a
-            folder or a name in the local cache of transformers, with its weights if there are any;
-            ``dealias:PATH``, a checkpoint of ``dealias fit`` or a folder of ``dealias convert``; a
-            ``.pt2`` file of `torch.export`; or ``module.path:factory``, called without arguments.
+        spec: ``timm:NAME``, ``torchvision:NAME`` or ``smp:NAME``, with random weights, the last of
+            21 classes; ``hf:NAME_OR_PATH``, a folder or a name in the local cache of transformers,
+            with its weights if there are any; ``dealias:PATH``, a checkpoint of ``dealias fit`` or
+            a folder of ``dealias convert``; a ``.pt2`` file of `torch.export`; or
+            ``module.path:factory``, called without arguments.
         weights: weights to load, a file of torch.save or safetensors; see
             :func:`dealias.models.read_weights`.
         trust: run code that the specification names or a file holds: a factory, a ``.pt2`` file,
@@ -76,16 +78,14 @@ def load_network(spec: str, weights: Path | None = None, *, trust: bool = False)
     kind, colon, name = spec.partition(":")
     if not spec.endswith(".pt2") and not (kind and colon and name):
         raise NetworkError(f"model: expected {SPECS}, got {spec!r}")
-    if not trust and (spec.endswith(".pt2") or kind not in ("hf", *_BUILDERS)):
+    if not trust and (spec.endswith(".pt2") or kind not in _BUILDERS):
         why = "can run code as it is read" if spec.endswith(".pt2") else "is a program"
         raise NetworkError(f"model {spec!r}: refused, since it {why}; --trust allows it")
     try:
         if spec.endswith(".pt2"):
             network = _from_export(spec)
-        elif kind == "hf":
-            network = _from_transformers(name, trust)
         elif kind in _BUILDERS:
-            network = _BUILDERS[kind](name)
+            network = _BUILDERS[kind](name, trust)
         else:
             network = _from_factory(kind, name)
     except NetworkError:
@@ -101,7 +101,7 @@ def load_network(spec: str, weights: Path | None = None, *, trust: bool = False)
     return network
 
 
-def _from_timm(name: str) -> Network:
+def _from_timm(name: str, _: bool) -> Network:
     timm = importlib.import_module("timm")
     if ":" in name:  # hf-hub: and others, which are looked up elsewhere
         raise NetworkError(f"model 'timm:{name}': expected a name of timm.list_models()")
@@ -110,7 +110,7 @@ def _from_timm(name: str) -> Network:
     return Network(model, tuple(config["mean"]), tuple(config["std"]))
 
 
-def _from_torchvision(name: str) -> Network:
+def _from_torchvision(name: str, _: bool) -> Network:
     models = importlib.import_module("torchvision.models")
     builder = models.get_model_builder(name)
     # By default the weights of the backbone would be downloaded.
@@ -121,6 +121,15 @@ def _from_torchvision(name: str) -> Network:
     if name in models.list_models(module=models.detection):
         return Network(model, (0.0,) * 3, (1.0,) * 3, takes_list=True)
     return Network(model)
+
+
+def _from_smp(name: str, _: bool) -> Network:
+    from dealias.models import ModelError, create_model
+
+    try:
+        return Network(create_model(f"smp:{name}", num_classes=_CLASSES).eval())
+    except ModelError as error:
+        raise NetworkError(str(error)) from error
 
 
 def _from_transformers(name: str, trust: bool) -> Network:
@@ -154,11 +163,11 @@ def _from_transformers(name: str, trust: bool) -> Network:
     return Network(model.eval(), classes=classes)
 
 
-def _from_dealias(path: str) -> Network:
+def _from_dealias(path: str, trust: bool) -> Network:
     from dealias.models import ModelError, WeightsError, convert, load
 
     try:
-        model = load(path) if Path(path).is_dir() else convert(path).model
+        model = load(path, trust=trust) if Path(path).is_dir() else convert(path, trust=trust).model
     except (ModelError, WeightsError) as error:
         raise NetworkError(str(error)) from error
     return Network(model, model.mean, model.std, classes=_own_classes(model))
@@ -198,11 +207,10 @@ def _from_export(path: str) -> Network:
 
 
 def _from_factory(module: str, name: str) -> Network:
-    if "" not in sys.path:
-        sys.path.append("")
-    factory = getattr(importlib.import_module(module), name, None)
-    if not callable(factory):
-        raise NetworkError(f"model: {module} has no callable {name!r}")
+    try:
+        factory = find_code(f"{module}.{name}")
+    except CodeError as error:
+        raise NetworkError(f"model: {error}") from error
     model = factory()
     if not isinstance(model, nn.Module):
         raise NetworkError(
@@ -227,8 +235,10 @@ def _load_weights(model: nn.Module, path: Path) -> None:
         raise NetworkError(f"{printable(path)}: {' '.join(str(error).split())}") from error
 
 
-_BUILDERS: dict[str, Callable[[str], Network]] = {
+_BUILDERS: dict[str, Callable[[str, bool], Network]] = {
     "timm": _from_timm,
     "torchvision": _from_torchvision,
+    "smp": _from_smp,
+    "hf": _from_transformers,
     "dealias": _from_dealias,
 }

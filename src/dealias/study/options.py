@@ -12,11 +12,11 @@ from typing import Any
 
 from lightning_fabric.utilities.exceptions import MisconfigurationException
 
+from dealias.code import allow_programs
 from dealias.engine import (
     FilterRamp,
     Prepared,
     Task,
-    allow_programs,
     find_task,
     refuse_programs,
     resolve,

@@ -1,0 +1,118 @@
+"""Weights that a training starts from, of a network that may have other classes."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from torch import Tensor
+
+from dealias.models import (
+    Network,
+    WeightsError,
+    check_kinds,
+    match_names,
+    read_checkpoint,
+    read_saved,
+    state_dict_of,
+)
+from dealias.text import plain_name, printable
+
+_INCIDENTAL = (".frequency_mixing.", "num_batches_tracked")  # in names of tensors
+_MOST_LISTED = 4
+
+
+def init_weights(network: Network, path: Path, class_names: Sequence[str]) -> str:
+    """Start a network from the weights of another, which may have other classes or heads.
+
+    Tensors are taken by name and shape. The backbone's must all be there, but for frequency mixing,
+    which starts as the identity. What scores other classes is left out, though there may be as many
+    of them.
+
+    Args:
+        network: the network, which changes.
+        path: a checkpoint of ``dealias fit``, a folder of ``dealias convert``, or a file of weights
+            with the names of this network's tensors.
+        class_names: of the data, in the order of their labels.
+
+    Returns:
+        How many tensors were taken, and which were left out.
+
+    Raises:
+        WeightsError: the weights can't be read, or are of another network.
+    """
+    source = printable(path)
+    content, classes = _read(path, source)
+    own = network.state_dict()
+    state = match_names(content, own, source=source)
+    taken = {k: v for k, v in state.items() if k in own and v.shape == own[k].shape}
+    if classes is not None and [*map(plain_name, classes)] != [*map(plain_name, class_names)]:
+        taken = {k: v for k, v in taken.items() if k not in _scoring(network, own)}
+    check_kinds(own, {**own, **taken}, source=source)
+    left = [k for k in own if k not in taken and not k.endswith(_INCIDENTAL[1])]
+    lacking = [k for k in left if k in _needed(network, own, state) and _INCIDENTAL[0] not in k]
+    if lacking or not taken:
+        raise WeightsError(
+            f"init_from: {source}: expected the tensors of the backbone, got "
+            f"{_listed(lacking, own, state) or 'none of this network'}"
+        )
+    network.load_state_dict({**own, **taken})
+    more = [k for k in state if k not in own]
+    parts = [f"{len(taken):,} of {len(own):,} tensors taken"]
+    if left:
+        parts.append(f"with random weights: {_listed(left, own, state)}")
+    if more:
+        parts.append(f"not used: {_listed(more, own, state)}")
+    return "; ".join(parts)
+
+
+def _read(path: Path, source: str) -> tuple[Mapping[str, Tensor], list[str] | None]:
+    """Tensors, and the names of the classes if they are known."""
+    if path.is_dir():
+        state, classes = read_saved(path)
+    else:
+        content = read_checkpoint(path)
+        parameters = content.get("hyper_parameters") if isinstance(content, dict) else None
+        state = state_dict_of(content, source=source)
+        classes = parameters.get("classes") if isinstance(parameters, dict) else None
+    names = classes.get("names") if isinstance(classes, dict) else None
+    known = isinstance(names, list | tuple) and all(isinstance(name, str) for name in names)
+    return state, [*names] if known and names else None
+
+
+def _scoring(network: Network, own: Mapping[str, Tensor]) -> set[str]:
+    """Names of the tensors that score classes: of as many rows, outside of the backbone.
+
+    Where the backbone is the whole network, they are those of the last such layer.
+    """
+    found = [k for k, v in own.items() if v.ndim and v.shape[0] == network.num_classes]
+    inside = _backbone(network, own)
+    if len(inside) < len(own):
+        return {*found} - inside
+    last = found[-1].rpartition(".")[0] if found else ""
+    return {k for k in found if k.rpartition(".")[0] == last}
+
+
+def _needed(network: Network, own: Mapping[str, Tensor], state: Mapping[str, Tensor]) -> set[str]:
+    """Names of the backbone's tensors; of a whole network, but for other numbers of classes."""
+    inside = _backbone(network, own)
+    if len(inside) < len(own):
+        return inside
+    scoring = _scoring(network, own)
+    return {k for k in own if k not in scoring or k not in state}
+
+
+def _backbone(network: Network, own: Mapping[str, Tensor]) -> set[str]:
+    held = {value.data_ptr() for value in network.backbone.state_dict().values()}
+    return {name for name, value in own.items() if value.data_ptr() in held}
+
+
+def _listed(names: Sequence[str], own: Mapping[str, Tensor], state: Mapping[str, Tensor]) -> str:
+    """Tensors by name, of those in both the shapes too."""
+    parts = []
+    for name in names[:_MOST_LISTED]:
+        both = name in own and name in state and own[name].shape != state[name].shape
+        shapes = f" {[*state[name].shape]} for {[*own[name].shape]}" if both else ""
+        parts.append(f"{printable(name)}{shapes}")
+    rest = len(names) - len(parts)
+    return ", ".join([*parts, *([f"and {rest:,} more"] if rest else [])])

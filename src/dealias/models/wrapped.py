@@ -1,0 +1,338 @@
+"""Networks of other libraries, and of one's own: from images to scores."""
+
+import importlib
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from difflib import get_close_matches
+from inspect import signature
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import pad
+
+from dealias.code import CodeError, call_code, find_code, takes
+from dealias.models.backbones import Backbone, stage_maps
+from dealias.models.network import EXAMPLE_SIZE, IMAGENET_MEAN, IMAGENET_STD, ModelError
+from dealias.models.segmentation import SegmentationModel, resize
+from dealias.models.upernet import Classifier
+from dealias.models.weight_files import read_weights
+from dealias.models.weights import WeightsError, find_mismatches
+from dealias.spectral import is_traced
+from dealias.text import printable
+
+# Arguments that say how many classes there are, the likeliest first.
+CLASS_ARGUMENTS = ("num_classes", "classes", "n_classes", "num_labels")
+
+
+class WrappedNetwork(SegmentationModel):
+    """Any module from images to scores as a :class:`SegmentationModel`.
+
+    It may return scores `[B, C, H, W]`, or a mapping that has them as "out", as torchvision's
+    networks do; or as "logits", which may be smaller, as those of transformers are, and are
+    resized. In training, a mapping may have the scores of an auxiliary head as "aux", of any size.
+
+    Args:
+        network: takes float32 `[B, 3, H, W]`, normalised.
+        num_classes: number of classes C.
+        mean: mean of the images per channel of RGB in [0, 1].
+        std: standard deviation of the images.
+        backbone: name of the part that is the backbone, such as "encoder"; None for all of it.
+        size_divisor: height and width of the network's input are multiples of this. Images of other
+            sizes are continued at the bottom and on the right by their last pixels, and the scores
+            are cut to the size of the image.
+
+    Raises:
+        ModelError: the network has no such part.
+    """
+
+    def __init__(
+        self,
+        network: nn.Module,
+        *,
+        num_classes: int,
+        mean: tuple[float, ...] = IMAGENET_MEAN,
+        std: tuple[float, ...] = IMAGENET_STD,
+        backbone: str | None = None,
+        size_divisor: int = 1,
+    ) -> None:
+        super().__init__(num_classes=num_classes, mean=mean, std=std)
+        self.network: Any = network
+        self.size_divisor = size_divisor
+        self._part = backbone or ""
+        try:
+            network.get_submodule(self._part)
+        except AttributeError as error:
+            parts = [name for name, _ in network.named_children()]
+            raise ModelError(
+                f"backbone: expected the name of a part of the network, such as "
+                f"{' or '.join(parts[:4])}, got {backbone!r}"
+            ) from error
+
+    @property
+    def backbone(self) -> nn.Module:  # type: ignore[override]
+        """The part of `network` that may come with pretrained weights."""
+        module: nn.Module = self.network.get_submodule(self._part)
+        return module
+
+    def forward(self, images: Tensor) -> dict[str, Tensor]:
+        """Score the pixels: see :meth:`SegmentationModel.forward`.
+
+        Raises:
+            ModelError: what the network returns is none of the above.
+        """
+        height, width = images.shape[-2:]
+        if self.size_divisor > 1:
+            beyond = (0, -width % self.size_divisor, 0, -height % self.size_divisor)
+            images = pad(images, beyond, mode="replicate")
+        found = self._run(images)
+        if isinstance(found, Tensor):
+            found = {"out": found}
+        if not isinstance(found, Mapping) or not ("out" in found or "logits" in found):
+            keys = f" of {', '.join(map(str, found))}" if isinstance(found, Mapping) else ""
+            raise ModelError(
+                f"network: expected scores [B, C, H, W], or a mapping with 'out' or 'logits', got "
+                f"{type(found).__name__}{keys}"
+            )
+        name = "out" if "out" in found else "logits"
+        scores = {"out": found[name]}
+        if self.training and found.get("aux") is not None:
+            scores["aux"] = found["aux"]
+        for key, maps in scores.items():
+            self._check(maps, images, any_size=key == "aux" or name == "logits")
+        size = images.shape[-2:]
+        return {k: resize(v, size)[..., :height, :width] for k, v in scores.items()}
+
+    def _run(self, images: Tensor) -> Any:
+        if is_traced():
+            return self.network(images)
+        try:
+            return self.network(images)
+        except torch.OutOfMemoryError:
+            raise
+        except RuntimeError as error:
+            said = " ".join(str(error).split())
+            raise ModelError(
+                f"network: for images {_listed(images.shape)}: {type(error).__name__}: {said}; if "
+                f"it takes multiples of a number alone, size_divisor makes them so"
+            ) from error
+
+    def _check(self, maps: Any, images: Tensor, *, any_size: bool) -> None:
+        if is_traced():
+            return  # of any size
+        batch, _, height, width = images.shape
+        expected = (batch, self.num_classes, height, width)
+        if not isinstance(maps, Tensor):
+            raise ModelError(f"network: expected scores [B, C, H, W], got {type(maps).__name__}")
+        shape = tuple(maps.shape)
+        if any_size and len(shape) == 4:
+            expected = (batch, self.num_classes, *shape[2:])
+        if shape != expected or not maps.is_floating_point():
+            raise ModelError(
+                f"network: expected scores {_listed(expected)} of {self.num_classes} classes for "
+                f"images {_listed(images.shape)}, got {maps.dtype} {_listed(shape)}"
+            )
+
+
+class FullyConvolutional(SegmentationModel):
+    """A backbone and a convolution of one pixel for each of its four maps.
+
+    The scores are resized and added (FCN, Long et al., "Fully Convolutional Networks for Semantic
+    Segmentation", CVPR 2015).
+
+    Args:
+        backbone: features at strides 4, 8, 16 and 32.
+        num_classes: number of classes.
+        dropout: share of channels dropped before each convolution.
+    """
+
+    def __init__(self, backbone: Backbone, *, num_classes: int, dropout: float = 0.1) -> None:
+        super().__init__(num_classes=num_classes, mean=backbone.mean, std=backbone.std)
+        self.backbone = backbone.network
+        self._channels_last = backbone.channels_last
+        self.classifiers = nn.ModuleList(
+            Classifier(channels, num_classes, dropout) for channels in backbone.channels
+        )
+
+    def forward(self, images: Tensor) -> dict[str, Tensor]:
+        """Score the pixels: see :meth:`SegmentationModel.forward`."""
+        maps = stage_maps(self.backbone(images), self._channels_last)
+        scores = [score(m) for score, m in zip(self.classifiers, maps, strict=True)]
+        size = scores[0].shape[-2:]
+        total = torch.stack([resize(part, size) for part in scores]).sum(0)
+        return {"out": resize(total, images.shape[-2:])}
+
+
+def create_smp(
+    name: str, options: Mapping[str, Any], *, num_classes: int
+) -> tuple[nn.Module, str, int]:
+    """Build a network of segmentation_models_pytorch, with random weights.
+
+    Args:
+        name: of its class, such as "Unet" or "DeepLabV3Plus".
+        options: its arguments.
+        num_classes: number of classes.
+
+    Returns:
+        The network, the name of its backbone and its size divisor.
+
+    Raises:
+        ModelError: the library is not installed, there is no such network, or it can't be built.
+    """
+    smp = _library("segmentation_models_pytorch", f"smp:{name}")
+    kinds = {kind.__name__: kind for kind in smp.MODEL_ARCHITECTURES_MAPPING.values()}
+    if name not in kinds:
+        raise ModelError(
+            f"name: expected smp: and one of {', '.join(sorted(kinds))}, got {printable(name)!r}"
+        )
+    for option, why in (
+        ("classes", "the data says how many classes there are"),
+        ("activation", "scores are taken as they are"),
+        ("aux_params", "there is nothing to train a classifier of images with"),
+    ):
+        if options.get(option) is not None:
+            raise ModelError(f"options.{option}: expected none: {why}")
+    if options.get("encoder_weights") is not None:
+        raise ModelError(
+            "options.encoder_weights: expected null: nothing is downloaded; backbone_weights takes "
+            "a file"
+        )
+    known = signature(kinds[name]).parameters
+    unknown = [key for key in options if key not in known or key == "kwargs"]
+    # What else there is goes to timm's encoders, and the others would not notice it.
+    if unknown and not str(options.get("encoder_name")).startswith("tu-"):
+        listed = ", ".join(map(printable, unknown))
+        there = ", ".join(key for key in known if key != "kwargs")
+        raise ModelError(f"options: no such argument of {name}: {listed}; there are: {there}")
+    given = {**options, "encoder_weights": None, "classes": num_classes}
+    network = _built(f"smp:{name}", kinds[name], given)
+    needs = getattr(network, "requires_divisible_input_shape", True)
+    # Without need of a stride, sizes that are odd come back larger by one.
+    return network, "encoder", int(network.encoder.output_stride) if needs else 2
+
+
+def create_torchvision(
+    name: str, options: Mapping[str, Any], *, num_classes: int
+) -> tuple[nn.Module, str, int]:
+    """Build a segmentation network of torchvision, with random weights; see :func:`create_smp`."""
+    models = _library("torchvision", f"torchvision:{name}").models
+    known = models.list_models(module=models.segmentation)
+    if name not in known:
+        near = get_close_matches(name, known) or known
+        raise ModelError(
+            f"name: expected torchvision: and one of {', '.join(near)}, got {printable(name)!r}"
+        )
+    for option in ("weights", "weights_backbone"):
+        if options.get(option) is not None:
+            raise ModelError(
+                f"options.{option}: expected null: nothing is downloaded; backbone_weights takes a "
+                f"file"
+            )
+    nothing = {"weights": None, "weights_backbone": None}
+    given = {**options, **nothing, "num_classes": num_classes}
+    return _built(f"torchvision:{name}", models.get_model_builder(name), given), "backbone", 1
+
+
+def create_from_code(path: str, arguments: Mapping[str, Any], *, num_classes: int) -> nn.Module:
+    """Build a network by the path of its class, or of a function that returns one.
+
+    Args:
+        path: such as "my.module.Net".
+        arguments: of the class.
+        num_classes: given to it by the name of `CLASS_ARGUMENTS` that it takes.
+
+    Raises:
+        ModelError: there is no such class, it can't be called, or it returns no module.
+    """
+    try:
+        code = find_code(path)
+        known = next((name for name in CLASS_ARGUMENTS if takes(code, name)), None)
+        if known is not None and arguments.get(known, num_classes) != num_classes:
+            raise ModelError(
+                f"init_args.{known}: expected {num_classes}, as the data has, or nothing, got "
+                f"{arguments[known]!r}"
+            )
+        network = call_code(path, arguments, **({known: num_classes} if known else {}))
+    except CodeError as error:
+        raise ModelError(f"class_path: {error}") from error
+    if not isinstance(network, nn.Module):
+        got = type(network).__name__
+        raise ModelError(f"class_path: {path}: expected a module, got {got}")
+    return network
+
+
+def load_backbone(network: WrappedNetwork, path: Path | str) -> None:
+    """Load a file of weights into a backbone: all of its tensors.
+
+    Tensors of other parts, such as a classifier, are left out. Their names begin as none in the
+    backbone does.
+
+    Raises:
+        WeightsError: the file can't be read, or holds another network.
+    """
+    own = network.backbone.state_dict()
+    path = Path(path).expanduser().absolute()
+    if not path.is_file():
+        raise WeightsError(f"backbone_weights: {printable(path)}: no such file")
+    state = read_weights(path, own)
+    parts = {key.partition(".")[0] for key in own}
+    others = {key for key in state if key.partition(".")[0] not in parts}
+    found = find_mismatches(own, state, known={*own, *others})
+    if any(found):
+        raise WeightsError(
+            f"backbone_weights: {printable(path)}: not the weights of this backbone: "
+            f"{'; '.join(found.described(own, state))}"
+        )
+    network.backbone.load_state_dict({k: state.get(k, v) for k, v in own.items()})
+
+
+def try_out(network: SegmentationModel, named: str) -> None:
+    """Score two images, so that a network that does not is refused before it is trained.
+
+    Args:
+        network: the network, which stays as it is.
+        named: the option that named it, for the message.
+
+    Raises:
+        ModelError: it fails, or returns what are no scores.
+    """
+    try:
+        with torch.no_grad(), torch.random.fork_rng(devices=[]), _evaluation(network):
+            network(torch.zeros(2, 3, *EXAMPLE_SIZE))
+    except ModelError as error:
+        raise ModelError(f"{named}: {error}") from error
+    except Exception as error:  # of any kind
+        said = " ".join(str(error).split())
+        raise ModelError(f"{named}: {type(error).__name__}: {said}") from error
+
+
+@contextmanager
+def _evaluation(network: nn.Module) -> Iterator[None]:
+    modes = {module: module.training for module in network.modules()}
+    network.eval()
+    try:
+        yield
+    finally:
+        for module, mode in modes.items():
+            module.training = mode
+
+
+def _library(module: str, name: str) -> Any:
+    try:
+        return importlib.import_module(module)
+    except ImportError as error:
+        package = module.replace("_", "-")
+        raise ModelError(f"name {name!r}: {error}; pip install {package}") from error
+
+
+def _built(name: str, build: Any, options: Mapping[str, Any]) -> Any:
+    try:
+        return build(**options)
+    except Exception as error:  # of any kind, for options that the library does not know
+        said = " ".join(str(error).split())
+        raise ModelError(f"name {name!r}: {type(error).__name__}: {said}") from error
+
+
+def _listed(shape: Sequence[int]) -> str:
+    return f"[{', '.join(map(str, shape))}]"
