@@ -174,7 +174,7 @@ def test_every_option_that_is_a_path_is_known_as_one(task):
     module, data = found.training, found.data
     for kind, expected in (
         (data, {"root", "predict_images"} | ({"classes"} if task == "segmentation" else set())),
-        (module, set()),
+        (module, {"class_weights"} if task == "segmentation" else set()),
         (module.create, {"backbone_weights"}),
     ):
         file = {name: "./x" for name in option_types(kind) if name != "return"}

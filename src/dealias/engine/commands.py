@@ -34,7 +34,7 @@ from dealias.engine.configs import (
 )
 from dealias.engine.error_page import ErrorPage
 from dealias.engine.initial import init_weights
-from dealias.engine.parsing import BriefParser
+from dealias.engine.parsing import BriefParser, FreeOptions
 from dealias.engine.paths import option_types, place, settle
 from dealias.engine.pictures import PredictionWriter
 from dealias.engine.shifts import ShiftTest, UnstableMaps
@@ -251,7 +251,7 @@ class Commands(LightningCLI):
             self.converted = load(self.checkpoint, trust=self.trusted)
             config = dict(self.converted.config)
             del config["num_classes"]  # the data set has it; weights that differ are refused
-            options.model.network, self.checkpoint = config, None
+            options.model.network, self.checkpoint = FreeOptions(config), None
         elif self.checkpoint is not None:
             options.model.network.pop("backbone_weights", None)
         self._check_output()

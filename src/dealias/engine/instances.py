@@ -15,6 +15,7 @@ from torch import Tensor
 
 from dealias.data.instances import InstanceDataModule, check_instances, instance_contact_sheet
 from dealias.engine import Optimization, Training
+from dealias.engine.parsing import FreeOptions
 from dealias.engine.tasks import Task
 from dealias.engine.training import ScoreAliasing, build_network
 from dealias.evaluation.instances import (
@@ -84,7 +85,7 @@ class InstanceTask(Training):
 
     def __init__(
         self,
-        network: dict[str, Any],
+        network: FreeOptions,
         classes: Sequence[str],
         optimization: Optimization = Optimization(),  # noqa: B008 - it is frozen
         consistency: float = 0.0,

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+from collections import UserDict
+from collections.abc import Mapping
 from numbers import Number
 from typing import Any, NoReturn
 
@@ -20,6 +22,19 @@ def _number(value: Any) -> int | float:
 
 # The type of arguments of torchvision's transforms, which jsonargparse could read but not write.
 register_type(Number, lambda value: value, _number, fail_already_registered=False)
+
+
+class FreeOptions(UserDict[str, Any]):
+    """Options that the parser leaves as they are: classes among them are created by others."""
+
+
+def _free(value: Any) -> FreeOptions:
+    if not isinstance(value, Mapping):
+        raise ValueError(f"expected options by name, got {value!r}")
+    return FreeOptions(value)
+
+
+register_type(FreeOptions, lambda options: options.data, _free, fail_already_registered=False)
 
 
 class BriefParser:

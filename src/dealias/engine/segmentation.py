@@ -22,6 +22,7 @@ from dealias.data import (
 from dealias.engine.inference import Inference
 from dealias.engine.losses import Losses
 from dealias.engine.optimization import Optimization
+from dealias.engine.parsing import FreeOptions
 from dealias.engine.tasks import Task
 from dealias.engine.training import ScoreAliasing, Training, build_network
 from dealias.evaluation import (
@@ -75,7 +76,7 @@ class SegmentationTask(Training):
 
     def __init__(
         self,
-        network: dict[str, Any],
+        network: FreeOptions,
         classes: ClassSet,
         optimization: Optimization = Optimization(),  # noqa: B008 - it is frozen
         inference: Inference = Inference(),  # noqa: B008
@@ -85,7 +86,7 @@ class SegmentationTask(Training):
         compile: bool = False,  # noqa: A002
         channels_last: bool = False,
         seed: int = 0,
-        losses: list[Any] | None = None,
+        losses: list[str | FreeOptions] | None = None,
         class_weights: list[float] | Path | None = None,
         label_smoothing: float = 0.0,
     ) -> None:

@@ -153,11 +153,10 @@ def create_model(
     }
     _check_taken(kind, named, given)
     builders: dict[str, _Builder] = {"hf": _of_transformers, "upernet": _upernet, "timm": _of_timm}
+    build: _Builder = builders.get(kind, _wrapped)
     taken = {key: given[key] for key in _TAKEN[kind]}
     with limited():
-        model, config = builders.get(kind, _wrapped)(
-            named, taken, num_classes=num_classes, mean=mean, std=std
-        )
+        model, config = build(named, taken, num_classes=num_classes, mean=mean, std=std)
     if kind not in ("hf", "upernet"):
         try_out(model, "class_path" if kind == "class_path" else f"name {name!r}")
     key = "class_path" if kind == "class_path" else "name"
