@@ -9,6 +9,7 @@ import torch
 import yaml
 
 from dealias.cli import main
+from dealias.data import write_scenes
 from dealias.engine import WholeCheckpoints
 from runs import CONFIG, assert_same_state, command, failure, state_of
 
@@ -57,12 +58,15 @@ def test_a_network_of_ones_own_is_trained_resumed_tested_and_probed(own, tmp_pat
     assert command("test", own, whole, "--trust", *results) == 0
     first, again = (path / "result.csv" for path in (whole / "test", tmp_path / "again"))
     assert first.read_bytes() == again.read_bytes()
+    write_scenes(tmp_path / "scenes", 2, size=(64, 96), seed=0)
     for path in (checkpoint, str(converted)):
-        probe = ["probe", "--model", f"dealias:{path}", "--images", str(tmp_path / "images")]
+        probe = ["probe", "--model", f"dealias:{path}", "--images", str(tmp_path / "scenes/images")]
         assert main(probe) == 2
         assert "own_networks.UNet, a class to import, which is a program; --trust allows it" in (
             capsys.readouterr().err
         )
+        assert main([*probe, "--trust"]) == 0
+        assert "network.down" in capsys.readouterr().out
 
 
 def test_no_file_of_a_class_is_used_without_trust(own, tmp_path, capsys):
