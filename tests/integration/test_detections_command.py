@@ -82,3 +82,25 @@ def test_missing_images_are_left_out_if_asked(folder, capsys):
     said = capsys.readouterr().out
     assert "1 images, 1 instances, 1 detections" in said
     assert "2.png" in said
+
+
+def test_boxes_alone(folder, capsys):
+    path, output, report = folder / "annotations.json", folder / "out.json", folder / "page"
+    content = json.loads(path.read_text(encoding="utf-8"))
+    for entry in content["annotations"]:
+        del entry["segmentation"]
+    path.write_text(json.dumps(content), encoding="utf-8")
+    write_results(folder, [{"bbox": [8, 8, 16, 16]}, {"bbox": [14, 8, 16, 16], "score": 0.8}])
+    assert detections(folder, "--output", output, "--report", report) == 0
+    result = json.loads(output.read_text(encoding="utf-8"))
+    assert [*result["metrics"]] == ["box"]
+    assert result["metrics"]["box"]["AP50"] == pytest.approx(51 / 101)
+    said = capsys.readouterr().out
+    assert "errors of boxes at IoU 0.5" in said
+    assert "badly placed" in said
+    assert "mask" not in said
+    assert "Badly placed" in (report / "index.html").read_text(encoding="utf-8")
+    write_results(folder, [{"bbox": [8, 8, 16, 16]}, {"segmentation": square(8, 8)}])
+    assert detections(folder) == 2
+    (said,) = capsys.readouterr().err.splitlines()
+    assert "entry 1: segmentation: expected polygons or run lengths, as entry 2 has" in said

@@ -1,7 +1,10 @@
 """The page of instances as a browser shows it; without Chromium these tests skip."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
+import torch
 
 from browsing import data_of, opened_image, stage_picture, until
 from dealias.instance import decode_masks
@@ -13,7 +16,18 @@ from reports import instance_evaluation, write_instance_page
 def pages(tmp_path_factory):
     folder = tmp_path_factory.mktemp("pages")
     write_instance_page(folder / "instances", instance_evaluation())
+    write_instance_page(folder / "boxes", boxes_alone())
     return folder
+
+
+def boxes_alone():
+    """The detections without their masks, and the first of them between pixels."""
+    evaluation = instance_evaluation()
+    for number, (image, detections) in enumerate(evaluation.found):
+        boxes = detections.boxes.clone()
+        boxes[:1] += torch.tensor([0.25, 0.25, -0.25, 0.25])
+        evaluation.found[number] = image, replace(detections, boxes=boxes, masks=None)
+    return evaluation
 
 
 def test_outlines_enclose_the_pixels_of_the_masks(open_page):
@@ -63,6 +77,33 @@ def test_a_pixel_tells_the_instances_there(open_page):
     score, overlap = float(detections.scores[finder]), matches.overlaps[finder]
     assert f"Detection: {name} {score:.2f}, found, IoU {overlap:.2f}" in told
     assert threshold > 0
+
+
+def test_boxes_alone_are_outlined(open_page):
+    watched = open_page("boxes")
+    evaluation = boxes_alone()
+    image, detections, matches = max(evaluation.matched(), key=lambda one: len(one[1]))
+    key = next(row[1] for row in data_of(watched)["rows"] if row[0] == image.name)
+    script = """async (key) => {
+        const maps = await dealias.maps.load(key);
+        const box = ({ left, top, width, height }) => [left, top, left + width, top + height];
+        return Object.values(dealias.outlines.instances(maps)).map((list) => list.map(box));
+    }"""
+    targets, found = watched.page.evaluate(script, key)
+    assert targets == [pytest.approx(one.box) for one in image.instances]
+    assert found == [pytest.approx(box) for box in detections.boxes.tolist()]
+    index = max(range(len(detections)), key=lambda i: detections.boxes[i, 2:].sum())
+    left, top, right, bottom = detections.boxes[index].tolist()
+    x, y = (left + right) // 2, (top + bottom) // 2
+    address = f"{watched.address}#image={image.name}&score=0&zoom=30&at={x + 0.5},{y + 0.5}"
+    watched.page.goto(address)
+    page = opened_image(watched, image.name)
+    box = page.locator("#viewer-stage canvas").first.bounding_box()
+    page.mouse.move(box["x"] + box["width"] / 2, box["y"] + box["height"] / 2)
+    told = page.locator("#viewer-readout").inner_text().replace("\n", "")
+    name = evaluation.classes[int(detections.labels[index]) - 1]
+    title = next(k["title"] for k in data_of(watched)["kinds"] if k["key"] == matches.kinds[index])
+    assert f"Detection: {name} {float(detections.scores[index]):.2f}, {title.lower()}" in told
 
 
 def test_the_lowest_score_changes_what_counts(open_page):

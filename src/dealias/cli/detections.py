@@ -14,7 +14,8 @@ def add_arguments(parser: ArgumentParser) -> None:
     """Declare the options."""
     add = parser.add_argument
     add("results", type=Path, metavar="RESULTS.json", help="detections in COCO's results format")
-    add("--annotations", type=Path, required=True, metavar="FILE.json", help="COCO's instances")
+    told = "COCO's instances, or boxes alone"
+    add("--annotations", type=Path, required=True, metavar="FILE.json", help=told)
     add("--images", type=Path, required=True, metavar="DIR", help="folder of the images")
     add(
         "--detection-area",
@@ -43,7 +44,10 @@ def run(options: Namespace) -> int:
     inputs = [options.results, options.annotations, options.images]
     with claim_outputs(files, folders, inputs, overwrite=options.overwrite):
         instances = read_annotations(
-            options.annotations, images=options.images, skip_bad=options.skip_bad
+            options.annotations,
+            images=options.images,
+            skip_bad=options.skip_bad,
+            boxes_alone=True,
         )
         area = options.detection_area
         found = read_detections(options.results, instances, detection_area=area)

@@ -7,7 +7,13 @@ from rich.table import Table
 
 from dealias.cli.console import list_sizes, print_list
 from dealias.cli.tables import add_row, percent
-from dealias.instance import INSTANCE_ERRORS, SCORES, InstanceCheck, InstanceSplitCheck
+from dealias.instance import (
+    BOX_ERRORS,
+    INSTANCE_ERRORS,
+    SCORES,
+    InstanceCheck,
+    InstanceSplitCheck,
+)
 from dealias.text import printable
 
 _COLUMNS = ("instances", "images", "small", "medium", "large", "crowds")
@@ -26,11 +32,12 @@ def print_results(evaluation: Any, console: Console) -> None:
     for overlap, values in result["metrics"].items():
         add_row(scores, overlap, *(percent(values[name]) for name in SCORES))
     console.print(scores)
-    console.print(
-        f"APs, APm and APl of mask and boundary: by the area of a detection's "
-        f"{result['detection_area']}",
-        soft_wrap=True,
-    )
+    if "mask" in result["metrics"]:
+        console.print(
+            f"APs, APm and APl of mask and boundary: by the area of a detection's "
+            f"{result['detection_area']}",
+            soft_wrap=True,
+        )
     classes = Table("class")
     classes.add_column("instances", justify="right")
     for overlap in result["metrics"]:
@@ -41,12 +48,14 @@ def print_results(evaluation: Any, console: Console) -> None:
     console.print(classes)
     errors = result["errors"]
     best = f"where F1 is best: {percent(errors['F1'])} %" if errors["F1"] else "none right"
-    title = f"errors of masks at IoU 0.5 from a score of {errors['threshold']:.2f} on, {best}"
+    boxes = errors["overlap"] == "box"
+    what = "boxes" if boxes else "masks"
+    title = f"errors of {what} at IoU 0.5 from a score of {errors['threshold']:.2f} on, {best}"
     console.print(title, style="table.title", soft_wrap=True)
     kinds = Table("kind")
     for heading in ("number", "AP50 if mended"):
         kinds.add_column(heading, justify="right")
-    for kind in INSTANCE_ERRORS:
+    for kind in BOX_ERRORS if boxes else INSTANCE_ERRORS:
         row = errors["kinds"][kind.key]
         add_row(
             kinds, kind.title.lower(), f"{row['count']:,}", percent(row["AP50_gain"], sign=True)

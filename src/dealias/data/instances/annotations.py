@@ -14,6 +14,7 @@ from dealias.data.instances.entries import (
     BadEntryError,
     ForbiddenPathError,
     as_id,
+    has_segmentation,
     plain,
     read_image,
     read_instance,
@@ -40,6 +41,7 @@ def read_annotations(
     classes: Sequence[str] | None = None,
     skip_bad: bool = False,
     ignore_other_categories: bool = False,
+    boxes_alone: bool = False,
 ) -> InstanceSet:
     """Read instances in COCO's format.
 
@@ -54,10 +56,12 @@ def read_annotations(
             broken polygons and run lengths, unknown categories, annotations with a duplicate id.
         ignore_other_categories: leave out annotations of a category that is not a class, and count
             them.
+        boxes_alone: take annotations none of which has a "segmentation", or an empty one: their
+            instances have boxes and no masks. If one has a segmentation, all must.
 
     Broken polygons beside valid ones are left out. A missing box or area, or an area of 0, is
-    taken from the mask. The `notes` of the set count both, and whatever else is not used as it
-    stands.
+    taken from the mask, or the area from the box if there are boxes alone. The `notes` of the set
+    count both, and whatever else is not used as it stands.
 
     Raises:
         AnnotationError: other content; a class without a category; a duplicate id of an image or
@@ -80,7 +84,8 @@ def read_annotations(
         raise AnnotationError(path, str(error)) from error
     names = {id_: name for id_, name in categories.items() if id_ not in labels}
     notes = Notes()
-    instances, others = _instances(content, found, labels, names, problems, notes)
+    alone = boxes_alone and not any(map(has_segmentation, content["annotations"]))
+    instances, others = _instances(content, found, labels, names, problems, notes, alone)
     if not ignore_other_categories:
         stray = {id_: f"category {shorten(names[id_])}: no class" for _, id_ in others}
         problems += [Problem(title, stray[id_]) for title, id_ in others]
@@ -164,6 +169,7 @@ def _instances(
     other_categories: Mapping[int, str],
     problems: list[Problem],
     notes: Notes,
+    boxes_alone: bool,
 ) -> tuple[dict[int, list[Instance]], list[tuple[str, int]]]:
     """Instances by image, and the annotations of other categories with their category."""
     found: dict[int, list[Instance]] = {id_: [] for id_ in images}
@@ -185,7 +191,8 @@ def _instances(
         if ids[1] in other_categories:
             others.append((title, ids[1]))
         elif image is not None:
-            read = partial(read_instance, entry, image.size, labels[ids[1]])
+            label = labels[ids[1]]
+            read = partial(read_instance, entry, image.size, label, boxes_alone=boxes_alone)
             instance, kinds = _or_note(problems, title, read) or (None, [])
             found[image.id] += [] if instance is None else [instance]
             for kind in kinds:

@@ -168,7 +168,7 @@ def target_of(record: AnnotatedImage) -> dict[str, Any]:
     boxes = torch.tensor([instance.box for instance in instances], dtype=torch.float32)
     return {
         "boxes": tv_tensors.BoundingBoxes(boxes.reshape(-1, 4), format="XYXY", canvas_size=size),
-        "masks": tv_tensors.Mask(decode_masks([instance.mask for instance in instances], *size)),
+        "masks": tv_tensors.Mask(decode_masks(record.masks, *size)),
         "labels": torch.tensor([instance.label for instance in instances], dtype=torch.int64),
         "area": torch.tensor([instance.area for instance in instances], dtype=torch.float32),
         "iscrowd": torch.tensor([instance.crowd for instance in instances], dtype=torch.int64),

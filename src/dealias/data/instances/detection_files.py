@@ -13,6 +13,7 @@ from dealias.data.instances.entries import (
     BROKEN_POLYGONS,
     BadEntryError,
     as_id,
+    has_segmentation,
     is_number,
     plain,
     read_json,
@@ -33,7 +34,7 @@ from dealias.metrics.instances import (
 from dealias.text import FileError, shorten
 
 _FARTHEST = 1e9  # pixels of a box, whose area and sides stay numbers
-_Found = tuple[tuple[float, float, float, float], int, float, Rle]
+_Found = tuple[tuple[float, float, float, float], int, float, Rle | None]
 
 
 class DetectionsError(FileError):
@@ -52,7 +53,9 @@ def read_detections(
     Args:
         source: a JSON file, or its content: a list of mappings with "image_id"; "category_id";
             "score", any finite number; "segmentation", as :func:`read_segmentation` takes it; and
-            "bbox", (left, top, width, height) in pixels, by default the box of the mask.
+            "bbox", (left, top, width, height) in pixels, by default the box of the mask. Either
+            all have a segmentation or none has: then boxes alone are compared, as they are if the
+            instances have no masks.
             ``dealias test`` writes such a file as test/detections.json.
         instances: the images and their instances. Images without an entry have no detections.
         categories: names of the categories by id, as in the annotation file that the results are
@@ -63,18 +66,18 @@ def read_detections(
 
     The optional "file_name" and "category" must agree with the ids, though the name of a file may
     differ in folder and suffix. A detection whose mask has no pixel is a false positive, as for
-    pycocotools.
+    pycocotools, and so is a box of no width or height.
 
     Returns:
         An evaluation, for average precision and errors. Its `skipped` and `notes` are those of the
         instances; the notes also count detections that are left out, have lost a broken polygon,
-        or have no pixel.
+        have no pixel, or whose mask is not compared as the instances have boxes alone.
 
     Raises:
         DetectionsError: another kind of file, a class without a category, or an entry with an
             unknown image or category, a name that contradicts their ids, a score that is not
-            finite, a broken mask, or a box of negative width or height; the message names the
-            entry.
+            finite, a broken mask, or none where others have one, or a box of negative width or
+            height; the message names the entry.
     """
     path, entries = _load(source)
     classes = instances.classes
@@ -90,6 +93,8 @@ def read_detections(
     images = {image.id: image for image in instances.images}
     found: dict[int, list[_Found]] = {id_: [] for id_ in images}
     notes = Notes()
+    first = next((n for n, entry in enumerate(entries, 1) if has_segmentation(entry)), None)
+    boxed = any(one.mask is None for image in instances.images for one in image.instances)
 
     def take(number: int, entry: Any) -> None:
         try:
@@ -101,19 +106,35 @@ def read_detections(
                 notes.add(f"{kind}, which is no class, left out", f"entry {number}")
                 return
             dropped: list[str] = []
-            found[id_].append(_read(entry, images[id_], labels[category], dropped))
+            if first is not None and not has_segmentation(entry):
+                got = shorten(entry.get("segmentation"))
+                raise BadEntryError(
+                    "segmentation: expected polygons or run lengths, "
+                    f"as entry {first} has, got {got}"
+                )
+            masked = first is not None
+            found[id_].append(_read(entry, images[id_], labels[category], dropped, masked=masked))
         except BadEntryError as error:
             raise DetectionsError(path, f"entry {number}: {error}") from error
         for _ in dropped:
             notes.add(BROKEN_POLYGONS, f"entry {number}")
-        if not mask_area(found[id_][-1][-1]):
+        (left, top, right, bottom), *_, mask = found[id_][-1]
+        if mask is None and (left == right or top == bottom):
+            notes.add("detections whose box has no area, which are false", f"entry {number}")
+        elif mask is not None and boxed:
+            notes.add(
+                "masks of detections, which are not compared, as annotations have boxes alone",
+                f"entry {number}",
+            )
+        elif mask is not None and not mask_area(mask):
             notes.add("detections without a pixel, which are false", f"entry {number}")
 
     for number, entry in enumerate(entries, start=1):
         take(number, entry)
     evaluation = InstanceEvaluation(classes, detection_area=detection_area)
+    boxes_alone = boxed or (bool(entries) and first is None)
     for id_, image in images.items():
-        evaluation.absorb(image, _together(found[id_]))
+        evaluation.absorb(image, _together(found[id_], boxes_alone=boxes_alone))
     evaluation.skipped = [str(problem) for problem in instances.skipped]
     evaluation.notes = [*instances.remarks, *notes.listed()]
     return evaluation
@@ -154,17 +175,24 @@ def _check_names(entry: Mapping[str, Any], image: AnnotatedImage, id_: int, cate
 
 
 def _read(
-    entry: Mapping[str, Any], image: AnnotatedImage, label: int, dropped: list[str]
+    entry: Mapping[str, Any],
+    image: AnnotatedImage,
+    label: int,
+    dropped: list[str],
+    *,
+    masked: bool,
 ) -> _Found:
     score = entry.get("score")
     if not is_number(score):
         raise BadEntryError(f"score: expected a finite number, got {shorten(score)}")
-    try:
-        mask = read_segmentation(entry.get("segmentation"), *image.size, dropped=dropped)
-    except MaskError as error:
-        raise BadEntryError(f"segmentation: {error}") from error
-    given = entry.get("bbox")
-    if given is None:
+    mask = None
+    if masked:
+        try:
+            mask = read_segmentation(entry["segmentation"], *image.size, dropped=dropped)
+        except MaskError as error:
+            raise BadEntryError(f"segmentation: {error}") from error
+    given: Any = entry.get("bbox")
+    if given is None and mask is not None:
         return box_of_mask(mask), label, float(score), mask
     numbers = isinstance(given, list) and [is_number(value) for value in given]
     if numbers != [True] * 4 or min(given[2:]) < 0 or max(map(abs, given)) > _FARTHEST:
@@ -176,13 +204,13 @@ def _read(
     return (left, top, left + width, top + height), label, float(score), mask
 
 
-def _together(found: list[_Found]) -> Detections:
+def _together(found: list[_Found], *, boxes_alone: bool) -> Detections:
     if not found:
-        return Detections.none()
+        return Detections.none(boxes_alone=boxes_alone)
     boxes, labels, scores, masks = zip(*found, strict=True)
     return Detections(
         torch.tensor(boxes, dtype=torch.float64),
         torch.tensor(labels, dtype=torch.int64),
         torch.tensor(scores, dtype=torch.float64),
-        list(masks),
+        None if boxes_alone else list(masks),
     )

@@ -18,6 +18,7 @@ from dealias.metrics.instances import (
     AnnotatedImage,
     Instance,
     MaskError,
+    Rle,
     box_of_mask,
     mask_area,
     read_segmentation,
@@ -71,8 +72,14 @@ def read_image(entry: Any, folder: Path) -> AnnotatedImage:
     raise BadEntryError(f"no such file: {printable(path_inside(folder, name))}")
 
 
+def has_segmentation(entry: Any) -> bool:
+    """Whether an entry has a "segmentation", and not None or an empty list in its place."""
+    value = entry.get("segmentation") if isinstance(entry, Mapping) else None
+    return value is not None and not (isinstance(value, (list, tuple)) and not value)
+
+
 def read_instance(
-    entry: Mapping[str, Any], size: tuple[int, int], label: int
+    entry: Mapping[str, Any], size: tuple[int, int], label: int, *, boxes_alone: bool = False
 ) -> tuple[Instance, list[str]]:
     """Read an entry of "annotations".
 
@@ -80,6 +87,7 @@ def read_instance(
         entry: as in the file.
         size: (height, width) of its image.
         label: of its category.
+        boxes_alone: the entry has a box and no segmentation.
 
     Returns:
         The instance, and a description of each value that is not used as it stands.
@@ -92,26 +100,21 @@ def read_instance(
     crowd = entry.get("iscrowd", 0)
     if crowd not in (0, 1):
         raise BadEntryError(f"iscrowd: expected 0 or 1, got {shorten(crowd)}")
-    dropped: list[str] = []
-    try:
-        mask = read_segmentation(_value(entry, "segmentation"), *size, dropped=dropped)
-    except MaskError as error:
-        raise BadEntryError(f"segmentation: {error}") from error
-    pixels = mask_area(mask)
-    if pixels == 0:
-        raise BadEntryError("segmentation: expected at least one pixel, got none")
-    kinds = [BROKEN_POLYGONS] * len(dropped)
+    mask, kinds = (None, []) if boxes_alone else _mask(entry, size)
+    if box is None and mask is not None:
+        box = box_of_mask(mask)
+        kinds.append("instances without a box that have the box of their mask")
+    if box is None:
+        raise BadEntryError("bbox: expected one, as there is no segmentation, got none")
     area = entry.get("area")
     if area is None or (is_number(area) and area == 0):
-        area = pixels
-        kinds.append("instances without an area, or with 0, that have the area of their mask")
+        area = math.prod(entry["bbox"][2:]) if mask is None else mask_area(mask)
+        what = "box" if mask is None else "mask"
+        kinds.append(f"instances without an area, or with 0, that have the area of their {what}")
     if not is_number(area) or not 0 < area <= _LARGEST:
         raise BadEntryError(
             f"area: expected a number from 0 on, at most {_LARGEST:.0e}, got {shorten(area)}"
         )
-    if box is None:
-        box = box_of_mask(mask)
-        kinds.append("instances without a box that have the box of their mask")
     return Instance(label, box, mask, float(area), bool(crowd)), kinds
 
 
@@ -169,6 +172,18 @@ def is_number(value: Any) -> TypeGuard[float]:
     if type(value) is int:
         return abs(value) < 2**63
     return type(value) is float and math.isfinite(value)
+
+
+def _mask(entry: Mapping[str, Any], size: tuple[int, int]) -> tuple[Rle, list[str]]:
+    """The mask of an instance, and a description of each polygon that is left out."""
+    dropped: list[str] = []
+    try:
+        mask = read_segmentation(_value(entry, "segmentation"), *size, dropped=dropped)
+    except MaskError as error:
+        raise BadEntryError(f"segmentation: {error}") from error
+    if not mask_area(mask):
+        raise BadEntryError("segmentation: expected at least one pixel, got none")
+    return mask, [BROKEN_POLYGONS] * len(dropped)
 
 
 def _value(entry: Any, key: str) -> Any:

@@ -13,6 +13,7 @@ from dealias.evaluation.instances.outlines import (
     detection_outlines,
     draw_outlines,
     match_outlines,
+    shapes_of,
     target_outlines,
 )
 
@@ -23,6 +24,7 @@ __all__ = [
     "detection_outlines",
     "draw_outlines",
     "match_outlines",
+    "shapes_of",
     "target_outlines",
     "write_detections",
 ]

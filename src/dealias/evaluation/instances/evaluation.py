@@ -18,6 +18,7 @@ from dealias.metrics.instances import (
     Detections,
     ErrorSummary,
     Matched,
+    Overlap,
     average_precision,
     finite,
     match_instances,
@@ -61,8 +62,20 @@ class InstanceEvaluation:
             self.detection_area,
         )
 
+    @property
+    def overlaps(self) -> tuple[Overlap, ...]:
+        """What is compared: boxes, masks and boundaries; or boxes alone, if there are no masks.
+
+        Raises:
+            ValueError: some detections have masks, and others have none.
+        """
+        boxes_alone = any(detections.masks is None for _, detections in self.found)
+        if boxes_alone and any(detections.masks for _, detections in self.found):
+            raise ValueError("found: expected masks of all detections or of none, got both")
+        return ("box",) if boxes_alone else OVERLAPS
+
     def average_precision(self) -> dict[str, AveragePrecision]:
-        """Average precision of boxes, masks and boundaries; see :func:`average_precision`."""
+        """Average precision of each of `overlaps`; see :func:`average_precision`."""
         images = [image for image, _ in self.found]
         found = [detections for _, detections in self.found]
         precision: dict[str, AveragePrecision] = self._once(
@@ -75,7 +88,7 @@ class InstanceEvaluation:
                     overlap=overlap,
                     detection_area=self.detection_area,
                 )
-                for overlap in OVERLAPS
+                for overlap in self.overlaps
             },
         )
         return precision
@@ -108,6 +121,7 @@ class InstanceEvaluation:
         """All figures as plain values for JSON; None where undefined."""
         found = self.average_precision() if self.found else {}
         errors = self.errors()
+        by = "mask" if "mask" in self.overlaps else "box"
         instances = [one for image, _ in self.found for one in image.instances]
         crowds = sum(one.crowd for one in instances)
         return {
@@ -119,7 +133,7 @@ class InstanceEvaluation:
                 overlap: {name: finite(value) for name, value in precision.scores.items()}
                 for overlap, precision in found.items()
             },
-            "detection_area": self.detection_area,
+            "detection_area": self.detection_area if by == "mask" else by,
             "classes": [
                 {
                     "name": name,
@@ -129,7 +143,7 @@ class InstanceEvaluation:
                 }
                 for label, name in enumerate(self.classes, start=1)
             ],
-            "errors": errors.to_dict(),
+            "errors": {"overlap": by, **errors.to_dict()},
             "skipped": list(self.skipped),
             "notes": list(self.notes),
             "environment": environment(),
@@ -141,9 +155,9 @@ def write_detections(
 ) -> None:
     """Write detections in COCO's result format; see :func:`coco_results`.
 
-    Each entry has a box and a mask. pycocotools takes the area of such an entry from the box: its
-    APs, APm and APl of masks equal those of :func:`average_precision` with `detection_area="box"`,
-    or with `"mask"` once "bbox" is removed.
+    Each entry has a box and, if the detections have masks, a mask. pycocotools takes the area of
+    such an entry from the box: its APs, APm and APl of masks equal those of
+    :func:`average_precision` with `detection_area="box"`, or with `"mask"` once "bbox" is removed.
     """
     results = [
         result
@@ -164,19 +178,21 @@ def coco_results(
     Entries also have the names of the file and the class. `ids` maps labels to category ids; by
     default these are the labels.
     """
-    results = []
+    results: list[dict[str, Any]] = []
     for index in detections.scores.argsort(descending=True, stable=True).tolist():
         left, top, right, bottom = detections.boxes[index].tolist()
-        label, mask = int(detections.labels[index]), detections.masks[index]
-        results.append(
-            {
-                "image_id": image.id,
-                "file_name": image.name,
-                "category_id": label if ids is None else ids[label],
-                "category": classes[label - 1],
-                "score": float(detections.scores[index]),
-                "bbox": [left, top, right - left, bottom - top],
-                "segmentation": {"size": mask["size"], "counts": mask["counts"].decode("ascii")},
-            }
-        )
+        label = int(detections.labels[index])
+        result = {
+            "image_id": image.id,
+            "file_name": image.name,
+            "category_id": label if ids is None else ids[label],
+            "category": classes[label - 1],
+            "score": float(detections.scores[index]),
+            "bbox": [left, top, right - left, bottom - top],
+        }
+        if detections.masks is not None:
+            mask = detections.masks[index]
+            text = mask["counts"].decode("ascii")
+            result["segmentation"] = {"size": mask["size"], "counts": text}
+        results.append(result)
     return results

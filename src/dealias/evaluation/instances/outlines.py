@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import math
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -21,6 +22,8 @@ from dealias.metrics.instances import (
 )
 
 Color = tuple[int, int, int]
+Box = Sequence[float]
+Shape = Rle | Box  # run lengths, or (left, top, right, bottom) in pixels
 
 # Told apart by colour-blind people (Okabe and Ito, 2008).
 INSTANCE_COLORS: dict[str, Color] = {
@@ -35,18 +38,22 @@ INSTANCE_COLORS: dict[str, Color] = {
 
 
 def draw_outlines(
-    picture: NDArray[np.uint8], outlines: Iterable[tuple[Rle, Any]], *, width: int = 1
+    picture: NDArray[np.uint8], outlines: Iterable[tuple[Shape, Any]], *, width: int = 1
 ) -> NDArray[np.uint8]:
     """Draw instances on a picture.
 
     Args:
         picture: uint8 [H, W, 3]; not modified.
-        outlines: masks of that size, each with a colour; later ones are drawn on top.
-        width: width of the lines in pixels; they lie inside the masks.
+        outlines: masks of that size, or boxes (left, top, right, bottom) in pixels, each with a
+            colour; later ones are drawn on top.
+        width: width of the lines in pixels; they lie inside the masks and boxes.
     """
     drawn: NDArray[np.uint8] = picture.copy()
-    for mask, color in outlines:
-        inside, place = mask_in_box(mask)
+    for shape, color in outlines:
+        if isinstance(shape, Mapping):
+            inside, place = mask_in_box(shape)
+        else:
+            inside, place = _box_in_image(shape, *picture.shape[:2])
         left = np.pad(inside, 1)  # what is outside the box, or the image, ends the mask
         for _ in range(width):
             left = _eroded(left)
@@ -54,18 +61,29 @@ def draw_outlines(
     return drawn
 
 
-def target_outlines(image: AnnotatedImage, colors: NDArray[np.uint8]) -> list[tuple[Rle, Any]]:
-    """Outlines of the instances of an image, in the colours of their classes."""
-    return [(instance.mask, colors[instance.label - 1]) for instance in image.instances]
+def shapes_of(
+    image: AnnotatedImage, detections: Detections
+) -> tuple[Sequence[Shape], Sequence[Shape]]:
+    """What is compared of the instances and of the detections: masks, or boxes without these."""
+    if detections.masks is not None:
+        return image.masks, detections.masks
+    return [instance.box for instance in image.instances], detections.boxes.tolist()
+
+
+def target_outlines(image: AnnotatedImage, colors: NDArray[np.uint8]) -> list[tuple[Shape, Any]]:
+    """Outlines of the masks of the instances of an image, in the colours of their classes."""
+    labels = [instance.label for instance in image.instances]
+    return [(mask, colors[label - 1]) for mask, label in zip(image.masks, labels, strict=True)]
 
 
 def detection_outlines(
     detections: Detections, colors: NDArray[np.uint8], threshold: float
-) -> list[tuple[Rle, Any]]:
+) -> list[tuple[Shape, Any]]:
     """Outlines of detections with at least the threshold as score, the highest score on top."""
     order = detections.scores.argsort(stable=True).tolist()
+    shapes = detections.boxes.tolist() if detections.masks is None else detections.masks
     return [
-        (detections.masks[i], colors[int(detections.labels[i]) - 1])
+        (shapes[i], colors[int(detections.labels[i]) - 1])
         for i in order
         if float(detections.scores[i]) >= threshold
     ]
@@ -73,7 +91,7 @@ def detection_outlines(
 
 def match_outlines(
     image: AnnotatedImage, detections: Detections, matches: Matches, threshold: float
-) -> list[tuple[Rle, Any]]:
+) -> list[tuple[Shape, Any]]:
     """Outlines of detections and of missed instances, in the colours of their kinds.
 
     Args:
@@ -83,16 +101,33 @@ def match_outlines(
         threshold: lowest score of the detections that count.
     """
     scores = detections.scores.tolist()
-    outlines: list[tuple[Rle, Any]] = [
-        (detections.masks[i], INSTANCE_COLORS[kind])
+    targets, shapes = shapes_of(image, detections)
+    outlines: list[tuple[Shape, Any]] = [
+        (shapes[i], INSTANCE_COLORS[kind])
         for i, kind in sorted(enumerate(matches.kinds), key=lambda entry: entry[1] != FOUND)
         if kind != IGNORED and scores[i] >= threshold
     ]
-    for instance, finder in zip(image.instances, matches.finders.tolist(), strict=True):
+    finders = matches.finders.tolist()
+    for instance, shape, finder in zip(image.instances, targets, finders, strict=True):
         found = finder != NOBODY and scores[finder] >= threshold
         if not found and not instance.crowd:
-            outlines.append((instance.mask, INSTANCE_COLORS[MISSED.key]))
+            outlines.append((shape, INSTANCE_COLORS[MISSED.key]))
     return outlines
+
+
+def _box_in_image(
+    box: Box, height: int, width: int
+) -> tuple[NDArray[np.bool_], tuple[slice, slice]]:
+    """The pixels of a box in the image, whole ones, and their rows and columns."""
+    left, top, right, bottom = box
+    rows, columns = _between(top, bottom, height), _between(left, right, width)
+    return np.ones((rows.stop - rows.start, columns.stop - columns.start), bool), (rows, columns)
+
+
+def _between(start: float, stop: float, size: int) -> slice:
+    """The pixels from one place to another that are in the image."""
+    first = min(max(math.floor(start), 0), size)
+    return slice(first, min(max(math.ceil(stop), first), size))
 
 
 def _eroded(mask: NDArray[np.bool_]) -> NDArray[np.bool_]:

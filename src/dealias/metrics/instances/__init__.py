@@ -20,6 +20,7 @@ from dealias.metrics.instances.masks import (
     read_segmentation,
 )
 from dealias.metrics.instances.matching import (
+    BOX_ERRORS,
     FALSE_DETECTIONS,
     FOUND,
     IGNORED,
@@ -34,6 +35,7 @@ from dealias.metrics.instances.precision import (
     SCORES,
     AveragePrecision,
     DetectionArea,
+    Overlap,
     average_precision,
     check_detection_area,
 )
@@ -47,6 +49,7 @@ from dealias.metrics.instances.records import (
 )
 
 __all__ = [
+    "BOX_ERRORS",
     "FALSE_DETECTIONS",
     "FOUND",
     "IGNORED",
@@ -66,6 +69,7 @@ __all__ = [
     "Matched",
     "Matches",
     "Notes",
+    "Overlap",
     "Problem",
     "Rle",
     "average_precision",

@@ -38,8 +38,8 @@ class ErrorSummary:
         f1: harmonic mean of precision and recall.
         counts: for "found" and the key of each kind of error, the number by class: for a missed or
             found instance its own class, for a false detection the predicted class.
-        gains: for the key of each kind of error, by how much AP50 of masks would rise without it. A
-            class left without instances and detections is left out of the mean.
+        gains: for the key of each kind of error, by how much AP50, of masks or of boxes, would rise
+            without it. A class left without instances and detections is left out of the mean.
     """
 
     threshold: float

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from faster_coco_eval.core import mask as coco_mask
 from numpy.typing import NDArray
 
-from dealias.metrics.instances.records import AnnotatedImage, Detections
+from dealias.metrics.instances.records import AnnotatedImage, Detections, as_coco
 
 
 class InstanceError(NamedTuple):
@@ -49,6 +48,10 @@ FALSE_DETECTIONS = (
     ),
 )
 INSTANCE_ERRORS = (MISSED, *FALSE_DETECTIONS)
+# As boxes have no outline.
+BOX_ERRORS = tuple(
+    kind._replace(title=kind.title.replace("outlined", "placed")) for kind in INSTANCE_ERRORS
+)
 FOUND, IGNORED = "found", "ignored"
 NOBODY = -1
 
@@ -78,8 +81,9 @@ class Matches:
 def match_instances(
     image: AnnotatedImage, detections: Detections, *, overlap: float = 0.5, touch: float = 0.1
 ) -> Matches:
-    """Match the detections and the instances of an image by the IoU of their masks.
+    """Match the detections and the instances of an image.
 
+    They are compared by the IoU of their masks, or of their boxes if the detections have no masks.
     As in COCO, detections are taken in descending order of score. Each finds the instance of its
     class with the highest IoU that is still free, if that IoU is at least `overlap`; the 100 most
     confident of each class count. Whether a detection is right therefore does not depend on less
@@ -95,7 +99,8 @@ def match_instances(
         touch: lowest IoU with an instance that an error is about, in [0, `overlap`].
 
     Raises:
-        ValueError: a threshold is out of range, or masks do not have the size of the image.
+        ValueError: a threshold is out of range, masks do not have the size of the image, or the
+            detections have masks but not the instances.
     """
     if not 0 < overlap <= 1:
         raise ValueError(f"overlap: expected an IoU in (0, 1], got {overlap}")
@@ -165,9 +170,13 @@ def _most(row: NDArray[np.float64], among: NDArray[np.bool_], least: float) -> i
 
 def _overlaps(image: AnnotatedImage, detections: Detections) -> NDArray[np.float64]:
     """IoU `[N, M]`; for crowds, as in COCO, the share of the detection that lies inside."""
-    targets: Sequence[object] = [instance.mask for instance in image.instances]
-    if not targets or not len(detections):
-        return np.zeros((len(detections), len(targets)))
-    crowd = [int(instance.crowd) for instance in image.instances]
-    found: NDArray[np.float64] = coco_mask.iou(list(detections.masks), targets, crowd)
+    instances = image.instances
+    if not instances or not len(detections):
+        return np.zeros((len(detections), len(instances)))
+    targets: list[Any] = [as_coco(instance.box) for instance in instances]
+    shapes: list[Any] = [as_coco(box) for box in detections.boxes.tolist()]
+    if detections.masks is not None:
+        targets, shapes = image.masks, list(detections.masks)
+    crowd = [int(instance.crowd) for instance in instances]
+    found: NDArray[np.float64] = coco_mask.iou(shapes, targets, crowd)
     return found

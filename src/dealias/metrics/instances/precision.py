@@ -10,7 +10,7 @@ import numpy as np
 from faster_coco_eval import COCO, COCOeval_faster
 from numpy.typing import NDArray
 
-from dealias.metrics.instances.records import AnnotatedImage, Detections
+from dealias.metrics.instances.records import AnnotatedImage, Detections, as_coco
 
 Overlap = Literal["box", "mask", "boundary"]
 DetectionArea = Literal["mask", "box"]
@@ -66,8 +66,8 @@ def average_precision(
 
     Raises:
         ValueError: numbers of images and detections that differ, no images or one that occurs
-            twice, a label above C, masks that do not have the size of their image, or an unknown
-            overlap or area.
+            twice, a label above C, masks that do not have the size of their image or that are not
+            there for an overlap of masks or boundaries, or an unknown overlap or area.
 
     Computed by faster-coco-eval. Boundaries: Cheng et al., "Boundary IoU", CVPR 2021.
     """
@@ -82,9 +82,11 @@ def average_precision(
         raise ValueError("images: expected at least one, and no id twice")
     for image, found_there in zip(images, detections, strict=True):
         found_there.check_against(image, classes=len(classes))
+        if overlap != "box" and found_there.masks is None:
+            raise ValueError(f"overlap: expected box, as detections have no masks, got {overlap!r}")
     # The evaluator accepts positive ids only, and goes through images in the order of ids.
     numbers = {id_: rank for rank, id_ in enumerate(sorted(image.id for image in images), start=1)}
-    target = COCO(_target(images, classes, numbers))
+    target = COCO(_target(images, classes, overlap, numbers))
     found = target.loadRes(_results(images, detections, overlap, detection_area, numbers))
     evaluator = COCOeval_faster(
         target, found, _IOU_TYPES[overlap], boundary_cpu_count=1, rle_iou_max_workers=1
@@ -118,15 +120,18 @@ def _mean(values: NDArray[np.float64]) -> float:
 
 
 def _target(
-    images: Sequence[AnnotatedImage], classes: Sequence[str], numbers: Mapping[int, int]
+    images: Sequence[AnnotatedImage],
+    classes: Sequence[str],
+    overlap: Overlap,
+    numbers: Mapping[int, int],
 ) -> dict[str, Any]:
     annotations = [
         {
             "id": number,
             "image_id": numbers[image.id],
             "category_id": instance.label,
-            "bbox": _as_coco(instance.box),
-            "segmentation": instance.mask,
+            "bbox": as_coco(instance.box),
+            **({} if overlap == "box" else {"segmentation": instance.mask}),
             "area": instance.area,
             "iscrowd": int(instance.crowd),
         }
@@ -156,17 +161,12 @@ def _results(
     for image, found in zip(images, detections, strict=True):
         parts = (found.boxes, found.labels, found.scores)
         boxes, labels, scores = (part.tolist() for part in parts)
-        for box, label, score, mask in zip(boxes, labels, scores, found.masks, strict=True):
+        masks = [None] * len(found) if found.masks is None else found.masks
+        for box, label, score, mask in zip(boxes, labels, scores, masks, strict=True):
             entry = {"image_id": numbers[image.id], "category_id": label, "score": score}
             if overlap == "box" or area == "box":
-                entry["bbox"] = _as_coco(box)
+                entry["bbox"] = as_coco(box)
             if overlap != "box":
                 entry["segmentation"] = mask
             results.append(entry)
     return results
-
-
-def _as_coco(box: Sequence[float]) -> list[float]:
-    """(left, top, width, height), without the rounding error of subtracting decimal numbers."""
-    left, top, right, bottom = box
-    return [left, top, round(right - left, 9), round(bottom - top, 9)]

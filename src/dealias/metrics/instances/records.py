@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -20,14 +20,15 @@ class Instance:
     Attributes:
         label: its class, 1 .. C.
         box: (left, top, right, bottom) in pixels; right and bottom are exclusive.
-        mask: run lengths.
-        area: in pixels, from the annotation file if it has one, else the area of the mask.
+        mask: run lengths; None if the annotations have boxes alone.
+        area: in pixels, from the annotation file if it has one, else the area of the mask, or of
+            the box if there is no mask.
         crowd: whether it is a group, which counts as neither found nor missed.
     """
 
     label: int
     box: tuple[float, float, float, float]
-    mask: Rle
+    mask: Rle | None
     area: float
     crowd: bool = False
 
@@ -49,6 +50,20 @@ class AnnotatedImage:
     path: Path
     size: tuple[int, int]
     instances: tuple[Instance, ...] = ()
+
+    @property
+    def masks(self) -> list[Rle]:
+        """The masks of the instances.
+
+        Raises:
+            ValueError: an instance has a box alone.
+        """
+        masks = [instance.mask for instance in self.instances if instance.mask is not None]
+        if len(masks) < len(self.instances):
+            raise ValueError(
+                f"{printable(self.name)}: expected masks of its instances, got boxes alone"
+            )
+        return masks
 
 
 @dataclass(frozen=True)
@@ -128,7 +143,7 @@ class Detections:
         boxes: floating point `[N, 4]`, (left, top, right, bottom) in pixels, finite.
         labels: integers `[N]`, 1 .. C.
         scores: floating point `[N]`, finite; higher is more confident.
-        masks: N run lengths of the size of the image.
+        masks: N run lengths of the size of the image; None if boxes alone are to be compared.
 
     Raises:
         ValueError: lengths that differ, a label below 1, or numbers that are not finite.
@@ -137,15 +152,16 @@ class Detections:
     boxes: Tensor
     labels: Tensor
     scores: Tensor
-    masks: list[Rle]
+    masks: list[Rle] | None
 
     def __post_init__(self) -> None:
-        count = len(self.masks)
+        what = "scores" if self.masks is None else "masks"
+        count = len(getattr(self, what))
         for name, shape in (("boxes", [count, 4]), ("labels", [count]), ("scores", [count])):
             value: Tensor = getattr(self, name)
             if list(value.shape) != shape:
                 raise ValueError(
-                    f"{name}: expected shape {shape} for {count} masks, got {list(value.shape)}"
+                    f"{name}: expected shape {shape} for {count} {what}, got {list(value.shape)}"
                 )
             if not value.isfinite().all():
                 bad = value[~value.isfinite()][0].item()
@@ -157,10 +173,10 @@ class Detections:
         """Check that the detections can be compared with the instances of an image.
 
         Raises:
-            ValueError: a mask of either does not have the size of the image, or a label is above
-                the number of classes.
+            ValueError: a mask of either does not have the size of the image, the detections have
+                masks but not the instances, or a label is above the number of classes.
         """
-        for rle in (*self.masks, *(instance.mask for instance in image.instances)):
+        for rle in () if self.masks is None else (*self.masks, *image.masks):
             if tuple(rle["size"]) != tuple(image.size):
                 raise ValueError(
                     f"{printable(image.name)}: expected masks of {image.size[1]}x{image.size[0]}, "
@@ -173,10 +189,16 @@ class Detections:
             )
 
     @classmethod
-    def none(cls) -> Detections:
-        """Return an empty set of detections."""
+    def none(cls, *, boxes_alone: bool = False) -> Detections:
+        """Return an empty set of detections, without masks if there are `boxes_alone`."""
         labels = torch.zeros(0, dtype=torch.int64)
-        return cls(torch.zeros(0, 4), labels, torch.zeros(0), [])
+        return cls(torch.zeros(0, 4), labels, torch.zeros(0), None if boxes_alone else [])
 
     def __len__(self) -> int:
         return len(self.scores)
+
+
+def as_coco(box: Sequence[float]) -> list[float]:
+    """(left, top, width, height), without the rounding error of subtracting decimal numbers."""
+    left, top, right, bottom = box
+    return [left, top, round(right - left, 9), round(bottom - top, 9)]

@@ -8,7 +8,7 @@ from typing import Any
 
 from dealias.evaluation.instances import INSTANCE_COLORS
 from dealias.labels import spread_colors
-from dealias.metrics.instances import FOUND, INSTANCE_ERRORS, SCORES
+from dealias.metrics.instances import BOX_ERRORS, FOUND, INSTANCE_ERRORS, SCORES
 from dealias.report.drawing import Drawn
 from dealias.report.folder import PageFolder
 from dealias.report.page import (
@@ -59,7 +59,7 @@ def finish_page(
     threshold = math.floor(1e5 * result["errors"]["threshold"]) / 1e5  # as scores are rounded
     data = {
         "classes": [{"name": row["name"], "color": row["color"]} for row in classes],
-        "kinds": _kinds(),
+        "kinds": _kinds(result),
         "layers": _layers(),
         "threshold": threshold,
         "rows": [script_row(row, []) for row in drawn],
@@ -68,9 +68,14 @@ def finish_page(
     write_page(folder, "instances.html", data, context, **more)
 
 
-def _kinds() -> list[dict[str, Any]]:
+def _errors(result: Mapping[str, Any]) -> tuple[Any, ...]:
+    """The kinds of error, called as befits what is compared."""
+    return BOX_ERRORS if result["errors"]["overlap"] == "box" else INSTANCE_ERRORS
+
+
+def _kinds(result: Mapping[str, Any]) -> list[dict[str, Any]]:
     """Kinds of error, and right detections last, for the scripts."""
-    named = [{"key": kind.key, "title": kind.title} for kind in INSTANCE_ERRORS]
+    named = [{"key": kind.key, "title": kind.title} for kind in _errors(result)]
     named.append({"key": FOUND, "title": "Found"})
     return [entry | {"color": INSTANCE_COLORS[entry["key"]]} for entry in named]
 
@@ -91,19 +96,21 @@ def _layers() -> list[dict[str, Any]]:
 
 def _context(result: Mapping[str, Any], classes: Sequence[Any]) -> dict[str, Any]:
     errors = result["errors"]
+    boxes = errors["overlap"] == "box"
     kinds = [
         {
             "key": kind.key,
             "title": kind.title,
-            "short": _SHORT[kind.key],
+            "short": "Place" if boxes and kind.key == "localisation" else _SHORT[kind.key],
             "description": kind.description,
             "color": INSTANCE_COLORS[kind.key],
             "count": errors["kinds"][kind.key]["count"],
             "gain": errors["kinds"][kind.key]["AP50_gain"],
         }
-        for kind in INSTANCE_ERRORS
+        for kind in _errors(result)
     ]
     return {
+        "boxes_alone": boxes,
         "facts": [
             f"{result['images']:,} images",
             f"{result['instances']:,} instances of {len(result['classes'])} classes",
@@ -124,7 +131,7 @@ def _context(result: Mapping[str, Any], classes: Sequence[Any]) -> dict[str, Any
         "classes": classes,
         "sorts": [
             ("wrong", "errors, most first"),
-            *error_sorts(INSTANCE_ERRORS),
+            *error_sorts(_errors(result)),
             ("recall", "share found, lowest first"),
             ("name", "name"),
         ],

@@ -12,7 +12,12 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from dealias.evaluation.instances import InstanceEvaluation, draw_outlines, match_outlines
+from dealias.evaluation.instances import (
+    InstanceEvaluation,
+    draw_outlines,
+    match_outlines,
+    shapes_of,
+)
 from dealias.metrics.instances import (
     FALSE_DETECTIONS,
     FOUND,
@@ -195,13 +200,14 @@ def _content(image: AnnotatedImage, detections: Detections, matches: Matches) ->
     finders = matches.finders.tolist()
     height, width = image.size
     number = {kind: index for index, kind in enumerate(KINDS)}
+    targets, shapes = shapes_of(image, detections)
     return {
         "height": height,
         "width": width,
         "bytes": {},
         "targets": [
-            [instance.label - 1, finder, int(instance.crowd), _counts(instance.mask)]
-            for instance, finder in zip(image.instances, finders, strict=True)
+            [instance.label - 1, finder, int(instance.crowd), _plain(shape)]
+            for instance, finder, shape in zip(image.instances, finders, targets, strict=True)
         ],
         "detections": [
             [
@@ -210,22 +216,25 @@ def _content(image: AnnotatedImage, detections: Detections, matches: Matches) ->
                 number.get(kind, -1),
                 partner,
                 round(overlap, 4),
-                _counts(mask),
+                _plain(shape),
             ]
-            for label, score, kind, partner, overlap, mask in zip(
+            for label, score, kind, partner, overlap, shape in zip(
                 detections.labels.tolist(),
                 detections.scores.tolist(),
                 matches.kinds,
                 matches.partners.tolist(),
                 matches.overlaps.tolist(),
-                detections.masks,
+                shapes,
                 strict=True,
             )
         ],
     }
 
 
-def _counts(mask: Mapping[str, Any]) -> str:
-    counts = mask["counts"]
+def _plain(shape: Any) -> str | list[float]:
+    """The run lengths of a mask as text, or (left, top, right, bottom) of a box."""
+    if not isinstance(shape, Mapping):
+        return [round(value, 2) for value in shape]
+    counts = shape["counts"]
     text: str = counts.decode("ascii") if isinstance(counts, bytes) else counts
     return text

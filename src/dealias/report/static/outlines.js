@@ -56,15 +56,23 @@ dealias.outlines = (() => {
     return { left, top, width, height, mask, path: trace({ left, top, width, height, mask }) };
   }
 
-  // Targets [class, finder, crowd, run lengths], detections [class, score, kind, partner, IoU, run
-  // lengths], as objects with their shapes; kept with the maps that they came with.
+  // A box, which has no mask.
+  function rectangle([left, top, right, bottom]) {
+    const [width, height] = [right - left, bottom - top];
+    const path = new Path2D();
+    path.rect(left, top, width, height);
+    return { left, top, width, height, mask: null, path };
+  }
+
+  // Targets [class, finder, crowd, shape], detections [class, score, kind, partner, IoU, shape], as
+  // objects with their shapes: run lengths, or boxes; kept with the maps that they came with.
   function instances(maps) {
-    const height = maps.height;
+    const read = (given) => (Array.isArray(given) ? rectangle(given) : shape(given, maps.height));
     maps.shapes ??= {
-      targets: maps.targets.map(([index, finder, crowd, text]) => (
-        { index, finder, crowd: crowd === 1, ...shape(text, height) })),
-      detections: maps.detections.map(([index, score, kind, partner, overlap, text]) => (
-        { index, score, kind, partner, overlap, ...shape(text, height) })),
+      targets: maps.targets.map(([index, finder, crowd, given]) => (
+        { index, finder, crowd: crowd === 1, ...read(given) })),
+      detections: maps.detections.map(([index, score, kind, partner, overlap, given]) => (
+        { index, score, kind, partner, overlap, ...read(given) })),
     };
     return maps.shapes;
   }
@@ -114,9 +122,10 @@ dealias.outlines = (() => {
     return drawing(marked);
   }
 
+  // Whether the centre of a pixel is inside.
   const holds = ({ left, top, width, height, mask }, x, y) =>
-    x >= left && y >= top && x < left + width && y < top + height
-      && mask[(y - top) * width + x - left] === 1;
+    x + 0.5 >= left && y + 0.5 >= top && x + 0.5 < left + width && y + 0.5 < top + height
+      && (mask === null || mask[(y - top) * width + x - left] === 1);
 
   // The instances at a pixel: [title, words, colour].
   function describe(data, maps, x, y, score) {
