@@ -5,6 +5,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 _LONGEST_PROBLEM, _LONGEST_REASON = 3000, 600  # characters
+_MARKDOWN = frozenset("\\`*_{}[]#|~$")
+_ENTITIES = {"<": "&lt;", ">": "&gt;", "&": "&amp;"}
 _SHORT = reprlib.Repr()  # never writes the whole of a large value
 _SHORT.maxstring = _SHORT.maxother = 200
 _SHORT.maxlist = _SHORT.maxtuple = _SHORT.maxdict = 12
@@ -17,6 +19,17 @@ def printable(text: Path | str) -> str:
     a\nb
     """
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in str(text))
+
+
+def escape_markdown(text: str) -> str:
+    r"""Escape text for Markdown and HTML made from it, on one line.
+
+    >>> escape_markdown("a|b <i>")
+    'a\\|b &lt;i&gt;'
+    """
+    return "".join(
+        _ENTITIES.get(sign, f"\\{sign}" if sign in _MARKDOWN else sign) for sign in printable(text)
+    )
 
 
 def shorten(value: object, most: int = 60) -> str:

@@ -6,8 +6,12 @@ import pytest
 import torch
 
 from dealias.cli import main
+from dealias.evaluation import Options, evaluate_maps
+from dealias.files import write_json
 from dealias.models import create_model, load
+from helpers import random_maps
 from official import official
+from reports import CLASSES
 
 pytest.importorskip("timm")
 pytest.importorskip("safetensors")
@@ -67,6 +71,24 @@ def test_nothing_is_replaced_unless_asked(theirs, tmp_path, capsys):
     for options in ([], ["--overwrite"]):
         assert convert(theirs[1], tmp_path, *options) == 0
         assert names(tmp_path) == [".dealias-manifest", "config.json", "model.safetensors"]
+
+
+def test_a_card_if_asked(theirs, tmp_path, capsys):
+    assert convert(theirs[1], tmp_path / "ours", "--card", "--license", "mit") == 0
+    text = (tmp_path / "ours" / "README.md").read_text(encoding="utf-8")
+    assert text.startswith("---\nlibrary_name: dealias\nlicense: mit\n")
+    options = Options(CLASSES, "paper", 15)
+    found = evaluate_maps("image", *random_maps(0, 40, 56, classes=5), options)
+    write_json(found.to_dict(), tmp_path / "result.json")
+    more = ("--result", str(tmp_path / "result.json"), "--dataset", "CamVid", "--overwrite")
+    assert convert(theirs[1], tmp_path / "ours", *more) == 0
+    text = (tmp_path / "ours" / "README.md").read_text(encoding="utf-8")
+    assert f"| mIoU ↑ | {100 * found.to_dict()['metrics']['mIoU']:.2f} |" in text
+    capsys.readouterr()
+    (tmp_path / "result.json").write_text("{}", encoding="utf-8")
+    assert convert(theirs[1], tmp_path / "ours", *more) == 2
+    assert "result.json: expected a result for semantic segmentation" in capsys.readouterr().err
+    assert (tmp_path / "ours" / "README.md").read_text(encoding="utf-8") == text
 
 
 class Malicious:

@@ -13,25 +13,37 @@ def add_arguments(parser: ArgumentParser) -> None:
     """Declare the options."""
     add = parser.add_argument
     add("checkpoint", type=Path, metavar="FILE", help="UPerNet of the published code or MMSeg")
-    add("--output", type=Path, required=True, metavar="DIR", help="model.safetensors, config.json")
+    add("--output", type=Path, required=True, metavar="DIR", help="folder of the network")
     add(
         "--filtered",
         action="store_true",
         help="a network without frequency mixing has the filters, which have no tensors",
     )
     add("--trust", action="store_true", help="run the class of a network that the checkpoint names")
+    add("--card", action="store_true", help="write README.md too, a card for the Hugging Face Hub")
+    told = "for the card: result.json of dealias test, of this network"
+    add("--result", type=Path, metavar="FILE.json", help=told)
+    add("--dataset", metavar="NAME", help="for the card: the data set that the result is of")
+    add("--license", metavar="ID", help="for the card, such as apache-2.0")
     add("--overwrite", action="store_true", help="replace outputs that exist")
 
 
 def run(options: Namespace) -> int:
     """Read, convert, write and say what it was."""
-    from dealias.models import convert, network_name, save
+    from dealias.models import convert, network_name, save, save_pretrained
+    from dealias.report import read_result
 
-    inputs = [options.checkpoint]
+    inputs = [options.checkpoint, *([] if options.result is None else [options.result])]
+    of_card = {name: getattr(options, name) for name in ("dataset", "license")}
     with claim_outputs([], [options.output], inputs, overwrite=options.overwrite):
+        result = None if options.result is None else read_result(options.result)
         converted = convert(options.checkpoint, filtered=options.filtered, trust=options.trust)
         model = converted.model
-        save(model, options.output, overwrite=options.overwrite)
+        if options.card or result is not None or any(of_card.values()):
+            more = {"result": result, **of_card, "overwrite": options.overwrite}
+            save_pretrained(model, options.output, **more)
+        else:
+            save(model, options.output, overwrite=options.overwrite)
     console = output_console()
     named, backbone = network_name(model.config), model.config.get("backbone")
     named = f"{named} on {backbone}" if named == "upernet" else named

@@ -3,6 +3,7 @@
 from dealias.models.backbones import sync_batch_norm
 from dealias.models.conversion import Converted, convert
 from dealias.models.creation import create_model
+from dealias.models.hub import from_pretrained, model_card, push_to_hub, save_pretrained
 from dealias.models.huggingface import check_model_folder
 from dealias.models.network import (
     EARLIER_BORDER,
@@ -38,16 +39,20 @@ __all__ = [
     "check_model_folder",
     "convert",
     "create_model",
+    "from_pretrained",
     "limited",
     "load",
     "load_weights",
     "match_names",
     "network_name",
     "pixel_loss",
+    "model_card",
+    "push_to_hub",
     "read_checkpoint",
     "read_saved",
     "read_weights",
     "save",
+    "save_pretrained",
     "settled_dealias",
     "state_dict_of",
     "sync_batch_norm",

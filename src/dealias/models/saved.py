@@ -17,17 +17,24 @@ from dealias.outputs import OutputFolder, check_folder
 from dealias.surgery import check_inserted
 from dealias.text import FileError, printable
 
-_WEIGHTS, _CONFIG = "model.safetensors", "config.json"
+_WEIGHTS, _CONFIG, _CARD = "model.safetensors", "config.json", "README.md"
 
 
-def save(model: SegmentationModel, folder: Path | str, *, overwrite: bool = False) -> None:
+def save(
+    model: SegmentationModel,
+    folder: Path | str,
+    *,
+    card: str | None = None,
+    overwrite: bool = False,
+) -> None:
     """Write a network: its tensors, and the configuration to build it again.
 
-    Either the folder is there with both files whole, or it is as it was.
+    Either the folder is there with all files whole, or it is as it was.
 
     Args:
         model: the network.
         folder: the folder; it is made if it does not exist.
+        card: text of README.md, see :func:`dealias.models.model_card`; None for no such file.
         overwrite: whether a network that was written to it before may be replaced.
 
     Raises:
@@ -50,6 +57,8 @@ def save(model: SegmentationModel, folder: Path | str, *, overwrite: bool = Fals
     with OutputFolder(folder) as output:
         output.write(_CONFIG, to_json(content))
         output.write(_WEIGHTS, to_bytes(tensors, {"format": "pt"}))
+        if card is not None:
+            output.write(_CARD, card.encode())
         output.finish()
 
 

@@ -13,12 +13,12 @@ from dealias.report.tables import (
     Tables,
     class_table,
     escape_latex,
-    escape_markdown,
     mean_table,
     write_tables,
 )
 from dealias.report.widths import width_labels
 from dealias.report.writer import ReportPart, ReportWriter, report_folders
+from dealias.text import escape_markdown
 
 __all__ = [
     "FINE_GRAINED_NOTES",

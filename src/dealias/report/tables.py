@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 from dealias.files import write_whole
 from dealias.metrics.functional import MEANS
 from dealias.report.page import ARROWS
-from dealias.text import check_name, printable
+from dealias.text import check_name, escape_markdown, printable
 
 _LATEX = {
     "\\": r"\textbackslash{}",
@@ -23,8 +23,6 @@ _LATEX = {
 _TAKEN = ("[", "*")  # what the end of the line before a row would take for an option
 _LATEX_ARROWS = {"↑": r"$\uparrow$", "↓": r"$\downarrow$"}
 _ARROWS = tuple(ARROWS.values())
-_MARKDOWN = frozenset("\\`*_{}[]#|~$")
-_ENTITIES = {"<": "&lt;", ">": "&gt;", "&": "&amp;"}
 
 
 class Tables(NamedTuple):
@@ -79,17 +77,6 @@ def escape_latex(text: str) -> str:
     '100\\% of a\\_b'
     """
     return "".join(_LATEX.get(sign, sign) for sign in printable(text))
-
-
-def escape_markdown(text: str) -> str:
-    r"""Escape text for Markdown and HTML made from it, on one line.
-
-    >>> escape_markdown("a|b <i>")
-    'a\\|b &lt;i&gt;'
-    """
-    return "".join(
-        _ENTITIES.get(sign, f"\\{sign}" if sign in _MARKDOWN else sign) for sign in printable(text)
-    )
 
 
 def _columns(rows: Mapping[str, Sequence[float | None]]) -> list[list[float | None]]:
