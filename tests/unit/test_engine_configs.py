@@ -157,6 +157,21 @@ def test_classes_that_options_name_have_paths_too(tmp_path):
     assert "/" not in logger["class_path"]
 
 
+@pytest.mark.parametrize(
+    ("name", "key"),
+    [("CSVLogger", "save_dir"), ("WandbLogger", "save_dir"), ("TensorBoardLogger", "sub_dir")],
+)
+def test_classes_by_their_names_alone_have_paths_too(name, key, tmp_path):
+    """Those too some types of which are for type checkers alone."""
+    entry = f"{{class_path: {name}, init_args: {{{key}: a/logs, name: a/b}}}}"
+    for number, written in enumerate((entry, f"[{entry}]")):
+        file = write(tmp_path / f"{number}.yaml", f"logger: {written}")
+        options, _, _ = take_configs(["--config", str(file)])
+        logger = settle(options, option_types(pl.Trainer))["logger"]
+        logger = logger[0] if isinstance(logger, list) else logger
+        assert logger["init_args"] == {key: str(tmp_path / "a/logs"), "name": "a/b"}
+
+
 def test_configurations_of_the_library_are_relative_to_the_working_directory(tmp_path):
     """Of files that a person adds, and no one puts into an installed package."""
     file = write(tmp_path / "a.yaml", "base: camvid/upernet_r50\ndata: {root: x}\n")

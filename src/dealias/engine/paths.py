@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import importlib
 import os
-from collections.abc import Mapping
+import sys
+from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from pathlib import Path
-from types import UnionType
+from types import SimpleNamespace, UnionType
 from typing import Any, Union, get_args, get_origin, get_type_hints
 
 
@@ -48,12 +50,13 @@ def settle(value: Any, kind: Any = None) -> Any:
     if isinstance(value, Placed):
         return _settle_text(value, members)
     if isinstance(value, list):
-        of = next((get_args(m)[0] for m in members if get_origin(m) is list and get_args(m)), None)
+        several = [m for m in members if get_origin(m) in (list, Iterable) and get_args(m)]
+        of = get_args(several[0])[0] if several else None
         return [settle(item, of) for item in value]
     if not isinstance(value, Mapping):
         return value
     if "class_path" in value:
-        named = {"class_path": str, "init_args": _import(str(value["class_path"]))}
+        named = {"class_path": str, "init_args": _find(str(value["class_path"]), members)}
         return {key: settle(item, named.get(key)) for key, item in value.items()}
     types: dict[str, Any] = {}
     for member in members:
@@ -74,16 +77,24 @@ def option_types(kind: Any) -> dict[str, Any]:
         return dict(kind)
     if kind is None or not callable(kind) or get_origin(kind) is not None:
         return {}
-    try:
-        function: Any = kind.__init__ if isinstance(kind, type) else kind  # type: ignore[misc]
-        return get_type_hints(function)
-    except (NameError, TypeError):  # types imported for type checkers only; built-in classes
-        return {}
+    function: Any = kind.__init__ if isinstance(kind, type) else kind  # type: ignore[misc]
+    names = vars(sys.modules[function.__module__]) if hasattr(function, "__module__") else {}
+    types: dict[str, Any] = {}
+    for name, annotation in getattr(function, "__annotations__", {}).items():
+        with suppress(NameError, TypeError):  # types imported for type checkers only
+            types |= get_type_hints(SimpleNamespace(__annotations__={name: annotation}), names)
+    return types
 
 
-def _import(class_path: str) -> Any:
+def _find(class_path: str, members: tuple[Any, ...]) -> Any:
+    """A class by its path, or as the parser takes it by the name alone of one of the members."""
     module, _, name = class_path.rpartition(".")
+    if not module:
+        kinds: list[Any] = [member for member in members if isinstance(member, type)]
+        for kind in kinds:  # which grows
+            kinds += [sub for sub in type.__subclasses__(kind) if sub not in kinds]
+        return next((kind for kind in kinds if kind.__name__ == name), None)
     try:
-        return getattr(importlib.import_module(module), name, None) if module else None
+        return getattr(importlib.import_module(module), name, None)
     except ImportError:  # the parser reports it
         return None

@@ -138,8 +138,8 @@ def plain_options(parser: Any, config: Any, types: Mapping[str, Any]) -> dict[st
 class SavedConfig(SaveConfigCallback):
     """Lightning's callback, saving paths that hold wherever the file is read from.
 
-    It saves them after the first batch: until then a training may fail for what it was given, and
-    leaves an earlier one as it was.
+    It saves them in the folder of the run, wherever loggers write, after the first batch: until
+    then a training may fail for what it was given, and leaves an earlier one as it was.
 
     Args:
         types: types of the options; see :func:`settle`.
@@ -165,7 +165,7 @@ class SavedConfig(SaveConfigCallback):
         if self.already_saved:
             return
         self.already_saved = True
-        path = Path(str(trainer.log_dir), self.config_filename)  # a collective call
+        path = Path(self.config.output, self.config_filename)
         if trainer.is_global_zero and path.resolve() not in self.kept:
             options = plain_options(self.parser, self.config, self.types)
             path.parent.mkdir(parents=True, exist_ok=True)
