@@ -172,6 +172,12 @@ def test_a_result_keeps_the_rule(rule, tmp_path):
             Sources.from_dict(sources.to_dict() | {"pairing": wrong}, "r.json")
 
 
+def test_sources_may_lack_the_images(tmp_path):
+    sources = Sources.of(load_class_set("camvid"), tmp_path, tmp_path)
+    content = {key: value for key, value in sources.to_dict().items() if key != "images"}
+    assert Sources.from_dict(content, "r.json") == sources
+
+
 TEXT = st.text(st.sampled_from("ab_/."), min_size=1, max_size=4)
 
 

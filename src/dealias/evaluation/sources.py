@@ -104,7 +104,7 @@ class Sources:
                     f"{source}: sources: {key}: expected a folder, got {shorten(value)}"
                 )
             folders[key] = None if value is None else Path(value)
-        origins = {key: content[key] for key in folders if is_copied(content[key] or "")}
+        origins = {key: content[key] for key in folders if is_copied(content.get(key) or "")}
         classes = ClassSet.from_dict(content.get("class_set"), source)
         flags = ("map_predictions", "resize_predictions")  # earlier files lack the second
         more: dict[str, Any] = {flag: content.get(flag) is True for flag in flags}
