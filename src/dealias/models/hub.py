@@ -207,8 +207,7 @@ def model_card(
     lines = [
         f"# {escape_markdown(title)}",
         "",
-        f"A network for semantic segmentation with {model.num_classes} classes, of "
-        "[dealias](https://pypi.org/project/dealias/).",
+        f"A network for semantic segmentation with {model.num_classes} classes, made with dealias.",
         "",
         *_loading_lines(name),
         *_dealias_lines(model),
