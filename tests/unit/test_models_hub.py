@@ -143,6 +143,18 @@ class TestCard:
         expected = model((images - mean) / std)["out"].argmax(1)
         assert torch.equal(space["labels"], expected)
 
+    def test_a_network_of_ones_own_needs_trust(self, tmp_path):
+        model = create_model(class_path="own_networks.UNet", num_classes=5).eval()
+        save_pretrained(model, tmp_path / "net")
+        card = (tmp_path / "net" / "README.md").read_text()
+        assert 'from_pretrained("FOLDER", trust=True)' in card
+        assert "# own\\_networks.UNet" in card or "# own_networks.UNet" in card
+        with pytest.raises(ModelError, match="--trust allows it"):
+            from_pretrained(tmp_path / "net")
+        images = torch.randn(1, 3, 32, 32)
+        again = from_pretrained(tmp_path / "net", trust=True)
+        assert torch.equal(again(images)["out"], model(images)["out"])
+
     @pytest.mark.parametrize(
         ("change", "message"),
         [

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from dealias.models.network import ModelError
+from dealias.models.network import ModelError, network_name
 from dealias.models.saved import load, save
 from dealias.models.segmentation import SegmentationModel
 from dealias.surgery import rate_text
@@ -60,13 +60,16 @@ def save_pretrained(
     save(model, folder, card=card, overwrite=overwrite)
 
 
-def from_pretrained(name: Path | str, *, revision: str | None = None) -> SegmentationModel:
+def from_pretrained(
+    name: Path | str, *, revision: str | None = None, trust: bool = False
+) -> SegmentationModel:
     """Read a network that :func:`save_pretrained` wrote; nothing is downloaded.
 
     Args:
         name: a folder; or the name of a repository of the Hub, such as "user/network", that
             ``hf download`` has put into the local cache.
         revision: branch, tag or commit of the repository in the cache, by default "main".
+        trust: import and run the class of a network of one's own, which the folder names.
 
     Returns:
         The network in evaluation mode, on the CPU, with exactly the tensors that were saved.
@@ -81,7 +84,7 @@ def from_pretrained(name: Path | str, *, revision: str | None = None) -> Segment
         folder = _cached(str(name), revision)
     elif revision is not None:
         raise ModelError(f"revision: expected none with a folder, got {shorten(revision)}")
-    return load(folder)
+    return load(folder, trust=trust)
 
 
 def push_to_hub(
@@ -177,8 +180,10 @@ def model_card(
         )
     if result is None and dataset is not None:
         raise ValueError(f"dataset: expected a result that is of it, got {shorten(dataset)} alone")
-    kind = str(model.config["name"]).removeprefix("hf:")
-    parts = [kind, *([str(model.config["backbone"])] if model.config.get("backbone") else [])]
+    kind = network_name(model.config)
+    # Of others, the backbone is a part of the network, such as "encoder".
+    on = model.config["backbone"] if kind == "upernet" else None
+    parts = [kind.rpartition(":")[2], *([str(on)] if on else [])]
     title = "-".join(parts)
     mended = [] if model.dealias_report is None else ["anti-aliasing"]
     figures: list[Any] = []
@@ -209,7 +214,7 @@ def model_card(
         "",
         f"A network for semantic segmentation with {model.num_classes} classes, made with dealias.",
         "",
-        *_loading_lines(name),
+        *_loading_lines(name, of_code="class_path" in model.config),
         *_dealias_lines(model),
         *tested,
         *_class_lines(model, result),
@@ -324,7 +329,7 @@ def _percent(value: float | None) -> str:
     return "undefined" if value is None else f"{100 * value:.2f}"
 
 
-def _loading_lines(name: str | None) -> Iterator[str]:
+def _loading_lines(name: str | None, *, of_code: bool) -> Iterator[str]:
     yield "## Load it"
     yield ""
     if name is not None:
@@ -334,7 +339,8 @@ def _loading_lines(name: str | None) -> Iterator[str]:
     yield ""
     yield "from dealias.models import from_pretrained"
     yield ""
-    yield f'model = from_pretrained("{"FOLDER" if name is None else name}")'
+    trust = ", trust=True" if of_code else ""  # it imports the class of the network
+    yield f'model = from_pretrained("{"FOLDER" if name is None else name}"{trust})'
     yield "mean, std = (torch.tensor(value).view(3, 1, 1) for value in (model.mean, model.std))"
     yield "images = torch.rand(1, 3, 512, 1024)  # RGB in [0, 1]"
     yield "with torch.inference_mode():"
