@@ -10,6 +10,7 @@ import struct
 import zipfile
 from collections.abc import Iterator
 from contextlib import contextmanager
+from io import BytesIO
 from pathlib import Path, PureWindowsPath
 from typing import IO, Any
 
@@ -34,13 +35,38 @@ _NUMBERS = {_YAML + kind for kind in ("int", "float")}
 _SCALARS = {_YAML + kind for kind in ("str", "int", "float", "bool", "null", "merge")}
 
 
+class HeldFile(type(Path())):  # type: ignore[misc]  # Path itself has no subclasses before 3.12
+    """A file that lies in another, such as a table: its name, and what it holds.
+
+    Attributes:
+        content: its bytes.
+    """
+
+    content: bytes
+
+    @classmethod
+    def of(cls, path: Path, content: bytes) -> HeldFile:
+        """Create it; `path` is for messages."""
+        held = cls(path)
+        held.content = content
+        return held
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return Path, (str(self),)  # errors have it for its name alone
+
+
 @contextmanager
 def open_regular(path: Path) -> Iterator[IO[bytes]]:
     """Open a regular file for reading; never a device, a pipe or a folder, which may not end.
 
+    What a :class:`HeldFile` holds is read from memory.
+
     Raises:
         FileError: there is no such file, it can't be opened, or it is not a regular one.
     """
+    if isinstance(path, HeldFile):
+        yield BytesIO(path.content)
+        return
     try:
         handle = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | _BINARY)
     except FileNotFoundError as error:

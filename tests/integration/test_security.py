@@ -10,6 +10,8 @@ import zipfile
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 import torch
 from PIL import Image
@@ -120,6 +122,29 @@ def coco(place):
     return read([mask | {"segmentation": big}])
 
 
+def tables(place):
+    """Rows that name files, a loading script, and an object of a class of Python's in a column."""
+    here = str(place / "target" / "a.png")
+    held = [{"bytes": Path(here).read_bytes(), "path": "../../mark.png"}]
+    pq.write_table(pa.table({"label": held}), "t.parquet")
+    read = ["evaluate", "--predictions", "preds", "--classes", "camvid", "--workers", "0"]
+    Path("preds/a.png").rename("preds/mark.png")
+    assert main([*read, "--targets", "t.parquet"]) == 0
+    assert not (place.parent / "mark.png").exists()
+    pq.write_table(pa.table({"label": [{"bytes": None, "path": here}]}), "t.parquet")
+    assert main([*read, "--targets", "t.parquet"]) == 2
+    Path("set").mkdir()
+    Path("set/set.py").write_text(Path("stranger.py").read_text())
+    pq.write_table(pa.table({"image": held, "label": held}), "set/validation.parquet")
+    check = ["data", "check", "--data.name", "huggingface", "--data.classes", "camvid"]
+    assert main([*check, "--data.root", "set", "--parts", "[val]"]) == 2
+    pickled = pa.array([pickle.dumps(Evil(place / "mark"))], pa.binary())
+    kind = {"ARROW:extension:name": "arrow.py_extension_type", "ARROW:extension:metadata": "x"}
+    field = pa.field("label", pa.binary(), metadata=kind)
+    pq.write_table(pa.table([pickled], pa.schema([field])), "t.parquet")
+    return main([*read, "--targets", "t.parquet"])
+
+
 def class_set(place):
     run = f"!!python/object/apply:pathlib.Path.touch [!!python/object/apply:pathlib.Path [{place}"
     Path("mine.yaml").write_text(f"names: [{run}/mark]]]\n")
@@ -176,6 +201,9 @@ def annotations(place):
 
 def configuration(place):
     spec = "trainer: {callbacks: [{class_path: stranger.Here}]}\n"
+    Path("variants.yaml").write_text(f"plain: {{}}\nevil: {{{spec.strip()}}}\n")
+    study = ["study", "--config", "run.yaml", "--variants", "variants.yaml", "--output", "study"]
+    assert main(study) == 2
     Path("evil.yaml").write_text(f"base: run.yaml\n{spec}")
     return main(["fit", "--config", "evil.yaml", "--output", "run"])
 
@@ -203,12 +231,13 @@ ATTACKS = {
     "label map (PNG, TIFF, BMP, WebP, NPY, NPZ)": label_map,
     "label maps in a ZIP file or a store (`zip://`, `s3://`, ...)": archive,
     "JSON file of COCO for label maps": coco,
+    "Parquet, Arrow, folder of `save_to_disk`": tables,
     "class set": class_set,
     "`counts.npz`": counts,
     "`result.json`": result,
     "result of `dealias probe`": probe_result,
     "annotations, detections": annotations,
-    "configuration": configuration,
+    "configuration, variants of a study": configuration,
     "`.pt2`": export,
     "`module:factory`": factory,
     "`hf:FOLDER`": folder_with_code,

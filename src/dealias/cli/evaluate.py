@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from contextlib import ExitStack
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from jsonargparse import ArgumentParser, Namespace
 
@@ -19,10 +19,12 @@ from dealias.cli.outputs import (
 from dealias.labels import (
     PairingRule,
     builtin_class_sets,
+    file_of,
     is_copied,
     is_url,
     load_class_set,
     local_folder,
+    name_table,
 )
 from dealias.outputs import fill_folder
 from dealias.processes import main_process, reading_processes
@@ -31,7 +33,7 @@ if TYPE_CHECKING:
     from dealias.evaluation import Groups, Options
     from dealias.metrics.functional import ObjectRecall
 
-_PLACE = "DIR|URL|COCO.json"
+_PLACE = "DIR|URL|COCO.json|FILE.parquet"
 _FOLDERS = ("predictions", "targets", "images")
 
 
@@ -84,7 +86,12 @@ def add_arguments(parser: ArgumentParser) -> None:
     add("--error-maps", type=Path, metavar="DIR", help="write a picture of the errors an image")
     add("--report", type=Path, metavar="DIR", help="write a page on which to see the errors")
     add("--title", type=str, metavar="TEXT", help="heading of the page, such as a run's name")
-    add("--images", type=str, metavar="DIR|URL", help="photographs to draw the errors over")
+    add(
+        "--images",
+        type=str,
+        metavar="DIR|URL|FILE.parquet",
+        help="photographs to draw the errors over",
+    )
     add("--probe", type=Path, metavar="FILE.json", help="result of dealias probe for the report")
     add("--trust", action="store_true", help="read the maps that --probe names wherever they lie")
     add("--skip-bad", action="store_true", help="leave out what can't be used; exit with 1")
@@ -98,11 +105,11 @@ def run(options: Namespace) -> int:
     from dealias.evaluation import DrawingError, evaluate_folders, read_groups
     from dealias.report import read_probe, report_folders
 
-    folders = [path for path in (options.error_maps, options.report) if path is not None]
-    given = {name: options[name] for name in _FOLDERS if options[name] is not None}
-    inputs = [Path(place) for place in given.values() if not is_url(place)]
+    drawn = [path for path in (options.error_maps, options.report) if path is not None]
+    given = {name: name_table(options[name]) for name in _FOLDERS if options[name] is not None}
+    inputs = [Path(file_of(place)) for place in given.values() if not is_url(place)]
     inputs += [] if options.pairs is None else [options.pairs]
-    if options.images is not None and not folders:
+    if options.images is not None and not drawn:
         raise ValueError("--images is for the pictures of --error-maps and --report")
     if options.probe is not None and options.report is None:
         raise ValueError("--probe is for the page of --report")
@@ -110,18 +117,16 @@ def run(options: Namespace) -> int:
         raise ValueError("--title is for the page of --report")
     probe = None if options.probe is None else read_probe(options.probe, trust=options.trust)
     groups = None if options.groups is None else read_groups(options.groups)
-    asked = claim_asked(options, folders=folders, inputs=inputs)
+    asked = claim_asked(options, folders=drawn, inputs=inputs)
     with asked, fill_folder(options.error_maps) as error_maps, ExitStack() as stack:
         how = _options(options, given, error_maps, groups)  # before much is copied
         # One copy for all that are given the same, so that a folder for both is seen to be one.
-        copies = {place: stack.enter_context(local_folder(place)) for place in {*given.values()}}
-        folders_and_options = (
-            copies[options.predictions],
-            copies[options.targets],
-            how,
-        )
+        asked_for = {name: (place, _kind(name, place)) for name, place in given.items()}
+        copies = {one: stack.enter_context(local_folder(*one)) for one in {*asked_for.values()}}
+        folders = {name: copies[one] for name, one in asked_for.items()}
+        folders_and_options = (folders["predictions"], folders["targets"], how)
         reading = {
-            "images": copies.get(options.images),
+            "images": folders.get("images"),
             "workers": reading_processes(options.workers),
             "shard": _shard(options.shard),
             "skip_bad": options.skip_bad,
@@ -149,6 +154,11 @@ def run(options: Namespace) -> int:
     if main_process():
         print_evaluation(evaluation, output_console(), interval=options.interval)
     return 1 if evaluation.skipped else 0
+
+
+def _kind(name: str, place: str) -> Literal["images", "labels"]:
+    """What is looked for in a place; it matters to tables alone, which may have both."""
+    return "images" if name == "images" and is_copied(place) else "labels"
 
 
 def _options(

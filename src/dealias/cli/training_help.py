@@ -42,11 +42,18 @@ OPTIONS = {
         Option("unstable_maps", "DIR", "pictures of what changes under shifts", "predict"),
     ),
     "data": (
-        Option("data.name", "NAME", "ade20k, camvid, cityscapes, folder, scenes or voc2012"),
+        Option(
+            "data.name", "NAME", "ade20k, camvid, cityscapes, folder, huggingface, scenes, voc2012"
+        ),
         Option("data.root", "DIR", "where it lies; $DEALIAS_NAME, such as DEALIAS_CAMVID"),
-        Option("data.images", "DIR", "of a folder, below the root; images"),
-        Option("data.labels", "DIR", "of a folder, below the root; labels", "fit validate test"),
-        Option("data.classes", "SET|FILE.yaml", "class set, which a folder needs"),
+        Option("data.images", "DIR", "of a folder, below the root; or column of huggingface"),
+        Option(
+            "data.labels",
+            "DIR",
+            "the same; labels, or annotation and the like",
+            "fit validate test",
+        ),
+        Option("data.classes", "SET|FILE.yaml", "class set, which these two need"),
         Option("data.splits.train", "NAME", "subfolder, or text file of names", "fit"),
         Option("data.splits.val", "NAME", "the same, to validate on", "fit validate"),
         Option("data.splits.test", "NAME", "the same, to test on", "test"),

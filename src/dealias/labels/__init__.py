@@ -20,7 +20,7 @@ from dealias.labels.pairing import (
     pair_images,
 )
 from dealias.labels.reading import LABEL_SUFFIXES, LabelFileError, read_label_map
-from dealias.labels.remote import is_copied, is_url, local_folder
+from dealias.labels.remote import file_of, is_copied, is_url, local_folder, name_table
 from dealias.labels.resizing import resize_nearest
 from dealias.labels.rules import PairingRule
 from dealias.labels.run_lengths import RunLengthError, read_run_lengths
@@ -41,6 +41,7 @@ __all__ = [
     "Sample",
     "Sampling",
     "builtin_class_sets",
+    "file_of",
     "find_images",
     "find_label_maps",
     "is_copied",
@@ -48,6 +49,7 @@ __all__ = [
     "list_images",
     "load_class_set",
     "local_folder",
+    "name_table",
     "pair_folders",
     "pair_images",
     "read_label_map",

@@ -1,4 +1,4 @@
-"""Folders that lie in a ZIP file or an object store: their files are copied first."""
+"""Folders that lie in a ZIP file, a store or a table: their files are copied first."""
 
 from __future__ import annotations
 
@@ -8,17 +8,27 @@ import tempfile
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from functools import partial
+from io import BytesIO
 from pathlib import Path, PurePosixPath
-from typing import IO, Any
+from typing import IO, Any, Literal
 from zipfile import ZIP_DEFLATED, ZIP_STORED, ZipFile
 
 from dealias.inputs import LARGEST_DIRECTORY, leads_out, open_regular, open_zip
 from dealias.labels.coco import lay_out_coco
 from dealias.labels.folders import FILE_SUFFIXES, PairingError
+from dealias.tables import (
+    IMAGE_COLUMNS,
+    LABEL_COLUMNS,
+    SAVED,
+    TABLE_SUFFIXES,
+    ImageTable,
+    table_files,
+)
 from dealias.text import FileError, printable, reason, shorten
 
 PROTOCOLS = ("zip", "memory", "s3", "gs", "az", "http", "https")
 
+Kind = Literal["images", "labels"]
 _JSON = ".json"
 _MOST_FILES = 2**20
 _LARGEST_FILE = 2**31  # bytes
@@ -32,7 +42,37 @@ _Entry = tuple[str, Callable[[], IO[bytes]]]
 
 def is_copied(given: str) -> bool:
     """Whether :func:`local_folder` makes a copy of what is given."""
-    return is_url(given) or given.endswith(_JSON)
+    return is_url(given) or file_of(given).endswith((_JSON, *TABLE_SUFFIXES))
+
+
+def file_of(given: str) -> str:
+    """What is given without the column after it, as in val.parquet#annotation."""
+    path, _, column = given.rpartition("#")
+    is_table = column and path.endswith((SAVED, *TABLE_SUFFIXES)) and not is_url(given)
+    return path if is_table else given
+
+
+def name_table(given: str) -> str:
+    """What is given; for the folder of a data set of the library datasets, the files of it.
+
+    Raises:
+        PairingError: a folder of several splits.
+    """
+    path, mark, column = given.rpartition("#") if "#" in given else (given, "", "")
+    folder = Path(path)
+    if is_url(given) or not folder.is_dir() or (mark and Path(given).exists()):
+        return given
+    if (folder / "dataset_dict.json").is_file():
+        splits = sorted(one.parent.name for one in folder.glob(f"*/{SAVED}"))
+        raise PairingError(
+            f"{printable(folder)}: expected the folder of a split, got one of several: "
+            f"{printable(', '.join(splits))}"
+        )
+    if (folder / SAVED).is_file() and (folder / "dataset_info.json").is_file():
+        return f"{folder / SAVED}{mark}{column}"
+    suffixes = {one.suffix.lower() for one in folder.iterdir()}
+    is_table = ".parquet" in suffixes and not suffixes & {*FILE_SUFFIXES}
+    return f"{folder / '*.parquet'}{mark}{column}" if is_table else given
 
 
 def is_url(given: str) -> bool:
@@ -41,14 +81,17 @@ def is_url(given: str) -> bool:
 
 
 @contextmanager
-def local_folder(given: str) -> Iterator[Path]:
+def local_folder(given: str, kind: Kind = "labels") -> Iterator[Path]:
     """A folder on this machine: the one that is given, or a copy that is removed at the end.
 
     Args:
         given: path of a folder; or a URL: zip://FILE.zip, zip://FOLDER::FILE.zip for a folder in
             it, where FILE.zip may be a URL again; or one of fsspec for a folder in a store. Of its
             files, those are copied whose names are of images or label maps and not hidden. Or the
-            path of a JSON file of COCO, see :func:`lay_out_coco`.
+            path of a JSON file of COCO, see :func:`lay_out_coco`. Or a table of encoded images, see
+            :func:`dealias.tables.table_files`, with # and the name of the column after it if there
+            are several of usual names.
+        kind: what is looked for in a table.
 
     Yields:
         The folder.
@@ -64,9 +107,14 @@ def local_folder(given: str) -> Iterator[Path]:
             yield path
             return
         with tempfile.TemporaryDirectory(prefix="dealias-") as folder:
-            place = Path(folder) / path.stem
+            file = file_of(given)
+            is_table = file.endswith((SAVED, *TABLE_SUFFIXES))
+            place = Path(folder) / ("table" if is_table else path.stem)
             place.mkdir()
-            lay_out_coco(path, place)
+            if is_table:
+                _lay_out_table(Path(file), given[len(file) + 1 :] or None, kind, place)
+            else:
+                lay_out_coco(path, place)
             yield place
         return
     protocol = given.partition("://")[0]
@@ -124,9 +172,22 @@ def _stored(url: str) -> Iterator[_Entry]:
         yield name, partial(system.open, path, "rb")
 
 
+def _lay_out_table(path: Path, column: str | None, kind: Kind, place: Path) -> None:
+    """Write the images of a column of a table into a folder within the limits."""
+    usual = LABEL_COLUMNS if kind == "labels" else IMAGE_COLUMNS
+    try:
+        table = ImageTable(table_files(path))
+        chosen = table.choose(f"{printable(path)}#COLUMN", column, usual)
+        names = table.names([*(one for one in IMAGE_COLUMNS if one in table.images), chosen])
+        rows = (table.read(row, chosen, name) for row, name in enumerate(names))
+        _copy(((row.name, partial(BytesIO, row.content)) for row in rows), place)
+    except FileError as error:
+        raise PairingError(str(error)) from error
+
+
 def _copy(entries: Iterable[_Entry], place: Path) -> None:
-    """Copy files into a new folder within the limits."""
-    place.mkdir()
+    """Copy files into a folder within the limits."""
+    place.mkdir(exist_ok=True)
     total = copied = 0
     for number, (name, opened) in enumerate(entries):
         if number >= _MOST_FILES:

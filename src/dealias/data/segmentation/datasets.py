@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from pathlib import Path
 
 import torch
 from torch import Tensor
@@ -13,6 +14,7 @@ from dealias.data.reading import check_same_size, read_image, read_target, targe
 from dealias.data.scenes.rendering import render_scene
 from dealias.data.streams import SkippingDataset
 from dealias.labels import ClassSet, Sample
+from dealias.tables import ImageTable
 from dealias.text import printable
 
 _SCENE_BYTES = 2**29  # a scene takes a hundred times as long to draw as to copy
@@ -46,13 +48,45 @@ class FileSamples:
             ImageError, SampleError, LabelFileError: the files can't be used.
         """
         sample = self.samples[index]
-        image = read_image(sample.image)
-        if sample.label is None:
-            return image, None
-        target = read_target(sample.label, self.classes)
-        like = f" like its label map {printable(sample.label)}"
-        check_same_size(sample.image, image, (target.shape[0], target.shape[1]), like)
-        return image, target
+        return _read(sample.image, sample.label, self.classes)
+
+
+class TableSamples:
+    """Images and label maps in the rows of a table, with the interface of :class:`FileSamples`.
+
+    A row is read when it is asked for.
+
+    Args:
+        table: the table.
+        columns: of the images, and of the label maps.
+        rows: those that are taken.
+        classes: the class set of the label maps.
+    """
+
+    labelled = True
+
+    def __init__(
+        self, table: ImageTable, columns: tuple[str, str], rows: Sequence[int], classes: ClassSet
+    ) -> None:
+        self.table = table
+        self.columns = columns
+        self.rows = rows
+        self.classes = classes
+        names = table.names(columns)
+        self.names = [names[row] for row in rows]
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def read(self, index: int) -> tuple[Tensor, Tensor | None]:
+        """Read an image uint8 [3, H, W] and its target [H, W].
+
+        Raises:
+            ImageError, SampleError, LabelFileError, TableError: the row can't be used.
+        """
+        row, name = self.rows[index], self.names[index]
+        image_file, label_file = (self.table.read(row, column, name) for column in self.columns)
+        return _read(image_file, label_file, self.classes)
 
 
 class SceneSamples:
@@ -92,7 +126,19 @@ class SceneSamples:
         return drawn
 
 
-Samples = FileSamples | SceneSamples
+Samples = FileSamples | TableSamples | SceneSamples
+
+
+def _read(
+    image_file: Path, label_file: Path | None, classes: ClassSet
+) -> tuple[Tensor, Tensor | None]:
+    image = read_image(image_file)
+    if label_file is None:
+        return image, None
+    target = read_target(label_file, classes)
+    like = f" like its label map {printable(label_file)}"
+    check_same_size(image_file, image, (target.shape[0], target.shape[1]), like)
+    return image, target
 
 
 class SegmentationDataset(SkippingDataset):

@@ -9,6 +9,7 @@ from typing import ClassVar, Literal
 
 from dealias.data.batches import Batches, CountedBatches
 from dealias.data.finding import Splits, check_paired, find_samples, spread
+from dealias.data.huggingface import NAME, choose_columns, find_table
 from dealias.data.layouts import LAYOUTS
 from dealias.data.loading import LoadingModule, check_counts, check_lengths
 from dealias.data.scenes.rendering import SMALLEST_SCENE
@@ -18,13 +19,16 @@ from dealias.data.segmentation.datasets import (
     Samples,
     SceneSamples,
     SegmentationDataset,
+    TableSamples,
 )
 from dealias.data.streams import TrainingStream
 from dealias.labels import ClassSet, ClassSetError, load_class_set
 from dealias.lowlight import GaussianNoise
 from dealias.text import printable
 
-DataSetName = Literal["ade20k", "camvid", "cityscapes", "folder", "scenes", "voc2012"]
+DataSetName = Literal[
+    "ade20k", "camvid", "cityscapes", "folder", "huggingface", "scenes", "voc2012"
+]
 
 # Scenes of different splits must differ.
 SCENE_SEEDS = {"val": 0, "train": 1, "test": 2}
@@ -69,14 +73,19 @@ class SegmentationDataModule(LoadingModule):
     images one by one at their own size; processes share them, and none is taken twice.
 
     Args:
-        name: data set: ade20k, camvid, cityscapes, folder, scenes or voc2012.
+        name: data set: ade20k, camvid, cityscapes, folder, huggingface, scenes or voc2012. Those of
+            Hugging Face's library datasets lie on disk: as save_to_disk writes them, or as Parquet
+            files with the split in their names.
         root: folder that it lies in; by default the environment variable DEALIAS_NAME, such as
             DEALIAS_CITYSCAPES.
-        classes: class set or its YAML file; by default that of the data set. A folder needs one.
-        images: folder of the images below the root, for name folder; by default images.
-        labels: folder of the label maps below the root, for name folder; by default labels.
+        classes: class set or its YAML file; by default that of the data set. A folder and
+            huggingface need one.
+        images: folder of the images below the root, for name folder, by default images; column of
+            the images, for huggingface, by default image or pixel_values.
+        labels: folder of the label maps below the root, by default labels; or their column, by
+            default the one that is named annotation, label, segmentation_mask or the like.
         splits: splits to train, validate and test on. Those of a folder are subfolders or text
-            files of names.
+            files of names; that of huggingface to validate on is by default validation.
         predict_images: folder of images to predict.
         limit: use at most this many samples of a split, evenly spaced.
         augmentation: how training images are changed at random.
@@ -138,7 +147,10 @@ class SegmentationDataModule(LoadingModule):
         self.classes = _class_set(name, classes)
         self.images = images
         self.labels = labels
-        self.splits = splits.by_part(train=LAYOUTS[name].train if name in LAYOUTS else "train")
+        self.splits = splits.by_part(
+            train=LAYOUTS[name].train if name in LAYOUTS else "train",
+            val="validation" if name == NAME else "val",
+        )
         self.augmentation = augmentation
         self.scenes = scenes
         self._samples: dict[str, Samples] = {}
@@ -167,8 +179,13 @@ class SegmentationDataModule(LoadingModule):
     prepare = samples
 
     def files(self, part: str) -> list[Path]:
-        """Images and label maps of "train", "val" or "test"; none of scenes, which are drawn."""
+        """Images and label maps of "train", "val" or "test"; none of scenes, which are drawn.
+
+        Of tables, the files that the rows are in.
+        """
         found = self.samples(part)
+        if isinstance(found, TableSamples):
+            return found.table.files
         pairs = found.samples if isinstance(found, FileSamples) else ()
         return [path for one in pairs for path in (one.image, one.label) if path is not None]
 
@@ -180,6 +197,11 @@ class SegmentationDataModule(LoadingModule):
         """
         if self.data_set == "scenes":
             return self.scenes.samples(part, self.limit, self.classes), []
+        if self.data_set == NAME:
+            table = find_table(self.splits[part], self.root)
+            columns = choose_columns(table, self.images, self.labels)
+            rows = spread(range(len(table)), self.limit)
+            return TableSamples(table, columns, rows, self.classes), []
         found = find_samples(
             self.data_set, self.splits[part], root=self.root, images=self.images, labels=self.labels
         )
@@ -206,10 +228,11 @@ class SegmentationDataModule(LoadingModule):
 
 
 def _class_set(name: str, classes: Path | str | None) -> ClassSet:
-    known = sorted([*LAYOUTS, "scenes"])
+    known = sorted([*LAYOUTS, NAME, "scenes"])
     if name not in known:
         raise ValueError(f"name: expected one of {', '.join(known)}, got {name!r}")
-    default = "scenes" if name == "scenes" else LAYOUTS[name].classes
+    defaults = {known: layout.classes for known, layout in LAYOUTS.items()}
+    default = (defaults | {"scenes": "scenes", NAME: None})[name]
     if classes is None and default is None:
         raise ValueError(f"classes: expected a class set or its YAML file for the data set {name}")
     try:
