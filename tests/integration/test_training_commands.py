@@ -153,7 +153,7 @@ def test_a_class_that_lacks_its_package_is_a_line(config, tmp_path, capsys):
 
 def test_misspelt_options_are_named_on_a_line(config, tmp_path, capsys):
     fit, check = ["fit", "--config", str(config)], ["data", "check"]
-    for arguments, listing in ((fit, "--help_all"), (check, "--help")):
+    for arguments, listing in ((fit, "--help_all"), (check, "--help_all")):
         assert main([*arguments, "--data.name", "scenes", "--data.sizes", "3"]) == 2
         (said,) = capsys.readouterr().err.splitlines()
         assert "--data.sizes" in said

@@ -21,7 +21,12 @@ except SystemExit as leaving:
     assert not leaving.code
 print(sorted({{"torch", "pytorch_lightning", "matplotlib"}} & {{*sys.modules}}))
 """
-LIGHT = [["--help"], ["--version"], *([name, "--help"] for name in COMMANDS if name != "data")]
+LIGHT = [
+    ["--help"],
+    ["--version"],
+    ["data", "check", "-h"],
+    *([name, "--help"] for name in COMMANDS),
+]
 
 
 def shown(capsys, *arguments):
@@ -46,17 +51,17 @@ def test_types_have_names(command, capsys):
     assert not re.search(r"0x[0-9a-f]|<(class|function)", said)
 
 
-@pytest.mark.parametrize("command", ["fit", "validate", "test", "predict"])
+@pytest.mark.parametrize("command", ["fit", "validate", "test", "predict", "data check"])
 def test_a_screen_of_options_that_there_are(command, capsys):
-    assert main([command, "--help"]) == 0
+    assert main([*command.split(), "--help"]) == 0
     brief = capsys.readouterr().out
-    assert brief == brief_help(command, "--help_all")
-    there = shown(capsys, command, "--help_all")
+    assert brief == brief_help(command)
+    there = shown(capsys, *command.split(), "--help_all")
     listed = [option for options in OPTIONS.values() for option in options]
     for option in listed:
         name = option.name
         known = "model.network" if name.startswith("model.network.") else name
-        if command in option.commands.split():
+        if command.split()[-1] in option.commands.split():
             assert re.search(rf"^  (-c CONFIG, )?--{known}[ \n]", there, re.M), name
             assert re.search(rf"^  --{name}[ \n]", brief, re.M), name
     assert not re.search(r"0x[0-9a-f]{6}|<(class|function)", there)

@@ -4,9 +4,7 @@ import importlib
 import sys
 from collections.abc import Sequence
 
-from dealias.cli.training_help import brief_help
-
-_ALL_OPTIONS = "--help_all"
+from dealias.cli.training_help import ALL_OPTIONS, brief_help
 
 
 def main(command: str, arguments: Sequence[str]) -> int:
@@ -16,8 +14,8 @@ def main(command: str, arguments: Sequence[str]) -> int:
         0 if all went well, 1 if files were left out as asked.
     """
     if {"-h", "--help"} & {*arguments}:
-        sys.stdout.write(brief_help(command, _ALL_OPTIONS))
+        sys.stdout.write(brief_help(command))
         return 0
-    arguments = ["--help" if given == _ALL_OPTIONS else given for given in arguments]
+    arguments = ["--help" if given == ALL_OPTIONS else given for given in arguments]
     code: int = importlib.import_module("dealias.cli.running").run(command, arguments)
     return code

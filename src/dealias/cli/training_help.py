@@ -1,4 +1,4 @@
-"""The options of training and testing that most people need, on a screen.
+"""The options of training, testing and checking data that most people need, on a screen.
 
 The parser of these commands asks the signatures of Lightning and of the data sets for several
 hundred options, and takes seconds to import them.
@@ -10,27 +10,34 @@ from typing import NamedTuple
 
 from dealias.cli import COMMANDS
 
+ALL_OPTIONS = "--help_all"  # lists every option
+_TRAINING = "fit validate test predict"
+_ALL = f"{_TRAINING} check"
+
 
 class Option(NamedTuple):
-    """An option, its value and what it does; of some commands, or of all."""
+    """An option, its value and what it does; of some commands, the last words of theirs."""
 
     name: str
     value: str
     help: str
-    commands: str = "fit validate test predict"
+    commands: str = _TRAINING
 
 
 OPTIONS = {
     "run": (
-        Option("config", "NAME|FILE", "configuration, any number of times; the last one counts"),
+        Option("config", "NAME|FILE", "configuration, any number of times: the last counts", _ALL),
         Option("output", "DIR", "folder of the run; runs/NAME"),
-        Option("overwrite", "", "replace outputs of an earlier run"),
+        Option("output", "FILE.json", "write what was found", "check"),
+        Option("sheet", "FILE.png", "draw samples, and what training sees", "check"),
+        Option("overwrite", "", "replace outputs of an earlier run", _ALL),
+        Option("parts", "[PART, ...]", "of train, val and test; [train, val]", "check"),
         Option("ckpt_path", "last", "go on with a run that was stopped", "fit"),
         Option("ckpt_path", "FILE|DIR", "weights; those of best.ckpt", "validate test predict"),
         Option("checkpoint_every", "N", "steps between last.ckpt", "fit"),
         Option("seed_everything", "N", "seed of weights, order and augmentation", "fit"),
-        Option("task", "NAME", "segmentation or instance"),
-        Option("trust", "", "run classes that options name by class_path"),
+        Option("task", "NAME", "segmentation or instance", _ALL),
+        Option("trust", "", "run classes that options name by class_path", _ALL),
         Option("print_config", "", "print every option with its value, and stop"),
     ),
     "what is measured": (
@@ -43,25 +50,30 @@ OPTIONS = {
     ),
     "data": (
         Option(
-            "data.name", "NAME", "ade20k, camvid, cityscapes, folder, huggingface, scenes, voc2012"
+            "data.name",
+            "NAME",
+            "ade20k, camvid, cityscapes, folder, huggingface, scenes, voc2012",
+            _ALL,
         ),
-        Option("data.root", "DIR", "where it lies; $DEALIAS_NAME, such as DEALIAS_CAMVID"),
-        Option("data.images", "DIR", "of a folder, below the root; or column of huggingface"),
+        Option("data.root", "DIR", "where it lies; $DEALIAS_NAME, such as DEALIAS_CAMVID", _ALL),
+        Option("data.images", "DIR", "of a folder, below the root; or column of huggingface", _ALL),
         Option(
             "data.labels",
             "DIR",
             "the same; labels, or annotation and the like",
-            "fit validate test",
+            "fit validate test check",
         ),
-        Option("data.classes", "SET|FILE.yaml", "class set, which these two need"),
-        Option("data.splits.train", "NAME", "subfolder, or text file of names", "fit"),
-        Option("data.splits.val", "NAME", "the same, to validate on", "fit validate"),
-        Option("data.splits.test", "NAME", "the same, to test on", "test"),
+        Option("data.classes", "SET|FILE.yaml", "class set, which these two need", _ALL),
+        Option("data.splits.train", "NAME", "subfolder, or text file of names", "fit check"),
+        Option("data.splits.val", "NAME", "the same, to validate on", "fit validate check"),
+        Option("data.splits.test", "NAME", "the same, to test on", "test check"),
         Option("data.predict_images", "DIR", "images to label", "predict"),
-        Option("data.augmentation.crop_size", "[H, W]", "of training", "fit"),
-        Option("data.augmentation.transforms", "CLASSES", "of torchvision or your own", "fit"),
+        Option("data.augmentation.crop_size", "[H, W]", "of training", "fit check"),
+        Option(
+            "data.augmentation.transforms", "CLASSES", "of torchvision or your own", "fit check"
+        ),
         Option("data.batch_size", "N", "crops a step and process", "fit"),
-        Option("data.workers", "N", "reading processes"),
+        Option("data.workers", "N", "reading processes", _ALL),
         Option("data.skip_bad", "true", "leave out what can't be used; exit with 1"),
     ),
     "network": (
@@ -86,29 +98,25 @@ OPTIONS = {
 _OWN_FOLDER = """\
 a folder of one's own, with images/train, images/val, labels/train and labels/val in it:
   dealias {command} --config camvid/upernet_lite0 --data.name folder --data.root FOLDER \\
-      --data.classes CLASSES.yaml --output RUN
+      --data.classes CLASSES.yaml --output {output}
 """
 
 
-def brief_help(command: str, all_options: str) -> str:
-    """The help of a command.
-
-    Args:
-        command: "fit", "validate", "test" or "predict".
-        all_options: option that lists all options.
-    """
+def brief_help(command: str) -> str:
+    """The help of "fit", "validate", "test", "predict" or "data check"."""
+    name, output = command.split()[0], "CHECK.json" if command == "data check" else "RUN"
     parser = ArgumentParser(
         prog=f"dealias {command}",
         usage="%(prog)s --config NAME|FILE [options]",
-        description=COMMANDS[command],
-        epilog=f"{_OWN_FOLDER.format(command=command)}\nevery option: "
-        f"dealias {command} {all_options}",
+        description=COMMANDS[name],
+        epilog=f"{_OWN_FOLDER.format(command=command, output=output)}\nevery option: "
+        f"dealias {command} {ALL_OPTIONS}",
         formatter_class=partial(RawDescriptionHelpFormatter, max_help_position=42),
         add_help=False,
     )
     for title, options in OPTIONS.items():
         group = parser.add_argument_group(title)
         for option in options:
-            if command in option.commands.split():
+            if command.split()[-1] in option.commands.split():
                 group.add_argument(f"--{option.name}", metavar=option.value, help=option.help)
     return parser.format_help()

@@ -60,4 +60,4 @@ class BriefParser:
     def format_help(self, *arguments: Any, **options: Any) -> str:
         """The help, with classes by their names."""
         text: str = super().format_help(*arguments, **options)  # type: ignore[misc]
-        return re.sub(r"<class '([\w.]+)'>", r"\1", text)
+        return re.sub(r"<class\s+'([\w.]+)'>", r"\1", text)
