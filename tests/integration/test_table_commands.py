@@ -100,6 +100,9 @@ def test_training_and_test(place, capsys):
         more = ["--ckpt_path", "run/last.ckpt", "--results", f"test/{name}", "--label_maps", "true"]
         assert command("test", f"{name}.yaml", "run", *more) == 0
         found[name] = json.loads((place / f"test/{name}/result.json").read_text())["metrics"]
+    page = ["--ckpt_path", "run/last.ckpt", "--results", "drawn", "--report", "page"]
+    assert command("test", "files.yaml", "run", *page) == 0
+    assert len(list((place / "page/assets/images").iterdir())) == 4
     assert found["files"] == found["saved"] == found["folder"]
     assert evaluate("test/saved/predictions", "saved/validation")["metrics"] == found["saved"]
     capsys.readouterr()

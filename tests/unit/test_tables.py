@@ -388,6 +388,9 @@ class TestFolders:
         write_image(tmp_path / "a.png", np.zeros((2, 2)))
         (tmp_path / "b.parquet").touch()
         assert name_table(str(tmp_path)) == str(tmp_path)
+        (tmp_path / "masks").mkdir()
+        (tmp_path / "a.png").rename(tmp_path / "masks/a.png")
+        assert name_table(str(tmp_path)) == str(tmp_path)  # which is searched with its subfolders
         (tmp_path / "a#b").mkdir()
         assert name_table(str(tmp_path / "a#b")) == str(tmp_path / "a#b")
 

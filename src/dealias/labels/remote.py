@@ -70,8 +70,9 @@ def name_table(given: str) -> str:
         )
     if (folder / SAVED).is_file() and (folder / "dataset_info.json").is_file():
         return f"{folder / SAVED}{mark}{column}"
-    suffixes = {one.suffix.lower() for one in folder.iterdir()}
-    is_table = ".parquet" in suffixes and not suffixes & {*FILE_SUFFIXES}
+    entries = [one for one in folder.iterdir() if not one.name.startswith(".")]
+    suffixes = {"/" if one.is_dir() else one.suffix.lower() for one in entries}
+    is_table = ".parquet" in suffixes and not suffixes & {"/", *FILE_SUFFIXES}
     return f"{folder / '*.parquet'}{mark}{column}" if is_table else given
 
 

@@ -41,8 +41,9 @@ class Augmentation:
             are padded. Each is called with an image, `tv_tensors.Image` uint8 [3, H, W], and its
             label map, `tv_tensors.Mask` [H, W] of classes and void, and returns both: those of
             torchvision.transforms.v2, or your own. Those of torchvision fill label maps with void;
-            your own are to do so too. They may draw from torch's CPU generator, NumPy's or
-            Python's.
+            your own are to do so too. Those that resize, such as RandomResizedCrop, take labels up
+            to half a pixel beside their image, which `scale_range` does not. They may draw from
+            torch's CPU generator, NumPy's or Python's.
 
     Raises:
         ValueError: a value is out of range.
