@@ -1,5 +1,6 @@
 """Networks, losses and weights of one's own in the commands."""
 
+import json
 import os
 import re
 import sys
@@ -96,6 +97,9 @@ def test_a_study_varies_networks_and_losses(own, tmp_path, capsys, monkeypatch):
     table = (tmp_path / "study" / "table.md").read_text()
     assert "plain" in table
     assert "other" in table
+    held = json.loads((tmp_path / "study" / "study.json").read_text())
+    assert "own_networks.py" in json.dumps(held)
+    assert "own_losses.py" in json.dumps(held)
 
 
 def test_options_of_a_network_of_another_name_are_dropped(config, tmp_path):

@@ -56,6 +56,9 @@ def evaluate(*more):
     return main(["evaluate", *folders, *classes, *more])
 
 
+OWN_NETWORK = {"class_path": "stranger.Here", "init_args": {}, "num_classes": 11}
+
+
 def objects(mark):
     return np.array([Evil(mark)], object)
 
@@ -63,6 +66,12 @@ def objects(mark):
 def checkpoint(place):
     torch.save({"state_dict": {}, "evil": Evil(place / "mark")}, "evil.ckpt")
     assert main(["convert", "evil.ckpt", "--output", "net"]) == 2
+    parameters = {"network": OWN_NETWORK, "classes": None}
+    state = {"network.weight": torch.zeros(1)}
+    torch.save({"state_dict": state, "hyper_parameters": parameters}, "own.ckpt")
+    assert main(["convert", "own.ckpt", "--output", "net"]) == 2
+    assert main(["probe", "--model", "dealias:own.ckpt", "--images", "photos"]) == 2
+    assert main(["fit", "--config", "run.yaml", "--output", "run", "--init_from", "own.ckpt"]) == 2
     return main(["test", "--config", "run.yaml", "--output", "run", "--ckpt_path", "evil.ckpt"])
 
 
@@ -71,7 +80,10 @@ def safetensors(place):
     Path("net/model.safetensors").write_bytes(pickle.dumps(Evil(place / "mark")))
     network = {"name": "upernet", "backbone": "test_resnet", "num_classes": 11}
     content = {"network": network | {"channels": 10**7}, "classes": None, "dealias": "0"}
-    Path("net/config.json").write_text(json.dumps(content))
+    own = {"network": OWN_NETWORK, "classes": None, "dealias": "0"}
+    for written in (own, content):
+        Path("net/config.json").write_text(json.dumps(written))
+        assert main(["probe", "--model", "dealias:net", "--images", "photos"]) == 2
     return main(["test", "--config", "run.yaml", "--output", "run", "--ckpt_path", "net"])
 
 
@@ -204,6 +216,15 @@ def configuration(place):
     Path("variants.yaml").write_text(f"plain: {{}}\nevil: {{{spec.strip()}}}\n")
     study = ["study", "--config", "run.yaml", "--variants", "variants.yaml", "--output", "study"]
     assert main(study) == 2
+    for options in (
+        "model: {network: {class_path: stranger.Here}}",
+        "model: {losses: [dice, {class_path: stranger.Here}]}",
+        "model: {network: {options: {encoder: {class_path: stranger.Here}}}}",
+    ):
+        Path("evil.yaml").write_text(f"base: run.yaml\n{options}")
+        assert main(["fit", "--config", "evil.yaml", "--output", "run"]) == 2
+    named = ["--model.network.class_path", "stranger.Here"]
+    assert main(["fit", "--config", "run.yaml", "--output", "run", *named]) == 2
     Path("evil.yaml").write_text(f"base: run.yaml\n{spec}")
     return main(["fit", "--config", "evil.yaml", "--output", "run"])
 

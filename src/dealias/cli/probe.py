@@ -7,8 +7,8 @@ from jsonargparse import ArgumentParser, Namespace
 from dealias.labels import builtin_class_sets
 
 _SPECS = (
-    "timm:NAME, torchvision:NAME, hf:NAME_OR_PATH, dealias:CHECKPOINT_OR_FOLDER, a .pt2 file or "
-    "module.path:factory"
+    "timm:NAME, torchvision:NAME, smp:NAME, hf:NAME_OR_PATH, dealias:CHECKPOINT_OR_FOLDER, a .pt2 "
+    "file or module.path:factory"
 )
 
 

@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import hashlib
+import inspect
 import os.path
-from collections.abc import Iterable, Mapping
+import sysconfig
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from dealias.code import find_code
 from dealias.evaluation import digest_file
 
 Known = dict[Path, str]
+_CLASS = "class_path"
+_PACKAGES = Path(sysconfig.get_path("purelib")).resolve()
 _LOCAL = "hf:"  # before the name of a network, which may be a folder
 
 
@@ -40,6 +45,9 @@ def digest_files(files: Iterable[Path], known: Known) -> str | None:
 def digest_options(options: Mapping[str, Any], known: Known) -> dict[str, str]:
     """Digests of the files that options name, and of the folders of networks, by option.
 
+    Of classes that they name, it is the file of each that is not of an installed package; what that
+    file imports is not looked at.
+
     Args:
         options: values by full name, with absolute paths.
         known: see :func:`digest_files`.
@@ -49,6 +57,8 @@ def digest_options(options: Mapping[str, Any], known: Known) -> dict[str, str]:
     """
     found = {}
     for name, value in options.items():
+        for path in _own_code(value, of_class=name.endswith(f".{_CLASS}")):
+            found[f"{name} ({path.name})"] = _digest(path, known)
         if not isinstance(value, str):
             continue
         path = Path(value.removeprefix(_LOCAL))
@@ -58,6 +68,20 @@ def digest_options(options: Mapping[str, Any], known: Known) -> dict[str, str]:
             digest = digest_files(sorted(file for file in path.rglob("*") if file.is_file()), known)
             found |= {} if digest is None else {name: digest}
     return found
+
+
+def _own_code(value: Any, *, of_class: bool) -> Iterator[Path]:
+    """Files of the classes that a value names, but for those of installed packages."""
+    if isinstance(value, Mapping):
+        for key, inside in value.items():
+            yield from _own_code(inside, of_class=key == _CLASS)
+    elif isinstance(value, list | tuple):
+        for inside in value:
+            yield from _own_code(inside, of_class=False)
+    elif of_class and isinstance(value, str) and "." in value:
+        file = inspect.getsourcefile(inspect.unwrap(find_code(value)))
+        if file is not None and not Path(file).resolve().is_relative_to(_PACKAGES):
+            yield Path(file)
 
 
 def _digest(path: Path, known: Known) -> str:
