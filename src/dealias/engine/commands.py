@@ -52,7 +52,13 @@ from dealias.evaluation import read_groups
 from dealias.files import PART, OutputError
 from dealias.images import MAX_PIXELS_HELP, allow_pixels
 from dealias.metrics.functional import OBJECT_RECALL, BandWidths
-from dealias.models import load, load_weights, network_name
+from dealias.models import (
+    load,
+    load_weights,
+    match_weights,
+    network_name,
+    read_state_dict,
+)
 from dealias.outputs import check_apart, check_folder, claim, folders_above
 from dealias.processes import main_process
 from dealias.text import printable
@@ -233,8 +239,6 @@ class Commands(LightningCLI):
             raise ConfigError("--noise: is for images that are tested on, and fit trains")
         if options.init_from is not None and self.command != "fit":
             raise ConfigError("--init_from: is for dealias fit; --ckpt_path names what is tested")
-        if options.init_from is not None and options.ckpt_path is not None:
-            raise ConfigError("--init_from: starts a training, and --ckpt_path goes on with one")
         for name in ("interval", "groups", "objects", "band_widths"):
             if options[name] and (self.command != "test" or self.task.name != "segmentation"):
                 raise ConfigError(f"--{name}: is for dealias test of label maps")
@@ -397,7 +401,7 @@ class Commands(LightningCLI):
                     "--filter_ramp raises it in training"
                 )
             init_from = self.config_init["fit"].init_from
-            if init_from is not None:
+            if init_from is not None and self.checkpoint is None:
                 kept = init_weights(self.model.network, init_from, self.model.class_names)
                 self.initialised = f"{printable(init_from)}: {kept}"
             set_epochs(self.trainer, self.datamodule, self.config_init["fit"].trainer)
@@ -406,13 +410,26 @@ class Commands(LightningCLI):
             load_weights(self.model.network, self.converted.state_dict(), source=self.source)
         elif self.checkpoint is not None:
             self.model.checkpoint = printable(self.checkpoint)
-            checkpoint = WholeCheckpoints().load_checkpoint(self.checkpoint)
+            checkpoint = self._loaded(self.checkpoint)
             if self.command == "fit":
                 check_averaging(checkpoint, self.trainer, source=self.model.checkpoint)
             self.model.on_load_checkpoint(checkpoint)
             if self.command == "fit":
                 source = self.model.checkpoint
                 check_resumable(checkpoint, self.model, self.trainer, source=source)
+
+    def _loaded(self, path: Path) -> dict[str, Any]:
+        """A checkpoint; of weights that another program saved, what there would be in one."""
+        source = printable(path)
+        if self.command == "fit" or is_checkpoint(path):
+            checkpoint = WholeCheckpoints().load_checkpoint(path)
+            state = checkpoint["state_dict"]
+            if self.command == "fit" or any(name.startswith("network.") for name in state):
+                return checkpoint
+        else:
+            state = read_state_dict(path)
+        found = match_weights(self.model.network, state, source=source)
+        return {"state_dict": {f"network.{name}": value for name, value in found.items()}}
 
     @property
     def weights(self) -> str:

@@ -11,7 +11,7 @@ from dealias.models import (
     Network,
     WeightsError,
     check_kinds,
-    match_names,
+    match_weights,
     read_checkpoint,
     read_saved,
     state_dict_of,
@@ -44,7 +44,7 @@ def init_weights(network: Network, path: Path, class_names: Sequence[str]) -> st
     source = printable(path)
     content, classes = _read(path, source)
     own = network.state_dict()
-    state = match_names(content, own, source=source)
+    state = match_weights(network, content, source=source)
     taken = {k: v for k, v in state.items() if k in own and v.shape == own[k].shape}
     if classes is not None and [*map(plain_name, classes)] != [*map(plain_name, class_names)]:
         taken = {k: v for k, v in taken.items() if k not in _scoring(network, own)}

@@ -18,8 +18,13 @@ from dealias.models.network import (
 from dealias.models.saved import load, read_saved, save
 from dealias.models.segmentation import Criterion, SegmentationModel, pixel_loss
 from dealias.models.upernet import UPerNet
-from dealias.models.weight_files import read_checkpoint, read_weights, state_dict_of
-from dealias.models.weights import WeightsError, check_kinds, load_weights, match_names
+from dealias.models.weight_files import (
+    read_checkpoint,
+    read_state_dict,
+    read_weights,
+    state_dict_of,
+)
+from dealias.models.weights import WeightsError, check_kinds, load_weights, match_weights
 from dealias.models.wrapped import FullyConvolutional, WrappedNetwork
 
 __all__ = [
@@ -43,13 +48,14 @@ __all__ = [
     "limited",
     "load",
     "load_weights",
-    "match_names",
+    "match_weights",
     "model_card",
     "network_name",
     "pixel_loss",
     "push_to_hub",
     "read_checkpoint",
     "read_saved",
+    "read_state_dict",
     "read_weights",
     "save",
     "save_pretrained",

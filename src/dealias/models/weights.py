@@ -13,6 +13,7 @@ from dealias.text import printable
 _COMPILED = "_orig_mod."  # in the names of a module that torch.compile made
 _COUNTER = "num_batches_tracked"  # of batch norms, which old files leave out
 _MIXING = ".frequency_mixing."
+_INSIDE = "network."  # before the names of a network that another library made
 
 
 class WeightsError(ValueError):
@@ -57,6 +58,23 @@ def match_names(
         raise WeightsError(f"{source}: expected the network once, got it below each of {listed}")
     inside = {key[len(prefix) :]: v for key, v in plain.items() if key.startswith(prefix)}
     return {own.get(name, name): value for name, value in inside.items()}
+
+
+def match_weights(model: Network, state: Mapping[str, Tensor], *, source: str) -> dict[str, Tensor]:
+    """Tensors by the names of a network, which they may have as :func:`match_names` says.
+
+    Those of a network of another library, or of one's own, may also have its own names.
+
+    Raises:
+        WeightsError: as from :func:`match_names`.
+    """
+    own = list(model.state_dict())
+    found = match_names(state, own, source=source)
+    inside = {name.removeprefix(_INSIDE): name for name in own if name.startswith(_INSIDE)}
+    if len(inside) < len(own) or not found.keys().isdisjoint(own):
+        return found
+    bare = match_names(state, inside, source=source)
+    return {inside.get(name, name): value for name, value in bare.items()}
 
 
 def load_weights(model: Network, state: Mapping[str, Tensor], *, source: str) -> None:

@@ -15,6 +15,7 @@ from dealias.evaluation import digest_file
 
 Known = dict[Path, str]
 _CLASS = "class_path"
+_OF_WEIGHTS = ("model.", "init_from")  # options that may name folders of weights
 _PACKAGES = Path(sysconfig.get_path("purelib")).resolve()
 _LOCAL = "hf:"  # before the name of a network, which may be a folder
 
@@ -64,7 +65,9 @@ def digest_options(options: Mapping[str, Any], known: Known) -> dict[str, str]:
         path = Path(value.removeprefix(_LOCAL))
         if path.is_absolute() and path.is_file():
             found[name] = _digest(path, known)
-        elif name.startswith("model.") and (path.is_absolute() or value.startswith(_LOCAL)):
+        elif name.startswith(("model.", "init_from")) and (
+            path.is_absolute() or value.startswith(_LOCAL)
+        ):
             digest = digest_files(sorted(file for file in path.rglob("*") if file.is_file()), known)
             found |= {} if digest is None else {name: digest}
     return found
