@@ -82,22 +82,24 @@ def count_objects(
 
     Returns:
         int64 `[C, 4, 10]` on the device of `preds`, summed over the batch and to be summed over
-        images: by class, size (:data:`OBJECT_SIZES`) and :class:`ObjectColumn`.
+            images: by class, size (:data:`OBJECT_SIZES`) and :class:`ObjectColumn`.
 
-        - ``OBJECTS``: objects. ``FOUND``: at least `recall.found_from` of their pixels are
-          predicted as their class. ``VANISHED``: less than `recall.vanished_below` are. The others
-          are partly found.
-        - ``MERGED``: `recall.found_from` or more of the object lies in one predicted object that
-          holds as much of another object too.
-        - ``SPLIT``: two or more predicted objects each hold `recall.vanished_below` or more of it.
-        - ``PREDICTED``: predicted objects, by their own size. ``FALSE``: of their pixels, less than
-          `recall.vanished_below` are of their class in the target: there is nothing, or next to it.
-        - ``PIXELS`` of objects, ``HIT_PIXELS`` of them that are predicted as their class, and
-          ``FALSE_PIXELS``: wrong pixels of predicted objects, by the size of the object that they
-          hold most of, or by their own where they hold none. Over all sizes, these make up the
-          confusion matrix's rows, diagonal and the rest of its columns.
+            - ``OBJECTS``: objects. ``FOUND``: at least `recall.found_from` of their pixels are
+              predicted as their class. ``VANISHED``: less than `recall.vanished_below` are. The
+              others are partly found.
+            - ``MERGED``: `recall.found_from` or more of the object lies in one predicted object
+              that holds as much of another object too.
+            - ``SPLIT``: two or more predicted objects each hold `recall.vanished_below` or more of
+              it.
+            - ``PREDICTED``: predicted objects, by their own size. ``FALSE``: of their pixels, less
+              than `recall.vanished_below` are of their class in the target: there is nothing, or
+              next to it.
+            - ``PIXELS`` of objects, ``HIT_PIXELS`` of them that are predicted as their class, and
+              ``FALSE_PIXELS``: wrong pixels of predicted objects, by the size of the object that
+              they hold most of, or by their own where they hold none. Over all sizes, these make up
+              the confusion matrix's rows, diagonal and the rest of its columns.
 
-        An object may be found and merged, or partly found and split.
+            An object may be found and merged, or partly found and split.
 
     Raises:
         LabelRangeError: a label that is neither a class nor void.
