@@ -34,7 +34,7 @@ class FirstAliasing:
         filters = (
             {}
             if report is None
-            else {item.site: item.cutoff for item in report.inserted if item.kind != "mixing"}
+            else {item.site: item.cutoff for item in report.inserted if item.is_filter}
         )
         unit = "step" if report is None else report.unit
         plan = find_downsampling(plain, torch.zeros_like(example[:1]), place="before", unit=unit)

@@ -6,13 +6,14 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from inspect import signature
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from torch import nn
 from torch.overrides import TorchFunctionMode
 
 from dealias import surgery
+from dealias.layers import CHOSEN
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
@@ -49,9 +50,11 @@ class Network(nn.Module):
         std: per channel, by which the difference is divided.
         dealias_report: what :func:`dealias.dealias` inserted into the backbone; None if it was not
             called.
+        puts_back: whether the heads put maps back to where images chose their samples.
     """
 
     backbone: nn.Module
+    puts_back: ClassVar[bool] = False
 
     def __init__(
         self, *, num_classes: int, mean: tuple[float, ...], std: tuple[float, ...]
@@ -184,12 +187,23 @@ def finish(network: Network, config: Mapping[str, Any], dealias: Mapping[str, An
         dealias: arguments of :func:`dealias.dealias`; None leaves the backbone unchanged.
 
     Raises:
-        ModelError: `dealias` is not a mapping, or has an unknown option.
+        ModelError: `dealias` is not a mapping, or has an unknown option; or images are to choose
+            samples, and the heads do not put them back.
     """
     settings = None
     if dealias is not None:
+        _check_sampling(network, dealias)
         settings, network.dealias_report = _dealias(network.backbone, dealias)
     network.config = _plain({**config, "dealias": settings})
+
+
+def _check_sampling(network: Network, options: Any) -> None:
+    sampling = options.get("sampling") if isinstance(options, Mapping) else None
+    if sampling in CHOSEN and not network.puts_back:
+        raise ModelError(
+            f"dealias: sampling: expected 'regular' for {type(network).__name__}, whose heads do "
+            f"not put samples back, got {sampling!r}"
+        )
 
 
 def _dealias(

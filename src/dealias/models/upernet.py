@@ -1,15 +1,17 @@
 """UPerNet: a pyramid pooling module and a feature pyramid on any backbone."""
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, ClassVar, cast
 
 import torch
 from torch import Tensor, distributed, nn
 
+from dealias.layers import Offsets, collect_offsets, polyphase_upsample
 from dealias.models.backbones import Backbone, stage_maps
 from dealias.models.segmentation import SegmentationModel, resize
 
 _POOL_SIZES = (1, 2, 3, 6)
+_STRIDES = (4, 8, 16, 32)  # of the stages
 
 
 class UPerNet(SegmentationModel):
@@ -17,6 +19,11 @@ class UPerNet(SegmentationModel):
 
     The auxiliary head is one convolutional block and a classifier on the third stage. It is used in
     training only.
+
+    If images choose their samples in the backbone, see :class:`dealias.layers.PolyphaseShift`, the
+    heads enlarge maps by :func:`dealias.layers.polyphase_upsample` and pool them by sliding means
+    in place of cells that lie fixed. Then the scores move with every circular shift of the image,
+    exactly, if all padding is circular and the height and width are multiples of 32.
 
     Args:
         backbone: features at strides 4, 8, 16 and 32.
@@ -26,6 +33,8 @@ class UPerNet(SegmentationModel):
         aux_channels: channels of the auxiliary head.
         dropout: share of channels dropped before each classifier.
     """
+
+    puts_back: ClassVar[bool] = True
 
     def __init__(
         self,
@@ -56,11 +65,13 @@ class UPerNet(SegmentationModel):
 
     def forward(self, images: Tensor) -> dict[str, Tensor]:
         """Score the pixels: see :meth:`SegmentationModel.forward`."""
-        features = self.features(images)
-        scores = {"out": self.decode_head(features)}
+        with collect_offsets() as offsets:
+            features = self.features(images)
+        scores = {"out": (self.decode_head(features, offsets), 0)}
         if self.training and self.aux_head is not None:
-            scores["aux"] = self.aux_head(features[-2])
-        return {name: resize(logits, images.shape[-2:]) for name, logits in scores.items()}
+            scores["aux"] = self.aux_head(features[-2]), len(features) - 2
+        size = (images.shape[-2], images.shape[-1])
+        return {n: _enlarge(maps, size, stage, offsets) for n, (maps, stage) in scores.items()}
 
 
 class PyramidHead(nn.Module):
@@ -88,18 +99,65 @@ class PyramidHead(nn.Module):
         self.join = ConvBlock(len(in_channels) * channels, channels, 3)
         self.classifier = Classifier(channels, num_classes, dropout)
 
-    def forward(self, features: Sequence[Tensor]) -> Tensor:
-        """Return logits `[B, C, H / 4, W / 4]` from the maps of the stages."""
+    def forward(self, features: Sequence[Tensor], offsets: Offsets | None = None) -> Tensor:
+        """Return logits `[B, C, H / 4, W / 4]` from the maps of the stages.
+
+        Args:
+            features: maps `[B, C, H / s, W / s]` for s = 4, 8, 16, 32.
+            offsets: where their samples lie. None, or no choice in it, stands for the regular grid.
+        """
         *finer, last = features
-        pooled = [resize(pool(last), last.shape[-2:]) for pool in self.pooled]
+        sizes = [(feature.shape[-2], feature.shape[-1]) for feature in features]
+        pooled = [self._pool(number, last, bool(offsets)) for number in range(len(self.pooled))]
         levels = [self.context(torch.cat([last, *pooled], 1))]
-        for lateral, feature in zip(reversed(self.lateral), reversed(finer), strict=True):
-            levels.insert(0, lateral(feature) + resize(levels[0], feature.shape[-2:]))
+        for stage in reversed(range(len(finer))):
+            coarser = _enlarge(levels[0], sizes[stage], stage + 1, offsets, to=stage)
+            levels.insert(0, self.lateral[stage](finer[stage]) + coarser)
         smoothed = [smooth(level) for smooth, level in zip(self.smooth, levels[:-1], strict=True)]
-        size = finer[0].shape[-2:]
-        resized = [resize(level, size) for level in (*smoothed, levels[-1])]
+        resized = [
+            _enlarge(level, sizes[0], stage, offsets, to=0)
+            for stage, level in enumerate((*smoothed, levels[-1]))
+        ]
         logits: Tensor = self.classifier(self.join(torch.cat(resized, 1)))
         return logits
+
+    def _pool(self, number: int, x: Tensor, sliding: bool) -> Tensor:
+        if not sliding:
+            return resize(self.pooled[number](x), x.shape[-2:])
+        cells, block = cast(nn.Sequential, self.pooled[number])
+        pooled: Tensor = block(_sliding_mean(x, cast(int, cells.output_size)))
+        return pooled
+
+
+def _enlarge(
+    maps: Tensor,
+    size: tuple[int, int],
+    stage: int,
+    offsets: Offsets | None,
+    *,
+    to: int | None = None,
+) -> Tensor:
+    """Bring maps of a stage to the grid of a finer one, or of the image."""
+    if not offsets:
+        return resize(maps, size)
+    spacing = 1 if to is None else _STRIDES[to]
+    offset = (offsets.at(_STRIDES[stage]) - offsets.at(spacing)) // spacing
+    return polyphase_upsample(maps, size, _STRIDES[stage] // spacing, offset)
+
+
+def _sliding_mean(x: Tensor, cells: int) -> Tensor:
+    """The circular mean around each sample over windows of a share of the map.
+
+    What adaptive pooling to `cells` x `cells` takes at fixed places, at all places.
+    """
+    for axis in (-2, -1):
+        length = x.shape[axis]
+        window = torch.sym_max((length + cells // 2) // cells, 1)
+        places = torch.arange(length, device=x.device)
+        apart = (places - places[:, None] + (window - 1) // 2) % length
+        mean = ((apart < window) / window).to(x.dtype)
+        x = mean @ x if axis == -2 else x @ mean.T
+    return x
 
 
 class ConvBlock(nn.Module):

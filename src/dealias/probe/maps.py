@@ -31,7 +31,7 @@ def first_filtered(sites: Iterable[Site], report: Report | None = None) -> Site 
             count as filtered.
     """
     put_in = () if report is None else report.inserted
-    filtered = {item.site for item in put_in if item.kind != "mixing"}
+    filtered = {item.site for item in put_in if item.is_filter}
     for site in sites:
         chosen = not site.reason if report is None else site.name in filtered
         if chosen and site.place is not None:

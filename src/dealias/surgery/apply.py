@@ -16,7 +16,10 @@ from dealias.layers import (
     DealiasingFilter,
     FrequencyMixing,
     PartialFilter,
+    PolyphaseShift,
+    Sampling,
     Strength,
+    check_sampling,
     check_strength,
 )
 from dealias.spectral import check_choice
@@ -25,6 +28,7 @@ from dealias.surgery.downsampling import plan_of
 from dealias.surgery.insertion import (
     FILTER,
     MIXING,
+    PHASE,
     SAMPLING,
     Inserted,
     Report,
@@ -32,6 +36,7 @@ from dealias.surgery.insertion import (
     inserted,
     keep_report,
     put_mixing,
+    put_phase,
     put_sampling,
     remove_all,
     report_of,
@@ -41,6 +46,7 @@ from dealias.surgery.plan import (
     Branch,
     Excluded,
     MixingSite,
+    Place,
     Plan,
     Rate,
     Site,
@@ -48,6 +54,7 @@ from dealias.surgery.plan import (
     Where,
     by_reason,
 )
+from dealias.surgery.polyphase import PhaseSite, phase_sites
 from dealias.surgery.record import record
 from dealias.surgery.resolution import Pair
 from dealias.surgery.walk import parameters, submodule
@@ -76,6 +83,7 @@ def dealias(
     place: Where = "auto",
     unit: UnitOf = "step",
     strength: Strength = 1.0,
+    sampling: Sampling = "regular",
     inplace: bool = False,
     filter_options: Mapping[str, Any] | None = None,
     mixing_options: Mapping[str, Any] | None = None,
@@ -127,6 +135,15 @@ def dealias(
         strength: how far filters move a map towards its filtered version, in [0, 1]; or
             ``"learned"``, for each channel, from 0. See :class:`dealias.layers.PartialFilter`.
             A strength below 1 can be raised by :func:`dealias.layers.set_strength`.
+        sampling: which samples steps take. ``"regular"`` is every s-th from the first. With
+            ``"adaptive"`` and ``"learned"``, each image chooses at every step, whether the step is
+            filtered or not, and `filter` may be None: see :class:`dealias.layers.PolyphaseShift`.
+            The choice is made at the input of the unit, by the map that all its branches read; so
+            they take the same samples, whichever runs first, and no convolution has to run at
+            stride 1. With circular padding throughout and filters of border "wrap", the output
+            then moves with every circular shift of the image, exactly. Maps that the network
+            returns lie on the grid that the image chose; the UPerNet of
+            :func:`dealias.models.create_model` puts them back.
         inplace: whether to change the model itself, not a copy.
         filter_options: keyword arguments for every filter, like ``{"transfer": "hamming"}``. The
             border of "daf" and "flc" is "reflect" by default, as that of blurs is.
@@ -139,7 +156,8 @@ def dealias(
     Raises:
         ValueError: there is nothing to insert; a name is not that of a site, and the message lists
             the sites; the model is de-aliased already; an argument is out of range; the model
-            fails on the example, before or after the insertion.
+            fails on the example, before or after the insertion; images are to choose samples in a
+            network that adds or joins maps of several steps, as decoders do, which would not fit.
 
     >>> import torch
     >>> stem, step = nn.Conv2d(3, 8, 3, padding=1), nn.Conv2d(8, 16, 3, stride=2, padding=1)
@@ -149,7 +167,7 @@ def dealias(
     1     daf     after  0.250   2.dealias_sampling
     test the network, and train it on if it lost by the filters
     """
-    _check(model, filter, mixing, place, unit, strength)
+    _check(model, filter, mixing, place, unit, strength, sampling)
     trace = record(model, example_input)
     plan, units = plan_of(trace, place="before" if filter is None else place, unit=unit)
     mixable, unmixable = mixing_sites(trace, plan, units)
@@ -173,6 +191,11 @@ def dealias(
         work += _mixings(target, plan, sites_to_mix, cutoffs, mixing_options or {})
         if not sites_to_mix:
             left.append(Excluded("(mixing)", "mixing", _NOTHING_TO_MIX))
+    if sampling != "regular":
+        phases, regular = phase_sites(trace, units)
+        choices, uncalled = _phases(target, phases, sampling)
+        work += choices
+        left += [*regular, *uncalled]
     if not work:
         unasked = set(plan.names) - chosen
         why = "\n".join(["", *by_reason("left", (s for s in left if s.name not in unasked))])
@@ -216,12 +239,14 @@ def restore(model: M) -> M:
 class _Insertion:
     host: nn.Module
     module: nn.Module
-    branch: Branch | None  # of a filter
+    branch: Branch | Place | None  # of a filter; where images choose; None for mixing
     done: Inserted
 
     def carry_out(self, model: nn.Module) -> None:
         module = _like(self.module, self.host, model)
-        if self.branch is None:
+        if isinstance(module, PolyphaseShift) and isinstance(self.branch, Place):
+            put_phase(self.host, module, self.branch)
+        elif not isinstance(self.branch, Branch):
             put_mixing(self.host, module)
         else:
             put_sampling(model, self.host, module, self.branch)
@@ -300,6 +325,25 @@ def _mixings(
     return work
 
 
+def _phases(
+    target: nn.Module, sites: Iterable[PhaseSite], sampling: Sampling
+) -> tuple[list[_Insertion], list[Excluded]]:
+    work, left = [], []
+    for site in sites:
+        found = host_of(target, site.name)
+        if found is None:
+            reason = "takes the regular samples: a container that runs its children"
+            left.append(Excluded(site.name, site.kind, reason))
+            continue
+        path, host = found
+        module = _build(
+            PolyphaseShift, site.stride, sampling, channels=site.channels, spacing=site.spacing
+        )
+        done = Inserted(site.name, f"{path}.{PHASE}".lstrip("."), sampling, None)
+        work.append(_Insertion(host, module, site.place, done))
+    return work, left
+
+
 def _copy(model: M) -> M:
     try:
         with torch.inference_mode(False):
@@ -337,14 +381,16 @@ def _check(
     place: str,
     unit: str,
     strength: Any,
+    sampling: str,
 ) -> None:
     check_choice("place", place, get_args(Where))
     check_choice("unit", unit, get_args(UnitOf))
     check_strength(strength)
+    check_sampling(sampling)
     if filter is not None and filter not in get_args(Filter):
         names = ", ".join(map(repr, get_args(Filter)))
         raise ValueError(f"filter: expected one of {names} or None, got {filter!r}")
-    if filter is None and not mixing:
+    if filter is None and not mixing and sampling == "regular":
         raise ValueError("filter=None and mixing=False leave nothing to put in")
     before = inserted(model) if isinstance(model, nn.Module) else []
     if before:

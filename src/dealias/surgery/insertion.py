@@ -12,7 +12,14 @@ from typing import Any, cast
 from torch import Tensor, nn
 from torch.utils.hooks import RemovableHandle
 
-from dealias.layers import FrequencyMixing, PartialFilter, Subsample, filter_sampled
+from dealias.layers import (
+    CHOSEN,
+    FrequencyMixing,
+    PartialFilter,
+    PolyphaseShift,
+    Subsample,
+    filter_sampled,
+)
 from dealias.surgery.plan import (
     Branch,
     Excluded,
@@ -27,6 +34,7 @@ from dealias.surgery.plan import (
 from dealias.surgery.walk import modules, named_modules, submodule
 
 FILTER, SAMPLING, MIXING = "dealias_filter", "dealias_sampling", "frequency_mixing"
+PHASE = "dealias_phase"
 # Attributes for the hooks of a module and for the report of a network. Neither is in the state
 # dict, and both are copied and pickled with the module.
 _HELD, _STRIDE, _REPORT = "_dealias_held", "_dealias_stride", "_dealias_report"
@@ -39,8 +47,9 @@ class Inserted:
     Attributes:
         site: name of the site.
         module: dotted path of the inserted module.
-        kind: "daf", "flc", "blur", "adaptive_blur" or "mixing".
-        cutoff: in cycles per pixel; None for blurs, which have none.
+        kind: "daf", "flc", "blur", "adaptive_blur" or "mixing"; or the sampling, "adaptive" or
+            "learned", of a :class:`dealias.layers.PolyphaseShift`.
+        cutoff: in cycles per pixel; None for blurs and samplings, which have none.
         step: dotted path of the module that runs at stride 1 for it; empty if none does.
         place: of a filter, "before" or "after"; see :func:`dealias.dealias`.
     """
@@ -51,6 +60,11 @@ class Inserted:
     cutoff: Rate | None
     step: str = ""
     place: Where = "before"
+
+    @property
+    def is_filter(self) -> bool:
+        """Whether it is a filter, and neither frequency mixing nor a choice of samples."""
+        return self.kind not in ("mixing", *CHOSEN)
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         """Read pickles of earlier versions, which had no place."""
@@ -63,7 +77,7 @@ class Report:
     """The changes that :func:`dealias.dealias` made; prints as a table.
 
     Attributes:
-        inserted: filters in the order they run, then mixing modules.
+        inserted: filters in the order they run, then mixing modules, then choices of samples.
         left: steps without a filter, with the reason.
         sites: names of the chosen downsampling sites.
         unit: unit of strided depthwise convolutions; see :func:`find_downsampling`.
@@ -79,18 +93,22 @@ class Report:
             {
                 "site": item.site or "(model)",
                 "put in": item.kind,
-                "place": "" if item.kind == "mixing" else item.place,
+                "place": item.place if item.is_filter else "",
                 "cutoff": "" if item.cutoff is None else rate_text(item.cutoff),
                 "as": item.module,
             }
             for item in self.inserted
         ]
         lines = [*table(rows), *by_reason("left", self.left)]
-        places = {item.place for item in self.inserted if item.kind != "mixing"}
+        places = {item.place for item in self.inserted if item.is_filter}
         if "before" in places:
             lines.append("train the network on: trained weights do not expect filters before steps")
         elif places:
             lines.append("test the network, and train it on if it lost by the filters")
+        if any(item.kind in CHOSEN for item in self.inserted):
+            lines.append(
+                "maps lie on the grids that images chose: dealias.layers.collect_offsets has them"
+            )
         return "\n".join(lines)
 
 
@@ -177,6 +195,13 @@ def put_sampling(
     host.__dict__.setdefault(_HELD, {})[SAMPLING] = _Held(_hook(host, SAMPLING))
 
 
+def put_phase(host: nn.Module, shift: PolyphaseShift, place: Place) -> None:
+    """Let each image choose which samples of the input of a module are taken."""
+    shift.register_load_state_dict_pre_hook(_keep_if_absent)  # type: ignore[no-untyped-call]
+    nn.Module.add_module(host, PHASE, InputFilter(shift, place).train(host.training))
+    host.__dict__.setdefault(_HELD, {})[PHASE] = _Held(_hook(host, PHASE))
+
+
 def put_mixing(host: nn.Module, mixing: nn.Module) -> None:
     """Mix the frequencies of the output of a convolution."""
     mixing.register_load_state_dict_pre_hook(_keep_if_absent)  # type: ignore[no-untyped-call]
@@ -188,6 +213,13 @@ def put_mixing(host: nn.Module, mixing: nn.Module) -> None:
 def _hook(host: nn.Module, child: str) -> RemovableHandle:
     if child == FILTER:
         return nn.Module.register_forward_pre_hook(host, _filter_input, with_kwargs=True)
+    if child == PHASE:
+        # Before the filter of the same step, which would make the norms of all phases equal; after
+        # that of an earlier step, which makes the map.
+        earlier = isinstance(getattr(host._modules.get(FILTER), "filter", None), FilteredSampling)
+        return nn.Module.register_forward_pre_hook(
+            host, _shift_input, prepend=not earlier, with_kwargs=True
+        )
     if child == SAMPLING:
         # First, so that hooks of others see the map at the size of the plain network.
         return nn.Module.register_forward_hook(host, _sample_output, prepend=True)
@@ -317,6 +349,8 @@ def is_hooked(host: nn.Module, child: str) -> bool:
     """Whether a module still calls the module inserted into it."""
     if child == FILTER:
         return _filter_input in host._forward_pre_hooks.values()
+    if child == PHASE:
+        return _shift_input in host._forward_pre_hooks.values()
     if child == SAMPLING:
         return _sample_output in host._forward_hooks.values()
     return _mix_output in host._forward_hooks.values()
@@ -363,6 +397,10 @@ def host_of(model: nn.Module, name: str) -> tuple[str, nn.Module] | None:
 
 def _filter_input(module: nn.Module, args: Any, kwargs: Any) -> Any:
     return cast(nn.Module, getattr(module, FILTER))(args, kwargs)
+
+
+def _shift_input(module: nn.Module, args: Any, kwargs: Any) -> Any:
+    return cast(nn.Module, getattr(module, PHASE))(args, kwargs)
 
 
 def _sample_output(module: nn.Module, args: Any, output: Tensor) -> Any:  # noqa: ARG001

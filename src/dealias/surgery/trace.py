@@ -81,6 +81,7 @@ class Trace:
     used: int = 0  # bits of all inputs of layers with weights and of products of maps
     calls: Counter[str] = field(default_factory=Counter)  # of each module
     sizes: list[Pair] = field(default_factory=list)  # (H, W) of the maps that the model returns
+    outputs: list[tuple[Shape, int]] = field(default_factory=list)  # their shapes and bits
 
 
 class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
@@ -160,6 +161,7 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
                 self._makers[leaf].readers.append(call)
             if leaf.ndim == 4:
                 self.trace.sizes.append((leaf.shape[2], leaf.shape[3]))
+                self.trace.outputs.append((tuple(leaf.shape), self._bits.get(leaf, 0)))
 
     def _note_fall(self, call: Call, args: tuple[Any, ...], result: Tensor) -> None:
         """Note a module that lowers the resolution by reshaping, unlike any single operation."""

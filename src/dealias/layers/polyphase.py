@@ -1,0 +1,277 @@
+"""Let each image choose the samples that a strided step takes, and put the result back.
+
+A step of stride s takes one of s * s sets of samples of a map, its phases: always that of row 0 and
+column 0, whatever the image. If the image chooses the phase by its content, a shift by one pixel
+moves the choice with it.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from typing import Literal, get_args
+
+import torch
+from torch import Tensor, nn
+
+from dealias.spectral import check_choice, check_maps, is_traced
+
+Pair = tuple[int, int]
+Sampling = Literal["regular", "adaptive", "learned"]
+CHOSEN: tuple[Sampling, ...] = ("adaptive", "learned")
+
+_HIDDEN = 8  # channels of the chooser
+
+
+class Offsets:
+    """Where the samples of maps lie in the input of a network, by the phases that it chose."""
+
+    def __init__(self) -> None:
+        self._chosen: list[tuple[Tensor, Pair]] = []
+
+    def __bool__(self) -> bool:
+        """Whether any phase was chosen."""
+        return bool(self._chosen)
+
+    def add(self, offset: Tensor, reached: Pair) -> None:
+        """Add the choice at a step: (row, column) in pixels of the input, and the stride so far."""
+        self._chosen.append((offset, reached))
+
+    def at(self, stride: int) -> Tensor:
+        """The place of the first sample of the maps of a stride.
+
+        Args:
+            stride: of the map against the input of the network, in pixels.
+
+        Returns:
+            int64 [B, 2], (row, column) in pixels of the input, each in [0, stride); 0 if no phase
+            was chosen up to there.
+
+        Raises:
+            ValueError: no phase was chosen at all.
+        """
+        if not self._chosen:
+            raise ValueError("offsets: expected a network whose images chose samples, got none")
+        start = torch.zeros_like(self._chosen[0][0])
+        return sum((offset for offset, reached in self._chosen if max(reached) <= stride), start)
+
+
+_OFFSETS: ContextVar[Offsets | None] = ContextVar("_OFFSETS", default=None)
+
+
+@contextmanager
+def collect_offsets() -> Iterator[Offsets]:
+    """Collect what every :class:`PolyphaseShift` chooses in the forward passes inside.
+
+    >>> shift = PolyphaseShift((2, 2), spacing=(4, 4))
+    >>> x = torch.zeros(1, 1, 4, 4)
+    >>> x[..., 3, 2] = 1
+    >>> with collect_offsets() as offsets:
+    ...     moved = shift(x)
+    >>> offsets.at(8)
+    tensor([[4, 0]])
+    """
+    offsets = Offsets()
+    token = _OFFSETS.set(offsets)
+    try:
+        yield offsets
+    finally:
+        _OFFSETS.reset(token)
+
+
+class PolyphaseShift(nn.Module):
+    r"""Roll each map so that a strided step after it takes the phase that the image chose.
+
+    Rolled by (-p, -q), a map has the samples of phase (p, q) where the step takes those of phase
+    (0, 0). Everything between here and the step follows, so that all branches of a residual block
+    take the same phase, and none has to run at stride 1 for it. Of a map that is shifted
+    circularly, another phase is chosen, which holds the same samples; the output of the step is
+    then the same, shifted by whole samples. This holds with circular padding in every layer, in
+    each axis whose length is a multiple of the strides, and up to rounding. With zero padding it
+    holds away from the borders only, and up to s - 1 rows and columns of one side come in at the
+    other.
+
+    "adaptive" chooses the phase with the largest norm,
+
+    .. math:: \arg\max_{p, q} \sum_{c, i, j} x_c(s i + p, s j + q)^2,
+
+    from Chaman and Dokmanic, "Truly Shift-Invariant Convolutional Neural Networks" (CVPR 2021).
+    "learned" chooses the one with the largest mean score of two small convolutions that all phases
+    share, from Rojas-Gomez et al., "Learnable Polyphase Sampling for Shift Invariant and Equivariant
+    Convolutional Networks" (NeurIPS 2022). In training, its choice is drawn from the softmax of the
+    scores, and their gradient is that of the softmax (straight-through Gumbel-softmax at a
+    temperature of 1). In evaluation nothing is random.
+
+    Of phases with equal scores the first is chosen. That commutes with shifts if the phases are the
+    same, as of a constant map. Where they differ, it does not: an image that is equal to itself
+    shifted, as stripes are, has no choice that commutes with all shifts; and the norms of all phases
+    of a map are equal, so that rounding decides, if it has no power from the Nyquist frequency of
+    the step on. So choose before an ideal low-pass, not after it.
+
+    Args:
+        stride: (row, column) of the step.
+        sampling: "adaptive" or "learned".
+        channels: C of the maps, for "learned".
+        spacing: (row, column), pixels of the input of the network between samples of the map, for
+            :func:`collect_offsets`.
+
+    Raises:
+        ValueError: an argument is out of range, or "learned" lacks the channels; in the forward
+            pass, x is not [B, C, H, W], is smaller than the stride, or has other channels.
+
+    >>> x = torch.randn(2, 3, 8, 8, generator=torch.Generator().manual_seed(0))
+    >>> shift = PolyphaseShift((2, 2))
+    >>> def samples(x):
+    ...     return shift(x)[..., ::2, ::2].flatten(1).sort().values
+    >>> torch.equal(samples(x), samples(x.roll((3, 1), (2, 3))))
+    True
+    """
+
+    def __init__(
+        self,
+        stride: Pair,
+        sampling: Sampling = "adaptive",
+        *,
+        channels: int | None = None,
+        spacing: Pair = (1, 1),
+    ) -> None:
+        super().__init__()
+        check_choice("sampling", sampling, CHOSEN)
+        for name, pair in (("stride", stride), ("spacing", spacing)):
+            whole = isinstance(pair, tuple) and len(pair) == 2 and all(type(n) is int for n in pair)
+            if not whole or min(pair) < 1:
+                raise ValueError(f"{name}: expected two positive integers, got {pair!r}")
+        self.stride = stride
+        self.spacing = spacing
+        self.sampling = sampling
+        self.score: nn.Module | None = None
+        if sampling == "learned":
+            if type(channels) is not int or channels < 1:
+                raise ValueError(
+                    f"channels: expected a positive integer for sampling='learned', got {channels!r}"
+                )
+            # Neighbours of the same phase are a stride apart.
+            self.score = nn.Sequential(
+                nn.Conv2d(
+                    channels, _HIDDEN, 3, padding=stride, dilation=stride, padding_mode="circular"
+                ),
+                nn.ReLU(),
+                nn.Conv2d(_HIDDEN, 1, 1),
+            )
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Roll x, [B, C, H, W], by the phase of each image."""
+        self._check(x)
+        scores = self.scores(x)
+        soft = None
+        if self.training and self.score is not None:
+            soft = nn.functional.gumbel_softmax(scores)
+        chosen = (scores if soft is None else soft).argmax(1)
+        columns = self.stride[1]
+        phase = torch.stack([chosen // columns, chosen % columns], 1)
+        offsets = _OFFSETS.get()
+        if offsets is not None:
+            pixels = zip(phase.unbind(1), self.spacing, strict=True)
+            reached = self.stride[0] * self.spacing[0], self.stride[1] * self.spacing[1]
+            offsets.add(torch.stack([p * spacing for p, spacing in pixels], 1), reached)
+        moved = roll_each(x, -phase, (x.shape[-2], x.shape[-1]))
+        if soft is None or not torch.is_grad_enabled():
+            return moved
+        # It adds 0, and lets the gradient through to the scores.
+        slope = (soft - soft.detach()).to(x.dtype)[:, :, None, None, None]
+        for number in range(slope.shape[1]):
+            shifts = (-(number // columns), -(number % columns))
+            moved = moved + slope[:, number] * x.detach().roll(shifts, (2, 3))
+        return moved
+
+    def scores(self, x: Tensor) -> Tensor:
+        """Score the phases of x, [B, C, H, W]; [B, s * s], those of row 0 first."""
+        # Of three axes, so that the strided slices below are not taken for a step of the network.
+        if self.score is not None:
+            per_pixel = self.score(x)[:, 0]
+        else:
+            per_pixel = (x if x.dtype == torch.float64 else x.float()).square().sum(1)
+        # Sums in another order, as those of a shifted map, must not decide between phases.
+        dtype = torch.float32 if x.device.type == "mps" else torch.float64
+        rows, columns = self.stride
+        phases = [per_pixel[:, p::rows, q::columns] for p in range(rows) for q in range(columns)]
+        return torch.stack([phase.mean((1, 2), dtype=dtype) for phase in phases], 1)
+
+    def _check(self, x: Tensor) -> None:
+        check_maps(x)
+        if x.ndim != 4:
+            raise ValueError(f"x: expected [B, C, H, W], got {tuple(x.shape)}")
+        if not is_traced() and (x.shape[2] < self.stride[0] or x.shape[3] < self.stride[1]):
+            raise ValueError(
+                f"x: expected a map of at least {self.stride[0]} x {self.stride[1]}, a sample of "
+                f"each phase, got {x.shape[2]} x {x.shape[3]}"
+            )
+
+    def extra_repr(self) -> str:
+        """Stride, sampling and spacing."""
+        return f"stride={self.stride}, sampling={self.sampling!r}, spacing={self.spacing}"
+
+
+def roll_each(x: Tensor, shifts: Tensor, size: Pair) -> Tensor:
+    """Roll each map by its own shift, and cut it to a size.
+
+    Args:
+        x: [B, C, H, W].
+        shifts: int64 [B, 2], by (row, column).
+        size: (height, width) of the result; beyond the end, maps begin again.
+
+    Returns:
+        [B, C, height, width].
+
+    >>> roll_each(torch.tensor([[[[1, 2, 3]]], [[[4, 5, 6]]]]), torch.tensor([[0, 1], [0, 0]]), (1, 3))
+    tensor([[[[3, 1, 2]]],
+    <BLANKLINE>
+    <BLANKLINE>
+            [[[4, 5, 6]]]])
+    """
+    rows, columns = (
+        (torch.arange(size[axis], device=x.device) - shifts[:, axis, None]) % x.shape[2 + axis]
+        for axis in (0, 1)
+    )
+    images = torch.arange(x.shape[0], device=x.device)[:, None, None]
+    taken = x.permute(0, 2, 3, 1)[images, rows[:, :, None], columns[:, None, :]]
+    return taken.permute(0, 3, 1, 2)
+
+
+def polyphase_upsample(x: Tensor, size: Pair, factor: int, offset: Tensor) -> Tensor:
+    """Enlarge maps, bilinear and circular, and put them where their samples were taken.
+
+    Where an offset is 0 and away from the borders, it is what :func:`torch.nn.functional.interpolate`
+    gives between pixel centres.
+
+    Args:
+        x: [B, C, H, W].
+        size: (height, width) of the result.
+        factor: samples of the result for one of x, along both axes.
+        offset: int64 [B, 2], place of the first sample of x, (row, column) in samples of the result.
+
+    Returns:
+        [B, C, height, width].
+
+    Raises:
+        ValueError: x is not [B, C, H, W], or `factor` is not positive.
+
+    >>> x = torch.tensor([[[[0.0, 4.0]]]])
+    >>> polyphase_upsample(x, (1, 4), 2, torch.tensor([[0, 1]])).squeeze()
+    tensor([3., 1., 1., 3.])
+    """
+    check_maps(x)
+    if x.ndim != 4:
+        raise ValueError(f"x: expected [B, C, H, W], got {tuple(x.shape)}")
+    if type(factor) is not int or factor < 1:
+        raise ValueError(f"factor: expected a positive integer, got {factor!r}")
+    if factor > 1:
+        x = nn.functional.pad(x, (1, 1, 1, 1), mode="circular")
+        larger = x.shape[2] * factor, x.shape[3] * factor
+        x = nn.functional.interpolate(x, size=larger, mode="bilinear", align_corners=False)
+        x = x[..., factor:-factor, factor:-factor]
+    return roll_each(x, offset, size)
+
+
+def check_sampling(sampling: str) -> None:
+    """Raise ValueError unless `sampling` is "regular", "adaptive" or "learned"."""
+    check_choice("sampling", sampling, get_args(Sampling))

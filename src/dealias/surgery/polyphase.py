@@ -1,0 +1,94 @@
+"""At which steps of a network each image can choose its samples."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from math import prod
+
+from dealias.surgery.plan import Excluded, Place
+from dealias.surgery.resolution import Pair
+from dealias.surgery.trace import Trace
+from dealias.surgery.units import Unit
+
+_UPSAMPLED = 1.5  # padding makes maps larger too, by less
+
+
+@dataclass(frozen=True)
+class PhaseSite:
+    """A step before which maps can be rolled by the phase that an image chooses.
+
+    `spacing` is that of the samples that enter, in pixels of the input of the network.
+    """
+
+    name: str
+    kind: str
+    place: Place
+    stride: Pair
+    channels: int
+    spacing: Pair
+
+
+def phase_sites(
+    trace: Trace, units: Sequence[Unit]
+) -> tuple[list[PhaseSite], list[Excluded]]:
+    """The steps at which images can choose, in the order they run, and the others with the reason.
+
+    Args:
+        trace: the pass.
+        units: every use of a unit in the order they ran.
+
+    Raises:
+        ValueError: maps that chose on their own would meet in the network: two steps run side by
+            side, or a map is enlarged after a step.
+    """
+    sites: list[PhaseSite] = []
+    left: list[Excluded] = []
+    for unit in units:
+        place, kind = unit.place, unit.kind_and_kernel[0]
+        stride = _whole(unit)
+        shared = any(unit in first.others for first in units)
+        if unit.others or shared:
+            reason = "one module for several steps, of which each would choose"
+        elif kind == "interpolation" or stride is None:
+            reason = "takes no samples that an image could choose among"
+        elif place is None:
+            reason = unit.reason_for_no_place
+        else:
+            before = [_whole(other) or (1, 1) for other in units if other.bits & unit.before]
+            spacing = prod(s[0] for s in before), prod(s[1] for s in before)
+            sites.append(PhaseSite(unit.name, kind, place, stride, unit.channels[0], spacing))
+            continue
+        left.append(Excluded(unit.name, kind, f"takes the regular samples: {reason}"))
+    chosen = {site.name for site in sites}
+    for problem in _meetings(trace, units, chosen):
+        raise ValueError(f"sampling: {problem}")
+    return sites, left
+
+
+def _whole(unit: Unit) -> Pair | None:
+    rows, columns = unit.main.reading.stride
+    return (int(rows), int(columns)) if rows == int(rows) and columns == int(columns) else None
+
+
+def _meetings(trace: Trace, units: Sequence[Unit], chosen: set[str]) -> Iterator[str]:
+    """Where maps meet that are displaced against each other."""
+    for number, unit in enumerate(units):
+        for other in units[:number]:
+            apart = not (unit.bits & other.before or other.bits & unit.before)
+            if apart and chosen & {unit.name, other.name}:
+                yield (
+                    f"expected steps one after another, got {other.name or 'the model'} and "
+                    f"{unit.name or 'the model'} side by side, which would choose on their own"
+                )
+    made = [((event.reading.result_size,), event.before | event.bit) for event in trace.events]
+    # Channels may come first or last.
+    made += [((shape[2:], shape[1:3]), bits) for shape, bits in trace.outputs]
+    for unit in units:
+        limit = [_UPSAMPLED * length for length in unit.result_size]
+        for sizes, bits in made:
+            larger = all(any(n > m for n, m in zip(size, limit, strict=True)) for size in sizes)
+            if unit.name in chosen and unit.bits & bits and larger:
+                height, width = sizes[0]
+                yield (
+                    f"expected a network that returns maps at the resolution of its steps, got one "
+                    f"that enlarges maps to {height} x {width} after {unit.name or 'the model'}"
+                )
