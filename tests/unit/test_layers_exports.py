@@ -10,7 +10,10 @@ from dealias.layers import (
     DealiasingFilter,
     FrequencyMixing,
     PartialFilter,
+    PolyphaseShift,
     Subsample,
+    collect_offsets,
+    polyphase_upsample,
 )
 
 CUTOFF = 2**0.5 / 4
@@ -24,6 +27,19 @@ def learned(module: nn.Module) -> nn.Module:
     for parameter in module.parameters():
         nn.init.normal_(parameter, std=0.3, generator=generator)
     return module.eval()
+
+
+class PutBack(nn.Module):
+    """Take samples that the image chooses, and put them back."""
+
+    def __init__(self):
+        super().__init__()
+        self.shift = PolyphaseShift((2, 2))
+
+    def forward(self, x: Tensor) -> Tensor:
+        with collect_offsets() as offsets:
+            samples = self.shift(x)[..., ::2, ::2]
+        return polyphase_upsample(samples, (x.shape[2], x.shape[3]), 2, offsets.at())
 
 
 MODULES = {
@@ -45,10 +61,13 @@ MODULES = {
     "in a learned part": learned(PartialFilter(DealiasingFilter(CUTOFF), "learned", channels=16)),
     "subsampling": Subsample((2, 3)),
     "subsampling, same": Subsample((2, 3), (3, 5)),
+    "polyphase": PolyphaseShift((2, 2)),
+    "polyphase, learned": learned(PolyphaseShift((2, 3), "learned", channels=16)),
+    "polyphase, put back": PutBack(),
 }
 X = torch.randn(1, 16, *SIZES[0], generator=torch.Generator().manual_seed(0))
 # The new exporter to ONNX takes seconds for each; the others are alike.
-FAST = ("ideal", "fft", "blur", "subsampling, same")
+FAST = ("ideal", "fft", "blur", "subsampling, same", "polyphase, put back")
 
 
 class Network(nn.Module):

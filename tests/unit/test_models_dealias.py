@@ -36,6 +36,8 @@ def scores(model):
         {"filter": "flc", "unit": "step", "cutoff": "published"},
         {"filter": "blur", "cutoff": "published"},
         {"filter": None, "mixing": True},
+        {"sampling": "learned"},
+        {"filter": None, "sampling": "adaptive"},
         {"place": "before", "mixing": True, "filter_options": {"border": "wrap"}},
         {"filter": "adaptive_blur", "sites": ["layer3.0"]},
         {"cutoff": {"*": "published", "layer2.0": [0.2, 0.3]}, "filter_options": {"order": 3}},

@@ -7,7 +7,7 @@ moves the choice with it.
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from contextvars import ContextVar
+from threading import local
 from typing import Literal, get_args
 
 import torch
@@ -23,44 +23,57 @@ _HIDDEN = 8  # channels of the chooser
 
 
 class Offsets:
-    """Where the samples of maps lie in the input of a network, by the phases that it chose."""
+    """Where the samples of maps lie in the input of a network, by the phases that it chose.
 
-    def __init__(self) -> None:
-        self._chosen: list[tuple[Tensor, Pair]] = []
+    It is true if any phase was chosen.
+
+    Args:
+        around: gets the same choices.
+    """
+
+    def __init__(self, around: "Offsets | None" = None) -> None:
+        self._around = around
+        self._chosen: list[tuple[Tensor, int]] = []
 
     def __bool__(self) -> bool:
-        """Whether any phase was chosen."""
         return bool(self._chosen)
 
-    def add(self, offset: Tensor, reached: Pair) -> None:
-        """Add the choice at a step: (row, column) in pixels of the input, and the stride so far."""
-        self._chosen.append((offset, reached))
+    def add(self, offset: Tensor, stride: int) -> None:
+        """Add the choice at a step, int64 [B, 2] in pixels, and the stride of the maps after it."""
+        self._chosen.append((offset, stride))
+        if self._around is not None:
+            self._around.add(offset, stride)
 
-    def at(self, stride: int) -> Tensor:
-        """The place of the first sample of the maps of a stride.
+    def at(self, stride: int | None = None) -> Tensor:
+        """The place of the first sample of a map.
 
         Args:
-            stride: of the map against the input of the network, in pixels.
+            stride: of the map against the input of the network, in pixels; the larger one if its
+                rows and columns differ. None takes all choices so far.
 
         Returns:
-            int64 [B, 2], (row, column) in pixels of the input, each in [0, stride); 0 if no phase
-            was chosen up to there.
-
-        Raises:
-            ValueError: no phase was chosen at all.
+            int64 [B, 2], (row, column) in pixels of the input; zeros, [1, 2], if no phase was
+            chosen at all.
         """
         if not self._chosen:
-            raise ValueError("offsets: expected a network whose images chose samples, got none")
+            return torch.zeros(1, 2, dtype=torch.int64)
         start = torch.zeros_like(self._chosen[0][0])
-        return sum((offset for offset, reached in self._chosen if max(reached) <= stride), start)
+        taken = (offset for offset, reached in self._chosen if stride is None or reached <= stride)
+        return sum(taken, start)
 
 
-_OFFSETS: ContextVar[Offsets | None] = ContextVar("_OFFSETS", default=None)
+class _Collecting(local):
+    """The offsets that a thread collects."""
+
+    offsets: Offsets | None = None
+
+
+_COLLECTING = _Collecting()
 
 
 @contextmanager
 def collect_offsets() -> Iterator[Offsets]:
-    """Collect what every :class:`PolyphaseShift` chooses in the forward passes inside.
+    """Collect what every :class:`PolyphaseShift` chooses in the forward pass inside.
 
     >>> shift = PolyphaseShift((2, 2), spacing=(4, 4))
     >>> x = torch.zeros(1, 1, 4, 4)
@@ -70,12 +83,12 @@ def collect_offsets() -> Iterator[Offsets]:
     >>> offsets.at(8)
     tensor([[4, 0]])
     """
-    offsets = Offsets()
-    token = _OFFSETS.set(offsets)
+    around = _COLLECTING.offsets
+    offsets = _COLLECTING.offsets = Offsets(around)
     try:
         yield offsets
     finally:
-        _OFFSETS.reset(token)
+        _COLLECTING.offsets = around
 
 
 class PolyphaseShift(nn.Module):
@@ -96,16 +109,16 @@ class PolyphaseShift(nn.Module):
 
     from Chaman and Dokmanic, "Truly Shift-Invariant Convolutional Neural Networks" (CVPR 2021).
     "learned" chooses the one with the largest mean score of two small convolutions that all phases
-    share, from Rojas-Gomez et al., "Learnable Polyphase Sampling for Shift Invariant and Equivariant
-    Convolutional Networks" (NeurIPS 2022). In training, its choice is drawn from the softmax of the
+    share, from Rojas-Gomez et al., "Learnable Polyphase Sampling for Shift Invariant and
+    Equivariant Convolutional Networks" (NeurIPS 2022). In training, its choice is drawn from the softmax of the
     scores, and their gradient is that of the softmax (straight-through Gumbel-softmax at a
     temperature of 1). In evaluation nothing is random.
 
     Of phases with equal scores the first is chosen. That commutes with shifts if the phases are the
     same, as of a constant map. Where they differ, it does not: an image that is equal to itself
-    shifted, as stripes are, has no choice that commutes with all shifts; and the norms of all phases
-    of a map are equal, so that rounding decides, if it has no power from the Nyquist frequency of
-    the step on. So choose before an ideal low-pass, not after it.
+    shifted, as stripes are, has no choice that commutes with all shifts; and the norms of all
+    phases of a map are equal, so that rounding decides, if it has no power from the Nyquist
+    frequency of the step on. So choose before an ideal low-pass, not after it.
 
     Args:
         stride: (row, column) of the step.
@@ -147,15 +160,13 @@ class PolyphaseShift(nn.Module):
         if sampling == "learned":
             if type(channels) is not int or channels < 1:
                 raise ValueError(
-                    f"channels: expected a positive integer for sampling='learned', got {channels!r}"
+                    f"channels: expected a positive integer, for 'learned', got {channels!r}"
                 )
             # Neighbours of the same phase are a stride apart.
             self.score = nn.Sequential(
-                nn.Conv2d(
-                    channels, _HIDDEN, 3, padding=stride, dilation=stride, padding_mode="circular"
-                ),
+                nn.Conv2d(channels, _HIDDEN, 3, dilation=stride),
                 nn.ReLU(),
-                nn.Conv2d(_HIDDEN, 1, 1),
+                nn.Conv2d(_HIDDEN, 1, 1, bias=False),  # which would not tell phases apart
             )
 
     def forward(self, x: Tensor) -> Tensor:
@@ -168,10 +179,10 @@ class PolyphaseShift(nn.Module):
         chosen = (scores if soft is None else soft).argmax(1)
         columns = self.stride[1]
         phase = torch.stack([chosen // columns, chosen % columns], 1)
-        offsets = _OFFSETS.get()
+        offsets = _COLLECTING.offsets
         if offsets is not None:
             pixels = zip(phase.unbind(1), self.spacing, strict=True)
-            reached = self.stride[0] * self.spacing[0], self.stride[1] * self.spacing[1]
+            reached = max(self.stride[0] * self.spacing[0], self.stride[1] * self.spacing[1])
             offsets.add(torch.stack([p * spacing for p, spacing in pixels], 1), reached)
         moved = roll_each(x, -phase, (x.shape[-2], x.shape[-1]))
         if soft is None or not torch.is_grad_enabled():
@@ -187,7 +198,7 @@ class PolyphaseShift(nn.Module):
         """Score the phases of x, [B, C, H, W]; [B, s * s], those of row 0 first."""
         # Of three axes, so that the strided slices below are not taken for a step of the network.
         if self.score is not None:
-            per_pixel = self.score(x)[:, 0]
+            per_pixel = self.score(_wrap(x, self.stride))[:, 0]
         else:
             per_pixel = (x if x.dtype == torch.float64 else x.float()).square().sum(1)
         # Sums in another order, as those of a shifted map, must not decide between phases.
@@ -211,6 +222,17 @@ class PolyphaseShift(nn.Module):
         return f"stride={self.stride}, sampling={self.sampling!r}, spacing={self.spacing}"
 
 
+def _wrap(x: Tensor, by: Pair) -> Tensor:
+    """Pad [B, C, H, W] by rows and columns of the other side.
+
+    Circular padding of PyTorch fixes the sizes in graphs of TorchScript.
+    """
+    for axis in (2, 3):
+        more, length = by[axis - 2], x.shape[axis]
+        x = x.index_select(axis, _places(length + 2 * more, more, length, x.device))
+    return x
+
+
 def roll_each(x: Tensor, shifts: Tensor, size: Pair) -> Tensor:
     """Roll each map by its own shift, and cut it to a size.
 
@@ -222,32 +244,38 @@ def roll_each(x: Tensor, shifts: Tensor, size: Pair) -> Tensor:
     Returns:
         [B, C, height, width].
 
-    >>> roll_each(torch.tensor([[[[1, 2, 3]]], [[[4, 5, 6]]]]), torch.tensor([[0, 1], [0, 0]]), (1, 3))
-    tensor([[[[3, 1, 2]]],
-    <BLANKLINE>
-    <BLANKLINE>
-            [[[4, 5, 6]]]])
+    >>> x = torch.tensor([[[[1, 2, 3]]], [[[4, 5, 6]]]])
+    >>> roll_each(x, torch.tensor([[0, 1], [0, 0]]), (1, 3)).flatten(1)
+    tensor([[3, 1, 2],
+            [4, 5, 6]])
     """
     rows, columns = (
-        (torch.arange(size[axis], device=x.device) - shifts[:, axis, None]) % x.shape[2 + axis]
-        for axis in (0, 1)
+        _places(size[axis], shifts[:, axis, None], x.shape[2 + axis], x.device) for axis in (0, 1)
     )
     images = torch.arange(x.shape[0], device=x.device)[:, None, None]
     taken = x.permute(0, 2, 3, 1)[images, rows[:, :, None], columns[:, None, :]]
     return taken.permute(0, 3, 1, 2)
 
 
+def _places(count: int, shift: Tensor | int, length: int, device: torch.device) -> Tensor:
+    """The places that rolled samples come from; exporters to ONNX take neither % nor negatives."""
+    places = torch.arange(count, device=device) - shift
+    places = torch.where(places < 0, places + length, places)
+    return torch.where(places < length, places, places - length)
+
+
 def polyphase_upsample(x: Tensor, size: Pair, factor: int, offset: Tensor) -> Tensor:
     """Enlarge maps, bilinear and circular, and put them where their samples were taken.
 
-    Where an offset is 0 and away from the borders, it is what :func:`torch.nn.functional.interpolate`
-    gives between pixel centres.
+    Where an offset is 0 and away from the borders, it is what
+    :func:`torch.nn.functional.interpolate` gives between pixel centres.
 
     Args:
         x: [B, C, H, W].
         size: (height, width) of the result.
         factor: samples of the result for one of x, along both axes.
-        offset: int64 [B, 2], place of the first sample of x, (row, column) in samples of the result.
+        offset: int64 [B, 2], place of the first sample of x, (row, column) in samples of the
+            result.
 
     Returns:
         [B, C, height, width].
@@ -265,7 +293,7 @@ def polyphase_upsample(x: Tensor, size: Pair, factor: int, offset: Tensor) -> Te
     if type(factor) is not int or factor < 1:
         raise ValueError(f"factor: expected a positive integer, got {factor!r}")
     if factor > 1:
-        x = nn.functional.pad(x, (1, 1, 1, 1), mode="circular")
+        x = _wrap(x, (1, 1))
         larger = x.shape[2] * factor, x.shape[3] * factor
         x = nn.functional.interpolate(x, size=larger, mode="bilinear", align_corners=False)
         x = x[..., factor:-factor, factor:-factor]

@@ -152,10 +152,13 @@ def _sliding_mean(x: Tensor, cells: int) -> Tensor:
     """
     for axis in (-2, -1):
         length = x.shape[axis]
-        window = torch.sym_max((length + cells // 2) // cells, 1)
+        window = (length + cells - 1) // cells
+        before, after = (window - 1) // 2, window // 2
         places = torch.arange(length, device=x.device)
-        apart = (places - places[:, None] + (window - 1) // 2) % length
-        mean = ((apart < window) / window).to(x.dtype)
+        apart = places - places[:, None]
+        inside = (apart >= -before) & (apart <= after)
+        inside |= (apart >= length - before) | (apart <= after - length)
+        mean = (inside / window).to(x.dtype)
         x = mean @ x if axis == -2 else x @ mean.T
     return x
 

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import interpolate
 
+from dealias.layers import collect_offsets
 from dealias.metrics.functional import (
     Offset,
     compare_shift,
@@ -271,19 +272,25 @@ class _Observer:
         self.border = border
         self.classes = 0
         self.errors: dict[str, list[float]] = {}
-        self._first: dict[str, Tensor] = {}
+        self._first: dict[str, tuple[Tensor, Tensor]] = {}
         self._offsets = iter([(0, 0), *offsets])
 
     def __call__(self, view: Tensor) -> Tensor:
-        maps: dict[str, Tensor] = {}
-        with watch_maps(
-            self.network.model, self.plan, lambda name, x: maps.update({name: x.detach().float()})
-        ):
-            output = self.network.model(self.network.arguments(view))
+        maps: dict[str, tuple[Tensor, Tensor]] = {}  # and where their samples lie
+        with collect_offsets() as places:
+
+            def keep(name: str, x: Tensor) -> None:
+                maps[name] = x.detach().float(), places.at()[0].cpu()
+
+            with watch_maps(self.network.model, self.plan, keep):
+                output = self.network.model(self.network.arguments(view))
         offset = next(self._offsets)
-        for name, x in self._first.items():
-            if name in maps and maps[name].shape == x.shape:
-                self._compare(name, x, maps[name], offset, view.shape[-2:])
+        for name, (x, place) in self._first.items():
+            y, own = maps.get(name, (None, place))
+            if y is not None and y.shape == x.shape:
+                rows, columns = (own - place).tolist()
+                moved = offset[0] + rows, offset[1] + columns
+                self._compare(name, x, y, moved, view.shape[-2:])
         self._first = self._first or maps
         scores = class_scores(output, view.shape[-2:])
         self.classes = scores.shape[0]

@@ -2,10 +2,10 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from math import prod
+from math import ceil, prod
 
 from dealias.surgery.plan import Excluded, Place
-from dealias.surgery.resolution import Pair
+from dealias.surgery.resolution import Pair, Reading, Shape
 from dealias.surgery.trace import Trace
 from dealias.surgery.units import Unit
 
@@ -27,9 +27,7 @@ class PhaseSite:
     spacing: Pair
 
 
-def phase_sites(
-    trace: Trace, units: Sequence[Unit]
-) -> tuple[list[PhaseSite], list[Excluded]]:
+def phase_sites(trace: Trace, units: Sequence[Unit]) -> tuple[list[PhaseSite], list[Excluded]]:
     """The steps at which images can choose, in the order they run, and the others with the reason.
 
     Args:
@@ -79,16 +77,32 @@ def _meetings(trace: Trace, units: Sequence[Unit], chosen: set[str]) -> Iterator
                     f"expected steps one after another, got {other.name or 'the model'} and "
                     f"{unit.name or 'the model'} side by side, which would choose on their own"
                 )
-    made = [((event.reading.result_size,), event.before | event.bit) for event in trace.events]
-    # Channels may come first or last.
-    made += [((shape[2:], shape[1:3]), bits) for shape, bits in trace.outputs]
+    last = any(unit.layout == "channels_last" for unit in units)
+    taken = [(_unpadded(event.reading), event.before) for event in trace.events]
+    returned = [(_size(shape, last), bits) for shape, bits in trace.outputs]
     for unit in units:
-        limit = [_UPSAMPLED * length for length in unit.result_size]
-        for sizes, bits in made:
-            larger = all(any(n > m for n, m in zip(size, limit, strict=True)) for size in sizes)
+        for size, bits in (*taken, *returned):
+            limit = [_UPSAMPLED * length for length in unit.result_size]
+            larger = any(n > most for n, most in zip(size, limit, strict=True))
             if unit.name in chosen and unit.bits & bits and larger:
-                height, width = sizes[0]
                 yield (
                     f"expected a network that returns maps at the resolution of its steps, got one "
-                    f"that enlarges maps to {height} x {width} after {unit.name or 'the model'}"
+                    f"that enlarges maps to {size[0]} x {size[1]} after {unit.name or 'the model'}"
                 )
+
+
+def _unpadded(reading: Reading) -> Pair:
+    """The size of the input of an operation, at most, without padding that it was given with."""
+    rows, columns = (
+        min(size, ceil(result * stride))
+        for size, result, stride in zip(
+            reading.size, reading.result_size, reading.stride, strict=True
+        )
+    )
+    return rows, columns
+
+
+def _size(shape: Shape, channels_last: bool) -> Pair:
+    """The size of a map that is returned, in the layout in which it is the smaller one."""
+    first, last = (shape[2], shape[3]), (shape[1], shape[2])
+    return min(first, last, key=max) if channels_last else first
