@@ -110,9 +110,9 @@ class PolyphaseShift(nn.Module):
     from Chaman and Dokmanic, "Truly Shift-Invariant Convolutional Neural Networks" (CVPR 2021).
     "learned" chooses the one with the largest mean score of two small convolutions that all phases
     share, from Rojas-Gomez et al., "Learnable Polyphase Sampling for Shift Invariant and
-    Equivariant Convolutional Networks" (NeurIPS 2022). In training, its choice is drawn from the softmax of the
-    scores, and their gradient is that of the softmax (straight-through Gumbel-softmax at a
-    temperature of 1). In evaluation nothing is random.
+    Equivariant Convolutional Networks" (NeurIPS 2022). In training, its choice is drawn from the
+    softmax of the scores, and their gradient is that of the softmax (straight-through
+    Gumbel-softmax at a temperature of 1). In evaluation nothing is random.
 
     Of phases with equal scores the first is chosen. That commutes with shifts if the phases are the
     same, as of a constant map. Where they differ, it does not: an image that is equal to itself
