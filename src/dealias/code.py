@@ -7,13 +7,16 @@ import importlib
 import inspect
 import re
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from difflib import get_close_matches
 from typing import Any
 
 from dealias.text import printable
 
 _LONGEST_ERROR = 1000  # characters
+_LIBRARIES = ("segmentation_models_pytorch.losses.",)  # whose classes are named by us
+_refused = False
 # What jsonargparse says, once its lines are joined.
 _KEY = re.compile(r'Parser key "([^"]+)": ')
 _OF_CLASS = re.compile(
@@ -30,6 +33,17 @@ _WRITTEN_AS = (  # types, and how they are written in a file
     (re.compile(r"<class '([\w.]+)'>"), r"\1"),
     (re.compile(r"typing\.Literal\[([^\]]*)\]"), r"\1"),
 )
+
+
+@contextmanager
+def no_programs() -> Iterator[None]:
+    """Let :func:`find_code` find nothing but the library's own choices, whoever asks it."""
+    global _refused
+    before, _refused = _refused, True
+    try:
+        yield
+    finally:
+        _refused = before
 
 
 def allow_programs() -> None:
@@ -56,6 +70,8 @@ def find_code(path: str) -> Callable[..., Any]:
     """
     if not isinstance(path, str) or not all(part.isidentifier() for part in path.split(".")):
         raise CodeError(f"expected a path like module.Class, got {printable(str(path))!r}")
+    if _refused and not path.startswith(_LIBRARIES):
+        raise CodeError(f"{path}: refused: it is a program; --trust allows it")
     allow_programs()
     *names, last = path.split(".")
     if not names:
@@ -108,15 +124,16 @@ def call_code(path: str, arguments: Mapping[str, Any], **offered: Any) -> Any:
         for name, value in offered.items()
         if name not in arguments and takes(code, name)
     }
+    untyped = {name for name in arguments if _is_untyped(code, name)}
     parser = ArgumentParser(exit_on_error=False)
-    options: dict[str, Any] = {"fail_untyped": False, "skip": set(passed)}
+    options: dict[str, Any] = {"fail_untyped": False, "skip": {*passed, *untyped}}
     try:
         if inspect.isclass(code):
             added = parser.add_class_arguments(code, "init_args", instantiate=False, **options)
         else:
             added = parser.add_function_arguments(code, "init_args", **options)
         known = [name.removeprefix("init_args.") for name in added]
-        more = {name: value for name, value in arguments.items() if name not in known}
+        more = {k: v for k, v in arguments.items() if k not in known and k not in untyped}
         if more and not _takes_any(code):
             near = get_close_matches(next(iter(more)), known) or known
             raise CodeError(
@@ -124,10 +141,11 @@ def call_code(path: str, arguments: Mapping[str, Any], **offered: Any) -> Any:
                 f"{', '.join(near) or 'none'}"
             )
         given = {name: value for name, value in arguments.items() if name in known}
-        typed = {}
+        typed = {name: _created(arguments[name]) for name in untyped}
         if known:
             read = parser.instantiate(parser.parse_object({"init_args": given}))
-            typed = read.init_args.as_dict()
+            # What is not given is left to the code: a default may be that of a base class.
+            typed |= {name: read.init_args[name] for name in given}
         return code(**typed, **more, **passed)
     except CodeError:
         raise
@@ -143,6 +161,21 @@ def takes(code: Callable[..., Any], name: str) -> bool:
         return name in inspect.signature(code).parameters
     except (TypeError, ValueError):  # built in
         return False
+
+
+def _is_untyped(code: Callable[..., Any], name: str) -> bool:
+    """Whether an argument has no type hint, so that its value is nobody's to read."""
+    parameter = inspect.signature(code).parameters.get(name)
+    return parameter is not None and parameter.annotation is inspect.Parameter.empty
+
+
+def _created(value: Any) -> Any:
+    """A value with the objects that it describes in their places."""
+    if isinstance(value, Mapping):
+        if "class_path" in value:
+            return call_code(value["class_path"], value.get("init_args") or {})
+        return {key: _created(inside) for key, inside in value.items()}
+    return [_created(inside) for inside in value] if isinstance(value, list) else value
 
 
 def _takes_any(code: Callable[..., Any]) -> bool:

@@ -9,7 +9,7 @@ import os
 import re
 from abc import ABC, abstractmethod
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -160,7 +160,7 @@ def table_files(path: Path) -> list[Path]:
     """
     if path.name == SAVED:
         return _saved(path)
-    files = sorted(path.parent.glob(path.name)) if "*" in path.name else [path]
+    files = in_order(path.parent.glob(path.name)) if "*" in path.name else [path]
     if not files:
         raise TableError(path, "no such files")
     check_shards(files)
@@ -192,6 +192,18 @@ def check_shards(files: Sequence[Path]) -> None:
             f"expected all files of {shorten(start)}, as they count themselves, got "
             f"{shorten([path.name for path in files], 200)}",
         )
+
+
+def in_order(files: Iterable[Path]) -> list[Path]:
+    """Files as they count themselves, else by name: train-2 before train-10."""
+    return sorted(
+        files, key=lambda path: (path.parent, *split_shard(path)[:1], _number(path), path)
+    )
+
+
+def _number(path: Path) -> int:
+    number = split_shard(path)[1]
+    return -1 if number is None else number
 
 
 def split_shard(path: Path) -> tuple[str, int | None, int | None]:

@@ -13,7 +13,7 @@ import yaml
 from dealias.cli import main
 from dealias.data import write_scenes
 from dealias.engine import WholeCheckpoints
-from own_networks import UNet
+from own_networks import TwoHeads, UNet
 from runs import CONFIG, assert_same_state, command, failure, state_of
 
 NETWORK = {"class_path": "own_networks.UNet", "init_args": {"width": 6}, "size_divisor": 4}
@@ -70,6 +70,26 @@ def test_a_network_of_ones_own_is_trained_resumed_tested_and_probed(own, tmp_pat
         )
         assert main([*probe, "--trust"]) == 0
         assert "network.down" in capsys.readouterr().out
+
+
+def test_another_network_of_the_same_tensors_is_not_taken(own, tmp_path, capsys):
+    assert command("fit", own, tmp_path / "run", "--trust", "--trainer.max_steps=1") == 0
+    other = ["--trust", "--model.network.size_divisor", "8"]
+    said = failure(capsys, "test", own, tmp_path / "run", *other)
+    assert "last.ckpt: its network was built with size_divisor 4, this one with 8" in said
+
+
+def test_mistakes_in_ones_own_module_are_a_line(own, tmp_path, capsys, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "mistaken.py").write_text("class Net(:\n    pass\n")
+    net = ["--trust", "--model.network.class_path", "mistaken.Net"]
+    said = failure(capsys, "fit", own, tmp_path / "run", *net)
+    assert "model.network.class_path: mistaken.Net: SyntaxError" in said
+    net = ["--trust", "--model.network.class_path", "own_networks.Sixfold"]
+    net += ["--data.scenes.size", "[96, 96]", "--data.augmentation.crop_size", "[96, 96]"]
+    said = failure(capsys, "fit", own, tmp_path / "run", *net)
+    assert "AssertionError" in said
+    assert "internal error" not in said
 
 
 def test_no_file_of_a_class_is_used_without_trust(own, tmp_path, capsys):
@@ -132,6 +152,28 @@ class TestEpochs:
         assert command("fit", config, tmp_path / "run", *options) == 0
         assert state_of(tmp_path / "run" / "last.ckpt")["global_step"] == 2
 
+    def test_validation_comes_after_epochs_unless_steps_are_given(self, config, tmp_path):
+        options = yaml.safe_load(config.read_text())
+        del options["trainer"]["val_check_interval"]
+        config.write_text(yaml.safe_dump(options))
+        for name, more, steps in (
+            ("steps", ["--trainer.max_steps=2"], [2]),
+            ("epochs", ["--trainer.max_epochs=2", "--trainer.max_steps=-1"], [3, 6]),
+            (
+                "every other",
+                [
+                    "--trainer.max_epochs=2",
+                    "--trainer.max_steps=-1",
+                    "--trainer.check_val_every_n_epoch=2",
+                ],
+                [6],
+            ),
+            ("each", ["--trainer.max_steps=3", "--trainer.val_check_interval=1"], [1, 2, 3]),
+        ):
+            assert command("fit", config, tmp_path / name, *more) == 0
+            pictures = sorted((tmp_path / name / "samples").iterdir())
+            assert [int(path.name) for path in pictures] == steps, name
+
     def test_no_epoch_is_refused(self, config, tmp_path, capsys):
         said = failure(capsys, "fit", config, tmp_path / "run", "--trainer.max_epochs", "0")
         assert "trainer.max_epochs: expected at least 1, got 0" in said
@@ -187,7 +229,7 @@ class TestInitFrom:
         torch.save(plain, tmp_path / "plain.pth")
         options = ["--init_from", str(tmp_path / "plain.pth"), "--trainer.max_steps", "1"]
         assert command("fit", config, tmp_path / "run", *options) == 0
-        assert "with random weights: backbone" in capsys.readouterr().out
+        assert "as inserted: backbone" in capsys.readouterr().out
 
     def test_weights_that_another_program_saved(self, own, tmp_path, capsys):
         """They have the names of the network itself; they are tested too."""
@@ -212,6 +254,45 @@ class TestInitFrom:
         assert command("fit", config, run, "--ckpt_path", "last", "--trainer.max_steps", "7") == 0
         assert state_of(run / "last.ckpt")["global_step"] == 7
 
+    def test_all_heads_of_other_classes_are_left_out(self, config, tmp_path, capsys):
+        """Of as many classes and of fewer; no part of the network is said to be the backbone."""
+        network = ["--model.network.class_path", "own_networks.TwoHeads", "--trust"]
+        few = ["--trainer.max_steps=1"]
+        assert command("fit", config, tmp_path / "first", *network, *few) == 0
+        path = tmp_path / "first" / "last.ckpt"
+        checkpoint = WholeCheckpoints().load_checkpoint(path)
+        checkpoint["hyper_parameters"]["classes"]["names"] = [f"class {k}" for k in range(11)]
+        torch.save(checkpoint, tmp_path / "other.ckpt")
+        torch.save(TwoHeads(7).state_dict(), tmp_path / "seven.pth")
+        for begin in ("other.ckpt", "seven.pth"):
+            options = [*network, *few, "--init_from", str(tmp_path / begin)]
+            assert command("fit", config, tmp_path / f"of {begin}", *options) == 0
+            said = capsys.readouterr().out
+            assert "with random weights: " in said
+            assert all(
+                f"network.{name}.{part}" in said
+                for name in ("first", "head")
+                for part in ("weight", "bias")
+            )
+
+    def test_filters_of_learned_strength_are_no_part_of_other_weights(
+        self, config, tmp_path, capsys
+    ):
+        plain = ["--model.network.dealias", "null", "--trainer.max_steps=1"]
+        assert command("fit", config, tmp_path / "plain", *plain) == 0
+        learned = ["--model.network.dealias", "{strength: learned}", "--trainer.max_steps=1"]
+        begin = ["--init_from", str(tmp_path / "plain" / "last.ckpt")]
+        assert command("fit", config, tmp_path / "learned", *learned, *begin) == 0
+        assert "as inserted: backbone" in capsys.readouterr().out
+
+    def test_a_test_does_not_mind_what_training_began_with(self, trained, config, tmp_path):
+        options = yaml.safe_load(config.read_text())
+        options["init_from"] = str(trained / "last.ckpt")
+        config.write_text(yaml.safe_dump(options))
+        run = tmp_path / "run"
+        assert command("fit", config, run, "--trainer.max_steps", "1") == 0
+        assert command("test", config, run, "--data.limit", "1") == 0
+
     def test_what_is_refused(self, trained, config, own, tmp_path, capsys):
         last = str(trained / "last.ckpt")
         state = state_of(trained / "last.ckpt")["state_dict"]
@@ -225,12 +306,10 @@ class TestInitFrom:
             said = failure(capsys, "fit", configuration, run, *options)
             assert re.search(message, said), said
             assert not run.exists()
-        said = failure(capsys, "test", config, trained, "--init_from", last)
-        assert "--init_from: is for dealias fit" in said
 
 
 def test_modules_beside_the_working_directory_are_found(config, tmp_path, monkeypatch):
-    (tmp_path / "beside_the_work.py").write_text("from own_networks import UNet as Net\n")
+    (tmp_path / "beside_the_work.py").write_text("from own_networks import TwoHeads, UNet as Net\n")
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(sys, "path", [path for path in sys.path if path])
     options = ["--model.network.class_path", "beside_the_work.Net", "--trust"]

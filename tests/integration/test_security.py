@@ -220,11 +220,21 @@ def configuration(place):
         "model: {network: {class_path: stranger.Here}}",
         "model: {losses: [dice, {class_path: stranger.Here}]}",
         "model: {network: {options: {encoder: {class_path: stranger.Here}}}}",
+        'model: {network: "class_path: stranger.Here"}',
+        'model: {losses: "- {class_path: stranger.Here}"}',
+        'model: {losses: ["class_path: stranger.Here"]}',
     ):
         Path("evil.yaml").write_text(f"base: run.yaml\n{options}")
         assert main(["fit", "--config", "evil.yaml", "--output", "run"]) == 2
-    named = ["--model.network.class_path", "stranger.Here"]
-    assert main(["fit", "--config", "run.yaml", "--output", "run", *named]) == 2
+    for named in (
+        ["--model.network.class_path", "stranger.Here"],
+        ["--model.network=class_path: stranger.Here"],
+        ["--model.network", "{class_path: stranger.Here}"],
+        ["--model.losses", "- {class_path: stranger.Here}"],
+        ["--model.losses+={class_path: stranger.Here}"],
+        ["--model.losses+", "class_path: stranger.Here"],
+    ):
+        assert main(["fit", "--config", "run.yaml", "--output", "run", *named]) == 2
     Path("evil.yaml").write_text(f"base: run.yaml\n{spec}")
     return main(["fit", "--config", "evil.yaml", "--output", "run"])
 

@@ -4,7 +4,7 @@ import sys
 
 import pytest
 
-from dealias.code import CodeError, call_code, find_code
+from dealias.code import CodeError, call_code, find_code, no_programs
 
 MODULE = """
 from torch import nn
@@ -24,6 +24,15 @@ class Outer:
 
 def make(classes: int, **more):
     return classes, more
+
+class Deep(Inner):
+    def __init__(self, **more):
+        more.setdefault("width", 9)
+        super().__init__(**more)
+
+class Free:
+    def __init__(self, a=None, b=None):
+        self.given = a, b
 
 class Broken:
     def __init__(self):
@@ -59,6 +68,25 @@ def test_what_is_given_goes_before_what_is_offered():
 def test_functions_and_methods_of_classes():
     assert call_code("mine_code.make", {"colour": "red"}, classes=2) == (2, {"colour": "red"})
     assert call_code("mine_code.Outer.shallow", {}, num_classes=3).given[1:3] == (3, 1)
+
+
+def test_what_is_not_given_is_left_to_the_code():
+    assert call_code("mine_code.Deep", {}).width == 9
+    assert call_code("mine_code.Deep", {"width": 4}).width == 4
+
+
+def test_arguments_without_a_type_stay_as_they_are():
+    assert call_code("mine_code.Free", {"a": "3", "b": "no"}).given == ("3", "no")
+    inner = {"class_path": "mine_code.Inner"}
+    assert call_code("mine_code.Free", {"a": [inner]}).given[0][0].width == 3
+
+
+def test_nothing_is_found_where_programs_are_refused():
+    with no_programs():
+        with pytest.raises(CodeError, match=r"os\.system: refused: it is a program; --trust"):
+            find_code("os.system")
+        assert find_code("segmentation_models_pytorch.losses.DiceLoss")
+    assert find_code("os.path.join")
 
 
 @pytest.mark.parametrize(

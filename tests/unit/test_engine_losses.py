@@ -97,8 +97,8 @@ def test_a_loss_that_does_not_know_void_is_refused_where_there_is_void(scores, t
 @pytest.mark.parametrize(
     ("asked", "options", "message"),
     [
-        ([], {}, r"losses: expected a list of losses, got \[\]"),
-        ("dice", {}, "losses: expected a list of losses, got dice"),
+        ([], {}, r"model.losses: expected a list of losses, got \[\]"),
+        ("dice", {}, "model.losses: expected a list of losses, got dice"),
         (["dise"], {}, "losses.0: expected one of dice.*, got 'dise'"),
         ([{"weight": 2}], {}, "losses.0: expected a name or a mapping of name or class_path"),
         ([{"name": "dice", "class_path": "a.B"}], {}, "losses.0: expected a name or a mapping"),

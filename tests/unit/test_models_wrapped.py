@@ -120,6 +120,14 @@ class TestLibraries:
                 {"name": "smp:Unet", "options": {"width": 3}},
                 "options: no such argument of Unet: width; there",
             ),
+            (
+                {"name": "smp:Unet", "options": {"encoder_name": "tu-hf-hub:timm/resnet18"}},
+                "options.encoder_name: timm has no such network, got 'tu-hf-hub:timm/resnet18'",
+            ),
+            (
+                {"name": "smp:Unet", "options": {"encoder_name": "tu-resnet18", "pretrained": 1}},
+                "options: pretrained can't be given",
+            ),
             ({"name": "smp:Unet", "channels": 64}, "channels: is not for 'smp:Unet', which takes"),
             ({"name": "timm:test_resnet", "size_divisor": 2}, "size_divisor: is not for 'timm:"),
             ({"name": "upernet", "init_args": {"a": 1}}, "init_args: is not for 'upernet'"),
@@ -186,6 +194,13 @@ class TestOwn:
             load(tmp_path / "saved")
         again = load(tmp_path / "saved", trust=True)
         assert torch.equal(again(images)["out"], model(images)["out"])
+
+    def test_a_backbone_that_takes_multiples_alone_is_tried_out_with_one(self):
+        assert own("Sixfold", size_divisor=64, dealias={}).dealias_report.inserted
+
+    def test_parts_that_are_frozen_stay_so(self):
+        assert not own("Frozen").network.encoder.training
+        assert own("Frozen").network.down.training
 
     def test_one_image_may_be_too_few(self):
         model = own("Pooled")
@@ -256,7 +271,7 @@ class TestOwn:
                 "expected scores .*, or a mapping with 'out' or 'logits', got dict of scores, aux",
             ),
             ({"class_path": "own_networks.Listed"}, "with 'out' or 'logits', got list"),
-            ({"class_path": "own_networks.Failing"}, "class_path: KeyError: 'stage'"),
+            ({"class_path": "own_networks.Failing"}, "class_path: network: .*KeyError: 'stage'"),
             ({"class_path": "own_networks.make_nothing"}, "expected a module, got str"),
         ],
     )

@@ -3,6 +3,7 @@
 import pickle
 import sys
 import warnings
+from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
@@ -14,7 +15,7 @@ from PIL import Image as Pillow
 from dealias import tables
 from dealias.data import DataError, SegmentationDataModule, Splits, check_data
 from dealias.labels import LabelFileError, PairingError, local_folder, name_table
-from dealias.tables import ImageTable, TableError, table_files
+from dealias.tables import ImageTable, TableError, in_order, table_files
 from dealias.text import FileError
 from image_folders import write_classes, write_image
 
@@ -401,3 +402,8 @@ class TestFolders:
         with pytest.raises(PairingError, match=r"as .*a\.parquet#COLUMN, got 'nope'"):
             self.content(f"{tmp_path / 'a.parquet'}#nope")
         assert table_files(tmp_path / "a.parquet") == [tmp_path / "a.parquet"]
+
+
+def test_shards_are_in_the_order_of_their_numbers():
+    names = [f"train-{number}.parquet" for number in range(12)]
+    assert [path.name for path in in_order(map(Path, sorted(names)))] == names

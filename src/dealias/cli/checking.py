@@ -99,8 +99,7 @@ def _check(task: Task, options: Namespace) -> int:
         print_list([str(path) for path in found.shared], console)
     if options.sheet is not None:
         write_picture(task.contact_sheet(options.data, part=found.splits[0].part), options.sheet)
-    good = "every file can be used" + (
-        ", and none is in two splits" if len(found.splits) > 1 else ""
-    )
+    compared = len(found.splits) > 1 and all(part.images for part in found.splits)
+    good = "every file can be used" + (", and none is in two splits" if compared else "")
     console.print(good if found.ok else "not every file is as it should be")
     return 0 if found.ok else 1

@@ -5,7 +5,7 @@ from pathlib import Path
 from jsonargparse import ArgumentParser, Namespace
 
 from dealias.cli.console import output_console
-from dealias.outputs import claim_outputs
+from dealias.outputs import claim_outputs, folders_above
 from dealias.text import printable
 
 
@@ -35,7 +35,10 @@ def run(options: Namespace) -> int:
 
     inputs = [options.checkpoint, *([] if options.result is None else [options.result])]
     of_card = {name: getattr(options, name) for name in ("dataset", "license")}
-    with claim_outputs([], [options.output], inputs, overwrite=options.overwrite):
+    with (
+        folders_above(options.output),
+        claim_outputs([], [options.output], inputs, overwrite=options.overwrite),
+    ):
         result = None if options.result is None else read_result(options.result)
         converted = convert(options.checkpoint, filtered=options.filtered, trust=options.trust)
         model = converted.model

@@ -40,7 +40,10 @@ def print_evaluation(
     ]
     if covered:
         names = ", ".join(covered)
-        console.print(f"in bands nearly wholly, so that BIoU is IoU: {names}", soft_wrap=True)
+        console.print(
+            f"in bands nearly wholly, so that BIoU says little more than IoU: {names}",
+            soft_wrap=True,
+        )
     if "widths" in result:
         console.print(width_table(result["widths"]))
     console.print(_kind_table(result))

@@ -41,6 +41,9 @@ def _run(command: Command, arguments: Sequence[str]) -> int:
     console = output_console()
     results = cli.model.results
     if command == "fit":
+        done, asked_for = cli.trainer.global_step, cli.trainer.max_steps
+        if done < asked_for:  # a callback has seen enough
+            console.print(f"stopped at step {done:,} of {asked_for:,}")
         console.print(f"checkpoints, logs and pictures: {printable(cli.output)}")
     elif results is not None:
         asked = {"interval": True} if cli.config[command].interval else {}
@@ -66,7 +69,7 @@ def _run(command: Command, arguments: Sequence[str]) -> int:
 
 def _tell(report: str) -> None:
     console = output_console()
-    for line in ("de-aliased:", *report.splitlines()):
+    for line in report.splitlines():
         console.print(printable(line), soft_wrap=True)
 
 

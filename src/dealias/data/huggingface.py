@@ -13,6 +13,7 @@ from dealias.tables import (
     ImageTable,
     TableError,
     check_shards,
+    in_order,
     split_shard,
     table_files,
 )
@@ -112,9 +113,9 @@ def _parquet(base: Path) -> dict[str, list[Path]]:
     """Parquet files by split, in order."""
     found: dict[str, list[Path]] = {}
     for inner in _INNER:
-        for path in sorted((base / inner).glob("*.parquet")):
+        for path in in_order((base / inner).glob("*.parquet")):
             found.setdefault(split_shard(path)[0], []).append(path)
-        for path in sorted((base / inner).glob("*/*.parquet")):
+        for path in in_order((base / inner).glob("*/*.parquet")):
             if path.parent.name not in _INNER:
                 found.setdefault(path.parent.name, []).append(path)
     return found

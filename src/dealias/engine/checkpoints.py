@@ -212,8 +212,9 @@ def check_averaging(checkpoint: Mapping[str, Any], trainer: Any, *, source: str)
     averages = any(isinstance(callback, kind) for callback in trainer.callbacks)
     if "current_model_state" in checkpoint and not averages:
         raise CheckpointError(
-            f"{source}: expected WeightAveraging among trainer.callbacks, as in the run that it is "
-            f"of: its weights are an average, and the trained ones are kept beside them"
+            f"{source}: expected WeightAveraging, such as EMAWeightAveraging, among "
+            f"trainer.callbacks, as in the run that it is of: its weights are an average, and the "
+            f"trained ones are kept beside them"
         )
 
 

@@ -53,6 +53,7 @@ from dealias.files import PART, OutputError
 from dealias.images import MAX_PIXELS_HELP, allow_pixels
 from dealias.metrics.functional import OBJECT_RECALL, BandWidths
 from dealias.models import (
+    digest_weights,
     load,
     load_weights,
     match_weights,
@@ -105,7 +106,8 @@ class Commands(LightningCLI):
     Args:
         command: "fit", "validate", "test" or "predict".
         arguments: options of the command line.
-        tell: called with what de-aliasing did to the network, before a training begins.
+        tell: called with what de-aliasing did to the network, and what it starts from, before a
+            training begins.
 
     Attributes:
         output: folder of the run.
@@ -237,8 +239,6 @@ class Commands(LightningCLI):
                 raise ConfigError(f"--{name}: expected at least {least}, got {options[name]}")
         if options.noise and self.command == "fit":
             raise ConfigError("--noise: is for images that are tested on, and fit trains")
-        if options.init_from is not None and self.command != "fit":
-            raise ConfigError("--init_from: is for dealias fit; --ckpt_path names what is tested")
         for name in ("interval", "groups", "objects", "band_widths"):
             if options[name] and (self.command != "test" or self.task.name != "segmentation"):
                 raise ConfigError(f"--{name}: is for dealias test of label maps")
@@ -455,9 +455,10 @@ class Commands(LightningCLI):
         A training that fails before its first batch leaves nothing.
         """
         report = self.model.network.dealias_report
-        for text in (report, self.initialised):
-            if text is not None and main_process():
-                self.tell(str(text))
+        said = [] if report is None else [f"de-aliased:\n{report}"]
+        said += [] if self.initialised is None else [f"weights of {self.initialised}"]
+        for text in said if main_process() else ():
+            self.tell(text)
         with self._claimed():
             before = set(self.output.rglob("*"))
             try:
@@ -480,7 +481,8 @@ class Commands(LightningCLI):
                 self.model.count_also(**self.counting)
             self.trainer.test(**arguments, verbose=False)
             if self.trainer.is_global_zero:
-                more = {"noise": self.datamodule.noise} if self.datamodule.noise else {}
+                more: dict[str, Any] = {"weights": digest_weights(self.model.network)}
+                more |= {"noise": self.datamodule.noise} if self.datamodule.noise else {}
                 for found in (self.report, self.shifted):
                     more |= {} if found is None else found.more
                 self.model.write_results(self.tested, more)

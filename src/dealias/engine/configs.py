@@ -12,6 +12,7 @@ from typing import Any
 import jsonargparse
 
 import dealias
+from dealias.code import no_programs
 from dealias.engine.paths import place, settle
 from dealias.inputs import parse_yaml, read_yaml
 from dealias.text import FileError, printable
@@ -30,12 +31,13 @@ _CLASSES = {
         for name in ("accelerator", "callbacks", "logger", "plugins", "profiler", "strategy")
     ),
     "data.augmentation.transforms",
+    "model.losses",
 }
 _IMPORTED = re.compile(r"[^\W\d]\w*\.[^\W\d]")
 # Options that have options of their own, which the parser would read from any file named for one.
 GROUPS = {"trainer", "data", "model"} | {
     *(f"data.{name}" for name in ("augmentation", "dark", "scenes", "splits")),
-    *(f"model.{name}" for name in ("inference", "optimization")),
+    *(f"model.{name}" for name in ("inference", "network", "optimization")),
 }
 _LIBRARIES = ["dealias", "pytorch_lightning", "lightning_fabric"]
 _LONGEST_CHAIN = 16  # of files that build on others
@@ -265,12 +267,13 @@ def _given(arguments: Sequence[str]) -> Iterator[tuple[str, str]]:
 
 @contextmanager
 def no_imports() -> Iterator[None]:
-    """Let the parser import no class but those of Lightning and of this package."""
+    """Let the parser import no class but those of Lightning and of this package, and us none."""
     settings = jsonargparse._common.parsing_settings
     before = dict(settings)
     jsonargparse.set_parsing_settings(import_path_denylist=["*"], import_path_allowlist=_LIBRARIES)
     try:
-        yield
+        with no_programs():
+            yield
     finally:
         settings.update(before)
 

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from torch import Tensor
 
+from dealias.layers import FrequencyMixing, PartialFilter, PolyphaseShift
 from dealias.models import (
     Network,
     WeightsError,
@@ -18,16 +19,16 @@ from dealias.models import (
 )
 from dealias.text import plain_name, printable
 
-_INCIDENTAL = (".frequency_mixing.", "num_batches_tracked")  # in names of tensors
+_COUNTER = "num_batches_tracked"  # of batch norms, which old files leave out
 _MOST_LISTED = 4
 
 
 def init_weights(network: Network, path: Path, class_names: Sequence[str]) -> str:
     """Start a network from the weights of another, which may have other classes or heads.
 
-    Tensors are taken by name and shape. The backbone's must all be there, but for frequency mixing,
-    which starts as the identity. What scores other classes is left out, though there may be as many
-    of them.
+    Tensors are taken by name and shape. The backbone's must all be there, but for those of modules
+    that de-aliasing inserted. What scores other classes is left out, though there may be as many of
+    them.
 
     Args:
         network: the network, which changes.
@@ -49,8 +50,9 @@ def init_weights(network: Network, path: Path, class_names: Sequence[str]) -> st
     if classes is not None and [*map(plain_name, classes)] != [*map(plain_name, class_names)]:
         taken = {k: v for k, v in taken.items() if k not in _scoring(network, own)}
     check_kinds(own, {**own, **taken}, source=source)
-    left = [k for k in own if k not in taken and not k.endswith(_INCIDENTAL[1])]
-    lacking = [k for k in left if k in _needed(network, own, state) and _INCIDENTAL[0] not in k]
+    left = [k for k in own if k not in taken and not k.endswith(_COUNTER)]
+    inserted = _inserted(network, own)
+    lacking = [k for k in left if k in _needed(network, own, state) and k not in inserted]
     if lacking or not taken:
         raise WeightsError(
             f"init_from: {source}: expected the tensors of the backbone, got "
@@ -59,8 +61,11 @@ def init_weights(network: Network, path: Path, class_names: Sequence[str]) -> st
     network.load_state_dict({**own, **taken})
     more = [k for k in state if k not in own]
     parts = [f"{len(taken):,} of {len(own):,} tensors taken"]
-    if left:
-        parts.append(f"with random weights: {_listed(left, own, state)}")
+    kinds = (("with random weights", False), ("as inserted", True))
+    for words, is_inserted in kinds:
+        names = [name for name in left if (name in inserted) is is_inserted]
+        if names:
+            parts.append(f"{words}: {_listed(names, own, state)}")
     if more:
         parts.append(f"not used: {_listed(more, own, state)}")
     return "; ".join(parts)
@@ -81,25 +86,32 @@ def _read(path: Path, source: str) -> tuple[Mapping[str, Tensor], list[str] | No
 
 
 def _scoring(network: Network, own: Mapping[str, Tensor]) -> set[str]:
-    """Names of the tensors that score classes: of as many rows, outside of the backbone.
+    """Names of the tensors that may score classes: those of as many rows.
 
-    Where the backbone is the whole network, they are those of the last such layer.
+    Where a part of the network is the backbone, it has none of them.
     """
-    found = [k for k, v in own.items() if v.ndim and v.shape[0] == network.num_classes]
+    found = {k for k, v in own.items() if v.ndim and v.shape[0] == network.num_classes}
     inside = _backbone(network, own)
-    if len(inside) < len(own):
-        return {*found} - inside
-    last = found[-1].rpartition(".")[0] if found else ""
-    return {k for k in found if k.rpartition(".")[0] == last}
+    return found - inside if len(inside) < len(own) else found
 
 
 def _needed(network: Network, own: Mapping[str, Tensor], state: Mapping[str, Tensor]) -> set[str]:
-    """Names of the backbone's tensors; of a whole network, but for other numbers of classes."""
+    """Names of the backbone's tensors; of a whole network, but for what scores other classes."""
     inside = _backbone(network, own)
     if len(inside) < len(own):
         return inside
-    scoring = _scoring(network, own)
-    return {k for k in own if k not in scoring or k not in state}
+    return {k for k in own if k not in state} | (inside - _scoring(network, own))
+
+
+def _inserted(network: Network, own: Mapping[str, Tensor]) -> set[str]:
+    """Names of the tensors of modules that de-aliasing put in."""
+    inside: set[int] = set()
+    for module in network.modules():
+        if isinstance(module, FrequencyMixing | PolyphaseShift):
+            inside |= {value.data_ptr() for value in module.state_dict().values()}
+        elif isinstance(module, PartialFilter):
+            inside |= {value.data_ptr() for value in module.parameters(recurse=False)}
+    return {name for name, value in own.items() if value.data_ptr() in inside}
 
 
 def _backbone(network: Network, own: Mapping[str, Tensor]) -> set[str]:

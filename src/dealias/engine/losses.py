@@ -74,7 +74,9 @@ class Losses(nn.Module):
         super().__init__()
         self.ignore_index = ignore_index
         if not 0 <= label_smoothing < 1:
-            raise LossError(f"label_smoothing: expected a share in [0, 1), got {label_smoothing}")
+            raise LossError(
+                f"model.label_smoothing: expected a share in [0, 1), got {label_smoothing}"
+            )
         self.label_smoothing = label_smoothing
         weights = None
         if class_weights is not None:
@@ -82,15 +84,17 @@ class Losses(nn.Module):
         self.register_buffer("class_weights", weights, persistent=False)
         asked = [CROSS_ENTROPY] if losses is None else losses
         if not isinstance(asked, list | tuple) or not asked:
-            raise LossError(f"losses: expected a list of losses, got {printable(str(asked))}")
-        self._terms = [self._term(f"losses.{k}", loss) for k, loss in enumerate(asked)]
+            raise LossError(f"model.losses: expected a list of losses, got {printable(str(asked))}")
+        self._terms = [self._term(f"model.losses.{k}", loss) for k, loss in enumerate(asked)]
         names = [term.name for term in self._terms]
         for name, value in (
             ("class_weights", class_weights is not None),
             ("label_smoothing", label_smoothing > 0),
         ):
             if value and CROSS_ENTROPY not in names:
-                raise LossError(f"{name}: is for {CROSS_ENTROPY}, which is not among the losses")
+                raise LossError(
+                    f"model.{name}: is for {CROSS_ENTROPY}, which is not among the losses"
+                )
         # Modules that have buffers go where the network goes.
         self.held = nn.ModuleList(
             term.loss for term in self._terms if isinstance(term.loss, nn.Module)
@@ -216,8 +220,10 @@ def _checked_weights(weights: Sequence[float], num_classes: int) -> Tensor:
     values = torch.tensor(weights, dtype=torch.float64)
     if len(weights) != num_classes:
         raise LossError(
-            f"class_weights: expected {num_classes}, one a class, got {len(weights)} of them"
+            f"model.class_weights: expected {num_classes}, one a class, got {len(weights)} of them"
         )
     if not (values.isfinite().all() and (values >= 0).all() and values.any()):
-        raise LossError(f"class_weights: expected weights from 0 on, not all 0, got {[*weights]}")
+        raise LossError(
+            f"model.class_weights: expected weights from 0 on, not all 0, got {[*weights]}"
+        )
     return values.float()

@@ -55,7 +55,8 @@ class BriefParser:
         Raises:
             ConfigError: always.
         """
-        raise ConfigError(f"{in_brief(message)}; {self.listing} lists the options") from ex
+        hint = f"; {self.listing} lists the options"
+        raise ConfigError(in_brief(message).removesuffix(hint) + hint) from ex
 
     def format_help(self, *arguments: Any, **options: Any) -> str:
         """The help, with classes by their names."""

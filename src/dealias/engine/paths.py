@@ -57,6 +57,8 @@ def settle(value: Any, kind: Any = None) -> Any:
         return value
     if "class_path" in value:
         named = {"class_path": str, "init_args": _find(str(value["class_path"]), members)}
+        for member in members:
+            named = option_types(member) | named
         return {key: settle(item, named.get(key)) for key, item in value.items()}
     types: dict[str, Any] = {}
     for member in members:
@@ -96,5 +98,5 @@ def _find(class_path: str, members: tuple[Any, ...]) -> Any:
         return next((kind for kind in kinds if kind.__name__ == name), None)
     try:
         return getattr(importlib.import_module(module), name, None)
-    except ImportError:  # the parser reports it
+    except Exception:  # the module runs; whoever creates the object reports it
         return None

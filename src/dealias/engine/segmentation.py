@@ -20,7 +20,7 @@ from dealias.data import (
     read_class_weights,
 )
 from dealias.engine.inference import Inference
-from dealias.engine.losses import Losses
+from dealias.engine.losses import LossError, Losses
 from dealias.engine.optimization import Optimization
 from dealias.engine.parsing import FreeOptions
 from dealias.engine.tasks import Task
@@ -38,6 +38,7 @@ from dealias.labels import ClassSet, write_label_map
 from dealias.metrics.functional import Protocol, error_map
 from dealias.models import create_model
 from dealias.report import Example, ReportWriter
+from dealias.text import FileError
 
 # The six metrics of the paper, by the names that they are logged under.
 METRICS = ("mIoU", "BIoU", "BAcc", "FErr", "MErr", "DErr")
@@ -96,7 +97,10 @@ class SegmentationTask(Training):
         self.options = Options(classes, protocol, band_width, boundary)
         self.inference = inference
         if isinstance(class_weights, Path):
-            class_weights = read_class_weights(class_weights, classes)
+            try:
+                class_weights = read_class_weights(class_weights, classes)
+            except FileError as error:
+                raise LossError(f"model.class_weights: {error}") from error
         self.criterion = None
         if losses is not None or class_weights is not None or label_smoothing:
             self.criterion = Losses(

@@ -64,10 +64,11 @@ def fit_arguments(trainer: Any, folder: Path) -> dict[str, Any]:
 
 
 def set_epochs(trainer: Trainer, data: Any, options: Any) -> None:
-    """Count `max_epochs` in steps: the training data come in an endless stream.
+    """Count epochs in steps: the training data come in an endless stream.
 
     An epoch has as many steps as take in each training image once. Training ends at `max_epochs` or
-    `max_steps`, whichever comes first; without an interval of its own, validation comes after each.
+    `max_steps`, whichever comes first. Without an interval in steps, validation comes after each
+    epoch, or a share or number of them, and after the last step of a training that is shorter.
 
     Args:
         trainer: the trainer.
@@ -77,19 +78,23 @@ def set_epochs(trainer: Trainer, data: Any, options: Any) -> None:
     Raises:
         ConfigError: there are less epochs than one.
     """
-    epochs = options.max_epochs
-    if epochs in (None, -1):
-        return
-    if epochs < 1:
-        raise ConfigError(f"trainer.max_epochs: expected at least 1, got {epochs}")
-    a_step = data.batch_size * trainer.world_size * trainer.accumulate_grad_batches
-    steps = math.ceil(len(data.prepare("train")) / a_step)
-    loop: Any = trainer.fit_loop
-    loop.max_epochs = -1
-    most = epochs * steps
-    loop.epoch_loop.max_steps = most if trainer.max_steps < 1 else min(most, trainer.max_steps)
-    if options.val_check_interval in (None, 1.0):
-        trainer.val_check_interval = steps * trainer.accumulate_grad_batches
+    epochs, loop = options.max_epochs, trainer.fit_loop
+    steps = math.ceil(
+        len(data.prepare("train"))
+        / (data.batch_size * trainer.world_size * trainer.accumulate_grad_batches)
+    )
+    if epochs not in (None, -1):
+        if epochs < 1:
+            raise ConfigError(f"trainer.max_epochs: expected at least 1, got {epochs}")
+        asked = [trainer.max_steps] if trainer.max_steps > 0 else []
+        loop.max_epochs = -1
+        loop.epoch_loop.max_steps = min([epochs * steps, *asked])
+    share = 1.0 if options.val_check_interval is None else options.val_check_interval
+    if isinstance(share, float) and trainer.max_steps > 0:
+        every = options.check_val_every_n_epoch or 1
+        between = min(max(1, round(share * steps)) * every, trainer.max_steps)
+        trainer.val_check_interval = between * trainer.accumulate_grad_batches
+        trainer.check_val_every_n_epoch = None
 
 
 def common_arguments(trainer: Any, folder: Path, own: Sequence[Callback]) -> dict[str, Any]:

@@ -224,7 +224,10 @@ class Training(pl.LightningModule):
         # Filters have no tensors, so that other filters would go unnoticed.
         held = parameters.get("network", {})
         ours = self.network.config
-        for key in ("dealias", "mean", "std"):
+        keys = ["dealias", "mean", "std", "name", "class_path", "init_args", "size_divisor"]
+        if not str(ours.get("name")).startswith("hf:"):  # whose options differ between versions
+            keys.append("options")
+        for key in keys:
             if key not in held:
                 continue
             theirs = held[key]

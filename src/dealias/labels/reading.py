@@ -219,7 +219,9 @@ def _translate(
     found = _count_labels(bands)
     wrong = [(label, n) for label, n in found if label not in meaning]
     if wrong:
-        raise LabelFileError(path, f"stored labels not in the label map: {list_pixels(wrong)}")
+        listed = list_pixels(wrong)
+        hint = "; a label_map names every label that there is" if not single else ""
+        raise LabelFileError(path, f"stored labels not in the label map: {listed}{hint}")
     classes = Counter(meaning[label] for label, _ in found)
     if single and any(labels > 1 for labels in classes.values()):
         both = [(label, n) for label, n in found if classes[meaning[label]] > 1]

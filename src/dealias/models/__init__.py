@@ -24,7 +24,13 @@ from dealias.models.weight_files import (
     read_weights,
     state_dict_of,
 )
-from dealias.models.weights import WeightsError, check_kinds, load_weights, match_weights
+from dealias.models.weights import (
+    WeightsError,
+    check_kinds,
+    digest_weights,
+    load_weights,
+    match_weights,
+)
 from dealias.models.wrapped import FullyConvolutional, WrappedNetwork
 
 __all__ = [
@@ -44,6 +50,7 @@ __all__ = [
     "check_model_folder",
     "convert",
     "create_model",
+    "digest_weights",
     "from_pretrained",
     "limited",
     "load",

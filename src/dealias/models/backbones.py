@@ -20,7 +20,7 @@ from dealias.surgery import keep_inserted
 from dealias.text import printable
 
 _ALIASES = {"swin_tiny": "swin_tiny_patch4_window7_224"}
-_NOT_OPTIONS = (
+NOT_OPTIONS = (
     "cache_dir",
     "checkpoint_path",
     "features_only",
@@ -145,7 +145,7 @@ def _build(name: str, options: Mapping[str, Any], **fixed: Any) -> Any:
             f"backbone {name!r}: timm has no such network"
             + (f"; similar names: {', '.join(near)}" if near else "")
         )
-    refused = [key for key in options if key in _NOT_OPTIONS]
+    refused = [key for key in options if key in NOT_OPTIONS]
     if refused:
         raise ModelError(f"backbone_options: {', '.join(refused)} can't be given")
     given = {**(_SWIN_OPTIONS if name.startswith("swin_") else {}), **options, **fixed}

@@ -227,8 +227,10 @@ def _wrapped(
         network, part, divisor = _LIBRARIES[library](
             rest, arguments["options"], num_classes=num_classes
         )
+    if not network.training:  # as a function may leave all of it; frozen parts stay as they are
+        network.train()
     model = WrappedNetwork(
-        network.float().train(),
+        network.float(),
         num_classes=num_classes,
         mean=tuple(mean or IMAGENET_MEAN),
         std=tuple(std or IMAGENET_STD),
@@ -258,7 +260,7 @@ def recreate_model(
     if named is not None and not trust:
         raise ModelError(
             f"{source}: refused: its network is {printable(str(named))}, a class to import, which "
-            f"is a program; --trust allows it"
+            f"is a program; --trust allows it, in Python trust=True"
         )
     try:
         dealias = earlier_dealias(config.get("dealias"))

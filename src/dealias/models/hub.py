@@ -10,6 +10,7 @@ from typing import Any
 from dealias.models.network import ModelError, network_name
 from dealias.models.saved import load, save
 from dealias.models.segmentation import SegmentationModel
+from dealias.models.weights import digest_weights
 from dealias.surgery import rate_text
 from dealias.text import escape_markdown, printable, shorten
 
@@ -170,8 +171,8 @@ def model_card(
 
     Raises:
         ModelError: huggingface_hub is missing.
-        ValueError: the result is none, or is of other classes than the network; there is a data set
-            but no result; or the licence is no identifier.
+        ValueError: the result is none, or is of other classes or weights than the network's; there
+            is a data set but no result; or the licence is no identifier.
     """
     hub = _library()
     if license is not None and not _LICENSE.fullmatch(license):
@@ -191,6 +192,7 @@ def model_card(
     if result is not None:
         try:
             _check_classes(model, result)
+            _check_weights(model, result)
             figures = [hub.EvalResult(**entry) for entry in _figures(result, dataset)]
             tested = list(_result_lines(result, dataset))
         except (KeyError, TypeError, AttributeError) as error:
@@ -249,6 +251,12 @@ def _check_classes(model: SegmentationModel, result: Mapping[str, Any]) -> None:
     if len(names) != model.num_classes or known not in (None, names):
         wanted = model.num_classes if known is None else shorten(known)
         raise ValueError(f"result: expected classes {wanted}, got {len(names)}: {shorten(names)}")
+
+
+def _check_weights(model: SegmentationModel, result: Mapping[str, Any]) -> None:
+    """Refuse the figures of other weights; results of label maps in files don't say."""
+    if result.get("weights", digest_weights(model)) != digest_weights(model):
+        raise ValueError("result: expected one of this network, got one of other weights")
 
 
 def _figures(result: Mapping[str, Any], dataset: str | None) -> Iterator[dict[str, Any]]:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
 from dealias import surgery
@@ -193,7 +193,7 @@ def finish(network: Network, config: Mapping[str, Any], dealias: Mapping[str, An
     settings = None
     if dealias is not None:
         _check_sampling(network, dealias)
-        settings, network.dealias_report = _dealias(network.backbone, dealias)
+        settings, network.dealias_report = _dealias(network.backbone, dealias, _example(network))
     network.config = _plain({**config, "dealias": settings})
 
 
@@ -206,8 +206,14 @@ def _check_sampling(network: Network, options: Any) -> None:
         )
 
 
+def _example(network: Network) -> Tensor:
+    """An image to run the backbone with, of a size that it takes."""
+    divisor = getattr(network, "size_divisor", 1)
+    return torch.zeros(1, 3, *(-(-length // divisor) * divisor for length in EXAMPLE_SIZE))
+
+
 def _dealias(
-    backbone: nn.Module, options: Mapping[str, Any]
+    backbone: nn.Module, options: Mapping[str, Any], example: Tensor
 ) -> tuple[dict[str, Any], surgery.Report]:
     """De-alias a backbone in place, and return every option with the sites and cutoffs it came to.
 
@@ -222,7 +228,6 @@ def _dealias(
             f"got {', '.join(map(repr, unknown))}"
         )
     given = {k: _as_tuples(v) if k == "cutoff" else v for k, v in options.items()}
-    example = torch.zeros(1, 3, *EXAMPLE_SIZE)
     try:
         _, report = surgery.dealias(backbone, example, inplace=True, **given)
     except ValueError:
@@ -269,7 +274,7 @@ def settled_dealias(network: Network, options: Any) -> Any:
     backbone = copy.deepcopy(network.backbone)
     if network.dealias_report is not None:
         surgery.restore(backbone)
-    return _plain(_dealias(backbone, earlier_dealias(options))[0])
+    return _plain(_dealias(backbone, earlier_dealias(options), _example(network))[0])
 
 
 def _as_tuples(value: Any) -> Any:

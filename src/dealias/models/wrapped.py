@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from torch.nn.functional import pad
 
 from dealias.code import CodeError, call_code, find_code, takes
-from dealias.models.backbones import Backbone, stage_maps
+from dealias.models.backbones import NOT_OPTIONS, Backbone, stage_maps
 from dealias.models.network import EXAMPLE_SIZE, IMAGENET_MEAN, IMAGENET_STD, ModelError
 from dealias.models.segmentation import SegmentationModel, resize
 from dealias.models.upernet import Classifier
@@ -24,6 +24,9 @@ from dealias.text import printable
 
 # Arguments that say how many classes there are, the likeliest first.
 CLASS_ARGUMENTS = ("num_classes", "classes", "n_classes", "num_labels")
+
+
+_TIMM = "tu-"  # before the name of an encoder of timm
 
 
 class WrappedNetwork(SegmentationModel):
@@ -109,13 +112,14 @@ class WrappedNetwork(SegmentationModel):
             return self.network(images)
         try:
             return self.network(images)
-        except torch.OutOfMemoryError:
-            raise
-        except RuntimeError as error:
+        except Exception as error:
+            if isinstance(error, ValueError) or type(error).__module__ != "builtins":
+                raise  # what PyTorch says of memory and devices, and hooks of ours
             said = " ".join(str(error).split())
+            sizes = isinstance(error, AssertionError) or "size" in said.lower()
+            hint = "; size_divisor makes sizes multiples of a number" if sizes else ""
             raise ModelError(
-                f"network: for images {_listed(images.shape)}: {type(error).__name__}: {said}; if "
-                f"it takes multiples of a number alone, size_divisor makes them so"
+                f"network: for images {_listed(images.shape)}: {type(error).__name__}: {said}{hint}"
             ) from error
 
     def _check(self, maps: Any, images: Tensor, *, any_size: bool) -> None:
@@ -198,10 +202,18 @@ def create_smp(
             "options.encoder_weights: expected null: nothing is downloaded; backbone_weights takes "
             "a file"
         )
+    encoder = str(options.get("encoder_name", ""))
+    if encoder.startswith(_TIMM) and not importlib.import_module("timm").is_model(
+        encoder.removeprefix(_TIMM)
+    ):  # any other name may stand for a repository, which timm would download
+        raise ModelError(f"options.encoder_name: timm has no such network, got {encoder!r}")
+    refused = [key for key in NOT_OPTIONS if key in options]
+    if refused:
+        raise ModelError(f"options: {', '.join(refused)} can't be given")
     known = signature(kinds[name]).parameters
     unknown = [key for key in options if key not in known or key == "kwargs"]
     # What else there is goes to timm's encoders, and the others would not notice it.
-    if unknown and not str(options.get("encoder_name")).startswith("tu-"):
+    if unknown and not encoder.startswith(_TIMM):
         listed = ", ".join(map(printable, unknown))
         there = ", ".join(key for key in known if key != "kwargs")
         raise ModelError(f"options: no such argument of {name}: {listed}; there are: {there}")

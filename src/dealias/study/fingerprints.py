@@ -82,7 +82,9 @@ def _own_code(value: Any, *, of_class: bool) -> Iterator[Path]:
         for inside in value:
             yield from _own_code(inside, of_class=False)
     elif of_class and isinstance(value, str) and "." in value:
-        file = inspect.getsourcefile(inspect.unwrap(find_code(value)))
+        code: Any = inspect.unwrap(find_code(value))
+        is_named = inspect.isclass(code) or inspect.isroutine(code)
+        file = inspect.getsourcefile(code if is_named else type(code))
         if file is not None and not Path(file).resolve().is_relative_to(_PACKAGES):
             yield Path(file)
 

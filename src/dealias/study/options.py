@@ -53,7 +53,7 @@ _TESTS_ALONE = (
     *("model.detection_area", "trainer.limit_test_batches", "trainer.limit_predict_batches"),
     *("data.splits.val", "data.splits.test", "data.scenes.val"),
 )
-_LENGTH = ("trainer.max_steps", "trainer.accumulate_grad_batches", "data.batch_size")
+_BATCH = ("trainer.accumulate_grad_batches", "data.batch_size")
 _NOTHING = "(not given)"
 _LONGEST = 400  # characters of a value in a message: paths differ at their end
 # Options of the base that a study decides, and what each has where nothing is given.
@@ -292,10 +292,16 @@ def _check_comparable(baseline: Plan, plan: Plan) -> None:
 def unequal_lengths(plans: Sequence[Plan]) -> list[str]:
     """Warnings of variants that train for other steps or batches than the baseline."""
     first = plans[0]
-    return [
+    longer = [
+        f"{_name(plan)}: trains for {plan.steps:,} steps, {_name(first)} for {first.steps:,}: the "
+        f"two are not trained alike"
+        for plan in plans[1:]
+        if plan.steps != first.steps
+    ]
+    return longer + [
         f"{_name(plan)}: {name} is {shorten(plan.options.get(name))}, in {_name(first)} "
         f"{shorten(first.options.get(name))}: the two are not trained alike"
         for plan in plans[1:]
-        for name in _LENGTH
+        for name in _BATCH
         if plan.options.get(name) != first.options.get(name)
     ]

@@ -75,7 +75,7 @@ def read_class_weights(path: Path, classes: ClassSet) -> list[float]:
     try:
         return class_weights(*counts)
     except ValueError as error:
-        raise FileError(path, f"{PIXELS}: {error}") from error
+        raise FileError(path, f"{PIXELS}: {error}; the data are to be checked again") from error
 
 
 def _counts(path: Path, found: Any, key: str, classes: ClassSet) -> list[int]:
@@ -91,7 +91,8 @@ def _counts(path: Path, found: Any, key: str, classes: ClassSet) -> list[int]:
         raise FileError(
             path,
             f"{key}: expected the {len(classes)} classes of {shorten(classes.name)}, got "
-            f"{len(found)}: without {shorten(missing[:4])}, with {shorten(strange[:4])}",
+            f"{len(found)}, without {shorten(missing[:4])} and with {shorten(strange[:4])}: the "
+            f"data are to be checked with this class set",
         )
     counts = [found[name] for name in classes.names]
     wrong = [count for count in counts if type(count) is not int or count < 0]
