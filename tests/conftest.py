@@ -48,7 +48,13 @@ def camvid() -> Path:
 
 @pytest.fixture(scope="session")
 def parity() -> Path:
-    """Inputs with the results of the published code on them."""
+    """Random inputs with the results of the published modules and networks on them."""
+    return Path(__file__).parent / "data" / "parity"
+
+
+@pytest.fixture(scope="session")
+def official_evaluation() -> Path:
+    """Label maps made from CamVid, with the results of the published evaluation on them."""
     return _folder_from("DEALIAS_PARITY")
 
 

@@ -19,13 +19,13 @@ VOID = 11
 
 
 @pytest.fixture(scope="module")
-def expected(parity):
-    return json.loads((parity / "metrics_expected.json").read_text())
+def expected(official_evaluation):
+    return json.loads((official_evaluation / "metrics_expected.json").read_text())
 
 
 @pytest.fixture(scope="module")
-def maps(parity):
-    with np.load(parity / "metrics_inputs.npz") as file:
+def maps(official_evaluation):
+    with np.load(official_evaluation / "metrics_inputs.npz") as file:
         return [(file[f"pred{i}"], file[f"gt{i}"]) for i in range(6)]
 
 
