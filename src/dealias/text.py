@@ -1,7 +1,8 @@
-"""Writing files and labels into messages."""
+"""Writing files and labels into messages, Markdown and HTML."""
 
 import reprlib
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from html import escape
 from pathlib import Path
 
 _LONGEST_PROBLEM, _LONGEST_REASON = 3000, 600  # characters
@@ -30,6 +31,22 @@ def escape_markdown(text: str) -> str:
     return "".join(
         _ENTITIES.get(sign, f"\\{sign}" if sign in _MARKDOWN else sign) for sign in printable(text)
     )
+
+
+def html_table(rows: Sequence[Mapping[str, object]], *notes: str) -> str:
+    """A table as notebooks show it, with notes below: text of any kind, escaped.
+
+    >>> html_table([{"a": "<b>"}], "one row")
+    '<table><tr><th>a</th></tr><tr><td>&lt;b&gt;</td></tr></table><p>one row</p>'
+    """
+
+    def line(tag: str, cells: Iterable[object]) -> str:
+        return f"<tr>{''.join(f'<{tag}>{escape(str(cell))}</{tag}>' for cell in cells)}</tr>"
+
+    heads = [line("th", rows[0])] if rows else []
+    body = "".join([*heads, *(line("td", row.values()) for row in rows)])
+    below = "".join(f"<p>{escape(note)}</p>" for note in notes)
+    return f"<table>{body}</table>{below}" if body else below
 
 
 def shorten(value: object, most: int = 60) -> str:

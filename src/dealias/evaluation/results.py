@@ -41,7 +41,7 @@ from dealias.metrics.functional import (
     miou_gain,
     scores,
 )
-from dealias.text import printable, shorten
+from dealias.text import html_table, printable, shorten
 
 _TENSORS = ("boundary", "objects", "widths")
 TABLE_METRICS = ("IoU", "Acc", "BIoU", "BAcc", "FErr", "MErr", "DErr")
@@ -269,6 +269,21 @@ class Evaluation:
             "environment": environment(),
         }
 
+    def _repr_html_(self) -> str:
+        found = scores(self.counts)
+        rows = [
+            {"class": name}
+            | {key: _percent(found[f"{key}_per_class"][index]) for key in TABLE_METRICS}
+            for index, name in enumerate(self.settings.names)
+        ]
+        means = {key: _percent(found[f"{key}_per_class"].nanmean()) for key in TABLE_METRICS}
+        images = f"{len(self.images):,} images" if len(self.images) != 1 else "1 image"
+        note = (
+            f"{images}, {self.settings.class_set}, protocol {self.settings.protocol}, bands of "
+            f"{self.settings.band_width} px; in percent"
+        )
+        return html_table([*rows, {"class": "mean"} | means], note)
+
     def _intervals(self) -> dict[str, Any]:
         found = self.intervals()
         limits = torch.stack([found.low, found.high], -1).tolist()
@@ -320,6 +335,11 @@ def _digests(row: ImageRow) -> dict[str, Any]:
     if not all(row.digests):
         return {}
     return {"digests": dict(zip(("prediction", "target"), row.digests, strict=True))}
+
+
+def _percent(value: Tensor) -> str:
+    """A fraction, a scalar, in percent; a dash for NaN."""
+    return "-" if value.isnan() else f"{100 * value.item():.2f}"
 
 
 def _plain(value: Tensor | float) -> Any:

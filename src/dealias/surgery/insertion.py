@@ -32,6 +32,7 @@ from dealias.surgery.plan import (
     table,
 )
 from dealias.surgery.walk import modules, named_modules, submodule
+from dealias.text import html_table
 
 FILTER, SAMPLING, MIXING = "dealias_filter", "dealias_sampling", "frequency_mixing"
 PHASE = "dealias_phase"
@@ -89,7 +90,13 @@ class Report:
     unit: UnitOf = "step"  # of pickles of version 0.1, which lack it
 
     def __str__(self) -> str:
-        rows = [
+        return "\n".join([*table(self._rows()), *self._notes()])
+
+    def _repr_html_(self) -> str:
+        return html_table(self._rows(), *self._notes())
+
+    def _rows(self) -> list[dict[str, str]]:
+        return [
             {
                 "site": item.site or "(model)",
                 "put in": item.kind,
@@ -99,7 +106,9 @@ class Report:
             }
             for item in self.inserted
         ]
-        lines = [*table(rows), *by_reason("left", self.left)]
+
+    def _notes(self) -> list[str]:
+        lines = by_reason("left", self.left)
         places = {item.place for item in self.inserted if item.is_filter}
         if "before" in places:
             lines.append("train the network on: trained weights do not expect filters before steps")
@@ -109,7 +118,7 @@ class Report:
             lines.append(
                 "maps lie on the grids that images chose: dealias.layers.collect_offsets has them"
             )
-        return "\n".join(lines)
+        return lines
 
 
 @dataclass(frozen=True)

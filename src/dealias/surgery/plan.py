@@ -7,6 +7,7 @@ from typing import Any, Generic, Literal, TypeVar, cast, overload
 from torch import Tensor
 
 from dealias.surgery.resolution import Layout, Pair
+from dealias.text import html_table
 
 Rate = float | tuple[float, float]
 Key = int | str  # of a positional argument, or of one by name
@@ -252,6 +253,9 @@ class Plan(Sequence[S], Generic[S]):
         return "\n".join(
             [*table([site.row for site in self]), *by_reason("no site", self.excluded)]
         )
+
+    def _repr_html_(self) -> str:
+        return html_table([site.row for site in self], *by_reason("no site", self.excluded))
 
 
 def table(rows: Sequence[dict[str, str]]) -> list[str]:
