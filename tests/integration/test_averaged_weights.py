@@ -116,4 +116,4 @@ def test_what_was_validated_is_tested_and_converted(averaging, whole, tmp_path):
 def test_an_average_is_not_taken_for_the_trained_weights(whole, config, tmp_path, capsys):
     checkpoint = ["--ckpt_path", str(whole / "last.ckpt")]
     said = failure(capsys, "fit", config, tmp_path / "run", *checkpoint)
-    assert "last.ckpt: expected WeightAveraging among trainer.callbacks" in said
+    assert "last.ckpt: expected WeightAveraging, such as EMAWeightAveraging, among trainer" in said

@@ -7,13 +7,14 @@ import sys
 from pathlib import Path
 
 import numpy as np
+import onnxruntime
 import pytest
 import torch
 import yaml
 from PIL import Image
 
 from dealias.labels import load_class_set
-from dealias.models import create_model
+from dealias.models import create_model, save
 from dealias.study import read_variants
 from helpers import random_maps
 
@@ -80,6 +81,12 @@ def for_detections(folder):
     return {}
 
 
+def for_the_export(folder):
+    model = create_model("timm:test_resnet", num_classes=5, dealias={}).eval()
+    save(model, folder / "net")
+    return {}
+
+
 def for_instability(folder):
     (folder / "unstable").mkdir()
     stored = np.array([[0, 65534], [32767, 65535]], np.uint16)
@@ -94,6 +101,7 @@ SETUPS = {
     "dealias.dealias(model, images)": for_a_network,
     "read_detections(": for_detections,
     "unstable/a.png": for_instability,
+    "torch.onnx.export(": for_the_export,
 }
 
 
@@ -106,6 +114,12 @@ def test_its_python_runs(code, tmp_path, monkeypatch):
     exec(code, names)
     if setup is for_instability:
         np.testing.assert_equal(names["share"], [[0, 1], [0.5, np.nan]])
+    if setup is for_the_export:
+        session = onnxruntime.InferenceSession("net.onnx")
+        images = torch.randn(2, 3, 97, 131)
+        (found,) = session.run(None, {"images": images.numpy()})
+        expected = names["model"](images)["out"]
+        torch.testing.assert_close(torch.from_numpy(found), expected, rtol=1e-3, atol=1e-3)
     if setup is for_the_loop:
         metrics = names["total"].to_dict()["metrics"]
         assert 0.7 < metrics["mIoU"] < 0.95

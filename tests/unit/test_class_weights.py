@@ -63,8 +63,11 @@ def test_the_training_split_counts_by_whatever_part_it_is_read(checked):
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"class_pixels": {"a": 1, "b": 2}}, r"3 classes of 'abc', got 2: without \['c'\], with"),
-        ({"class_pixels": {"a": 1, "b": 2, "d": 3}}, r"without \['c'\], with \['d'\]"),
+        (
+            {"class_pixels": {"a": 1, "b": 2}},
+            r"3 classes of 'abc', got 2, without \['c'\] and with",
+        ),
+        ({"class_pixels": {"a": 1, "b": 2, "d": 3}}, r"without \['c'\] and with \['d'\]"),
         ({"class_pixels": {"a": 1, "b": 2, "c": 3.0}}, "expected counts of pixels, got 3.0"),
         ({"class_pixels": {"a": 1, "b": 2, "c": True}}, "expected counts of pixels, got True"),
         ({"class_pixels": {"a": 1, "b": 2, "c": -3}}, "expected counts of pixels, got -3"),

@@ -160,7 +160,7 @@ def test_a_checkpoint_of_a_network_for_instances(tmp_path):
     ("network", "message"),
     [
         (None, 'last.ckpt: expected hyper_parameters with "network", got none'),
-        ({"name": "unet", "num_classes": 5}, "last.ckpt: name: expected 'upernet' or 'hf:...'"),
+        ({"name": "unet", "num_classes": 5}, "last.ckpt: name: expected 'upernet', 'smp:...'"),
         ({"name": "upernet"}, "last.ckpt: .*missing .*'num_classes'"),
         ({"name": "upernet", "num_classes": 5, "colour": 1}, "last.ckpt: .*unexpected .*'colour'"),
     ],

@@ -98,7 +98,7 @@ def test_a_full_disk_leaves_what_was_there(copied, tmp_path, monkeypatch, when):
         ),
         ({"backbone": "resnet18z"}, ModelError, "backbone 'resnet18z': timm has no such network"),
         ({"colour": 1}, ModelError, "config.json: .*unexpected keyword argument 'colour'"),
-        ({"name": 3}, ModelError, "config.json: name: expected 'upernet' or 'hf:...', got 3"),
+        ({"name": 3}, ModelError, "config.json: name: expected 'upernet', 'smp:...', .*, got 3"),
         ({"dropout": "much"}, ModelError, r"dropout: expected a share in \[0, 1\), got 'much'"),
         ({"dealias": {"sites": ["x"]}}, ModelError, "config.json: sites: no site 'x'"),
         ({"dealias": 3}, ModelError, "config.json: dealias: expected a mapping, got 3"),

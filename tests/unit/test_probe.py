@@ -170,7 +170,7 @@ def test_weights_are_loaded(tmp_path):
         ("timm:resnet5", "Unknown model"),
         ("hf:nobody/nothing", "no such folder, nor in the local cache"),
         ("nowhere/net.pt2", "no such file"),
-        ("torch.nn:Nothing", "torch.nn has no callable 'Nothing'"),
+        ("torch.nn:Nothing", "torch.nn.Nothing: torch.nn has no such class or function"),
         ("torch.nn:Linear", "missing 2 required"),
         ("builtins:dict", "expected a module from builtins:dict, got dict"),
         ("no_such_module:net", "No module named 'no_such_module'"),
