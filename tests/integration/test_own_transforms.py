@@ -88,6 +88,7 @@ def test_what_a_transform_does_wrong_is_a_line(workers, capsys):
     assert said.count("\n") == 1
 
 
+@pytest.mark.slow
 def test_a_study_varies_them(folder, capsys):
     content = {"plain": {}, "turned": yaml.safe_load(MORE)}
     del content["turned"]["base"]
