@@ -157,15 +157,19 @@ def call_code(path: str, arguments: Mapping[str, Any], **offered: Any) -> Any:
 
 def takes(code: Callable[..., Any], name: str) -> bool:
     """Whether a class or function has an argument of this name."""
+    return name in _parameters(code)
+
+
+def _parameters(code: Callable[..., Any]) -> Mapping[str, inspect.Parameter]:
     try:
-        return name in inspect.signature(code).parameters
+        return inspect.signature(code).parameters
     except (TypeError, ValueError):  # built in
-        return False
+        return {}
 
 
 def _is_untyped(code: Callable[..., Any], name: str) -> bool:
     """Whether an argument has no type hint, so that its value is nobody's to read."""
-    parameter = inspect.signature(code).parameters.get(name)
+    parameter = _parameters(code).get(name)
     return parameter is not None and parameter.annotation is inspect.Parameter.empty
 
 
@@ -180,8 +184,8 @@ def _created(value: Any) -> Any:
 
 def _takes_any(code: Callable[..., Any]) -> bool:
     """Whether it has ``**kwargs``."""
-    parameters = inspect.signature(code).parameters.values()
-    return any(parameter.kind is inspect.Parameter.VAR_KEYWORD for parameter in parameters)
+    kinds = [parameter.kind for parameter in _parameters(code).values()]
+    return inspect.Parameter.VAR_KEYWORD in kinds
 
 
 def names_class(message: str) -> bool:

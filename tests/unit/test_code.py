@@ -98,6 +98,7 @@ def test_nothing_is_found_where_programs_are_refused():
         ("no_such_code.Net", {}, "no_such_code.Net: No module named 'no_such_code'"),
         ("mine_code.Nett", {}, "mine_code.Nett: mine_code has no such class or function"),
         ("broken_code.Net", {}, "broken_code.Net: ZeroDivisionError: division by zero"),
+        ("builtins.dict", {"a": 1}, "builtins.dict: "),
         ("mine_code.Inner", {"wdth": 3}, "no such argument 'wdth'; there are: width"),
         ("mine_code.Inner", {"width": "wide"}, "mine_code.Inner: init_args.width: expected int"),
         ("mine_code.Inner", [3], r"init_args: expected arguments by name, got \[3\]"),

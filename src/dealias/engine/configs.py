@@ -267,7 +267,7 @@ def _given(arguments: Sequence[str]) -> Iterator[tuple[str, str]]:
 
 @contextmanager
 def no_imports() -> Iterator[None]:
-    """Let the parser import no class but those of Lightning and of this package, and us none."""
+    """Import no class that an option names, but for those of Lightning and of this package."""
     settings = jsonargparse._common.parsing_settings
     before = dict(settings)
     jsonargparse.set_parsing_settings(import_path_denylist=["*"], import_path_allowlist=_LIBRARIES)

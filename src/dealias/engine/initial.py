@@ -48,11 +48,12 @@ def init_weights(network: Network, path: Path, class_names: Sequence[str]) -> st
     state = match_weights(network, content, source=source)
     taken = {k: v for k, v in state.items() if k in own and v.shape == own[k].shape}
     if classes is not None and [*map(plain_name, classes)] != [*map(plain_name, class_names)]:
-        taken = {k: v for k, v in taken.items() if k not in _scoring(network, own)}
+        scoring = _scoring(network, own)
+        taken = {k: v for k, v in taken.items() if k not in scoring}
     check_kinds(own, {**own, **taken}, source=source)
     left = [k for k in own if k not in taken and not k.endswith(_COUNTER)]
-    inserted = _inserted(network, own)
-    lacking = [k for k in left if k in _needed(network, own, state) and k not in inserted]
+    inserted, needed = _inserted(network, own), _needed(network, own, state)
+    lacking = [k for k in left if k in needed and k not in inserted]
     if lacking or not taken:
         raise WeightsError(
             f"init_from: {source}: expected the tensors of the backbone, got "

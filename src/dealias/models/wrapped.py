@@ -102,10 +102,13 @@ class WrappedNetwork(SegmentationModel):
         scores = {"out": found[name]}
         if self.training and found.get("aux") is not None:
             scores["aux"] = found["aux"]
+        whole = {}
         for key, maps in scores.items():
-            self._check(maps, images, any_size=key == "aux" or name == "logits")
-        size = images.shape[-2:]
-        return {k: resize(v, size)[..., :height, :width] for k, v in scores.items()}
+            any_size = key == "aux" or name == "logits"
+            self._check(maps, images, any_size=any_size)
+            sized = resize(maps, images.shape[-2:]) if any_size else maps
+            whole[key] = sized[..., :height, :width]
+        return whole
 
     def _run(self, images: Tensor) -> Any:
         if is_traced():
