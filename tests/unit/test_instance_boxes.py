@@ -6,9 +6,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from PIL import Image
 
-from coco_files import SIZE, case, judge, read, scores_of, without
+from coco_files import SIZE, case, judge, read, scores_of, without, write_images
 from dealias.evaluation.instances import coco_results, draw_outlines
 from dealias.instance import (
     AnnotatedImage,
@@ -32,10 +31,7 @@ pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:Depreca
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("images")
-    for k in range(12):
-        Image.new("RGB", SIZE[::-1]).save(folder / f"{k}.png")
-    return folder
+    return write_images(tmp_path_factory.mktemp("images"))
 
 
 def instance(label, *box, crowd=False):

@@ -9,7 +9,7 @@ import pytest
 import torch
 from PIL import Image
 
-from coco_files import SIZE, case, judge, read, scores_of, without
+from coco_files import SIZE, case, judge, read, scores_of, without, write_images
 from dealias.engine.instances import Prediction
 from dealias.instance import (
     Detections,
@@ -30,10 +30,7 @@ from reports import script_arguments
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("images")
-    for k in range(12):
-        Image.new("RGB", SIZE[::-1]).save(folder / f"{k}.png")
-    return folder
+    return write_images(tmp_path_factory.mktemp("images"))
 
 
 def lvis_like(count, seed=0):

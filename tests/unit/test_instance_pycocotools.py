@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 from pycocotools import mask as coco_mask
 
-from coco_files import SIZE, case, judge, read, run_lengths, scores_of, without
+from coco_files import SIZE, case, judge, read, run_lengths, scores_of, without, write_images
 from dealias.instance import (
     SCORES,
     InstanceExample,
@@ -24,10 +24,7 @@ pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:Depreca
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("images")
-    for k in range(12):
-        Image.new("RGB", SIZE[::-1]).save(folder / f"{k}.png")
-    return folder
+    return write_images(tmp_path_factory.mktemp("images"))
 
 
 class TestAreasOfDetections:

@@ -12,6 +12,7 @@ from dealias.evaluation import Evaluation, Options, evaluate_maps
 from dealias.models import (
     ModelError,
     create_model,
+    digest_weights,
     from_pretrained,
     load,
     model_card,
@@ -176,6 +177,16 @@ class TestCard:
         model = create_model("upernet", num_classes=3, backbone="test_resnet")
         with pytest.raises(ValueError, match="result: expected classes 3, got 5: "):
             model_card(model, result=result)
+
+    def test_a_result_of_other_weights_is_refused(self, result):
+        model, other = small(), small()
+        assert digest_weights(model) != digest_weights(other)
+        of_it = {**result, "weights": digest_weights(model)}
+        assert "mean_iou" in model_card(model, result=of_it)
+        with pytest.raises(ValueError, match="expected one of this network, got one of other wei"):
+            model_card(other, result=of_it)
+        other.load_state_dict(model.state_dict())
+        assert "mean_iou" in model_card(other, result=of_it)
 
 
 class TestFolders:
