@@ -44,8 +44,8 @@ check: $(VENV)/.installed-dev  ## Lint, check the format and the types.
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
-docs: $(VENV)/.installed-dev  ## Build the documentation to build/site; any warning is an error.
-	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
+docs: $(VENV)/.installed-dev  ## Build the documentation to build/site and run its notebooks; any warning is an error.
+	PATH="$(abspath $(BIN)):$$PATH" NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
 
 format: $(VENV)/.installed-dev  ## Format the code and apply the linter's safe fixes.
 	$(BIN)/ruff check --fix .

@@ -142,6 +142,15 @@ def test_its_yaml_is_what_it_says(text, tmp_path):
         assert set(content) <= {"base", "model", "data", "trainer"}
 
 
+@pytest.mark.parametrize("path", sorted((ROOT / "docs").rglob("*.ipynb")), ids=lambda p: p.stem)
+def test_notebooks_are_kept_without_outputs(path):
+    """The site runs them, so that what it shows follows the code."""
+    book = json.loads(path.read_text(encoding="utf-8"))
+    code = [cell for cell in book["cells"] if cell["cell_type"] == "code"]
+    assert code
+    assert all(cell["outputs"] == [] and cell["execution_count"] is None for cell in code)
+
+
 @pytest.fixture(scope="module")
 def helps():
     """The help of each command, asked for once."""
