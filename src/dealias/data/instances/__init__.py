@@ -4,7 +4,7 @@ Needs torchvision, Lightning, faster-coco-eval and SciPy.
 """
 
 from dealias.data.instances.annotations import AnnotationError, read_annotations
-from dealias.data.instances.categories import LIS_CLASSES, match_categories
+from dealias.data.instances.categories import COCO_CLASSES, LIS_CLASSES, match_categories
 from dealias.data.instances.check import (
     ClassCounts,
     InstanceCheck,
@@ -20,6 +20,7 @@ from dealias.data.instances.sheet import instance_contact_sheet
 from dealias.data.instances.transforms import instance_transform
 
 __all__ = [
+    "COCO_CLASSES",
     "LIS_CLASSES",
     "AnnotationError",
     "ClassCounts",

@@ -33,6 +33,7 @@ _LONGEST_NAME = 400  # characters that a message has of it
 _LONGEST_SIDE = 65_535  # pixels of an image, as in JPEG
 _LARGEST = 1e10  # area; COCO's AP counts none beyond
 BROKEN_POLYGONS = "broken polygons that are left out of a segmentation with others"
+NO_PIXEL = "instances whose polygons cover no pixel, which no mask can match"
 
 
 class BadEntryError(ValueError):
@@ -90,28 +91,33 @@ def read_instance(
         boxes_alone: the entry has a box and no segmentation.
 
     Returns:
-        The instance, and a description of each value that is not used as it stands.
+        The instance, and a description of each value that is not used as it stands. Polygons that
+        cover no pixel, as COCO has some, make an instance whose mask has none, and its box may have
+        no width or height. As in pycocotools it counts, and no mask can match it.
 
     Raises:
         BadEntryError: a box without area or outside the image, a broken or empty segmentation, or
             a key that is missing or of another type.
     """
-    box = None if entry.get("bbox") is None else _box(entry["bbox"], size)
+    mask, kinds = (None, []) if boxes_alone else _mask(entry, size)
+    hidden = NO_PIXEL in kinds
+    box = None if entry.get("bbox") is None else _box(entry["bbox"], size, flat=hidden)
     crowd = entry.get("iscrowd", 0)
     if crowd not in (0, 1):
         raise BadEntryError(f"iscrowd: expected 0 or 1, got {shorten(crowd)}")
-    mask, kinds = (None, []) if boxes_alone else _mask(entry, size)
+    if box is None and hidden:
+        raise BadEntryError("bbox: expected one, as the mask has no pixel, got none")
     if box is None and mask is not None:
         box = box_of_mask(mask)
         kinds.append("instances without a box that have the box of their mask")
     if box is None:
         raise BadEntryError("bbox: expected one, as there is no segmentation, got none")
     area = entry.get("area")
-    if area is None or (is_number(area) and area == 0):
+    if area is None or (is_number(area) and area == 0 and not hidden):
         area = math.prod(entry["bbox"][2:]) if mask is None else mask_area(mask)
         what = "box" if mask is None else "mask"
         kinds.append(f"instances without an area, or with 0, that have the area of their {what}")
-    if not is_number(area) or not 0 < area <= _LARGEST:
+    if not is_number(area) or not (0 < area <= _LARGEST or (hidden and area == 0)):
         raise BadEntryError(
             f"area: expected a number from 0 on, at most {_LARGEST:.0e}, got {shorten(area)}"
         )
@@ -175,15 +181,19 @@ def is_number(value: Any) -> TypeGuard[float]:
 
 
 def _mask(entry: Mapping[str, Any], size: tuple[int, int]) -> tuple[Rle, list[str]]:
-    """The mask of an instance, and a description of each polygon that is left out."""
+    """The mask of an instance, and a description of what is left out or missing of it."""
+    segmentation = _value(entry, "segmentation")
     dropped: list[str] = []
     try:
-        mask = read_segmentation(_value(entry, "segmentation"), *size, dropped=dropped)
+        mask = read_segmentation(segmentation, *size, dropped=dropped)
     except MaskError as error:
         raise BadEntryError(f"segmentation: {error}") from error
+    kinds = [BROKEN_POLYGONS] * len(dropped)
     if not mask_area(mask):
-        raise BadEntryError("segmentation: expected at least one pixel, got none")
-    return mask, [BROKEN_POLYGONS] * len(dropped)
+        if not isinstance(segmentation, (list, tuple)):
+            raise BadEntryError("segmentation: expected at least one pixel, got none")
+        kinds.append(NO_PIXEL)
+    return mask, kinds
 
 
 def _value(entry: Any, key: str) -> Any:
@@ -213,11 +223,14 @@ def _names(entry: Mapping[str, Any]) -> list[str]:
     return [name]
 
 
-def _box(value: Any, size: tuple[int, int]) -> tuple[float, float, float, float]:
+def _box(
+    value: Any, size: tuple[int, int], *, flat: bool = False
+) -> tuple[float, float, float, float]:
+    """(left, top, right, bottom) of a box, which may lack a width or height if it is `flat`."""
     if not isinstance(value, list) or len(value) != 4 or not all(map(is_number, value)):
         raise BadEntryError(f"bbox: expected [x, y, width, height], got {shorten(value)}")
     x, y, width, height = map(float, value)
-    if not (width > 0 and height > 0):
+    if not (width > 0 and height > 0) and not (flat and width >= 0 and height >= 0):
         raise BadEntryError(f"bbox: expected a positive width and height, got {shorten(value)}")
     right, bottom = x + width, y + height
     outside = x >= size[1] or y >= size[0] or right <= 0 or bottom <= 0

@@ -10,7 +10,7 @@ from typing import Literal, NamedTuple, get_args
 
 from dealias.data.finding import DataError, check_paired, find_root, find_samples, spread
 from dealias.data.instances.annotations import read_annotations
-from dealias.data.instances.categories import LIS_CLASSES
+from dealias.data.instances.categories import COCO_CLASSES, LIS_CLASSES
 from dealias.data.instances.from_labels import label_maps_to_coco
 from dealias.data.layouts import LAYOUTS
 from dealias.labels import LabelFileError, load_class_set
@@ -27,8 +27,16 @@ RAW-normal/JPEGImages/1.png ...
 RAW-dark/JPEGImages/2.png ...
 annotations/lis_coco_{JPG,png}_{train,test,traintest}{,+1}.json, with +1 for dark images"""
 
+COCO_TREE = """\
+train2017/000000000009.jpg ...
+val2017/000000000139.jpg ...
+annotations/instances_train2017.json, annotations/instances_val2017.json"""
+
+# Below the root, by split.
+_COCO_IMAGES = {split: f"{split}2017" for split in ("train", "val")}
+_COCO_ANNOTATIONS = {split: f"annotations/instances_{split}2017.json" for split in ("train", "val")}
 _CAMVID_CLASSES = ("Car", "Pedestrian", "Bicyclist", "SignSymbol")
-_DEFAULT_CLASSES = {"lis": LIS_CLASSES, "camvid": _CAMVID_CLASSES}
+_DEFAULT_CLASSES = {"lis": LIS_CLASSES, "coco": COCO_CLASSES, "camvid": _CAMVID_CLASSES}
 
 
 class LisError(ValueError):
@@ -56,7 +64,8 @@ class Source(NamedTuple):
         classes: names of classes 1 .. C.
         splits: of "train", "val" and "test".
         shot: which images of LIS.
-        images: folder of images below the root, by split, for "coco".
+        images: folder of images below the root, by split, for "coco"; without it and
+            `annotations`, those of COCO 2017.
         annotations: file below the root, by split, for "coco".
         min_area: smallest number of pixels of an instance of label maps.
     """
@@ -70,22 +79,29 @@ class Source(NamedTuple):
     annotations: Mapping[str, str] | None = None
     min_area: int = 1
 
+    @property
+    def is_coco_2017(self) -> bool:
+        """Whether it is COCO 2017 as published, and not other files in COCO's format."""
+        return self.name == "coco" and self.images is None and self.annotations is None
+
 
 def source_names() -> list[str]:
     """Names of data sets with instances."""
     return ["lis", "coco", *sorted(name for name, layout in LAYOUTS.items() if layout.classes)]
 
 
-def classes_of(name: str, classes: Sequence[str] | None) -> tuple[str, ...]:
-    """The classes of a data set.
+def with_classes(source: Source, classes: Sequence[str] | None) -> Source:
+    """A data set with these classes, or its own by default.
 
     Raises:
         ValueError: none are given, and the data set has none by default.
     """
-    found = tuple(_DEFAULT_CLASSES.get(name, ()) if classes is None else classes)
+    own = source.name != "coco" or source.is_coco_2017
+    default = _DEFAULT_CLASSES.get(source.name, ()) if own else ()
+    found = tuple(default if classes is None else classes)
     if not found:
-        raise ValueError(f"classes: expected the names of classes for the data set {name}")
-    return found
+        raise ValueError(f"classes: expected the names of classes for the data set {source.name}")
+    return source._replace(classes=found)
 
 
 def find_instances(
@@ -134,18 +150,20 @@ def target_files(source: Source, part: str) -> list[Path]:
 
 def _in_coco_format(source: Source, split: str) -> tuple[Path, Path]:
     """Folder of images and file of annotations."""
-    root, _ = find_root(source.name, source.root, LIS_TREE if source.name == "lis" else "")
     if source.name == "lis":
+        root, _ = find_root(source.name, source.root, LIS_TREE)
         images, annotations = lis_files(root, source.shot, split)  # type: ignore[arg-type]
         return images, annotations
-    images, annotations = (
-        root / _of_split(name, given, split)
-        for name, given in (("images", source.images), ("annotations", source.annotations))
-    )
+    published = source.is_coco_2017
+    root, _ = find_root(source.name, source.root, COCO_TREE if published else "")
+    given = (_COCO_IMAGES, _COCO_ANNOTATIONS) if published else (source.images, source.annotations)
+    images = root / _of_split("images", given[0], split)
+    annotations = root / _of_split("annotations", given[1], split)
+    layout = f"\nExpected in {printable(root)}:\n{COCO_TREE}" if published else ""
     if not images.is_dir():
-        raise DataError(f"images: {printable(images)}: not a folder")
+        raise DataError(f"images: {printable(images)}: not a folder{layout}")
     if not annotations.is_file():
-        raise DataError(f"annotations: {printable(annotations)}: no such file")
+        raise DataError(f"annotations: {printable(annotations)}: no such file{layout}")
     return images, annotations
 
 

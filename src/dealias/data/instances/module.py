@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, ClassVar, Literal
 
@@ -11,7 +11,7 @@ import torch
 from torchvision.transforms import v2
 
 from dealias.data.batches import Batches, CountedBatches
-from dealias.data.finding import Splits
+from dealias.data.finding import DataError, Splits
 from dealias.data.instances.datasets import (
     EvaluationImages,
     InstanceDataset,
@@ -21,10 +21,10 @@ from dealias.data.instances.datasets import (
 from dealias.data.instances.finding import (
     Shot,
     Source,
-    classes_of,
     find_instances,
     source_names,
     target_files,
+    with_classes,
 )
 from dealias.data.instances.transforms import instance_transform, resizing
 from dealias.data.loading import LoadingModule, check_counts, check_probability
@@ -32,6 +32,7 @@ from dealias.data.streams import TrainingStream
 from dealias.labels import Sample
 from dealias.lowlight import GaussianNoise, LowLight
 from dealias.metrics.instances import AnnotatedImage, InstanceSet
+from dealias.text import printable
 
 
 @dataclass(frozen=True)
@@ -85,15 +86,18 @@ class InstanceDataModule(LoadingModule):
     way every time. Its instances are those of the stored image, whatever the size.
 
     Args:
-        name: "lis"; "coco", annotations in COCO's format; or a data set of label maps, such as
-            "camvid", whose instances are the connected components of a class.
+        name: "lis"; "coco", which is COCO 2017, or with `images` and `annotations` files of one's
+            own in its format; or a data set of label maps, such as "camvid", whose instances are
+            the connected components of a class.
         root: folder that it lies in; by default the environment variable DEALIAS_NAME, such as
             DEALIAS_LIS.
-        classes: names of the classes; by default those of LIS, and cars, pedestrians, bicyclists
-            and signs of CamVid.
+        classes: names of the classes; by default those of LIS, the 80 of COCO 2017, and cars,
+            pedestrians, bicyclists and signs of CamVid.
         shot: which images of LIS: RGB-normal, RGB-dark, RAW-normal or RAW-dark.
-        images: folder of images below the root, by split, for coco.
-        annotations: file of annotations below the root, by split, for coco.
+        images: folder of images below the root, by split, for coco; by default, if there are no
+            `annotations` either, "train2017" and "val2017".
+        annotations: file of annotations below the root, by split, for coco; by default, likewise,
+            "annotations/instances_train2017.json" and "annotations/instances_val2017.json".
         min_area: smallest number of pixels of an instance, for label maps.
         splits: splits to train, validate and test on.
         predict_images: folder of images to predict.
@@ -108,6 +112,8 @@ class InstanceDataModule(LoadingModule):
         workers: reading processes; by default one per core, up to 8; 0 for none.
         seed: of the order, the flips and the darkness; 0 to 2**32 - 1.
         skip_bad: go on without annotations and images that can't be used, and list them.
+        skip_empty: leave images without an instance, crowds aside, out of training; validation and
+            tests keep them.
 
     Attributes:
         notes: messages about what is not used as it stands in the annotation files.
@@ -143,6 +149,7 @@ class InstanceDataModule(LoadingModule):
         workers: int | None = None,
         seed: int = 0,
         skip_bad: bool = False,
+        skip_empty: bool = False,
     ) -> None:
         super().__init__(
             predict_images=predict_images,
@@ -156,9 +163,11 @@ class InstanceDataModule(LoadingModule):
         if name not in source_names():
             raise ValueError(f"name: expected one of {', '.join(source_names())}, got {name!r}")
         check_counts({"min_area": min_area})
-        self.classes = classes_of(name, classes)
         by_part = splits.by_part(val="test" if name == "lis" else "val")
-        self.source = Source(name, root, self.classes, by_part, shot, images, annotations, min_area)
+        source = Source(name, root, (), by_part, shot, images, annotations, min_area)
+        self.source = with_classes(source, classes)
+        self.classes = self.source.classes
+        self.skip_empty = skip_empty
         if size is not None:
             resizing(size)  # so that sides out of range show now
         self.size = size
@@ -196,10 +205,13 @@ class InstanceDataModule(LoadingModule):
         """Instances of "train", "val" or "test".
 
         Raises:
-            DataError, LisError, AnnotationError: see :func:`find_instances`.
+            DataError, LisError, AnnotationError: see :func:`find_instances`; or no image with an
+                instance is there to train on.
         """
         found = self._find(part, skip_bad=self.skip_bad)
         split = self.source.splits[part]
+        if part == "train" and self.skip_empty:
+            found = _without_empty(found, split)
         messages = [f"{split}: {problem}" for problem in found.skipped]
         self.skipped = [*dict.fromkeys([*self.skipped, *messages])]
         notes = [f"{split}: {note}" for note in found.remarks]
@@ -264,3 +276,19 @@ class InstanceDataModule(LoadingModule):
             skip_bad=self.skip_bad,
         )
         return self._one_by_one(items, one_by_one)
+
+
+def _without_empty(found: InstanceSet, split: str) -> InstanceSet:
+    """The images with an instance that is no crowd, with a note on the number of others.
+
+    Raises:
+        DataError: there is none.
+    """
+    kept = tuple(
+        image for image in found.images if not all(one.crowd for one in image.instances)
+    )
+    if not kept:
+        raise DataError(f"split {printable(split)!r}: expected an image with an instance, got none")
+    left = len(found) - len(kept)
+    note = f"images without an instance, which are not trained on: {left:,}"
+    return replace(found, images=kept, notes=(*found.notes, *([note] if left else [])))
