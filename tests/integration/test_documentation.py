@@ -13,6 +13,8 @@ import torch
 import yaml
 from PIL import Image
 
+from dealias.engine import find_config
+from dealias.engine.configs import read_config
 from dealias.labels import load_class_set
 from dealias.models import create_model, save
 from dealias.study import read_variants
@@ -178,3 +180,30 @@ def test_its_commands_have_the_options_they_are_given(text, helps):
         for option in re.findall(r"--[\w.-]+", rest):
             free = option.startswith("--model.network.")
             assert free or re.search(rf"{re.escape(option)}\b", helps(command)), (line, option)
+
+
+def test_the_trainings_of_the_paper_are_as_their_page_says():
+    """Names, steps and images a step of docs/reproduce.md."""
+    page = (ROOT / "docs" / "reproduce.md").read_text(encoding="utf-8")
+    rows = re.findall(
+        r"^\| [\w ]+ \| `([\w/]+)` \| ([\d,]+) \| (\d+) .* ([\d]+x\d+) \|$", page, re.M
+    )
+    assert len(rows) == 6
+    images = {"coco": 117_266}
+    for name, steps, batch, size in rows:
+        for whole in (name, f"{name}_dealiased"):
+            config = read_config(find_config(whole))
+            data, trainer = config["data"], config["trainer"]
+            epoch = -(-images.get(data["name"], 0) // data["batch_size"])
+            most = trainer.get("max_steps") or trainer["max_epochs"] * epoch
+            assert (f"{most:,}", str(data["batch_size"])) == (steps, batch), whole
+            sides = data.get("size") or data["augmentation"]["crop_size"]
+            assert "x".join(map(str, sides)) == size, whole
+
+
+def test_configurations_that_pages_name_are_there():
+    for page in PAGES:
+        text = page.read_text(encoding="utf-8")
+        for name in re.findall(r"--config ([\w/]+)(?![\w./])", text):
+            if "/" in name:
+                find_config(name)

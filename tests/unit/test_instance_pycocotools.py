@@ -8,7 +8,17 @@ import pytest
 from PIL import Image
 from pycocotools import mask as coco_mask
 
-from coco_files import SIZE, case, judge, read, run_lengths, scores_of, without, write_images
+from coco_files import (
+    SIZE,
+    annotation_of,
+    case,
+    judge,
+    read,
+    run_lengths,
+    scores_of,
+    without,
+    write_images,
+)
 from dealias.instance import (
     SCORES,
     InstanceExample,
@@ -308,6 +318,39 @@ class TestDetectionsWithoutPixels:
                 writer.add(InstanceExample(image, detections, np.zeros((*SIZE, 3), np.uint8)))
             writer.finish(found)
         assert found.notes[0] in (tmp_path / "page" / "index.html").read_text("utf-8")
+
+
+class TestInstancesWithoutPixels:
+    def test_count_as_missed_as_in_pycocotools(self, folder, tmp_path):
+        content, results = case(4)
+        before = judge(content, results, "segm")[0]
+        ids = [entry["id"] for entry in content["categories"]]
+        for k in range(10):
+            corners = [20.1, 9.6 + k, 20.1, 9.6 + k, 20.1 + (k % 2) * 9, 9.6 + k]
+            box = [20.1, 9.6 + k, (k % 2) * 9.0, 0.0]
+            entry = annotation_of(1000 + k, k, ids[k % len(ids)], [corners], bbox=box)
+            assert entry["area"] == 0
+            content["annotations"].insert(3 * k, entry)
+        instances, found = read(tmp_path, content, results, images=folder)
+        masks, classes = judge(content, without(results, "bbox"), "segm")
+        assert 0 < masks[0] < before[0]
+        assert scores_of(found) == pytest.approx(masks, abs=1e-6, nan_ok=True)
+        boxes, _ = judge(content, results, "bbox")
+        assert scores_of(found, "box") == pytest.approx(boxes, abs=1e-6, nan_ok=True)
+        by_name = found.average_precision()["mask"].classes
+        assert [by_name[c["name"]] for c in content["categories"]] == pytest.approx(
+            [classes[c["id"]] for c in content["categories"]], abs=1e-6, nan_ok=True
+        )
+        assert instances.notes == (
+            "instances whose polygons cover no pixel, which no mask can match: 10, the first of "
+            "annotation 1000",
+        )
+        assert sum(found.errors().counts["missed"]) >= 10
+        with InstanceReportWriter(tmp_path / "page") as writer:
+            for image, detections in found.found:
+                writer.add(InstanceExample(image, detections, np.zeros((*SIZE, 3), np.uint8)))
+            writer.finish(found)
+        assert "cover no pixel" in (tmp_path / "page" / "index.html").read_text("utf-8")
 
 
 class TestAreasOfInstances:

@@ -284,9 +284,7 @@ def _without_empty(found: InstanceSet, split: str) -> InstanceSet:
     Raises:
         DataError: there is none.
     """
-    kept = tuple(
-        image for image in found.images if not all(one.crowd for one in image.instances)
-    )
+    kept = tuple(image for image in found.images if not all(one.crowd for one in image.instances))
     if not kept:
         raise DataError(f"split {printable(split)!r}: expected an image with an instance, got none")
     left = len(found) - len(kept)
