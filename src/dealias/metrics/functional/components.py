@@ -104,18 +104,25 @@ class Components(NamedTuple):
     pixels: NDArray[np.int64]
 
 
-def components(runs: Runs, labels: Labels, known: NDArray[np.bool_]) -> Components:
+def components(
+    runs: Runs, labels: Labels, known: NDArray[np.bool_], *, across: bool = False
+) -> Components:
     """Connect the runs of one label that touch.
 
     Args:
         runs: the runs of both maps.
         labels: `runs.target` or `runs.preds`.
         known: bool `[R]`, runs that are not left out.
+        across: whether runs that are left out connect others.
     """
     first, second = runs.touching
-    joined = (labels[first] == labels[second]) & known[first] & known[second]
+    joined = labels[first] == labels[second]
+    if not across:
+        joined &= known[first] & known[second]
     root = connect(len(labels), first[joined], second[joined])
-    roots = np.flatnonzero((root == np.arange(len(root))) & known)
+    kept = np.zeros(len(root), np.bool_)
+    kept[root[known]] = True
+    roots = np.flatnonzero(kept)
     number = np.full(len(root), -1)
     number[roots] = np.arange(len(roots))
     of_run = np.where(known, number[root], -1)

@@ -166,8 +166,11 @@ def judge_objects(
     check_labels(found_preds, found_target, num_classes, ignore_index, pixels)
     known = runs.target != ignore_index
     objects = components(runs, runs.target, known)
-    predicted = components(runs, runs.preds, known)
+    predicted = components(runs, runs.preds, known, across=True)
     overlaps = _overlaps(runs, objects, predicted)
+    cut = overlaps
+    if not known.all():
+        cut = _overlaps(runs, objects, components(runs, runs.preds, known))
     number = len(objects.pixels)
     hits = sum_by(overlaps.target, overlaps.pixels, number)
     right = sum_by(overlaps.preds, overlaps.pixels, len(predicted.pixels))
@@ -182,7 +185,7 @@ def judge_objects(
         right,
         found=hits / objects.pixels >= recall.found_from,
         vanished=hits / objects.pixels < recall.vanished_below,
-        merged=_merged(overlaps, held >= recall.found_from, number),
+        merged=_merged(cut, cut.pixels / objects.pixels[cut.target] >= recall.found_from, number),
         split=parts > 1,
         false=right / predicted.pixels < recall.vanished_below,
     )

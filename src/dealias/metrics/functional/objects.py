@@ -70,8 +70,9 @@ def count_objects(
     """Count the objects of label maps, and what became of them.
 
     An object is a connected component of a class in the target; pixels that touch at a corner are
-    connected. A predicted object is the same in the prediction. Pixels with a void target belong to
-    neither, so that void cuts objects of both in the same way.
+    connected. A predicted object is the same in the prediction. Pixels with a void target count
+    for neither, and no error rests on them: a predicted object goes on across void, so that what it
+    has beyond is neither split nor false, and has merged only what it connects without void.
 
     Args:
         preds: predicted classes, integers `[H, W]` or `[B, H, W]`, each 0 .. C - 1.
@@ -87,8 +88,8 @@ def count_objects(
             - ``OBJECTS``: objects. ``FOUND``: at least `recall.found_from` of their pixels are
               predicted as their class. ``VANISHED``: less than `recall.vanished_below` are. The
               others are partly found.
-            - ``MERGED``: `recall.found_from` or more of the object lies in one predicted object
-              that holds as much of another object too.
+            - ``MERGED``: `recall.found_from` or more of the object lies in one predicted object,
+              cut where the target is void, that holds as much of another object too.
             - ``SPLIT``: two or more predicted objects each hold `recall.vanished_below` or more of
               it.
             - ``PREDICTED``: predicted objects, by their own size. ``FALSE``: of their pixels, less
