@@ -39,6 +39,19 @@ def test_intervals_are_printed_when_asked_for(data, capsys):
     assert "interval" not in capsys.readouterr().out
 
 
+def test_limits_are_whole_where_they_are_too_long_for_a_line(data, capsys):
+    """With the figures of --boundary, and on a terminal of 80 columns."""
+    result = evaluated(data, "a", "--interval", "--boundary")
+    printed = capsys.readouterr().out
+    assert "…" not in printed
+    rows = printed.splitlines()
+    low, high = rows[rows.index(table_row(printed, "mean")) + 1 :][:2]
+    cells = [[cell.strip() for cell in row.split("│")] for row in (low, high)]
+    limits = result["intervals"]["metrics"].values()
+    assert cells[0][2:8] == [f"{100 * end:.1f}.." for end, _ in limits]
+    assert cells[1][2:8] == [f"{100 * end:.1f}" for _, end in limits]
+
+
 def test_miou_image_by_image_is_explained(data, capsys):
     result = evaluated(data, "a")
     printed = capsys.readouterr().out
@@ -49,7 +62,9 @@ def test_miou_image_by_image_is_explained(data, capsys):
 def test_few_images_are_said(tmp_path, capsys):
     write_folders(tmp_path, count=3)
     assert evaluate(tmp_path, "a", "--interval") == 0
-    assert "no intervals: expected at least 10 images, got 3" in capsys.readouterr().out
+    printed = capsys.readouterr().out
+    assert "no intervals: expected at least 10 images, got 3" in printed
+    assert "95% interval" not in printed  # rows without any
 
 
 def test_workers_shards_and_torchrun_give_the_same_bytes(data):

@@ -1,10 +1,12 @@
 """Tables of one evaluation of label maps, and of several."""
 
+import sys
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from dealias.cli.console import COLUMNS, arrow
 from dealias.cli.object_tables import print_objects
@@ -28,7 +30,7 @@ def print_evaluation(
         interval: print the confidence interval of each figure below it.
     """
     result = evaluation.to_dict()
-    console.print(_class_table(result, console, interval))
+    console.print(_fitting_class_table(result, console, interval))
     absent = sum(row["IoU"] is None for row in result["classes"])
     if absent:
         console.print(f"left out, as neither in targets nor predicted: {absent:,} classes")
@@ -88,16 +90,29 @@ def print_comparison(evaluations: Mapping[str, Evaluation], console: Console) ->
     console.print(pixels)
 
 
-def _class_table(result: dict[str, Any], console: Console, interval: bool) -> Table:
+def _fitting_class_table(result: dict[str, Any], console: Console, interval: bool) -> Table:
+    """The classes, limits of intervals below each other where they would be cut off beside."""
+    if not interval or result["intervals"]["missing"] is not None:
+        return _class_table(result, console)
+    table = _class_table(result, console, "..")
+    anywhere = console.options.update(width=sys.maxsize)
+    fits = console.measure(table, options=anywhere).minimum <= console.width  # names are folded
+    return table if fits else _class_table(result, console, "..\n")
+
+
+def _class_table(result: dict[str, Any], console: Console, to: str | None = None) -> Table:
+    """The classes, with a row of intervals for each if `to` is what stands between limits."""
     title = (
         f"{result['images']:,} images, {result['class_set']}, protocol {result['protocol']}, "
         f"bands of {result['band_width']} px; in percent"
     )
-    table = Table("class", title=title, title_justify="left")
+    table = Table(title=title, title_justify="left")
+    table.add_column("class", overflow="fold")
     columns = {MEANS.get(name, name): name for name in COLUMNS}
     extra = [name for name in ("boundary_IoU", "boundary_F") if name in result["metrics"]]
     for name in columns.values():
-        table.add_column(f"{name} {arrow(COLUMNS[name], console)}", justify="right")
+        heading = f"{name} {arrow(COLUMNS[name], console)}"
+        table.add_column(heading, justify="right", no_wrap=to is not None)
     for name in extra:
         table.add_column(f"{name.replace('_', ' ')} {arrow('↑', console)}", justify="right")
     found = result["intervals"]
@@ -106,20 +121,22 @@ def _class_table(result: dict[str, Any], console: Console, interval: bool) -> Ta
             continue
         values = [row[name] for name in (*columns.values(), *extra)]
         add_row(table, row["name"], *map(percent, values))
-        if interval:
-            add_row(table, *_limits(found, [limits[name] for name in columns.values()]))
+        if to is not None:
+            table.add_row(*_limits(found, [limits[name] for name in columns.values()], to))
     table.add_section()
     table.add_row("mean", *(percent(result["metrics"][name]) for name in (*columns, *extra)))
-    if interval:
-        add_row(table, *_limits(found, [found["metrics"][name] for name in columns]))
+    if to is not None:
+        table.add_row(*_limits(found, [found["metrics"][name] for name in columns], to))
     return table
 
 
-def _limits(found: Mapping[str, Any], pairs: Sequence[Sequence[float] | None]) -> list[str]:
+def _limits(
+    found: Mapping[str, Any], pairs: Sequence[Sequence[float] | None], to: str
+) -> list[Text]:
     """Cells of a row of intervals."""
     texts = ([f"{100 * end:.1f}" for end in pair or ()] for pair in pairs)
-    cells = ["..".join(text) or "-" for text in texts]
-    return [f"  {found['level']:.0%} interval", *cells]
+    cells = [to.join(text) or "-" for text in texts]
+    return [Text(cell) for cell in (f"  {found['level']:.0%} interval", *cells)]
 
 
 def _interval_note(found: Mapping[str, Any]) -> str:
