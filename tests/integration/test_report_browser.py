@@ -252,6 +252,9 @@ def test_a_number_of_objects_leads_to_their_images(open_page, pages):
     assert page.locator(".card-scores").first.inner_text().endswith(f", {shown[0]} split")
     page.locator("#gallery-fate").select_option("")
     assert watched.state() == {"class": label}
+    row = result["objects"]["classes"][index]
+    by_size = page.locator("#objects table").nth(1).get_by_role("row", name=label)
+    assert by_size.inner_text().endswith(f"{row['vanished']:,} of {row['objects']:,}")
 
 
 def test_a_cell_of_the_confusion_matrix_leads_to_its_images(open_page):
@@ -411,6 +414,16 @@ def test_dark_and_light_are_those_asked_for(open_page):
     assert light.evaluate(ground) == dark.evaluate(ground)
     light.reload()
     assert light.evaluate(ground) == dark.evaluate(ground)
+
+
+def test_tables_are_whole_on_a_wide_screen(open_page):
+    """With intervals beside the figures of each class."""
+    page = open_page("single", viewport={"width": 1400, "height": 900}).page
+    assert page.locator("#classes .from-to").count() > 0
+    widths = page.evaluate(
+        "[...document.querySelectorAll('.scroll')].map((e) => [e.scrollWidth, e.clientWidth])"
+    )
+    assert all(inner <= outer for inner, outer in widths), widths
 
 
 @pytest.mark.parametrize("name", PAGES)
