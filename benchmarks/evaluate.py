@@ -1,4 +1,4 @@
-"""The whole evaluation: speed-up by two workers, share of decoding, and peak memory."""
+"""The whole evaluation: speed-up by two workers, and peak memory."""
 
 import subprocess
 import sys
@@ -11,8 +11,8 @@ from PIL import Image
 
 from benchmarks._record import memory_of, record
 from benchmarks.counts import CLASSES, draw_pair
-from dealias.evaluation import Options, evaluate_pair, evaluate_pairs
-from dealias.labels import ClassSet, Pair, pair_folders, read_label_map
+from dealias.evaluation import Options, evaluate_pairs
+from dealias.labels import ClassSet, Pair, pair_folders
 from dealias.timing import time_in_turns
 
 CLASS_SET = ClassSet("benchmark", tuple(f"class {index}" for index in range(CLASSES)))
@@ -36,18 +36,6 @@ def write_pairs(folder: Path, images: int, scale: int = 1) -> list[Pair]:
     return pair_folders(folder / "predictions", folder / "targets").pairs
 
 
-def shares(pairs: list[Pair], options: Options) -> dict[str, float]:
-    """Share of the time of a pair that decoding its two PNG files takes."""
-    pair = pairs[0]
-
-    def read() -> None:
-        read_label_map(pair.prediction, CLASS_SET, "prediction")
-        read_label_map(pair.target, CLASS_SET, "target")
-
-    seconds = time_in_turns({"read": read, "all": lambda: evaluate_pair(pair, options)}, rounds=15)
-    return {"png_decoding": round(seconds["read"] / seconds["all"], 3)}
-
-
 def peak_of_process(images: int) -> float:
     """Peak MiB of a fresh process that evaluates `images` pairs of 256x512 pixels."""
     with tempfile.TemporaryDirectory() as folder:
@@ -58,7 +46,7 @@ def peak_of_process(images: int) -> float:
 
 
 def main() -> None:
-    """Measure speed-up, share and memory."""
+    """Measure speed-up and memory."""
     options = Options(CLASS_SET)
     result: dict[str, Any] = {"size": [1024, 2048], "images": IMAGES}
     with tempfile.TemporaryDirectory() as folder:
@@ -73,7 +61,6 @@ def main() -> None:
         )
         result["one_worker_over_two"] = round(seconds["one"] / seconds["two"], 2)
         result["no_worker_over_two"] = round(seconds["none"] / seconds["two"], 2)
-        result["share_of_time"] = shares(pairs, options)
     few, many = peak_of_process(SMALL_IMAGES // 10), peak_of_process(SMALL_IMAGES)
     result["peak_memory_mib"] = {str(SMALL_IMAGES // 10): few, str(SMALL_IMAGES): many}
     record("evaluate", result)

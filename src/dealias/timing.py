@@ -32,21 +32,26 @@ def synchronised(
 
 
 def time_in_turns(
-    calls: Mapping[str, Callable[[], object]], rounds: int = 7, *, repeats: int = 1
+    calls: Mapping[str, Callable[[], object]],
+    rounds: int = 7,
+    *,
+    repeats: int = 1,
+    clock: Callable[[], float] = time.perf_counter,
 ) -> dict[str, float]:
     """Median seconds of each call, timed in turns so that noise affects all of them alike.
 
     With `repeats` above 1, a turn is the mean of that many calls, after one that is not timed and
-    fills the caches.
+    fills the caches. With `clock` ``time.process_time``, it is the CPU time of this process, which
+    others on the machine affect less.
     """
     seconds: dict[str, list[float]] = {name: [] for name in calls}
     for turn in range(rounds + 1):
         for name, call in calls.items():
             if repeats > 1:
                 call()
-            start = time.perf_counter()
+            start = clock()
             for _ in range(repeats):
                 call()
             if turn:  # the first one warms up
-                seconds[name].append((time.perf_counter() - start) / repeats)
+                seconds[name].append((clock() - start) / repeats)
     return {name: statistics.median(times) for name, times in seconds.items()}
