@@ -1,7 +1,8 @@
 """What the figures of an evaluation cost: over the table of counts alone, by part, in CPU time.
 
-Intervals, mIoU image by image and margins are always worked out; widths and objects are asked for. The table of counts alone is what there is without any of them: reading
-both files, counting and adding. One process and one thread.
+Intervals, mIoU image by image and margins are always worked out; widths and objects are asked for.
+The table of counts alone is what there is without any of them: reading both files, counting and
+adding. One process and one thread.
 """
 
 import tempfile
