@@ -135,6 +135,9 @@ def test_objects_are_told_of_by_class_and_size(data, capsys):
         for key in ("objects", "found", "partly_found", "vanished", "merged", "split", "false")
     ] + [str(sky["predicted"])]
     assert " ".join(sizes).endswith(f"│ {sky['vanished']} of {sky['objects']} │")
+    [false] = [line.split()[3::2] for line in lines if line.startswith("│ false  ")]
+    rows = (*found["sizes"], found["total"])
+    assert false == [f"{row['false']:,}" for row in rows]
 
 
 def test_the_figures_at_several_widths(data, capsys):

@@ -107,7 +107,7 @@ def test_objects_and_band_widths_are_options(trained, config, tmp_path, capsys):
     checkpoint = ["--ckpt_path", str(trained / "last.ckpt")]
     options = ["--objects", "--band_widths", "3,15"]
     assert command("test", config, tmp_path / "run", *checkpoint, *options) == 0
-    assert "vanished objects by share of the image" in capsys.readouterr().out
+    assert "vanished and false objects by share of the image" in capsys.readouterr().out
     result = json.loads((tmp_path / "run" / "test" / "result.json").read_text())
     assert result["widths"]["metrics"]["BIoU"][1] == result["metrics"]["BIoU"]
     assert result["objects"]["total"]["objects"] > 0

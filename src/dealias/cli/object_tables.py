@@ -20,7 +20,8 @@ def print_objects(found: Mapping[str, Any], console: Console) -> None:
     fates = Table("class", title=title, title_justify="left")
     for name in _COLUMNS:
         fates.add_column(name.replace("_", " "), justify="right")
-    sizes = Table("class", title="vanished objects by share of the image", title_justify="left")
+    title = "vanished and false objects by share of the image"
+    sizes = Table("class", title=title, title_justify="left")
     for size in found["sizes"]:
         sizes.add_column(_size_heading(size), justify="right")
     sizes.add_column("all", justify="right")
@@ -31,6 +32,7 @@ def print_objects(found: Mapping[str, Any], console: Console) -> None:
     add_row(fates, "all", *(f"{found['total'][key]:,}" for key in _COLUMNS))
     sizes.add_section()
     add_row(sizes, "all", *map(_vanished, (*found["sizes"], found["total"])))
+    add_row(sizes, "false", *(f"{row['false']:,}" for row in (*found["sizes"], found["total"])))
     for name in ("mIoU", "mAcc"):
         add_row(sizes, f"{name}, %", *(percent(size[name]) for size in found["sizes"]), "")
     console.print(fates)
