@@ -521,6 +521,14 @@ def test_a_terminal_gets_a_progress_bar(data):
     assert b"left" in shown
 
 
+def test_a_pipe_gets_none_even_where_colours_are_forced(data):
+    command = [sys.executable, "-m", "dealias", *arguments(data, "--output", data / "r.json")]
+    run = subprocess.run(
+        command, env=os.environ | {"FORCE_COLOR": "1"}, capture_output=True, check=True
+    )
+    assert run.stderr == b""
+
+
 def test_merging_refuses_what_does_not_go_together(data, capsys):
     for path, more in {"a.npz": [], "b.npz": ["--protocol", "exact"]}.items():
         assert evaluate(data, "--counts", data / path, *more) == 0

@@ -38,7 +38,9 @@ def output_console() -> Console:
 def progress(total: int) -> Iterator[Callable[[], object]]:
     """Show a progress bar on a terminal, and nothing elsewhere."""
     console = Console(stderr=True)
-    if not (console.is_terminal and main_process()):
+    # FORCE_COLOR, which notebooks and services of tests set, makes a pipe a terminal for rich.
+    on_terminal = sys.stderr is not None and sys.stderr.isatty() and console.is_terminal
+    if not (on_terminal and main_process()):
         yield lambda: None
         return
     columns = (
