@@ -25,7 +25,7 @@ NOTES = {
 }
 # mIoU image by image, by the names of the literature.
 FINE_GRAINED_NOTES = {
-    "mIoU_I": "Mean over images of the mean IoU of the classes in each.",
+    "mIoU_I": "Mean over images of the mean IoU of the classes in each target.",
     "mIoU_I_worst_tenth": "The same over the tenth of the images that are worst.",
     "mIoU_C": "Mean over classes of the mean IoU over the images that have each.",
     "mIoU_C_worst_tenth": "The same over the worst tenth of the images of each class.",
