@@ -45,6 +45,8 @@ def settle(value: Any, kind: Any = None) -> Any:
     >>> settle(place({"a": "x", "b": "x", "c": "x", "d": "x.pth"}, Path("/f")),
     ...        {"a": Path, "b": str, "c": Path | str, "d": Path | str | None})
     {'a': '/f/x', 'b': 'x', 'c': 'x', 'd': '/f/x.pth'}
+    >>> settle(place("x", Path("/f")), str | list[int])
+    'x'
     """
     members = get_args(kind) if get_origin(kind) in (Union, UnionType) else (kind,)
     if isinstance(value, Placed):
@@ -67,10 +69,14 @@ def settle(value: Any, kind: Any = None) -> Any:
 
 
 def _settle_text(value: Placed, members: tuple[Any, ...]) -> str:
-    if not any(isinstance(m, type) and issubclass(m, os.PathLike) for m in members):
+    if not any(_is_class(m) and issubclass(m, os.PathLike) for m in members):
         return str(value)
     is_name = str in members and Path(value).name == value and not Path(value).suffix
     return str(value) if is_name else str(value.folder / Path(value).expanduser())
+
+
+def _is_class(kind: Any) -> bool:
+    return isinstance(kind, type) and get_origin(kind) is None  # list[int] is a type in Python 3.10
 
 
 def option_types(kind: Any) -> dict[str, Any]:
@@ -79,7 +85,7 @@ def option_types(kind: Any) -> dict[str, Any]:
         return dict(kind)
     if kind is None or not callable(kind) or get_origin(kind) is not None:
         return {}
-    function: Any = kind.__init__ if isinstance(kind, type) else kind  # type: ignore[misc]
+    function: Any = kind.__init__ if _is_class(kind) else kind
     names = vars(sys.modules[function.__module__]) if hasattr(function, "__module__") else {}
     types: dict[str, Any] = {}
     for name, annotation in getattr(function, "__annotations__", {}).items():
@@ -92,7 +98,7 @@ def _find(class_path: str, members: tuple[Any, ...]) -> Any:
     """A class by its path, or as the parser takes it by the name alone of one of the members."""
     module, _, name = class_path.rpartition(".")
     if not module:
-        kinds: list[Any] = [member for member in members if isinstance(member, type)]
+        kinds: list[Any] = [member for member in members if _is_class(member)]
         for kind in kinds:  # which grows
             kinds += [sub for sub in type.__subclasses__(kind) if sub not in kinds]
         return next((kind for kind in kinds if kind.__name__ == name), None)
