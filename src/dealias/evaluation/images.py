@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import NoneType
 from typing import Any
 
 import torch
@@ -24,6 +25,8 @@ from dealias.metrics.functional import (
     Protocol,
     boundary_f_counts,
     boundary_iou_counts,
+    check_object_recall,
+    check_options,
     class_iou,
     count_band_widths,
     count_objects,
@@ -31,6 +34,17 @@ from dealias.metrics.functional import (
     margins,
     pack_margins,
 )
+from dealias.text import shorten
+
+
+_KINDS: dict[str, tuple[tuple[type, ...], str]] = {
+    "classes": ((ClassSet,), "a ClassSet such as load_class_set('cityscapes')"),
+    "error_maps": ((Path, NoneType), "a Path or None"),
+    "groups": ((Groups, NoneType), "Groups such as read_groups('^([a-z]+)_') or None"),
+    "object_recall": ((ObjectRecall, NoneType), "ObjectRecall() or None"),
+    "band_widths": ((str,), "a string such as '3,7,15'"),
+    "rule": ((PairingRule,), "a PairingRule"),
+}
 
 
 @dataclass(frozen=True)
@@ -51,6 +65,9 @@ class Options:
         resize_predictions: resize predictions of another size to their target.
         rule: how files are paired instead of by their names.
         origins: URLs of folders that are copies, see :class:`Sources`.
+
+    Raises:
+        ValueError: an attribute is of another kind, or a width or share is none.
     """
 
     classes: ClassSet
@@ -65,6 +82,17 @@ class Options:
     resize_predictions: bool = False
     rule: PairingRule = field(default_factory=PairingRule)
     origins: Mapping[str, str] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        for name, (kinds, expected) in _KINDS.items():
+            value = getattr(self, name)
+            if not isinstance(value, kinds):
+                raise ValueError(f"{name}: expected {expected}, got {shorten(value)}")
+        check_options(**self.counting)
+        if self.object_recall is not None:
+            check_object_recall(self.object_recall)
+        if self.band_widths:
+            BandWidths.parse(self.band_widths)
 
     @property
     def settings(self) -> Settings:

@@ -82,6 +82,7 @@ class Evaluation:
     drawn: Any = None
     undrawn: str | None = None
     resized_images: int = 0
+    _names: set[str] = field(default_factory=set, init=False, repr=False, compare=False)
 
     @classmethod
     def empty(cls, settings: Settings, counts: HardPixelCounts | None = None) -> Evaluation:
@@ -108,12 +109,7 @@ class Evaluation:
                 raise CountsFileError(
                     f"{name}: expected {shorten(mine)} as in the first, got {shorten(theirs)}"
                 )
-        twice = {row.name for row in self.images} & {row.name for row in other.images}
-        if twice:
-            raise CountsFileError(
-                f"{len(twice):,} images are counted twice: "
-                + ", ".join(printable(name) for name in sorted(twice)[:4])
-            )
+        self._check_apart(other)
         merged = Evaluation(
             self.settings,
             self.counts + other.counts,
@@ -133,7 +129,12 @@ class Evaluation:
         return merged
 
     def absorb(self, other: Evaluation) -> None:
-        """Add an evaluation of other images with the same settings in place, unchecked."""
+        """Add an evaluation of other images in place; that the settings are the same is unchecked.
+
+        Raises:
+            CountsFileError: an image is in both; nothing is added.
+        """
+        names = self._check_apart(other)
         self.counts.confusion.add_(other.counts.confusion)
         self.counts.edges.add_(other.counts.edges)
         self.boundary.add_(other.boundary)
@@ -142,8 +143,22 @@ class Evaluation:
         self.void_pixels += other.void_pixels
         self.resized_images += other.resized_images
         self.images += other.images
+        self._names |= names
         self.skipped += other.skipped
         self._absorb_drawn(other)
+
+    def _check_apart(self, other: Evaluation) -> set[str]:
+        """The names of the images of another evaluation, none of which may be here."""
+        if len(self._names) != len(self.images):  # the list is anyone's to change
+            self._names = {row.name for row in self.images}
+        names = {row.name for row in other.images}
+        twice = self._names & names
+        if twice:
+            raise CountsFileError(
+                f"{len(twice):,} {'images are' if len(twice) > 1 else 'image is'} counted twice: "
+                + ", ".join(printable(name) for name in sorted(twice)[:4])
+            )
+        return names
 
     def _absorb_drawn(self, other: Evaluation) -> None:
         self.undrawn = self.undrawn or other.undrawn
@@ -156,7 +171,7 @@ class Evaluation:
         """Hold tensors as arrays, which are far cheaper to send between processes."""
         tensors = {name: getattr(self, name).cpu().numpy() for name in _TENSORS}
         counts = [part.cpu().numpy() for part in (self.counts.confusion, self.counts.edges)]
-        return vars(self) | tensors | {"counts": counts}
+        return vars(self) | tensors | {"counts": counts, "_names": set()}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         tensors = {name: torch.from_numpy(state[name]) for name in _TENSORS}
