@@ -44,7 +44,7 @@ def test_an_image_is_counted_once(add, send, evaluation):
     total.regroup(Groups(re.compile(".*")))
     total = send(total)
     counted = total.counts.confusion.clone()
-    with pytest.raises(ValueError, match="^1 image is counted twice: one$"):
+    with pytest.raises(ValueError, match="1 image is counted twice: one"):
         getattr(total, add)(evaluation)
     assert torch.equal(total.counts.confusion, counted)
     assert len(total.images) == 1

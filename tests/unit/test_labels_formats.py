@@ -89,6 +89,17 @@ def test_masks_that_may_have_void_are_refused(pixels, message, tmp_path):
         read_label_map(path, BINARY, "target")
 
 
+@pytest.mark.parametrize(
+    ("pixels", "asked"),
+    [([0, 255, *range(60, 64)], True), ([0, 255, 60], False), ([0, 1, *range(2, 9)], False)],
+)
+def test_many_values_between_those_of_a_mask_are_told_for_interpolation(pixels, asked, tmp_path):
+    path = image(tmp_path / "a.png", np.array([pixels], np.uint8))
+    with pytest.raises(LabelFileError, match="stored labels not in the label map") as caught:
+        read_label_map(path, BINARY, "target")
+    assert ("was the mask resized with interpolation" in str(caught.value)) == asked
+
+
 def test_the_names_of_a_mask(tmp_path):
     assert load_class_set("binary:crack").names == ("background", "crack")
     named = load_class_set("binary: road , pothole")

@@ -1,4 +1,5 @@
 import itertools
+import re
 
 import numpy as np
 import pytest
@@ -168,6 +169,20 @@ def test_one_folder_whose_names_say_nothing_is_refused(tmp_path, names):
     for second in ("a", "b"):
         with pytest.raises(PairingError, match="a: is given for predictions and for targets"):
             pair_folders(tmp_path / "a", tmp_path / second)
+
+
+@pytest.mark.parametrize(
+    ("names", "jpeg"),
+    [
+        (["s0_pred.jpg", "s0_gt.png"], "s0_pred.jpg"),
+        (["s0_pred.png", "s0_gt.JPEG", "s0.jpg"], "s0_gt.JPEG"),
+        (["predictions/0.jpg", "masks/0.png"], "predictions/0.jpg"),
+    ],
+)
+def test_one_folder_in_which_a_side_is_jpeg_is_refused_for_that(names, jpeg, tmp_path):
+    touch(tmp_path, *names)
+    with pytest.raises(PairingError, match=re.escape(f"{jpeg}: JPEG changes labels")):
+        pair_folders(tmp_path, tmp_path)
 
 
 def test_no_file_is_its_own_target_where_one_folder_lies_in_the_other(tmp_path):

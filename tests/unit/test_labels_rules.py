@@ -87,6 +87,17 @@ def test_patterns_that_pair_nothing(rule, said, folders):
         pair_folders(*folders, PairingRule(*rule))
 
 
+@pytest.mark.parametrize(
+    ("pattern", "told"),
+    [("{name}_pred", True), ("{name}_pred.jpg", True), ("{name}_pred.png", False), ("x_{name}", 0)],
+)
+def test_patterns_that_fit_jpeg_alone_say_why_it_is_none(pattern, told, tmp_path):
+    touch(tmp_path, "s0_pred.jpg", "s0_gt.png")
+    with pytest.raises(PairingError, match=f"no label map fits '{pattern}'") as caught:
+        pair_folders(tmp_path, tmp_path, PairingRule(pattern, "{name}_gt"))
+    assert ("; JPEG changes labels" in str(caught.value)) == told
+
+
 def test_one_file_is_not_for_two_sides(tmp_path):
     touch(tmp_path, "a_x.png", "a_y.png")
     with pytest.raises(PairingError, match=r"a_x\.png: fits '{name}_x' and 'a_{name}'"):

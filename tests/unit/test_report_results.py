@@ -258,6 +258,7 @@ class TestComparison:
             ({"protocol": "exact"}, "expected one protocol, got 'paper' in A and 'exact' in B"),
             ({"band_width": 9}, "expected one band width, got 15 in A and 9 in B"),
             ({"classes": []}, "expected the same classes"),
+            ({"ignore_index": 9, "classes": []}, "expected the same classes in both, got 5 in A"),
             ({"ignore_index": 9}, "expected one ignore index, got 255 in A and 9 in B"),
             ({"per_image": []}, "got 1 in A alone, such as 'image_0'; 0 are in both"),
             ({"per_image": 2 * result_of(0)["per_image"]}, "B: expected a row an image"),
@@ -452,6 +453,23 @@ class TestWriter:
         assert again.classes == classes
         assert (again.load("x").preds == prediction).all()
         assert (again.load("x").target == target).all()
+
+    @pytest.mark.parametrize(
+        ("part", "value", "message"),
+        [
+            ("image", np.zeros((4, 6, 3)), r"uint8 \[4, 6, 3\], got float64 \[4, 6, 3\]"),
+            ("image", np.zeros((3, 4, 6), np.uint8), r"uint8 \[4, 6, 3\], got uint8 \[3, 4, 6\]"),
+            ("image", torch.zeros(4, 6, 3), "an array, got Tensor"),
+            ("preds", np.zeros((4, 6), np.float32), r"integers \[H, W\], got float32 \[4, 6\]"),
+            ("preds", None, "an array, got NoneType"),
+            ("target", np.zeros((1, 4, 6), int), r"integers \[H, W\], got int64 \[1, 4, 6\]"),
+            ("target", np.zeros((4, 5), int), r"the size of preds, \[4, 6\], got int64 \[4, 5\]"),
+        ],
+    )
+    def test_what_is_no_image_is_refused_where_it_is_made(self, part, value, message):
+        labels = np.zeros((4, 6), np.int64)
+        with pytest.raises(ValueError, match=f"^a: {part}: expected {message}$"):
+            Example(**{"name": "a", "preds": labels, "target": labels} | {part: value})
 
     def test_what_is_not_finished_is_removed(self, tmp_path):
         def stop():

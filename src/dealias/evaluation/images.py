@@ -36,7 +36,6 @@ from dealias.metrics.functional import (
 )
 from dealias.text import shorten
 
-
 _KINDS: dict[str, tuple[tuple[type, ...], str]] = {
     "classes": ((ClassSet,), "a ClassSet such as load_class_set('cityscapes')"),
     "error_maps": ((Path, NoneType), "a Path or None"),

@@ -74,14 +74,20 @@ def files_in(folder: Path, suffixes: tuple[str, ...] = ("",)) -> list[Path]:
     return sorted(path for path in _walk(folder) if path.name.lower().endswith(suffixes))
 
 
+def jpeg_hint(files: Iterable[Path]) -> str:
+    """What to add to a message where label maps are missing: that some of the files are JPEG."""
+    found = any(path.suffix.lower() in JPEG_SUFFIXES for path in files)
+    return f"; {JPEG_REASON}" if found else ""
+
+
 def _list_files(folder: Path, kind: str, suffixes: tuple[str, ...], wanted: Filter) -> list[Path]:
     files = files_in(folder)
     found = wanted(files)
     if not found:
         kinds = sorted({path.suffix.lower() or "no extension" for path in files})
         got = f"got only {', '.join(kinds)}" if kinds else "it is empty"
-        if suffixes == LABEL_SUFFIXES and {*kinds} & {*JPEG_SUFFIXES}:
-            got += f"; {JPEG_REASON}"
+        if suffixes == LABEL_SUFFIXES:
+            got += jpeg_hint(files)
         raise PairingError(f"{printable(folder)}: expected {kind} ({', '.join(suffixes)}), {got}")
     return found
 

@@ -3,7 +3,14 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from dealias.labels.folders import PairingError, image_files, label_files, several_files
+from dealias.labels.folders import (
+    PairingError,
+    files_in,
+    image_files,
+    label_files,
+    several_files,
+)
+from dealias.labels.lossless import JPEG_REASON, JPEG_SUFFIXES
 from dealias.labels.matching import (
     by_root,
     in_folder_of,
@@ -129,11 +136,13 @@ def _pair_by_rule(predictions: Path, targets: Path, rule: PairingRule) -> Pairin
 def _pair_one_folder(folder: Path, files: list[Path]) -> Pairing:
     """Pair the files of one folder whose paths have a word for their role at some other place."""
     roles = {path: role_within(path.relative_to(folder)) for path in files}
-    listed = [
-        (folder, [path for path, role in roles.items() if role == kind])
-        for kind in ("prediction", "target")
-    ]
-    if not all(chosen for _, chosen in listed):
+    sides = ("prediction", "target")
+    listed = [(folder, [path for path, role in roles.items() if role == kind]) for kind in sides]
+    missing = [kind for kind, (_, chosen) in zip(sides, listed, strict=True) if not chosen]
+    for path in files_in(folder, JPEG_SUFFIXES) if missing else ():
+        if role_within(path.relative_to(folder)) in missing:
+            raise PairingError(f"{printable(path)}: {JPEG_REASON}")
+    if missing:
         raise PairingError(
             f"{printable(folder)}: is given for predictions and for targets: expected two "
             "folders, or names that tell which is which, such as 1_pred.png and 1_target.png; "

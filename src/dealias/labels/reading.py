@@ -221,6 +221,8 @@ def _translate(
     if wrong:
         listed = list_pixels(wrong)
         hint = "; a label_map names every label that there is" if not single else ""
+        if len(wrong) > len(meaning) and found[0] not in wrong and found[-1] not in wrong:
+            hint += "; was the mask resized with interpolation, or saved as JPEG?"
         raise LabelFileError(path, f"stored labels not in the label map: {listed}{hint}")
     classes = Counter(meaning[label] for label, _ in found)
     if single and any(labels > 1 for labels in classes.values()):

@@ -12,7 +12,8 @@ from typing import Any
 
 from dealias.inputs import leads_out, read_bytes
 from dealias.labels.affixes import key_of
-from dealias.labels.folders import PairingError, files_in, several_files
+from dealias.labels.folders import PairingError, files_in, jpeg_hint, several_files
+from dealias.labels.lossless import JPEG_SUFFIXES
 from dealias.labels.matching import apart, describe
 from dealias.labels.reading import LABEL_SUFFIXES
 from dealias.text import FileError, printable, shorten
@@ -109,7 +110,10 @@ def pair_by_patterns(
         _settle(sides, patterns)
     for folder, pattern, side in zip(folders, patterns, sides, strict=True):
         if not side:
-            raise PairingError(f"{printable(folder)}: no label map fits {shorten(pattern, 200)}")
+            raise PairingError(
+                f"{printable(folder)}: no label map fits {shorten(pattern, 200)}"
+                + jpeg_hint(path for path in files_in(folder) if _fits(folder, path, pattern))
+            )
     short = [_last_parts(side) for side in sides]
     if all(len(few) == len(side) for few, side in zip(short, sides, strict=True)):
         sides = short
@@ -139,6 +143,13 @@ def _fitting(folder: Path, files: Iterable[Path], pattern: str) -> dict[str, Pat
             raise several_files(match[1], [found[match[1]], path])
         found[match[1]] = path
     return found
+
+
+def _fits(folder: Path, path: Path, pattern: str) -> bool:
+    """Whether a file fits a pattern, in which a suffix of JPEG may be left out."""
+    suffix = PurePosixPath(pattern).suffix
+    stem = pattern.removesuffix(suffix) if suffix.lower() in JPEG_SUFFIXES else pattern
+    return bool(_fitting(folder, [path], stem))
 
 
 def _settle(sides: list[dict[str, Path]], patterns: tuple[str, str]) -> None:

@@ -192,18 +192,18 @@ def check_comparable(
 
 def _check_settings(a: Mapping[str, Any], b: Mapping[str, Any], names: Sequence[str]) -> None:
     first, second = map(printable, names)
+    listed = [[row["name"] for row in result["classes"]] for result in (a, b)]
+    if listed[0] != listed[1]:  # which is why other settings may differ too
+        raise ResultFileError(
+            f"expected the same classes in both, got {len(listed[0])} in {first} "
+            f"and {len(listed[1])} in {second}, not all alike"
+        )
     for key in _SAME:
         if a[key] != b[key]:
             raise ResultFileError(
                 f"expected one {key.replace('_', ' ')}, "
                 f"got {a[key]!r} in {first} and {b[key]!r} in {second}"
             )
-    listed = [[row["name"] for row in result["classes"]] for result in (a, b)]
-    if listed[0] != listed[1]:
-        raise ResultFileError(
-            f"expected the same classes in both, got {len(listed[0])} in {first} "
-            f"and {len(listed[1])} in {second}, not all alike"
-        )
 
 
 def _rows(result: Mapping[str, Any], name: str) -> dict[str, Mapping[str, Any]]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -29,6 +30,9 @@ class Example:
             none; or None.
         unstable: the share of shifts under which each pixel changes its class, likewise; or None.
         problem: a message about what was left out; or None.
+
+    Raises:
+        ValueError: label maps or a photograph of another dtype or shape, or of several sizes.
     """
 
     name: str
@@ -38,6 +42,27 @@ class Example:
     aliasing: NDArray[np.floating] | None = None
     problem: str | None = None
     unstable: NDArray[np.floating] | None = None
+
+    def __post_init__(self) -> None:
+        for argument in ("preds", "target", "image"):
+            problem = self._problem(argument, getattr(self, argument))
+            if problem:
+                raise ValueError(f"{printable(self.name)}: {argument}: {problem}")
+
+    def _problem(self, argument: str, value: Any) -> str | None:
+        if not isinstance(value, np.ndarray):
+            optional = argument == "image" and value is None
+            return None if optional else f"expected an array, got {type(value).__name__}"
+        got = f"got {value.dtype} {list(value.shape)}"
+        if argument == "image":
+            shape = (*self.target.shape, 3)
+            right = value.dtype == np.uint8 and value.shape == shape
+            return None if right else f"expected uint8 {list(shape)}, {got}"
+        if value.dtype.kind not in "iu" or value.ndim != 2:
+            return f"expected integers [H, W], {got}"
+        if argument == "target" and value.shape != self.preds.shape:
+            return f"expected the size of preds, {list(self.preds.shape)}, {got}"
+        return None
 
 
 @dataclass(frozen=True)
