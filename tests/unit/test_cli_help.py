@@ -72,3 +72,9 @@ def test_what_help_says_without_its_library(capsys):
     assert f"{{{','.join(get_args(Protocol))}}}" in evaluate
     probe = " ".join(shown(capsys, "probe", "--help").split())
     assert SPECS in probe
+
+
+@pytest.mark.parametrize("command", ["compare", "figures"])
+def test_help_says_from_where_images_are_drawn_without_trust(command, capsys):
+    said = " ".join(shown(capsys, command, "--help").split())
+    assert "without it, only from the page of evaluate --report, if it lies below" in said

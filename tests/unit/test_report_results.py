@@ -5,8 +5,10 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 from dealias.evaluation import (
+    ERROR_COLORS,
     Evaluation,
     GroupError,
     Options,
@@ -53,13 +55,14 @@ def result_of(*seeds):
     return total.to_dict()
 
 
-def other_result_of(*seeds):
-    """The same images with other predictions."""
+def other_result_of(*seeds, flipped=None):
+    """The same images with other predictions, or some of them."""
     options = Options(CLASSES, "paper", 15)
     total = Evaluation.empty(options.settings)
     for seed in seeds:
         prediction, target = maps_of(seed)
-        total.absorb(evaluate_maps(f"image_{seed}", prediction.flip(1), target, options))
+        preds = prediction.flip(1) if flipped is None or seed in flipped else prediction
+        total.absorb(evaluate_maps(f"image_{seed}", preds, target, options))
     return total.to_dict()
 
 
@@ -497,19 +500,53 @@ class TestWriter:
 
 
 class TestTables:
-    def test_the_best_of_several_is_bold(self):
-        a = result_of(0)
-        b = copy.deepcopy(a)
-        b["metrics"] |= {"mIoU": 0.9, "FErr": 0.95, "MErr": None}
+    def test_the_best_of_several_is_bold_where_it_is_told_from_every_other(self):
+        seeds = range(12)
+        a, b = result_of(*seeds), other_result_of(*seeds)
         tables = mean_table({"a_b": a, "c": b})
-        first, second = tables.markdown.splitlines()[2:]
-        assert first.startswith(r"| a\_b | ")
-        assert second.split(" | ")[1] == "**90.0**"
-        assert second.split(" | ")[4] == "95.0"
-        assert second.split(" | ")[5] == "--"
-        assert first.split(" | ")[5].startswith("**")
-        assert r"c & \textbf{90.0} & " in tables.latex
-        assert "**" not in mean_table({"a": a}).markdown
+        lines = tables.markdown.splitlines()
+        assert lines[2].startswith(r"| a\_b | ")
+        metrics = compare_results(a, b)["metrics"]
+        for key, cell in zip(metrics, lines[2].strip(" |").split(" | ")[1:], strict=True):
+            value = f"{100 * a['metrics'][key]:.1f}"
+            assert metrics[key]["told"]
+            assert cell == f"**{value}**"
+            assert rf" & \textbf{{{value}}} " in tables.latex
+        assert "**" not in lines[3]
+        note = "Bold is a best value that a paired bootstrap over images tells from every other"
+        assert lines[5].startswith(note)
+        assert f"% {note}" in tables.latex
+        assert len(mean_table({"a": a}).markdown.splitlines()) == 3
+
+    def test_a_best_value_that_is_not_told_from_one_other_is_not_bold(self):
+        seeds = range(12)
+        a, b = result_of(*seeds), other_result_of(*seeds)
+        near = other_result_of(*seeds, flipped=[0])
+        assert a["metrics"]["mIoU"] > near["metrics"]["mIoU"] > b["metrics"]["mIoU"]
+        for results in ({"a": a, "near": near}, {"near": near, "a": a, "b": b}):
+            table = mean_table(results).markdown
+            assert "**" not in table
+            assert "Bold is a best value that" in table
+
+    @pytest.mark.parametrize("number", [11, 12])
+    def test_no_value_is_bold_where_margins_are_not_known_or_images_are_few(self, number):
+        a, b = result_of(*range(number)), other_result_of(*range(number))
+        del b["per_image"][0]["margins"]
+        b["per_image"][0]["no_margins"] = "a|b\nc"
+        for results in ({"a": a, "b": b}, {"b": b, "a": a}, {"c": a, "a": a, "b": b}):
+            tables = mean_table(results)
+            assert "**" not in tables.markdown
+            why = f"the margins of 1 of {number} images are not known: a"
+            assert f"\n\nNo best value is bold: {why}\\|b\\\\nc.\n" in tables.markdown
+            assert f"% No best value is bold: {why}|b\\nc.\n" in tables.latex
+        few = mean_table({"a": result_of(0), "b": other_result_of(0)}).markdown
+        assert "No best value is bold: expected at least 10 images, got 1." in few
+
+    def test_results_of_other_images_have_no_best(self):
+        results = {"a": result_of(0), "b": result_of(1)}
+        with pytest.raises(ResultFileError, match="expected the same images in both"):
+            mean_table(results)
+        assert "No best value is bold: the results can't be" in mean_table(results, bold=False)[0]
 
     def test_names_do_not_break_the_tables(self):
         tables = class_table(result_of(0, 1))
@@ -547,6 +584,9 @@ def test_figures_are_drawn_in_three_formats(tmp_path):
     names = {f"p_{name}.{s}" for name in ("errors", "classes", "strips") for s in FORMATS}
     assert {path.name for path in files} == names == {path.name for path in tmp_path.iterdir()}
     assert (tmp_path / "p_classes.pdf").read_bytes().startswith(b"%PDF")
+    strips = np.asarray(Image.open(tmp_path / "p_strips.png").convert("RGB"))
+    legend = {tuple(pixel) for pixel in strips[-40:].reshape(-1, 3).tolist()}
+    assert {*ERROR_COLORS.values()} <= legend
     svg = (tmp_path / "p_classes.svg").read_text()
     assert "<script" not in svg
     assert "</script" not in svg.replace("&lt;/script", "")

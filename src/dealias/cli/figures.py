@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from jsonargparse import ArgumentParser, Namespace
 
@@ -75,10 +75,12 @@ def _write(folder: Path, options: Namespace) -> int:
         drawn = write_figures(folder, result, examples, images=options.strips, prefix=prefix)
         written = write_tables(folder, f"{prefix}classes", class_table(result))
         count += len(drawn) + len(written)
-    problem = _incomparable(results)
-    if problem:
-        console.print(f"table: no best figures are marked: {problem}", soft_wrap=True)
-    return count + len(write_tables(folder, "table", mean_table(results, bold=not problem)))
+    try:
+        table = mean_table(results)
+    except ResultFileError as error:
+        console.print(f"table: no best figures are marked: {error}", soft_wrap=True)
+        table = mean_table(results, bold=False)
+    return count + len(write_tables(folder, "table", table))
 
 
 def _prefixes(names: Sequence[str]) -> list[str]:
@@ -90,16 +92,3 @@ def _prefixes(names: Sequence[str]) -> list[str]:
         f"{text}_" if plain.count(text) == 1 else f"{number}_{text}_"
         for number, text in enumerate(plain, start=1)
     ]
-
-
-def _incomparable(results: Mapping[str, Mapping[str, Any]]) -> str | None:
-    """Why the rows of a table can't be compared; None if they can."""
-    from dealias.report import ResultFileError, check_comparable
-
-    (first, one), *others = results.items()
-    try:
-        for name, other in others:
-            check_comparable(one, other, names=(first, name))
-    except ResultFileError as error:
-        return str(error)
-    return None

@@ -16,7 +16,10 @@ if TYPE_CHECKING:
     from dealias.evaluation import Evaluation
 
 GROUPS = "images to resample together: videos, cities, patients"
-TRUST_PATHS = "read the folders that results name, to draw their images"
+TRUST_PATHS = (
+    "draw images from the folders that results name, or else from their pages wherever they lie; "
+    "without it, only from the page of evaluate --report, if it lies below the folder of its result"
+)
 _OUTPUTS = ("output", "csv", "counts")
 
 

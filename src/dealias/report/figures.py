@@ -55,7 +55,7 @@ def write_figures(
     ``classes`` the three error rates of each class; ``aliasing`` the distribution of the aliasing
     score by kind of error, if it was measured; ``widths`` the six figures against the width of the
     bands, if they were counted at several; ``strips`` the worst images: photograph, target,
-    prediction and errors.
+    prediction and errors, in colours by kind.
 
     Args:
         folder: where the files go; made if it isn't there.
@@ -203,7 +203,7 @@ def _draw_strips(
     sides = [example.target.shape for example in shown]
     width = _WIDTH / len(titles)
     heights = [width * height / across for height, across in sides]
-    figure.set_size_inches(_WIDTH, sum(heights) + 0.25)
+    figure.set_size_inches(_WIDTH, sum(heights) + 0.5)
     figure.get_layout_engine().set(w_pad=0.01, h_pad=0.01, hspace=0, wspace=0)
     axes = figure.subplots(len(shown), len(titles), squeeze=False, height_ratios=heights)
     for row, found in zip(axes, panels, strict=True):
@@ -213,6 +213,9 @@ def _draw_strips(
                 axis.imshow(found[title], interpolation="nearest")
     for axis, title in zip(axes[0], titles, strict=True):
         axis.set_title(title, fontsize=8)
+    patch = importlib.import_module("matplotlib.patches").Patch
+    kinds = [patch(color=css(ERROR_COLORS[kind.key]), label=kind.title) for kind in ERROR_KINDS]
+    figure.legend(handles=kinds, ncols=len(kinds), loc="outside lower center", frameon=False)
 
 
 def _panels(

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
+from functools import cache
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from dealias.files import write_whole
 from dealias.metrics.functional import MEANS
+from dealias.report.comparison import check_comparable
 from dealias.report.page import ARROWS
+from dealias.report.paired import check_targets, paired_differences
+from dealias.report.units import units_of
 from dealias.text import check_name, escape_markdown, printable
 
 _LATEX = {
@@ -23,6 +27,8 @@ _LATEX = {
 _TAKEN = ("[", "*")  # what the end of the line before a row would take for an option
 _LATEX_ARROWS = {"↑": r"$\uparrow$", "↓": r"$\downarrow$"}
 _ARROWS = tuple(ARROWS.values())
+_MEAN_HEADS = [MEANS.get(key, key) for key in ARROWS]
+_NONE = "No best value is bold"
 
 
 class Tables(NamedTuple):
@@ -33,26 +39,36 @@ class Tables(NamedTuple):
 
 
 def mean_table(results: Mapping[str, Mapping[str, Any]], *, bold: bool = True) -> Tables:
-    """A table with the six figures of each result in a row, in percent, the best ones in bold.
+    """A table with the six figures of each result in a row, in percent.
+
+    Of several results, the best figure is bold where a paired bootstrap tells it from that of every
+    other, as :func:`compare_results` does. A note below the table, in LaTeX a comment, says so; or
+    why none is bold, such as results without the margins of their images.
 
     Args:
         results: results by name of the row, from :func:`read_result`.
-        bold: mark the best of several; not for results that :func:`check_comparable` refuses.
+        bold: mark the best of several.
+
+    Raises:
+        ResultFileError: with `bold`, results that :func:`check_comparable` refuses, or of other
+            groups.
     """
     rows = {
-        name: [result["metrics"][MEANS.get(key, key)] for key in ARROWS]
-        for name, result in results.items()
+        name: [result["metrics"][head] for head in _MEAN_HEADS] for name, result in results.items()
     }
-    heads = [MEANS.get(key, key) for key in ARROWS]
-    best = [_best(column, arrow) for column, arrow in zip(_columns(rows), _ARROWS, strict=True)]
-    return _set("", heads, rows, best if bold and len(rows) > 1 else [None] * len(heads))
+    if len(rows) < 2:
+        return _set("", _MEAN_HEADS, rows)
+    if not bold:
+        return _set("", _MEAN_HEADS, rows, note=f"{_NONE}: the results can't be compared.")
+    marks, note = _told_best(results, rows)
+    return _set("", _MEAN_HEADS, rows, marks, note=note)
 
 
 def class_table(result: Mapping[str, Any]) -> Tables:
     """A table with the six figures of each class in a row, in percent, and their means."""
     rows = {row["name"]: [row[key] for key in ARROWS] for row in result["classes"]}
     means = [result["metrics"][MEANS.get(key, key)] for key in ARROWS]
-    return _set("class", list(ARROWS), rows, [None] * len(ARROWS), last=("mean", means))
+    return _set("class", list(ARROWS), rows, last=("mean", means))
 
 
 def write_tables(folder: Path, name: str, tables: Tables) -> list[Path]:
@@ -79,16 +95,40 @@ def escape_latex(text: str) -> str:
     return "".join(_LATEX.get(sign, sign) for sign in printable(text))
 
 
-def _columns(rows: Mapping[str, Sequence[float | None]]) -> list[list[float | None]]:
-    return [list(column) for column in zip(*rows.values(), strict=True)]
+def _told_best(
+    results: Mapping[str, Mapping[str, Any]], rows: Mapping[str, Sequence[float | None]]
+) -> tuple[set[tuple[str, str]], str]:
+    """The row and head of each best value that is told from every other, and a note on it."""
+    (first, one), *others = results.items()
+    classes = [row["name"] for row in one["classes"]]
+    units = {name: units_of(result) for name, result in results.items()}
+    for name, other in others:
+        check_comparable(one, other, names=(first, name))
+        check_targets(units[first], units[name], len(classes), (first, name))
 
+    @cache
+    def differ(a: str, b: str) -> dict[str, Any]:
+        return paired_differences(units[a], units[b], classes, (a, b), None)
 
-def _best(values: Sequence[float | None], arrow: str) -> str | None:
-    """The best value as printed, so that all values that print the same are marked."""
-    known = [value for value in values if value is not None]
-    if not known:
-        return None
-    return _percent(max(known) if arrow == "↑" else min(known))
+    marks = set()
+    about: dict[str, Any] = {}
+    for index, (head, arrow) in enumerate(zip(_MEAN_HEADS, _ARROWS, strict=True)):
+        known = {name: value for name, row in rows.items() if (value := row[index]) is not None}
+        if not known:
+            continue
+        best = (max if arrow == "↑" else min)(known, key=known.__getitem__)
+        found = [differ(*sorted((best, name))) for name in rows if name != best]
+        for about in (differences["about"] for differences in found):
+            if about["missing"] is not None:
+                return set(), f"{_NONE}: {about['missing']}."
+        if all(differences["metrics"][head]["told"] for differences in found):
+            marks.add((best, head))
+    if not about:
+        return marks, f"{_NONE}: none is defined."
+    return marks, (
+        f"Bold is a best value that a paired bootstrap over {about['unit']}s tells from every "
+        f"other (level {about['level']:g})."
+    )
 
 
 def _percent(value: float | None) -> str:
@@ -99,42 +139,54 @@ def _set(
     corner: str,
     heads: Sequence[str],
     rows: Mapping[str, Sequence[float | None]],
-    best: Sequence[str | None],
+    marks: Collection[tuple[str, str]] = (),
+    *,
     last: tuple[str, Sequence[float | None]] | None = None,
+    note: str = "",
 ) -> Tables:
-    texts = {name: [_percent(value) for value in values] for name, values in rows.items()}
+    """Set a table; `marks` has the row and head of what is bold."""
 
     def lines(escape: Callable[[str], str], bold: str) -> list[list[str]]:
         return [
             [escape(name)]
             + [
-                bold.format(text) if text == top else text
-                for text, top in zip(cells, best, strict=True)
+                bold.format(_percent(value)) if (name, head) in marks else _percent(value)
+                for head, value in zip(heads, values, strict=True)
             ]
-            for name, cells in texts.items()
+            for name, values in rows.items()
         ]
 
     end = None if last is None else [last[0], *map(_percent, last[1])]
     return Tables(
-        _markdown(corner, heads, lines(escape_markdown, "**{}**"), end),
-        _latex(corner, heads, lines(escape_latex, r"\textbf{{{}}}"), end),
+        _markdown(corner, heads, lines(escape_markdown, "**{}**"), end, note),
+        _latex(corner, heads, lines(escape_latex, r"\textbf{{{}}}"), end, note),
     )
 
 
 def _markdown(
-    corner: str, heads: Sequence[str], rows: Sequence[Sequence[str]], last: list[str] | None
+    corner: str,
+    heads: Sequence[str],
+    rows: Sequence[Sequence[str]],
+    last: list[str] | None,
+    note: str,
 ) -> str:
     marked = [f"{head} {arrow}" for head, arrow in zip(heads, _ARROWS, strict=True)]
     table = [[corner, *marked], [":--", *["--:"] * len(heads)], *rows, *([last] if last else [])]
-    return "".join(f"| {' | '.join(row)} |\n" for row in table)
+    lines = "".join(f"| {' | '.join(row)} |\n" for row in table)
+    return f"{lines}\n{escape_markdown(note)}\n" if note else lines
 
 
 def _latex(
-    corner: str, heads: Sequence[str], rows: Sequence[Sequence[str]], last: list[str] | None
+    corner: str,
+    heads: Sequence[str],
+    rows: Sequence[Sequence[str]],
+    last: list[str] | None,
+    note: str,
 ) -> str:
     marked = [f"{head} {_LATEX_ARROWS[a]}" for head, a in zip(heads, _ARROWS, strict=True)]
     lines = [
         "% \\usepackage{booktabs}",
+        *([f"% {printable(note)}"] if note else []),
         f"\\begin{{tabular}}{{l{'r' * len(heads)}}}",
         "\\toprule",
         f"{' & '.join([corner, *marked])} \\\\",
