@@ -82,17 +82,16 @@ def test_everything_that_is_read_at_run_time_is_in_it(wheel):
 
 
 def test_commands_run_from_it(clean, tmp_path):
-    def run(*arguments):
-        call = [clean / "bin" / "dealias", *map(str, arguments)]
-        env = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
+    env = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
+
+    def run(*arguments, program="dealias"):
+        call = [clean / "bin" / program, *map(str, arguments)]
         found = subprocess.run(call, cwd=tmp_path, capture_output=True, text=True, env=env)
         assert found.returncode == 0, found.stderr
         return found.stdout
 
-    where = [clean / "bin" / "python", "-c", "import dealias; print(dealias.__file__)"]
-    found = subprocess.run(where, cwd=tmp_path, capture_output=True, text=True, check=True)
-    assert Path(found.stdout.strip()).is_relative_to(clean)
-
+    where = run("-c", "import dealias; print(dealias.__file__)", program="python")
+    assert Path(where.strip()).is_relative_to(clean)
     run("demo", "--steps=1", "--scenes=2")
     demo = tmp_path / "demo"
     predictions, targets = demo / "plain" / "test" / "predictions", tmp_path / "targets"

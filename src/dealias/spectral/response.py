@@ -99,11 +99,11 @@ def gains(response: Response, n: int, device: torch.device) -> Tensor:
         return (frequency <= response.cutoff).double()
     ratio = frequency / response.cutoff
     if response.transfer == "hamming":
-        window = 0.54 + 0.46 * torch.cos(torch.pi * ratio)
+        window = 0.54 + 0.46 * _cosine(torch.pi * ratio)
         return torch.where(frequency <= response.cutoff, window, 0.0)
     if response.transfer == "raised_cosine":
         ramp = ((ratio - 1 + response.rolloff) / (2 * response.rolloff)).clamp(0, 1)
-        return (1 + torch.cos(torch.pi * ramp)) / 2
+        return (1 + _cosine(torch.pi * ramp)) / 2
     return (1 + ratio ** (2 * response.order)) ** -0.5
 
 
@@ -117,11 +117,18 @@ def matrix(response: Response, n: int, device: torch.device, *, imaginary: bool 
     size = period(response, n)
     k = torch.arange(size, device=device)
     angle = _modulo(k[:, None] * k, size).double() * (2 * torch.pi / size)
-    wave = torch.sin(angle) if imaginary else torch.cos(angle)
+    wave = _cosine(angle - torch.pi / 2 if imaginary else angle)
     kernel = wave @ gains(response, n, device) / size
     i = torch.arange(n, device=device)
     circulant = kernel[_modulo(i[:, None] - i + size, size)]
     return circulant if response.border == "wrap" else circulant + kernel[i[:, None] + i + 1]
+
+
+def _cosine(angle: Tensor) -> Tensor:
+    """The cosine in float64; ONNX Runtime 1.23, the last for Python 3.10, has none of that type."""
+    if torch.onnx.is_in_onnx_export():
+        return torch.cos(angle.float()).double()
+    return torch.cos(angle)
 
 
 def _modulo(a: Tensor, n: int) -> Tensor:
