@@ -234,7 +234,7 @@ class SegmentationTask(Training):
 def _colored(labels: NDArray[Any], classes: ClassSet) -> NDArray[np.uint8]:
     """Colours, uint8 [H, W, 3], of a label map; void is black."""
     colors = np.concatenate([classes.colors(), np.zeros((1, 3), np.uint8)])
-    return colors[np.where(labels == classes.ignore_index, len(classes), labels)]
+    return colors[np.where(labels == classes.ignore_index, np.uint16(len(classes)), labels)]
 
 
 TASK = Task(

@@ -76,7 +76,7 @@ def write_error_map(
     """
     errors = error_map(preds, target, **counting).numpy()
     if image is None:
-        background = classes.colors()[np.minimum(target.numpy(), len(classes) - 1)]
+        background = classes.colors()[np.minimum(target.numpy(), np.uint16(len(classes) - 1))]
     else:
         background = read_photograph(image, (errors.shape[1], errors.shape[0]))
     make_parents(path)

@@ -139,7 +139,7 @@ def background(image: NDArray[np.uint8] | None, target: Plane, classes: ClassSet
     """The photograph, or without one the colours of the target: uint8 [H, W, 3]."""
     if image is not None:
         return image
-    return classes.colors()[np.minimum(target, len(classes) - 1)]
+    return classes.colors()[np.minimum(target, np.uint16(len(classes) - 1))]
 
 
 def write_photograph(folder: PageFolder, path: str, pixels: NDArray[np.uint8]) -> None:
@@ -171,7 +171,7 @@ def label_plane(labels: NDArray[np.integer], classes: ClassSet) -> Plane:
     """Classes as they are, void as the number of classes, in the smallest dtype that holds them."""
     kind: type[np.unsignedinteger[Any]] = np.uint8 if len(classes) < 256 else np.uint16
     void = labels == classes.ignore_index
-    plane: Plane = np.where(void, len(classes), labels).astype(kind)
+    plane: Plane = np.where(void, np.uint16(len(classes)), labels).astype(kind)
     return plane
 
 

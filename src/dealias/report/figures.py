@@ -231,6 +231,6 @@ def _panels(
 def _paint(labels: NDArray[np.integer], classes: ClassSet) -> NDArray[np.uint8]:
     colors = np.concatenate([classes.colors(), np.zeros((1, 3), np.uint8)])
     painted: NDArray[np.uint8] = colors[
-        np.where(labels == classes.ignore_index, len(classes), labels)
+        np.where(labels == classes.ignore_index, np.uint16(len(classes)), labels)
     ]
     return painted

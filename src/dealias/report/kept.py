@@ -77,7 +77,7 @@ def keep_labels(folder: PageFolder, example: Example, classes: ClassSet) -> None
     """
     for part, labels in zip(_LABELS, (example.preds, example.target), strict=True):
         file = io.BytesIO()
-        stored = np.where(labels == classes.ignore_index, len(classes), labels)
+        stored = np.where(labels == classes.ignore_index, np.uint16(len(classes)), labels)
         write_label_map(file, stored, _kept_classes(classes))
         folder.write(f"{part}/{file_key(example.name)}.png", file.getvalue())
     if example.unstable is not None:

@@ -54,7 +54,9 @@ def color_labels(target: Tensor, classes: ClassSet) -> Picture:
     """Colours uint8 [H, W, 3] of a target [H, W]; void is black."""
     colors = np.vstack([classes.colors(), np.zeros((1, 3), np.uint8)])
     labels = target.numpy().astype(np.int64)
-    colored: Picture = colors[np.where(labels == classes.ignore_index, len(classes), labels)]
+    colored: Picture = colors[
+        np.where(labels == classes.ignore_index, np.uint16(len(classes)), labels)
+    ]
     return colored
 
 
