@@ -103,6 +103,7 @@ def test_no_file_of_a_class_is_used_without_trust(own, tmp_path, capsys):
     assert not (tmp_path / "run").exists()
 
 
+@pytest.mark.slow
 def test_a_study_varies_networks_and_losses(own, tmp_path, capsys, monkeypatch):
     monkeypatch.setenv("PYTHONPATH", os.pathsep.join(sys.path))
     variants = tmp_path / "variants.yaml"

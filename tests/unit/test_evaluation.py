@@ -52,6 +52,14 @@ def test_an_image_is_counted_once(add, send, evaluation):
     getattr(total, add)(evaluation)
 
 
+@pytest.mark.parametrize("add", ["absorb", "merge"])
+def test_nor_is_one_that_stands_twice_in_what_is_added(add, evaluation):
+    part = copy.deepcopy(evaluation)
+    part.images += copy.deepcopy(part.images)
+    with pytest.raises(ValueError, match="1 image is counted twice: one"):
+        getattr(Evaluation.empty(OPTIONS.settings), add)(part)
+
+
 def test_many_images_are_added_in_little_time(evaluation, monkeypatch):
     """The names of those that are there are not read again for each that comes."""
     total = Evaluation.empty(OPTIONS.settings)

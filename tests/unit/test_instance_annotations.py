@@ -121,6 +121,19 @@ class TestGoodFiles:
         with pytest.raises(AnnotationError, match="bbox: expected one, as the mask has no pixel"):
             read_annotations(content, images=images)
 
+    def test_a_larger_box_has_pixels(self, images, content):
+        outside = [30.0, 1.0, 36.0, 1.0, 36.0, 6.0, 30.0, 6.0]  # of an image of another size
+        content["annotations"][0] |= {"segmentation": [outside], "bbox": [2, 1, 6, 5], "area": 30}
+        with pytest.raises(AnnotationError, match="segmentation: expected at least one pixel"):
+            read_annotations(content, images=images)
+
+    def test_coordinates_that_are_shares_of_the_image(self, images, content):
+        share = {"segmentation": [[0.1, 0.2, 0.4, 0.2, 0.4, 0.6]], "bbox": [0.1, 0.2, 0.3, 0.4]}
+        for entry in content["annotations"]:
+            entry |= share | {"area": 0.06, "iscrowd": 0}
+        with pytest.raises(AnnotationError, match="are coordinates shares of the image"):
+            read_annotations(content, images=images)
+
     def test_other_categories_are_counted(self, images, content):
         found = read_annotations(
             content, images=images, classes=["person"], ignore_other_categories=True

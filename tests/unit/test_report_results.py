@@ -168,6 +168,14 @@ def put(content, place, value):
     return content
 
 
+def put_groups(content, other):
+    """A copy with the groups of the images of another result."""
+    content = copy.deepcopy(content)
+    for row, grouped in zip(content["per_image"], other["per_image"], strict=True):
+        row["group"] = grouped["group"]
+    return content
+
+
 class TestResultFile:
     def test_digests_depend_on_labels_and_size_alone(self):
         labels = np.arange(12).reshape(3, 4)
@@ -541,6 +549,29 @@ class TestTables:
             assert f"% No best value is bold: {why}|b\\nc.\n" in tables.latex
         few = mean_table({"a": result_of(0), "b": other_result_of(0)}).markdown
         assert "No best value is bold: expected at least 10 images, got 1." in few
+
+    def test_the_groups_of_one_result_are_those_of_all(self):
+        seeds = range(20)
+        a, b = result_of(*seeds), other_result_of(*seeds)
+        near = other_result_of(*seeds, flipped=[0])
+        pairs, threes = copy.deepcopy(b), copy.deepcopy(near)
+        for row, other, seed in zip(pairs["per_image"], threes["per_image"], seeds, strict=True):
+            row["group"], other["group"] = str(seed // 2), str(seed // 3)
+        expected = mean_table({"a": put_groups(a, pairs), "b": pairs, "c": put_groups(near, pairs)})
+        found = mean_table({"a": a, "b": pairs, "c": near})
+        assert found == expected
+        assert "a paired bootstrap over groups tells" in found.markdown
+        for results in ({"a": a, "b": pairs, "c": threes}, {"b": pairs, "c": threes}):
+            with pytest.raises(ResultFileError, match="expected the same groups in all results"):
+                mean_table(results)
+
+    def test_a_figure_that_one_lacks_is_told_from_the_others(self):
+        seeds = range(12)
+        a, b = result_of(*seeds), other_result_of(*seeds)
+        lacking = put(b, "metrics.FErr", None)
+        assert mean_table({"a": a, "b": b, "c": lacking}).markdown.count("**") == 12
+        alone = mean_table({"a": a, "c": lacking}).markdown
+        assert alone.splitlines()[2].count("**") == 10
 
     def test_results_of_other_images_have_no_best(self):
         results = {"a": result_of(0), "b": result_of(1)}

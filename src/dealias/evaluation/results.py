@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -149,10 +150,14 @@ class Evaluation:
 
     def _check_apart(self, other: Evaluation) -> set[str]:
         """The names of the images of another evaluation, none of which may be here."""
-        if len(self._names) != len(self.images):  # the list is anyone's to change
+        if len(self._names) != len(self.images):  # rows were added to the list, or taken out
             self._names = {row.name for row in self.images}
         names = {row.name for row in other.images}
         twice = self._names & names
+        if len(names) < len(other.images):
+            twice |= {
+                name for name, n in Counter(row.name for row in other.images).items() if n > 1
+            }
         if twice:
             raise CountsFileError(
                 f"{len(twice):,} {'images are' if len(twice) > 1 else 'image is'} counted twice: "

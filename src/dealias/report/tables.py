@@ -12,7 +12,8 @@ from dealias.metrics.functional import MEANS
 from dealias.report.comparison import check_comparable
 from dealias.report.page import ARROWS
 from dealias.report.paired import check_targets, paired_differences
-from dealias.report.units import units_of
+from dealias.report.result_files import ResultFileError
+from dealias.report.units import Units, units_of
 from dealias.text import check_name, escape_markdown, printable
 
 _LATEX = {
@@ -42,8 +43,8 @@ def mean_table(results: Mapping[str, Mapping[str, Any]], *, bold: bool = True) -
     """A table with the six figures of each result in a row, in percent.
 
     Of several results, the best figure is bold where a paired bootstrap tells it from that of every
-    other, as :func:`compare_results` does. A note below the table, in LaTeX a comment, says so; or
-    why none is bold, such as results without the margins of their images.
+    other that is defined, as :func:`compare_results` does. A note below the table, in LaTeX a
+    comment, says so; or why none is bold, such as results without the margins of their images.
 
     Args:
         results: results by name of the row, from :func:`read_result`.
@@ -105,6 +106,7 @@ def _told_best(
     for name, other in others:
         check_comparable(one, other, names=(first, name))
         check_targets(units[first], units[name], len(classes), (first, name))
+    units = _in_one_grouping(units)
 
     @cache
     def differ(a: str, b: str) -> dict[str, Any]:
@@ -117,11 +119,11 @@ def _told_best(
         if not known:
             continue
         best = (max if arrow == "↑" else min)(known, key=known.__getitem__)
-        found = [differ(*sorted((best, name))) for name in rows if name != best]
+        found = [differ(*sorted((best, name))) for name in known if name != best]
         for about in (differences["about"] for differences in found):
             if about["missing"] is not None:
                 return set(), f"{_NONE}: {about['missing']}."
-        if all(differences["metrics"][head]["told"] for differences in found):
+        if found and all(differences["metrics"][head]["told"] for differences in found):
             marks.add((best, head))
     if not about:
         return marks, f"{_NONE}: none is defined."
@@ -129,6 +131,22 @@ def _told_best(
         f"Bold is a best value that a paired bootstrap over {about['unit']}s tells from every "
         f"other (level {about['level']:g})."
     )
+
+
+def _in_one_grouping(units: Mapping[str, Units]) -> dict[str, Units]:
+    """The units of results of the same images, all in the groups that some of them have."""
+    order = sorted(next(iter(units.values())))
+    groupings = {tuple(of[name].group for name in order) for of in units.values()}
+    groupings -= {("",) * len(order)}
+    if len(groupings) > 1:
+        raise ResultFileError("expected the same groups in all results")
+    if not groupings:
+        return dict(units)
+    grouped = dict(zip(order, *groupings, strict=True))
+    return {
+        result: {name: unit._replace(group=grouped[name]) for name, unit in of.items()}
+        for result, of in units.items()
+    }
 
 
 def _percent(value: float | None) -> str:

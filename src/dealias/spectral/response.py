@@ -125,7 +125,11 @@ def matrix(response: Response, n: int, device: torch.device, *, imaginary: bool 
 
 
 def _cosine(angle: Tensor) -> Tensor:
-    """The cosine in float64; ONNX Runtime 1.23, the last for Python 3.10, has none of that type."""
+    """The cosine in float64; ONNX Runtime 1.23, the last for Python 3.10, has none of that type.
+
+    In exports of ``torch.onnx.export`` it is that of float32, good to 4e-7. A program that
+    ``torch.export.export`` made before has that of float64, which later versions run.
+    """
     if torch.onnx.is_in_onnx_export():
         return torch.cos(angle.float()).double()
     return torch.cos(angle)

@@ -20,7 +20,14 @@ from dealias.data.instances.entries import (
     read_instance,
     read_json,
 )
-from dealias.metrics.instances import AnnotatedImage, Instance, InstanceSet, Notes, Problem
+from dealias.metrics.instances import (
+    AnnotatedImage,
+    Instance,
+    InstanceSet,
+    Notes,
+    Problem,
+    mask_area,
+)
 from dealias.text import FileError, plain_name, printable, shorten
 
 T = TypeVar("T")
@@ -102,6 +109,12 @@ def read_annotations(
         reason = f"no instance of {listed_names} that can be used"
         listed = [_listed(problems)] if problems else []
         raise AnnotationError(path, "; ".join([reason, *alike, *listed]))
+    masks = [
+        i.mask for image in kept for i in image.instances if i.mask is not None and not i.crowd
+    ]
+    if masks and not any(map(mask_area, masks)):
+        reason = "expected an instance that covers a pixel; are coordinates shares of the image?"
+        raise AnnotationError(path, f"segmentation: {reason}")
     ignored = Counter(names[id_] for _, id_ in others) if ignore_other_categories else {}
     more = (*alike, *_of_lvis(content), *notes.listed())
     return InstanceSet(wanted, kept, tuple(problems), dict(ignored), categories, labels, more)

@@ -32,6 +32,7 @@ _MOST_VALUES = 2**28
 _LONGEST_NAME = 400  # characters that a message has of it
 _LONGEST_SIDE = 65_535  # pixels of an image, as in JPEG
 _LARGEST = 1e10  # area; COCO's AP counts none beyond
+_THIN = 1.5  # pixels: the polygons of a wider and higher box cover some
 BROKEN_POLYGONS = "broken polygons that are left out of a segmentation with others"
 NO_PIXEL = "instances whose polygons cover no pixel, which no mask can match"
 
@@ -92,8 +93,9 @@ def read_instance(
 
     Returns:
         The instance, and a description of each value that is not used as it stands. Polygons that
-        cover no pixel, as COCO has some, make an instance whose mask has none, and its box may have
-        no width or height. As in pycocotools it counts, and no mask can match it.
+        cover no pixel, as COCO has some, make an instance whose mask has none, if its box is less
+        than a pixel and a half wide or high, or has no width or height. As in pycocotools it
+        counts, and no mask can match it.
 
     Raises:
         BadEntryError: a box without area or outside the image, a broken or empty segmentation, or
@@ -107,6 +109,8 @@ def read_instance(
         raise BadEntryError(f"iscrowd: expected 0 or 1, got {shorten(crowd)}")
     if box is None and hidden:
         raise BadEntryError("bbox: expected one, as the mask has no pixel, got none")
+    if box is not None and hidden and min(box[2] - box[0], box[3] - box[1]) >= _THIN:
+        raise BadEntryError("segmentation: expected at least one pixel, got none")
     if box is None and mask is not None:
         box = box_of_mask(mask)
         kinds.append("instances without a box that have the box of their mask")
