@@ -102,7 +102,7 @@ def _told_best(
     """The row and head of each best value that is told from every other, and a note on it."""
     (first, one), *others = results.items()
     classes = [row["name"] for row in one["classes"]]
-    units = {name: units_of(result) for name, result in results.items()}
+    units: dict[str, Units] = {name: units_of(result) for name, result in results.items()}
     for name, other in others:
         check_comparable(one, other, names=(first, name))
         check_targets(units[first], units[name], len(classes), (first, name))
