@@ -92,9 +92,10 @@ def dealias(
 
     By default, filters go after the activation that follows a strided convolution, and after max
     pooling at stride 1, as in Zhang, "Making convolutional networks shift-invariant again" (ICML
-    2019). In networks trained on CamVid that steadied the output under shifts and took nothing
-    from clean accuracy, without training; on a CPU a prediction took 1.05 times as long in UPerNet
-    on EfficientNet-Lite0, and 1.25 times on ResNet-50. Where nothing can be filtered after the
+    2019). In networks trained on CamVid that steadied the output under shifts without training, and
+    changed mIoU by +0.2 and -0.4 points; trained with it, sixteen more lost nothing in the mean. On
+    a CPU a prediction took 1.05 times as long in UPerNet on EfficientNet-Lite0, and 1.25 times on
+    ResNet-50. Where nothing can be filtered after the
     activation, the input of the step is, and with it goes what trained weights live on: train such
     a network on. ``place="before", mixing=True`` is what the paper did. It bears noise better,
     and lost clean accuracy in our studies.
