@@ -62,8 +62,8 @@ def test_a_screen_of_options_that_there_are(command, capsys):
         name = option.name
         known = "model.network" if name.startswith("model.network.") else name
         if command.split()[-1] in option.commands.split():
-            assert re.search(rf"^  (-c( CONFIG)?, )?--{known}[ \n]", there, re.M), name
-            assert re.search(rf"^  --{name}[ \n]", brief, re.M), name
+            assert re.search(rf"^  (-c( CONFIG)?, )?--{known}[ ,\n]", there, re.M), name
+            assert re.search(rf"^  --{name}[ ,\n]", brief, re.M), name
     assert not re.search(r"0x[0-9a-f]{6}|<(class|function)", there)
 
 

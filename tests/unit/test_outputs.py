@@ -160,7 +160,7 @@ class TestFolder:
             assert leftovers(out.parent) == []
             calls += 1
         assert code == 0
-        assert calls > 20
+        assert calls > 10  # Python 3.10 tells of fewer
 
     def test_a_link_to_a_folder(self, tmp_path):
         (tmp_path / "real").mkdir()
