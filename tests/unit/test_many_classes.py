@@ -101,3 +101,13 @@ class TestLabelMaps:
 def test_a_class_set_says_that_it_needs_another_void():
     with pytest.raises(ValueError, match=r"an ignore_index outside 0\.\.255, got 255.*65535"):
         ClassSet("many", tuple(map(str, range(256))))
+
+
+def test_void_is_painted_black_whatever_holds_the_labels():
+    classes = class_set(256, 999)
+    first, last = classes.colors()[[0, 255]].tolist()
+    assert classes.paint(np.array([[0, 255]], np.uint8)).tolist() == [[first, last]]
+    for kind in (np.uint16, np.int64):
+        painted = classes.paint(np.array([[0, 999, 255]], kind))
+        assert painted.dtype == np.uint8
+        assert painted.tolist() == [[first, [0, 0, 0], last]]

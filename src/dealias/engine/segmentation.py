@@ -199,7 +199,7 @@ class SegmentationTask(Training):
         )
         photograph = image.permute(1, 2, 0).numpy()
         errors = error_map(preds, target, **self.options.counting).numpy()
-        maps = (_colored(labels.numpy(), self.classes) for labels in (target, preds))
+        maps = (self.classes.paint(labels.numpy()) for labels in (target, preds))
         return np.concatenate([photograph, *maps, draw_errors(errors, photograph)], axis=1)
 
     def page_writer(self, folder: Path) -> ReportWriter:
@@ -229,12 +229,6 @@ class SegmentationTask(Training):
         """The results of the last test, as result.json has them."""
         result: dict[str, Any] = self.tested().to_dict()
         return result
-
-
-def _colored(labels: NDArray[Any], classes: ClassSet) -> NDArray[np.uint8]:
-    """Colours, uint8 [H, W, 3], of a label map; void is black."""
-    colors = np.concatenate([classes.colors(), np.zeros((1, 3), np.uint8)])
-    return colors[np.where(labels == classes.ignore_index, np.uint16(len(classes)), labels)]
 
 
 TASK = Task(

@@ -177,6 +177,17 @@ class ClassSet:
             return np.array(self.palette, np.uint8)
         return spread_colors(len(self))
 
+    def paint(self, labels: NDArray[np.integer]) -> NDArray[np.uint8]:
+        """Return the colours `[..., 3]`, uint8, of a label map `[...]`; void is black.
+
+        Raises:
+            IndexError: a label is neither a class nor void.
+        """
+        colors = np.concatenate([self.colors(), np.zeros((1, 3), np.uint8)])
+        # Not a plain number: it may be larger than what the dtype of the labels holds.
+        void = np.uint16(len(self))
+        return colors[np.where(labels == self.ignore_index, void, labels)]
+
 
 def spread_colors(count: int) -> NDArray[np.uint8]:
     """Return colours `[count, 3]` of well-spread hues.

@@ -221,16 +221,8 @@ def _draw_strips(
 def _panels(
     example: Example, classes: ClassSet, counting: Mapping[str, Any]
 ) -> dict[str, NDArray[np.uint8]]:
-    target, preds = (_paint(labels, classes) for labels in (example.target, example.preds))
+    target, preds = (classes.paint(labels) for labels in (example.target, example.preds))
     background = target if example.image is None else example.image
     errors = draw_errors(mark_errors(example.preds, example.target, counting), background)
     panels = {"Target": target, "Prediction": preds, "Errors": errors}
     return panels if example.image is None else {"Image": example.image} | panels
-
-
-def _paint(labels: NDArray[np.integer], classes: ClassSet) -> NDArray[np.uint8]:
-    colors = np.concatenate([classes.colors(), np.zeros((1, 3), np.uint8)])
-    painted: NDArray[np.uint8] = colors[
-        np.where(labels == classes.ignore_index, np.uint16(len(classes)), labels)
-    ]
-    return painted

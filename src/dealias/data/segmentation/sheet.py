@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 
-import numpy as np
 from torch import Tensor
 
 from dealias.data.segmentation.datasets import Samples
@@ -52,12 +51,7 @@ def contact_sheet(
 
 def color_labels(target: Tensor, classes: ClassSet) -> Picture:
     """Colours uint8 [H, W, 3] of a target [H, W]; void is black."""
-    colors = np.vstack([classes.colors(), np.zeros((1, 3), np.uint8)])
-    labels = target.numpy().astype(np.int64)
-    colored: Picture = colors[
-        np.where(labels == classes.ignore_index, np.uint16(len(classes)), labels)
-    ]
-    return colored
+    return classes.paint(target.numpy())
 
 
 def _read(found: Samples, index: int) -> tuple[str, Tensor, Tensor] | None:
