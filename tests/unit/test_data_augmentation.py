@@ -362,6 +362,23 @@ class TestNoise:
         assert torch.equal(noisy[:, 40:], plain[:, 40:])
         assert not torch.equal(noisy[:, :40], plain[:, :40])
 
+    def test_a_part_of_the_crops_has_it(self):
+        pair = coordinates(64, 64)
+        plain, labels = augment(*pair, 0, **self.PLAIN)
+        noisy = 0
+        for seed in range(100):
+            crop, same = augment(
+                *pair, seed, **self.PLAIN, noise=(9.0, 9.0), noise_probability=0.25
+            )
+            assert torch.equal(labels, same)
+            noisy += not torch.equal(crop, plain)
+        assert 12 <= noisy <= 40  # of 25 expected: 3 deviations
+
+    @pytest.mark.parametrize("probability", [-0.1, 1.5, float("nan")])
+    def test_probabilities_that_are_none_are_refused(self, probability):
+        with pytest.raises(ValueError, match="noise_probability: expected"):
+            Augmentation(noise=(0.0, 9.0), noise_probability=probability)
+
     @pytest.mark.parametrize("noise", [(-1.0, 5.0), (9.0, 5.0), (0.0, float("nan")), (1.0,)])
     def test_ranges_that_are_none_are_refused(self, noise):
         with pytest.raises(ValueError, match="noise: expected 0 <= lowest <= highest"):

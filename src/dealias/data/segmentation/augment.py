@@ -37,6 +37,7 @@ class Augmentation:
         photometric: whether brightness, contrast, saturation and hue change.
         noise: lowest and highest standard deviation of Gaussian noise, of 255, from 0 on; each
             crop has its own, uniform between them. None for no noise.
+        noise_probability: probability that a crop has noise.
         transforms: further changes of the crop after those above, and before crops of small images
             are padded. Each is called with an image, `tv_tensors.Image` uint8 [3, H, W], and its
             label map, `tv_tensors.Mask` [H, W] of classes and void, and returns both: those of
@@ -56,6 +57,7 @@ class Augmentation:
     flip: float = 0.5
     photometric: bool = True
     noise: tuple[float, float] | None = None
+    noise_probability: float = 1.0
     transforms: list[Callable[[Any, Any], Any]] | None = None
 
     def __post_init__(self) -> None:
@@ -71,6 +73,7 @@ class Augmentation:
         noise = self.noise
         if noise is not None and not (len(noise) == 2 and 0 <= noise[0] <= noise[1] < math.inf):
             raise ValueError(f"noise: expected 0 <= lowest <= highest, got {noise!r}")
+        check_probability("noise_probability", self.noise_probability)
 
     def transform(self, ignore_index: int, num_classes: int) -> v2.Transform:
         """Resize, crop, flip, distort the colours, add noise, change as `transforms` do, pad.
@@ -102,7 +105,9 @@ class Augmentation:
         if self.photometric:
             steps.append(PhotometricDistortion())
         if self.noise is not None:
-            steps.append(RandomNoise(self.noise))
+            noise = RandomNoise(self.noise)
+            certain = self.noise_probability == 1
+            steps.append(noise if certain else v2.RandomApply([noise], self.noise_probability))
         if self.transforms:
             own = OwnTransforms(
                 self.transforms,
