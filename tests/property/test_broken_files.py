@@ -28,6 +28,7 @@ from dealias.data.finding import find_samples
 from dealias.evaluation import (
     Evaluation,
     Options,
+    Shard,
     Sources,
     evaluate_maps,
     merge_counts,
@@ -62,7 +63,7 @@ def evaluation(folder: Path) -> Evaluation:
     for seed in range(2):
         maps = random_maps(seed, 12, 16, classes=11)
         total.absorb(evaluate_maps(f"image {seed}", *maps, options))
-    total.shards.append((1, 1))
+    total.shards.append(Shard(1, 1))
     total.sources = Sources.of(CLASSES, folder / "a", folder / "b")
     return total
 

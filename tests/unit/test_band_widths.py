@@ -14,6 +14,7 @@ from dealias.evaluation import (
     CountsFileError,
     Evaluation,
     Options,
+    Shard,
     evaluate_maps,
     read_counts,
     write_counts,
@@ -40,7 +41,7 @@ def evaluated(options, seeds=range(3), size=(40, 56)):
     for seed in seeds:
         maps = random_maps(seed, *size, classes=5)
         total.absorb(evaluate_maps(f"image {seed}", *maps, options))
-    total.shards.append((1, 1))
+    total.shards.append(Shard(1, 1))
     return total
 
 

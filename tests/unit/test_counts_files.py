@@ -15,6 +15,7 @@ from dealias.evaluation import (
     CountsFileError,
     Evaluation,
     Options,
+    Shard,
     Sources,
     evaluate_maps,
     image_margins,
@@ -44,7 +45,7 @@ def evaluation():
 @pytest.fixture
 def arrays(evaluation, tmp_path):
     """What a file of counts holds, by name."""
-    evaluation.shards[:] = [(1, 1)]
+    evaluation.shards[:] = [Shard.whole(["image 0", "image 1", "image 2"])]
     evaluation.sources = Sources.of(CLASSES, tmp_path, tmp_path)
     write_counts(evaluation, tmp_path / "whole.npz")
     with np.load(tmp_path / "whole.npz") as file:
@@ -78,7 +79,8 @@ def test_all_that_is_counted_is_written_and_merged(tmp_path):
     parts = []
     for seed in range(2):
         part = evaluate_maps(f"image {seed}", *random_maps(seed, 20, 30, classes=5), options)
-        part.shards, part.resized_images = [(seed + 1, 2)], seed
+        part.shards = [Shard.of(seed + 1, 2, ["image 0", "image 1"])]
+        part.resized_images = seed
         write_counts(part, tmp_path / f"{seed}.npz")
         parts.append(part)
     whole = parts[0].merge(parts[1])
@@ -109,7 +111,7 @@ def test_files_of_the_first_format_have_no_margins_and_still_merge(arrays, tmp_p
     assert {row.margins for row in read_counts(tmp_path / "a.npz").images} == {None}
     other = Evaluation.empty(OPTIONS.settings)
     other.absorb(evaluate_maps("image 3", *random_maps(3, 20, 30, classes=5), OPTIONS))
-    other.shards.append((2, 2))
+    other.shards.append(Shard.of(2, 2, ["image 0", "image 1", "image 2", "image 3"]))
     write_counts(other, tmp_path / "b.npz")
     merged = merge_counts([tmp_path / "a.npz", tmp_path / "b.npz"])
     missing = "the margins of 3 of 4 images are not known: an earlier version counted them"
@@ -151,9 +153,9 @@ def test_groups_are_kept(evaluation, tmp_path):
 
 def test_no_images(tmp_path):
     empty = Evaluation.empty(OPTIONS.settings)
-    empty.shards.append((2, 3))
+    empty.shards.append(Shard.of(2, 3, ["a", "b", "c"]))
     write_counts(empty, tmp_path / "a.npz")
-    assert read_counts(tmp_path / "a.npz").shards == [(2, 3)]
+    assert read_counts(tmp_path / "a.npz").shards == empty.shards
 
 
 def changed(name, index, value):
@@ -232,6 +234,9 @@ SETTINGS = vars(OPTIONS.settings)
         ({"shards": [[1.0, 2]]}, "shards: expected i of n"),
         ({"shards": [[1]]}, "shards: expected i of n"),
         ({"shards": {"a": 1}}, "shards: expected i of n"),
+        ({"shards": [[1, 2, 3]]}, "shards: expected i of n"),
+        ({"shards": [[1, 2, "x"]]}, "and a digest"),
+        ({"shards": [[1, 2, "0" * 16, 3]]}, "shards: expected i of n"),
         ({"settings": None}, "settings: expected those"),
         ({"settings": {"x": 1}}, "settings: expected those"),
         ({"settings": {}}, "names: expected"),
@@ -329,7 +334,36 @@ def test_many_missing_shards_are_counted(arrays, tmp_path):
     path = save(tmp_path / "a.npz", arrays, shards=[[2, 100_000], [1, 99_999]])
     with pytest.raises(CountsFileError, match=r"missing: 2/99999, .* and 199,989 more"):
         merge_counts([path])
-    assert merge_counts([path], partial=True).shards == [(2, 100_000), (1, 99_999)]
+    assert merge_counts([path], partial=True).shards == [Shard(2, 100_000), Shard(1, 99_999)]
+
+
+def shard_of(index, names, folder):
+    """A file of counts of one of two shards of these images."""
+    part = Evaluation.empty(OPTIONS.settings)
+    for name in names[index - 1 :: 2]:
+        part.absorb(evaluate_maps(name, *random_maps(1, 20, 30, classes=5), OPTIONS))
+    part.shards.append(Shard.of(index, 2, names))
+    path = folder / f"{names[0]}{index}.npz"
+    write_counts(part, path)
+    return path
+
+
+def test_shards_of_other_images_do_not_complete_each_other(tmp_path):
+    first, second = (shard_of(index, ["a", "b"], tmp_path) for index in (1, 2))
+    third, fourth = (shard_of(index, ["c", "d"], tmp_path) for index in (1, 2))
+    with pytest.raises(CountsFileError, match="2/2; these shards are of 2 different lists of im"):
+        merge_counts([first, second, third])
+    with pytest.raises(CountsFileError, match="missing: 2/2, 1/2; these shards are of 2 diff"):
+        merge_counts([first, fourth])
+    assert len(merge_counts([first, fourth], partial=True).images) == 2
+    assert len(merge_counts([fourth, second, third, first]).images) == 4
+
+
+def test_shards_of_unknown_images_are_completed_by_their_numbers(arrays, tmp_path):
+    early = save(tmp_path / "early.npz", arrays, shards=[[1, 2]])
+    with pytest.raises(CountsFileError, match="missing: 2/2; --partial"):
+        merge_counts([early])
+    assert len(merge_counts([early, shard_of(2, ["a", "b"], tmp_path)]).images) == 4
 
 
 @pytest.mark.parametrize(

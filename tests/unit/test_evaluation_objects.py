@@ -11,6 +11,7 @@ from dealias.evaluation import (
     CountsFileError,
     Evaluation,
     Options,
+    Shard,
     evaluate_maps,
     read_counts,
     write_counts,
@@ -30,7 +31,7 @@ def evaluation():
         maps = random_maps(seed, 20, 30, classes=5)
         total.absorb(evaluate_maps(f"image {seed}", *maps, OPTIONS))
     total.absorb(evaluate_maps("void", torch.zeros_like(maps[0]), maps[0] * 0 + 255, OPTIONS))
-    total.shards.append((1, 1))
+    total.shards.append(Shard(1, 1))
     return total
 
 

@@ -28,6 +28,7 @@ from dealias.engine.training import ScoreAliasing, Training, build_network
 from dealias.evaluation import (
     Evaluation,
     Options,
+    Shard,
     draw_errors,
     evaluate_maps,
     write_counts,
@@ -156,7 +157,7 @@ class SegmentationTask(Training):
 
     def figures(self, results: Evaluation) -> dict[str, float]:
         """The six metrics; the evaluation is one of all images."""
-        results.shards.append((1, 1))
+        results.shards.append(Shard.whole([row.name for row in results.images]))
         found = results.mean_metrics()
         known = {name: found[name] for name in METRICS}
         return {name: math.nan if value is None else value for name, value in known.items()}

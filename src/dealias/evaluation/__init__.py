@@ -1,7 +1,6 @@
 """Evaluate folders of label maps: counts, results, and the files that hold them."""
 
 from dealias.evaluation.counts_files import (
-    MOST_SHARDS,
     WIDEST_BAND,
     merge_counts,
     read_counts,
@@ -31,6 +30,7 @@ from dealias.evaluation.intervals import (
 from dealias.evaluation.objects import IMAGE_COLUMNS, OBJECT_FATES
 from dealias.evaluation.records import CountsFileError, ImageRow, Settings
 from dealias.evaluation.results import Evaluation
+from dealias.evaluation.shards import MOST_SHARDS, Shard
 from dealias.evaluation.sources import Sources, read_pair
 from dealias.evaluation.warnings import void_warnings
 from dealias.evaluation.widths import COVERED, WIDTH_METRICS
@@ -56,6 +56,7 @@ __all__ = [
     "Intervals",
     "Options",
     "Settings",
+    "Shard",
     "Sources",
     "Unit",
     "by_figure",

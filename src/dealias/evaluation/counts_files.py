@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import json
 from collections.abc import Sequence
 from dataclasses import fields
@@ -19,6 +18,7 @@ from dealias.evaluation.image_margins import EARLIER, margin_arrays, read_margin
 from dealias.evaluation.objects import ImageObjects, no_objects, object_arrays, read_objects
 from dealias.evaluation.records import CountsFileError, ImageRow, Settings
 from dealias.evaluation.results import Evaluation
+from dealias.evaluation.shards import Shard, missing_shards
 from dealias.evaluation.sources import Sources
 from dealias.evaluation.widths import check_widths, no_widths
 from dealias.files import write_whole
@@ -35,14 +35,12 @@ from dealias.metrics.functional import (
 )
 from dealias.text import FileError, printable, reason, shorten
 
-MOST_SHARDS = 100_000
 WIDEST_BAND = 65_535  # pixels
 _FORMAT = 2  # 1 had neither margins nor groups of images
 _LARGEST_HEADER = 2**26  # bytes
 _MOST_PIXELS = 2.0**53  # of one file; sums of any number of them fit 64 bits
 _DIGEST = 80  # characters
 _LONGEST_REASON = 200  # characters
-_LISTED = 8
 _SETTINGS = [field.name for field in fields(Settings)]
 
 
@@ -260,18 +258,8 @@ def _texts(content: dict[str, Any], key: str) -> list[str]:
     return found
 
 
-def _shards(content: Any) -> list[tuple[int, int]]:
-    pairs: list[Any] = content if isinstance(content, list) else [content]
-    for pair in pairs:
-        if not (
-            isinstance(pair, list)
-            and [type(number) for number in pair] == [int, int]
-            and 1 <= pair[0] <= pair[1] <= MOST_SHARDS
-        ):
-            raise ValueError(
-                f"shards: expected i of n with 1 <= i <= n <= {MOST_SHARDS:,}, got {shorten(pair)}"
-            )
-    return [(index, parts) for index, parts in pairs]
+def _shards(content: Any) -> list[Shard]:
+    return [Shard.from_json(each) for each in (content if isinstance(content, list) else [content])]
 
 
 def _sources(content: Any, settings: Settings) -> Sources:
@@ -291,7 +279,7 @@ def merge_counts(paths: Sequence[Path], *, partial: bool = False) -> Evaluation:
 
     Raises:
         CountsFileError: there is no file, one can't be read, the counts can't be added, or a shard
-            is missing.
+            of a list of images is missing.
     """
     if not paths:
         raise CountsFileError("expected at least one file of counts, got none")
@@ -302,13 +290,7 @@ def merge_counts(paths: Sequence[Path], *, partial: bool = False) -> Evaluation:
             total = total.merge(part)
         except CountsFileError as error:
             raise CountsFileError(f"{printable(path)}: {error}") from error
-    there = {*total.shards}
-    splits = sorted({parts for _, parts in there})
-    number = sum(splits) - len(there)
-    if number and not partial:
-        each = ((index, parts) for parts in splits for index in range(1, parts + 1))
-        missing = itertools.islice((shard for shard in each if shard not in there), _LISTED)
-        listed = ", ".join(f"{index}/{parts}" for index, parts in missing)
-        more = f" and {number - _LISTED:,} more" if number > _LISTED else ""
-        raise CountsFileError(f"shards are missing: {listed}{more}; --partial allows that")
+    missing = missing_shards(total.shards)
+    if missing and not partial:
+        raise CountsFileError(f"shards are missing: {missing}; --partial allows that")
     return total

@@ -10,11 +10,11 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from dealias.evaluation.counts_files import MOST_SHARDS
 from dealias.evaluation.digests import digest_file
 from dealias.evaluation.error_maps import write_error_map
 from dealias.evaluation.images import Options, evaluate_maps
 from dealias.evaluation.results import Evaluation
+from dealias.evaluation.shards import MOST_SHARDS, Shard
 from dealias.evaluation.sources import Sources, read_sizes
 from dealias.evaluation.warnings import last_class_mapping
 from dealias.images import ImageError
@@ -193,7 +193,7 @@ def evaluate_folders(
     if options.groups is not None:
         options.groups.check([pair.name for pair in pairs])
     total = Evaluation.empty(options.settings)
-    total.shards.append(shard)
+    total.shards.append(Shard.of(*shard, [pair.name for pair in paired.pairs]))
     total.sources = Sources.of(
         options.classes,
         predictions,

@@ -25,6 +25,7 @@ from dealias.evaluation.objects import (
     objects_result,
 )
 from dealias.evaluation.records import CountsFileError, ImageRow, Settings
+from dealias.evaluation.shards import Shard
 from dealias.evaluation.sources import Sources
 from dealias.evaluation.warnings import label_warnings
 from dealias.evaluation.widths import covered_by_bands, no_widths, widths_result
@@ -61,7 +62,7 @@ class Evaluation:
         widths: of :func:`width_sums`, int64 [W, 3, 4, C], for the W widths of the settings.
         images: a row for each image.
         skipped: a message for each file that was left out.
-        shards: the parts that were counted, as (i, n) for the i-th of n.
+        shards: the parts that were counted.
         sources: the folders that the label maps were read from; None if there are none.
         void_pixels: number of pixels whose target is void.
         drawn: what was drawn of the images while they were counted, see :func:`evaluate_pair`;
@@ -77,7 +78,7 @@ class Evaluation:
     widths: Tensor
     images: list[ImageRow] = field(default_factory=list)
     skipped: list[str] = field(default_factory=list)
-    shards: list[tuple[int, int]] = field(default_factory=list)
+    shards: list[Shard] = field(default_factory=list)
     sources: Sources | None = None
     void_pixels: int = 0
     drawn: Any = None

@@ -1,0 +1,90 @@
+"""Parts of a list of images that are counted one by one, on any number of machines."""
+
+import hashlib
+import itertools
+import re
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from typing import Any, NamedTuple
+
+from dealias.text import shorten
+
+MOST_SHARDS = 100_000
+_LISTED = 8  # of the missing ones, in a message
+_DIGEST = re.compile(r"[0-9a-f]{16}")
+
+
+class Shard(NamedTuple):
+    """A part of a list of images.
+
+    Attributes:
+        index: which part, from 1.
+        parts: how many there are.
+        images: digest of the names of all images of the list; "" where it is unknown, as in files
+            of counts that version 0.1 wrote.
+    """
+
+    index: int
+    parts: int
+    images: str = ""
+
+    @classmethod
+    def of(cls, index: int, parts: int, names: Sequence[str]) -> "Shard":
+        """Part of the images of these names."""
+        found = hashlib.blake2b(repr(sorted(names)).encode(), digest_size=8)
+        return cls(index, parts, found.hexdigest())
+
+    @classmethod
+    def whole(cls, names: Sequence[str]) -> "Shard":
+        """All images of these names."""
+        return cls.of(1, 1, names)
+
+    @classmethod
+    def from_json(cls, content: Any) -> "Shard":
+        """What json.dumps made of a shard.
+
+        Raises:
+            ValueError: it is none.
+        """
+        if not (
+            isinstance(content, list)
+            and [type(part) for part in content] in ([int, int], [int, int, str])
+            and 1 <= content[0] <= content[1] <= MOST_SHARDS
+            and ("".join(content[2:]) == "" or _DIGEST.fullmatch(content[2]))
+        ):
+            raise ValueError(
+                f"shards: expected i of n with 1 <= i <= n <= {MOST_SHARDS:,}, and a digest, "
+                f"got {shorten(content)}"
+            )
+        return cls(*content)
+
+
+def missing_shards(shards: Iterable[Shard]) -> str:
+    """Which shards are missing, as text for a message; "" if none is.
+
+    Shards of other images do not complete each other. Where the images of one are unknown, the
+    numbers alone count.
+
+    >>> missing_shards([Shard.of(1, 2, ["a", "b"]), Shard.of(2, 2, ["a", "b"])])
+    ''
+    >>> missing_shards([Shard.of(1, 2, ["a", "b"]), Shard.of(2, 2, ["c", "d"])])
+    '2/2, 1/2; these shards are of 2 different lists of images'
+    """
+    there = {*shards}
+    if not all(shard.images for shard in there):
+        there = {Shard(shard.index, shard.parts) for shard in there}
+    found = Counter((shard.parts, shard.images) for shard in there)
+    number = sum(parts - n for (parts, _), n in found.items())
+    if not number:
+        return ""
+    missing = (
+        f"{index}/{parts}"
+        for parts, images in sorted(found)
+        for index in range(1, parts + 1)
+        if Shard(index, parts, images) not in there
+    )
+    listed = ", ".join(itertools.islice(missing, _LISTED))
+    more = f" and {number - _LISTED:,} more" if number > _LISTED else ""
+    lists = len({shard.images for shard in there})
+    apart = f"; these shards are of {lists} different lists of images" if lists > 1 else ""
+    return listed + more + apart
