@@ -9,7 +9,7 @@ from dealias.engine.checkpoints import (
     LastCheckpoint,
     WholeCheckpoints,
 )
-from dealias.engine.commands import Command, Commands, Prepared, resolve
+from dealias.engine.commands import Commands, Prepared
 from dealias.engine.configs import (
     ConfigError,
     config_names,
@@ -24,6 +24,7 @@ from dealias.engine.filter_ramp import FilterRamp
 from dealias.engine.inference import Inference, slide
 from dealias.engine.losses import LossError, Losses
 from dealias.engine.optimization import Optimization, parameter_groups
+from dealias.engine.options import Command, resolve
 from dealias.engine.parsing import BriefParser
 from dealias.engine.paths import settle
 from dealias.engine.pictures import PredictionWriter, SamplePictures

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import logging
 import warnings
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import ExitStack
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import yaml
 from pytorch_lightning import Callback, Trainer
@@ -15,7 +15,6 @@ from pytorch_lightning.cli import LightningArgumentParser, LightningCLI
 
 from dealias.code import allow_programs, in_brief, names_class
 from dealias.engine.checkpoints import (
-    CheckpointError,
     WholeCheckpoints,
     cause_in_checkpoint,
     check_averaging,
@@ -34,11 +33,19 @@ from dealias.engine.configs import (
 )
 from dealias.engine.error_page import ErrorPage
 from dealias.engine.initial import init_weights
+from dealias.engine.options import (
+    Command,
+    check_options,
+    command_types,
+    counting,
+    declare_options,
+)
 from dealias.engine.parsing import BriefParser, FreeOptions
-from dealias.engine.paths import option_types, place, settle
+from dealias.engine.paths import settle
 from dealias.engine.pictures import PredictionWriter
+from dealias.engine.run_files import RunFiles, default_folder, find_checkpoint
 from dealias.engine.shifts import ShiftTest, UnstableMaps
-from dealias.engine.tasks import Task, TaskName, find_task, take_task
+from dealias.engine.tasks import find_task, take_task
 from dealias.engine.trainer import (
     Replacement,
     SavedConfig,
@@ -48,10 +55,7 @@ from dealias.engine.trainer import (
     plain_options,
     set_epochs,
 )
-from dealias.evaluation import read_groups
-from dealias.files import PART, OutputError
-from dealias.images import MAX_PIXELS_HELP, allow_pixels
-from dealias.metrics.functional import OBJECT_RECALL, BandWidths
+from dealias.images import allow_pixels
 from dealias.models import (
     digest_weights,
     load,
@@ -60,11 +64,8 @@ from dealias.models import (
     network_name,
     read_state_dict,
 )
-from dealias.outputs import check_apart, check_folder, claim, folders_above
 from dealias.processes import main_process
 from dealias.text import printable
-
-Command = Literal["fit", "validate", "test", "predict"]
 
 # A run is one endless epoch: validation, checkpoints and the schedule count steps.
 _DEFAULTS = {
@@ -72,18 +73,6 @@ _DEFAULTS = {
     "max_epochs": -1,
     "num_sanity_val_steps": 1,
     "use_distributed_sampler": False,
-}
-# Options that belong neither to Lightning nor to a class.
-_PATHS = dict.fromkeys(
-    ("output", "results", "report", "probe", "unstable_maps", "init_from"), Path | None
-)
-_PATH_HELP = {
-    "output": "folder of the run; runs/NAME",
-    "results": "folder of the results, in test; test in the folder of the run",
-    "report": "folder of a page of errors, in test",
-    "probe": "result of dealias probe for the page",
-    "init_from": "weights to start from in fit, also of other classes: a file or folder",
-    "unstable_maps": "folder of pictures of what changes under shifts, in predict",
 }
 _EXPECTED_WARNINGS = (
     ".*does not have many workers.*",  # as many as there are cores to spare
@@ -95,7 +84,6 @@ _EXPECTED_WARNINGS = (
     r"(?s).*deprecated in v4\.",
     ".*isinstance.treespec, LeafSpec.*",
 )
-_LEFT = (f".*.ckpt.????????.{PART}", f"samples/*/.*.????????.{PART}")  # by a killed training
 _LOGS = ("events.out.tfevents", "hparams.yaml", "metrics.csv")
 _ASIDES = ("💡 Tip", "`weights_only` was not set")  # messages of Lightning that are not shown
 
@@ -145,7 +133,7 @@ class Commands(LightningCLI):
         training, data = self.task.training, self.task.data
         refuse_moved(options, others, data.moved)
         refuse_files(options, others)
-        self.types = _types(command, self.task)
+        self.types = command_types(command, self.task)
         options = settle(options, self.types)
         config = ["--config", yaml.safe_dump(options)] if options else []
         if not main_process() or command != "fit":
@@ -184,40 +172,7 @@ class Commands(LightningCLI):
 
     def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
         """Declare the options that belong neither to Lightning nor to a class."""
-        add = parser.add_argument
-        add("--task", type=TaskName, default=self.task.name, help="what the network is trained for")
-        for name, kind in _PATHS.items():
-            add(f"--{name}", type=kind, default=None, help=_PATH_HELP[name])
-        add(
-            "--overwrite",
-            type=bool,
-            nargs="?",
-            const=True,
-            default=False,
-            help="replace outputs of an earlier run",
-        )
-        add("--trust", action="store_true", help="run classes that options name by class_path")
-        add("--checkpoint_every", type=int, default=1000, help="steps between last.ckpt, in fit")
-        help_ = "share of the training over which filters of strength 0 come in, in fit"
-        add("--filter_ramp", type=float | None, default=None, help=help_)
-        add("--samples", type=int, default=4, help="images to draw at each validation, in fit")
-        add(
-            "--noise",
-            type=float,
-            default=0.0,
-            help="standard deviation of noise on images, of 255; not in fit",
-        )
-        add("--max_pixels", type=int | None, default=None, help=MAX_PIXELS_HELP)
-        add("--shifts", type=int | None, default=None, help="of each image, in test and predict")
-        add("--largest_shift", type=int, default=32, help="in pixels along an axis")
-        add("--shift_seed", type=int, default=0, help="seed of the shifts")
-        add("--interval", action="store_true", help="print confidence intervals, in test")
-        help_ = "REGEX or FILE.csv of images to resample together, in test"
-        add("--groups", type=str | None, default=None, help=help_)
-        add("--objects", action="store_true", help="objects found, vanished and merged, in test")
-        help_ = "the figures at other widths as well, such as 3,7,15 or 1%,2%, in test"
-        add("--band_widths", type=str | None, default=None, help=help_)
-        add("--label_maps", type=bool, default=False, help="write the predictions, in test")
+        declare_options(parser, self.task)
         parser.link_arguments("data.classes", "model.classes", apply_on="instantiate")
         for target, option in LINKS.items():
             parser.link_arguments(option, target)
@@ -227,27 +182,12 @@ class Commands(LightningCLI):
         self.config = parser.parse_args(args)
         options = self.config[self.command]
         allow_pixels(options.max_pixels)
-        if options.probe is not None and options.report is None:
-            raise ConfigError("--probe: is for the page of --report")
-        if options.unstable_maps is not None and self.command != "predict":
-            raise ConfigError("--unstable_maps: is for dealias predict")
-        asked = "test" if options.unstable_maps is None else "predict"
-        if options.shifts is not None and self.command != asked:
-            raise ConfigError("--shifts: is for dealias test, and for the maps of dealias predict")
-        for name, least in (("shifts", 1), ("largest_shift", 1), ("shift_seed", 0)):
-            if options[name] is not None and options[name] < least:
-                raise ConfigError(f"--{name}: expected at least {least}, got {options[name]}")
-        if options.noise and self.command == "fit":
-            raise ConfigError("--noise: is for images that are tested on, and fit trains")
-        for name in ("interval", "groups", "objects", "band_widths"):
-            if options[name] and (self.command != "test" or self.task.name != "segmentation"):
-                raise ConfigError(f"--{name}: is for dealias test of label maps")
-        self.counting = _counting(options)
-        if options.results is not None and self.command != "test":
-            raise ConfigError("--results: is for dealias test")
-        options.output = self.output = options.output or self._default_output()
+        check_options(options, self.command, self.task)
+        self.counting = counting(options)
+        options.output = self.output = options.output or default_folder(self.config_files)
         self.tested: Path = options.results or self.output / "test"
-        self.checkpoint = self._checkpoint(options)
+        network = str(options.model.network.get("name"))
+        self.checkpoint = find_checkpoint(options.ckpt_path, self.output, self.command, network)
         options.ckpt_path = None  # its options would go before those given
         self.converted = None
         if self.checkpoint is not None and self.checkpoint.is_dir():
@@ -258,82 +198,18 @@ class Commands(LightningCLI):
             options.model.network, self.checkpoint = FreeOptions(config), None
         elif self.checkpoint is not None:
             options.model.network.pop("backbone_weights", None)
-        self._check_output()
-
-    def _default_output(self) -> Path:
-        if not self.config_files:
-            return Path("runs", "default")
-        file = self.config_files[-1].resolve()
-        return Path("runs", file.parent.name, file.stem)
-
-    def _checkpoint(self, options: Any) -> Path | None:
-        asked = options.ckpt_path
-        if asked is None and self.command == "fit":
-            return None
-        if asked is None:
-            name = str(options.model.network.get("name"))
-            if name.startswith("hf:") and Path(name[3:]).is_dir():
-                return None  # it holds weights
-            found = [self.output / f"{name}.ckpt" for name in ("best", "last")]
-            asked = next((str(path) for path in found if path.is_file()), None)
-            if asked is None:
-                raise CheckpointError(
-                    "--ckpt_path: expected a checkpoint, a folder of dealias convert, best or "
-                    f"last; got none, and {printable(self.output)} holds no best.ckpt or last.ckpt"
-                )
-        asked = str(asked)  # Lightning's type is text or path, in any order
-        path = self.output / f"{asked}.ckpt" if asked in ("best", "last") else Path(asked)
-        if not path.exists():
-            raise CheckpointError(f"ckpt_path: {printable(path.absolute())}: no such checkpoint")
-        if path.is_dir() and self.command == "fit":
-            raise CheckpointError(f"{printable(path)}: expected a .ckpt to resume, got a folder")
-        return path
-
-    def _check_output(self) -> None:
-        options = self.config[self.command]
-        report, overwrite = options.report, options.overwrite
-        for folder in (self.output, self.tested, *([report] if report else [])):
-            there = next(path for path in (folder, *folder.parents) if path.exists())
-            if not there.is_dir():
-                raise OutputError(f"{printable(there)}: expected a folder, got a file")
-        files, folders = self._files(), self._folders()
-        if self.command in ("test", "predict"):
-            check_apart(files, folders)
-        for path in files:
-            if path.exists() and not overwrite:
-                hint = "--ckpt_path last goes on from it, " if path.suffix == ".ckpt" else ""
-                raise OutputError(
-                    f"{printable(path)}: exists already; {hint}--overwrite replaces it"
-                )
-            if path.suffix == ".ckpt" and path.exists() and not is_checkpoint(path):
-                raise OutputError(f"{printable(path)}: is no checkpoint; --overwrite keeps it")
-        for path in folders:
-            check_folder(path, overwrite=overwrite)
-
-    @property
-    def _resumes(self) -> bool:
-        """Whether a training goes on in its own folder, and not in that of another run."""
-        checkpoint = self.checkpoint
-        return checkpoint is not None and checkpoint.resolve().parent == self.output.resolve()
-
-    def _files(self) -> list[Path]:
-        """Files that may be replaced when asked for."""
-        if self.command == "fit" and not self._resumes:
-            return [*self._checkpoints(), self.output / "config.yaml"]
-        if self.command == "test":
-            return [self.tested / name for name in self.task.training.written]
-        return []
-
-    def _folders(self) -> list[Path]:
-        """Folders to fill."""
-        options = self.config[self.command]
-        if self.command == "predict":
-            maps = options.unstable_maps
-            return [self.output / "predictions", *([maps] if maps else [])]
-        if self.command != "test":
-            return []
-        folders = [options.report] if options.report else []
-        return folders + ([self.tested / "predictions"] if options.label_maps else [])
+        self.files = RunFiles(
+            self.command,
+            self.output,
+            self.tested,
+            written=self.task.training.written,
+            report=options.report,
+            unstable_maps=options.unstable_maps,
+            label_maps=options.label_maps,
+            overwrite=options.overwrite,
+            checkpoint=self.checkpoint,
+        )
+        self.files.check()
 
     def instantiate_classes(self) -> None:
         """Create the objects.
@@ -375,7 +251,7 @@ class Commands(LightningCLI):
         asked = (self.writer, self.shifted, self.report)  # the page takes what was compared
         own: list[Callback] = [part for part in asked if part is not None]
         if self.command == "fit":
-            self.replacement = Replacement([] if self._resumes else self._checkpoints())
+            self.replacement = Replacement([] if self.files.resumes else self.files.checkpoints)
             own = [self.replacement, *fit_callbacks(options, self.output, self.model.monitor)]
             kwargs |= fit_arguments(options.trainer, self.output)
         else:
@@ -459,7 +335,7 @@ class Commands(LightningCLI):
         said += [] if self.initialised is None else [f"weights of {self.initialised}"]
         for text in said if main_process() else ():
             self.tell(text)
-        with self._claimed():
+        with self.files.claimed():
             before = set(self.output.rglob("*"))
             try:
                 self.trainer.fit(**arguments | {"ckpt_path": self.checkpoint})
@@ -476,7 +352,7 @@ class Commands(LightningCLI):
 
     def test(self, **arguments: Any) -> None:
         """Evaluate on the test split, and write the results."""
-        with self._claimed():
+        with self.files.claimed():
             if self.counting:
                 self.model.count_also(**self.counting)
             self.trainer.test(**arguments, verbose=False)
@@ -492,30 +368,8 @@ class Commands(LightningCLI):
 
     def predict(self, **arguments: Any) -> None:
         """Write the predictions."""
-        with self._claimed():
+        with self.files.claimed():
             self.trainer.predict(**arguments, return_predictions=False)
-
-    @contextmanager
-    def _claimed(self) -> Iterator[None]:
-        """The folder of the run, which no other command may write meanwhile."""
-        if not main_process():
-            yield
-            return
-        with ExitStack() as stack:
-            written = [*self._files(), *self._folders()]
-            if self.command == "fit":
-                written += self._checkpoints()
-            for path in (self.output, *written):
-                stack.enter_context(folders_above(path))
-                stack.enter_context(claim(path))
-            self._check_output()
-            for names in _LEFT:
-                for path in self.output.glob(names):
-                    path.unlink()
-            yield
-
-    def _checkpoints(self) -> list[Path]:
-        return [self.output / "last.ckpt", self.output / "best.ckpt"]
 
 
 class Prepared(Commands):
@@ -532,31 +386,6 @@ class Prepared(Commands):
         parser = self._parser(self.command)
         self.options = plain_options(parser, self.config[self.command], self.types)
         self.defaults: dict[str, Any] = parser.get_defaults().as_dict()
-
-
-def resolve(options: Mapping[str, Any], folder: Path, task: Task) -> dict[str, Any]:
-    """Options of ``dealias fit`` from a file, with their paths relative to its folder resolved."""
-    resolved: dict[str, Any] = settle(place(options, folder), _types("fit", task))
-    return resolved
-
-
-def _counting(options: Any) -> dict[str, Any]:
-    """What options of a test change in how label maps are counted."""
-    found: dict[str, Any] = {}
-    if options.groups is not None:
-        found["groups"] = read_groups(options.groups)
-    if options.objects:
-        found["object_recall"] = OBJECT_RECALL
-    if options.band_widths is not None:
-        found["band_widths"] = str(BandWidths.parse(options.band_widths))
-    return found
-
-
-def _types(command: Command, task: Task) -> dict[str, Any]:
-    """Types of the options of a command."""
-    types = option_types(getattr(Trainer, command))  # has ckpt_path
-    model = option_types(task.training) | {"network": task.training.create}
-    return types | {"trainer": Trainer, "data": task.data, "model": model, **_PATHS}
 
 
 class _Parser(BriefParser, LightningArgumentParser):

@@ -18,21 +18,21 @@ class Shard(NamedTuple):
     """A part of a list of images.
 
     Attributes:
-        index: which part, from 1.
+        number: which part, from 1.
         parts: how many there are.
         images: digest of the names of all images of the list; "" where it is unknown, as in files
             of counts that version 0.1 wrote.
     """
 
-    index: int
+    number: int
     parts: int
     images: str = ""
 
     @classmethod
-    def of(cls, index: int, parts: int, names: Sequence[str]) -> "Shard":
+    def of(cls, number: int, parts: int, names: Sequence[str]) -> "Shard":
         """Part of the images of these names."""
         found = hashlib.blake2b(repr(sorted(names)).encode(), digest_size=8)
-        return cls(index, parts, found.hexdigest())
+        return cls(number, parts, found.hexdigest())
 
     @classmethod
     def whole(cls, names: Sequence[str]) -> "Shard":
@@ -72,19 +72,19 @@ def missing_shards(shards: Iterable[Shard]) -> str:
     """
     there = {*shards}
     if not all(shard.images for shard in there):
-        there = {Shard(shard.index, shard.parts) for shard in there}
+        there = {Shard(shard.number, shard.parts) for shard in there}
     found = Counter((shard.parts, shard.images) for shard in there)
-    number = sum(parts - n for (parts, _), n in found.items())
-    if not number:
+    absent = sum(parts - n for (parts, _), n in found.items())
+    if not absent:
         return ""
     missing = (
-        f"{index}/{parts}"
+        f"{number}/{parts}"
         for parts, images in sorted(found)
-        for index in range(1, parts + 1)
-        if Shard(index, parts, images) not in there
+        for number in range(1, parts + 1)
+        if Shard(number, parts, images) not in there
     )
     listed = ", ".join(itertools.islice(missing, _LISTED))
-    more = f" and {number - _LISTED:,} more" if number > _LISTED else ""
+    more = f" and {absent - _LISTED:,} more" if absent > _LISTED else ""
     lists = len({shard.images for shard in there})
     apart = f"; these shards are of {lists} different lists of images" if lists > 1 else ""
     return listed + more + apart

@@ -1,0 +1,162 @@
+"""The files of a run: the checkpoint that a command starts from, and what it may write."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from dealias.engine.checkpoints import CheckpointError, is_checkpoint
+from dealias.engine.options import Command
+from dealias.files import PART, OutputError
+from dealias.outputs import check_apart, check_folder, claim, folders_above
+from dealias.processes import main_process
+from dealias.text import printable
+
+_LEFT = (f".*.ckpt.????????.{PART}", f"samples/*/.*.????????.{PART}")  # by a killed training
+
+
+def default_folder(config_files: Sequence[Path]) -> Path:
+    """Folder of the run of configuration files, by the last of them."""
+    if not config_files:
+        return Path("runs", "default")
+    file = config_files[-1].resolve()
+    return Path("runs", file.parent.name, file.stem)
+
+
+def find_checkpoint(
+    asked: Path | str | None, folder: Path, command: Command, network: str
+) -> Path | None:
+    """The checkpoint whose weights a command takes, or that training resumes from.
+
+    Args:
+        asked: a file, a folder of ``dealias convert``, "best" or "last" in the folder of the run;
+            by default "best", or else "last", and none in fit.
+        folder: that of the run.
+        command: which command.
+        network: name of the network; one of transformers may be a folder that holds weights.
+
+    Raises:
+        CheckpointError: there is none.
+    """
+    if asked is None and command == "fit":
+        return None
+    if asked is None:
+        if network.startswith("hf:") and Path(network[3:]).is_dir():
+            return None
+        found = [folder / f"{name}.ckpt" for name in ("best", "last")]
+        asked = next((str(path) for path in found if path.is_file()), None)
+        if asked is None:
+            raise CheckpointError(
+                "--ckpt_path: expected a checkpoint, a folder of dealias convert, best or "
+                f"last; got none, and {printable(folder)} holds no best.ckpt or last.ckpt"
+            )
+    asked = str(asked)  # Lightning's type is text or path, in any order
+    path = folder / f"{asked}.ckpt" if asked in ("best", "last") else Path(asked)
+    if not path.exists():
+        raise CheckpointError(f"ckpt_path: {printable(path.absolute())}: no such checkpoint")
+    if path.is_dir() and command == "fit":
+        raise CheckpointError(f"{printable(path)}: expected a .ckpt to resume, got a folder")
+    return path
+
+
+@dataclass(frozen=True)
+class RunFiles:
+    """What a command writes.
+
+    Attributes:
+        command: which command.
+        folder: that of the run.
+        tested: folder of the results of a test.
+        written: names of the files of a test.
+        report: folder of the page of errors; or None.
+        unstable_maps: folder of pictures of what changes under shifts; or None.
+        label_maps: whether a test writes predictions.
+        overwrite: whether outputs of an earlier run may be replaced.
+        checkpoint: see :func:`find_checkpoint`.
+    """
+
+    command: Command
+    folder: Path
+    tested: Path
+    written: Sequence[str]
+    report: Path | None
+    unstable_maps: Path | None
+    label_maps: bool
+    overwrite: bool
+    checkpoint: Path | None
+
+    @property
+    def resumes(self) -> bool:
+        """Whether a training goes on in its own folder, and not in that of another run."""
+        checkpoint = self.checkpoint
+        return checkpoint is not None and checkpoint.resolve().parent == self.folder.resolve()
+
+    @property
+    def checkpoints(self) -> list[Path]:
+        """What a training saves."""
+        return [self.folder / "last.ckpt", self.folder / "best.ckpt"]
+
+    @property
+    def replaced(self) -> list[Path]:
+        """Files that may be replaced when asked for."""
+        if self.command == "fit" and not self.resumes:
+            return [*self.checkpoints, self.folder / "config.yaml"]
+        if self.command == "test":
+            return [self.tested / name for name in self.written]
+        return []
+
+    @property
+    def filled(self) -> list[Path]:
+        """Folders to fill."""
+        if self.command == "predict":
+            maps = self.unstable_maps
+            return [self.folder / "predictions", *([maps] if maps else [])]
+        if self.command != "test":
+            return []
+        folders = [self.report] if self.report else []
+        return folders + ([self.tested / "predictions"] if self.label_maps else [])
+
+    def check(self) -> None:
+        """Refuse to write over what is there, unless it may be replaced.
+
+        Raises:
+            OutputError: something is there, or is not what it should be.
+        """
+        for folder in (self.folder, self.tested, *([self.report] if self.report else [])):
+            there = next(path for path in (folder, *folder.parents) if path.exists())
+            if not there.is_dir():
+                raise OutputError(f"{printable(there)}: expected a folder, got a file")
+        files, folders = self.replaced, self.filled
+        if self.command in ("test", "predict"):
+            check_apart(files, folders)
+        for path in files:
+            if path.exists() and not self.overwrite:
+                hint = "--ckpt_path last goes on from it, " if path.suffix == ".ckpt" else ""
+                raise OutputError(
+                    f"{printable(path)}: exists already; {hint}--overwrite replaces it"
+                )
+            if path.suffix == ".ckpt" and path.exists() and not is_checkpoint(path):
+                raise OutputError(f"{printable(path)}: is no checkpoint; --overwrite keeps it")
+        for path in folders:
+            check_folder(path, overwrite=self.overwrite)
+
+    @contextmanager
+    def claimed(self) -> Iterator[None]:
+        """Hold all of it, which no other command may write meanwhile."""
+        if not main_process():
+            yield
+            return
+        with ExitStack() as stack:
+            written = [*self.replaced, *self.filled]
+            if self.command == "fit":
+                written += self.checkpoints
+            for path in (self.folder, *written):
+                stack.enter_context(folders_above(path))
+                stack.enter_context(claim(path))
+            self.check()
+            for names in _LEFT:
+                for path in self.folder.glob(names):
+                    path.unlink()
+            yield
