@@ -196,7 +196,7 @@ def test_photographs_that_cannot_be_used(data, capsys):
     assert [("for a" in m, "b.png" in m) for m in result["skipped"]] == [(0, 1), (1, 0)]
     assert len(list((data / "maps").glob("*.png"))) == 5
     assert evaluate(data, "--images", photographs) == 2
-    assert "--images is for the pictures of --error-maps" in capsys.readouterr().err
+    assert "--images is for --error-maps and --report" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
@@ -402,7 +402,9 @@ def test_outputs_that_cannot_be_written_are_refused_before_the_work(
         (["--shard", "1/99999999"], "expected at most 100,000 parts"),
         (["--band-width", "4"], "band_width: expected an odd positive integer, got 4"),
         (["--vanished-below", "0.2"], "--vanished-below is for --objects"),
-        (["--title", "x"], "--title is for the page of --report"),
+        (["--title", "x"], "--title is for --report"),
+        (["--trust"], "--trust is for --probe"),
+        (["--groups", "(.)"], "--groups is for --interval and --output and --counts and --report"),
         (["--objects", "--vanished-below", "0.6"], "object_recall: expected two shares"),
         (["--band-widths", "3,4"], "band_width: expected an odd positive integer, got 4"),
         (

@@ -5,6 +5,7 @@ import os
 import subprocess
 import sys
 
+import numpy as np
 import pytest
 from PIL import Image
 
@@ -120,6 +121,29 @@ class TestCompare:
         assert table_row(printed, "mIoU").split()[-4] == "12"  # of 12 images better
         assert "paired bootstrap over 12 images" in printed
 
+    def test_what_was_not_tested_is_marked_so(self, data, capsys):
+        """A class that fewer than ten images have: no difference, however large, is told."""
+        for index, path in enumerate(sorted((data / "targets").iterdir())):
+            labels = np.zeros((40, 56), np.uint8)
+            labels[:, :20] = 1
+            labels[10:20, 30:40] = 2 if index < 3 else 0
+            Image.fromarray(labels).save(path)
+            Image.fromarray(np.where(labels == 2, 0, labels)).save(data / "a" / path.name)
+            Image.fromarray(labels).save(data / "b" / path.name)
+        for side in ("a", "b"):
+            evaluated(data, side)
+        capsys.readouterr()
+        assert self.compare(data, "--report", data / "page", "--trust") == 0
+        printed = capsys.readouterr().out
+        rare = [r for r in printed.splitlines() if r.startswith(f"│ {CLASSES.names[2]} ")]
+        assert "│ ? +100.00 │" in rare[0]
+        assert "≈" not in rare[0]
+        assert "?: not tested, such as a class that fewer than 10 images have" in printed
+        page = (data / "page" / "index.html").read_text()
+        assert "not tested, </span> +100.00</span>" in page
+        assert "not told from zero, </span> +100.00" not in page
+        assert "a class that fewer than 10 images have" in page
+
     def test_the_same_prediction_twice_is_marked(self, data, capsys):
         evaluated(data, "a")
         (data / "b.json").write_bytes((data / "a.json").read_bytes())
@@ -139,6 +163,11 @@ class TestCompare:
         assert "Figures are of the 12 images in both" in capsys.readouterr().out
         page = (data / "page" / "index.html").read_text()
         assert "Figures are of the 12 images in both" in page
+
+    @pytest.mark.parametrize("more", [["--trust"], ["--workers", "0"]])
+    def test_options_of_the_page_alone_are_refused(self, more, data, capsys):
+        assert self.compare(data, *more) == 2
+        assert f"{more[0]} is for --report" in capsys.readouterr().err
 
     def test_groups(self, data, capsys):
         for side in ("a", "b"):

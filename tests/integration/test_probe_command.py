@@ -65,6 +65,7 @@ def test_table_file_and_figures(camvid, tmp_path, capsys):
     assert result["settings"]["images"] == 2
     printed = capsys.readouterr().out
     assert "layer2.0" in printed
+    assert "The weights are random: --weights loads others." in printed
     assert "left: conv1: a Nyquist frequency of 0.5 needs no filter" in printed
     assert len(list(figures.glob("map_*.png"))) == 2
     assert (figures / "spectra.png").is_file()
@@ -242,7 +243,9 @@ def test_what_needs_images(option, tmp_path, capsys):
             "0.png: the network's output: expected class scores of shape [1, C, h, w] or [1, C]",
         ),
         (["--shifts", "2", "--images", "dot"], "dot.png: expected 32 pixels or more a side"),
-        (["--classes", "scenes"], "--classes: is for --shifts"),
+        (["--classes", "scenes"], "--classes is for --shifts"),
+        (["--seed", "0"], "--seed is for --shifts"),
+        (["--largest-shift", "8"], "--largest-shift is for --shifts"),
     ],
 )
 def test_shifts_that_can_not_be(options, message, stranger, tmp_path, monkeypatch, capsys):

@@ -247,3 +247,30 @@ def test_names_of_a_network_of_transformers(names, tmp_path):
         config.id2label = dict(enumerate(names))
     config.save_pretrained(tmp_path)
     assert load_network(f"hf:{tmp_path}").classes == names  # not LABEL_0, LABEL_1
+
+
+@pytest.mark.parametrize(
+    ("library", "spec"),
+    [
+        ("timm", "timm:test_resnet"),
+        ("torchvision", "torchvision:resnet18"),
+        ("segmentation_models_pytorch", "smp:Unet"),
+    ],
+)
+def test_weights_that_no_one_gave_are_known_to_be_random(library, spec, tmp_path):
+    pytest.importorskip(library)
+    network = load_network(spec)
+    assert network.random
+    torch.save(network.model.state_dict(), tmp_path / "weights.pth")
+    assert not load_network(spec, tmp_path / "weights.pth").random
+
+
+def test_a_folder_of_transformers_may_be_without_weights(tmp_path):
+    transformers = pytest.importorskip("transformers")
+    config = transformers.SegformerConfig(
+        depths=[1] * 4, hidden_sizes=[8, 16, 24, 32], num_attention_heads=[1, 1, 2, 4]
+    )
+    config.save_pretrained(tmp_path)
+    assert load_network(f"hf:{tmp_path}").random
+    transformers.SegformerForSemanticSegmentation(config).save_pretrained(tmp_path)
+    assert not load_network(f"hf:{tmp_path}").random

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from jsonargparse import ArgumentParser, Namespace
 
 from dealias.cli.console import output_console, progress, short_names
-from dealias.cli.outputs import TRUST_PATHS, add_groups
+from dealias.cli.outputs import TRUST_PATHS, add_groups, refuse_unused
 from dealias.outputs import claim_outputs
 from dealias.processes import reading_processes
 
@@ -37,6 +37,7 @@ def run(options: Namespace) -> int:
     from dealias.evaluation import read_groups
     from dealias.report import compare_results, read_result, write_comparison
 
+    refuse_unused(options, {"workers": ["report"], "trust": ["report"]})
     paths = options.first, options.second
     folders = [] if options.report is None else [options.report]
     groups = None if options.groups is None else read_groups(options.groups)

@@ -9,16 +9,18 @@ from rich.table import Table
 from dealias.cli.console import COLUMNS, arrow
 from dealias.cli.tables import add_row, percent
 from dealias.cli.width_tables import width_changes
-from dealias.metrics.functional import ERROR_KINDS, MEANS
+from dealias.metrics.functional import ERROR_KINDS, FEWEST_UNITS, MEANS
 from dealias.text import printable
 
 _LEAST_P = 0.001  # that is told
 _NO_CERTAINTY = ("-",) * 4
+_UNTESTED = "?"
 
 
 def print_differences(comparison: Mapping[str, Any], console: Console) -> None:
     """Print what :func:`dealias.report.compare_results` found: each figure of both, and B - A."""
     first, second = comparison["names"]
+    tested = comparison["intervals"]["missing"] is None
     means = Table(title=f"A: {first}, B: {second}; in percent", title_justify="left")
     means.add_column("")
     for heading in ("A", "B", "B - A", "interval", "p", "better", "worse"):
@@ -26,17 +28,26 @@ def print_differences(comparison: Mapping[str, Any], console: Console) -> None:
     for name, way in COLUMNS.items():
         mean = MEANS.get(name, name)
         pair = comparison["metrics"][mean]
-        add_row(means, f"{mean} {arrow(way, console)}", *_sides(pair, console), *_certainty(pair))
+        add_row(
+            means,
+            f"{mean} {arrow(way, console)}",
+            *_sides(pair, console, tested=tested),
+            *_certainty(pair),
+        )
     for name, pair in (comparison["agreement"] or {}).items():
         heading = f"{name.replace('_', ' ')} {arrow('↑', console)}"
-        add_row(means, heading, *_sides(pair, console), *_NO_CERTAINTY)
+        add_row(means, heading, *_sides(pair, console, tested=tested), *_NO_CERTAINTY)
     classes = Table("class", title="B - A by class, in points", title_justify="left")
     for name, way in COLUMNS.items():
         classes.add_column(f"{name} {arrow(way, console)}", justify="right")
     for row in comparison["classes"]:
         if row["IoU"]["a"] is None and row["IoU"]["b"] is None:  # in neither
             continue
-        add_row(classes, row["name"], *(_difference(row[name], console) for name in COLUMNS))
+        add_row(
+            classes,
+            row["name"],
+            *(_difference(row[name], console, tested=tested) for name in COLUMNS),
+        )
     wrong = Table("wrong pixels")
     for heading in ("A", "B", "B - A"):
         wrong.add_column(heading, justify="right")
@@ -46,7 +57,7 @@ def print_differences(comparison: Mapping[str, Any], console: Console) -> None:
         add_row(wrong, kind.title.lower(), *counts)
     for table in (means, classes, wrong):
         console.print(table)
-    if comparison["intervals"]["missing"] is None:
+    if tested:
         console.print(_note(comparison["intervals"], console), soft_wrap=True)
     if comparison["widths"] is not None:
         console.print(width_changes(comparison["widths"]))
@@ -54,15 +65,17 @@ def print_differences(comparison: Mapping[str, Any], console: Console) -> None:
         console.print(printable(note), soft_wrap=True)
 
 
-def _sides(pair: Mapping[str, Any], console: Console) -> list[str]:
-    return [percent(pair["a"]), percent(pair["b"]), _difference(pair, console)]
+def _sides(pair: Mapping[str, Any], console: Console, *, tested: bool) -> list[str]:
+    return [percent(pair["a"]), percent(pair["b"]), _difference(pair, console, tested=tested)]
 
 
-def _difference(pair: Mapping[str, Any], console: Console) -> str:
-    """A difference in points, marked where it can't be told from zero."""
+def _difference(pair: Mapping[str, Any], console: Console, *, tested: bool) -> str:
+    """A difference in points, marked where it can't be told from zero, or alone was not tested."""
     text = percent(pair["difference"], sign=True)
-    unsure = pair.get("told") is False and pair["difference"] is not None
-    return f"{_sign(console)} {text}" if unsure else text
+    told = pair.get("told")
+    if pair["difference"] is None or told or not tested:
+        return text
+    return f"{_UNTESTED if told is None else _sign(console)} {text}"
 
 
 def _certainty(pair: Mapping[str, Any]) -> list[str]:
@@ -77,10 +90,12 @@ def _certainty(pair: Mapping[str, Any]) -> list[str]:
 
 
 def _note(found: Mapping[str, Any], console: Console) -> str:
+    unit = found["unit"]
     return (
-        f"{_sign(console)}: can't be told from zero. {found['level']:.0%} intervals and p by a "
-        f"paired bootstrap over {found['units']:,} {found['unit']}s, each p by itself; better and "
-        "worse count images"
+        f"{_sign(console)}: can't be told from zero; {_UNTESTED}: not tested, such as a class that "
+        f"fewer than {FEWEST_UNITS} {unit}s have. {found['level']:.0%} intervals and p by a paired "
+        f"bootstrap over {found['units']:,} {unit}s, each p by itself; better and worse count "
+        "images"
     )
 
 

@@ -14,6 +14,7 @@ from dealias.cli.outputs import (
     add_interval_arguments,
     add_output_arguments,
     claim_asked,
+    refuse_unused,
     write_outputs,
 )
 from dealias.labels import (
@@ -35,6 +36,13 @@ if TYPE_CHECKING:
 
 _PLACE = "DIR|URL|COCO.json|FILE.parquet"
 _FOLDERS = ("predictions", "targets", "images")
+_USES = {
+    "images": ["error_maps", "report"],
+    "probe": ["report"],
+    "title": ["report"],
+    "trust": ["probe"],
+    "groups": ["interval", "output", "counts", "report"],
+}
 
 
 def add_arguments(parser: ArgumentParser) -> None:
@@ -109,12 +117,7 @@ def run(options: Namespace) -> int:
     given = {name: name_table(options[name]) for name in _FOLDERS if options[name] is not None}
     inputs = [Path(file_of(place)) for place in given.values() if not is_url(place)]
     inputs += [] if options.pairs is None else [options.pairs]
-    if options.images is not None and not drawn:
-        raise ValueError("--images is for the pictures of --error-maps and --report")
-    if options.probe is not None and options.report is None:
-        raise ValueError("--probe is for the page of --report")
-    if options.title is not None and options.report is None:
-        raise ValueError("--title is for the page of --report")
+    refuse_unused(options, _USES)
     probe = None if options.probe is None else read_probe(options.probe, trust=options.trust)
     groups = None if options.groups is None else read_groups(options.groups)
     asked = claim_asked(options, folders=drawn, inputs=inputs)

@@ -34,6 +34,8 @@ def run(options: Namespace) -> int:
     """Draw, set the tables and say where they are."""
     if options.strips < 0:
         raise ValueError(f"--strips: expected 0 or more, got {options.strips}")
+    if options.trust and not options.strips:
+        raise ValueError("--trust is for the images of --strips, and there are none")
     claimed = claim_outputs([], [options.output], options.files, overwrite=options.overwrite)
     with claimed, OutputFolder(options.output) as folder:
         count = _write(folder.part, options)

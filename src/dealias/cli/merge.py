@@ -9,6 +9,7 @@ from dealias.cli.outputs import (
     add_interval_arguments,
     add_output_arguments,
     claim_asked,
+    refuse_unused,
     write_outputs,
 )
 
@@ -27,6 +28,7 @@ def run(options: Namespace) -> int:
     from dealias.cli.evaluation_tables import print_evaluation
     from dealias.evaluation import merge_counts, read_groups
 
+    refuse_unused(options, {"groups": ["interval", "output", "counts"]})
     groups = None if options.groups is None else read_groups(options.groups)
     with claim_asked(options, inputs=options.files):
         evaluation = merge_counts(options.files, partial=options.partial)

@@ -43,6 +43,28 @@ def add_output_arguments(parser: ArgumentParser) -> None:
     add("--overwrite", action="store_true", help="replace outputs that exist")
 
 
+def refuse_unused(options: Namespace, uses: Mapping[str, Sequence[str]]) -> None:
+    """Refuse options that would change nothing, for want of others.
+
+    Args:
+        options: of a command.
+        uses: for the names of options, those of which one at least must be given too.
+
+    Raises:
+        ValueError: there is one.
+
+    >>> refuse_unused(Namespace(title="x", report=None), {"title": ["report"]})
+    Traceback (most recent call last):
+    ValueError: --title is for --report
+    """
+    for name, others in uses.items():
+        values = {each: options[each] for each in (name, *others)}
+        given = [each for each, value in values.items() if value is not None and value is not False]
+        if given == [name]:
+            used = " and ".join(f"--{other.replace('_', '-')}" for other in others)
+            raise ValueError(f"--{name.replace('_', '-')} is for {used}")
+
+
 def claim_asked(
     options: Namespace,
     *,

@@ -4,6 +4,7 @@ from pathlib import Path
 
 from jsonargparse import ArgumentParser, Namespace
 
+from dealias.cli.outputs import refuse_unused
 from dealias.labels import builtin_class_sets
 
 _SPECS = (
@@ -20,11 +21,17 @@ def add_arguments(parser: ArgumentParser) -> None:
     add("--images", type=Path, metavar="DIR", help="photographs; not needed with --video")
     add("--limit", type=int, metavar="N", help="the first N of them")
     add("--cutoff", type=float | str, default="auto", help="auto, or cycles per pixel for all")
-    add("--noise", type=float, default=0.0, metavar="SIGMA", help="Gaussian noise, of 255")
+    add(
+        "--noise",
+        type=float,
+        default=0.0,
+        metavar="SIGMA",
+        help="Gaussian noise on the images, of 255",
+    )
     add("--blur", type=int, metavar="SIZE", help="binomial blur of each map, 2 to 7")
     add("--shifts", type=int, metavar="N", help="compare the output with that of N shifts an image")
-    add("--seed", type=int, default=0, help="of the shifts")
-    add("--largest-shift", type=int, default=32, help="in pixels along an axis")
+    add("--seed", type=int, metavar="N", help="of the shifts; by default 0")
+    add("--largest-shift", type=int, metavar="N", help="pixels along an axis; by default 32")
     sets = "|".join(builtin_class_sets())
     add("--classes", type=str, metavar=f"{sets}|FILE.yaml", help="names, if it has none")
     add("--circular", action="store_true", help="shift images circularly, not by cropping")
@@ -55,9 +62,8 @@ def _check(options: Namespace) -> None:
         given += ["cutoff"] if options.cutoff != "auto" else []
         if given:
             raise ValueError(f"--{given[0]}: is for --images, and there are none")
-    for name in ("circular", "classes"):
-        if options.shifts is None and options[name]:
-            raise ValueError(f"--{name}: is for --shifts")
+    unheeded = ("circular", "classes", "seed", "largest_shift")
+    refuse_unused(options, {name: ["shifts"] for name in unheeded})
     for name, least in (("shifts", 1), ("largest_shift", 1), ("seed", 0)):
         if options[name] is not None and options[name] < least:
             option = name.replace("_", "-")

@@ -37,6 +37,7 @@ from dealias.surgery import Plan, Report, Site
 from dealias.text import printable
 
 _BINS = 32
+_LARGEST_SHIFT = 32  # pixels along an axis
 _DRAWN_IMAGES = 4
 _LISTED_CLASSES = 4
 
@@ -71,7 +72,7 @@ def probe(options: Namespace) -> None:
         if options.video is not None:
             source = printable(options.video)
             flicker = measure_video(network, read_frames(options.video), source=source)
-        _print(found, flicker, options)
+        _print(found, flicker, network)
         if maps is not None and found is not None and found.mapped is None:
             raise ValueError("--maps: no step of the network would be filtered")
         if options.output is not None:
@@ -102,8 +103,8 @@ def _measure(
             paths,
             plan,
             shifts=options.shifts,
-            largest=options.largest_shift,
-            seed=options.seed,
+            largest=_LARGEST_SHIFT if options.largest_shift is None else options.largest_shift,
+            seed=options.seed or 0,
             circular=options.circular,
             noise=options.noise,
             classes=classes,
@@ -115,7 +116,7 @@ def _measure(
     return _Found(paths, plan, results, shifted, would, mapped)
 
 
-def _print(found: _Found | None, flicker: Mapping[str, Any] | None, options: Namespace) -> None:
+def _print(found: _Found | None, flicker: Mapping[str, Any] | None, network: Network) -> None:
     console = output_console()
     if found is not None:
         print_sites(found.results, len(found.paths), found.shifted, console)
@@ -123,7 +124,7 @@ def _print(found: _Found | None, flicker: Mapping[str, Any] | None, options: Nam
             print_shifts(found.shifted, console)
     if flicker is not None:
         print_video(flicker, console)
-    if options.weights is None and options.model.startswith(("timm:", "torchvision:")):
+    if network.random:
         console.print("The weights are random: --weights loads others.")
     if found is not None:
         console.print(f"dealias.dealias would do this:\n{found.would}", soft_wrap=True)

@@ -5,7 +5,7 @@ import inspect
 import logging
 import os
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -39,6 +39,7 @@ class Network:
         std: standard deviation of RGB, for normalisation.
         takes_list: whether the input is a list of images [C, H, W], as of detectors, not a batch.
         classes: names of the classes in the order of its scores; None if they are not known.
+        random: whether its weights are known to be random.
     """
 
     model: nn.Module
@@ -46,6 +47,7 @@ class Network:
     std: tuple[float, ...] = _IMAGENET[1]
     takes_list: bool = False
     classes: tuple[str, ...] | None = None
+    random: bool = False
 
     def arguments(self, image: Tensor) -> Any:
         """The input of the network for one image [3, H, W], RGB in [0, 1]."""
@@ -96,9 +98,10 @@ def load_network(spec: str, weights: Path | None = None, *, trust: bool = False)
         # Libraries raise anything for unknown names.
         said = " ".join(str(error).split())
         raise NetworkError(f"model {spec!r}: {type(error).__name__}: {said}") from error
-    if weights is not None:
-        _load_weights(network.model, weights)
-    return network
+    if weights is None:
+        return network
+    _load_weights(network.model, weights)
+    return replace(network, random=False)
 
 
 def _from_timm(name: str, _: bool) -> Network:
@@ -107,7 +110,7 @@ def _from_timm(name: str, _: bool) -> Network:
         raise NetworkError(f"model 'timm:{name}': expected a name of timm.list_models()")
     model = timm.create_model(name, pretrained=False).eval()
     config = model.pretrained_cfg
-    return Network(model, tuple(config["mean"]), tuple(config["std"]))
+    return Network(model, tuple(config["mean"]), tuple(config["std"]), random=True)
 
 
 def _from_torchvision(name: str, _: bool) -> Network:
@@ -119,15 +122,15 @@ def _from_torchvision(name: str, _: bool) -> Network:
         del options["weights_backbone"]
     model = builder(**options).eval()
     if name in models.list_models(module=models.detection):
-        return Network(model, (0.0,) * 3, (1.0,) * 3, takes_list=True)
-    return Network(model)
+        return Network(model, (0.0,) * 3, (1.0,) * 3, takes_list=True, random=True)
+    return Network(model, random=True)
 
 
 def _from_smp(name: str, _: bool) -> Network:
     from dealias.models import ModelError, create_model
 
     try:
-        return Network(create_model(f"smp:{name}", num_classes=_CLASSES).eval())
+        return Network(create_model(f"smp:{name}", num_classes=_CLASSES).eval(), random=True)
     except ModelError as error:
         raise NetworkError(str(error)) from error
 
@@ -150,17 +153,19 @@ def _from_transformers(name: str, trust: bool) -> Network:
         if type(config) in candidate._model_mapping:
             builder = candidate
             break
+    random = False
     with limited():
         try:
             model = builder.from_pretrained(name, **local)
         except OSError:  # a configuration without weights
+            random = True
             model = builder.from_config(config, trust_remote_code=trust)
     names = getattr(config, "id2label", None) or {}
     known = sorted(names) == [*range(len(names))] and len(names) > 1
     # Without names of its own, a configuration says LABEL_0, LABEL_1, ...
     known = known and any(name != f"LABEL_{index}" for index, name in names.items())
     classes = tuple(str(names[index]) for index in range(len(names))) if known else None
-    return Network(model.eval(), classes=classes)
+    return Network(model.eval(), classes=classes, random=random)
 
 
 def _from_dealias(path: str, trust: bool) -> Network:

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from dealias.environment import environment
 from dealias.labels import ClassSet
-from dealias.metrics.functional import ERROR_KINDS
+from dealias.metrics.functional import ERROR_KINDS, FEWEST_UNITS
 from dealias.processes import Progress, open_progress, read_in_order
 from dealias.report.drawing import (
     RIGHT,
@@ -295,6 +295,7 @@ def _context(comparison: Mapping[str, Any], listed: Sequence[dict[str, Any]]) ->
         "counting": {key: comparison[key] for key in COUNTING},
         "notes": comparison["notes"],
         "intervals": comparison["intervals"],
+        "fewest": FEWEST_UNITS,
         "comparison": True,
         "changes": CHANGES,
     }

@@ -94,7 +94,8 @@ def paired_differences(
     Returns:
         ``about``, how intervals were estimated; ``metrics`` and ``classes`` with the ``interval``
         of each difference, its ``p``, whether it is ``told`` from zero, and the number of images
-        that are ``better`` and ``worse`` in B. They are None where nothing is known.
+        that are ``better`` and ``worse`` in B. They are None where nothing is known, as
+        of a class that fewer than `FEWEST_UNITS` images have.
 
     Raises:
         ResultFileError: the results have other groups.
@@ -127,23 +128,24 @@ def _entries(found: Differences) -> list[list[dict[str, Any]]]:
     about = found.intervals.about()
     columns = (found.intervals.low, found.intervals.high, found.p)
     low, high, p = ([plain(row) for row in column] for column in columns)
-    counts = [None if side is None else side.tolist() for side in (found.better, found.worse)]
-    return [
-        [
-            {
-                "interval": None if low[i][k] is None else [low[i][k], high[i][k]],
-                "p": p[i][k],
-                "told": None if about["missing"] else _is_told(p[i][k], about["level"]),
-            }
-            | {
-                key: None if side is None else side[i][k]
-                for key, side in zip(("better", "worse"), counts, strict=True)
-            }
-            for k in range(len(low[i]))
-        ]
-        for i in range(len(low))
-    ]
+    better, worse = (
+        None if side is None else side.tolist() for side in (found.better, found.worse)
+    )
+
+    def entry(i: int, k: int) -> dict[str, Any]:
+        differ = [None if side is None else side[i][k] for side in (better, worse)]
+        return {
+            "interval": None if low[i][k] is None else [low[i][k], high[i][k]],
+            "p": p[i][k],
+            "told": False
+            if differ == [0, 0] and not about["missing"]
+            else _is_told(p[i][k], about["level"]),
+            "better": differ[0],
+            "worse": differ[1],
+        }
+
+    return [[entry(i, k) for k in range(len(low[i]))] for i in range(len(low))]
 
 
-def _is_told(p: float | None, level: float) -> bool:
-    return p is not None and p < 1 - level
+def _is_told(p: float | None, level: float) -> bool | None:
+    return None if p is None else p < 1 - level
