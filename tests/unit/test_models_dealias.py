@@ -71,11 +71,11 @@ def test_a_strength_of_1_is_one_whether_it_is_whole_or_not():
 
 
 def test_sites_that_are_left_do_not_keep_a_network_from_being_built_again(monkeypatch):
-    from dealias.surgery import apply
+    from dealias.surgery import work
 
-    host_of = apply.host_of
+    host_of = work.host_of
     monkeypatch.setattr(
-        apply, "host_of", lambda model, name: None if name == "layer3.0" else host_of(model, name)
+        work, "host_of", lambda model, name: None if name == "layer3.0" else host_of(model, name)
     )
     model = small(dealias={"place": "before"})
     assert "layer3.0" in {step.name for step in model.dealias_report.left}

@@ -278,7 +278,9 @@ def test_left_with_the_reason(name):
 
 def test_a_network_that_reads_the_size_of_the_larger_map_is_refused():
     net = Net(reads="size")
-    with pytest.raises(ValueError, match="put in, the model returns maps of 33 x 48, not 17 x 24"):
+    with pytest.raises(
+        ValueError, match="activation, the model returns maps of 33 x 48, not 17 x 24"
+    ):
         after(net, inplace=True)
     assert net.conv.stride == (2, 2)
 

@@ -1,12 +1,13 @@
 """Find the downsampling steps of any network, and insert filters at them."""
 
-from dealias.surgery.apply import FILTER_OPTIONS, dealias, restore
+from dealias.surgery.apply import dealias, restore
 from dealias.surgery.checking import check_inserted
 from dealias.surgery.downsampling import find_downsampling
 from dealias.surgery.insertion import Inserted, Report, keep_inserted, report_of
 from dealias.surgery.mixing import find_mixing
 from dealias.surgery.plan import Excluded, MixingSite, Place, Plan, Rate, Site, rate_text
 from dealias.surgery.walk import modules, submodule
+from dealias.surgery.work import FILTER_OPTIONS
 
 __all__ = [
     "FILTER_OPTIONS",

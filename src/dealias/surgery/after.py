@@ -1,7 +1,7 @@
 """Where the map of a strided module can be filtered after its activation."""
 
 import copy
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -9,14 +9,24 @@ from torch import Tensor, nn
 
 from dealias.layers import Subsample
 from dealias.surgery.plan import Branch, Place
-from dealias.surgery.resolution import Pair
+from dealias.surgery.resolution import Held, Pair, Reading, layouts_of
 from dealias.surgery.trace import Call, Event, Trace
 from dealias.surgery.units import Unit
 from dealias.surgery.walk import modules, parameters
 
 
-def branches_after(unit: Unit, trace: Trace) -> tuple[tuple[Branch, ...], str]:
-    """The branches of a unit; none if one of them can't be filtered after it, with the reason."""
+def branches_after(
+    unit: Unit, trace: Trace, refused: Mapping[str, str]
+) -> tuple[tuple[Branch, ...], str]:
+    """The branches of a unit; none if one of them can't be filtered after it, with the reason.
+
+    Args:
+        unit: the unit.
+        trace: the pass.
+        refused: why units can't be that are known not to bear it, by name.
+    """
+    if unit.name in refused:
+        return (), refused[unit.name]
     if unit.others:
         return (), "runs at several steps, of which each would need a module of its own after it"
     found: list[Branch] = []
@@ -39,32 +49,53 @@ def _branch(event: Event, trace: Trace) -> tuple[Branch | None, str]:
     if not hasattr(call.module, "stride") or trace.calls[call.name] > 1 or steps > 1:
         return None, f"{name} runs the step by a function, or several times"
     stride = int(reading.stride[0]), int(reading.stride[1])
-    last = _activation_after(call) if reading.kind == "convolution" else call
+    chain = _up_to_activation(call) if reading.kind == "convolution" else [call]
+    last = chain[-1] if chain else None
     linear = reading.kind == "avg_pool" or (max(reading.kernel) == 1 and last is None)
-    if linear and call.argument is not None:
+    if linear and call.argument is not None and _is_affine_in(call, reading):
         # A filter before it is the same as one after it.
         place = Place("channels_first", call.argument)
         return Branch("", stride, call.name, place, reading.channels[0]), ""
     if last is None:
         return None, f"no activation follows {name}, or not only that reads its map"
-    dense, same = _is_dense_at_stride_1(call, stride)
-    if not dense:
+    fits, same = _is_dense_at_stride_1(call, stride)
+    if not fits:
         return None, f"{name} at stride 1 does not give all samples around those at its stride"
     at = _where(last, trace)
     if at is None:
         return None, f"{last.name} runs several times, and no single module takes its output"
-    return Branch(call.name, stride, at[0], at[1], reading.channels[1], same), ""
+    dense = _with_larger_maps(chain, trace, sampled=at[1] is None)
+    return Branch(call.name, stride, at[0], at[1], reading.channels[1], same, dense), ""
 
 
-def _activation_after(call: Call) -> Call | None:
-    """The activation that follows a call by way of modules that act on each pixel by itself."""
+def _up_to_activation(call: Call) -> list[Call]:
+    """A call, those that follow and act on each pixel by itself, and the activation among them.
+
+    Empty if there is no activation.
+    """
+    chain = [call]
     while True:
-        following = _only_reader(call, _acts_by_pixel)
+        following = _only_reader(chain[-1], _acts_by_pixel)
         if following is None:
-            return None
+            return []
+        chain.append(following)
         if following.source is not None and _is_activation(following.module, following.source[1]):
-            return following
-        call = following
+            return chain
+
+
+def _with_larger_maps(chain: Sequence[Call], trace: Trace, *, sampled: bool) -> frozenset[str]:
+    """Names of the modules that make a larger map if the first of a chain runs at stride 1.
+
+    Args:
+        chain: see :func:`_up_to_activation`.
+        trace: the pass.
+        sampled: whether the map of the last is subsampled as it is returned.
+    """
+    calls = {*chain[:-1]} if sampled else {*chain}
+    makers = calls.union(call for call in trace.every if calls.intersection(call.ancestors()))
+    inside = (call for call in trace.every if chain[-1] in call.ancestors())
+    around = (call for call in trace.every if call.outcome in makers)
+    return frozenset(call.name for call in (*makers, *inside, *around))
 
 
 def _only_reader(call: Call, accepts: Callable[[Call], bool]) -> Call | None:
@@ -100,38 +131,50 @@ def _acts_by_pixel(call: Call) -> bool:
     module = call.module
     if call.source is None or isinstance(module, nn.Sequential):
         return False  # the modules in a sequence follow by themselves
-    if any(p.ndim > 1 for p in parameters(module)):
+    if any(p.ndim > 1 for p in parameters(module)) or call.maps > 1:
         return False
     try:
         x, made = _example(call, (8, 8)), _plain_copy(module)
         whole, part = _run(made, x), _run(made, x[..., ::2, 1::2].contiguous())
     except Exception:  # a module may refuse another size, in any way
         return False
-    return (
-        isinstance(whole, Tensor)
-        and whole.shape == x.shape
-        and torch.allclose(whole[..., ::2, 1::2], part, rtol=1e-4, atol=1e-5)
-    )
+    if not isinstance(whole, Tensor) or whole.shape != x.shape:
+        return False
+    return _alike(whole[..., ::2, 1::2], part)
 
 
 def _is_activation(module: nn.Module, channels: int) -> bool:
     """Whether a module that acts on each pixel is not affine, apart from a normalisation."""
     if "norm" in type(module).__name__.lower():
         return any(_is_activation(child, channels) for child in modules(module)[1:])
-    a, b = torch.randn(2, 1, channels, 8, 8, generator=torch.Generator().manual_seed(0))
+    return _is_affine(module, (channels, 8, 8)) is False
+
+
+def _is_affine_in(call: Call, reading: Reading) -> bool:
+    """Whether a call takes the map of a step, [B, C, H, W], and is affine in it."""
+    held = Held("channels_first", reading.size, reading.channels[0])
+    if held not in layouts_of(call.source, reading.size):
+        return False
+    size = max(16, 2 * reading.kernel[0]), max(16, 2 * reading.kernel[1])
+    return _is_affine(call.module, (reading.channels[0], *size)) is True
+
+
+def _is_affine(module: nn.Module, shape: tuple[int, int, int]) -> bool | None:
+    """Whether a module is affine in a map [C, H, W]; None if it does not take one."""
+    a, b = torch.randn(2, 1, *shape, generator=torch.Generator().manual_seed(0))
     try:
         made = _plain_copy(module)
         total, zero = _run(made, a + b), _run(made, torch.zeros_like(a))
-        return not torch.allclose(total + zero, _run(made, a) + _run(made, b), atol=1e-4)
-    except Exception:
-        return False
+        return torch.allclose(total + zero, _run(made, a) + _run(made, b), atol=1e-4)
+    except Exception:  # a module may refuse it in any way
+        return None
 
 
 def _is_dense_at_stride_1(call: Call, stride: Pair) -> tuple[bool, Pair | None]:
     """Whether a module at stride 1, subsampled, is the module itself; and how it pads."""
-    strided, dense = _plain_copy(call.module), _plain_copy(call.module)
-    dense.stride = (1, 1) if isinstance(dense.stride, tuple | list) else 1
     try:
+        strided, dense = _plain_copy(call.module), _plain_copy(call.module)
+        dense.stride = (1, 1) if isinstance(dense.stride, tuple | list) else 1
         extents = _extents(call.module)
         n = max(16, *extents)
         # All remainders by a stride of 2 and 4.
@@ -157,8 +200,13 @@ def _extents(module: Any) -> Pair:
 def _equal(once: Any, every: Any, sample: Subsample) -> bool:
     if not (isinstance(once, Tensor) and isinstance(every, Tensor)):  # the indices of a maximum
         return False
-    every = sample(every)
-    return once.shape == every.shape and torch.allclose(once, every, rtol=1e-4, atol=1e-5)
+    return _alike(once, sample(every))
+
+
+def _alike(a: Any, b: Any) -> bool:
+    if not (isinstance(a, Tensor) and isinstance(b, Tensor)):
+        return False
+    return a.shape == b.shape and torch.allclose(a, b, rtol=1e-4, atol=1e-5)
 
 
 def _example(call: Call, size: Pair) -> Tensor:
@@ -169,12 +217,23 @@ def _example(call: Call, size: Pair) -> Tensor:
 
 def _plain_copy(module: nn.Module) -> Any:
     """A copy in float32 on the CPU, in evaluation mode and without hooks."""
-    made = copy.deepcopy(module).float().cpu()
+    made = copy.deepcopy(module)
     for part in modules(made):
         part.training = False
         part._forward_hooks.clear()
         part._forward_pre_hooks.clear()
+        for tensors in (part._parameters, part._buffers):
+            tensors |= {name: _plain(t) for name, t in tensors.items() if t is not None}
     return made
+
+
+def _plain(tensor: Tensor) -> Tensor:
+    """A copy in float32 on the CPU; of one on the meta device, positive numbers, as variances."""
+    dtype = torch.float32 if tensor.is_floating_point() else tensor.dtype
+    if tensor.is_meta:
+        generator = torch.Generator().manual_seed(0)
+        return (0.5 + 0.5 * torch.rand(tensor.shape, generator=generator)).to(dtype)
+    return tensor.detach().to("cpu", dtype)
 
 
 @torch.no_grad()

@@ -1,6 +1,6 @@
 """The cutoff at each site."""
 
-from collections.abc import Mapping
+from collections.abc import Container, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, get_args
 
@@ -32,6 +32,24 @@ class Cutoffs:
                     f"mapping from sites to them, got {self.cutoff!r}"
                 )
 
+    def check_use(self, *, mixing: bool) -> None:
+        """Raise ValueError if nothing that is put in could have a cutoff that is given."""
+        given = self.cutoff.values() if isinstance(self.cutoff, Mapping) else (self.cutoff,)
+        if (
+            self.filter in ("daf", "flc")
+            or mixing
+            or all(value in get_args(Named) for value in given)
+        ):
+            return
+        raise ValueError(f"cutoff: filter={self.filter!r} has none, and mixing is False")
+
+    def check_sites(self, put_in: Container[str]) -> None:
+        """Raise ValueError if a site that a mapping names gets nothing that has a cutoff."""
+        named = self.cutoff if isinstance(self.cutoff, Mapping) else ()
+        unused = [name for name in named if name != OTHERS and name not in put_in]
+        if unused:
+            raise ValueError(f"cutoff: nothing is put in at {', '.join(map(repr, unused))}")
+
     def at(self, site: Site) -> Rate:
         """The cutoff at a downsampling site."""
         cutoff = self.cutoff
@@ -41,10 +59,9 @@ class Cutoffs:
 
     def after(self, site: MixingSite, plan: Plan[Site]) -> Rate:
         """The cutoff at a mixing site: its own, or that of the site before it."""
-        if isinstance(self.cutoff, Mapping):
-            own = self.cutoff.get(site.name, "auto")
-            if not isinstance(own, str):
-                return own
+        if isinstance(self.cutoff, Mapping) and site.name in self.cutoff:
+            own = self.cutoff[site.name]
+            return self._named(own, plan[site.after]) if isinstance(own, str) else own
         return self.at(plan[site.after])
 
     def _named(self, name: Named, site: Site) -> Rate:

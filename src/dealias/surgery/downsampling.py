@@ -1,7 +1,8 @@
 """The downsampling sites of any network, found in one forward pass."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from types import MappingProxyType
 from typing import Any, get_args
 
 from torch import nn
@@ -22,11 +23,12 @@ def find_downsampling(
 ) -> Plan[Site]:
     r"""Find every step that lowers the resolution, and the unit that it belongs to.
 
-    The model runs once on the example, without gradients and in evaluation mode; flags, buffers
-    and random state are restored. The steps are strided convolutions, max and average pooling,
-    patch embedding and merging, pixel-unshuffle, strided slices and interpolation to a lower
-    resolution. They may be modules or functions, and act on maps [B, C, H, W] or [B, H, W, C] or
-    on tokens [B, H * W, C].
+    The model runs on the example, without gradients and in evaluation mode; flags, buffers and
+    random state are restored. If filters may go after activations, it runs once more in training,
+    where modules may be shared that are not in evaluation. The steps are strided convolutions, max
+    and average pooling, patch embedding and merging, pixel-unshuffle, strided slices and
+    interpolation to a lower resolution. They may be modules or functions, and act on maps
+    [B, C, H, W] or [B, H, W, C] or on tokens [B, H * W, C].
 
     A unit is the smallest module that takes the map at the high resolution and returns it at the
     low one, so the branches and the shortcut of a residual block count once. Its kernel K and
@@ -98,20 +100,33 @@ def find_downsampling(
     """
     check_choice("place", place, get_args(Where))
     check_choice("unit", unit, get_args(UnitOf))
-    return plan_of(record(model, example_input), place=place, unit=unit)[0]
+    trace = record(model, example_input, trained=place != "before")
+    return plan_of(trace, place=place, unit=unit)[0]
 
 
 def plan_of(
-    trace: Trace, *, place: Where = "auto", unit: UnitOf = "step"
+    trace: Trace,
+    *,
+    place: Where = "auto",
+    unit: UnitOf = "step",
+    refused: Mapping[str, str] = MappingProxyType({}),
 ) -> tuple[Plan[Site], list[Unit]]:
-    """The sites of a recorded pass, and every use of a unit in the order they ran."""
+    """The sites of a recorded pass, and every use of a unit in the order they ran.
+
+    Args:
+        trace: the pass.
+        place: see :func:`find_downsampling`.
+        unit: see :func:`find_downsampling`.
+        refused: why sites can't be filtered after their activation, by name, beside those of which
+            the pass tells.
+    """
     units, excluded = find_units(trace, blocks=unit == "block")
     uses = [use for found in units for use in (found, *found.others)]
     uses.sort(key=lambda use: use.events[0].bit)
     sites = [_with_uses(found, uses) for found in units]
     if place != "before":
         pairs = zip(sites, units, strict=True)
-        after = [_after(site, found, trace, only=place == "after") for site, found in pairs]
+        after = [_after(*pair, trace, refused, only=place == "after") for pair in pairs]
         sites = after if place == "after" else _without_conflicts(after, sites)
     return Plan(tuple(sites), tuple(excluded)), uses
 
@@ -129,9 +144,9 @@ def _without_conflicts(after: Sequence[Site], before: Sequence[Site]) -> list[Si
     return found
 
 
-def _after(site: Site, unit: Unit, trace: Trace, *, only: bool) -> Site:
+def _after(site: Site, unit: Unit, trace: Trace, refused: Mapping[str, str], *, only: bool) -> Site:
     """A site that is filtered after its activation; as it was where it can't be, unless `only`."""
-    branches, reason = branches_after(unit, trace)
+    branches, reason = branches_after(unit, trace, refused)
     if reason and not only:
         return site
     rows, columns = (min(0.5 / stride, 0.5) for stride in site.stride)

@@ -15,7 +15,6 @@ from torch.utils.hooks import RemovableHandle
 from dealias.layers import (
     CHOSEN,
     FrequencyMixing,
-    PartialFilter,
     PolyphaseShift,
     Subsample,
     filter_sampled,
@@ -154,8 +153,9 @@ class InputFilter(nn.Module):
 
 def put_filter(host: nn.Module, filter: nn.Module, place: Place) -> None:  # noqa: A002
     """Filter the input of a module."""
-    _keep_strengths(filter)
-    nn.Module.add_module(host, FILTER, InputFilter(filter, place).train(host.training))
+    module = InputFilter(filter, place)
+    _may_be_absent(module)
+    nn.Module.add_module(host, FILTER, module.train(host.training))
     host.__dict__.setdefault(_HELD, {})[FILTER] = _Held(_hook(host, FILTER))
 
 
@@ -175,11 +175,9 @@ class FilteredSampling(nn.Module):
         return filter_sampled(self.filter, x, self.sample)
 
 
-def _keep_strengths(filter: nn.Module) -> None:  # noqa: A002
-    """Let checkpoints of the plain network leave strengths unchanged."""
-    for module in modules(filter):
-        if isinstance(module, PartialFilter):
-            module.register_load_state_dict_pre_hook(_keep_if_absent)  # type: ignore[no-untyped-call]
+def _may_be_absent(module: nn.Module) -> None:
+    """Let checkpoints of the plain network leave an inserted module unchanged."""
+    module.register_load_state_dict_pre_hook(_keep_if_absent)  # type: ignore[no-untyped-call]
 
 
 def put_sampling(
@@ -199,21 +197,21 @@ def put_sampling(
     if branch.place is not None:
         put_filter(host, sampling, branch.place)
         return
-    _keep_strengths(sampling)
+    _may_be_absent(sampling)
     nn.Module.add_module(host, SAMPLING, sampling.train(host.training))
     host.__dict__.setdefault(_HELD, {})[SAMPLING] = _Held(_hook(host, SAMPLING))
 
 
 def put_phase(host: nn.Module, shift: PolyphaseShift, place: Place) -> None:
     """Let each image choose which samples of the input of a module are taken."""
-    shift.register_load_state_dict_pre_hook(_keep_if_absent)  # type: ignore[no-untyped-call]
+    _may_be_absent(shift)
     nn.Module.add_module(host, PHASE, InputFilter(shift, place).train(host.training))
     host.__dict__.setdefault(_HELD, {})[PHASE] = _Held(_hook(host, PHASE))
 
 
 def put_mixing(host: nn.Module, mixing: nn.Module) -> None:
     """Mix the frequencies of the output of a convolution."""
-    mixing.register_load_state_dict_pre_hook(_keep_if_absent)  # type: ignore[no-untyped-call]
+    _may_be_absent(mixing)
     nn.Module.add_module(host, MIXING, mixing.train(host.training))
     held = _Held(_hook(host, MIXING), host._parameters.get("bias"), _own_bias(host))
     host.__dict__.setdefault(_HELD, {})[MIXING] = held

@@ -1,7 +1,7 @@
 """Plans: the sites of a network, and the steps that are not sites."""
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any, Generic, Literal, TypeVar, cast, overload
 
 from torch import Tensor
@@ -71,6 +71,7 @@ class Branch:
         place: where the map is among the arguments of `at`; None for its output.
         channels: channels of the map that is filtered.
         same: see :class:`dealias.layers.Subsample`.
+        dense: dotted paths of the modules that make a larger map than in the plain network.
     """
 
     step: str
@@ -79,6 +80,7 @@ class Branch:
     place: Place | None
     channels: int
     same: Pair | None = None
+    dense: frozenset[str] = field(default=frozenset(), repr=False)
 
 
 def _get(args: tuple[Any, ...], kwargs: dict[str, Any], key: Key | None) -> Any:

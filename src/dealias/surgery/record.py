@@ -1,6 +1,7 @@
 """Record one forward pass, without changing the model."""
 
 import contextlib
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -8,17 +9,20 @@ import torch
 from torch import Tensor, nn
 from torch.utils._pytree import tree_leaves
 
-from dealias.surgery.trace import Recorder, Trace
-from dealias.surgery.walk import modules, parameters
+from dealias.surgery.resolution import Shape
+from dealias.surgery.trace import Recorder, Trace, shape_of
+from dealias.surgery.walk import modules, named_modules, parameters
 
 
-def record(model: nn.Module, example_input: Any) -> Trace:
+def record(model: nn.Module, example_input: Any, *, trained: bool = False) -> Trace:
     """Run the model once, without gradients and in evaluation mode, and record the pass.
 
     Args:
         model: any module; flags, buffers and random state are restored.
         example_input: a tensor; a tuple of arguments; a dict of keyword arguments; or a list, which
             is a single argument, as the images of detection models are.
+        trained: whether to run it in training too, as far as it gets on the example alone: heads
+            that only train may share an activation, or read a map that no other module reads.
 
     Raises:
         ValueError: the model is not a module or is of TorchScript, the input has no tensor, or the
@@ -34,7 +38,34 @@ def record(model: nn.Module, example_input: Any) -> Trace:
         run(model, example_input, recorder)
     finally:
         recorder.remove_hooks()
-    return recorder.trace
+    trace = recorder.trace
+    if trained:
+        trace.in_training = _results_in_training(model, example_input)
+        trace.calls |= Counter(name for name, _ in trace.in_training)
+    return trace
+
+
+def _results_in_training(model: nn.Module, example_input: Any) -> list[tuple[str, Shape | None]]:
+    """The shapes of the maps that modules make in training; of a pass that fails, until it does."""
+    found: list[tuple[str, Shape | None]] = []
+
+    def note(name: str) -> Any:
+        return lambda _module, _args, output: found.append((name, shape_of(output)))
+
+    handles = [
+        nn.Module.register_forward_hook(module, note(name)) for name, module in named_modules(model)
+    ]
+    args, kwargs = _arguments(example_input)
+    try:
+        with _as_it_was(model), contextlib.suppress(Exception):
+            for module in modules(model):
+                # Statistics of one example fail where its map is one pixel.
+                module.training = "norm" not in type(module).__name__.lower()
+            model(*args, **kwargs)
+    finally:
+        for handle in handles:
+            handle.remove()
+    return found
 
 
 def run(model: nn.Module, example_input: Any, recorder: Recorder | None = None) -> None:

@@ -22,7 +22,14 @@ class Held(NamedTuple):
 
 
 def layout_of(shape: Shape | None, size: Pair, *, missing: int = 0) -> Held | None:
-    """The layout of a map of this size in a tensor of this shape; None if there is none.
+    """The first of :func:`layouts_of`; None if there is none."""
+    return next(iter(layouts_of(shape, size, missing=missing)), None)
+
+
+def layouts_of(shape: Shape | None, size: Pair, *, missing: int = 0) -> list[Held]:
+    """The layouts of a map of this size that a tensor of this shape may have.
+
+    There are two where a map has as many channels as rows and columns.
 
     Args:
         shape: [B, C, H, W], [B, H, W, C] or [B, H * W, C].
@@ -30,22 +37,23 @@ def layout_of(shape: Shape | None, size: Pair, *, missing: int = 0) -> Held | No
         missing: number of rows and of columns by which the shape may be smaller than `size`, for
             maps that are padded later.
 
-    >>> layout_of((1, 7, 12, 96), (8, 12), missing=1)
-    Held(layout='channels_last', size=(7, 12), channels=96)
+    >>> layouts_of((1, 7, 12, 96), (8, 12), missing=1)
+    [Held(layout='channels_last', size=(7, 12), channels=96)]
+    >>> [held.layout for held in layouts_of((1, 96, 96, 96), (96, 96))]
+    ['channels_first', 'channels_last']
     """
 
     def fits(rows: int, columns: int) -> bool:
         return 0 <= size[0] - rows <= missing and 0 <= size[1] - columns <= missing
 
-    if shape is None:
-        return None
-    if len(shape) == 4 and fits(shape[2], shape[3]):
-        return Held("channels_first", (shape[2], shape[3]), shape[1])
-    if len(shape) == 4 and fits(shape[1], shape[2]):
-        return Held("channels_last", (shape[1], shape[2]), shape[3])
-    if len(shape) == 3 and shape[1] == size[0] * size[1]:
-        return Held("tokens", size, shape[2])
-    return None
+    found = []
+    if shape is not None and len(shape) == 4 and fits(shape[2], shape[3]):
+        found.append(Held("channels_first", (shape[2], shape[3]), shape[1]))
+    if shape is not None and len(shape) == 4 and fits(shape[1], shape[2]):
+        found.append(Held("channels_last", (shape[1], shape[2]), shape[3]))
+    if shape is not None and len(shape) == 3 and shape[1] == size[0] * size[1]:
+        found.append(Held("tokens", size, shape[2]))
+    return found
 
 
 @dataclass(frozen=True)

@@ -80,6 +80,8 @@ class Trace:
     sums: list[Sum] = field(default_factory=list)
     used: int = 0  # bits of all inputs of layers with weights and of products of maps
     calls: Counter[str] = field(default_factory=Counter)  # of each module
+    every: list[Call] = field(default_factory=list)  # in the order they began
+    in_training: list[tuple[str, Shape | None]] = field(default_factory=list)  # names and results
     sizes: list[Pair] = field(default_factory=list)  # (H, W) of the maps that the model returns
     outputs: list[tuple[Shape, int]] = field(default_factory=list)  # their shapes and bits
 
@@ -124,6 +126,7 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
             parent = self._stack[-1] if self._stack else None
             call = Call(name, module, parent, self.trace.calls[name])
             self.trace.calls[name] += 1
+            self.trace.every.append(call)
             given: list[tuple[int | str, Any]] = [*enumerate(args), *kwargs.items()]
             for key, value in given:
                 if call.argument is None and _is_map(value):
@@ -139,9 +142,9 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
 
     def _leave(self, _: nn.Module, args: tuple[Any, ...], output: Any) -> None:
         call = self._stack.pop()
-        first = output[0] if isinstance(output, tuple) and output else output
-        if _is_map(first):
-            call.result = tuple(first.shape)
+        first = _first_of(output)
+        call.result = shape_of(output)
+        if call.result is not None:
             maker = self._makers.get(first)
             if maker is None or call not in maker.ancestors():
                 self._makers[first] = maker = call
@@ -252,6 +255,16 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
             if isinstance(leaf, Tensor):
                 bits |= self._bits.get(leaf, 0)
         return bits
+
+
+def shape_of(output: Any) -> Shape | None:
+    """The shape of the map that a module returns, of several the first; None if it is none."""
+    first = _first_of(output)
+    return tuple(first.shape) if _is_map(first) else None
+
+
+def _first_of(output: Any) -> Any:
+    return output[0] if isinstance(output, tuple) and output else output
 
 
 def _is_map(value: Any) -> bool:

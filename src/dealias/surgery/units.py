@@ -5,7 +5,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
 from dealias.surgery.plan import Excluded, Place
-from dealias.surgery.resolution import Layout, Pair, layout_of
+from dealias.surgery.resolution import Layout, Pair, layouts_of
 from dealias.surgery.trace import Call, Event, Trace
 
 # Functions that lower the resolution, and the modules that do the same, by the kind of the step.
@@ -188,10 +188,15 @@ def _unit(
     call: Call, events: list[Event], size: Pair, result_size: Pair, *, missing: int = 0
 ) -> Unit | None:
     """The unit of a call, if it takes a map of one size and returns one of the other."""
-    given = layout_of(call.source, size, missing=missing)
-    result = layout_of(call.result, result_size)
-    if given is None or result is None:
+    pairs = [
+        (given, result)
+        for given in layouts_of(call.source, size, missing=missing)
+        for result in layouts_of(call.result, result_size)
+    ]
+    if not pairs:
         return None
+    # Of two layouts that fit a shape, that of the other shape is meant.
+    given, result = next((pair for pair in pairs if pair[0].layout == pair[1].layout), pairs[0])
     channels = given.channels, result.channels
     return Unit(call, events, True, given.size, result_size, channels, given.layout)
 

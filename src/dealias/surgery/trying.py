@@ -1,0 +1,92 @@
+"""Try out what is put into a network: apart from the filters, nothing may change."""
+
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any
+
+from torch import nn
+
+from dealias.surgery.insertion import remove_all
+from dealias.surgery.plan import Branch
+from dealias.surgery.record import record
+from dealias.surgery.resolution import Pair
+from dealias.surgery.trace import Trace
+from dealias.surgery.work import Insertion
+
+
+def try_out(model: nn.Module, work: Sequence[Insertion], example_input: Any, plain: Trace) -> str:
+    """Put everything in, and run the network once.
+
+    The network may read the size of a map that is larger now, drop the map that a module returns,
+    or run all children of a unit.
+
+    Args:
+        model: the network.
+        work: what is put in.
+        example_input: see :func:`dealias.surgery.find_downsampling`.
+        plain: the pass of the network before.
+
+    Returns:
+        What is wrong; all is removed then. Empty if nothing is.
+    """
+    for insertion in work:
+        insertion.carry_out(model)
+    try:
+        now = record(model, example_input, trained=bool(plain.in_training))
+        problem = _difference(plain, now, work)
+    except ValueError as error:
+        problem = str(error)
+    if problem:
+        remove_all(model)
+    return problem
+
+
+def without_place_after(
+    model: nn.Module, work: Sequence[Insertion], example_input: Any, plain: Trace
+) -> dict[str, str]:
+    """The sites that the network does not bear to be filtered after their activation, and why."""
+    found: dict[str, str] = {}
+    for name in dict.fromkeys(i.done.site for i in work if i.done.step):
+        alone = [i for i in work if i.done.site == name and isinstance(i.branch, Branch)]
+        problem = try_out(model, alone, example_input, plain)
+        if problem:
+            found[name] = f"with a filter after its activation, {problem}"
+        else:
+            remove_all(model)
+    return found
+
+
+def _difference(plain: Trace, now: Trace, work: Sequence[Insertion]) -> str:
+    """How the maps of a network differ in size, beside those that are to be larger."""
+    if {*plain.sizes} != {*now.sizes}:
+        return f"the model returns maps of {_sizes(now.sizes)}, not {_sizes(plain.sizes)}"
+    dense = {name for i in work if isinstance(i.branch, Branch) for name in i.branch.dense}
+    own = tuple(i.done.module for i in work)
+    for before, after in zip(_maps(plain, dense, own), _maps(now, dense, own), strict=True):
+        for name in before:
+            if name in after and before[name] != after[name]:
+                sizes = _sizes(sorted(after[name])), _sizes(sorted(before[name]))
+                return f"{name or 'the model'} has maps of {sizes[0]}, not {sizes[1]}"
+    return ""
+
+
+def _maps(trace: Trace, dense: set[str], own: tuple[str, ...]) -> Iterator[dict[str, set[Pair]]]:
+    """The sizes of the maps that modules make, and of those that steps and convolutions read.
+
+    How many there are may depend on the values, as in detectors.
+    """
+    made, read, trained = (defaultdict[str, set[Pair]](set) for _ in range(3))
+    results = [(made, call.name, call.result) for call in trace.every]
+    results += [(trained, name, shape) for name, shape in trace.in_training]
+    for sizes, name, shape in results:
+        if name not in dense and shape is not None and not name.startswith(own):
+            sizes[name].add((shape[-2], shape[-1]))
+    for event in trace.events:
+        name = event.call.name
+        if name not in dense and not name.startswith(own):
+            read[name].add(event.reading.size)
+    yield from (made, read, trained)
+
+
+def _sizes(sizes: Iterable[Pair]) -> str:
+    return " and ".join(f"{height} x {width}" for height, width in dict.fromkeys(sizes)) or "none"
