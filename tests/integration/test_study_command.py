@@ -6,8 +6,12 @@ import shutil
 import time
 
 import pytest
+import yaml
+from PIL import Image
 
 from dealias.cli import main
+from dealias.study import StudyError
+from dealias.study.training import train_and_test
 from processes import process
 from runs import CONFIG, command
 
@@ -158,6 +162,42 @@ class TestStudy:
         assert set(cost) == {"plain", "both"}
         assert cost["both"]["bytes"] > cost["plain"]["bytes"] > 2**16
         assert "| plain | 1.00 | 1.00 | 1.00 |" in table
+
+    def test_files_that_change_are_noticed(self, folder, tmp_path, capsys):
+        content = yaml.safe_load((folder / "base.yaml").read_text())
+        del content["data"]["scenes"]
+        content["data"] |= {"name": "folder", "classes": "camvid", "root": str(tmp_path)}
+        content["trainer"]["max_steps"] = 1
+        (tmp_path / "base.yaml").write_text(yaml.safe_dump(content))
+        (tmp_path / "variants.yaml").write_text(VARIANTS)
+        for split in ("train", "val"):
+            for kind, mode in (("images", "RGB"), ("labels", "L")):
+                path = tmp_path / kind / split / "a.png"
+                path.parent.mkdir(parents=True)
+                Image.new(mode, (96, 80), 1 if mode == "L" else (1, 2, 3)).save(path)
+        assert study(tmp_path, "out", "--jobs", "2", "--noise") == 0
+        runs = read(tmp_path / "out" / "study.json")["runs"].values()
+        (trained_on,) = {run["trained_on"] for run in runs}
+        assert trained_on is not None
+        assert {name for run in runs for name in run["tests"]} == {"clean"}
+        Image.new("L", (96, 80), 2).save(tmp_path / "labels" / "train" / "a.png")
+        assert study(tmp_path, "out", "--noise") == 2
+        said = capsys.readouterr().err
+        assert "plain/0: it was trained on other images or targets than there are now" in said
+
+    @pytest.mark.parametrize("part", ["train", "test"])
+    def test_files_that_change_meanwhile_fail_the_run(self, part, folder, tmp_path):
+        digests = {"train": None, "test": None, part: "of other files"}
+        with pytest.raises(StudyError, match=f"expected the images and targets of {part} that"):
+            train_and_test(
+                ["--config", str(folder / "base.yaml")],
+                str(tmp_path),
+                {"clean": []},
+                steps=3,
+                anew=False,
+                inputs={"trained_on": digests["train"], "files": {}},
+                tested_on=digests["test"],
+            )
 
     def test_what_is_no_study_is_left_alone(self, folder, capsys):
         mine = folder / "mine"

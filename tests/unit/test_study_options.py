@@ -217,6 +217,21 @@ class TestInputs:
         Image.new("L", (96, 80), 4).save(folders / "there" / "labels" / "val" / "b.png")
         assert self.plans(folders, FILTERED)[0].tested_on != before
 
+    def test_so_does_a_change_of_what_is_trained_on(self, folders):
+        before = self.plans(folders, FILTERED)[0]
+        base = folders / "base.yaml"
+        base.write_text(base.read_text().replace("here", "there"))
+        assert self.plans(folders, FILTERED)[0].inputs == before.inputs
+        labels, images = (folders / "there" / kind / "train" for kind in ("labels", "images"))
+        Image.new("L", (96, 80), 4).save(labels / "b.png")
+        changed = self.plans(folders, FILTERED)[0]
+        Image.new("L", (96, 80), 3).save(labels / "b.png")
+        for folder in (labels, images):
+            (folder / "c.png").write_bytes((folder / "b.png").read_bytes())
+        longer = self.plans(folders, FILTERED)[0]
+        assert len({before.trained_on, changed.trained_on, longer.trained_on}) == 3
+        assert before.tested_on == changed.tested_on == longer.tested_on
+
 
 @pytest.mark.parametrize(
     ("option", "message"),

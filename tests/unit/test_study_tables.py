@@ -153,6 +153,24 @@ class TestRecords:
             f"{name}/{seed}" for name in ("plain", "other") for seed in SEEDS
         } - {"other/1"}
 
+    def test_a_run_that_was_trained_on_other_images_conflicts_and_goes(self, records):
+        now = [PLANS[0], replace(PLANS[1], trained_on="changed")]
+        found = conflicts(records, now, [1], TESTS)
+        expected = ["it was trained on other images or targets than there are now"]
+        assert found == {"other/1": expected}
+        drop(records, list(found))
+        assert "other/1" not in records["runs"]
+        add_run(records, now[1], 1, run_of(0.5))
+        assert conflicts(records, now, [1], TESTS) == {}
+
+    def test_what_a_training_that_was_taken_saw_is_not_known(self, records):
+        plans = [replace(PLANS[0], trained_on="now"), PLANS[1]]
+        del records["runs"]["plain/0"]
+        add_run(records, plans[0], 0, run_of(0.5), begun_here=False)
+        assert conflicts(records, plans, [0], TESTS) == {}
+        (note,) = notes_of(records, plans, SEEDS, TESTS)
+        assert note == "of some runs, study.json does not say which images they were trained on"
+
     def test_figures_of_another_checkpoint_go(self, records):
         one = choose_tests(5, 32, [20, 30])[2:]
         add_run(records, PLANS[0], 0, run_of(0.5) | {"checkpoint": "first"})
@@ -167,20 +185,22 @@ class TestRecords:
                 made = {key: test.pop(key) for key in ("hardware", "environment", "commit")}
                 del test["tested_on"]
             run |= made
-            del run["files"]
+            del run["files"], run["trained_on"]
         write_records(records, tmp_path / "study.json", {})
         read = read_records(tmp_path / "study.json", "segmentation")
         assert (
             conflicts(
                 read,
-                [replace(plan, tested_on="x", files={"a": "b"}) for plan in PLANS],
+                [replace(plan, tested_on="x", trained_on="y", files={"a": "b"}) for plan in PLANS],
                 SEEDS,
                 TESTS,
             )
             == {}
         )
-        (note,) = notes_of(read, PLANS, SEEDS, TESTS)
-        assert note == "of some tests, study.json does not say which images they were on"
+        assert notes_of(read, PLANS, SEEDS, TESTS) == [
+            "of some tests, study.json does not say which images they were on",
+            "of some runs, study.json does not say which images they were trained on",
+        ]
         assert "Made with torch 2.6. Commit abc." in report(read, PLANS, SEEDS, TESTS, [])
 
     def test_strengths_that_differ_little_are_tests_of_their_own(self):

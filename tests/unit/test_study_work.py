@@ -9,12 +9,15 @@ import torch
 import yaml
 
 from dealias.evaluation import digest_file
+from dealias.files import write_json
 from dealias.study import Study, StudyError, Variant, run_study
+from dealias.study.begun import read_begun, write_begun
 from dealias.study.figures import CLEAN
 from dealias.study.options import Plan
 from dealias.study.records import add_run, empty_records, write_records
 from dealias.study.training import trained_steps
 from dealias.study.work import Work
+from dealias.text import FileError
 
 PLANS = [
     Plan(Variant(name, name, {}), ("--config", "b.yaml"), {"lr": lr}, {}, 6, on_gpu=False)
@@ -103,6 +106,27 @@ class TestJobs:
         with pytest.raises(StudyError, match=r"plain/0: weights .*/a/weights\.pth', which differs"):
             work.jobs()
 
+    @pytest.mark.parametrize("inputs", [{"trained_on": "earlier"}, {"files": {"w": "earlier"}}])
+    def test_a_training_begun_on_other_files_does_not_go_on(self, inputs, work):
+        work.records["runs"].clear()
+        run = work.study.output / "plain" / "0"
+        torch.save({"state_dict": {}, "global_step": 3}, run / "last.ckpt")
+        write_json(PLANS[0].inputs | inputs | {"replaced": None}, run / "begun.json")
+        with pytest.raises(StudyError, match=r"plain/0: (it was trained on other images|w: the)"):
+            work.jobs()
+        work.study = replace(work.study, overwrite=True)
+        job = next(job for job in work.jobs() if job.name == "plain/0")
+        assert job.task["anew"]
+
+    def test_a_checkpoint_that_was_to_be_replaced_is_not_taken(self, work):
+        work.records["runs"].clear()
+        run = work.study.output / "plain" / "0"
+        write_begun(run, PLANS[0].inputs)  # and it was killed before its first step
+        with pytest.raises(StudyError, match=r"plain/0: last\.ckpt is of the training that one"):
+            work.jobs()
+        torch.save({"state_dict": {}, "global_step": 1}, run / "last.ckpt")
+        assert "plain/0" in lacking(work)
+
     def test_figures_go_before_a_training_that_replaces_them_starts(self, work, monkeypatch):
         del work.records["runs"]["plain/0"]["tests"]["noise_20"]
         (work.study.output / "plain" / "0" / "last.ckpt").unlink()
@@ -113,17 +137,40 @@ class TestJobs:
         assert json.loads(work.file.read_text())["runs"] == {}
 
 
-@pytest.mark.parametrize("value", [1.5, float("nan"), "high"])
-def test_a_result_that_is_no_figure_fails_its_run_alone(value, work):
+def job_with_results(work, miou):
+    """The job of the second run, whose tests have left results."""
     job = next(job for job in work.jobs() if job.name == "plain/1")
     for name in job.task["tests"]:
         path = work.study.output / "plain" / "1" / "tests" / name / "result.json"
         path.parent.mkdir(parents=True)
-        metrics = METRICS | {"mIoU": value}
+        metrics = METRICS | {"mIoU": miou}
         path.write_text(json.dumps({"metrics": metrics, "images": 3, "environment": {}}))
-    problem = work._take(job)
+    return job
+
+
+@pytest.mark.parametrize("value", [1.5, float("nan"), "high"])
+def test_a_result_that_is_no_figure_fails_its_run_alone(value, work):
+    problem = work._take(job_with_results(work, value))
     assert str(work.study.output / "plain" / "1" / "tests" / CLEAN) in problem
     assert set(work.records["runs"]) == {"plain/0"}
+
+
+@pytest.mark.parametrize("begun", [True, False])
+def test_what_a_run_was_trained_on_is_kept_if_a_study_began_it(begun, work):
+    work.records["runs"].clear()
+    work.plans["plain"] = replace(PLANS[0], trained_on="abc")
+    job, run = job_with_results(work, 0.5), work.study.output / "plain" / "1"
+    torch.save({"state_dict": {}, "global_step": 6}, run / "last.ckpt")
+    if begun:
+        write_begun(run, job.task["inputs"])
+    assert work._take(job) is None
+    assert work.records["runs"]["plain/1"].get("trained_on") == ("abc" if begun else None)
+
+
+def test_what_is_no_record_of_a_beginning_is_refused(tmp_path):
+    (tmp_path / "begun.json").write_text("[]")
+    with pytest.raises(FileError, match=r"begun\.json: expected what dealias study writes"):
+        read_begun(tmp_path)
 
 
 def test_a_torn_checkpoint_says_what_to_do(tmp_path):

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from dealias.files import OutputError
 from dealias.inputs import read_yaml
+from dealias.study.begun import changed_since_begun
 from dealias.study.fingerprints import digest_options
 from dealias.study.options import Plan, differences, of_training, relevant
 from dealias.study.records import run_key
@@ -72,5 +73,6 @@ def _differing(file: Path, plan: Plan, seed: int) -> list[str]:
     for name, digest in digest_options(given, {}).items():  # of those that are there still
         if digest != plan.files[name]:
             found.append(f"{printable(name)} {shorten(given[name], 400)}, which differs")
+    found += changed_since_begun(file.parent, plan)
     kept = options.get("seed_everything")
     return found + ([] if kept == seed else [f"seed_everything {kept}, now {seed}"])

@@ -82,7 +82,8 @@ class Plan:
         steps: of training.
         on_gpu: whether it trains on an accelerator.
         located: `options` with whole paths, and the root of the data.
-        tested_on: digest of the images and targets of the test; None where they are drawn.
+        trained_on: digest of the images and targets of the training; None where they are drawn.
+        tested_on: the same of the test.
         files: digests of the files that options name, by option.
     """
 
@@ -93,8 +94,14 @@ class Plan:
     steps: int
     on_gpu: bool
     located: Mapping[str, Any] = field(default_factory=dict)
+    trained_on: str | None = None
     tested_on: str | None = None
     files: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def inputs(self) -> dict[str, Any]:
+        """What files a training takes, as digests."""
+        return {"trained_on": self.trained_on, "files": dict(self.files)}
 
 
 def plan_variants(
@@ -184,7 +191,9 @@ def _plan(
             if isinstance(callback, FilterRamp):
                 callback.check(trainer, prepared.model)
         located = _located(prepared.options)
-        tested_on = digest_files(prepared.datamodule.files("test"), known)
+        trained_on, tested_on = (
+            digest_files(prepared.datamodule.files(part), known) for part in ("train", "test")
+        )
         files = digest_options(located, known)
     except (ValueError, MisconfigurationException) as error:
         raise StudyError(f"{variant.name}: {error}") from error
@@ -215,6 +224,7 @@ def _plan(
         trainer.max_steps,
         on_gpu,
         located=located,
+        trained_on=trained_on,
         tested_on=tested_on,
         files=files,
     )

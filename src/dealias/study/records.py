@@ -123,11 +123,9 @@ def conflicts(
 def _conflicts_of_run(
     key: str, run: Mapping[str, Any], plan: Plan, tests: Sequence[Test]
 ) -> dict[str, list[str]]:
-    kept = run.get("files")
-    now = plan.files
-    changed = [] if kept is None else [name for name in {**kept, **now} if _other(name, kept, now)]
+    changed = changed_inputs(run, plan)
     if changed:
-        return {key: [f"{printable(name)}: the file holds something else now" for name in changed]}
+        return {key: changed}
     found = {}
     for test in tests:
         entry = run["tests"].get(test.name)
@@ -141,8 +139,20 @@ def _conflicts_of_run(
     return found
 
 
-def _other(name: str, kept: Mapping[str, str], now: Mapping[str, str]) -> bool:
-    return kept.get(name) != now.get(name)
+def changed_inputs(kept: Mapping[str, Any], plan: Plan) -> list[str]:
+    """What a training began with that is something else now, for a message.
+
+    Args:
+        kept: has "files" and "trained_on" of the training, as far as they are known.
+        plan: of its variant, with those that there are now.
+    """
+    now = plan.files
+    files = kept.get("files", now)
+    changed = [name for name in {**files, **now} if files.get(name) != now.get(name)]
+    found = [f"{printable(name)}: the file holds something else now" for name in changed]
+    if kept.get("trained_on", plan.trained_on) != plan.trained_on:
+        found.append("it was trained on other images or targets than there are now")
+    return found
 
 
 def drop(records: Records, conflicting: Sequence[str]) -> None:
@@ -168,7 +178,9 @@ def missing_tests(records: Records, key: str, tests: Sequence[Test]) -> list[Tes
     return [test for test in tests if test.name not in kept]
 
 
-def add_run(records: Records, plan: Plan, seed: int, found: Mapping[str, Any]) -> None:
+def add_run(
+    records: Records, plan: Plan, seed: int, found: Mapping[str, Any], *, begun_here: bool = True
+) -> None:
     """Add what was found of a run; tests of the same checkpoint that it has already stay.
 
     Args:
@@ -176,6 +188,7 @@ def add_run(records: Records, plan: Plan, seed: int, found: Mapping[str, Any]) -
         plan: of the variant.
         seed: of the run.
         found: has "tests", what these were made with, and "checkpoint", a digest.
+        begun_here: whether a study began the training: else it is not known what it trained on.
     """
     name, key = plan.variant.name, run_key(plan.variant.name, seed)
     records["variants"].setdefault(name, {"options": dict(plan.options)})
@@ -183,8 +196,10 @@ def add_run(records: Records, plan: Plan, seed: int, found: Mapping[str, Any]) -
     kept = records["runs"].get(key, {})
     checkpoint = found.get("checkpoint")
     before = {} if kept.get("checkpoint", checkpoint) != checkpoint else kept.get("tests", {})
-    files = {"files": dict(plan.files)} if not before else {}  # weights are older than this test
-    run = {"variant": name, "seed": seed, **files, **found}
+    inputs = plan.inputs if not before else {}  # weights are older than this test
+    if not begun_here:
+        inputs.pop("trained_on", None)
+    run = {"variant": name, "seed": seed, **inputs, **found}
     tests = {test: {**row, "tested_on": plan.tested_on} for test, row in found["tests"].items()}
     added = _by_test(run | {"tests": tests})
     records["runs"][key] = (kept if before else {}) | added | {"tests": before | added["tests"]}

@@ -185,6 +185,8 @@ def notes_of(
     ]
     if any("tested_on" not in row for row in done):
         notes.append("of some tests, study.json does not say which images they were on")
+    if any("trained_on" not in runs[key] for key in keys if key in runs):
+        notes.append("of some runs, study.json does not say which images they were trained on")
     cost = records["cost"]
     unknown = (
         []

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from dealias.engine import Commands, WholeCheckpoints
+from dealias.study.begun import write_begun
+from dealias.study.fingerprints import digest_files
 from dealias.study.options import FIXED
 from dealias.study.variants import StudyError
 from dealias.text import printable
@@ -18,6 +21,8 @@ def train_and_test(
     *,
     steps: int,
     anew: bool,
+    inputs: Mapping[str, Any],
+    tested_on: str | None,
 ) -> None:
     """Train and test in the folder of a run.
 
@@ -27,22 +32,38 @@ def train_and_test(
         tests: further arguments of ``dealias test``, by the name of a folder in tests/.
         steps: of the training.
         anew: whether to replace what training has left there; else it goes on.
+        inputs: of the plan.
+        tested_on: of the plan.
 
     Raises:
-        StudyError: a training ended at another step.
+        StudyError: a training ended at another step; or images or targets are not those of the
+            plan.
     """
     run = Path(folder)
     common = [*arguments, "--output", folder, *FIXED]
     done = 0 if anew else trained_steps(run)
+    if not done:
+        write_begun(run, inputs)
     if done < steps:
         begin = ["--ckpt_path", "last"] if done else ["--overwrite", "true"]
-        Commands("fit", [*common, *begin])
+        fitted = Commands("fit", [*common, *begin])
+        _check_files(fitted.datamodule, "train", inputs["trained_on"])
         done = trained_steps(run)
     if done != steps:
         raise StudyError(f"{printable(run)}: expected {steps} steps of training, got {done}")
     for name, more in tests.items():
         where = ["--results", str(run / "tests" / name), "--overwrite", "true"]
-        Commands("test", [*common, "--ckpt_path", "last", *where, *more])
+        tested = Commands("test", [*common, "--ckpt_path", "last", *where, *more])
+        _check_files(tested.datamodule, "test", tested_on)
+
+
+def _check_files(data: Any, part: str, expected: str | None) -> None:
+    """Raise StudyError if files of "train" or "test" have changed since a digest of them."""
+    if digest_files(data.files(part), {}) != expected:
+        raise StudyError(
+            f"data: expected the images and targets of {part} that were there when the study was "
+            f"started, got others"
+        )
 
 
 def trained_steps(folder: Path) -> int:

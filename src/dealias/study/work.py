@@ -15,6 +15,7 @@ from dealias.evaluation import digest_file
 from dealias.files import write_whole
 from dealias.inputs import read_json
 from dealias.study.asked import Study
+from dealias.study.begun import read_begun
 from dealias.study.figures import CLEAN, DRAWN, Test
 from dealias.study.folders import differing_runs
 from dealias.study.options import Plan
@@ -95,7 +96,7 @@ class Work:
         }
         left = [(plan, seed) for plan, seed in runs if lacking[plan.variant.name, seed]]
         stale = differing_runs(self.study.output, left)
-        # The options of these are the same, and the weights that they begin with are not.
+        # The options of these are the same, and the files that they begin with are not.
         keys = [run_key(plan.variant.name, seed) for plan, seed in left]
         stale |= {key: found[key] for key in keys if key in found}
         if stale and not self.study.overwrite:
@@ -135,6 +136,8 @@ class Work:
             "tests": {test.name: test.arguments for test in lacking},
             "steps": plan.steps,
             "anew": anew,
+            "inputs": plan.inputs,
+            "tested_on": plan.tested_on,
         }
         return Job(key, task, run.with_name(f"{seed}.log"))
 
@@ -188,12 +191,13 @@ class Work:
         try:
             tests = read_tests(folder / "tests", self.records["task"], asked)
             checkpoint = digest_file(folder / "last.ckpt")
+            begun_here = read_begun(folder) is not None
         except (StudyError, FileError) as error:
             return str(error)
         threads = {} if self.threads is None else {"threads": self.threads}
         machine = {"hardware": hardware() | threads, "commit": commit()}
         found = {"tests": tests, "checkpoint": checkpoint, **machine}
-        add_run(self.records, self.plans[variant], int(seed), found)
+        add_run(self.records, self.plans[variant], int(seed), found, begun_here=begun_here)
         self._write()
         return None
 
@@ -253,7 +257,7 @@ def _differing(file: Path, found: Mapping[str, Sequence[str]]) -> str:
     lines = [f"{name}: {difference}" for name, rows in found.items() for difference in rows]
     more = f"; and {len(lines) - _LISTED} more" if len(lines) > _LISTED else ""
     return (
-        f"{printable(file)}: runs were trained or tested with other options: "
+        f"{printable(file)}: runs were trained or tested with other options or files: "
         f"{'; '.join(lines[:_LISTED])}{more}; --overwrite does them anew"
     )
 
