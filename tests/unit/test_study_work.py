@@ -9,10 +9,11 @@ import torch
 import yaml
 
 from dealias.evaluation import digest_file
-from dealias.files import write_json
+from dealias.files import OutputError, write_json
 from dealias.study import Study, StudyError, Variant, run_study
 from dealias.study.begun import read_begun, write_begun
 from dealias.study.figures import CLEAN
+from dealias.study.folders import check_folders
 from dealias.study.options import Plan
 from dealias.study.records import add_run, empty_records, write_records
 from dealias.study.training import trained_steps
@@ -171,6 +172,32 @@ def test_what_is_no_record_of_a_beginning_is_refused(tmp_path):
     (tmp_path / "begun.json").write_text("[]")
     with pytest.raises(FileError, match=r"begun\.json: expected what dealias study writes"):
         read_begun(tmp_path)
+
+
+class TestFolders:
+    def test_those_of_variants_that_were_renamed_are_of_the_study(self, tmp_path):
+        output = tmp_path / "out"
+        for name in ("plain", "earlier", "stopped"):
+            (output / name).mkdir(parents=True)
+        write_begun(output / "stopped" / "0", PLANS[0].inputs)  # of which no run was done
+        check_folders(output, tmp_path / "results", PLANS, ["earlier"], overwrite=False)
+        with pytest.raises(OutputError, match="got one with earlier, which is none of the"):
+            check_folders(output, tmp_path / "results", PLANS, [], overwrite=False)
+
+    def test_study_json_elsewhere_names_them(self, work, monkeypatch):
+        results = work.study.output / "results"
+        results.mkdir()
+        renamed = [replace(PLANS[0], variant=Variant("new", "new", {})), PLANS[1]]
+        monkeypatch.setattr("dealias.study.study.read_variants", lambda _: None)
+        monkeypatch.setattr(
+            "dealias.study.study.plan_variants", lambda *_: ("segmentation", renamed)
+        )
+        work.file.rename(results / "study.json")
+        study = replace(
+            work.study, output=work.study.output / "runs", results=results, summarise=True
+        )
+        (study.output / "plain" / "0").mkdir(parents=True)
+        run_study(study, tell=print, progress=no_progress)
 
 
 def test_a_torn_checkpoint_says_what_to_do(tmp_path):

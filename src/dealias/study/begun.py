@@ -62,3 +62,8 @@ def changed_since_begun(run: Path, plan: Plan) -> list[str]:
     if replaced is not None and replaced == digest_file(run / "last.ckpt"):
         return ["last.ckpt is of the training that one begun later was to replace"]
     return changed_inputs(begun, plan)
+
+
+def holds_begun(folder: Path) -> bool:
+    """Whether a folder is that of a variant: whether a study has begun a training in it."""
+    return next(folder.glob(f"*/{_FILE}"), None) is not None

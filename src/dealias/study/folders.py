@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 
 from dealias.files import OutputError
 from dealias.inputs import read_yaml
-from dealias.study.begun import changed_since_begun
+from dealias.study.begun import changed_since_begun, holds_begun
 from dealias.study.fingerprints import digest_options
 from dealias.study.options import Plan, differences, of_training, relevant
 from dealias.study.records import run_key
@@ -15,13 +15,21 @@ from dealias.study.variants import OUTPUTS, flatten
 from dealias.text import FileError, printable, shorten
 
 
-def check_folders(output: Path, results: Path, plans: Sequence[Plan], *, overwrite: bool) -> None:
+def check_folders(
+    output: Path,
+    results: Path,
+    plans: Sequence[Plan],
+    earlier: Collection[str],
+    *,
+    overwrite: bool,
+) -> None:
     """Refuse folders that hold something else than a study.
 
     Args:
         output: of the runs. It may hold finished trainings in VARIANT/SEED.
         results: of study.json.
         plans: of the variants.
+        earlier: names of the variants in study.json, some of which there may no longer be.
         overwrite: whether a table and a figure without a study.json may be replaced.
 
     Raises:
@@ -30,10 +38,10 @@ def check_folders(output: Path, results: Path, plans: Sequence[Plan], *, overwri
     for folder in (output, results):
         if folder.exists() and not folder.is_dir():
             raise OutputError(f"{printable(folder)}: expected a folder, got a file")
-    known = {plan.variant.name for plan in plans} | set(OUTPUTS)
+    known = {plan.variant.name for plan in plans} | {*earlier, *OUTPUTS}
     is_study = (output / "study.json").exists()
     for path in sorted(output.iterdir()) if output.is_dir() and not is_study else ():
-        if path.name not in known and not path.name.startswith("."):
+        if not (path.name in known or path.name.startswith(".") or holds_begun(path)):
             raise OutputError(
                 f"{printable(output)}: expected a folder of a study, got one with "
                 f"{printable(path.name)}, which is none of the variants"

@@ -36,7 +36,8 @@ def run_study(study: Study, *, tell: Callable[[str], object], progress: Progress
     tests = study.tests(task)
     folder = study.results or study.output
     file = folder / "study.json"
-    check_folders(study.output, folder, plans, overwrite=study.overwrite)
+    earlier = read_records(file, task)["variants"]
+    check_folders(study.output, folder, plans, earlier, overwrite=study.overwrite)
     with ExitStack() as claims:
         for path in dict.fromkeys((study.output, file)):
             claims.enter_context(folders_above(path))
