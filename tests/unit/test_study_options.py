@@ -64,6 +64,11 @@ class TestVariants:
             ("plain: {}\nother: {data: 3}", "other: data: expected options, got 3"),
             ("plain: {}\nother: {title: [a]}", "other: title: expected text"),
             ("plain: {}\nplain: {}", "given twice"),
+            (
+                "plain: {title: One}\nother: {title: ' One'}",
+                "other: title: expected another than that of plain, got 'One'",
+            ),
+            ("plain: {}\nother: {title: plain}", "other: title: expected another than that"),
         ],
     )
     def test_what_is_no_file_of_variants_is_refused(self, text, message, tmp_path):

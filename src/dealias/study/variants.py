@@ -46,7 +46,7 @@ def read_variants(path: Path) -> list[Variant]:
 
     Raises:
         FileError: the file can't be read, is no such mapping, or has fewer than two variants; or a
-            name can't be that of a folder.
+            name can't be that of a folder; or two have one title.
     """
     content = read_yaml(path)
     if not isinstance(content, dict):
@@ -63,7 +63,22 @@ def read_variants(path: Path) -> list[Variant]:
         if name.lower() in seen | set(OUTPUTS):  # file systems may not tell case apart
             raise FileError(path, f"{name}: there is another output of this name")
         seen.add(name.lower())
-    return [_variant(path, name, options) for name, options in content.items()]
+    variants = [_variant(path, name, options) for name, options in content.items()]
+    _check_titles(path, variants)
+    return variants
+
+
+def _check_titles(path: Path, variants: Sequence[Variant]) -> None:
+    """Raise FileError if two variants have one title, by which tables name them."""
+    named: dict[str, str] = {}
+    for variant in variants:
+        other = named.setdefault(variant.title, variant.name)
+        if other != variant.name:
+            raise FileError(
+                path,
+                f"{variant.name}: title: expected another than that of {other}, got "
+                f"{shorten(variant.title)}",
+            )
 
 
 def baseline_first(variants: Sequence[Variant], name: str) -> list[Variant]:
