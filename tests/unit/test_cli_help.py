@@ -74,6 +74,11 @@ def test_what_help_says_without_its_library(capsys):
     assert SPECS in probe
 
 
+def test_help_says_which_noise_a_study_tests_under(capsys):
+    said = " ".join(shown(capsys, "study", "--help").split())
+    assert "20 if left out, none by --noise alone" in said
+
+
 @pytest.mark.parametrize("command", ["compare", "figures"])
 def test_help_says_from_where_images_are_drawn_without_trust(command, capsys):
     said = " ".join(shown(capsys, command, "--help").split())

@@ -27,7 +27,8 @@ def add_arguments(parser: ArgumentParser) -> None:
     add("--jobs", type=int, default=1, metavar="N", help="trainings at a time")
     add("--shifts", type=int, metavar="N", help="of each image; 5 for label maps, 0 for none")
     add("--largest-shift", type=int, default=32, metavar="N", help="in pixels along an axis")
-    add("--noise", type=float, nargs="*", metavar="SIGMA", help="tests under noise, of 255; 20")
+    noise = "tests under noise, of 255; 20 if left out, none by --noise alone"
+    add("--noise", type=float, nargs="*", metavar="SIGMA", help=noise)
     add("--cost", type=bool, default=True, help="measure time and memory too")
     add("--baseline", metavar="NAME", help="variant to compare with; the first of the file")
     add("--overwrite", action="store_true", help="do anew what was done with other options")

@@ -27,7 +27,7 @@ class Study:
         shifts: of each image in the clean test, 0 for none; by default 5 for label maps.
         largest_shift: in pixels along an axis; smaller ones suit small images.
         noise: standard deviations of noise on images, of 255: one more test for each; 20 by
-            default.
+            default, and no such test for an empty list.
         cost: whether to measure what the variants cost.
         baseline: name of the variant that the others are compared with; by default the first.
         overwrite: whether to train and test anew what was with other options.
