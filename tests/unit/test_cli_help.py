@@ -67,6 +67,26 @@ def test_a_screen_of_options_that_there_are(command, capsys):
     assert not re.search(r"0x[0-9a-f]{6}|<(class|function)", there)
 
 
+@pytest.mark.parametrize("command", ["fit", "validate", "test", "predict", "data check"])
+def test_the_example_below_the_options_is_for_this_command(command):
+    *options, example, _ = brief_help(command).split("\n\n")
+    for name in re.findall(r"--[\w.]+", example):
+        assert f"  {name} " in "\n".join(options), name
+    assert ("--data.predict_images" in example) == (command == "predict")
+    assert ("labels/" in example) == (command != "predict")
+
+
+def test_the_screen_of_a_test_has_what_it_can_count():
+    screen = brief_help("test")
+    for name in ("objects", "band_widths", "interval", "groups", "largest_shift"):
+        assert f"  --{name} " in screen or f"  --{name}\n" in screen, name
+
+
+def test_help_of_a_conversion_names_all_it_takes(capsys):
+    said = " ".join(shown(capsys, "convert", "--help").split())
+    assert "checkpoint of dealias fit, or UPerNet of the published code or MMSegmentation" in said
+
+
 def test_what_help_says_without_its_library(capsys):
     evaluate = " ".join(shown(capsys, "evaluate", "--help").split())
     assert f"{{{','.join(get_args(Protocol))}}}" in evaluate

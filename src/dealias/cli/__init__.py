@@ -28,7 +28,7 @@ OWN_PARSERS = {
 COMMANDS = {
     "fit": "Train a network from a configuration file.",
     "validate": "Measure a checkpoint on the validation split.",
-    "test": "Measure a checkpoint on the test split, with the whole table for an answer.",
+    "test": "Measure a checkpoint on the test split, and print every figure.",
     "predict": "Label images with a checkpoint.",
     "data": "Look through a data set before hours are spent on it: dealias data check.",
     "evaluate": "Measure predicted label maps against their targets.",

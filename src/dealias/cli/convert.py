@@ -12,7 +12,8 @@ from dealias.text import printable
 def add_arguments(parser: ArgumentParser) -> None:
     """Declare the options."""
     add = parser.add_argument
-    add("checkpoint", type=Path, metavar="FILE", help="UPerNet of the published code or MMSeg")
+    told = "checkpoint of dealias fit, or UPerNet of the published code or MMSegmentation"
+    add("checkpoint", type=Path, metavar="FILE", help=told)
     add("--output", type=Path, required=True, metavar="DIR", help="folder of the network")
     add(
         "--filtered",

@@ -91,7 +91,7 @@ def add_arguments(parser: ArgumentParser) -> None:
     add("--pairs", type=Path, metavar="FILE.csv", help="columns prediction and target: paths")
     add("--workers", type=int, default=None, metavar="N", help="reading processes; 0 for none")
     add("--shard", type=str, default="1/1", metavar="I/N", help="the I-th of N parts, from 1")
-    add("--error-maps", type=Path, metavar="DIR", help="write a picture of the errors an image")
+    add("--error-maps", type=Path, metavar="DIR", help="write one error picture per image")
     add("--report", type=Path, metavar="DIR", help="write a page on which to see the errors")
     add("--title", type=str, metavar="TEXT", help="heading of the page, such as a run's name")
     add(

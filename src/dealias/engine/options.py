@@ -45,8 +45,13 @@ def declare_options(parser: LightningArgumentParser, task: Task) -> None:
         help="replace outputs of an earlier run",
     )
     add("--trust", action="store_true", help="run classes that options name by class_path")
-    add("--checkpoint_every", type=int, default=1000, help="steps between last.ckpt, in fit")
-    help_ = "share of the training over which filters of strength 0 come in, in fit"
+    add(
+        "--checkpoint_every",
+        type=int,
+        default=1000,
+        help="steps from one last.ckpt to the next, in fit",
+    )
+    help_ = "share of the training over which filter strength rises from 0 to 1, in fit"
     add("--filter_ramp", type=float | None, default=None, help=help_)
     add("--samples", type=int, default=4, help="images to draw at each validation, in fit")
     add(
