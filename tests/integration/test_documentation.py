@@ -42,23 +42,25 @@ def shifted_maps(count=12):
     seen = iter(targets.roll(1, dims=2))
     images = torch.rand(count, 3, 64, 80)
 
-    def model(batch):
-        assert batch.shape == (1, 3, 64, 80)
-        return torch.nn.functional.one_hot(next(seen), 11).permute(2, 0, 1)[None].float()
+    class Model(torch.nn.Module):
+        def forward(self, batch):
+            assert batch.shape == (1, 3, 64, 80)
+            assert not self.training
+            return torch.nn.functional.one_hot(next(seen), 11).permute(2, 0, 1)[None].float()
 
     loader = [(f"image {i}", images[i], targets[i]) for i in range(count)]
-    return loader, model, targets
+    return loader, Model(), targets
 
 
 def for_the_loop(_):
     loader, model, targets = shifted_maps()
-    return {"loader": loader, "model": model, "targets": targets}
+    return {"loader": loader, "model": model, "targets": targets, "device": "cpu"}
 
 
 def for_the_metric(_):
     pairs = [random_maps(seed, 32, 48, classes=19) for seed in range(2)]
     loader = [(preds[None], target[None]) for preds, target in pairs]
-    return {"loader": loader, "model": lambda image: image}
+    return {"loader": loader, "model": torch.nn.Identity(), "device": "cpu"}
 
 
 def for_a_network(_):
@@ -99,7 +101,7 @@ def for_instability(folder):
 # What a block needs to be there, by words in it.
 SETUPS = {
     "evaluate_maps(name": for_the_loop,
-    "metric.update(model(image)": for_the_metric,
+    "metric.update(model(images": for_the_metric,
     "dealias.dealias(model, images)": for_a_network,
     "read_detections(": for_detections,
     "unstable/a.png": for_instability,
