@@ -1,16 +1,30 @@
+import contextlib
+import io
 import json
+import re
+import shlex
+from pathlib import Path
 
 import pytest
 
 from dealias.cli import main
 from dealias.demo import run
 
+START = Path(__file__).parents[2] / "docs" / "start.md"
 
-def test_it_trains_both_networks_and_prints_them_side_by_side(tmp_path, capsys):
-    folder = tmp_path / "demo"
-    options = ["--folder", str(folder), "--scenes", "2", "--steps", "2"]
-    assert main(["demo", *options]) == 0
-    lines = capsys.readouterr().out.splitlines()
+
+@pytest.fixture(scope="module")
+def demo(tmp_path_factory):
+    """The folder of a demonstration, and what it printed."""
+    folder, printed = tmp_path_factory.mktemp("start") / "demo", io.StringIO()
+    with contextlib.redirect_stdout(printed):
+        assert main(["demo", "--folder", str(folder), "--scenes", "2", "--steps", "2"]) == 0
+    return folder, printed.getvalue()
+
+
+def test_it_trains_both_networks_and_prints_them_side_by_side(demo, tmp_path):
+    folder, printed = demo
+    lines = printed.splitlines()
     for name in ("plain", "de-aliased"):
         rows = [line.split() for line in lines if name in line and line.startswith("│")]
         values = [float(word) for word in rows[0] if word[0].isdigit()]
@@ -28,6 +42,16 @@ def test_it_trains_both_networks_and_prints_them_side_by_side(tmp_path, capsys):
         evaluate += ["--targets", str(folder / "labels"), "--classes", "scenes"]
         assert main([*evaluate, "--output", str(tmp_path / "again.json"), "--overwrite"]) == 0
         assert json.loads((tmp_path / "again.json").read_text())["metrics"] == result
+
+
+def test_the_first_page_goes_on_with_what_it_left(demo, monkeypatch):
+    monkeypatch.chdir(demo[0].parent)
+    text = START.read_text(encoding="utf-8").replace("\\\n", " ")
+    calls = re.findall(r"^dealias (.*demo/.*)", text, re.MULTILINE)
+    assert [call.split()[0] for call in calls] == ["evaluate", "compare", "probe"]
+    for call in calls:
+        assert main(shlex.split(call)) == 0, call
+    assert Path("demo/report/index.html").is_file()
 
 
 @pytest.mark.parametrize(

@@ -1,12 +1,15 @@
 import doctest
 import importlib
 import pkgutil
+import re
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
 import dealias
+from dealias.probe import SPECS
 
 PACKAGES = sorted(
     module.name
@@ -28,6 +31,16 @@ def test_importing_it_imports_torch_and_numpy_alone():
     )
     run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert run.stdout.strip() == "['dealias']"
+
+
+def test_the_extra_for_probing_has_the_libraries_whose_networks_it_names():
+    distributions = {"smp": "segmentation-models-pytorch", "hf": "transformers"}
+    libraries = {*re.findall(r"(\w+):NAME", SPECS)} - {"dealias"}
+    text = (Path(__file__).parents[2] / "pyproject.toml").read_text(encoding="utf-8")
+    extra = re.search(r"^probe = \[(.*?)\]", text, re.DOTALL | re.MULTILINE)[1]
+    assert libraries == {"timm", "torchvision", "smp", "hf"}
+    for library in libraries:
+        assert f'"{distributions.get(library, library)}>=' in extra
 
 
 def test_subpackages_come_on_first_use_and_others_do_not_exist():
