@@ -86,9 +86,24 @@ def for_detections(folder):
 
 
 def for_the_export(folder):
-    model = create_model("timm:test_resnet", num_classes=5, dealias={}).eval()
-    save(model, folder / "net")
+    save(create_model("upernet", num_classes=5, backbone="test_resnet", dealias={}), folder / "net")
     return {}
+
+
+def for_free_sizes(_):
+    class Scores(torch.nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.model = create_model("timm:test_resnet", num_classes=5, dealias={})
+
+        def forward(self, images):
+            return self.model(images)["out"]
+
+    return {"torch": torch, "scores": Scores().eval(), "images": torch.zeros(1, 3, 128, 160)}
+
+
+# Sizes of images that the exported networks take.
+EXPORTED = {for_the_export: (1, 3, 128, 160), for_free_sizes: (2, 3, 97, 131)}
 
 
 def for_instability(folder):
@@ -105,7 +120,8 @@ SETUPS = {
     "dealias.dealias(model, images)": for_a_network,
     "read_detections(": for_detections,
     "unstable/a.png": for_instability,
-    "torch.onnx.export(": for_the_export,
+    "dynamo=True": for_the_export,
+    "dynamic_axes=": for_free_sizes,
 }
 
 
@@ -118,11 +134,11 @@ def test_its_python_runs(code, tmp_path, monkeypatch):
     exec(code, names)
     if setup is for_instability:
         np.testing.assert_equal(names["share"], [[0, 1], [0.5, np.nan]])
-    if setup is for_the_export:
+    if setup in EXPORTED:
         session = onnxruntime.InferenceSession("net.onnx")
-        images = torch.randn(2, 3, 97, 131)
+        images = torch.randn(EXPORTED[setup])
         (found,) = session.run(None, {"images": images.numpy()})
-        expected = names["model"](images)["out"]
+        expected = names["scores"](images)
         torch.testing.assert_close(torch.from_numpy(found), expected, rtol=1e-3, atol=1e-3)
     if setup is for_the_loop:
         metrics = names["total"].to_dict()["metrics"]
