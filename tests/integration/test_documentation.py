@@ -9,10 +9,12 @@ from pathlib import Path
 import numpy as np
 import onnxruntime
 import pytest
+import timm
 import torch
 import yaml
 from PIL import Image
 
+import dealias
 from dealias.engine import find_config
 from dealias.engine.configs import read_config
 from dealias.labels import load_class_set
@@ -146,6 +148,13 @@ def test_its_python_runs(code, tmp_path, monkeypatch):
         low, high = names["total"].to_dict()["intervals"]["metrics"]["mIoU"][:2]
         assert low < metrics["mIoU"] < high
         assert (tmp_path / "page" / "index.html").is_file()
+
+
+def test_the_plan_of_a_probe_is_as_its_page_shows():
+    network = timm.create_model("tf_efficientnet_lite0")
+    _, report = dealias.dealias(network, torch.zeros(1, 3, 96, 128))
+    page = (ROOT / "docs" / "stability.md").read_text(encoding="utf-8")
+    assert f"dealias.dealias would do this:\n{report}\n```" in page
 
 
 @pytest.mark.parametrize("text", [*blocks("yaml")])

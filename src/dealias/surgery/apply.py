@@ -43,8 +43,9 @@ def dealias(
     a CPU a prediction took 1.05 times as long in UPerNet on EfficientNet-Lite0, and 1.25 times on
     ResNet-50. Where nothing can be filtered after the
     activation, the input of the step is, and with it goes what trained weights live on: train such
-    a network on. ``place="before", mixing=True`` is what the paper did. It bears noise better,
-    and lost clean accuracy in our studies.
+    a network on. ``place="before", mixing=True`` is what the paper did; it lost clean accuracy in
+    our studies. Under noise, filters before the steps, without training, gained 10.8 points of mIoU
+    in one network (eight seeds) and lost 14.8 in another (one seed).
 
     Parameters keep their names, so checkpoints of the plain network load before and after; mixing
     modules that a checkpoint lacks stay unchanged. The result can be copied, pickled, compiled and
