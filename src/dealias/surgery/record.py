@@ -1,6 +1,7 @@
 """Record one forward pass, without changing the model."""
 
 import contextlib
+import warnings
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -57,7 +58,8 @@ def _results_in_training(model: nn.Module, example_input: Any) -> list[tuple[str
     ]
     args, kwargs = _arguments(example_input)
     try:
-        with _as_it_was(model), contextlib.suppress(Exception):
+        with _as_it_was(model), contextlib.suppress(Exception), warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # it is no training
             for module in modules(model):
                 # Statistics of one example fail where its map is one pixel.
                 module.training = "norm" not in type(module).__name__.lower()
