@@ -170,20 +170,127 @@ def test_resizing_of_results_is_no_site():
     assert plan.excluded[0].reason == "resizes a result, after every layer"
 
 
-def test_keys_and_values_of_an_attention_are_no_site():
-    class Attention(nn.Module):
+class Attention(nn.Module):
+    """Attention of each pixel of a map to those of a smaller one."""
+
+    def __init__(self, attend, reduce, before=None):
+        super().__init__()
+        self.attend, self.reduce, self.before = attend, reduce, before or nn.Identity()
+        self.softmax = nn.Softmax(-1)
+        self.multihead = nn.MultiheadAttention(8, 2, batch_first=True)
+
+    def forward(self, x: Tensor) -> Tensor:
+        maps = self.before(x)
+        queries, keys = maps.flatten(2).mT, self.reduce(maps).flatten(2).mT
+        result = self.attend(self, queries, keys).mT.unflatten(2, maps.shape[2:])
+        return F.interpolate(result, x.shape[2:])
+
+
+def by_einsum(_: nn.Module, queries: Tensor, keys: Tensor) -> Tensor:
+    weights = torch.einsum("bqc,bkc->bqk", queries, keys).softmax(-1)
+    return torch.einsum("bqk,bkc->bqc", weights, keys)
+
+
+ATTENTIONS = {
+    "fused": lambda _, q, k: F.scaled_dot_product_attention(q[:, None], k[:, None], k[:, None])[0],
+    "composite": lambda _, q, k: F.scaled_dot_product_attention(q, k, k),
+    "a softmax module": lambda self, q, k: self.softmax((q @ k.mT) * 0.5 + 1) @ k,
+    "einsum": by_einsum,
+    "keys first": lambda _, q, k: (k.mT @ (k @ q.mT).softmax(1)).mT,
+    "matrices": lambda _, q, k: ((q[0] @ k[0].mT).softmax(-1) @ k[0])[None],
+    "multihead": lambda self, q, k: self.multihead(q, k, k)[0],
+}
+THINNED = "thins out the keys and values of an attention that keeps the resolution"
+
+
+@pytest.mark.parametrize("attend", ATTENTIONS.values(), ids=ATTENTIONS)
+@pytest.mark.parametrize("reduce", [nn.Conv2d(8, 8, 2, stride=2), lambda x: F.max_pool2d(x, 2)])
+def test_keys_and_values_of_an_attention_are_no_site(attend, reduce):
+    net = nn.Sequential(nn.Conv2d(8, 8, 1), Attention(attend, reduce))
+    plan = find_downsampling(net, X)
+    assert len(plan) == 0
+    assert [step.reason for step in plan.excluded] == [THINNED]
+
+
+@pytest.mark.parametrize("attend", ATTENTIONS.values(), ids=ATTENTIONS)
+def test_a_step_of_queries_and_keys_is_a_site(attend):
+    before, reduce = nn.Conv2d(8, 8, 3, stride=2, padding=1), nn.MaxPool2d(2)
+    plan = find_downsampling(
+        nn.Sequential(nn.Conv2d(8, 8, 1), Attention(attend, reduce, before)), X
+    )
+    assert plan.names == ("1.before",)
+    assert [(step.name, step.reason) for step in plan.excluded] == [("1.reduce", THINNED)]
+
+
+def test_weights_that_are_no_product_may_be_of_an_attention():
+    class Outlook(nn.Module):
+        """Each window of a map is weighted by what layers make of its centre, as in VOLO."""
+
         def __init__(self):
             super().__init__()
-            self.reduce = nn.Conv2d(8, 8, 2, stride=2)
+            self.unfold, self.weights = nn.Unfold(3, padding=1, stride=2), nn.Conv2d(8, 81, 1, 2)
 
         def forward(self, x: Tensor) -> Tensor:
-            keys = self.reduce(x.mT.unflatten(2, (16, 24))).flatten(2).mT
-            return F.scaled_dot_product_attention(x, keys, keys)
+            windows = self.unfold(x).unflatten(1, (8, 9)).permute(0, 3, 2, 1)
+            weights = self.weights(x).flatten(2).mT.unflatten(2, (9, 9)).softmax(-1)
+            windows = (weights @ windows).permute(0, 3, 2, 1).flatten(1, 2)
+            return F.fold(windows, x.shape[2:], 3, padding=1, stride=2)
 
-    net = nn.Sequential(nn.Linear(8, 8), Attention())
-    plan = find_downsampling(net, X.flatten(2).mT)
+    plan = find_downsampling(nn.Sequential(nn.Conv2d(8, 8, 1), Outlook()), X)
     assert len(plan) == 0
-    assert plan.excluded[0].name == "1.reduce"
+    assert {step.reason for step in plan.excluded} == {THINNED}
+
+
+class Gate(nn.Module):
+    """A map of half the size, weighted by a softmax, and enlarged back."""
+
+    def __init__(self, gate):
+        super().__init__()
+        self.down, self.layer = nn.Conv2d(8, 8, 3, stride=2, padding=1), nn.Linear(8, 8)
+        self.gate = gate
+
+    def forward(self, x: Tensor) -> Tensor:
+        return F.interpolate(self.gate(self.layer, self.down(x)), x.shape[2:])
+
+
+def one_of_two(layer: nn.Module, x: Tensor) -> Tensor:
+    weights = F.softmax(layer(x.mean((2, 3)))[:, :2], 1)
+    return torch.einsum("bk,bkchw->bchw", weights, torch.stack([x, -x], 1))
+
+
+def by_pixel(layer: nn.Module, x: Tensor) -> Tensor:
+    x = x.movedim(1, 3)
+    return layer(x * layer(x).softmax(-1)).movedim(3, 1)
+
+
+@pytest.mark.parametrize(
+    "gate",
+    [
+        lambda layer, x: x * F.softmax(layer(x.mean((2, 3))), 1)[..., None, None],
+        by_pixel,
+        one_of_two,
+    ],
+    ids=["channels", "pixels", "branches"],
+)
+def test_a_gate_is_no_attention(gate):
+    plan = find_downsampling(nn.Sequential(nn.Conv2d(8, 8, 1), Gate(gate)), X)
+    assert plan.names == ("1.down",)
+    assert not plan.excluded
+
+
+def test_a_network_of_as_many_classes_as_colours_may_have_a_softmax():
+    class Net(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.conv, self.down = nn.Conv2d(3, 8, 3, padding=1), nn.Conv2d(8, 8, 3, 2, 1)
+            self.head, self.classes = nn.Conv2d(8, 3, 1), nn.Linear(8, 3)
+
+        def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
+            y = F.relu(self.down(self.conv(x)))
+            scores = F.interpolate(self.head(y), x.shape[2:])
+            return scores, F.softmax(self.classes(y.mean((2, 3))), 1)
+
+    assert find_downsampling(Net(), X[:, :3]).names == ("down",)
 
 
 def test_pooling_right_after_the_first_convolution_is_one_step_with_it():

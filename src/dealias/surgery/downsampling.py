@@ -45,9 +45,12 @@ def find_downsampling(
     convolution in it.
 
     Some steps are not sites, and are listed in ``plan.excluded`` with the reason:
-    pooling to one pixel or to a fixed grid, and back, which gathers context; resizing before the
-    first layer or after the last; and strides on the keys and values of an attention that keeps
-    the resolution.
+
+    - pooling to one pixel or to a fixed grid, and back, which gathers context;
+    - resizing before the first layer or after the last;
+    - strides on the keys and values of an attention, and not on its queries, in a module that keeps
+      the resolution. An attention is told by its products, in one module: weights from a softmax,
+      as a rule of the product of queries and keys, in a product with values.
 
     By default :func:`dealias.dealias` filters the sites with an empty ``reason``. Before a step,
     it does not filter a site

@@ -1,20 +1,20 @@
-"""A record of one forward pass: calls of modules, steps, convolutions and sums."""
+"""A record of one forward pass: calls of modules, steps, convolutions, sums and attention."""
 
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, MutableMapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 from torch.utils.weak import WeakTensorKeyDictionary
 
+from dealias.surgery.attention import AttentionReader
+from dealias.surgery.descent import FIRST, INPUT, LEARNED, Descent
 from dealias.surgery.resolution import Pair, Reading, Shape, read_fall, read_operation
 from dealias.surgery.walk import named_modules
 
-# Bits of a tensor say what it descends from. Steps and convolutions take further bits.
-INPUT, LEARNED, FIRST = 1, 2, 4
 _PRODUCTS = {"convolution", "addmm", "mm", "bmm", "baddbmm"}
 
 
@@ -31,7 +31,6 @@ class Call:
     result: tuple[int, ...] | None = None
     maps: int = 0  # tensors of three dimensions or more among the arguments
     grids: dict[int | str, Pair] = field(default_factory=dict)  # pairs of integers among them
-    attends: bool = False  # runs attention itself, not through a child
     outcome: "Call | None" = None  # the innermost call that made its first output map
     followers: "list[Call]" = field(default_factory=list)  # calls that take the map it made
     readers: "list[Call]" = field(default_factory=list)  # calls whose operations read that map
@@ -43,6 +42,10 @@ class Call:
         while call is not None:
             yield call
             call = call.parent
+
+    def holds(self, other: "Call") -> bool:
+        """Whether another call is this one, or one inside it."""
+        return self is other or self in other.ancestors()
 
 
 @dataclass(frozen=True, eq=False)
@@ -72,12 +75,20 @@ class Sum:
     operands: Pair  # bits of the two maps
 
 
+class Attention(NamedTuple):
+    """The call that runs an attention, and the bits of its keys and values, not of its queries."""
+
+    call: Call
+    thinned: int
+
+
 @dataclass
 class Trace:
-    """The events and sums of one forward pass, in order."""
+    """The events, sums and attentions of one forward pass, in order."""
 
     events: list[Event] = field(default_factory=list)
     sums: list[Sum] = field(default_factory=list)
+    attentions: list[Attention] = field(default_factory=list)
     used: int = 0  # bits of all inputs of layers with weights and of products of maps
     calls: Counter[str] = field(default_factory=Counter)  # of each module
     every: list[Call] = field(default_factory=list)  # in the order they began
@@ -94,12 +105,13 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
         self.trace = Trace()
         self._stack: list[Call] = []
         self._handles: list[Any] = []
-        self._bits: MutableMapping[Tensor, int] = WeakTensorKeyDictionary()
+        self._descent = Descent()
+        self._attention = AttentionReader(self._descent)
         self._sliced: MutableMapping[Tensor, tuple[int, int, Shape]] = WeakTensorKeyDictionary()
         self._makers: MutableMapping[Tensor, Call] = WeakTensorKeyDictionary()
         self._next = FIRST
         for tensor in inputs:
-            self._bits[tensor] = INPUT
+            self._descent.set(tensor, INPUT)
 
     def hook(self, model: nn.Module) -> None:
         """Add hooks to every module of the model."""
@@ -164,15 +176,15 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
                 self._makers[leaf].readers.append(call)
             if leaf.ndim == 4:
                 self.trace.sizes.append((leaf.shape[2], leaf.shape[3]))
-                self.trace.outputs.append((tuple(leaf.shape), self._bits.get(leaf, 0)))
+                self.trace.outputs.append((tuple(leaf.shape), self._descent.of(leaf)))
 
     def _note_fall(self, call: Call, args: tuple[Any, ...], result: Tensor) -> None:
         """Note a module that lowers the resolution by reshaping, unlike any single operation."""
         reading = read_fall(call.source, call.result, call.grids.values())
         if reading is None or reading.result_size in call.result_sizes:
             return
-        event = self._event(call, reading, self._bits_of(args))
-        self._bits[result] = self._bits.get(result, 0) | event.bit
+        event = self._event(call, reading, self._descent.of(args))
+        self._descent.add(result, event.bit)
 
     def __torch_dispatch__(
         self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Any = None
@@ -187,7 +199,7 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
         name = func._schema.name.split("::")[-1]
         names = (argument.name for argument in func._schema.arguments)
         given = {**dict(zip(names, args, strict=False)), **kwargs}
-        bits = before = self._bits_of((args, kwargs))
+        bits = before = self._descent.of((args, kwargs))
         call = self._stack[-1]
         for leaf in tree_leaves((args, kwargs)):
             if isinstance(leaf, Tensor) and leaf in self._makers:
@@ -195,21 +207,17 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
         if name in _PRODUCTS:
             bits |= LEARNED
             self.trace.used |= before
-        if "scaled_dot_product" in name or (
-            # Over the last axis only: over the channels of a map it gives class probabilities.
-            name in ("_softmax", "_safe_softmax") and given["dim"] % out.ndim == out.ndim - 1
-        ):
-            call.attends = True
         if name in ("add", "add_"):
             self._note_sum(call, given.get("self"), given.get("other"))
+        self._note_attention(call, self._attention.read(name, given, out))
         reading = self._slice(given, out) if name == "slice" else read_operation(name, given, out)
         if reading is not None and (reading.falls or _is_kept(reading)):
             bits |= self._event(call, reading, before).bit
         for result in out if isinstance(out, tuple | list) else (out,):
             if isinstance(result, Tensor):
-                self._bits[result] = bits
+                self._descent.set(result, bits)
                 if name.endswith("_") and result._base is not None:
-                    self._bits[result._base] = self._bits.get(result._base, 0) | bits
+                    self._descent.add(result._base, bits)
 
     def _event(self, call: Call, reading: Reading, before: int) -> Event:
         event = Event(call, reading, before, self._next)
@@ -219,10 +227,16 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
             call.result_sizes.add(reading.result_size)
         return event
 
+    def _note_attention(self, call: Call, thinned: int) -> None:
+        if isinstance(call.module, nn.MultiheadAttention) and call.parent is not None:
+            call = call.parent  # whose keys and values are thinned out before
+        if thinned:
+            self.trace.attentions.append(Attention(call, thinned))
+
     def _note_sum(self, call: Call, a: Any, b: Any) -> None:
         if not (_is_map(a) and _is_map(b)) or a.shape != b.shape:
             return
-        operands = self._bits.get(a, 0), self._bits.get(b, 0)
+        operands = self._descent.of(a), self._descent.of(b)
         if operands[0] & operands[1] & INPUT:
             self.trace.sums.append(Sum(call, tuple(a.shape), operands))
 
@@ -248,13 +262,6 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
             (out.shape[rows], out.shape[columns]),
             (channels, channels),
         )
-
-    def _bits_of(self, values: Any) -> int:
-        bits = 0
-        for leaf in tree_leaves(values):
-            if isinstance(leaf, Tensor):
-                bits |= self._bits.get(leaf, 0)
-        return bits
 
 
 def shape_of(output: Any) -> Shape | None:

@@ -145,10 +145,20 @@ def _reason_for_none(event: Event, trace: Trace) -> str:
         for other in trace.events
     ):
         return "brings a grid of cells back to the size of the map"
-    for call in event.call.ancestors():
-        if call.attends and call.source is not None and call.source == call.result:
-            return "thins out the keys and values of an attention that keeps the resolution"
+    if _thins_keys(event, trace):
+        return "thins out the keys and values of an attention that keeps the resolution"
     return ""
+
+
+def _thins_keys(event: Event, trace: Trace) -> bool:
+    """Whether a step is on the side of keys and values of an attention around it."""
+    return any(
+        event.bit & attention.thinned
+        and attention.call.holds(event.call)
+        and attention.call.source is not None
+        and attention.call.source == attention.call.result
+        for attention in trace.attentions
+    )
 
 
 def _smallest_unit(event: Event) -> Unit:
