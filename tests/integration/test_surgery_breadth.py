@@ -336,6 +336,31 @@ def test_the_units_of_inverted_bottlenecks():
         assert {s.step for s in steps} == {s.step for s in plan}, name
 
 
+def torchvision_swin() -> nn.Module:
+    swin = pytest.importorskip("torchvision").models.swin_transformer.SwinTransformer
+    return swin([4, 4], 24, [1, 1, 1], [2, 2, 2], [4, 4])
+
+
+def transformers_swin() -> nn.Module:
+    transformers = pytest.importorskip("transformers")
+    options = {"embed_dim": 24, "depths": [1, 1, 1], "num_heads": [2, 2, 2], "window_size": 4}
+    return transformers.SwinModel(transformers.SwinConfig(image_size=120, **options))
+
+
+@pytest.mark.parametrize("build", [torchvision_swin, transformers_swin])
+@pytest.mark.parametrize("size", [(128, 128), (120, 120), (136, 120)])
+def test_patch_merging_has_a_site_where_maps_are_odd(build, size):
+    net, images = build().eval(), torch.rand(1, 3, *size)
+    mended, report = dealias.dealias(net, images)
+    *_, last = find_downsampling(net, images)
+    assert (last.kind, last.in_channels, last.out_channels) == ("patch_merging", 48, 96)
+    assert last.input_size == (size[0] // 8, size[1] // 8)
+    assert (last.filtered, round(last.nyquist, 3)) == ("before", 0.354)
+    assert last.name in {item.site for item in report.inserted}
+    with torch.no_grad():
+        assert [o.shape for o in outputs(mended(images))] == [o.shape for o in outputs(net(images))]
+
+
 FAST = {"timm tf_efficientnet_lite0", "transformers SegFormer", "smp Unet", "smp UPerNet"}
 
 

@@ -1,5 +1,6 @@
 """Plans worked by hand: which steps are found, which module each belongs to, at what rate."""
 
+from dataclasses import replace
 from math import sqrt
 
 import pytest
@@ -46,6 +47,7 @@ class Merging(nn.Module):
     def forward(self, x: Tensor, size: tuple[int, int] | None = None) -> Tensor:
         if size is not None:
             x = x.view(x.shape[0], *size, x.shape[2])
+        x = F.pad(x, (0, 0, 0, x.shape[2] % 2, 0, x.shape[1] % 2))
         phases = [x[:, i::2, j::2] for j in (0, 1) for i in (0, 1)]
         x = self.reduction(torch.cat(phases, -1))
         return x if size is None else x.flatten(1, 2)
@@ -73,6 +75,13 @@ class MergingByReshape(Merging):
         (Function(lambda x: F.max_pool2d(x, 1, 2)), "max_pool", 1, 2, 0.5),
         (Function(lambda x: x[:, :, ::2, ::2]), "slicing", 1, 2, 0.5),
         (Function(lambda x: F.avg_pool2d(x, 4)), "avg_pool", 4, 4, 0.25),
+        (
+            nn.Conv2d(8, 16, 3, 2, 2, dilation=2, padding_mode="circular"),
+            "convolution",
+            3,
+            2,
+            sqrt(2) / 2,
+        ),
     ],
 )
 def test_a_single_step(module, kind, kernel, stride, esr):
@@ -137,6 +146,17 @@ def test_patch_merging(merging):
         (8, 12),
     )
     assert site.esr == pytest.approx(sqrt(2) / 2)
+
+
+@pytest.mark.parametrize("size", [(15, 24), (16, 23), (15, 23)])
+def test_patch_merging_of_a_map_that_is_padded(size):
+    maps = X[..., : size[0], : size[1]]
+    (site,) = find_downsampling(Merging(), maps.permute(0, 2, 3, 1))
+    assert (site.name, site.kind, site.kernel) == ("", "patch_merging", (2, 2))
+    assert site.nyquist == pytest.approx(sqrt(2) / 4)
+    assert (site.place, site.input_size) == (Place("channels_last", 0), size)
+    (tokens,) = find_downsampling(Merging(), (maps.flatten(2).mT, size))
+    assert tokens == replace(site, place=Place("tokens", 0, 1))
 
 
 def test_context_is_no_site():

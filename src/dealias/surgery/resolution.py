@@ -67,11 +67,18 @@ class Reading:
     result_size: Pair
     channels: Pair  # of the input and of the output
     depthwise: bool = False  # a convolution of each channel by itself
+    dilation: Pair = (1, 1)
 
     @property
     def falls(self) -> bool:
         """Whether the operation lowers the resolution."""
         return max(self.stride) > 1 and self.size != self.result_size
+
+    @property
+    def padding(self) -> int:
+        """The most rows or columns of its input that a module may have padded the map with."""
+        extents = (d * (k - 1) for d, k in zip(self.dilation, self.kernel, strict=True))
+        return max(*extents, *(ceil(stride) - 1 for stride in self.stride))
 
 
 def read_fall(source: Shape | None, result: Shape | None, grids: Iterable[Pair]) -> Reading | None:
@@ -144,6 +151,7 @@ def read_operation(name: str, given: Mapping[str, Any], out: Any) -> Reading | N
         result_size=_result_size(name, given, source, result),
         channels=(source.shape[1], result.shape[1]),
         depthwise=name == "convolution" and 1 < source.shape[1] == given["groups"],
+        dilation=_pair(given.get("dilation", 1)),
     )
 
 

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
 from dealias.surgery.plan import Excluded, Place
-from dealias.surgery.resolution import Layout, Pair, layouts_of
+from dealias.surgery.resolution import Held, Layout, Pair, layouts_of
 from dealias.surgery.trace import Call, Event, Trace
 
 # Functions that lower the resolution, and the modules that do the same, by the kind of the step.
@@ -164,7 +164,7 @@ def _thins_keys(event: Event, trace: Trace) -> bool:
 def _smallest_unit(event: Event) -> Unit:
     step = event.reading
     for call in (event.call, *event.call.ancestors()):
-        unit = _unit(call, [event], step.size, step.result_size, missing=max(step.kernel) - 1)
+        unit = _unit(call, [event], step.size, step.result_size, padding=step.padding)
         if unit is not None:
             return unit
     return Unit(
@@ -183,7 +183,7 @@ def _block(event: Event, trace: Trace) -> Unit | None:
         return None
     for call in event.call.ancestors():
         step = event.reading
-        unit = _unit(call, [event], step.size, step.result_size, missing=max(step.kernel) - 1)
+        unit = _unit(call, [event], step.size, step.result_size, padding=step.padding)
         if any(
             call in e.call.ancestors() and e is not event and e.reading.kind == "convolution"
             for e in trace.events
@@ -195,20 +195,29 @@ def _block(event: Event, trace: Trace) -> Unit | None:
 
 
 def _unit(
-    call: Call, events: list[Event], size: Pair, result_size: Pair, *, missing: int = 0
+    call: Call, events: list[Event], size: Pair, result_size: Pair, *, padding: int = 0
 ) -> Unit | None:
-    """The unit of a call, if it takes a map of one size and returns one of the other."""
-    pairs = [
-        (given, result)
-        for given in layouts_of(call.source, size, missing=missing)
-        for result in layouts_of(call.result, result_size)
-    ]
+    """The unit of a call, if it takes a map of one size and returns one of the other.
+
+    The map may be smaller by a padding.
+    """
+    padded = _padded_tokens(call, size, padding)
+    held = layouts_of(call.source, size, missing=padding) or ([padded] if padded else [])
+    pairs = [(given, result) for given in held for result in layouts_of(call.result, result_size)]
     if not pairs:
         return None
     # Of two layouts that fit a shape, that of the other shape is meant.
     given, result = next((pair for pair in pairs if pair[0].layout == pair[1].layout), pairs[0])
     channels = given.channels, result.channels
     return Unit(call, events, True, given.size, result_size, channels, given.layout)
+
+
+def _padded_tokens(call: Call, size: Pair, padding: int) -> Held | None:
+    """The map that enters as tokens with its size, and is padded to another; None if none is."""
+    for grid in call.grids.values():
+        if all(0 <= n - m <= padding for n, m in zip(size, grid, strict=True)):
+            return layout_of(call.source, grid)
+    return None
 
 
 def _merge_branches(units: Sequence[Unit]) -> list[Unit]:
