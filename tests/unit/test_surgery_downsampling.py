@@ -8,6 +8,8 @@ import torch
 import torch.nn.functional as F  # noqa: N812
 from torch import Tensor, nn
 
+import dealias
+from dealias.spectral import lowpass
 from dealias.surgery import Place, find_downsampling
 
 X = torch.randn(1, 8, 16, 24)
@@ -190,6 +192,132 @@ def test_resizing_of_results_is_no_site():
     assert plan.excluded[0].reason == "resizes a result, after every layer"
 
 
+@pytest.mark.parametrize(
+    ("shrink", "kernel"),
+    [
+        (Function(lambda x: F.interpolate(x, scale_factor=0.5, mode="area")), (2, 2)),
+        (Function(lambda x: F.adaptive_avg_pool2d(x, (8, 12))), (2, 2)),
+        (nn.AdaptiveMaxPool2d((8, 12)), (2, 2)),
+        (nn.AdaptiveAvgPool2d((5, 9)), (4, 3)),
+    ],
+)
+@pytest.mark.parametrize("padding", ["zeros", "reflect"])
+def test_adaptive_pooling_to_a_map_is_a_step(shrink, kernel, padding):
+    after = nn.Conv2d(8, 8, 3, padding=1, padding_mode=padding)
+    (site,) = find_downsampling(nn.Sequential(nn.Conv2d(8, 8, 1), shrink, after), X)
+    assert (site.name, site.kind, site.kernel) == ("1", "adaptive_pool", kernel)
+    assert site.stride == pytest.approx((16 / site.output_size[0], 24 / site.output_size[1]))
+    assert site.place == Place("channels_first", 0)
+
+
+def test_steps_of_a_given_size_and_along_one_axis_are_filtered():
+    pool, half = nn.AdaptiveAvgPool2d((8, 12)), Function(lambda x: x[:, :, ::2])
+    net = nn.Sequential(nn.Conv2d(8, 8, 1), pool, nn.Conv2d(8, 8, 3), half, nn.Conv2d(8, 8, 3))
+    mended, report = dealias.dealias(net, X)
+    cutoffs = [(item.site, item.place, item.cutoff) for item in report.inserted]
+    assert cutoffs == [("1", "before", 0.25), ("3", "before", (0.25, 0.5))]
+    x = net[2](pool(lowpass(net[0](X), 0.25, border="reflect")))
+    expected = net[4](half(lowpass(x, (0.25, 0.5), border="reflect")))
+    torch.testing.assert_close(mended(X), expected)
+
+
+class Grid(nn.Module):
+    """Adaptive pooling to a grid, layers on it, and what is made of their map."""
+
+    def __init__(self, cells, layer: nn.Module, back: bool):
+        super().__init__()
+        self.first, self.pool = nn.Conv2d(8, 8, 1), nn.AdaptiveAvgPool2d(cells)
+        self.layer, self.back = layer, back
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.first(x)
+        grid = self.layer(self.pool(x))
+        return x + F.interpolate(grid, x.shape[2:]) if self.back else grid
+
+
+@pytest.mark.parametrize(
+    ("cells", "kernel", "back", "step"),
+    [
+        (6, 1, False, False),  # the head of a classifier
+        (6, 1, True, False),  # pyramid pooling
+        (6, 3, True, False),
+        (6, 3, False, True),
+        (12, 1, True, False),
+        (12, 3, True, True),  # the bottleneck of a U-Net
+        (12, 1, False, True),
+        ((1, 24), (1, 3), True, False),  # strip pooling
+    ],
+)
+def test_a_small_grid_or_one_that_is_enlarged_back_is_context(cells, kernel, back, step):
+    plan = find_downsampling(Grid(cells, nn.Conv2d(8, 8, kernel, padding="same"), back), X)
+    assert plan.names == (("pool",) if step else ())
+    assert step or plan.excluded[0].reason.endswith("cells, as context")
+
+
+def test_a_convolution_on_the_enlarged_map_is_none_on_the_grid():
+    """Seven cells of a map of eight rows: the convolution's padding does not make it eight."""
+    net = nn.Sequential(Grid((7, 7), nn.Conv2d(8, 8, 1), True), nn.Conv2d(8, 8, 3, padding=1))
+    plan = find_downsampling(net, X[..., :8, :8])
+    assert len(plan) == 0
+    assert plan.excluded[0].reason == "pools to a grid of 7 x 7 cells, as context"
+
+
+@pytest.mark.parametrize(
+    ("function", "stride", "size"),
+    [
+        (lambda x: x[:, :, ::2], (2, 1), (8, 24)),
+        (lambda x: x[..., ::3], (1, 3), (16, 8)),
+        (lambda x: x.permute(0, 2, 3, 1)[:, ::2].permute(0, 3, 1, 2), (2, 1), (8, 24)),
+        (lambda x: x.permute(0, 2, 3, 1)[:, :, ::2].permute(0, 3, 1, 2), (1, 2), (16, 12)),
+    ],
+)
+@pytest.mark.parametrize("padding", ["zeros", "circular"])
+def test_a_slice_along_one_axis(function, stride, size, padding):
+    after = nn.Conv2d(8, 8, 3, padding=1, padding_mode=padding)
+    (site,) = find_downsampling(nn.Sequential(nn.Conv2d(8, 8, 1), Function(function), after), X)
+    assert (site.name, site.kind, site.stride) == ("1", "slicing", stride)
+    assert (site.input_size, site.output_size) == ((16, 24), size)
+    assert (site.in_channels, site.out_channels) == (8, 8)
+    assert site.nyquist == tuple(0.5 / s for s in stride)
+
+
+def test_slices_along_one_axis_after_another():
+    class Net(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.conv = nn.Conv2d(8, 8, 3, padding=1)
+
+        def forward(self, x: Tensor) -> Tensor:
+            return self.conv(self.conv(x[:, :, ::2])[..., ::2])
+
+    plan = find_downsampling(nn.Sequential(nn.Conv2d(8, 8, 1), Net(), nn.Conv2d(8, 8, 1)), X)
+    assert plan.names == ("1:slicing", "1:slicing#2")
+    assert [site.stride for site in plan] == [(2, 1), (1, 2)]
+
+
+def test_slices_along_both_axes_of_a_module_are_its_step():
+    function = Function(lambda x: F.relu(x[:, :, ::2])[..., ::2])
+    (site,) = find_downsampling(nn.Sequential(function, nn.Conv2d(8, 8, 3, padding=1)), X)
+    assert (site.name, site.stride) == ("0", (2, 2))
+
+
+@pytest.mark.parametrize(
+    "function",
+    [
+        lambda x: x[:, ::2].repeat(1, 2, 1, 1),
+        lambda x: torch.stack([-x[..., 1::2], x[..., ::2]], -1).flatten(3),  # rotary embedding
+        lambda x: torch.cat([x.mT[..., ::2], x.mT[..., 1::2]], -1).mT,
+    ],
+)
+def test_slices_of_channels_are_no_step(function):
+    plan = find_downsampling(nn.Sequential(Function(function), nn.Conv2d(8, 8, 3, padding=1)), X)
+    assert len(plan) + len(plan.excluded) == 0
+    # Height, width and channels of a size: a slice of channels looks like one of rows.
+    cube = torch.randn(1, 16, 8, 8)
+    split = nn.Sequential(Function(lambda x: x[:, ::2]), nn.Conv2d(8, 8, 3, padding=1))
+    assert len(find_downsampling(split, cube)) == 0
+
+
 class Attention(nn.Module):
     """Attention of each pixel of a map to those of a smaller one."""
 
@@ -224,7 +352,9 @@ THINNED = "thins out the keys and values of an attention that keeps the resoluti
 
 
 @pytest.mark.parametrize("attend", ATTENTIONS.values(), ids=ATTENTIONS)
-@pytest.mark.parametrize("reduce", [nn.Conv2d(8, 8, 2, stride=2), lambda x: F.max_pool2d(x, 2)])
+@pytest.mark.parametrize(
+    "reduce", [nn.Conv2d(8, 8, 2, stride=2), nn.AdaptiveAvgPool2d(10), lambda x: F.max_pool2d(x, 2)]
+)
 def test_keys_and_values_of_an_attention_are_no_site(attend, reduce):
     net = nn.Sequential(nn.Conv2d(8, 8, 1), Attention(attend, reduce))
     plan = find_downsampling(net, X)

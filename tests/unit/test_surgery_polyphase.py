@@ -198,24 +198,28 @@ def test_learned_choices_are_trained_with_the_network():
 class Functional(nn.Module):
     """Steps that are functions of the network, and one that is a patch embedding."""
 
-    def __init__(self):
+    def __init__(self, mode: str):
         super().__init__()
+        self.mode = mode
         self.embed = nn.Conv2d(3, 8, 4, 4)
         self.conv = nn.Conv2d(8, 8, 3, padding=1)
 
     def forward(self, x: Tensor) -> Tensor:
         x = functional.max_pool2d(self.conv(self.embed(x)).relu(), 2)
-        return self.conv(functional.interpolate(x, scale_factor=0.5)).mean((2, 3))
+        return self.conv(functional.interpolate(x, scale_factor=0.5, mode=self.mode)).mean((2, 3))
 
 
-def test_steps_that_keep_the_regular_samples_say_why():
-    net, report = put_in(Functional().double(), "adaptive", filter=None)
+@pytest.mark.parametrize(
+    ("mode", "kind"), [("nearest", "interpolation"), ("area", "adaptive_pool")]
+)
+def test_steps_that_keep_the_regular_samples_say_why(mode, kind):
+    net, report = put_in(Functional(mode).double(), "adaptive", filter=None)
     assert [i.module for i in report.inserted] == ["embed.dealias_phase"]
     assert net.embed.dealias_phase.filter.stride == (4, 4)
     left = {(step.kind, step.reason) for step in report.left}
     assert len(left) == 2
     reasons = dict(left)
-    assert "no samples that an image could choose among" in reasons["interpolation"]
+    assert "no samples that an image could choose among" in reasons[kind]
     assert "replace F.max_pool2d by nn.MaxPool2d" in reasons["max_pool"]
     assert "embed.dealias_phase" in str(report)
     assert "collect_offsets" in str(report)

@@ -26,9 +26,13 @@ def find_downsampling(
     The model runs on the example, without gradients and in evaluation mode; flags, buffers and
     random state are restored. If filters may go after activations, it runs once more in training,
     where modules may be shared that are not in evaluation. The steps are strided convolutions, max
-    and average pooling, patch embedding and merging, pixel-unshuffle, strided slices and
-    interpolation to a lower resolution. They may be modules or functions, and act on maps
-    [B, C, H, W] or [B, H, W, C] or on tokens [B, H * W, C].
+    and average pooling, patch embedding and merging, pixel-unshuffle, strided slices, and
+    interpolation and adaptive pooling to a lower resolution. They may be modules or functions, and
+    act on maps [B, C, H, W] or [B, H, W, C] or on tokens [B, H * W, C].
+
+    A strided slice along one axis alone is found where a convolution larger than 1x1 or a further
+    step takes its map: others are of channels. What takes samples by reshaping or by indices is
+    found where a module takes a map and returns it at 1/2, 1/3, ... of the size along both axes.
 
     A unit is the smallest module that takes the map at the high resolution and returns it at the
     low one, so the branches and the shortcut of a residual block count once. Its kernel K and
@@ -46,7 +50,9 @@ def find_downsampling(
 
     Some steps are not sites, and are listed in ``plan.excluded`` with the reason:
 
-    - pooling to one pixel or to a fixed grid, and back, which gathers context;
+    - pooling to one pixel, and adaptive pooling that gathers context: to one row or column, to a
+      grid of at most 8 x 8 cells, or to one that is enlarged back. Where a convolution larger than
+      1x1 or a further step takes the grid, it is context only if small and enlarged back;
     - resizing before the first layer or after the last;
     - strides on the keys and values of an attention, and not on its queries, in a module that keeps
       the resolution. An attention is told by its products, in one module: weights from a softmax,

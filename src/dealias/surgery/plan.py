@@ -97,10 +97,11 @@ class Site:
             runs the step, a colon and the kind of the step, numbered from the second on;
             ``place`` is then None.
         kind: "convolution", "patch_embedding", "patch_merging", "max_pool", "avg_pool",
-            "pixel_unshuffle", "slicing" or "interpolation". With several branches, that of the
-            main branch, the learned one with the largest kernel.
+            "pixel_unshuffle", "slicing", "interpolation" or "adaptive_pool", which interpolation
+            of mode "area" is too. With several branches, that of the main branch, the learned one
+            with the largest kernel.
         kernel: (row, column).
-        stride: (row, column); whole numbers, except for interpolation.
+        stride: (row, column); whole numbers, except for interpolation and adaptive pooling.
         in_channels: channels of the input of the unit.
         out_channels: channels of the output of the unit.
         esr: equivalent sampling rate as published; one for each axis if they differ.

@@ -46,7 +46,7 @@ def phase_sites(trace: Trace, units: Sequence[Unit]) -> tuple[list[PhaseSite], l
         shared = any(unit in first.others for first in units)
         if unit.others or shared:
             reason = "one module for several steps, of which each would choose"
-        elif kind == "interpolation" or stride is None:
+        elif unit.main.reading.resizes or stride is None:
             reason = "takes no samples that an image could choose among"
         elif place is None:
             reason = unit.reason_for_no_place

@@ -1,6 +1,6 @@
 """The resolution of a map before and after an operation."""
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from math import ceil
 from typing import Any, Literal, NamedTuple
@@ -75,6 +75,11 @@ class Reading:
         return max(self.stride) > 1 and self.size != self.result_size
 
     @property
+    def resizes(self) -> bool:
+        """Whether the operation makes a map of a given size, or of a given share of its size."""
+        return self.kind in ("adaptive_pool", "interpolation")
+
+    @property
     def padding(self) -> int:
         """The most rows or columns of its input that a module may have padded the map with."""
         extents = (d * (k - 1) for d, k in zip(self.dilation, self.kernel, strict=True))
@@ -120,6 +125,28 @@ def _reshaping(stride: int, size: Pair, result_size: Pair, channels: Pair) -> Re
 def _divided(size: Pair, stride: int, *, up: bool = False) -> Pair:
     more = stride - 1 if up else 0
     return (size[0] + more) // stride, (size[1] + more) // stride
+
+
+def read_slices(steps: Mapping[int, int], source: Shape, result: Shape) -> Iterator[Reading]:
+    """Read strided slices of a tensor as slices of a map, [B, C, H, W] first, then [B, H, W, C].
+
+    Args:
+        steps: steps of the slices by axis.
+        source: shape of the tensor.
+        result: shape after the slices.
+
+    >>> [slices.stride for slices in read_slices({2: 2}, (1, 3, 8, 8), (1, 3, 4, 8))]
+    [(2, 1), (1, 2)]
+    """
+    for rows, channel in ((2, 1), (1, 3)):
+        yield Reading(
+            "slicing",
+            (1, 1),
+            (steps.get(rows, 1), steps.get(rows + 1, 1)),
+            (source[rows], source[rows + 1]),
+            (result[rows], result[rows + 1]),
+            (source[channel], result[channel]),
+        )
 
 
 def read_operation(name: str, given: Mapping[str, Any], out: Any) -> Reading | None:

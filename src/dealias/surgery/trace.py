@@ -1,5 +1,6 @@
 """A record of one forward pass: calls of modules, steps, convolutions, sums and attention."""
 
+from bisect import insort
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, MutableMapping
 from dataclasses import dataclass, field
@@ -12,7 +13,14 @@ from torch.utils.weak import WeakTensorKeyDictionary
 
 from dealias.surgery.attention import AttentionReader
 from dealias.surgery.descent import FIRST, INPUT, LEARNED, Descent
-from dealias.surgery.resolution import Pair, Reading, Shape, read_fall, read_operation
+from dealias.surgery.resolution import (
+    Pair,
+    Reading,
+    Shape,
+    read_fall,
+    read_operation,
+    read_slices,
+)
 from dealias.surgery.walk import named_modules
 
 _PRODUCTS = {"convolution", "addmm", "mm", "bmm", "baddbmm"}
@@ -34,7 +42,6 @@ class Call:
     outcome: "Call | None" = None  # the innermost call that made its first output map
     followers: "list[Call]" = field(default_factory=list)  # calls that take the map it made
     readers: "list[Call]" = field(default_factory=list)  # calls whose operations read that map
-    result_sizes: set[Pair] = field(default_factory=set)  # of the steps inside
 
     def ancestors(self) -> "Iterator[Call]":
         """The calls around this one, innermost first."""
@@ -82,11 +89,24 @@ class Attention(NamedTuple):
     thinned: int
 
 
+class _Slice(NamedTuple):
+    """A strided slice along one axis of a tensor, as that of a map in either layout."""
+
+    call: Call
+    axis: int
+    step: int
+    source: Shape
+    readings: tuple[Reading, ...]
+    before: int
+    bit: int
+
+
 @dataclass
 class Trace:
     """The events, sums and attentions of one forward pass, in order."""
 
     events: list[Event] = field(default_factory=list)
+    enlargements: list[Event] = field(default_factory=list)  # by interpolation, without a bit
     sums: list[Sum] = field(default_factory=list)
     attentions: list[Attention] = field(default_factory=list)
     used: int = 0  # bits of all inputs of layers with weights and of products of maps
@@ -95,6 +115,26 @@ class Trace:
     in_training: list[tuple[str, Shape | None]] = field(default_factory=list)  # names and results
     sizes: list[Pair] = field(default_factory=list)  # (H, W) of the maps that the model returns
     outputs: list[tuple[Shape, int]] = field(default_factory=list)  # their shapes and bits
+
+    def takes(self, event: Event, bit: int, made: Reading) -> bool:
+        """Whether a step or convolution takes the map that an operation made, and no step between.
+
+        Args:
+            event: the step or convolution.
+            bit: what the operation added.
+            made: its reading. Its map may have been padded, though not back to what it was made of.
+        """
+        reading = event.reading
+        if not event.before & bit or not (reading.falls or reading.kind == "convolution"):
+            return False
+        padding = 0 if reading.resizes else reading.padding
+        for n, small, large in zip(reading.size, made.result_size, made.size, strict=True):
+            if not small <= n <= small + padding or n >= large > small:
+                return False
+        return not any(
+            other.reading.falls and other.before & bit and other.bit & event.before
+            for other in self.events
+        )
 
 
 class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
@@ -107,7 +147,8 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
         self._handles: list[Any] = []
         self._descent = Descent()
         self._attention = AttentionReader(self._descent)
-        self._sliced: MutableMapping[Tensor, tuple[int, int, Shape]] = WeakTensorKeyDictionary()
+        self._sliced: MutableMapping[Tensor, _Slice] = WeakTensorKeyDictionary()
+        self._slices: list[_Slice] = []  # those that may turn out to lower the resolution
         self._makers: MutableMapping[Tensor, Call] = WeakTensorKeyDictionary()
         self._next = FIRST
         for tensor in inputs:
@@ -162,9 +203,7 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
                 self._makers[first] = maker = call
             call.outcome = maker
             self._note_fall(call, args, first)
-        if call.parent is not None:
-            call.parent.result_sizes |= call.result_sizes
-        else:
+        if call.parent is None:
             self._note_outputs(call, output)
 
     def _note_outputs(self, call: Call, output: Any) -> None:
@@ -181,10 +220,19 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
     def _note_fall(self, call: Call, args: tuple[Any, ...], result: Tensor) -> None:
         """Note a module that lowers the resolution by reshaping, unlike any single operation."""
         reading = read_fall(call.source, call.result, call.grids.values())
-        if reading is None or reading.result_size in call.result_sizes:
+        if reading is None or self._is_explained(call, reading):
             return
+        self._slices = [part for part in self._slices if not call.holds(part.call)]
         event = self._event(call, reading, self._descent.of(args))
         self._descent.add(result, event.bit)
+
+    def _is_explained(self, call: Call, fall: Reading) -> bool:
+        """Whether a fall of the resolution in a call is that of its operations."""
+        return any(
+            event.reading.falls and event.reading.result_size == fall.result_size
+            for event in self.trace.events
+            if call.holds(event.call)
+        )
 
     def __torch_dispatch__(
         self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Any = None
@@ -210,22 +258,45 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
         if name in ("add", "add_"):
             self._note_sum(call, given.get("self"), given.get("other"))
         self._note_attention(call, self._attention.read(name, given, out))
-        reading = self._slice(given, out) if name == "slice" else read_operation(name, given, out)
-        if reading is not None and (reading.falls or _is_kept(reading)):
-            bits |= self._event(call, reading, before).bit
+        if name == "slice":
+            bits |= self._note_slice(call, given, out, before)
+        else:
+            bits |= self._note_reading(call, read_operation(name, given, out), before)
         for result in out if isinstance(out, tuple | list) else (out,):
             if isinstance(result, Tensor):
                 self._descent.set(result, bits)
                 if name.endswith("_") and result._base is not None:
                     self._descent.add(result._base, bits)
 
+    def _note_reading(self, call: Call, reading: Reading | None, before: int) -> int:
+        """Note an operation on maps; the bit that it adds, 0 for none."""
+        if reading is None:
+            return 0
+        if reading.falls or _is_kept(reading):
+            return self._event(call, reading, before).bit
+        if reading.kind == "interpolation" and reading.size != reading.result_size:
+            self.trace.enlargements.append(Event(call, reading, before, 0))
+        return 0
+
     def _event(self, call: Call, reading: Reading, before: int) -> Event:
-        event = Event(call, reading, before, self._next)
-        self._next <<= 1
-        self.trace.events.append(event)
-        if reading.falls:
-            call.result_sizes.add(reading.result_size)
+        event = Event(call, reading, before, self._new_bit())
+        self._add(event)
         return event
+
+    def _new_bit(self) -> int:
+        bit = self._next
+        self._next <<= 1
+        return bit
+
+    def _add(self, event: Event) -> None:
+        """Add an event, after the slices along one axis whose map it takes."""
+        for part in reversed(self._slices.copy()):
+            taken = [r for r in part.readings if self.trace.takes(event, part.bit, r)]
+            if taken and part in self._slices:
+                self._slices.remove(part)
+                if taken[0].falls:
+                    self._add(Event(part.call, taken[0], part.before, part.bit))
+        insort(self.trace.events, event, key=lambda e: e.bit)
 
     def _note_attention(self, call: Call, thinned: int) -> None:
         if isinstance(call.module, nn.MultiheadAttention) and call.parent is not None:
@@ -240,28 +311,28 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
         if operands[0] & operands[1] & INPUT:
             self.trace.sums.append(Sum(call, tuple(a.shape), operands))
 
-    def _slice(self, given: Mapping[str, Any], out: Any) -> Reading | None:
-        """Read the second of two strided slices, along neighbouring axes."""
+    def _note_slice(self, call: Call, given: Mapping[str, Any], out: Any, before: int) -> int:
+        """Note a strided slice; the bit that it adds, 0 for none.
+
+        Two slices along neighbouring axes are a step. One alone is if a step or convolution takes
+        its map: others are of channels, or of halves of a vector.
+        """
         source, step = given["self"], given.get("step", 1)
         if step == 1 or source.ndim != 4:
-            return None
+            return 0
         axis = given.get("dim", 0) % 4
         first = self._sliced.get(source)
-        if first is None or {axis, first[0]} not in ({1, 2}, {2, 3}):
-            self._sliced[out] = (axis, step, tuple(source.shape))
-            return None
-        other, other_step, shape = first
-        rows, columns = sorted((axis, other))
-        stride = (step, other_step) if axis < other else (other_step, step)
-        channels = shape[1] if rows == 2 else shape[3]
-        return Reading(
-            "slicing",
-            (1, 1),
-            stride,
-            (shape[rows], shape[columns]),
-            (out.shape[rows], out.shape[columns]),
-            (channels, channels),
-        )
+        if first is not None and {axis, first.axis} in ({1, 2}, {2, 3}):
+            readings = read_slices({first.axis: first.step, axis: step}, first.source, out.shape)
+            both = next(reading for reading in readings if min(reading.stride) > 1)
+            return self._event(call, both, first.before).bit
+        shape = tuple(source.shape)
+        readings = read_slices({axis: step}, shape, out.shape)
+        part = _Slice(call, axis, step, shape, tuple(readings), before, self._new_bit())
+        self._sliced[out] = part
+        if before & INPUT:
+            self._slices.append(part)
+        return part.bit
 
 
 def shape_of(output: Any) -> Shape | None:

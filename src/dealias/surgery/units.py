@@ -15,6 +15,8 @@ _MODULES = {
     "interpolation": ("interpolate", "Upsample"),
     "max_pool": ("max_pool2d", "MaxPool2d"),
 }
+# Rows or columns of the largest grid that is small. Context is pooled to 1, 2, 3, 6 or 8 cells.
+_LARGEST_GRID = 8
 
 
 @dataclass(eq=False)
@@ -129,14 +131,14 @@ def find_units(trace: Trace, *, blocks: bool = False) -> tuple[list[Unit], list[
 
 def _reason_for_none(event: Event, trace: Trace) -> str:
     step = event.reading
-    if step.kind == "adaptive_pool":
+    if step.kind == "adaptive_pool" and _is_context(event, trace):
         rows, columns = step.result_size
-        return f"averages over a grid of {rows} x {columns} cells, as context"
+        return f"pools to a grid of {rows} x {columns} cells, as context"
     if step.result_size == (1, 1) and step.kind != "convolution":
         return "pools the whole map"
-    if step.kind == "interpolation" and not event.learned_before:
+    if step.resizes and not event.learned_before:
         return "resizes the image, before any layer"
-    if step.kind == "interpolation" and not event.bit & trace.used:
+    if step.resizes and not event.bit & trace.used:
         return "resizes a result, after every layer"
     if step.kind == "interpolation" and any(
         event.before & other.bit
@@ -148,6 +150,26 @@ def _reason_for_none(event: Event, trace: Trace) -> str:
     if _thins_keys(event, trace):
         return "thins out the keys and values of an attention that keeps the resolution"
     return ""
+
+
+def _is_context(pooling: Event, trace: Trace) -> bool:
+    """Whether an adaptive pooling gathers context, rather than to go on with a smaller map.
+
+    Two signs of it are a small grid and a map that is enlarged back. One is enough, unless a
+    convolution larger than 1x1 or a further step takes the grid.
+    """
+    size, grid = pooling.reading.size, pooling.reading.result_size
+    if 1 in grid:
+        return True
+    small = max(grid) <= _LARGEST_GRID
+    enlarged = any(
+        event.before & pooling.bit
+        and (event.reading.size, event.reading.result_size) == (grid, size)
+        for event in trace.enlargements
+    )
+    if any(trace.takes(event, pooling.bit, pooling.reading) for event in trace.events):
+        return small and enlarged
+    return small or enlarged
 
 
 def _thins_keys(event: Event, trace: Trace) -> bool:
@@ -216,7 +238,7 @@ def _padded_tokens(call: Call, size: Pair, padding: int) -> Held | None:
     """The map that enters as tokens with its size, and is padded to another; None if none is."""
     for grid in call.grids.values():
         if all(0 <= n - m <= padding for n, m in zip(size, grid, strict=True)):
-            return layout_of(call.source, grid)
+            return next(iter(layouts_of(call.source, grid)), None)
     return None
 
 
