@@ -161,6 +161,16 @@ def test_patch_merging_of_a_map_that_is_padded(size):
     assert tokens == replace(site, place=Place("tokens", 0, 1))
 
 
+def test_a_convolution_without_padding_is_no_step():
+    assert len(find_downsampling(nn.Conv2d(8, 8, 3), X[..., :4, :4])) == 0
+
+
+def test_steps_and_an_enlargement_are_no_step_of_the_module_around_them():
+    shrink = [nn.Conv2d(8, 8, 3, 2, 1), nn.Conv2d(8, 8, 3, 2, 1), nn.Conv2d(8, 8, 3, 2, 1)]
+    net = nn.Sequential(*shrink, Function(lambda x: F.interpolate(x, size=(5, 8))))
+    assert find_downsampling(nn.Sequential(net), X).names == ("0.0", "0.1", "0.2")
+
+
 def test_context_is_no_site():
     class Context(nn.Module):
         def __init__(self):

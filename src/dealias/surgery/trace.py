@@ -227,11 +227,14 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
         self._descent.add(result, event.bit)
 
     def _is_explained(self, call: Call, fall: Reading) -> bool:
-        """Whether a fall of the resolution in a call is that of its operations."""
+        """Whether operations in a call lead from the size of a fall to that of its result."""
+        every = (*self.trace.events, *self.trace.enlargements)
+        inside = [event.reading for event in every if call.holds(event.call)]
+        entered = any(reading.falls and reading.size == fall.size for reading in inside)
         return any(
-            event.reading.falls and event.reading.result_size == fall.result_size
-            for event in self.trace.events
-            if call.holds(event.call)
+            reading.result_size == fall.result_size
+            and (reading.falls or entered or reading.size == fall.size)
+            for reading in inside
         )
 
     def __torch_dispatch__(
