@@ -66,11 +66,12 @@ def dealias(
         mixing: whether to insert a :class:`dealias.layers.FrequencyMixing` after the convolutions
             of :func:`find_mixing` that follow the chosen sites.
         cutoff: in cycles per pixel, in (0, 0.5], for the filters "daf" and "flc" and for mixing
-            modules; refused where it would be for neither. ``"auto"`` depends on `filter`, and is the Nyquist frequency of the step for
-            blurs and None. ``"published"`` is half the published sampling rate, which may be less
-            than that of the stride. A number, or (row, column), holds for every site. A mapping
-            holds for the sites of :func:`find_downsampling` or :func:`find_mixing` that it names;
-            its key "*" is for all others, by default "auto".
+            modules; refused where it would be for neither. ``"auto"`` depends on `filter`, and is
+            the Nyquist frequency of the step for blurs and None. ``"published"`` is half the
+            published sampling rate, which may be less than that of the stride. A number, or
+            (row, column), holds for every site. A mapping holds for the sites of
+            :func:`find_downsampling` or :func:`find_mixing` that it names; its key "*" is for all
+            others, by default "auto".
         sites: names of downsampling sites to filter, instead of those without a ``reason`` in
             :func:`find_downsampling`.
         place: where filters go. ``"before"`` the unit; ``"after"`` the activation that follows the
