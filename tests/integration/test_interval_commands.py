@@ -102,7 +102,7 @@ def test_groups_can_be_given_when_counts_are_merged(data):
 
 def test_an_image_without_a_group_is_refused_before_any_is_read(data, capsys):
     (data / "a" / "image_03.png").write_bytes(b"broken")
-    assert evaluate(data, "a", *GROUPS) == 2
+    assert evaluate(data, "a", *GROUPS, "--interval") == 2
     assert "error: groups: expected a group of each image, got none of 1" in capsys.readouterr().err
 
 

@@ -81,7 +81,7 @@ def test_safetensors_are_read_too(tmp_path, plain):
         ({**DEEP, "num_classes": 7, "channels": 12}, False, {"backbone": "resnet18", **DEEP}),
         ({"backbone": "resnet18d"}, False, {"backbone": "resnet18d"}),
         ({"dealias": MIXING}, False, {"backbone": "resnet18"}),
-        ({"dealias": {**MIXING, "mixing": False}}, True, {"backbone": "resnet18"}),
+        ({"dealias": {"place": "before", "cutoff": 0.35}}, True, {"backbone": "resnet18"}),
         ({"aux_head": False}, False, {"aux_head": False}),
     ],
 )

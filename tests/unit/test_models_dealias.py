@@ -64,6 +64,25 @@ def test_a_saved_configuration_builds_the_network_again(options, tmp_path):
     assert model.dealias_report == other.dealias_report
 
 
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"mixing": False, "mixing_options": {"pooling": "official"}},
+        {"filter": "blur", "cutoff": {"layer2.0": 0.25}},
+        {"filter": None, "mixing": True, "strength": 0.5, "filter_options": {"order": 3}},
+    ],
+    ids=str,
+)
+def test_saved_options_of_what_is_not_put_in_are_left_out(options):
+    """They were ignored when the network was saved."""
+    kept = settled_dealias(small(), {"unit": "step", **options})
+    unused = {"mixing_options", "cutoff", "strength", "filter_options"}
+    used = {key: value for key, value in options.items() if key not in unused}
+    assert kept == settled_dealias(small(), {"unit": "step", **used})
+    with pytest.raises(ValueError, match=r"is for|has none"):
+        small(dealias=options)
+
+
 def test_a_strength_of_1_is_one_whether_it_is_whole_or_not():
     options = {"unit": "step"}
     kept = [settled_dealias(small(), options | more) for more in ({}, {"strength": 1})]

@@ -255,12 +255,21 @@ def earlier_dealias(options: Any) -> Any:
     if options.get("filter", "daf") in ("daf", "flc") and isinstance(filters, Mapping):
         options = {**options, "filter_options": {"border": EARLIER_BORDER, **filters}}
     if "unit" in options:
-        return options
+        return _without_unused(options)
     cutoff = options.get("cutoff", "auto")
     if isinstance(cutoff, Mapping):
         cutoff = {"*": "published", **cutoff}  # it had no names as values
     cutoff = "published" if cutoff == "auto" else cutoff
-    return {"mixing": EARLIER_MIXING, **options, **_EARLIER, "cutoff": cutoff}
+    return _without_unused({"mixing": EARLIER_MIXING, **options, **_EARLIER, "cutoff": cutoff})
+
+
+def _without_unused(options: Mapping[str, Any]) -> dict[str, Any]:
+    """Options without those for what is not put in, which were once ignored and are refused now."""
+    filter_, mixing = options.get("filter", "daf"), options.get("mixing", False)
+    unused = [] if mixing else ["mixing_options"]
+    unused += ["filter_options", "strength"] if filter_ is None else []
+    unused += [] if mixing or filter_ in ("daf", "flc") else ["cutoff"]
+    return {name: value for name, value in options.items() if name not in unused}
 
 
 def settled_dealias(network: Network, options: Any) -> Any:
