@@ -198,6 +198,7 @@ class TestFolders:
         )
         (study.output / "plain" / "0").mkdir(parents=True)
         run_study(study, tell=print, progress=no_progress)
+        assert "missing: new/0, other/0" in (results / "table.md").read_text()
 
 
 def test_a_torn_checkpoint_says_what_to_do(tmp_path):

@@ -42,6 +42,8 @@ _USES = {
     "title": ["report"],
     "trust": ["probe"],
     "groups": ["interval", "output", "counts", "report"],
+    "vanished_below": ["objects"],
+    "found_from": ["objects"],
 }
 
 
@@ -195,12 +197,9 @@ def _options(
 def _object_recall(options: Namespace) -> ObjectRecall | None:
     from dealias.metrics.functional import OBJECT_RECALL, ObjectRecall, check_object_recall
 
-    given = {name: options[name] for name in ObjectRecall._fields if options[name] is not None}
-    if given and not options.objects:
-        name = next(iter(given)).replace("_", "-")
-        raise ValueError(f"--{name} is for --objects")
     if not options.objects:
         return None
+    given = {name: options[name] for name in ObjectRecall._fields if options[name] is not None}
     recall = OBJECT_RECALL._replace(**given)
     check_object_recall(recall)
     return recall

@@ -51,7 +51,7 @@ def find_mixing(
     """
     check_choice("place", place, get_args(Where))
     check_choice("unit", unit, get_args(UnitOf))
-    trace = record(model, example_input)
+    trace = record(model, example_input, trained=place != "before")
     plan, units = plan_of(trace, place=place, unit=unit)
     filtered = {site.name for site in plan if not site.reason}
     sites, excluded = mixing_sites(trace, plan, units)
