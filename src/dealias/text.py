@@ -4,6 +4,7 @@ import reprlib
 from collections.abc import Iterable, Mapping, Sequence
 from html import escape
 from pathlib import Path
+from typing import Any
 
 _LONGEST_PROBLEM, _LONGEST_REASON = 3000, 600  # characters
 _MARKDOWN = frozenset("\\`*_{}[]#|~$")
@@ -47,6 +48,22 @@ def html_table(rows: Sequence[Mapping[str, object]], *notes: str) -> str:
     body = "".join([*heads, *(line("td", row.values()) for row in rows)])
     below = "".join(f"<p>{escape(note)}</p>" for note in notes)
     return f"<table>{body}</table>{below}" if body else below
+
+
+def told_conditions(result: Mapping[str, Any]) -> str:
+    """How the images of a test were changed, by "dark" and "noise" of its result; else empty.
+
+    >>> told_conditions({"dark": {"least": 9, "most": 99, "output": "srgb"}, "noise": 5})
+    'in the dark (exposure ratio 9 to 99, srgb) and under noise, sigma 5 of 255'
+    """
+    dark, noise = result.get("dark"), result.get("noise")
+    told = []
+    if dark:
+        ratio = f"exposure ratio {dark['least']:g} to {dark['most']:g}"
+        told.append(f"in the dark ({ratio}, {dark['output']})")
+    if noise:
+        told.append(f"under noise, sigma {noise:g} of 255")
+    return " and ".join(told)
 
 
 def shorten(value: object, most: int = 60) -> str:

@@ -20,6 +20,7 @@ from dealias.engine.configs import read_config
 from dealias.labels import load_class_set
 from dealias.models import create_model, save
 from dealias.study import read_variants
+from dealias.study.conditions import read_conditions
 from helpers import random_maps
 
 ROOT = Path(__file__).parents[2]
@@ -167,6 +168,8 @@ def test_its_yaml_is_what_it_says(text, tmp_path):
         assert load_class_set(path).names
     elif name is not None and name[1] == "variants":
         assert len(read_variants(path)) >= 2
+    elif name is not None and name[1] == "conditions":
+        assert read_conditions(path)
     else:
         assert set(content) <= {"base", "model", "data", "trainer"}
 

@@ -109,6 +109,25 @@ class TestStudy:
         assert "4 of 4 runs are done already" in capsys.readouterr().out
         assert (folder / "whole" / "table.md").read_bytes() == before
 
+    def test_further_conditions_are_tested_and_nothing_is_trained(self, folder, capsys):
+        dark = folder / "dark"
+        shutil.copytree(folder / "whole", dark)
+        written = {path: path.stat().st_mtime_ns for path in dark.rglob("last.ckpt")}
+        file = folder / "conditions.yaml"
+        file.write_text("dark: {title: In the dark, data: {dark: {output: srgb}}}")
+        assert study(folder, "dark", "--jobs", "2", "--conditions", str(file)) == 0
+        assert "In the dark: mean" in capsys.readouterr().out
+        assert {path: path.stat().st_mtime_ns for path in dark.rglob("last.ckpt")} == written
+        found = figures(dark)
+        for run, kept in figures(folder / "whole").items():
+            assert {test: row for test, row in found[run].items() if test != "dark"} == kept
+            assert found[run]["dark"]["figures"]["mIoU"] != kept["clean"]["figures"]["mIoU"]
+            result = read(dark / run / "tests" / "dark" / "result.json")
+            assert result["dark"]["output"] == "srgb"
+        file.write_text(file.read_text().replace("srgb", "raw"))
+        assert study(folder, "dark", "--conditions", str(file)) == 2
+        assert "plain/0/dark: options {'data.dark.output': 'srgb'}" in capsys.readouterr().err
+
     def test_trainings_that_are_there_are_taken(self, folder):
         taken = folder / "taken"
         for run in ("plain/0", "plain/4", "both/0", "both/4"):
@@ -196,7 +215,7 @@ class TestStudy:
                 steps=3,
                 anew=False,
                 inputs={"trained_on": digests["train"], "files": {}},
-                tested_on=digests["test"],
+                tested_on={"clean": digests["test"]},
             )
 
     def test_what_is_no_study_is_left_alone(self, folder, capsys):

@@ -194,6 +194,21 @@ def test_noise_on_tested_images_is_the_same_every_time_and_harms(trained, config
     assert found[0] != found[1]
 
 
+def test_images_are_tested_in_the_dark(trained, config, tmp_path):
+    found = {}
+    for name, more in {"bright": [], "dark": ["--data.dark.output", "srgb"]}.items():
+        run = tmp_path / name
+        options = ["--ckpt_path", str(trained / "last.ckpt"), *more]
+        page = tmp_path / f"page_{name}"
+        assert command("test", config, run, *options, "--report", str(page)) == 0
+        found[name] = json.loads((run / "test" / "result.json").read_bytes())
+        html = (page / "index.html").read_text("utf-8")
+        assert (f"of {name} in the dark (exposure ratio 10 to 100, srgb)" in html) == bool(more)
+    assert "dark" not in found["bright"]
+    assert found["dark"]["dark"] == {"least": 10, "most": 100, "output": "srgb"}
+    assert found["dark"]["metrics"] != found["bright"]["metrics"]
+
+
 def test_noise_is_not_negative(trained, config, tmp_path, capsys):
     options = ["--ckpt_path", str(trained / "last.ckpt"), "--noise", "-1"]
     assert command("test", config, tmp_path / "run", *options) == 2

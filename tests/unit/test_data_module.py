@@ -6,8 +6,16 @@ from types import SimpleNamespace
 import pytest
 import torch
 
-from dealias.data import Augmentation, DataError, Scenes, SegmentationDataModule, Splits
+from dealias.data import (
+    Augmentation,
+    Dark,
+    DataError,
+    Scenes,
+    SegmentationDataModule,
+    Splits,
+)
 from dealias.labels import ClassSetError, load_class_set
+from dealias.lowlight import GaussianNoise, LowLight
 from image_folders import write_classes, write_image, write_samples
 
 
@@ -211,6 +219,54 @@ class TestSplits:
         assert not torch.equal(images[0], images[1])
         assert not torch.equal(images[1], images[2])
         assert not torch.equal(images[0], images[2])
+
+
+class TestDarkness:
+    DARK = Dark(ratio=(60, 70), output="srgb")
+
+    def test_of_images_that_are_not_trained_on(self, root):
+        (bright, *_), (dark, *_), (noisy, *_) = (
+            list(module(root, **more).val_dataloader())
+            for more in ({}, {"dark": self.DARK}, {"dark": self.DARK, "noise": 20.0})
+        )
+        expected = LowLight(ratio=(60, 70), output="srgb", seed=0)(bright["image"][0])
+        assert torch.equal(dark["image"][0], expected)
+        assert torch.equal(noisy["image"][0], GaussianNoise(20.0, seed=0)(expected))
+        assert torch.equal(dark["target"], bright["target"])
+
+    def test_of_training_crops_is_drawn_anew(self, root):
+        still = Augmentation((8, 8), None, (1.0, 1.0), 1.0, 0.0, photometric=False)
+        options = {"augmentation": still, "batch_size": 7, "seed": 1}
+        bright, dark, same = (
+            list(itertools.islice(module(root, **options, **more).train_dataloader(), 2))
+            for more in ({}, {"dark": self.DARK}, {"dark": self.DARK})
+        )
+        assert all(
+            torch.equal(*(b["image"] for b in pair)) for pair in zip(dark, same, strict=True)
+        )
+        for before, after in zip(bright, dark, strict=True):
+            assert torch.equal(before["target"], after["target"])
+            changed = (before["image"] != after["image"]).flatten(1).any(1)
+            assert changed.all()
+        by_name = [dict(zip(batch["name"], batch["image"], strict=True)) for batch in dark]
+        assert all(not torch.equal(image, by_name[1][name]) for name, image in by_name[0].items())
+
+    def test_padding_stays_as_bright(self, root):
+        wide = Augmentation((100, 100), None, (1.0, 1.0), 1.0)
+        batch = next(iter(module(root, augmentation=wide, dark=self.DARK).train_dataloader()))
+        assert (batch["image"][:, :, -1, -1] == torch.tensor([124, 116, 104])).all()
+
+    def test_images_to_predict_are_left_as_they_are(self, root):
+        images = {"predict_images": root / "images/val"}
+        bright, dark = (
+            next(iter(module(root, **images, **more).predict_dataloader()))["image"]
+            for more in ({}, {"dark": self.DARK})
+        )
+        assert torch.equal(bright, dark)
+
+    def test_bright_images_beside_them_are_for_instances(self, root):
+        with pytest.raises(ValueError, match=r"^dark.keep_bright: is for instances"):
+            module(root, dark=Dark(keep_bright=True))
 
 
 class TestPrediction:

@@ -95,7 +95,7 @@ class TestCard:
         (data,) = {one["dataset"]["name"] for one in header["model-index"][0]["results"]}
         assert data == "label maps in the classes of five"
         for said in (
-            "noise of standard deviation 20 added",
+            "images under noise, sigma 20 of 255",
             "4 shifts of up to 32 pixels an image",
             "| Agreement under shifts ↑ | 87.50 | |",
             "- 1 files were left out",

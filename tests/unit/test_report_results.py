@@ -104,6 +104,7 @@ LIES = [
     ("intervals.metrics.mIoU", [0.5, 7], r"intervals.metrics.mIoU\[1\]: expected a number"),
     ("fine_grained.mIoU_I", 3, "fine_grained.mIoU_I: expected a number"),
     ("skipped", [1], r"skipped\[0\]: expected text"),
+    ("dark", {"least": 1, "output": "raw"}, "dark: lacks 'most'"),
     ("noise", "much", "noise: expected a number, got 'much'"),
     ("report", 5, "report: expected text"),
     ("errors_against_aliasing", [], "errors_against_aliasing: expected a mapping"),
@@ -386,9 +387,18 @@ class TestComparison:
     def test_another_noise_is_said(self):
         a, b = result_of(0), result_of(0) | {"noise": 25.0}
         assert compare_results(a, b)["notes"] == [
-            "The images had noise of another sigma, of 255: 0 in A, 25 in B.",
+            "The images were seen otherwise: as they are in A, under noise, sigma 25 of 255 in B.",
             FEW.replace("2", "1"),
         ]
+
+    def test_other_darkness_is_said(self):
+        dark = {"least": 10, "most": 50, "output": "srgb"}
+        a, b = (result_of(0) | {"dark": dark | more} for more in ({}, {"most": 100}))
+        assert compare_results(a, b)["notes"][0] == (
+            "The images were seen otherwise: in the dark (exposure ratio 10 to 50, srgb) in A, "
+            "in the dark (exposure ratio 10 to 100, srgb) in B."
+        )
+        assert compare_results(a, a)["notes"] == [FEW.replace("2", "1")]
 
     def test_resized_predictions_are_said_of_whole_results(self):
         a, b = result_of(0, 1) | {"resized_images": 2}, result_of(1)

@@ -8,6 +8,8 @@ from PIL import Image
 
 from dealias.cli import main
 from dealias.study import Study, read_variants
+from dealias.study.conditions import plan_conditions
+from dealias.study.figures import choose_tests
 from dealias.study.options import differences, plan_variants, relevant, unequal_lengths
 from dealias.study.variants import StudyError, command_line
 from dealias.text import FileError
@@ -52,7 +54,7 @@ class TestVariants:
     @pytest.mark.parametrize(
         ("text", "message"),
         [
-            ("plain: {}", "expected two variants at least, got 1"),
+            ("plain: {}", "expected variants, 2 at least, got 1"),
             ("[plain, other]", "expected a mapping of names of variants"),
             ("plain: {}\n../other: {}", "expected names of folders.*'../other'"),
             ("plain: {}\n.other: {}", "expected names of folders"),
@@ -236,6 +238,69 @@ class TestInputs:
         longer = self.plans(folders, FILTERED)[0]
         assert len({before.trained_on, changed.trained_on, longer.trained_on}) == 3
         assert before.tested_on == changed.tested_on == longer.tested_on
+
+
+class TestConditions:
+    """Tests of each run beside the clean one and those under noise."""
+
+    OTHERS = choose_tests(5, 32, [20])
+
+    @pytest.fixture
+    def conditions(self, plan, tmp_path):
+        task, (baseline, _) = plan(FILTERED)
+
+        def make(text):
+            file = tmp_path / "conditions.yaml"
+            file.write_text(text)
+            return plan_conditions(file, baseline, task, tmp_path / "out", self.OTHERS)
+
+        return make
+
+    def test_the_same_images_in_another_way(self, conditions):
+        dark, few = conditions(
+            "dark: {title: In the dark, data: {dark: {ratio: [50, 50], output: srgb}}}\n"
+            "few: {data: {limit: 2, workers: 0}}"
+        )
+        assert (dark.name, dark.title, few.title) == ("dark", "In the dark", "few")
+        assert dark.arguments == ["--data.dark.ratio", "[50, 50]", "--data.dark.output", "srgb"]
+        assert dark.settings == {
+            "shifts": None,
+            "noise": 0.0,
+            "options": {"data.dark.ratio": [50, 50], "data.dark.output": "srgb"},
+        }
+        assert few.settings["options"] == {"data.limit": 2}
+
+    def test_other_images(self, tmp_path, conditions):
+        for kind, mode in (("images", "RGB"), ("labels", "L")):
+            folder = tmp_path / "night" / kind / "val"
+            folder.mkdir(parents=True)
+            Image.new(mode, (96, 80), 3 if mode == "L" else (1, 2, 3)).save(folder / "a.png")
+        text = "night: {data: {name: folder, root: night, classes: CLASSES}}"
+        (night,) = conditions(text.replace("CLASSES", "scenes"))
+        assert str(tmp_path / "night") in night.arguments
+        assert night.tested_on is not None
+        with pytest.raises(StudyError, match="night: expected the classes that the networks are"):
+            conditions(text.replace("CLASSES", "camvid"))
+
+    @pytest.mark.parametrize(
+        ("text", "message"),
+        [
+            ("{}", "expected tests, 1 at least, got 0"),
+            ("dark: {}", "dark: expected options of data that differ, got none"),
+            ("dark: {model: {band_width: 3}}", "dark: expected options of data or a title, got"),
+            ("Clean: {data: {limit: 2}}", "Clean: there is another test of this name"),
+            ("noise_20: {data: {limit: 2}}", "noise_20: there is another test of this name"),
+            ("a: {title: Clean images, data: {limit: 2}}", "a: there is another test of this name"),
+            ("a: {data: {batch_size: 2}}", "a: data.batch_size: is an option of training"),
+            ("a: {data: {augmentation: {flip: 0}}}", "a: data.augmentation.flip: is an option of"),
+            ("a: {data: {limits: 2}}", "a: .*limits"),
+            ("a: {data: {dark: {ratio: [5, 2]}}}", "(?s)a: .*ratio: expected a number from 1 on"),
+            ("a: {data: {noise: 3}}", "a: .*noise"),
+        ],
+    )
+    def test_what_is_none_is_refused(self, conditions, text, message):
+        with pytest.raises((StudyError, FileError), match=message):
+            conditions(text)
 
 
 @pytest.mark.parametrize(

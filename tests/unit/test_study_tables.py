@@ -35,9 +35,12 @@ PLANS = [plan_of("plain"), plan_of("other", "Other | one", rate=2)]
 
 def run_of(miou, images=7, tests=TESTS):
     figures = {"mIoU": miou, "FErr": 1 - miou, "agreement, target bands": miou / 2}
-    found = {"settings": None, "images": images, "figures": figures}
+    found = {"images": images, "figures": figures}
     return {
-        "tests": {test.name: found | {"settings": test.settings} for test in tests},
+        "tests": {
+            test.name: found | {"settings": test.settings, "tested_on": test.tested_on}
+            for test in tests
+        },
         "environment": {"torch": "2.6"},
         "hardware": {"cores": 2, "gpu": None},
         "commit": "abc",
@@ -138,10 +141,21 @@ class TestRecords:
         assert [test.name for test in missing_tests(records, "plain/1", tests)] == ["noise_30"]
 
     def test_other_images_conflict_test_by_test(self, records):
-        now = [replace(PLANS[0], tested_on="changed"), PLANS[1]]
-        found = conflicts(records, now, [1], TESTS)
-        assert list(found) == ["plain/1/clean", "plain/1/noise_20"]
+        now = [replace(TESTS[0], tested_on="changed"), TESTS[1]]
+        found = conflicts(records, PLANS, [1], now)
+        assert list(found) == ["plain/1/clean", "other/1/clean"]
         assert "other images or targets" in found["plain/1/clean"][0]
+
+    def test_conditions_of_other_options_conflict(self, records):
+        first, other = (
+            replace(TESTS[0], name="dark", changes=("--data.a", output), options={"a": output})
+            for output in ("srgb", "raw")
+        )
+        add_run(records, PLANS[0], 0, run_of(0.5, tests=[first]))
+        assert conflicts(records, PLANS, SEEDS, [*TESTS, first]) == {}
+        assert conflicts(records, PLANS, SEEDS, [*TESTS, other]) == {
+            "plain/0/dark": ["options {'a': 'srgb'}, now {'a': 'raw'}"]
+        }
 
     def test_other_weights_of_one_name_conflict_and_the_run_goes(self, records):
         now = [PLANS[0], replace(PLANS[1], files={"model.network.weights": "abc"})]
@@ -191,9 +205,9 @@ class TestRecords:
         assert (
             conflicts(
                 read,
-                [replace(plan, tested_on="x", trained_on="y", files={"a": "b"}) for plan in PLANS],
+                [replace(plan, trained_on="y", files={"a": "b"}) for plan in PLANS],
                 SEEDS,
-                TESTS,
+                [replace(test, tested_on="x") for test in TESTS],
             )
             == {}
         )

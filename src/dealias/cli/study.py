@@ -29,6 +29,7 @@ def add_arguments(parser: ArgumentParser) -> None:
     add("--largest-shift", type=int, default=32, metavar="N", help="in pixels along an axis")
     noise = "tests under noise, of 255; 20 if left out, none by --noise alone"
     add("--noise", type=float, nargs="*", metavar="SIGMA", help=noise)
+    add("--conditions", type=Path, metavar="FILE", help="further tests: names and options of data")
     add("--cost", type=bool, default=True, help="measure time and memory too")
     add("--baseline", metavar="NAME", help="variant to compare with; the first of the file")
     add("--overwrite", action="store_true", help="do anew what was done with other options")
@@ -52,6 +53,7 @@ def run(options: Namespace) -> int:
             shifts=options.shifts,
             largest_shift=options.largest_shift,
             noise=options.noise,
+            conditions=options.conditions,
             cost=options.cost,
             baseline=options.baseline,
             overwrite=options.overwrite,

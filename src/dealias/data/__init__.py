@@ -13,6 +13,7 @@ from dealias.data.sheets import write_picture
 
 if TYPE_CHECKING:
     from dealias.data.checks import DataCheck
+    from dealias.data.dark import Dark
     from dealias.data.segmentation.augment import Augmentation
     from dealias.data.segmentation.check import SplitCheck, check_data
     from dealias.data.segmentation.datasets import SegmentationDataset
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
 # Modules of the names that are imported on first use.
 _LAZY = {
     "Augmentation": "segmentation.augment",
+    "Dark": "dark",
     "DataCheck": "checks",
     "SCENE_SEEDS": "segmentation.module",
     "Scenes": "segmentation.module",
@@ -40,6 +42,7 @@ _LAZY = {
 __all__ = [
     "SCENE_SEEDS",
     "Augmentation",
+    "Dark",
     "DataCheck",
     "DataError",
     "ProceduralScenes",

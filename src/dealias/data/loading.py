@@ -8,10 +8,13 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from pytorch_lightning import LightningDataModule
+from torchvision.transforms import v2
 
 from dealias.data.batches import Batches, CountedBatches, Join, TrainingPositions
+from dealias.data.dark import Dark
 from dealias.data.finding import DataError, spread
 from dealias.labels import PairingError, Sample, list_images
+from dealias.lowlight import GaussianNoise
 from dealias.processes import reading_processes
 
 
@@ -37,6 +40,7 @@ class LoadingModule(LightningDataModule):
         *,
         predict_images: Path | None,
         limit: int | None,
+        dark: Dark | None,
         noise: float,
         batch_size: int,
         workers: int | None,
@@ -46,6 +50,7 @@ class LoadingModule(LightningDataModule):
         super().__init__()
         self.predict_images = predict_images
         self.limit = limit
+        self.dark = dark
         self.noise = noise
         self.batch_size = batch_size
         self._workers = workers
@@ -80,6 +85,25 @@ class LoadingModule(LightningDataModule):
             ValueError: see `prepare`.
         """
         raise NotImplementedError
+
+    @property
+    def conditions(self) -> dict[str, Any]:
+        """How images that are tested on are changed, for result.json: "dark" and "noise"."""
+        found: dict[str, Any] = {}
+        if self.dark is not None:
+            least, most = self.dark.ratio
+            found["dark"] = {"least": least, "most": most, "output": self.dark.output}
+        return found | ({"noise": self.noise} if self.noise else {})
+
+    def change(self, *, dark: bool = True) -> v2.Transform | None:
+        """What makes images that are not trained on dark and noisy, each in the same way always.
+
+        Args:
+            dark: whether to darken, if the data set is dark; images to predict are not.
+        """
+        steps = [self.dark.transform(0)] if dark and self.dark is not None else []
+        steps += [GaussianNoise(self.noise, seed=0)] if self.noise else []
+        return v2.Compose(steps) if steps else None
 
     def evaluated(self, samples: Any) -> CountedBatches:
         """This process's share of some samples, one by one.

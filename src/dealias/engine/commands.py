@@ -187,7 +187,7 @@ class Commands(LightningCLI):
         options.output = self.output = options.output or default_folder(self.config_files)
         self.tested: Path = options.results or self.output / "test"
         network = str(options.model.network.get("name"))
-        self.checkpoint = find_checkpoint(options.ckpt_path, self.output, self.command, network)
+        self.checkpoint = self._find_checkpoint(options.ckpt_path, network)
         options.ckpt_path = None  # its options would go before those given
         self.converted = None
         if self.checkpoint is not None and self.checkpoint.is_dir():
@@ -210,6 +210,9 @@ class Commands(LightningCLI):
             checkpoint=self.checkpoint,
         )
         self.files.check()
+
+    def _find_checkpoint(self, asked: Path | str | None, network: str) -> Path | None:
+        return find_checkpoint(asked, self.output, self.command, network)
 
     def instantiate_classes(self) -> None:
         """Create the objects.
@@ -358,7 +361,7 @@ class Commands(LightningCLI):
             self.trainer.test(**arguments, verbose=False)
             if self.trainer.is_global_zero:
                 more: dict[str, Any] = {"weights": digest_weights(self.model.network)}
-                more |= {"noise": self.datamodule.noise} if self.datamodule.noise else {}
+                more |= self.datamodule.conditions
                 for found in (self.report, self.shifted):
                     more |= {} if found is None else found.more
                 self.model.write_results(self.tested, more)
@@ -375,12 +378,16 @@ class Commands(LightningCLI):
 class Prepared(Commands):
     """The objects of a command, created and checked as the command does, which does not run.
 
-    Nothing is written. See :class:`Commands` for the arguments and errors.
+    Nothing is written, and no weights are needed. See :class:`Commands` for the arguments and
+    errors.
 
     Attributes:
         options: every option, as config.yaml in the folder of a run keeps them.
         defaults: what `options` has where nothing is given; no options of the network.
     """
+
+    def _find_checkpoint(self, asked: Path | str | None, network: str) -> Path | None:
+        return None if asked is None else super()._find_checkpoint(asked, network)
 
     def _run_subcommand(self, subcommand: str) -> None:
         parser = self._parser(self.command)

@@ -16,6 +16,7 @@ from dealias.engine.shifts import ShiftTest
 from dealias.engine.training import Training
 from dealias.processes import gather
 from dealias.report import read_probe
+from dealias.text import told_conditions
 
 
 class ErrorPage(Aside):
@@ -89,8 +90,7 @@ class ErrorPage(Aside):
     def _finish(self, trainer: pl.Trainer, pl_module: Training, parts: Sequence[Any]) -> None:
         for part in parts:
             self._writer.part.absorb(part)
-        noise = getattr(getattr(trainer, "datamodule", None), "noise", 0.0)
-        under = f" under noise, sigma {noise:g} of 255" if noise else ""
+        told = told_conditions(getattr(getattr(trainer, "datamodule", None), "conditions", {}))
         site = self._aliasing.site if self._aliasing is not None else None
         found = pl_module.page_result()
         if self.shifted is not None:
@@ -100,7 +100,7 @@ class ErrorPage(Aside):
             output=self.output,
             probe=self.probe,
             site=None if site is None else site.name,
-            title=f"{pl_module.page_title}{self._of}{under}",
+            title=f"{pl_module.page_title}{self._of}{told and f' {told}'}",
         )
 
     def on_exception(

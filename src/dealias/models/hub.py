@@ -12,7 +12,7 @@ from dealias.models.saved import load, save
 from dealias.models.segmentation import SegmentationModel
 from dealias.models.weights import digest_weights
 from dealias.surgery import rate_text
-from dealias.text import escape_markdown, printable, shorten
+from dealias.text import escape_markdown, printable, shorten, told_conditions
 
 _TASK = "image-segmentation"
 # Keys of a result, with what the Hub calls the metric; the last three are errors.
@@ -293,8 +293,8 @@ def _data_of(result: Mapping[str, Any], dataset: str | None) -> str:
 
 
 def _how(result: Mapping[str, Any]) -> str:
-    noise = result.get("noise")
-    extra = f", noise of standard deviation {noise:g} added" if noise else ""
+    told = told_conditions(result)
+    extra = f", images {told}" if told else ""
     width = result["band_width"]
     return f"protocol {result['protocol']}, boundary bands {width:,} pixels wide{extra}"
 

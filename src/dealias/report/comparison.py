@@ -15,7 +15,7 @@ from dealias.report.paired import (
 )
 from dealias.report.result_files import AGREEMENT, CLASS_METRICS, METRICS, ResultFileError
 from dealias.report.units import units_of
-from dealias.text import printable
+from dealias.text import printable, told_conditions
 
 _SHIFTS = ("shifts", "largest", "seed")
 _SAME = ("protocol", "band_width", "ignore_index")
@@ -100,7 +100,7 @@ def compare_results(
         "agreement": None if shifts or left_out else _agreement(a, b),
         "notes": [
             *left_out,
-            *_noise(a, b, names),
+            *_changed(a, b, names),
             *resized,
             *shifts,
             *other_widths,
@@ -220,12 +220,12 @@ def _differ(one: Mapping[str, Any], two: Mapping[str, Any]) -> bool:
     return len(targets) > 1 and all(target.startswith("labels:") for target in targets)
 
 
-def _noise(a: Mapping[str, Any], b: Mapping[str, Any], names: Sequence[str]) -> list[str]:
-    sigmas = [result.get("noise", 0) for result in (a, b)]
-    if sigmas[0] == sigmas[1]:
+def _changed(a: Mapping[str, Any], b: Mapping[str, Any], names: Sequence[str]) -> list[str]:
+    """How images were made dark or noisy, if not in the same way."""
+    told = [told_conditions(result) or "as they are" for result in (a, b)]
+    if told[0] == told[1]:
         return []
-    told = [f"{sigma:g} in {name}" for sigma, name in zip(sigmas, names, strict=True)]
-    return [f"The images had noise of another sigma, of 255: {told[0]}, {told[1]}."]
+    return [f"The images were seen otherwise: {told[0]} in {names[0]}, {told[1]} in {names[1]}."]
 
 
 def _resized(a: Mapping[str, Any], b: Mapping[str, Any], names: Sequence[str]) -> list[str]:

@@ -67,7 +67,8 @@ def restrict(result: Result, units: Units) -> dict[str, Any]:
     gains = {key: (float(mean), plain(each)) for key, (mean, each) in margin_gains(total).items()}
     pixels = total[1].sum(0).tolist()
     kept = [row for row in result["per_image"] if row["name"] in units]
-    return {key: result[key] for key in ("class_set", *_SETTINGS, "noise") if key in result} | {
+    settings = ("class_set", *_SETTINGS, "dark", "noise")
+    return {key: result[key] for key in settings if key in result} | {
         "images": len(kept),
         "per_image": kept,
         "metrics": found["metrics"],

@@ -138,6 +138,7 @@ _SHAPE = {
     "warnings?": [str],
     "void_pixels?": _COUNT,
     "resized_images?": _COUNT,
+    "dark?": {"least": _SIZE, "most": _SIZE, "output": str},
     "noise?": _SIZE,
     "report?": maybe(str),
     "errors_against_aliasing?": maybe(_ALIASING),

@@ -28,6 +28,7 @@ class Study:
         largest_shift: in pixels along an axis; smaller ones suit small images.
         noise: standard deviations of noise on images, of 255: one more test for each; 20 by
             default, and no such test for an empty list.
+        conditions: file of further tests; see :func:`dealias.study.conditions.read_conditions`.
         cost: whether to measure what the variants cost.
         baseline: name of the variant that the others are compared with; by default the first.
         overwrite: whether to train and test anew what was with other options.
@@ -47,6 +48,7 @@ class Study:
     shifts: int | None = None
     largest_shift: int = 32
     noise: Sequence[float] | None = None
+    conditions: Path | None = None
     cost: bool = True
     baseline: str | None = None
     overwrite: bool = False
@@ -75,7 +77,7 @@ class Study:
             raise ValueError(f"noise: expected numbers over 0, each once, got {list(noise)}")
 
     def tests(self, task: str) -> list[Test]:
-        """The tests of each run.
+        """The tests of each run, but for those under further conditions.
 
         Raises:
             ValueError: there are to be shifts, and the task has no label maps.

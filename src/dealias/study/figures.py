@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from dealias.study.statistics import Figures
@@ -84,6 +84,9 @@ class Test:
         shifts: of each image; or None.
         largest: the largest of them, in pixels along an axis.
         noise: standard deviation of the noise on images, of 255.
+        changes: options in which it differs from the test of the base, as arguments.
+        options: those of them that matter, by full name, the same wherever files lie.
+        tested_on: digest of its images and targets; None where they are drawn.
     """
 
     name: str
@@ -91,13 +94,17 @@ class Test:
     shifts: int | None = None
     largest: int = 32
     noise: float = 0.0
+    changes: tuple[str, ...] = ()
+    options: Mapping[str, Any] = field(default_factory=dict)
+    tested_on: str | None = None
 
     @property
     def settings(self) -> dict[str, Any]:
         """What is kept beside its figures: figures of other settings are not compared."""
         shifted = self.shifts is not None
         largest = {"largest_shift": self.largest} if shifted else {}
-        return {"shifts": self.shifts, **largest, "noise": self.noise}
+        options = {"options": dict(self.options)} if self.changes else {}
+        return {"shifts": self.shifts, **largest, "noise": self.noise, **options}
 
     @property
     def arguments(self) -> list[str]:
@@ -105,7 +112,8 @@ class Test:
         arguments = []
         if self.shifts is not None:
             arguments = ["--shifts", str(self.shifts), "--largest_shift", str(self.largest)]
-        return arguments + (["--noise", _number(self.noise)] if self.noise else [])
+        noise = ["--noise", _number(self.noise)] if self.noise else []
+        return [*arguments, *noise, *self.changes]
 
 
 def choose_tests(shifts: int | None, largest: int, noise: Sequence[float]) -> list[Test]:

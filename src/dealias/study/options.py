@@ -128,7 +128,7 @@ def plan_variants(
     base, _, _ = take_configs(["--config", config])
     _check_base(config, base)
     task = find_task(take_task(base, []))
-    with _quiet():
+    with quiet():
         folder = file.parent.absolute()
         known: Known = {}
         more = ["--trust"] if trust else []
@@ -143,7 +143,7 @@ def plan_variants(
 
 
 @contextmanager
-def _quiet() -> Iterator[None]:
+def quiet() -> Iterator[None]:
     """Leave out what Lightning says of seeds and devices, once for each variant."""
     loggers = [logging.getLogger(name) for name in ("pytorch_lightning", "lightning_fabric")]
     before = [logger.level for logger in loggers]
@@ -182,10 +182,8 @@ def _plan(
     changes = resolve(variant.changes, folder, task)
     arguments = ("--config", config, *command_line(changes), *trusted)
     nowhere = output / variant.name / "SEED"  # what is in the folders of runs does not matter here
-    more = ["--output", str(nowhere), "--overwrite", "true"]
     try:
-        prepared = Prepared("fit", [*arguments, *FIXED, *more, "--trainer.logger", "false"])
-        prepared.datamodule.setup("test")
+        prepared = prepare("fit", arguments, nowhere)
         trainer: Any = prepared.trainer
         for callback in trainer.callbacks:
             if isinstance(callback, FilterRamp):
@@ -230,6 +228,18 @@ def _plan(
     )
 
 
+def prepare(command: str, arguments: Sequence[str], output: Path) -> Prepared:
+    """What fits or tests a run, with its network, and with the test data found; nothing is written.
+
+    Raises:
+        ValueError, MisconfigurationException: an option can't be used.
+    """
+    more = ["--output", str(output), "--overwrite", "true", "--trainer.logger", "false"]
+    prepared = Prepared(command, [*arguments, *FIXED, *more])
+    prepared.datamodule.setup("test")
+    return prepared
+
+
 def relevant(options: Mapping[str, Any]) -> dict[str, Any]:
     """What of the options of a run matters, by full name, the same wherever its files lie.
 
@@ -237,6 +247,12 @@ def relevant(options: Mapping[str, Any]) -> dict[str, Any]:
     """
     given = {name: _portable(value) for name, value in flatten(options) if name not in _INCIDENTAL}
     return spelled_out(given)
+
+
+def changed_options(changes: Mapping[str, Any], *, everything: bool = False) -> dict[str, Any]:
+    """Changes by full name, the same wherever files lie; `everything` has incidental ones too."""
+    kept = {} if everything else _INCIDENTAL
+    return {name: _portable(value) for name, value in flatten(changes) if name not in kept}
 
 
 def _located(options: Mapping[str, Any]) -> dict[str, Any]:

@@ -132,7 +132,7 @@ def _conflicts_of_run(
         if entry is None:
             continue
         differing = differences(entry["settings"], test.settings, {})
-        if "tested_on" in entry and entry["tested_on"] != plan.tested_on:
+        if "tested_on" in entry and entry["tested_on"] != test.tested_on:
             differing.append("it was tested on other images or targets than there are now")
         if differing:
             found[f"{key}/{test.name}"] = differing
@@ -200,8 +200,7 @@ def add_run(
     if not begun_here:
         inputs.pop("trained_on", None)
     run = {"variant": name, "seed": seed, **inputs, **found}
-    tests = {test: {**row, "tested_on": plan.tested_on} for test, row in found["tests"].items()}
-    added = _by_test(run | {"tests": tests})
+    added = _by_test(run)
     records["runs"][key] = (kept if before else {}) | added | {"tests": before | added["tests"]}
 
 

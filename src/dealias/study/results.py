@@ -14,7 +14,7 @@ from dealias.text import FileError, printable, shorten
 
 
 def read_tests(folder: Path, task: str, tests: Sequence[Test]) -> dict[str, dict[str, Any]]:
-    """What study.json keeps of each test, by its name: settings, images, figures, environment.
+    """What study.json keeps of each test, by its name: settings, images, figures, ...
 
     Args:
         folder: has TEST/result.json.
@@ -46,6 +46,7 @@ def _read(path: Path, task: str, test: Test) -> dict[str, Any]:
         )
     return {
         "settings": test.settings,
+        "tested_on": test.tested_on,
         "images": images,
         "figures": figures,
         "environment": environment,

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import ExitStack
+from dataclasses import replace
 
 from dealias.outputs import claim, folders_above
 from dealias.study.asked import Study
+from dealias.study.conditions import plan_conditions
 from dealias.study.folders import check_folders
 from dealias.study.options import plan_variants, unequal_lengths
 from dealias.study.records import read_records
@@ -33,7 +35,9 @@ def run_study(study: Study, *, tell: Callable[[str], object], progress: Progress
     if study.baseline is not None:
         variants = baseline_first(variants, study.baseline)
     task, plans = plan_variants(study.config, study.variants, variants, study.output, study.trust)
-    tests = study.tests(task)
+    tests = [replace(test, tested_on=plans[0].tested_on) for test in study.tests(task)]
+    if study.conditions is not None:
+        tests += plan_conditions(study.conditions, plans[0], task, study.output, tests)
     folder = study.results or study.output
     file = folder / "study.json"
     earlier = read_records(file, task)["variants"]

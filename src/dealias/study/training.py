@@ -22,7 +22,7 @@ def train_and_test(
     steps: int,
     anew: bool,
     inputs: Mapping[str, Any],
-    tested_on: str | None,
+    tested_on: Mapping[str, str | None],
 ) -> None:
     """Train and test in the folder of a run.
 
@@ -33,7 +33,7 @@ def train_and_test(
         steps: of the training.
         anew: whether to replace what training has left there; else it goes on.
         inputs: of the plan.
-        tested_on: of the plan.
+        tested_on: digest of the images and targets of each test.
 
     Raises:
         StudyError: a training ended at another step; or images or targets are not those of the
@@ -54,7 +54,7 @@ def train_and_test(
     for name, more in tests.items():
         where = ["--results", str(run / "tests" / name), "--overwrite", "true"]
         tested = Commands("test", [*common, "--ckpt_path", "last", *where, *more])
-        _check_files(tested.datamodule, "test", tested_on)
+        _check_files(tested.datamodule, "test", tested_on[name])
 
 
 def _check_files(data: Any, part: str, expected: str | None) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -48,11 +48,38 @@ def read_variants(path: Path) -> list[Variant]:
         FileError: the file can't be read, is no such mapping, or has fewer than two variants; or a
             name can't be that of a folder; or two have one title.
     """
+    return read_named(
+        path, "variants", least=2, sections=_SECTIONS, single=(_SINGLE,), taken=OUTPUTS
+    )
+
+
+def read_named(
+    path: Path,
+    what: str,
+    *,
+    least: int,
+    sections: Sequence[str],
+    single: Sequence[str] = (),
+    taken: Collection[str] = (),
+) -> list[Variant]:
+    """Read a mapping of names to options, with titles or without.
+
+    Args:
+        path: of the file.
+        what: the names are of, in the plural, for messages.
+        least: how many there must be.
+        sections: that options may be in.
+        single: options that are in no section.
+        taken: names that are those of other outputs.
+
+    Raises:
+        FileError: see :func:`read_variants`.
+    """
     content = read_yaml(path)
     if not isinstance(content, dict):
-        raise FileError(path, "expected a mapping of names of variants to options")
-    if len(content) < 2:
-        raise FileError(path, f"expected two variants at least, got {len(content)}")
+        raise FileError(path, f"expected a mapping of names of {what} to options")
+    if len(content) < least:
+        raise FileError(path, f"expected {what}, {least} at least, got {len(content)}")
     seen: set[str] = set()
     for name in content:
         if not isinstance(name, str) or not _NAME.fullmatch(name) or name.endswith("."):
@@ -60,12 +87,12 @@ def read_variants(path: Path) -> list[Variant]:
                 path,
                 f"expected names of folders, of letters, digits and - _ + ., got {shorten(name)}",
             )
-        if name.lower() in seen | set(OUTPUTS):  # file systems may not tell case apart
+        if name.lower() in seen | set(taken):  # file systems may not tell case apart
             raise FileError(path, f"{name}: there is another output of this name")
         seen.add(name.lower())
-    variants = [_variant(path, name, options) for name, options in content.items()]
-    _check_titles(path, variants)
-    return variants
+    found = [_variant(path, name, options, sections, single) for name, options in content.items()]
+    _check_titles(path, found)
+    return found
 
 
 def _check_titles(path: Path, variants: Sequence[Variant]) -> None:
@@ -97,7 +124,9 @@ def baseline_first(variants: Sequence[Variant], name: str) -> list[Variant]:
     return sorted(variants, key=lambda variant: variant.name != name)
 
 
-def _variant(path: Path, name: str, options: Any) -> Variant:
+def _variant(
+    path: Path, name: str, options: Any, sections: Sequence[str], single: Sequence[str]
+) -> Variant:
     if options is None:
         options = {}
     if not isinstance(options, dict):
@@ -106,13 +135,13 @@ def _variant(path: Path, name: str, options: Any) -> Variant:
     if not isinstance(title, str) or not title.strip():
         raise FileError(path, f"{name}: title: expected text, got {shorten(title)}")
     for section, value in options.items():
-        if section == _SINGLE:
+        if section in single:
             continue
-        if section not in _SECTIONS:
+        if section not in sections:
             raise FileError(
                 path,
-                f"{name}: expected options of {', '.join(_SECTIONS)}, {_SINGLE} or a title, got "
-                f"{shorten(section)}: what else there is holds for all variants",
+                f"{name}: expected options of {', '.join([*sections, *single])} or a title, got "
+                f"{shorten(section)}: what else there is holds for all",
             )
         if not isinstance(value, dict):
             raise FileError(path, f"{name}: {section}: expected options, got {shorten(value)}")

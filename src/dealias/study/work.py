@@ -137,7 +137,7 @@ class Work:
             "steps": plan.steps,
             "anew": anew,
             "inputs": plan.inputs,
-            "tested_on": plan.tested_on,
+            "tested_on": {test.name: test.tested_on for test in lacking},
         }
         return Job(key, task, run.with_name(f"{seed}.log"))
 

@@ -3,6 +3,7 @@
 Needs torchvision, Lightning, faster-coco-eval and SciPy.
 """
 
+from dealias.data.dark import Dark
 from dealias.data.instances.annotations import AnnotationError, read_annotations
 from dealias.data.instances.categories import COCO_CLASSES, LIS_CLASSES, match_categories
 from dealias.data.instances.check import (
@@ -15,7 +16,7 @@ from dealias.data.instances.datasets import InstanceDataset, collate_instances, 
 from dealias.data.instances.detection_files import DetectionsError, read_detections
 from dealias.data.instances.finding import LisError, LisFiles, lis_files
 from dealias.data.instances.from_labels import Components, connected_components, label_maps_to_coco
-from dealias.data.instances.module import Dark, InstanceAugmentation, InstanceDataModule
+from dealias.data.instances.module import InstanceAugmentation, InstanceDataModule
 from dealias.data.instances.sheet import instance_contact_sheet
 from dealias.data.instances.transforms import instance_transform
 

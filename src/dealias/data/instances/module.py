@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar
 
 import torch
-from torchvision.transforms import v2
 
 from dealias.data.batches import Batches, CountedBatches
+from dealias.data.dark import Dark
 from dealias.data.finding import DataError, Splits
 from dealias.data.instances.datasets import (
     EvaluationImages,
@@ -30,7 +30,6 @@ from dealias.data.instances.transforms import instance_transform, resizing
 from dealias.data.loading import LoadingModule, check_counts, check_probability
 from dealias.data.streams import TrainingStream
 from dealias.labels import Sample
-from dealias.lowlight import GaussianNoise, LowLight
 from dealias.metrics.instances import AnnotatedImage, InstanceSet
 from dealias.text import printable
 
@@ -50,31 +49,6 @@ class InstanceAugmentation:
 
     def __post_init__(self) -> None:
         check_probability("flip", self.flip)
-
-
-@dataclass(frozen=True)
-class Dark:
-    """How images are made dark: see :class:`dealias.data.lowlight.LowLight`.
-
-    Attributes:
-        ratio: lowest and highest exposure ratio.
-        output: "raw", the camera's linear RGB, or "srgb".
-        keep_bright: whether training batches have the bright images too.
-
-    Raises:
-        ValueError: a value is out of range.
-    """
-
-    ratio: tuple[float, float] = (10.0, 100.0)
-    output: Literal["raw", "srgb"] = "raw"
-    keep_bright: bool = False
-
-    def __post_init__(self) -> None:
-        self.transform(None)
-
-    def transform(self, seed: int | None) -> LowLight:
-        """The transform, with darkness that is random, or fixed by a seed."""
-        return LowLight(ratio=self.ratio, output=self.output, seed=seed)
 
 
 class InstanceDataModule(LoadingModule):
@@ -154,6 +128,7 @@ class InstanceDataModule(LoadingModule):
         super().__init__(
             predict_images=predict_images,
             limit=limit,
+            dark=dark,
             noise=noise,
             batch_size=batch_size,
             workers=workers,
@@ -172,7 +147,6 @@ class InstanceDataModule(LoadingModule):
             resizing(size)  # so that sides out of range show now
         self.size = size
         self.augmentation = augmentation
-        self.dark = dark
         self.keep_bright = dark is not None and dark.keep_bright
         self.notes: list[str] = []
         self._found: dict[tuple[str, bool], InstanceSet] = {}
@@ -181,21 +155,6 @@ class InstanceDataModule(LoadingModule):
     def num_classes(self) -> int:
         """Number of classes, without background."""
         return len(self.classes)
-
-    def darkening(self, seed: int | None, *, dark: bool = True) -> list[Any]:
-        """The transforms that make images dark and noisy.
-
-        Args:
-            seed: None for random darkness, for training; or a number, which changes an image in
-                the same way every time.
-            dark: whether to darken, if the data set is dark; images to predict are not.
-        """
-        steps: list[Any] = []
-        if self.dark is not None and dark:
-            steps.append(self.dark.transform(seed))
-        if self.noise and seed is not None:
-            steps.append(GaussianNoise(self.noise, seed=seed))
-        return steps
 
     def prepare(self, part: str) -> Sequence[AnnotatedImage]:
         """Images of "train", "val" or "test": see `instances`."""
@@ -235,11 +194,10 @@ class InstanceDataModule(LoadingModule):
 
     def train_dataloader(self) -> Batches:
         """Endless training batches, from the step that the trainer is at."""
-        darkening = self.darkening(None)
         dataset = InstanceDataset(
             self.instances("train"),
             transform=instance_transform(size=self.size, flip=self.augmentation.flip),
-            darken=v2.Compose(darkening) if darkening else None,
+            darken=None if self.dark is None else self.dark.transform(None),
             keep_bright=self.keep_bright,
             skip_bad=self.skip_bad,
         )
@@ -268,11 +226,10 @@ class InstanceDataModule(LoadingModule):
         self, samples: Sequence[AnnotatedImage] | Sequence[Sample], *, dark: bool = True
     ) -> CountedBatches:
         """This process's share of some images, one by one, and darkened if the data set is."""
-        darkening = self.darkening(0, dark=dark)
         items = EvaluationImages(
             samples,
             resize=None if self.size is None else resizing(self.size),
-            darken=v2.Compose(darkening) if darkening else None,
+            darken=self.change(dark=dark),
             skip_bad=self.skip_bad,
         )
         return self._one_by_one(items, one_by_one)

@@ -43,8 +43,8 @@ def instance_contact_sheet(
         DataError, LisError, AnnotationError: see :func:`dealias.instance.check_instances`.
     """
     found = datamodule.find(part)
-    steps = [] if datamodule.size is None else [resizing(datamodule.size)]
-    steps += datamodule.darkening(None)
+    steps: list[Any] = [] if datamodule.size is None else [resizing(datamodule.size)]
+    steps += [] if datamodule.dark is None else [datamodule.dark.transform(None)]
     colors = spread_colors(len(found.classes))
 
     def read(index: int) -> Picture | None:

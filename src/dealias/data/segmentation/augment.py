@@ -75,8 +75,10 @@ class Augmentation:
             raise ValueError(f"noise: expected 0 <= lowest <= highest, got {noise!r}")
         check_probability("noise_probability", self.noise_probability)
 
-    def transform(self, ignore_index: int, num_classes: int) -> v2.Transform:
-        """Resize, crop, flip, distort the colours, add noise, change as `transforms` do, pad.
+    def transform(
+        self, ignore_index: int, num_classes: int, darken: v2.Transform | None = None
+    ) -> v2.Transform:
+        """Resize, crop, flip, distort the colours, darken, add noise, apply `transforms`, pad.
 
         The transform takes a `tv_tensors.Image` uint8 [3, H, W] and a `tv_tensors.Mask` [H, W] of
         classes, and returns both at `crop_size`. Its random numbers come from torch's CPU
@@ -85,6 +87,7 @@ class Augmentation:
         Args:
             ignore_index: the label of void.
             num_classes: number of classes.
+            darken: changes images alone, such as :class:`dealias.data.lowlight.LowLight`.
 
         Raises:
             TransformError: when it is called, and one of `transforms` fails or does not return an
@@ -104,6 +107,8 @@ class Augmentation:
             steps.append(v2.RandomHorizontalFlip(self.flip))
         if self.photometric:
             steps.append(PhotometricDistortion())
+        if darken is not None:
+            steps.append(darken)
         if self.noise is not None:
             noise = RandomNoise(self.noise)
             certain = self.noise_probability == 1

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import ClassVar, Literal
 
 from dealias.data.batches import Batches, CountedBatches
+from dealias.data.dark import Dark
 from dealias.data.finding import Splits, check_paired, find_samples, spread
 from dealias.data.huggingface import NAME, choose_columns, find_table
 from dealias.data.layouts import LAYOUTS
@@ -23,7 +24,6 @@ from dealias.data.segmentation.datasets import (
 )
 from dealias.data.streams import TrainingStream
 from dealias.labels import ClassSet, ClassSetError, load_class_set
-from dealias.lowlight import GaussianNoise
 from dealias.text import printable
 
 DataSetName = Literal[
@@ -90,6 +90,9 @@ class SegmentationDataModule(LoadingModule):
         limit: use at most this many samples of a split, evenly spaced.
         augmentation: how training images are changed at random.
         scenes: number and size of procedural scenes, for name scenes.
+        dark: how images are made dark, {} for the defaults; by default they stay bright. Training
+            crops are darkened at random, before noise and transforms of one's own; an image that is
+            not trained on, always in the same way; images to predict are left as they are.
         noise: standard deviation of Gaussian noise, of 255, on images that are not trained on; an
             image always gets the same noise.
         batch_size: training crops per step and process.
@@ -127,6 +130,7 @@ class SegmentationDataModule(LoadingModule):
         limit: int | None = None,
         augmentation: Augmentation = Augmentation(),  # noqa: B008
         scenes: Scenes = Scenes(),
+        dark: Dark | None = None,
         noise: float = 0.0,
         batch_size: int = 8,
         workers: int | None = None,
@@ -136,12 +140,15 @@ class SegmentationDataModule(LoadingModule):
         super().__init__(
             predict_images=predict_images,
             limit=limit,
+            dark=dark,
             noise=noise,
             batch_size=batch_size,
             workers=workers,
             seed=seed,
             skip_bad=skip_bad,
         )
+        if dark is not None and dark.keep_bright:
+            raise ValueError("dark.keep_bright: is for instances, whose training compares the two")
         self.data_set = name
         self.root = root
         self.classes = _class_set(name, classes)
@@ -214,17 +221,21 @@ class SegmentationDataModule(LoadingModule):
 
     def predict_dataloader(self) -> CountedBatches:
         """This process's share of the images to predict, one by one, without targets."""
-        return self.evaluated(FileSamples(self._images_to_predict(), self.classes))
+        return self.evaluated(FileSamples(self._images_to_predict(), self.classes), dark=False)
 
     def augmented(self, samples: Samples, *, skip_bad: bool) -> SegmentationDataset:
         """Samples as training takes them."""
-        transform = self.augmentation.transform(self.classes.ignore_index, self.num_classes)
+        transform = self.augmentation.transform(
+            self.classes.ignore_index,
+            self.num_classes,
+            darken=None if self.dark is None else self.dark.transform(None),
+        )
         return SegmentationDataset(samples, transform=transform, skip_bad=skip_bad)
 
-    def evaluated(self, samples: Samples) -> CountedBatches:
-        """This process's share of some samples, one by one."""
-        noise = GaussianNoise(self.noise, seed=0) if self.noise else None
-        return self._one_by_one(SegmentationDataset(samples, change=noise, skip_bad=self.skip_bad))
+    def evaluated(self, samples: Samples, *, dark: bool = True) -> CountedBatches:
+        """This process's share of some samples, one by one, and darkened if the data set is."""
+        change = self.change(dark=dark)
+        return self._one_by_one(SegmentationDataset(samples, change=change, skip_bad=self.skip_bad))
 
 
 def _class_set(name: str, classes: Path | str | None) -> ClassSet:

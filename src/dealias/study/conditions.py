@@ -1,0 +1,85 @@
+"""Further tests of each run: of the same images in another way, or of others."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from lightning_fabric.utilities.exceptions import MisconfigurationException
+
+from dealias.engine import find_task, refuse_programs, resolve
+from dealias.study.figures import Test
+from dealias.study.fingerprints import digest_files
+from dealias.study.options import Plan, changed_options, prepare, quiet
+from dealias.study.variants import StudyError, Variant, command_line, read_named
+from dealias.text import shorten
+
+# Options of data that tests do not look at.
+_OF_TRAINING = ("data.augmentation", "data.batch_size", "data.splits.train", "data.scenes.train")
+
+
+def read_conditions(path: Path) -> list[Variant]:
+    """Read a file of further tests: a mapping of names to options of data, perhaps with titles.
+
+    Raises:
+        FileError: the file can't be read, or is no such mapping.
+    """
+    return read_named(path, "tests", least=1, sections=("data",))
+
+
+def plan_conditions(
+    path: Path, plan: Plan, task: str, output: Path, others: Sequence[Test]
+) -> list[Test]:
+    """The tests that a file asks for; see :func:`read_conditions`.
+
+    Args:
+        path: of the file, from whose folder paths in it are relative.
+        plan: of the baseline. All variants are tested on the same data.
+        task: of the network.
+        output: folder of the study.
+        others: tests that there are already.
+
+    Raises:
+        FileError: the file can't be read, or is no such mapping.
+        StudyError: an option can't be used, or is none of tests; or the classes are not those that
+            the networks know; or a name or a title is that of another test.
+        ConfigError: an option names a class.
+    """
+    conditions = read_conditions(path)
+    for one in conditions:
+        _check(one, others)
+        refuse_programs(one.changes, [])
+    folder, nowhere = path.parent.absolute(), output / "CONDITION"
+    tests = []
+    with quiet():
+        classes = prepare("test", plan.arguments, nowhere).datamodule.classes
+        for one in conditions:
+            changes = resolve(one.changes, folder, find_task(task))
+            arguments = command_line(changes)
+            try:
+                data = prepare("test", [*plan.arguments, *arguments], nowhere).datamodule
+                tested_on = digest_files(data.files("test"), {})
+            except (ValueError, MisconfigurationException) as error:
+                raise StudyError(f"{one.name}: {error}") from error
+            if data.classes != classes:
+                raise StudyError(
+                    f"{one.name}: expected the classes that the networks are trained for, got "
+                    f"{shorten(data.classes)}"
+                )
+            options = changed_options(changes)
+            more = {"changes": tuple(arguments), "options": options, "tested_on": tested_on}
+            tests.append(Test(one.name, one.title, **more))
+    return tests
+
+
+def _check(condition: Variant, others: Sequence[Test]) -> None:
+    """Raise StudyError if a name or a title is taken, or no option of tests is changed."""
+    for test in others:
+        if test.name == condition.name.lower() or test.title == condition.title:
+            raise StudyError(f"{condition.name}: there is another test of this name")
+    options = changed_options(condition.changes, everything=True)
+    if not options:
+        raise StudyError(f"{condition.name}: expected options of data that differ, got none")
+    for name in options:
+        if name.startswith(_OF_TRAINING):
+            raise StudyError(f"{condition.name}: {name}: is an option of training, not of tests")
