@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from lightning_fabric.utilities.exceptions import MisconfigurationException
 
@@ -52,7 +53,7 @@ def plan_conditions(
     folder, nowhere = path.parent.absolute(), output / "CONDITION"
     tests = []
     with quiet():
-        classes = prepare("test", plan.arguments, nowhere).datamodule.classes
+        classes = _classes(prepare("test", plan.arguments, nowhere).datamodule)
         for one in conditions:
             changes = resolve(one.changes, folder, find_task(task))
             arguments = command_line(changes)
@@ -61,15 +62,25 @@ def plan_conditions(
                 tested_on = digest_files(data.files("test"), {})
             except (ValueError, MisconfigurationException) as error:
                 raise StudyError(f"{one.name}: {error}") from error
-            if data.classes != classes:
+            if _classes(data) != classes:
                 raise StudyError(
                     f"{one.name}: expected the classes that the networks are trained for, got "
-                    f"{shorten(data.classes)}"
+                    f"{shorten(_classes(data))}"
                 )
-            options = changed_options(changes)
-            more = {"changes": tuple(arguments), "options": options, "tested_on": tested_on}
-            tests.append(Test(one.name, one.title, **more))
+            test = Test(
+                one.name,
+                one.title,
+                changes=tuple(arguments),
+                options=changed_options(changes),
+                tested_on=tested_on,
+            )
+            tests.append(test)
     return tests
+
+
+def _classes(data: Any) -> tuple[str, ...]:
+    """Names of the classes of a data module."""
+    return tuple(getattr(data.classes, "names", data.classes))
 
 
 def _check(condition: Variant, others: Sequence[Test]) -> None:

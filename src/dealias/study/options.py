@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from lightning_fabric.utilities.exceptions import MisconfigurationException
 
@@ -228,7 +228,7 @@ def _plan(
     )
 
 
-def prepare(command: str, arguments: Sequence[str], output: Path) -> Prepared:
+def prepare(command: Literal["fit", "test"], arguments: Sequence[str], output: Path) -> Prepared:
     """What fits or tests a run, with its network, and with the test data found; nothing is written.
 
     Raises:
