@@ -17,6 +17,16 @@ class KillAtStep(Callback):
             os.kill(os.getpid(), signal.SIGKILL)
 
 
+class KillInValidation(KillAtStep):
+    """Kills the process in the validation of a step."""
+
+    def on_train_batch_end(self, trainer, *_):
+        pass
+
+    def on_validation_batch_start(self, trainer, *_):
+        super().on_train_batch_end(trainer)
+
+
 class StopAtStep(KillAtStep):
     """Ends training in good order after a step."""
 

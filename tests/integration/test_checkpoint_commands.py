@@ -29,13 +29,14 @@ def test_training_killed_in_mid_epoch_ends_with_the_same_weights(trained, config
     assert_same_state(trained / "best.ckpt", run / "best.ckpt")
 
 
-def test_the_best_checkpoint_is_known_to_a_resumed_run(config, tmp_path):
-    """Validation at a step that is saved, and a stop right after it."""
+@pytest.mark.parametrize(("killed_by", "step"), [("KillAtStep", 3), ("KillInValidation", 2)])
+def test_the_best_checkpoint_is_known_to_a_resumed_run(killed_by, step, config, tmp_path):
+    """Validation at a step that is saved, and a stop right after it, or in it."""
     options = ["--trainer.val_check_interval", "2", "--checkpoint_every", "2"]
     options += ["--trust", "--trainer.callbacks+=stops.FallingScore"]
     whole, parts = tmp_path / "whole", tmp_path / "parts"
     assert command("fit", config, whole, *options) == 0
-    kill = ["--trust", "--trainer.callbacks+=stops.KillAtStep", "--trainer.callbacks.step=3"]
+    kill = [f"--trainer.callbacks+=stops.{killed_by}", f"--trainer.callbacks.step={step}"]
     arguments = ["-m", "dealias", "fit", "--config", str(config), "--output", str(parts)]
     with process(*arguments, *options, *kill, stderr=subprocess.PIPE) as killed:
         _, said = killed.communicate(timeout=200)

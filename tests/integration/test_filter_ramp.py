@@ -27,6 +27,13 @@ def test_the_strength_rises_to_1_and_is_in_every_checkpoint(config, tmp_path):
     assert convert(tmp_path / "whole" / "last.ckpt").model.config["dealias"]["strength"] == 0
 
 
+def test_averages_of_weights_have_the_strength_of_the_step(config, tmp_path):
+    average = ["--trainer.callbacks+=EMAWeightAveraging", "--trainer.callbacks.decay=0.9"]
+    assert command("fit", config, tmp_path / "run", *RAMP, *average) == 0
+    for name in ("last", "best"):
+        assert strengths(tmp_path / "run" / f"{name}.ckpt") == {1.0}
+
+
 def test_the_best_checkpoint_has_the_whole_filters(config, tmp_path):
     falling = ["--trust", "--trainer.callbacks+=stops.FallingScore"]
     for share, best in (("0.5", 3), ("0.9", 6)):

@@ -9,6 +9,7 @@ from torchvision import tv_tensors
 from torchvision.ops import masks_to_boxes
 
 from dealias.data import SampleError
+from dealias.data.instances.transforms import resizing
 from dealias.data.lowlight import LowLight
 from dealias.images import ImageError
 from dealias.instance import (
@@ -121,6 +122,20 @@ class TestTransforms:
         torch.testing.assert_close(target["boxes"].as_subclass(torch.Tensor), original * scale)
         edges = masks_to_boxes(target["masks"]) + torch.tensor([0, 0, 1, 1])
         assert (edges - original * scale).abs().max() <= 1
+
+    @pytest.mark.parametrize("size", [(256, 192), (300, 200), (600, 400), (900, 700)])
+    def test_masks_lie_where_their_boxes_do(self, size):
+        rng = np.random.default_rng(0)
+        corners = rng.integers((0, 0), (300, 200), (200, 2))
+        boxes = np.hstack([corners, corners + rng.integers(30, 150, (200, 2))])
+        masks = torch.zeros(200, 360, 480, dtype=torch.uint8)
+        for mask, (left, top, right, bottom) in zip(masks, boxes, strict=True):
+            mask[top:bottom, left:right] = 1
+        resized = resizing(size)(tv_tensors.Mask(masks)).as_subclass(torch.Tensor)
+        scale = torch.tensor([*resized.shape[-2:]]) / torch.tensor([360, 480])
+        found = torch.stack([mask.nonzero().float().mean(0) + 0.5 for mask in resized])
+        expected = torch.from_numpy(boxes.reshape(-1, 2, 2).mean(1)).flip(1) * scale
+        assert (found - expected).mean(0).abs().max() < 0.1
 
     def test_instances_that_get_too_small_go_with_all_that_is_theirs(self, instances):
         item = InstanceDataset(instances, transform=instance_transform(size=(6, 5)))[0]

@@ -310,6 +310,39 @@ def test_a_norm_that_holds_its_activation():
     assert "no activation follows 1" in reasons(plain)["1"]
 
 
+@pytest.mark.parametrize("module", ["conv", "bn"])
+def test_a_step_whose_map_hooks_of_others_change_is_filtered_before(module):
+    net = Net().eval()
+    change = getattr(net, module).register_forward_hook
+    change(lambda _module, _args, made: functional.instance_norm(made))
+    assert "has hooks, which would get a larger map" in reasons(net)["conv"]
+    changed, report = dealias.dealias(net, X, strength=0)
+    assert [done.place for done in report.inserted] == ["before"]
+    torch.testing.assert_close(changed(X), net(X))
+
+
+def test_a_map_that_somebody_looks_at_first_is_no_hindrance():
+    net = Net().eval()
+    net.conv.register_forward_pre_hook(lambda _module, args: (2 * args[0],))
+    changed, report = dealias.dealias(net, X, strength=0)
+    assert [done.place for done in report.inserted] == ["after"]
+    torch.testing.assert_close(changed(X), net(X))
+
+
+def test_a_step_that_did_not_run_is_listed():
+    class Either(Net):
+        def __init__(self):
+            super().__init__()
+            self.night = nn.Conv2d(8, 16, 3, stride=2, padding=1)
+
+        def forward(self, x):
+            return super().forward(x) if x.mean() >= 0 else self.act(self.night(self.stem(x)))
+
+    _, report = dealias.dealias(Either().eval(), X.abs())
+    assert "left: night: did not run on the example" in str(report)
+    assert "no site: night: did not run" in str(find_downsampling(Either().eval(), X.abs()))
+
+
 def test_hooks_of_others_see_the_small_map():
     net = Net()
     seen = []

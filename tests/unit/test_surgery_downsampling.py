@@ -590,3 +590,22 @@ def test_a_plan_is_a_sequence_with_names_that_prints_as_a_table():
     assert header.split() == columns.split()
     assert " ".join(row.split()) == "0 convolution 3 2 8 -> 16 16x24 -> 8x12 0.707 0.354 before"
     assert excluded == "no site: 1: pools the whole map"
+
+
+class Parts(nn.ModuleDict):
+    """Two strided convolutions, each of one half of the channels."""
+
+    def forward(self, x):
+        halves = zip(x.chunk(2, 1), self.values(), strict=True)
+        return torch.cat([step(half) for half, step in halves], 1)
+
+
+def test_a_container_that_runs_its_children_has_no_place():
+    parts = {f"p{k}": nn.Conv2d(4, 4, k, stride=2, padding=k // 2) for k in (3, 5)}
+    net = nn.Sequential(nn.Conv2d(3, 8, 3, padding=1), Parts(parts), nn.ReLU())
+    for place in ("before", "auto"):
+        plan = find_downsampling(net, torch.zeros(1, 3, 32, 32), place=place)
+        assert {site.reason for site in plan} == {
+            "a container that runs its children, as it would a filter"
+        }
+        assert not any(site.filtered for site in plan)

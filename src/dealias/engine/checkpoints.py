@@ -278,9 +278,10 @@ class BestCheckpoint(ModelCheckpoint):
 class LastCheckpoint(Checkpoint):
     """Keeps last.ckpt, to resume from, as it is every few steps and after the last.
 
-    It is saved before the hooks of the training's end, in which callbacks put averages in place of
-    the trained weights. Weights that are not finite are not kept. It goes behind
-    :class:`BestCheckpoint` among the callbacks, to know which was the best.
+    A step whose validation is due is saved before it and anew after it; training that goes on from
+    the former begins with the validation. The end is saved before the hooks of the training's end,
+    in which callbacks put averages in place of the trained weights. Weights that are not finite are
+    not kept. It goes behind :class:`BestCheckpoint` among the callbacks, to know the best step.
 
     Args:
         folder: where.
@@ -296,6 +297,25 @@ class LastCheckpoint(Checkpoint):
         self.path = folder / "last.ckpt"
         self.every = every
         self._saved = 0
+        self._validated = 0
+
+    def state_dict(self) -> dict[str, Any]:
+        """The step of the last validation."""
+        return {"validated": self._validated}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Take the step of the last validation."""
+        self._validated = state_dict["validated"]
+
+    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Validate, if training goes on from a step whose validation was cut short."""
+        step, interval = trainer.global_step, trainer.val_check_batch
+        if not step or not isinstance(interval, int) or not trainer.enable_validation:
+            return
+        if self._validated < step and step * trainer.accumulate_grad_batches % interval == 0:
+            trainer.validating = True
+            trainer.fit_loop.epoch_loop.val_loop.run()
+            trainer.training = True
 
     def on_train_batch_end(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, *_: Any
@@ -307,12 +327,11 @@ class LastCheckpoint(Checkpoint):
             self._save(trainer)
 
     def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Save the step anew that was saved before its validation, which a resumed run skips.
-
-        Save it, too, if validation ends training.
-        """
-        step = trainer.global_step
-        if not trainer.sanity_checking and step and (step == self._saved or trainer.should_stop):
+        """Save the step anew that was saved before its validation, or that is the last by it."""
+        if trainer.sanity_checking:
+            return
+        step = self._validated = trainer.global_step
+        if step and (step == self._saved or trainer.should_stop):
             self._save(trainer)
 
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:

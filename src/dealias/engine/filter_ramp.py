@@ -6,6 +6,7 @@ import math
 
 import pytorch_lightning as pl
 from pytorch_lightning import Callback
+from torch import nn
 
 from dealias.layers import set_strength
 
@@ -49,7 +50,7 @@ class FilterRamp(Callback):
         """
         if trainer.max_steps < 1:
             raise ValueError(f"filter_ramp: expected trainer.max_steps, got {trainer.max_steps}")
-        if not set_strength(pl_module, self.strength(trainer.global_step, trainer.max_steps)):
+        if not self._set(trainer, pl_module):
             raise ValueError(
                 "filter_ramp: expected filters whose strength can be set, got a network without "
                 "any: de-alias it with strength 0"
@@ -59,4 +60,13 @@ class FilterRamp(Callback):
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, *_: object
     ) -> None:
         """Set the strength of the step."""
-        set_strength(pl_module, self.strength(trainer.global_step, trainer.max_steps))
+        self._set(trainer, pl_module)
+
+    def _set(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> int:
+        """Set the strength of the step, also in averages of weights, which would lag behind."""
+        strength = self.strength(trainer.global_step, trainer.max_steps)
+        for callback in trainer.callbacks:
+            average = getattr(callback, "_average_model", None)
+            if isinstance(average, nn.Module):
+                set_strength(average, strength)
+        return set_strength(pl_module, strength)

@@ -64,7 +64,10 @@ def _branch(event: Event, trace: Trace) -> tuple[Branch | None, str]:
     at = _where(last, trace)
     if at is None:
         return None, f"{last.name} runs several times, and no single module takes its output"
-    dense = _with_larger_maps(chain, trace, sampled=at[1] is None)
+    sampled = at[1] is None
+    if _is_watched(chain, sampled=sampled):
+        return None, f"{name} or a module after it has hooks, which would get a larger map"
+    dense = _with_larger_maps(chain, trace, sampled=sampled)
     return Branch(call.name, stride, at[0], at[1], reading.channels[1], same, dense), ""
 
 
@@ -81,6 +84,17 @@ def _up_to_activation(call: Call) -> list[Call]:
         chain.append(following)
         if following.source is not None and _is_activation(following.module, following.source[1]):
             return chain
+
+
+def _is_watched(chain: Sequence[Call], *, sampled: bool) -> bool:
+    """Whether hooks of others get, or change, the larger map; see :func:`_with_larger_maps`."""
+    first, last = chain[0].module, chain[-1].module
+    parts = [part for call in chain for part in modules(call.module)]
+    return any(
+        (part._forward_pre_hooks and part is not first)
+        or (part._forward_hooks and not (sampled and part is last))
+        for part in parts
+    )
 
 
 def _with_larger_maps(chain: Sequence[Call], trace: Trace, *, sampled: bool) -> frozenset[str]:

@@ -57,7 +57,8 @@ def dealias(
 
     Args:
         model: any network.
-        example_input: see :func:`find_downsampling`; only its shapes matter.
+        example_input: see :func:`find_downsampling`. Its shapes matter, and its values where the
+            network branches on them: a step that did not run is not filtered, and listed.
         filter: ``"daf"``, an ideal low-pass at the Nyquist frequency of the step, at least that of
             its stride; ``"flc"``, one at that of the stride alone, 1 / (2 s); ``"blur"``, a
             binomial kernel; ``"adaptive_blur"``, kernels predicted from the content; or None. An

@@ -9,7 +9,7 @@ from torch import nn
 
 from dealias.spectral import check_choice, equivalent_sampling_rate
 from dealias.surgery.after import branches_after
-from dealias.surgery.plan import Plan, Rate, Site, UnitOf, Where, rate_text
+from dealias.surgery.plan import Excluded, Plan, Rate, Site, UnitOf, Where, rate_text
 from dealias.surgery.record import record
 from dealias.surgery.resolution import Pair
 from dealias.surgery.trace import Trace
@@ -54,6 +54,7 @@ def find_downsampling(
       grid of at most 8 x 8 cells, or to one that is enlarged back. Where a convolution larger than
       1x1 or a further step takes the grid, it is context only if small and enlarged back;
     - resizing before the first layer or after the last;
+    - strided modules that did not run on the example;
     - strides on the keys and values of an attention, and not on its queries, in a module that keeps
       the resolution. An attention is told by its products, in one module: weights from a softmax,
       as a rule of the product of queries and keys, in a product with values.
@@ -66,7 +67,7 @@ def find_downsampling(
       0.5. Pooling has no filters that could hold several phases of its input, so the two count as
       one step from the image: K and s of both, from the channels of the image to those pooled.
       Hence the stem of a ResNet is not filtered, and layer2 to layer4 are;
-    - that belongs to no module, so that no filter can be inserted;
+    - that belongs to no module, or to a container that would run a filter as one more child;
     - whose module runs at several steps of different Nyquist frequencies.
 
     After the activation, the Nyquist frequency is that of the stride alone, since the channels
@@ -74,7 +75,8 @@ def find_downsampling(
 
     - a convolution that takes the image itself, which costs the most at stride 1;
     - a step that is no strided convolution or pooling of its own, or that no activation follows;
-    - a step whose module runs at several steps.
+    - a step whose module runs at several steps;
+    - one whose modules up to the activation have hooks, which would get the larger map.
 
     A module that runs at several steps, like the pooling of some U-Nets, is one site, the first of
     its ``uses``.
@@ -137,7 +139,8 @@ def plan_of(
         pairs = zip(sites, units, strict=True)
         after = [_after(*pair, trace, refused, only=place == "after") for pair in pairs]
         sites = after if place == "after" else _without_conflicts(after, sites)
-    return Plan(tuple(sites), tuple(excluded)), uses
+    idle = [Excluded(name, kind, "did not run on the example") for name, kind in trace.idle]
+    return Plan(tuple(sites), (*excluded, *idle)), uses
 
 
 def _without_conflicts(after: Sequence[Site], before: Sequence[Site]) -> list[Site]:

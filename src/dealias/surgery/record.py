@@ -14,6 +14,8 @@ from dealias.surgery.resolution import Shape
 from dealias.surgery.trace import Recorder, Trace, shape_of
 from dealias.surgery.walk import modules, named_modules, parameters
 
+_STEPS = (nn.Conv2d, nn.MaxPool2d, nn.AvgPool2d, nn.LPPool2d)
+
 
 def record(model: nn.Module, example_input: Any, *, trained: bool = False) -> Trace:
     """Run the model once, without gradients and in evaluation mode, and record the pass.
@@ -43,7 +45,18 @@ def record(model: nn.Module, example_input: Any, *, trained: bool = False) -> Tr
     if trained:
         trace.in_training = _results_in_training(model, example_input)
         trace.calls |= Counter(name for name, _ in trace.in_training)
+    trace.idle = [
+        (name, type(module).__name__)
+        for name, module in named_modules(model)
+        if name not in trace.calls and _is_strided(module)
+    ]
     return trace
+
+
+def _is_strided(module: nn.Module) -> bool:
+    stride = getattr(module, "stride", 1)
+    lengths = stride if isinstance(stride, tuple | list) else (stride,)
+    return isinstance(module, _STEPS) and any(isinstance(s, int) and s > 1 for s in lengths)
 
 
 def _results_in_training(model: nn.Module, example_input: Any) -> list[tuple[str, Shape | None]]:

@@ -113,6 +113,7 @@ class Trace:
     calls: Counter[str] = field(default_factory=Counter)  # of each module
     every: list[Call] = field(default_factory=list)  # in the order they began
     in_training: list[tuple[str, Shape | None]] = field(default_factory=list)  # names and results
+    idle: list[tuple[str, str]] = field(default_factory=list)  # steps that did not run, and types
     sizes: list[Pair] = field(default_factory=list)  # (H, W) of the maps that the model returns
     outputs: list[tuple[Shape, int]] = field(default_factory=list)  # their shapes and bits
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from dealias.surgery.plan import Excluded, Place
 from dealias.surgery.resolution import Held, Layout, Pair, layouts_of
 from dealias.surgery.trace import Call, Event, Trace
+from dealias.surgery.walk import host_of
 
 # Functions that lower the resolution, and the modules that do the same, by the kind of the step.
 _MODULES = {
@@ -64,15 +65,23 @@ class Unit:
     def _place(self) -> Place | None:
         call = self.call
         grid = next((key for key, size in call.grids.items() if size == self.size), None)
-        if not self.attached or call.argument is None or (self.layout == "tokens" and grid is None):
+        if not self.attached or self._is_container or call.argument is None:
+            return None
+        if self.layout == "tokens" and grid is None:
             return None
         return Place(self.layout, call.argument, grid)
+
+    @property
+    def _is_container(self) -> bool:
+        return host_of(self.call.module, "") is None
 
     @property
     def reason_for_no_place(self) -> str:
         """Why `place` is None."""
         if self.attached and self._place is not None:
             return "takes the map in different ways from one call to the next"
+        if self.attached and self._is_container:
+            return "a container that runs its children, as it would a filter"
         if self.attached:
             return "tokens enter without their height and width"
         where = self.call.name or "the model itself"

@@ -54,3 +54,17 @@ def submodule(model: nn.Module, name: str) -> nn.Module:
             raise KeyError(name)
         module = inner
     return module
+
+
+def host_of(model: nn.Module, name: str) -> tuple[str, nn.Module] | None:
+    """The module that gets the filter of a unit, and its path; None if none can.
+
+    A sequence would run the filter as one more child, so its first child gets the filter.
+    """
+    host = submodule(model, name)
+    while type(host).forward is nn.Sequential.forward:
+        child, host = next((c, m) for c, m in host._modules.items() if m is not None)
+        name = f"{name}.{child}".lstrip(".")
+    if isinstance(host, nn.Sequential | nn.ModuleList | nn.ModuleDict):
+        return None
+    return name, host

@@ -31,7 +31,6 @@ from dealias.surgery.insertion import (
     SAMPLING,
     Inserted,
     Report,
-    host_of,
     put_mixing,
     put_phase,
     put_sampling,
@@ -51,7 +50,7 @@ from dealias.surgery.plan import (
 )
 from dealias.surgery.polyphase import PhaseSite, phase_sites
 from dealias.surgery.trace import Trace
-from dealias.surgery.walk import parameters, submodule
+from dealias.surgery.walk import host_of, parameters, submodule
 
 Filter = Literal["daf", "flc", "blur", "adaptive_blur"]
 _NOTHING_TO_MIX = (

@@ -77,6 +77,12 @@ class _FitWithin(v2.Transform):  # type: ignore[misc]
 
     def transform(self, inpt: Any, params: dict[str, Any]) -> Any:
         """Called by torchvision for each part of a sample."""
+        if isinstance(inpt, tv_tensors.Mask):
+            # torchvision's own kernel for masks takes the pixel to the upper left, which shifts
+            # them relative to the image and the boxes.
+            nearest = v2.InterpolationMode.NEAREST_EXACT
+            masks = v2.functional.resize(inpt.as_subclass(Tensor), **params, interpolation=nearest)
+            return tv_tensors.wrap(masks, like=inpt)
         return v2.functional.resize(inpt, **params)
 
 
