@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import pytorch_lightning as pl
 from pytorch_lightning import Callback
@@ -62,7 +63,7 @@ class FilterRamp(Callback):
         """Set the strength of the step."""
         self._set(trainer, pl_module)
 
-    def _set(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> int:
+    def _set(self, trainer: Any, pl_module: pl.LightningModule) -> int:
         """Set the strength of the step, also in averages of weights, which would lag behind."""
         strength = self.strength(trainer.global_step, trainer.max_steps)
         for callback in trainer.callbacks:
