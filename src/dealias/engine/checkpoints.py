@@ -297,11 +297,11 @@ class LastCheckpoint(Checkpoint):
         self.path = folder / "last.ckpt"
         self.every = every
         self._saved = 0
-        self._validated = 0
+        self._validated: int | None = None  # step of the last validation, where it is known
 
     def state_dict(self) -> dict[str, Any]:
         """The step of the last validation."""
-        return {"validated": self._validated}
+        return {"validated": self._validated or 0}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Take the step of the last validation."""
@@ -310,9 +310,10 @@ class LastCheckpoint(Checkpoint):
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Validate, if training goes on from a step whose validation was cut short."""
         step, interval = trainer.global_step, trainer.val_check_batch
-        if not step or not isinstance(interval, int) or not trainer.enable_validation:
+        if not step or self._validated in (None, step) or not isinstance(interval, int):
             return
-        if self._validated < step and step * trainer.accumulate_grad_batches % interval == 0:
+        by_batches = trainer.enable_validation and trainer.check_val_every_n_epoch is None
+        if by_batches and step * trainer.accumulate_grad_batches % interval == 0:
             trainer.validating = True
             trainer.fit_loop.epoch_loop.val_loop.run()
             trainer.training = True
