@@ -225,12 +225,47 @@ def test_what_can_not_be_compared(change, message):
 def test_labels_that_are_no_classes():
     preds = torch.full((4, 4), 3)
     once = torch.ones(4, 4).long()
-    with pytest.raises(LabelRangeError, match=r"preds: expected classes 0\.\.2, got 3 \(16 px\)"):
+    with pytest.raises(LabelRangeError, match=r"preds: expected labels 0\.\.2, got 3 \(16 px\)"):
         count_shifts(preds, once, once, num_classes=3)
     with pytest.raises(LabelRangeError, match="target: expected"):
         count_shifts(preds, once, once, num_classes=4, target=preds + 1)
     with pytest.raises(ValueError, match="changed: expected the shape of preds"):
         count_shifts(preds, once[:2], once, num_classes=4)
+
+
+@pytest.mark.parametrize("dtype", [torch.uint8, torch.int16, torch.int64])
+@pytest.mark.parametrize("ignore_index", [-100, 300, 2**16 + 7])
+def test_a_void_label_that_the_dtype_does_not_hold(dtype, ignore_index):
+    target = torch.tensor([[7, 7, 156, 156, 44, 44]])
+    once = torch.ones(1, 6, dtype=torch.int64)
+    options = {"num_classes": 200, "ignore_index": ignore_index, "band_width": 1}
+    counts = count_shifts(target, 0 * once, once, target=target.to(dtype), **options)
+    assert counts[2, 0, [7, 156, 44]].tolist() == [1, 2, 1]  # where labels meet
+    with pytest.raises(LabelRangeError, match=r"target: expected .* got 156 \(2 px\)"):
+        count_shifts(
+            target.clamp(max=9),
+            0 * once,
+            once,
+            target=target.to(dtype),
+            **options | {"num_classes": 150},
+        )
+
+
+def test_more_classes_than_the_dtype_holds():
+    preds = torch.tensor([[0, 3, 255]], dtype=torch.uint8)
+    once = torch.ones(1, 3, dtype=torch.int64)
+    counts = count_shifts(preds, 0 * once, once, num_classes=256, target=preds, ignore_index=-1)
+    assert counts[0, 1, [0, 3, 255]].tolist() == [1, 1, 1]
+
+
+@pytest.mark.parametrize("offset", [(1.5, 2), (1,), (1, 2, 3), None, ("1", 2)])
+@pytest.mark.parametrize("circular", [False, True])
+def test_what_is_no_offset(offset, circular):
+    preds = torch.zeros(4, 4).long()
+    with pytest.raises(ValueError, match="^offset: expected two integers"):
+        ShiftAgreement(2, circular=circular).update(preds, preds, offset)
+    with pytest.raises(ValueError, match="^offset: expected two integers"):
+        shifted_windows(40, 40, [(0, 1), offset])
 
 
 class TestMetric:

@@ -17,7 +17,8 @@ import torch
 from torch import Tensor
 
 from dealias.metrics.functional.bands import Protocol, check_tensor, dilate, label_edges
-from dealias.metrics.functional.counts import LabelRangeError, check_options, check_pair
+from dealias.metrics.functional.counts import check_labels, check_options, check_pair
+from dealias.text import shorten
 
 Offset = tuple[int, int]
 
@@ -95,13 +96,15 @@ def shifted_windows(
         multiple: of pixels that the sides of the windows are cut to, for networks that ask for it.
 
     Raises:
-        ValueError: no offsets, or the image is too small for them.
+        ValueError: no offsets, one that is not of two integers, or the image is too small for them.
 
     >>> shifted_windows(100, 200, [(4, -8)])
     Windows(size=(92, 184), reference=(4, 8), shifted=((8, 0),))
     """
     if not offsets:
         raise ValueError("offsets: expected at least one, got none")
+    for offset in offsets:
+        _check_offset(offset)
     margins = [max(largest, *(abs(offset[axis]) for offset in offsets)) for axis in (0, 1)]
     size = [
         (n - 2 * m) // multiple * multiple for n, m in zip((height, width), margins, strict=True)
@@ -136,7 +139,8 @@ def compare_shift(
         Bool tensors of the shape of `preds`: where the label changed, and where it was compared.
 
     Raises:
-        ValueError: not tensors, shapes that differ, a negative border, or no pixel to compare.
+        ValueError: not tensors, shapes that differ, an offset that is not of two integers, a
+            negative border, or no pixel to compare.
 
     >>> preds = torch.tensor([[0, 0, 1, 1]])
     >>> changed, compared = compare_shift(preds, torch.tensor([[0, 0, 1, 1]]), (0, 1))
@@ -150,6 +154,7 @@ def compare_shift(
             f"shifted: expected label maps of shape {list(preds.shape)}, as preds, "
             f"got {list(shifted.shape)}"
         )
+    _check_offset(offset)
     if circular:
         back = torch.roll(shifted, offset, (-2, -1))
         return back != preds, torch.ones_like(preds, dtype=torch.bool)
@@ -207,22 +212,22 @@ def count_shifts(
         ValueError: as :func:`count_hard_pixels`, or shapes that differ.
     """
     check_options(num_classes, ignore_index, band_width, protocol)
-    check_pair(preds, preds if target is None else target)
+    known = preds if target is None else target
+    check_pair(preds, known)
     for name, value in (("changed", changed), ("compared", compared)):
         if value.shape != preds.shape:
             raise ValueError(
                 f"{name}: expected the shape of preds, {list(preds.shape)}, got {list(value.shape)}"
             )
-    _check_classes("preds", preds, num_classes, None)
+    check_labels(preds, known, num_classes, ignore_index)
     times = torch.stack([compared.long(), compared.long() - changed.long()])
     found = torch.zeros(3, 2, num_classes, dtype=torch.int64, device=preds.device)
     band = dilate(label_edges(preds, protocol=protocol), band_width)
     found[ALL] = _sum_by_class(preds, times, num_classes)
     found[PREDS_BAND] = _sum_by_class(preds, times * band, num_classes)
     if target is not None:
-        _check_classes("target", target, num_classes, ignore_index)
         edges = label_edges(target, protocol=protocol, ignore_index=ignore_index)
-        inside = dilate(edges, band_width) & (target != ignore_index)
+        inside = dilate(edges, band_width) & (target.long() != ignore_index)
         classes = torch.where(inside, target, 0)
         found[TARGET_BAND] = _sum_by_class(classes, times * inside, num_classes)
     return found
@@ -253,15 +258,8 @@ def _sum_by_class(classes: Tensor, times: Tensor, num_classes: int) -> Tensor:
     return sums.index_add_(1, flat, times.reshape(2, -1))
 
 
-def _check_classes(argument: str, labels: Tensor, num_classes: int, void: int | None) -> None:
-    wrong = (labels < 0) | (labels >= num_classes)
-    if void is not None:
-        wrong &= labels != void
-    if wrong.any():
-        found, pixels = torch.unique(labels[wrong], return_counts=True)
-        also = "" if void is None else f" or {void} (void)"
-        raise LabelRangeError(
-            argument,
-            dict(zip(found.tolist(), pixels.tolist(), strict=True)),
-            f"classes 0..{num_classes - 1}{also}",
-        )
+def _check_offset(offset: Offset) -> None:
+    """Raise ValueError unless an offset is (dy, dx) in whole pixels."""
+    whole = isinstance(offset, Sequence) and len(offset) == 2
+    if not whole or not all(isinstance(step, int | np.integer) for step in offset):
+        raise ValueError(f"offset: expected two integers (dy, dx), got {shorten(offset)}")
