@@ -171,6 +171,11 @@ def test_what_cant_be_trained_on(name):
     assert "\n" not in said
 
 
+def test_void_in_a_type_that_does_not_hold_it():
+    with pytest.raises(TransformError, match=r"expected labels 0\.\.3 or void -1, got \[255\]"):
+        augment(lambda image, mask: (image, mask.to(torch.uint8) - 2), ignore_index=-1)
+
+
 def test_random_numbers_are_those_of_the_position():
     def draw(image, mask):
         value = int(torch.randint(50, ())) + int(np.random.randint(50)) + random.randrange(50)

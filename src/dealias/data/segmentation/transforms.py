@@ -112,7 +112,7 @@ class OwnTransforms:
             return (
                 f"expected at most {self.most[1]}x{self.most[0]}, the crop_size, got {_size(mask)}"
             )
-        labels = mask.as_subclass(Tensor)
+        labels = mask.as_subclass(Tensor).long()  # a smaller type may not hold the void label
         known = ((labels >= 0) & (labels < self.num_classes)) | (labels == self.ignore_index)
         if not known.all():
             wrong = torch.unique(labels[~known])[:8].tolist()
