@@ -5,6 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from matplotlib.figure import Figure
 from PIL import Image
 
 from dealias.evaluation import (
@@ -26,6 +27,7 @@ from dealias.report import (
     compare_results,
     escape_latex,
     escape_markdown,
+    figures,
     mean_table,
     page_examples,
     read_probe,
@@ -35,6 +37,7 @@ from dealias.report import (
 from dealias.report.comparison_page import change_map, draw_changes
 from dealias.report.drawing import counting_of
 from dealias.report.folder import PageFolder
+from dealias.report.rendering import DASH, MINUS
 from dealias.report.sections import probe_section
 from helpers import random_maps
 from reports import CLASSES, HOSTILE_CLASS
@@ -617,6 +620,33 @@ class _Examples:
         maps = (m.numpy() for m in maps_of(int(name[-1])))
         image = np.zeros((40, 56, 3), np.uint8) if name == "image_0" else None
         return Example(name, *maps, image)
+
+
+def test_figures_say_where_a_value_is_undefined():
+    result = put(result_of(0, 1), "classes.0.MErr", None)
+    result = put(result, "error_shares.interior", None)
+    result = put(result, "mIoU_gain.interior", -0.012)
+    figure = Figure()
+    figures._draw_kinds(figure, result)
+    shares, gains = ([text.get_text() for text in axis.texts] for axis in figure.axes)
+    assert shares[3] == DASH
+    assert gains[3] == MINUS + "1.2"
+    figure = Figure()
+    figures._draw_classes(figure, result)
+    assert [text.get_text() for text in figure.axes[0].texts if text.get_text()] == [DASH]
+
+
+@pytest.mark.parametrize("absent", [{1}, {*range(len(CLASSES))}])
+def test_classes_that_are_not_there_are_left_out_of_figures(absent, tmp_path):
+    result = result_of(0, 1)
+    for index in absent:
+        for key in ("IoU", "FErr", "MErr", "DErr"):
+            result = put(result, f"classes.{index}.{key}", None)
+    figure = Figure()
+    figures._draw_classes(figure, result)
+    shown = [text.get_text() for text in figure.axes[0].get_yticklabels()]
+    assert shown == [name for index, name in enumerate(CLASSES.names) if index not in absent]
+    assert len(write_figures(tmp_path, result)) == 6
 
 
 def test_figures_are_drawn_in_three_formats(tmp_path):

@@ -19,7 +19,8 @@ from dealias.metrics.functional import ERROR_KINDS
 from dealias.report.aliasing import GROUP_TITLES, GROUPS, histogram
 from dealias.report.drawing import counting_of, mark_errors
 from dealias.report.examples import Example, Examples
-from dealias.report.rendering import css
+from dealias.report.page import is_present
+from dealias.report.rendering import DASH, css, percent, signed
 from dealias.report.sections import GROUP_COLORS
 from dealias.report.widths import CURVE_COLORS, PANELS, width_labels
 from dealias.text import check_name, printable
@@ -52,10 +53,11 @@ def write_figures(
     """Draw a result as PDF, SVG and PNG.
 
     ``errors`` shows the share of each kind of error and the gain in mIoU from mending it;
-    ``classes`` the three error rates of each class; ``aliasing`` the distribution of the aliasing
-    score by kind of error, if it was measured; ``widths`` the six figures against the width of the
-    bands, if they were counted at several; ``strips`` the worst images: photograph, target,
-    prediction and errors, in colours by kind.
+    ``classes`` the three error rates of each class that is in targets or predictions; ``aliasing``
+    the distribution of the aliasing score by kind of error, if it was measured; ``widths`` the six
+    figures against the width of the bands, if they were counted at several; ``strips`` the worst
+    images: photograph, target, prediction and errors, in colours by kind. An undefined value has a
+    dash in place of a bar.
 
     Args:
         folder: where the files go; made if it isn't there.
@@ -128,31 +130,35 @@ def _draw_kinds(figure: Any, result: Mapping[str, Any]) -> None:
     names = [kind.title for kind in ERROR_KINDS]
     colors = [css(ERROR_COLORS[kind.key]) for kind in ERROR_KINDS]
     panels = (
-        (shares, "error_shares", "share of wrong pixels, %", "{:.1f}"),
-        (gains, "mIoU_gain", "mIoU if mended, points", "{:+.1f}"),
+        (shares, "error_shares", "share of wrong pixels, %", percent),
+        (gains, "mIoU_gain", "mIoU if mended, points", signed),
     )
     for axis, key, title, form in panels:
-        values = [100 * (result[key][kind.key] or 0) for kind in ERROR_KINDS]
-        bars = axis.barh(names, values, color=colors, edgecolor="0.3", linewidth=0.4)
-        axis.bar_label(bars, [form.format(value) for value in values], padding=2)
+        values = [result[key][kind.key] for kind in ERROR_KINDS]
+        bars = axis.barh(names, _lengths(values), color=colors, edgecolor="0.3", linewidth=0.4)
+        axis.bar_label(bars, [form(value, 1) for value in values], padding=2)
         axis.set_xlabel(title)
         axis.margins(x=0.18)
     shares.invert_yaxis()
 
 
+def _lengths(values: Sequence[float | None]) -> list[float]:
+    """Bars in percent; of no length where a value is undefined, which its label is to say."""
+    return [100 * (value or 0) for value in values]
+
+
 def _draw_classes(figure: Any, result: Mapping[str, Any]) -> None:
-    rows = result["classes"]
+    rows = [row for row in result["classes"] if is_present(row)]
     figure.set_size_inches(_WIDTH, 0.8 + 0.3 * len(rows))
     axis = figure.subplots()
     place = np.arange(len(rows))
     height = 0.8 / len(_CLASS_BARS)
     for index, (key, kind) in enumerate(_CLASS_BARS.items()):
-        values = [100 * (row[key] or 0) for row in rows]
-        shift = (index - 1) * height
-        color = css(ERROR_COLORS[kind])
-        axis.barh(
-            place + shift, values, height, label=key, color=color, edgecolor="0.3", linewidth=0.3
-        )
+        values = [row[key] for row in rows]
+        look = {"color": css(ERROR_COLORS[kind]), "edgecolor": "0.3", "linewidth": 0.3}
+        where = place + (index - 1) * height
+        bars = axis.barh(where, _lengths(values), height, label=key, **look)
+        axis.bar_label(bars, [DASH if value is None else "" for value in values], padding=2)
     axis.set_yticks(place, [printable(row["name"]) for row in rows])
     axis.set_xlabel("error rate in the boundary bands, %")
     axis.invert_yaxis()
