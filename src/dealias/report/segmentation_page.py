@@ -165,8 +165,6 @@ def _context(
         "classes": rows,
         "columns": metric_columns(),
         "metrics": metrics,
-        "edge_false_rate": metrics.get("edge_false_rate"),
-        "edge_missing_rate": metrics.get("edge_missing_rate"),
         "counting": {key: result[key] for key in COUNTING},
         "sorts": [
             ("miou", "mIoU, lowest first"),

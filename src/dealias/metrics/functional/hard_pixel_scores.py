@@ -28,7 +28,10 @@ def scores(counts: HardPixelCounts | Tensor) -> dict[str, Tensor]:
         classes: mIoU, mAcc, BIoU, BAcc (higher is better), FErr, MErr, DErr (lower is better).
         aAcc is the accuracy over pixels. IoU_per_class, Acc_per_class, BIoU_per_class,
         BAcc_per_class, FErr_per_class, MErr_per_class and DErr_per_class are `[C]`.
-        edge_false_rate and edge_missing_rate need full counts.
+        edge_false_rate and edge_missing_rate need full counts, and are no shares of edge pixels:
+        the first is the predicted edge pixels outside the target's band, divided by the sum of
+        all predicted edge pixels and all pixels of the predicted band; the second the same with
+        the parts of prediction and target swapped. The wider the bands, the smaller are both.
 
         A class without pixels in a denominator is NaN and is left out of the mean. A mean without
         any class is NaN.
