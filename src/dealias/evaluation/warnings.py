@@ -37,8 +37,9 @@ def label_warnings(
 
 def last_class_mapping(label: int, names: Sequence[str]) -> str:
     """The line of a class set that maps a label to the last class."""
-    known = ", ".join(f"{k}: {k}" for k in range(len(names) - 1))
-    return f"label_map: {{{known}, {label}: {len(names) - 1}}}"
+    last = len(names) - 1
+    mapped = {k: k for k in range(last)} | {label: last}
+    return f"label_map: {mapped}"
 
 
 def void_warnings(
