@@ -149,12 +149,15 @@ class TestGroups:
         with pytest.raises(GroupError, match=rf"g\.csv: {message}"):
             read_groups(str(tmp_path / "g.csv"))
 
-    def test_what_is_neither_is_refused(self, tmp_path):
+    def test_what_is_neither_is_refused(self):
         for asked in ("(", "(" * 5000, "a" * 5000 + "["):
             with pytest.raises(GroupError, match="no such file, and no regular expression"):
                 read_groups(asked)
-        with pytest.raises(GroupError, match="expected a regular file, got a folder"):
-            read_groups(str(tmp_path))
+
+    def test_a_folder_is_no_table(self, tmp_path, monkeypatch):
+        monkeypatch.chdir(tmp_path)
+        (tmp_path / "im").mkdir()
+        assert read_groups("im").of("im_01") == "im"
 
 
 class TestDifferences:

@@ -75,7 +75,7 @@ def read_groups(asked: str) -> Groups:
 
 def _is_file(path: Path) -> bool:
     try:
-        return path.exists()
+        return path.is_file()
     except (OSError, ValueError):  # too long, or a null character
         return False
 
