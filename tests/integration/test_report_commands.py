@@ -246,7 +246,7 @@ def test_figures_of_two_results(runs, tmp_path, capsys):
     ("arguments", "message"),
     [
         (["evaluate", "--probe", "x.json"], "--probe is for --report"),
-        (["evaluate", "--images", "x"], "--images is for --error-maps and --report"),
+        (["evaluate", "--images", "x"], "--images is for --error-maps or --report"),
         (["compare", "a.json", "missing.json"], "missing.json: no such file"),
         (["figures", "missing.json", "--output", "f"], "missing.json: no such file"),
         (["figures", "a.json", "a.json", "--output", "f"], "expected each result once"),

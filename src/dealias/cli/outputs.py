@@ -56,12 +56,16 @@ def refuse_unused(options: Namespace, uses: Mapping[str, Sequence[str]]) -> None
     >>> refuse_unused(Namespace(title="x", report=None), {"title": ["report"]})
     Traceback (most recent call last):
     ValueError: --title is for --report
+    >>> refuse_unused(Namespace(x="y", output=None, csv=None), {"x": ["output", "csv"]})
+    Traceback (most recent call last):
+    ValueError: --x is for --output or --csv
     """
     for name, others in uses.items():
         values = {each: options[each] for each in (name, *others)}
         given = [each for each, value in values.items() if value is not None and value is not False]
         if given == [name]:
-            used = " and ".join(f"--{other.replace('_', '-')}" for other in others)
+            *most, last = (f"--{other.replace('_', '-')}" for other in others)
+            used = f"{', '.join(most)} or {last}" if most else last
             raise ValueError(f"--{name.replace('_', '-')} is for {used}")
 
 

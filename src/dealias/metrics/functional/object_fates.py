@@ -43,7 +43,7 @@ def check_object_recall(recall: ObjectRecall) -> None:
     ):
         raise ValueError(
             f"object_recall: expected two shares with 0 < vanished_below <= found_from <= 1, "
-            f"got {recall[0]!r} and {recall[1]!r}"
+            f"got vanished_below {recall[0]!r} and found_from {recall[1]!r}"
         )
 
 
