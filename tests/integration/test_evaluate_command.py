@@ -196,7 +196,7 @@ def test_photographs_that_cannot_be_used(data, capsys):
     assert [("for a" in m, "b.png" in m) for m in result["skipped"]] == [(0, 1), (1, 0)]
     assert len(list((data / "maps").glob("*.png"))) == 5
     assert evaluate(data, "--images", photographs) == 2
-    assert "--images is for --error-maps and --report" in capsys.readouterr().err
+    assert "--images is for --error-maps or --report" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
@@ -404,8 +404,9 @@ def test_outputs_that_cannot_be_written_are_refused_before_the_work(
         (["--vanished-below", "0.2"], "--vanished-below is for --objects"),
         (["--title", "x"], "--title is for --report"),
         (["--trust"], "--trust is for --probe"),
-        (["--groups", "(.)"], "--groups is for --interval and --output and --counts and --report"),
-        (["--objects", "--vanished-below", "0.6"], "object_recall: expected two shares"),
+        (["--groups", "(.)"], "--groups is for --interval, --output, --counts or --report"),
+        (["--objects", "--vanished-below", "0.6"], "got vanished_below 0.6 and found_from 0.5"),
+        (["--band-width", "65537"], "band_width: expected at most 65,535 pixels, got 65,537"),
         (["--band-widths", "3,4"], "band_width: expected an odd positive integer, got 4"),
         (
             ["--band-widths", "wide"],

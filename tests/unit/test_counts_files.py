@@ -244,7 +244,7 @@ SETTINGS = vars(OPTIONS.settings)
         ({"settings": {**SETTINGS, "names": ["a"] * 5}}, "names that differ"),
         ({"settings": {**SETTINGS, "names": [*map(str, range(70_000))]}}, "at most 4,096 classes"),
         ({"settings": {**SETTINGS, "ignore_index": 2**63}}, "64 bits"),
-        ({"settings": {**SETTINGS, "band_width": 10**6 + 1}}, "bands up to"),
+        ({"settings": {**SETTINGS, "band_width": 10**6 + 1}}, "at most 65,535 pixels"),
         ({"settings": {**SETTINGS, "band_width": 4}}, "band_width"),
         ({"settings": {**SETTINGS, "protocol": ["paper"]}}, "protocol"),
         ({"settings": {**SETTINGS, "boundary": 1}}, "boundary true or false"),

@@ -89,6 +89,8 @@ def test_nothing_is_sent_as_a_tensor(evaluation):
         ({"protocol": "papers"}, "protocol: expected 'paper' or 'exact', got 'papers'"),
         ({"band_width": 4}, "band_width: expected an odd positive integer, got 4"),
         ({"band_width": "3"}, "band_width: expected an odd positive integer, got '3'"),
+        ({"band_width": 65_537}, "band_width: expected at most 65,535 pixels, got 65,537"),
+        ({"band_widths": "3,65537"}, "band_width: expected at most 65,535 pixels, got 65,537"),
         ({"error_maps": "maps"}, "error_maps: expected a Path or None, got 'maps'"),
         ({"groups": "^(x)"}, "groups: expected Groups such as .* got '^(x)'"),
         ({"object_recall": True}, r"object_recall: expected ObjectRecall() or None, got True"),

@@ -262,9 +262,9 @@ def test_more_classes_than_the_dtype_holds():
 @pytest.mark.parametrize("circular", [False, True])
 def test_what_is_no_offset(offset, circular):
     preds = torch.zeros(4, 4).long()
-    with pytest.raises(ValueError, match="^offset: expected two integers"):
+    with pytest.raises(ValueError, match=r"^offset: expected two integers"):
         ShiftAgreement(2, circular=circular).update(preds, preds, offset)
-    with pytest.raises(ValueError, match="^offset: expected two integers"):
+    with pytest.raises(ValueError, match=r"^offset: expected two integers"):
         shifted_windows(40, 40, [(0, 1), offset])
 
 

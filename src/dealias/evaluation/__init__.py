@@ -1,11 +1,6 @@
 """Evaluate folders of label maps: counts, results, and the files that hold them."""
 
-from dealias.evaluation.counts_files import (
-    WIDEST_BAND,
-    merge_counts,
-    read_counts,
-    write_counts,
-)
+from dealias.evaluation.counts_files import merge_counts, read_counts, write_counts
 from dealias.evaluation.csv_files import write_csv
 from dealias.evaluation.digests import digest_file, digest_labels, digest_rows
 from dealias.evaluation.error_maps import ERROR_COLORS, draw_errors
@@ -43,7 +38,6 @@ __all__ = [
     "MARGINS_TEXT",
     "MOST_SHARDS",
     "OBJECT_FATES",
-    "WIDEST_BAND",
     "WIDTH_METRICS",
     "CountsFileError",
     "Differences",

@@ -35,7 +35,6 @@ from dealias.metrics.functional import (
 )
 from dealias.text import FileError, printable, reason, shorten
 
-WIDEST_BAND = 65_535  # pixels
 _FORMAT = 2  # 1 had neither margins nor groups of images
 _LARGEST_HEADER = 2**26  # bytes
 _MOST_PIXELS = 2.0**53  # of one file; sums of any number of them fit 64 bits
@@ -226,8 +225,8 @@ def _settings(content: Any) -> Settings:
         BandWidths.parse(settings.band_widths)
     if not isinstance(settings.class_set, str) or not isinstance(settings.boundary, bool):
         raise ValueError("settings: expected a name of a class set, and boundary true or false")
-    if len({*names}) < len(names) or settings.band_width > WIDEST_BAND:
-        raise ValueError(f"settings: expected names that differ, and bands up to {WIDEST_BAND:,}")
+    if len({*names}) < len(names):
+        raise ValueError("settings: expected names that differ")
     if abs(settings.ignore_index) >= 2**63:
         raise ValueError("ignore_index: expected an integer of 64 bits")
     return settings

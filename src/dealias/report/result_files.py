@@ -10,10 +10,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, get_args
 
-from dealias.evaluation import MARGINS_TEXT, OBJECT_FATES, WIDEST_BAND, WIDTH_METRICS
+from dealias.evaluation import MARGINS_TEXT, OBJECT_FATES, WIDTH_METRICS
 from dealias.inputs import lies_below, read_json
 from dealias.labels import MOST_CLASSES
-from dealias.metrics.functional import ERROR_KINDS, Protocol
+from dealias.metrics.functional import ERROR_KINDS, WIDEST_BAND, Protocol
 from dealias.report.aliasing import GROUPS
 from dealias.report.shapes import Number, Or, Text, find_fault, maybe
 from dealias.report.units import check_margins_of

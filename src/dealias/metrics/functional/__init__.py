@@ -1,7 +1,13 @@
 """From label maps to counts and from counts to metrics, as functions of tensors."""
 
 from dealias.metrics.functional.band_widths import BandWidths
-from dealias.metrics.functional.bands import Protocol, dilate, inner_boundary, label_edges
+from dealias.metrics.functional.bands import (
+    WIDEST_BAND,
+    Protocol,
+    dilate,
+    inner_boundary,
+    label_edges,
+)
 from dealias.metrics.functional.bootstrap import (
     FEWEST_UNITS,
     LEVEL,
@@ -96,6 +102,7 @@ __all__ = [
     "OBJECT_SIZES",
     "RESAMPLES",
     "SHIFT_REGIONS",
+    "WIDEST_BAND",
     "BandWidths",
     "ClassPair",
     "ErrorKind",

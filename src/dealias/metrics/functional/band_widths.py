@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from dealias.metrics.functional.bands import check_band_width
 
 _MOST = 64  # widths
-_WIDEST = 65_535  # pixels
 
 
 @dataclass(frozen=True)
@@ -49,8 +48,6 @@ class BandWidths:
         for value in values:
             if not of_diagonal:
                 check_band_width(int(value))
-                if value > _WIDEST:
-                    raise ValueError(f"band_widths: expected at most {_WIDEST:,} pixels")
             elif not 0 < value <= 1:
                 raise ValueError(f"band_widths: expected shares in (0 %, 100 %], got {text[:80]!r}")
         if len(values) > _MOST or any(one >= other for one, other in itertools.pairwise(values)):

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 Protocol = Literal["paper", "exact"]
+WIDEST_BAND = 65_535  # pixels
 
 
 def check_protocol(protocol: str) -> None:
@@ -15,9 +16,11 @@ def check_protocol(protocol: str) -> None:
 
 
 def check_band_width(band_width: int) -> None:
-    """Raise ValueError unless `band_width` is an odd positive number of pixels."""
+    """Raise ValueError unless `band_width` is an odd number of pixels in 1 .. `WIDEST_BAND`."""
     if type(band_width) is not int or band_width < 1 or band_width % 2 == 0:
         raise ValueError(f"band_width: expected an odd positive integer, got {band_width!r}")
+    if band_width > WIDEST_BAND:
+        raise ValueError(f"band_width: expected at most {WIDEST_BAND:,} pixels, got {band_width:,}")
 
 
 def check_tensor(argument: str, value: Any) -> None:
