@@ -1,11 +1,14 @@
 """Files of counts from strangers."""
 
 import csv
+import functools
 import io
 import json
 import os
+import re
 import zipfile
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -24,7 +27,7 @@ from dealias.evaluation import (
     write_counts,
     write_csv,
 )
-from dealias.labels import ClassSet
+from dealias.labels import ClassSet, PairingRule
 from dealias.metrics.functional import OBJECT_RECALL
 from dealias.report import compare_results
 from helpers import random_maps
@@ -253,6 +256,8 @@ SETTINGS = vars(OPTIONS.settings)
         ({"groups": [1, 2, 3]}, "groups: expected a list of text"),
         ({"sources": []}, "sources: expected a mapping"),
         ({"sources": {"predictions": 1}}, "predictions: expected a folder"),
+        ({"several": {}}, "several: expected a list of sources"),
+        ({"several": [1]}, "sources: expected a mapping"),
     ],
 )
 def test_headers_that_are_none(header, message, arrays, tmp_path):
@@ -346,6 +351,87 @@ def shard_of(index, names, folder):
     path = folder / f"{names[0]}{index}.npz"
     write_counts(part, path)
     return path
+
+
+COLORED = ClassSet("five", tuple("abcde"), palette=tuple((k, 0, 0) for k in range(5)))
+MAPPED = replace(CLASSES, label_map={7: 0, 9: 4})
+
+
+def part_of(name, classes=CLASSES, folder="p", **more):
+    """The counts of one image that is read by these rules."""
+    part = evaluate_maps(name, *random_maps(1, 20, 30, classes=5), Options(classes))
+    part.sources = Sources.of(classes, Path("/data", folder), Path("/data/t"), **more)
+    return part
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "message"),
+    [
+        ({}, {"classes": MAPPED}, "label_map of 7: expected None as in the first, got 0"),
+        (
+            {"classes": MAPPED},
+            {"classes": replace(MAPPED, label_map={7: 0, 9: 3})},
+            "label_map of 9: expected 4 as in the first, got 3",
+        ),
+        (
+            {"classes": MAPPED},
+            {"classes": replace(MAPPED, label_map_files="*_ids.png")},
+            "label_map_files: expected None as in the first, got '*_ids.png'",
+        ),
+        ({}, {"classes": replace(CLASSES, reduce_zero_label=True)}, "reduce_zero_label: expected"),
+        ({"classes": COLORED}, {}, "palette of a: expected (0, 0, 0) as in the first, got None"),
+        (
+            {"classes": COLORED},
+            {"classes": replace(COLORED, color_map={(9, 9, 9): 1})},
+            "color_map of (9, 9, 9): expected None as in the first, got 1",
+        ),
+        (
+            {"classes": COLORED},
+            {"classes": replace(COLORED, void_color=(9, 9, 9))},
+            "void_color: expected None as in the first, got (9, 9, 9)",
+        ),
+        ({}, {"map_predictions": True}, "map_predictions: expected False as in the first"),
+        ({"resize_predictions": True}, {}, "resize_predictions: expected True as in the first"),
+        ({}, {"rule": PairingRule("{name}_p")}, "prediction_pattern: expected None as in the f"),
+        ({}, {"rule": PairingRule(table=Path("a.csv"))}, "pairs: expected None as in the first"),
+    ],
+)
+def test_labels_read_by_other_rules_are_not_added(first, second, message, tmp_path):
+    parts = part_of("a", **first), part_of("b", **second)
+    with pytest.raises(CountsFileError, match=f"^{re.escape(message)}"):
+        parts[0].merge(parts[1])
+    parts[0].merge(replace(parts[1], sources=None))  # by rules that are not known
+    apart = part_of("c", folder="q", **first)
+    for name, part in (("a", parts[0].merge(apart)), ("b", parts[1])):
+        part.shards = [Shard.whole([name])]
+        write_counts(part, tmp_path / f"{name}.npz")
+    with pytest.raises(CountsFileError, match=re.escape(message)):  # nor once folders differ
+        merge_counts([tmp_path / "a.npz", tmp_path / "b.npz"])
+
+
+def test_folders_that_differ_are_said():
+    strict = replace(MAPPED, single_labels=True)
+    part_of("a", MAPPED).merge(part_of("b", strict))
+    same = part_of("a").merge(part_of("b"))
+    assert same.sources == part_of("a").sources
+    assert same.warnings() == []
+    merged = same.merge(part_of("c", folder="q", found_by="x")).merge(part_of("d", found_by="x"))
+    assert merged.sources is None
+    assert merged.warnings() == [
+        "paired by what names have in common: x",
+        "predictions of 2 places were added up: /data/p, /data/q",
+    ]
+    tables = [part_of(name, rule=PairingRule(table=Path("/", name))) for name in "abcdef"]
+    merged = functools.reduce(Evaluation.merge, tables)
+    assert merged.warnings() == ["pairs of 6 places were added up: /a, /b, /c, /d and 2 more"]
+
+
+def test_images_that_were_not_counted_are_said(tmp_path):
+    first, second = (shard_of(index, ["a", "b"], tmp_path) for index in (1, 2))
+    message = "not all images are counted; missing shards: 2/2"
+    assert message in read_counts(first).to_dict()["warnings"]
+    assert message in merge_counts([first], partial=True).warnings()
+    assert merge_counts([first, second]).warnings() == []
 
 
 def test_shards_of_other_images_do_not_complete_each_other(tmp_path):

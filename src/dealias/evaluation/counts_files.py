@@ -59,6 +59,7 @@ def write_counts(evaluation: Evaluation, path: Path) -> None:
         "margins": bool(more) or why_left_out(unknown, len(evaluation.images)),
         "skipped": evaluation.skipped,
         "sources": None if evaluation.sources is None else evaluation.sources.to_dict(),
+        "several": [sources.to_dict() for sources in evaluation.several],
     }
     errors = [row.error_pixels for row in evaluation.images]
     if evaluation.settings.band_widths:
@@ -168,7 +169,9 @@ def _parse(archive: ZipFile) -> Evaluation:
         [no_margins] * images,
         strict=True,
     )
-    sources = header.get("sources")
+    sources, several = header.get("sources"), header.get("several", [])
+    if not isinstance(several, list):
+        raise ValueError(f"several: expected a list of sources, got {shorten(several)}")
     return Evaluation(
         settings,
         HardPixelCounts(torch.from_numpy(confusion), torch.from_numpy(edges)),
@@ -179,6 +182,7 @@ def _parse(archive: ZipFile) -> Evaluation:
         skipped=skipped,
         shards=_shards(header.get("shards")),
         sources=None if sources is None else _sources(sources, settings),
+        several=[_sources(each, settings) for each in several],
         void_pixels=void,
         resized_images=resized,
     )

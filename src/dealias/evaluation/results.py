@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -25,7 +26,7 @@ from dealias.evaluation.objects import (
     objects_result,
 )
 from dealias.evaluation.records import CountsFileError, ImageRow, Settings
-from dealias.evaluation.shards import Shard
+from dealias.evaluation.shards import Shard, missing_shards
 from dealias.evaluation.sources import Sources
 from dealias.evaluation.warnings import label_warnings
 from dealias.evaluation.widths import covered_by_bands, no_widths, widths_result
@@ -45,6 +46,7 @@ from dealias.metrics.functional import (
 )
 from dealias.text import html_table, printable, shorten
 
+_LISTED = 4
 _TENSORS = ("boundary", "objects", "widths")
 TABLE_METRICS = ("IoU", "Acc", "BIoU", "BAcc", "FErr", "MErr", "DErr")
 
@@ -63,7 +65,8 @@ class Evaluation:
         images: a row for each image.
         skipped: a message for each file that was left out.
         shards: the parts that were counted.
-        sources: the folders that the label maps were read from; None if there are none.
+        sources: the folders that the label maps were read from; None if there are none or several.
+        several: the sources of parts that were read from several folders.
         void_pixels: number of pixels whose target is void.
         drawn: what was drawn of the images while they were counted, see :func:`evaluate_pair`;
             None if nothing was. Parts have a method ``absorb``.
@@ -80,6 +83,7 @@ class Evaluation:
     skipped: list[str] = field(default_factory=list)
     shards: list[Shard] = field(default_factory=list)
     sources: Sources | None = None
+    several: list[Sources] = field(default_factory=list)
     void_pixels: int = 0
     drawn: Any = None
     undrawn: str | None = None
@@ -103,14 +107,16 @@ class Evaluation:
         """Add two evaluations of different images; the rows are sorted by name.
 
         Raises:
-            CountsFileError: the settings differ, or an image is in both.
+            CountsFileError: the settings differ, or the rules by which files were read where they
+                are known; or an image is in both.
         """
-        for name, mine in vars(self.settings).items():
-            theirs = getattr(other.settings, name)
-            if mine != theirs:
-                raise CountsFileError(
-                    f"{name}: expected {shorten(mine)} as in the first, got {shorten(theirs)}"
-                )
+        _check_same(vars(self.settings), vars(other.settings))
+        sources = self._all_sources()
+        for one in other._all_sources():
+            if one not in sources:
+                _check_same(sources[0].rules() if sources else one.rules(), one.rules())
+                sources.append(one)
+        one_place = self.sources is not None and len(sources) == 1
         self._check_apart(other)
         merged = Evaluation(
             self.settings,
@@ -121,7 +127,8 @@ class Evaluation:
             images=sorted(self.images + other.images),
             skipped=sorted(self.skipped + other.skipped),
             shards=sorted({*self.shards, *other.shards}),
-            sources=self.sources if other.sources in (None, self.sources) else None,
+            sources=self.sources if one_place else None,
+            several=[] if one_place else sources,
             void_pixels=self.void_pixels + other.void_pixels,
             drawn=self.drawn,
             undrawn=self.undrawn,
@@ -148,6 +155,9 @@ class Evaluation:
         self._names |= names
         self.skipped += other.skipped
         self._absorb_drawn(other)
+
+    def _all_sources(self) -> list[Sources]:
+        return [*self.several] if self.sources is None else [self.sources]
 
     def _check_apart(self, other: Evaluation) -> set[str]:
         """The names of the images of another evaluation, none of which may be here."""
@@ -192,7 +202,8 @@ class Evaluation:
         """Messages where figures may not be what they seem.
 
         Labels may mean something else than the class set says, files may have been paired by what
-        their names have in common, and predictions may have been resized.
+        their names have in common or lie in several folders, predictions may have been resized, and
+        shards may be missing.
         """
         found = label_warnings(
             self.counts.confusion.sum(0),
@@ -200,13 +211,25 @@ class Evaluation:
             self.settings.names,
             self.settings.ignore_index,
         )
-        if self.sources is not None and self.sources.found_by and not self.sources.rule:
-            found.append(f"paired by what names have in common: {self.sources.found_by}")
+        sources = self._all_sources()
+        guessed = dict.fromkeys(one.found_by for one in sources if not one.rule)
+        found += [f"paired by what names have in common: {rule}" for rule in guessed if rule]
+        for name in ("predictions", "targets", "pairs"):
+            places = [*dict.fromkeys(one.places()[name] for one in sources)]
+            if len(places) > 1:
+                more = f" and {len(places) - _LISTED:,} more" if len(places) > _LISTED else ""
+                found.append(
+                    f"{name} of {len(places):,} places were added up: "
+                    f"{', '.join(places[:_LISTED])}{more}"
+                )
         if self.resized_images:
             found.append(
                 f"{self.resized_images:,} of {len(self.images):,} predictions were resized to the "
                 "size of their target, by nearest neighbour"
             )
+        missing = missing_shards(self.shards)
+        if missing:
+            found.append(f"not all images are counted; missing shards: {missing}")
         return found
 
     def regroup(self, groups: Groups) -> None:
@@ -344,6 +367,16 @@ class Evaluation:
             }
             for pair in costly_pairs(self.counts.confusion, kind)
         ]
+
+
+def _check_same(first: Mapping[str, Any], second: Mapping[str, Any]) -> None:
+    """Raise CountsFileError at the first key whose values differ; one that is missing is None."""
+    for name in {**first, **second}:
+        mine, theirs = first.get(name), second.get(name)
+        if mine != theirs:
+            raise CountsFileError(
+                f"{name}: expected {shorten(mine)} as in the first, got {shorten(theirs)}"
+            )
 
 
 def _margins(row: ImageRow) -> dict[str, str]:

@@ -69,6 +69,27 @@ class Sources:
         }
         return cls(classes, **places, **more)  # type: ignore[arg-type]
 
+    def rules(self) -> dict[str, Any]:
+        """By which rules files are read and paired, by name, each entry of a mapping by its own."""
+        rules: dict[str, Any] = vars(self.classes) | {
+            "palette": dict(zip(self.classes.names, self.classes.palette or (), strict=False)),
+            "map_predictions": self.map_predictions,
+            "resize_predictions": self.resize_predictions,
+            "prediction_pattern": self.rule.prediction_pattern,
+            "target_pattern": self.rule.target_pattern,
+            "pairs": None if self.rule.table is None else "a table",
+        }
+        del rules["single_labels"]  # by which files are refused, and none is read otherwise
+        for name in ("palette", "label_map", "color_map"):
+            entries = rules.pop(name)
+            rules |= {f"{name} of {key}": value for key, value in entries.items()}
+        return rules
+
+    def places(self) -> dict[str, str]:
+        """Where predictions, targets and pairs are from, by name; no pairs without a table."""
+        stored = self.to_dict() | {"pairs": self.rule.to_dict().get("table", "")}
+        return {name: stored[name] for name in ("predictions", "targets", "pairs")}
+
     def to_dict(self) -> dict[str, Any]:
         """Plain values for JSON."""
         return {
