@@ -284,7 +284,8 @@ def test_components_of_graphs(edges):
 
 
 @pytest.mark.parametrize(
-    ("recall", "got"), [((0, 0.5), "0 and 0.5"), ((0.6, 0.5), "0.6"), ((0.1, 1.5), "1.5")]
+    ("recall", "got"),
+    [((0, 0.5), "vanished_below 0 and found_from 0.5"), ((0.6, 0.5), "0.6"), ((0.1, 1.5), "1.5")],
 )
 def test_shares_that_contradict_each_other(recall, got):
     with pytest.raises(ValueError, match=f"object_recall: expected two shares .* got .*{got}"):
