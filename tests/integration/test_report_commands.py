@@ -38,6 +38,7 @@ def test_the_page_holds_the_figures(runs):
     page = (runs / "page_a" / "index.html").read_text()
     for name in ("mIoU", "FErr"):
         assert f">{100 * result['metrics'][name]:.2f}<" in page
+    assert "dge pixels" not in page  # the published figures of edges are no shares of them
     assert "http:" not in page
     assert "https:" not in page
 
