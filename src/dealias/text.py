@@ -50,6 +50,17 @@ def html_table(rows: Sequence[Mapping[str, object]], *notes: str) -> str:
     return f"<table>{body}</table>{below}" if body else below
 
 
+def without_image_suffix(name: str) -> str:
+    """A name without the suffix of a picture: what else comes after a dot is a part of it.
+
+    >>> without_image_suffix("val/a.JPG"), without_image_suffix("scene.0001")
+    ('val/a', 'scene.0001')
+    """
+    stem, dot, suffix = name.rpartition(".")
+    is_image = suffix.lower() in ("bmp", "jpeg", "jpg", "png", "tif", "tiff", "webp")
+    return stem if dot and is_image else name
+
+
 def told_conditions(result: Mapping[str, Any]) -> str:
     """How the images of a test were changed, by "dark" and "noise" of its result; else empty.
 

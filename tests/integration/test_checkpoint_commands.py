@@ -101,6 +101,17 @@ def test_a_converted_checkpoint_tests_the_same(trained, config, tmp_path):
     assert first["classes"] == second["classes"]
 
 
+def test_filters_are_not_put_into_a_converted_network(trained, config, tmp_path, capsys):
+    plain = ["--model.network.dealias", "null"]
+    assert command("fit", config, tmp_path / "plain", *plain, "--trainer.max_steps", "1") == 0
+    folder = tmp_path / "folder"
+    made = ["convert", str(tmp_path / "plain" / "last.ckpt"), "--output", str(folder)]
+    assert main(made) == 0
+    said = failure(capsys, "test", config, tmp_path / "run", "--ckpt_path", str(folder))
+    assert "folder holds a network without filters" in said
+    assert command("test", config, tmp_path / "run", *plain, "--ckpt_path", str(folder)) == 0
+
+
 def test_a_checkpoint_that_is_not_there(config, tmp_path, capsys):
     said = failure(capsys, "test", config, tmp_path / "run")
     assert "holds no best.ckpt or last.ckpt" in said

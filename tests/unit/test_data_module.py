@@ -10,6 +10,7 @@ from dealias.data import (
     Augmentation,
     Dark,
     DataError,
+    SampleError,
     Scenes,
     SegmentationDataModule,
     Splits,
@@ -263,6 +264,14 @@ class TestDarkness:
             for more in ({}, {"dark": self.DARK})
         )
         assert torch.equal(bright, dark)
+
+    def test_an_image_that_is_too_small_is_named_or_left_out(self, root):
+        for kind, rows in (("images", [[(0, 0, 0)] * 9]), ("labels", [[0] * 9])):
+            write_image(root / kind / "val" / "00.png", rows)
+        with pytest.raises(SampleError, match=r"00: images: expected shape .* at least 2x2"):
+            list(module(root, dark=self.DARK).val_dataloader())
+        found = list(module(root, dark=self.DARK, skip_bad=True).val_dataloader())
+        assert [len(batch["skipped"]) for batch in found] == [1, 0]
 
     def test_bright_images_beside_them_are_for_instances(self, root):
         with pytest.raises(ValueError, match=r"^dark.keep_bright: is for instances"):

@@ -66,6 +66,11 @@ def test_masks_come_back(tmp_path_factory, one, two):
     assert found == ({"c.png": expected(one)} if one.any() else {})
 
 
+def test_what_comes_after_a_dot_is_no_suffix_unless_it_is_that_of_a_picture(tmp_path):
+    results = [mask for name in ("scene.0001", "scene.0002") for mask in masks(np.eye(2), name)]
+    assert {*laid_out(tmp_path, results)} == {"scene.0001.png", "scene.0002.png"}
+
+
 @given(MAPS)
 def test_panoptic_colours_are_ids_of_segments(tmp_path_factory, labels):
     folder = tmp_path_factory.mktemp("panoptic")

@@ -5,6 +5,7 @@ import json
 import pytest
 import torch
 
+import dealias
 from dealias.models import ModelError, create_model, load, save, settled_dealias
 from dealias.models.creation import recreate_model
 from dealias.spectral import equivalent_sampling_rate, lowpass
@@ -25,6 +26,14 @@ def small(backbone="test_resnet", **options):
 def scores(model):
     with torch.no_grad():
         return model(X)["out"]
+
+
+def test_filters_that_the_configuration_does_not_know_are_not_left_out(tmp_path):
+    model, _ = dealias.dealias(small(), X)
+    with pytest.raises(ValueError, match=r"dealias\.dealias put it in, .* built without it"):
+        save(model, tmp_path / "saved")
+    assert not (tmp_path / "saved").exists()
+    save(dealias.restore(model), tmp_path / "saved")
 
 
 @pytest.mark.parametrize(

@@ -1,5 +1,6 @@
 """Model cards, and networks as the Hugging Face Hub has them."""
 
+import json
 import re
 import shutil
 from types import SimpleNamespace
@@ -187,6 +188,17 @@ class TestCard:
             model_card(other, result=of_it)
         other.load_state_dict(model.state_dict())
         assert "mean_iou" in model_card(other, result=of_it)
+
+    def test_a_result_of_other_filters_is_refused(self, result):
+        plain, filtered = small(), small(dealias={})
+        filtered.load_state_dict(plain.state_dict())
+        assert digest_weights(plain) == digest_weights(filtered)
+        of_it = {**result, "dealias": json.loads(json.dumps(filtered.config["dealias"]))}
+        assert "mean_iou" in model_card(filtered, result=of_it)
+        with pytest.raises(ValueError, match="expected one of this network, got one of other fil"):
+            model_card(plain, result=of_it)
+        with pytest.raises(ValueError, match="got one of other filters"):
+            model_card(filtered, result={**result, "dealias": None})
 
 
 class TestFolders:

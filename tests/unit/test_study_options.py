@@ -7,6 +7,7 @@ import yaml
 from PIL import Image
 
 from dealias.cli import main
+from dealias.labels import load_class_set
 from dealias.study import Study, read_variants
 from dealias.study.conditions import plan_conditions
 from dealias.study.figures import choose_tests
@@ -252,7 +253,7 @@ class TestConditions:
         def make(text):
             file = tmp_path / "conditions.yaml"
             file.write_text(text)
-            return plan_conditions(file, baseline, task, tmp_path / "out", self.OTHERS)
+            return plan_conditions(file, baseline, task, tmp_path / "out", self.OTHERS, {})
 
         return make
 
@@ -281,12 +282,24 @@ class TestConditions:
         assert night.tested_on is not None
         with pytest.raises(StudyError, match="night: expected the classes that the networks are"):
             conditions(text.replace("CLASSES", "camvid"))
+        kept = []
+        for label in (3, 4):
+            names = load_class_set("scenes").names
+            mapped = {label: 0, **{k: k for k in range(5, len(names))}}
+            mine = {"names": list(names), "label_map": mapped}
+            (tmp_path / "mine.yaml").write_text(yaml.safe_dump(mine))
+            (night,) = conditions(text.replace("CLASSES", "mine.yaml"))
+            kept.append(night.settings)
+        assert kept[0] != kept[1]
+        assert kept[0]["options"].keys() == kept[1]["options"].keys()
 
     @pytest.mark.parametrize(
         ("text", "message"),
         [
             ("{}", "expected tests, 1 at least, got 0"),
             ("dark: {}", "dark: expected options of data that differ, got none"),
+            ("same: {data: {workers: 1}}", "same: expected options of data that differ, got none"),
+            ("a: {data: {seed: 3}}", "a: data.seed: is an option of training, not of tests"),
             ("dark: {model: {band_width: 3}}", "dark: expected options of data or a title, got"),
             ("Clean: {data: {limit: 2}}", "Clean: there is another test of this name"),
             ("noise_20: {data: {limit: 2}}", "noise_20: there is another test of this name"),

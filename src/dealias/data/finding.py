@@ -19,7 +19,7 @@ from dealias.labels import (
     find_label_maps,
     pair_images,
 )
-from dealias.text import FileError, printable, shorten
+from dealias.text import FileError, printable, shorten, without_image_suffix
 
 T = TypeVar("T")
 
@@ -228,13 +228,7 @@ def _read_names(path: Path) -> list[str]:
                 f"{printable(path)}: expected names below the folder of the images, "
                 f"got {shorten(name)}"
             )
-    return [_without_suffix(PurePosixPath(name).as_posix()) for name in names]
-
-
-def _without_suffix(name: str) -> str:
-    stem, dot, suffix = name.rpartition(".")
-    is_image = suffix.lower() in ("bmp", "jpeg", "jpg", "png", "tif", "tiff", "webp")
-    return stem if dot and is_image else name
+    return [without_image_suffix(PurePosixPath(name).as_posix()) for name in names]
 
 
 def spread(entries: Sequence[T], limit: int | None) -> list[T]:

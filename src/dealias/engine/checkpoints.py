@@ -314,8 +314,10 @@ class LastCheckpoint(Checkpoint):
             return
         by_batches = trainer.enable_validation and trainer.check_val_every_n_epoch is None
         if by_batches and step * trainer.accumulate_grad_batches % interval == 0:
+            validation = trainer.fit_loop.epoch_loop.val_loop
+            validation.restarting = False  # from its first image, wherever it was
             trainer.validating = True
-            trainer.fit_loop.epoch_loop.val_loop.run()
+            validation.run()
             trainer.training = True
 
     def on_train_batch_end(
@@ -327,12 +329,15 @@ class LastCheckpoint(Checkpoint):
         if step > self._saved and (is_last or step % self.every == 0):
             self._save(trainer)
 
+    def on_validation_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Note that the step is validated, before other callbacks save it as the best."""
+        if not trainer.sanity_checking:
+            self._validated = trainer.global_step
+
     def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Save the step anew that was saved before its validation, or that is the last by it."""
-        if trainer.sanity_checking:
-            return
-        step = self._validated = trainer.global_step
-        if step and (step == self._saved or trainer.should_stop):
+        step = trainer.global_step
+        if not trainer.sanity_checking and step and (step == self._saved or trainer.should_stop):
             self._save(trainer)
 
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:

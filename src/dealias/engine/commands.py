@@ -194,6 +194,11 @@ class Commands(LightningCLI):
             self.source = printable(self.checkpoint)
             self.converted = load(self.checkpoint, trust=self.trusted)
             config = dict(self.converted.config)
+            if options.model.network.get("dealias") is not None and config.get("dealias") is None:
+                raise ConfigError(
+                    f"model.network.dealias: {self.source} holds a network without filters, and "
+                    "none is put in: give its weights as a file of tensors to test it with them"
+                )
             del config["num_classes"]  # the data set has it; weights that differ are refused
             options.model.network, self.checkpoint = FreeOptions(config), None
         elif self.checkpoint is not None:
@@ -360,7 +365,9 @@ class Commands(LightningCLI):
                 self.model.count_also(**self.counting)
             self.trainer.test(**arguments, verbose=False)
             if self.trainer.is_global_zero:
-                more: dict[str, Any] = {"weights": digest_weights(self.model.network)}
+                network = self.model.network
+                more: dict[str, Any] = {"weights": digest_weights(network)}
+                more["dealias"] = network.config.get("dealias")
                 more |= self.datamodule.conditions
                 for found in (self.report, self.shifted):
                     more |= {} if found is None else found.more

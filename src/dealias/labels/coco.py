@@ -16,7 +16,7 @@ from dealias.images import max_pixels, open_image
 from dealias.inputs import leads_out, read_json
 from dealias.labels.folders import PairingError
 from dealias.labels.run_lengths import RunLengthError, read_run_lengths
-from dealias.text import FileError, printable, shorten
+from dealias.text import FileError, printable, shorten, without_image_suffix
 
 NO_CATEGORY = 65535  # pixels that no segment covers
 
@@ -149,5 +149,4 @@ def _name_of(image: Any) -> str:
 
 
 def _without_suffix(name: str) -> str:
-    path = PurePosixPath(name)
-    return path.with_suffix("").as_posix() if path.suffix else name
+    return without_image_suffix(PurePosixPath(name).as_posix())

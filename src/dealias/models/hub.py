@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from dealias.models.network import ModelError, network_name
-from dealias.models.saved import load, save
+from dealias.models.saved import check_known, load, save
 from dealias.models.segmentation import SegmentationModel
 from dealias.models.weights import digest_weights
 from dealias.surgery import rate_text
@@ -186,6 +186,7 @@ def model_card(
     on = model.config["backbone"] if kind == "upernet" else None
     parts = [kind.rpartition(":")[2], *([str(on)] if on else [])]
     title = "-".join(parts)
+    check_known(model)
     mended = [] if model.dealias_report is None else ["anti-aliasing"]
     figures: list[Any] = []
     tested: list[str] = []
@@ -257,6 +258,10 @@ def _check_weights(model: SegmentationModel, result: Mapping[str, Any]) -> None:
     """Refuse the figures of other weights; results of label maps in files don't say."""
     if "weights" in result and result["weights"] != digest_weights(model):
         raise ValueError("result: expected one of this network, got one of other weights")
+    # Filters have no tensors, so that other filters would go unnoticed.
+    ours = model.config.get("dealias")
+    if "dealias" in result and result["dealias"] != json.loads(json.dumps(ours)):
+        raise ValueError("result: expected one of this network, got one of other filters")
 
 
 def _figures(result: Mapping[str, Any], dataset: str | None) -> Iterator[dict[str, Any]]:

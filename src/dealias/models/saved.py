@@ -14,7 +14,7 @@ from dealias.models.segmentation import SegmentationModel
 from dealias.models.weight_files import read_safetensors
 from dealias.models.weights import WeightsError, load_weights
 from dealias.outputs import OutputFolder, check_folder
-from dealias.surgery import check_inserted
+from dealias.surgery import check_inserted, report_of
 from dealias.text import FileError, printable
 
 _WEIGHTS, _CONFIG, _CARD = "model.safetensors", "config.json", "README.md"
@@ -40,12 +40,12 @@ def save(
     Raises:
         OutputError: the folder is not empty and may not be overwritten, or can't be written.
         ValueError: the backbone has lost an inserted module: see
-            :func:`dealias.surgery.check_inserted`.
+            :func:`dealias.surgery.check_inserted`; or :func:`dealias.dealias` put modules into the
+            network, of which its configuration knows nothing.
     """
     from safetensors.torch import save as to_bytes
 
-    if model.dealias_report is not None:
-        check_inserted(model.backbone, model.dealias_report)
+    check_known(model)
     folder = Path(folder)
     check_folder(folder, overwrite=overwrite)
     content = {
@@ -60,6 +60,23 @@ def save(
         if card is not None:
             output.write(_CARD, card.encode())
         output.finish()
+
+
+def check_known(model: SegmentationModel) -> None:
+    """Refuse inserted modules that are lost, or that the configuration would not put in again.
+
+    Raises:
+        ValueError: see :func:`save`.
+    """
+    report = report_of(model)
+    if model.dealias_report is not None:
+        check_inserted(model.backbone, model.dealias_report)
+    elif report is not None:
+        raise ValueError(
+            f"{report.inserted[0].module}: dealias.dealias put it in, and the network would be "
+            "built without it: create_model(..., dealias={...}) puts it in by the configuration, "
+            "and load_state_dict takes the weights"
+        )
 
 
 def load(folder: Path | str, *, trust: bool = False) -> SegmentationModel:

@@ -10,13 +10,16 @@ from lightning_fabric.utilities.exceptions import MisconfigurationException
 
 from dealias.engine import find_task, refuse_programs, resolve
 from dealias.study.figures import Test
-from dealias.study.fingerprints import digest_files
-from dealias.study.options import Plan, changed_options, prepare, quiet
+from dealias.study.fingerprints import Known, digest_files, digest_options
+from dealias.study.options import Plan, changed_options, locate, prepare, quiet
 from dealias.study.variants import StudyError, Variant, command_line, read_named
 from dealias.text import shorten
 
 # Options of data that tests do not look at.
-_OF_TRAINING = ("data.augmentation", "data.batch_size", "data.splits.train", "data.scenes.train")
+_OF_TRAINING = (
+    *("data.augmentation", "data.batch_size", "data.seed"),
+    *("data.splits.train", "data.scenes.train"),
+)
 
 
 def read_conditions(path: Path) -> list[Variant]:
@@ -29,7 +32,7 @@ def read_conditions(path: Path) -> list[Variant]:
 
 
 def plan_conditions(
-    path: Path, plan: Plan, task: str, output: Path, others: Sequence[Test]
+    path: Path, plan: Plan, task: str, output: Path, others: Sequence[Test], known: Known
 ) -> list[Test]:
     """The tests that a file asks for; see :func:`read_conditions`.
 
@@ -39,6 +42,7 @@ def plan_conditions(
         task: of the network.
         output: folder of the study.
         others: tests that there are already.
+        known: digests of files that were read already.
 
     Raises:
         FileError: the file can't be read, or is no such mapping.
@@ -58,8 +62,10 @@ def plan_conditions(
             changes = resolve(one.changes, folder, find_task(task))
             arguments = command_line(changes)
             try:
-                data = prepare("test", [*plan.arguments, *arguments], nowhere).datamodule
-                tested_on = digest_files(data.files("test"), {})
+                prepared = prepare("test", [*plan.arguments, *arguments], nowhere)
+                data = prepared.datamodule
+                tested_on = digest_files(data.files("test"), known)
+                files = digest_options(locate(prepared.options), known)
             except (ValueError, MisconfigurationException) as error:
                 raise StudyError(f"{one.name}: {error}") from error
             if _classes(data) != classes:
@@ -67,11 +73,15 @@ def plan_conditions(
                     f"{one.name}: expected the classes that the networks are trained for, got "
                     f"{shorten(_classes(data))}"
                 )
+            options = changed_options(changes)
+            if not options and tested_on == plan.tested_on:
+                raise StudyError(f"{one.name}: expected options of data that differ, got none")
+            own = {name: d for name, d in files.items() if plan.files.get(name) != d}
             test = Test(
                 one.name,
                 one.title,
                 changes=tuple(arguments),
-                options=changed_options(changes),
+                options=options | ({"files": own} if own else {}),
                 tested_on=tested_on,
             )
             tests.append(test)
@@ -88,9 +98,6 @@ def _check(condition: Variant, others: Sequence[Test]) -> None:
     for test in others:
         if test.name == condition.name.lower() or test.title == condition.title:
             raise StudyError(f"{condition.name}: there is another test of this name")
-    options = changed_options(condition.changes, everything=True)
-    if not options:
-        raise StudyError(f"{condition.name}: expected options of data that differ, got none")
-    for name in options:
+    for name in changed_options(condition.changes, everything=True):
         if name.startswith(_OF_TRAINING):
             raise StudyError(f"{condition.name}: {name}: is an option of training, not of tests")

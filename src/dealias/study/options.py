@@ -105,7 +105,12 @@ class Plan:
 
 
 def plan_variants(
-    config: str, file: Path, variants: Sequence[Variant], output: Path, trust: bool = False
+    config: str,
+    file: Path,
+    variants: Sequence[Variant],
+    output: Path,
+    trust: bool = False,
+    known: Known | None = None,
 ) -> tuple[str, list[Plan]]:
     """The task, and the plan of each variant: its network is built and its data are found.
 
@@ -115,6 +120,7 @@ def plan_variants(
         variants: the baseline first.
         output: folder of the study.
         trust: whether classes that options name by class_path may run.
+        known: filled with the digests of the files that were read.
 
     Raises:
         StudyError: an option can't be used; or two variants can't be compared.
@@ -130,7 +136,7 @@ def plan_variants(
     task = find_task(take_task(base, []))
     with quiet():
         folder = file.parent.absolute()
-        known: Known = {}
+        known = {} if known is None else known
         more = ["--trust"] if trust else []
         plans = [_plan(config, folder, task, variant, output, known, more) for variant in variants]
     for plan in plans[1:]:
@@ -188,7 +194,7 @@ def _plan(
         for callback in trainer.callbacks:
             if isinstance(callback, FilterRamp):
                 callback.check(trainer, prepared.model)
-        located = _located(prepared.options)
+        located = locate(prepared.options)
         trained_on, tested_on = (
             digest_files(prepared.datamodule.files(part), known) for part in ("train", "test")
         )
@@ -255,7 +261,7 @@ def changed_options(changes: Mapping[str, Any], *, everything: bool = False) -> 
     return {name: _portable(value) for name, value in flatten(changes) if name not in kept}
 
 
-def _located(options: Mapping[str, Any]) -> dict[str, Any]:
+def locate(options: Mapping[str, Any]) -> dict[str, Any]:
     """What matters of options, with whole paths: files of one name may differ."""
     kept = _INCIDENTAL - {"data.root"}
     return {name: _resolved(value) for name, value in flatten(options) if name not in kept}

@@ -9,6 +9,7 @@ from dataclasses import replace
 from dealias.outputs import claim, folders_above
 from dealias.study.asked import Study
 from dealias.study.conditions import plan_conditions
+from dealias.study.fingerprints import Known
 from dealias.study.folders import check_folders
 from dealias.study.options import plan_variants, unequal_lengths
 from dealias.study.records import read_records
@@ -34,10 +35,13 @@ def run_study(study: Study, *, tell: Callable[[str], object], progress: Progress
     variants = read_variants(study.variants)
     if study.baseline is not None:
         variants = baseline_first(variants, study.baseline)
-    task, plans = plan_variants(study.config, study.variants, variants, study.output, study.trust)
+    known: Known = {}
+    task, plans = plan_variants(
+        study.config, study.variants, variants, study.output, study.trust, known
+    )
     tests = [replace(test, tested_on=plans[0].tested_on) for test in study.tests(task)]
     if study.conditions is not None:
-        tests += plan_conditions(study.conditions, plans[0], task, study.output, tests)
+        tests += plan_conditions(study.conditions, plans[0], task, study.output, tests, known)
     folder = study.results or study.output
     file = folder / "study.json"
     earlier = read_records(file, task)["variants"]

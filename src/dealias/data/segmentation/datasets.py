@@ -10,7 +10,7 @@ from torch import Tensor
 from torchvision import tv_tensors
 
 from dealias.data.batches import Item
-from dealias.data.reading import check_same_size, read_image, read_target, target_dtype
+from dealias.data.reading import SampleError, check_same_size, read_image, read_target, target_dtype
 from dealias.data.scenes.rendering import render_scene
 from dealias.data.streams import SkippingDataset
 from dealias.labels import ClassSet, Sample
@@ -187,7 +187,10 @@ class SegmentationDataset(SkippingDataset):
             image, target = self.transform(tv_tensors.Image(image), tv_tensors.Mask(target))
             image, target = image.as_subclass(Tensor), target.as_subclass(Tensor)
         if self.change is not None:
-            image = self.change(image)
+            try:
+                image = self.change(image)
+            except ValueError as error:  # it is too small to be darkened
+                raise SampleError(Path(name), str(error)) from error
         item = {"image": image, "name": name, "skipped": []}
         return item if target is None else item | {"target": target}
 
