@@ -66,6 +66,18 @@ def test_the_figures_and_the_page(folder, capsys):
     assert "exists already" in capsys.readouterr().err
 
 
+def test_detections_on_images_that_are_left_out_are_left_out_too(folder, capsys):
+    (folder / "images" / "2.png").unlink()
+    parts = [{"segmentation": square(*at), "image_id": id_} for id_, at in enumerate(SQUARES, 1)]
+    write_results(folder, parts)
+    assert detections(folder, "--output", folder / "out.json", "--skip-bad") == 1
+    result = json.loads((folder / "out.json").read_text(encoding="utf-8"))
+    assert result["metrics"]["mask"]["AP"] == pytest.approx(1)
+    said = capsys.readouterr().out
+    assert "1 images, 1 instances, 1 detections" in said
+    assert "detections on images that can't be used, left out: 1, the first of entry 2" in said
+
+
 def test_what_cannot_be_used_is_a_line(folder, capsys):
     write_results(folder, [{"segmentation": square(0, 0), "image_id": 9}])
     assert detections(folder, "--output", folder / "out.json") == 2

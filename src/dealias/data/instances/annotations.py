@@ -117,7 +117,10 @@ def read_annotations(
         raise AnnotationError(path, f"segmentation: {reason}")
     ignored = Counter(names[id_] for _, id_ in others) if ignore_other_categories else {}
     more = (*alike, *_of_lvis(content), *notes.listed())
-    return InstanceSet(wanted, kept, tuple(problems), dict(ignored), categories, labels, more)
+    missing = frozenset(id_ for id_, image in found.items() if image is None)
+    return InstanceSet(
+        wanted, kept, tuple(problems), dict(ignored), categories, labels, more, missing
+    )
 
 
 def _load(source: str | Path | Mapping[str, Any]) -> tuple[Path, Mapping[str, Any]]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -98,8 +98,12 @@ def read_detections(
 
     def take(number: int, entry: Any) -> None:
         try:
-            id_ = _known(entry, "image_id", images)
+            id_ = _known(entry, "image_id", images.keys() | instances.missing)
             category = _known(entry, "category_id", named)
+            if id_ in instances.missing:
+                kind = "detections on images that can't be used, left out"
+                notes.add(kind, f"entry {number}")
+                return
             _check_names(entry, images[id_], category, named[category])
             if category not in labels:
                 kind = f"detections of category {category}, {shorten(named[category])}"
@@ -150,7 +154,7 @@ def _load(source: str | Path | Sequence[Mapping[str, Any]]) -> tuple[Path, list[
     return path, content
 
 
-def _known(entry: Any, key: str, known: Mapping[int, object]) -> int:
+def _known(entry: Any, key: str, known: Container[int]) -> int:
     value = entry.get(key) if isinstance(entry, Mapping) else None
     id_ = as_id(value)
     if id_ is None or id_ not in known:

@@ -114,6 +114,7 @@ class InstanceSet:
         labels: label 1 .. C of each category that is a class, by id; empty if there is no file.
         notes: what is not used as it is in the file, such as an area of 0, with the number of
             entries.
+        missing: ids of the images that were left out because they can't be used.
     """
 
     classes: tuple[str, ...]
@@ -123,6 +124,7 @@ class InstanceSet:
     categories: Mapping[int, str] = field(default_factory=dict)
     labels: Mapping[int, int] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
+    missing: frozenset[int] = frozenset()
 
     def __len__(self) -> int:
         return len(self.images)
