@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -60,24 +60,43 @@ def connected_components(
     values = np.asarray(labels)
     if values.ndim != 2 or not np.issubdtype(values.dtype, np.integer):
         raise ValueError(f"labels: expected integers [H, W], got {values.dtype} {values.shape}")
+    _check_area(min_area)
+    parts = list(_parts(values, classes, min_area))
+    masks = np.zeros((len(parts), *values.shape), dtype=np.bool_)
+    for mask, part in zip(masks, parts, strict=True):
+        mask[part.rows, part.columns] = part.mask
+    return Components(
+        torch.tensor([part.label for part in parts], dtype=torch.int64),
+        torch.tensor([part.box for part in parts], dtype=torch.int64).reshape(-1, 4),
+        torch.from_numpy(masks),
+    )
+
+
+def _check_area(min_area: int) -> None:
     if min_area < 1:
         raise ValueError(f"min_area: expected at least 1 pixel, got {min_area}")
-    found, boxes, masks = [], [], []
+
+
+class _Part(NamedTuple):
+    """A component: its label, its place, and its mask there."""
+
+    label: int
+    rows: slice
+    columns: slice
+    mask: NDArray[np.bool_]
+
+    @property
+    def box(self) -> tuple[int, int, int, int]:
+        return self.columns.start, self.rows.start, self.columns.stop, self.rows.stop
+
+
+def _parts(values: NDArray[np.integer], classes: Sequence[int], min_area: int) -> Iterator[_Part]:
     for label in classes:
-        parts, _ = ndimage.label(values == label, structure=_NEIGHBOURS)
-        for number, (rows, columns) in enumerate(ndimage.find_objects(parts), start=1):
-            mask = np.zeros(values.shape, dtype=np.bool_)
-            mask[rows, columns] = parts[rows, columns] == number
+        numbers, _ = ndimage.label(values == label, structure=_NEIGHBOURS)
+        for number, (rows, columns) in enumerate(ndimage.find_objects(numbers), start=1):
+            mask = numbers[rows, columns] == number
             if mask.sum() >= min_area:
-                found.append(label)
-                boxes.append((columns.start, rows.start, columns.stop, rows.stop))
-                masks.append(mask)
-    stacked = np.stack(masks) if masks else np.zeros((0, *values.shape), dtype=np.bool_)
-    return Components(
-        torch.tensor(found, dtype=torch.int64),
-        torch.tensor(boxes, dtype=torch.int64).reshape(-1, 4),
-        torch.from_numpy(stacked),
-    )
+                yield _Part(label, rows, columns, mask)
 
 
 def label_maps_to_coco(
@@ -107,7 +126,7 @@ def label_maps_to_coco(
         the order given.
 
     Raises:
-        ValueError: a class that the set lacks, or an image outside the folder.
+        ValueError: a class that the set lacks, a minimum below 1, or an image outside the folder.
         LabelFileError: a label map can't be read, and `skipped` is None.
     """
     missing = [name for name in classes if name not in class_set.names]
@@ -116,6 +135,7 @@ def label_maps_to_coco(
             f"classes: expected some of {', '.join(class_set.names)}, "
             f"got {', '.join(missing) or 'none'}"
         )
+    _check_area(min_area)
     indices = [class_set.names.index(name) for name in classes]
     content: dict[str, Any] = {
         "images": [],
@@ -144,22 +164,20 @@ def label_maps_to_coco(
                 "width": width,
             }
         )
-        parts = connected_components(labels, indices, min_area=min_area)
-        for label, box, mask, rle in zip(
-            parts.labels.tolist(),
-            parts.boxes.tolist(),
-            parts.masks,
-            encode_masks(parts.masks),
-            strict=True,
-        ):
-            left, top, right, bottom = box
+        whole = torch.zeros(1, height, width, dtype=torch.bool)  # one at a time: there may be many
+        for part in _parts(labels, indices, min_area):
+            place = whole[0, part.rows, part.columns]
+            place.copy_(torch.from_numpy(part.mask))
+            (rle,) = encode_masks(whole)
+            place.zero_()
+            left, top, right, bottom = part.box
             content["annotations"].append(
                 {
                     "id": len(content["annotations"]) + 1,
                     "image_id": image_id,
-                    "category_id": indices.index(label) + 1,
+                    "category_id": indices.index(part.label) + 1,
                     "bbox": [left, top, right - left, bottom - top],
-                    "area": int(mask.sum()),
+                    "area": int(part.mask.sum()),
                     "segmentation": {"size": rle["size"], "counts": rle["counts"].decode("ascii")},
                     "iscrowd": 0,
                 }
