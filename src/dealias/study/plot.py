@@ -15,6 +15,16 @@ _MARKERS = "os^Dv<>Pp*"
 _STYLE = {"font.size": 9, "text.parse_math": False}  # a dollar in a title is a dollar
 
 
+def look_of(index: int) -> dict[str, str]:
+    """Marker and colour of a point, which none of a hundred shares.
+
+    >>> look_of(0), look_of(10)
+    ({'marker': 'o', 'color': 'C0'}, {'marker': 's', 'color': 'C0'})
+    """
+    turn, color = divmod(index, 10)
+    return {"marker": _MARKERS[(color + turn) % len(_MARKERS)], "color": f"C{color}"}
+
+
 def draw_study(task: str, summary: Summary, titles: Mapping[str, str], path: Path) -> bool:
     """Draw means with bars of a standard deviation over seeds, as PNG.
 
@@ -52,8 +62,7 @@ def draw_study(task: str, summary: Summary, titles: Mapping[str, str], path: Pat
                 *place,
                 up_spread,
                 across_spread,
-                marker=_MARKERS[index % len(_MARKERS)],
-                color=f"C{index % 10}",
+                **look_of(index),
                 capsize=3,
                 linestyle="none",
                 label=title,
