@@ -247,7 +247,8 @@ def test_what_is_left_out_is_in_the_result_and_on_the_page(trained, config, tmp_
     assert skipped[0].startswith("val: annotation 1: bbox: expected a positive width")
     assert "3.png: not an image" in skipped[1]
     html = (page / "index.html").read_text("utf-8")
-    assert "Instances of run under noise, sigma 5 of 255" in html
+    dark = "in the dark (exposure ratio 10 to 100, raw)"
+    assert f"Instances of run {dark} and under noise, sigma 5 of 255" in html
     for message in ("val: annotation 1: bbox", "3.png: not an image"):
         assert said.count(message) == 1
         assert message in html
