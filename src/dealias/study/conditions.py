@@ -11,15 +11,11 @@ from lightning_fabric.utilities.exceptions import MisconfigurationException
 from dealias.engine import find_task, refuse_programs, resolve
 from dealias.study.figures import Test
 from dealias.study.fingerprints import Known, digest_files, digest_options
-from dealias.study.options import Plan, changed_options, locate, prepare, quiet
+from dealias.study.options import TRAINED_ON, Plan, changed_options, locate, prepare, quiet
 from dealias.study.variants import StudyError, Variant, command_line, read_named
 from dealias.text import shorten
 
-# Options of data that tests do not look at.
-_OF_TRAINING = (
-    *("data.augmentation", "data.batch_size", "data.seed"),
-    *("data.splits.train", "data.scenes.train"),
-)
+_OF_TRAINING = (*TRAINED_ON, "data.seed")  # options of data that tests do not look at
 
 
 def read_conditions(path: Path) -> list[Variant]:
@@ -94,7 +90,7 @@ def _classes(data: Any) -> tuple[str, ...]:
 
 
 def _check(condition: Variant, others: Sequence[Test]) -> None:
-    """Raise StudyError if a name or a title is taken, or no option of tests is changed."""
+    """Raise StudyError if a name or a title is taken, or an option of training is changed."""
     for test in others:
         if test.name == condition.name.lower() or test.title == condition.title:
             raise StudyError(f"{condition.name}: there is another test of this name")

@@ -46,7 +46,7 @@ _INCIDENTAL = {
 }
 # What is tested on, and how it is counted; but for what training alone takes.
 _TESTED = ("data.", "model.protocol", "model.band_width", "model.boundary", "model.detection_area")
-_TRAINED_ON = ("data.augmentation.", "data.batch_size", "data.splits.train", "data.scenes.train")
+TRAINED_ON = ("data.augmentation.", "data.batch_size", "data.splits.train", "data.scenes.train")
 # What leaves the weights as they are.
 _TESTS_ALONE = (
     *("model.inference.", "model.protocol", "model.band_width", "model.boundary"),
@@ -311,7 +311,7 @@ def _value(options: Mapping[str, Any], name: str, defaults: Mapping[str, Any]) -
 def _check_comparable(baseline: Plan, plan: Plan) -> None:
     """Raise StudyError if two variants are not tested on the same images in the same way."""
     for name in dict.fromkeys([*baseline.located, *plan.located]):
-        tested = name.startswith(_TESTED) and not name.startswith(_TRAINED_ON)
+        tested = name.startswith(_TESTED) and not name.startswith(TRAINED_ON)
         sides = [_value(side.located, name, side.defaults) for side in (baseline, plan)]
         if tested and sides[0] != sides[1]:
             raise StudyError(
