@@ -25,7 +25,7 @@ def sample(size, dtype=torch.uint8):
     return tv_tensors.Image(image.to(torch.uint8)), tv_tensors.Mask(target.to(dtype))
 
 
-@settings(deadline=None, max_examples=150)
+@settings(max_examples=150)
 @given(sizes, sizes, scales, st.floats(0.01, 1.0), seeds, st.booleans(), dtypes)
 def test_void_and_the_mean_colour_are_where_there_is_no_image(
     size, crop, scale, share, seed, photometric, dtype
@@ -59,7 +59,7 @@ def test_void_and_the_mean_colour_are_where_there_is_no_image(
         assert known.max() <= image.max()
 
 
-@settings(deadline=None, max_examples=150)
+@settings(max_examples=150)
 @given(sizes, sizes, scales, seeds, dtypes)
 def test_labels_are_those_of_the_nearest_pixel_centres(size, crop, scale, seed, dtype):
     _, target = sample(size, dtype)
@@ -80,7 +80,7 @@ def test_labels_are_those_of_the_nearest_pixel_centres(size, crop, scale, seed, 
     assert torch.equal(labels[clear], target[near[0]][:, near[1]][clear])
 
 
-@settings(deadline=None, max_examples=100)
+@settings(max_examples=100)
 @given(sizes, sizes, seeds)
 def test_at_scale_one_a_crop_is_a_part_of_the_image(size, crop, seed):
     image, target = sample(size)

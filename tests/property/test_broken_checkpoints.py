@@ -25,7 +25,6 @@ ODD = [
 ]
 TENSORS = [torch.zeros(()), torch.ones(3), torch.zeros(1).expand(10**6), torch.ones(2).bool()]
 quick = settings(
-    deadline=None,
     derandomize=True,
     max_examples=40,
     suppress_health_check=[HealthCheck.function_scoped_fixture],

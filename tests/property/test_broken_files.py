@@ -386,7 +386,7 @@ def test_whole_files_are_read(kind, tmp_path):
 
 
 @pytest.mark.parametrize("kind", KINDS)
-@settings(deadline=None, max_examples=QUICK, derandomize=True, database=None)
+@settings(max_examples=QUICK, derandomize=True, database=None)
 @given(seed=st.integers(0, 2**32))
 def test_broken_files_are_read_or_refused(kind, tmp_path_factory, seed):
     check_reading(kind, seed, tmp_path_factory.getbasetemp() / kind)
@@ -394,7 +394,7 @@ def test_broken_files_are_read_or_refused(kind, tmp_path_factory, seed):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("kind", KINDS)
-@settings(deadline=None, max_examples=THOROUGH, derandomize=True, database=None)
+@settings(max_examples=THOROUGH, derandomize=True, database=None)
 @given(seed=st.integers(0, 2**32))
 def test_many_broken_files(kind, tmp_path_factory, seed):
     check_reading(kind, seed, tmp_path_factory.getbasetemp() / kind)

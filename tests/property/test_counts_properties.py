@@ -18,7 +18,7 @@ protocols = st.sampled_from(["paper", "exact"])
 widths = st.integers(0, 40).map(lambda radius: 2 * radius + 1)
 
 
-@settings(deadline=None, max_examples=150)
+@settings(max_examples=150)
 @given(maps, widths, protocols)
 def test_packed_words_and_dense_pixels_count_the_same(pair, width, protocol):
     preds, target = pair
@@ -28,7 +28,7 @@ def test_packed_words_and_dense_pixels_count_the_same(pair, width, protocol):
     assert torch.equal(counts.edges, edges)
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(maps, protocols, st.sampled_from([[0], [1], [0, 1]]))
 def test_flips_change_nothing(pair, protocol, dims):
     preds, target = pair
@@ -40,7 +40,7 @@ def test_flips_change_nothing(pair, protocol, dims):
     assert torch.equal(counts.edges, flipped.edges)
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(maps, protocols)
 def test_every_pixel_but_void_is_counted_once_and_every_wrong_one_has_one_kind(pair, protocol):
     preds, target = pair
@@ -53,7 +53,7 @@ def test_every_pixel_but_void_is_counted_once_and_every_wrong_one_has_one_kind(p
         torch.testing.assert_close(sum(error_shares(table).values()), torch.ones(()).double())
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(maps, st.permutations(range(9)))
 def test_renaming_the_classes_permutes_the_exact_metrics(pair, order):
     preds, target = pair
@@ -72,7 +72,7 @@ def test_renaming_the_classes_permutes_the_exact_metrics(pair, order):
     )
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(maps)
 def test_a_perfect_prediction_has_no_errors(pair):
     _, target = pair

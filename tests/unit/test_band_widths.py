@@ -57,7 +57,7 @@ def test_each_width_counts_as_it_would_alone(shape, widths, protocol, device):
         assert torch.equal(found.edges, alone.edges)
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(
     st.integers(0, 999),
     st.lists(st.integers(0, 40), min_size=1, max_size=6).map(sorted),

@@ -75,7 +75,7 @@ def test_packed_margins_hold_classes_with_pixels_only():
     assert rows[:, 1:5].sum(1).tolist() == [24, 24]
 
 
-@settings(deadline=None, max_examples=25)
+@settings(max_examples=25)
 @given(st.integers(0, 10_000), st.integers(1, 9))
 def test_resampling_repeats_images(seed, number):
     tables = tables_of(number, seed)

@@ -73,7 +73,7 @@ def test_void_has_no_mark():
     assert marked([[1, 1, 1, 1]], [[0, VOID, VOID, 1]]).tolist() == [[1, 0, 0, 0]]
 
 
-@settings(deadline=None, max_examples=40)
+@settings(max_examples=40)
 @given(
     st.integers(0, 1000),
     st.integers(1, 14),

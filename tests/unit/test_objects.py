@@ -197,7 +197,7 @@ maps = st.integers(1, 12).flatmap(
 )
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(maps, st.sampled_from([(0.1, 0.5), (0.3, 0.3), (0.05, 1.0)]))
 def test_counts_against_the_oracle_on_any_maps(cells, shares):
     grid = torch.tensor(cells)
@@ -272,7 +272,6 @@ def test_a_spiral_is_one_object():
     assert counted(spiral, spiral)["OBJECTS"][1] == 1
 
 
-@settings(deadline=None)
 @given(st.lists(st.tuples(st.integers(0, 19), st.integers(0, 19)), max_size=30))
 def test_components_of_graphs(edges):
     expected = list(range(20))

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from dealias.evaluation import Evaluation, Options, draw_errors, evaluate_maps
@@ -26,7 +26,6 @@ CLASSES = ClassSet("five", tuple("abcde"))
 
 
 @given(st.integers(0, 2**31))
-@settings(deadline=None)
 def test_the_gain_at_boundaries_is_that_of_a_corrected_table(seed):
     generator = torch.Generator().manual_seed(seed)
     table = torch.randint(0, 9, (4, 3, 3), generator=generator)
