@@ -8,7 +8,7 @@ from PIL import Image
 from dealias.cli import main
 from dealias.data import write_scenes
 from dealias.labels import load_class_set
-from dealias.probe import Network, list_images, measure_aliasing
+from dealias.probe import LoadedNetwork, image_paths, measure_aliasing
 
 FIRST = "blocks.1.0.conv_dw"
 
@@ -74,8 +74,8 @@ def test_table_file_and_figures(camvid, tmp_path, capsys):
 def test_a_detector_takes_its_list(camvid):
     detection = pytest.importorskip("torchvision.models.detection")
     model = detection.ssdlite320_mobilenet_v3_large(weights=None, weights_backbone=None).eval()
-    network = Network(model, (0.0,) * 3, (1.0,) * 3, takes_list=True)
-    _, results = measure_aliasing(network, list_images(camvid / "val", 1))
+    network = LoadedNetwork(model, (0.0,) * 3, (1.0,) * 3, takes_list=True)
+    _, results = measure_aliasing(network, image_paths(camvid / "val", 1))
     assert any(result.scores for result in results)
 
 

@@ -10,7 +10,6 @@ from torchvision.ops import masks_to_boxes
 
 from dealias.data import SampleError
 from dealias.data.instances.transforms import resizing
-from dealias.data.lowlight import LowLight
 from dealias.images import ImageError
 from dealias.instance import (
     Instance,
@@ -20,6 +19,7 @@ from dealias.instance import (
     instance_transform,
     read_annotations,
 )
+from dealias.lowlight import LowLight
 
 SIZE = (30, 40)
 

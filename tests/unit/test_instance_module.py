@@ -11,7 +11,6 @@ import torch
 from PIL import Image
 
 from dealias.data import DataError, Splits
-from dealias.data.lowlight import LowLight
 from dealias.evaluation.instances.evaluation import coco_results
 from dealias.files import write_json
 from dealias.instance import (
@@ -23,6 +22,7 @@ from dealias.instance import (
     InstanceEvaluation,
     LisError,
 )
+from dealias.lowlight import LowLight
 from squares import SIZE, write_squares
 
 STILL = InstanceAugmentation(flip=0.0)

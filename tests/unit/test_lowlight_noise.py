@@ -4,7 +4,7 @@ import pytest
 import torch
 from scipy.stats import kstest, tukeylambda
 
-from dealias.data.lowlight import (
+from dealias.lowlight import (
     CANON_5D4,
     gaussian_noise,
     quantization_noise,

@@ -9,7 +9,7 @@ from torchvision import tv_tensors
 from torchvision.transforms import v2
 
 from dealias.data import ProceduralScenes
-from dealias.data.lowlight import (
+from dealias.lowlight import (
     CANON_5D4,
     GaussianNoise,
     LowLight,

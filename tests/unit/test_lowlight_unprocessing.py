@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from dealias.data import ProceduralScenes
-from dealias.data.lowlight import CANON_5D4
+from dealias.lowlight import CANON_5D4
 from dealias.lowlight.unprocessing import (
     camera_to_srgb,
     demosaic,

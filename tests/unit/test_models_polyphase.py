@@ -9,7 +9,7 @@ from circular import circular, labels_agree, varied
 from dealias.layers import collect_offsets
 from dealias.metrics import ShiftAgreement
 from dealias.models import ModelError, create_model, load, save
-from dealias.probe import Network, measure_shifts
+from dealias.probe import LoadedNetwork, measure_shifts
 from dealias.surgery import find_downsampling, restore
 
 pytest.importorskip("timm")
@@ -171,7 +171,7 @@ def test_the_probe_sees_that_maps_move_with_the_image(tmp_path):
     def errors(sampling):
         model = make(sampling, filter=None) if sampling != "regular" else plain()
         found = measure_shifts(
-            Network(model, (0.5,) * 3, (0.5,) * 3),
+            LoadedNetwork(model, (0.5,) * 3, (0.5,) * 3),
             [tmp_path / "a.png"],
             find_downsampling(model, X, place="before"),
             offsets=[(1, 3), (6, 11)],

@@ -61,3 +61,20 @@ def test_all_is_sorted_and_there(name):
 def test_the_examples_in_its_docstrings_run(name):
     flags = doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE
     assert doctest.testmod(importlib.import_module(name), optionflags=flags).failed == 0
+
+
+@pytest.mark.parametrize("name", ["probe.Network", "labels.Sampling", "data.lowlight.LowLight"])
+def test_earlier_names_warn_and_are_what_they_are_called_now(name):
+    module, _, attribute = f"dealias.{name}".rpartition(".")
+    with pytest.warns(DeprecationWarning, match=rf"{name} is now dealias\.") as warned:
+        old = getattr(importlib.import_module(module), attribute)
+    now = str(warned[0].message).rpartition(" ")[2]
+    assert old is pkgutil.resolve_name(now)
+
+
+def test_every_package_on_the_site_comes_on_first_use():
+    index = Path(__file__).parents[2] / "docs" / "api" / "index.md"
+    packages = set(re.findall(r"\[dealias\.(\w+)", index.read_text(encoding="utf-8")))
+    assert packages > {"metrics", "report"}
+    for package in packages:
+        assert getattr(dealias, package).__name__ == f"dealias.{package}"

@@ -6,12 +6,12 @@ from torch import nn
 from dealias.images import ImageError
 from dealias.layers import BlurFilter
 from dealias.probe import (
-    Network,
+    LoadedNetwork,
     NetworkError,
     capture_maps,
     draw_maps,
     draw_spectra,
-    list_images,
+    image_paths,
     load_network,
     measure_aliasing,
     read_image,
@@ -35,12 +35,15 @@ def small_network():
     model = nn.Sequential(
         nn.Conv2d(3, 8, 3, padding=1), nn.ReLU(), nn.Conv2d(8, 8, 3, stride=2, padding=1)
     )
-    return Network(model.eval())
+    return LoadedNetwork(model.eval())
 
 
 def test_images_are_listed_by_name(folder):
-    assert [path.name for path in list_images(folder)] == ["a.jpg", "b.png", "c.png"]
-    assert len(list_images(folder, 2)) == 2
+    (folder / ".thumbnails").mkdir()
+    for hidden in ("._a.jpg", ".thumbnails/a.jpg"):
+        (folder / hidden).write_bytes(b"no image")
+    assert [path.name for path in image_paths(folder)] == ["a.jpg", "b.png", "c.png"]
+    assert len(image_paths(folder, 2)) == 2
 
 
 def test_an_image_is_cut_around_its_centre(folder):
@@ -72,15 +75,15 @@ def test_what_cannot_be_read_is_named(folder, path, message):
 
 def test_folders_without_images(tmp_path):
     with pytest.raises(ImageError, match="no images"):
-        list_images(tmp_path)
+        image_paths(tmp_path)
     with pytest.raises(ImageError, match="not a folder"):
-        list_images(tmp_path / "nowhere")
+        image_paths(tmp_path / "nowhere")
     with pytest.raises(ValueError, match="limit: expected at least 1, got 0"):
-        list_images(tmp_path, 0)
+        image_paths(tmp_path, 0)
 
 
 def test_scores_are_those_of_the_maps_that_enter(folder):
-    network, paths = small_network(), list_images(folder)
+    network, paths = small_network(), image_paths(folder)
     _, (result,) = measure_aliasing(network, paths, bins=8)
     maps = [network.model[:2](network.arguments(read_image(path))) for path in paths]
     expected = [aliasing_score(x, 0.25).item() for x in maps]
@@ -96,7 +99,7 @@ def test_scores_are_those_of_the_maps_that_enter(folder):
 
 
 def test_blur_is_that_of_each_map(folder):
-    network, paths = small_network(), list_images(folder, 1)
+    network, paths = small_network(), image_paths(folder, 1)
     _, (result,) = measure_aliasing(network, paths, blur=3, cutoff=0.3)
     x = network.model[:2](network.arguments(read_image(paths[0])))
     assert result.score == pytest.approx(aliasing_score(BlurFilter(8, 3)(x), 0.3).item())
@@ -105,7 +108,7 @@ def test_blur_is_that_of_each_map(folder):
 
 def test_the_network_is_left_as_it_was(folder):
     network = small_network()
-    measure_aliasing(network, list_images(folder))
+    measure_aliasing(network, image_paths(folder))
     assert not any(module._forward_pre_hooks for module in network.model.modules())
 
 
@@ -118,12 +121,12 @@ def test_a_module_that_runs_twice_counts_once_an_image(folder):
         def forward(self, x):
             return self.pool(self.pool(x))
 
-    _, results = measure_aliasing(Network(Twice()), list_images(folder))
+    _, results = measure_aliasing(LoadedNetwork(Twice()), image_paths(folder))
     assert {len(result.scores) for result in results} == {3}
 
 
 def test_figures(folder):
-    network, paths = small_network(), list_images(folder, 1)
+    network, paths = small_network(), image_paths(folder, 1)
     plan, results = measure_aliasing(network, paths, bins=8)
     draw_spectra(results, folder / "spectra.png")
     image = read_image(paths[0])
@@ -196,12 +199,12 @@ def test_specs_without_a_network(spec, message):
 )
 def test_bad_options(folder, options, message):
     with pytest.raises(ValueError, match=message):
-        measure_aliasing(small_network(), list_images(folder), **options)
+        measure_aliasing(small_network(), image_paths(folder), **options)
 
 
 def test_nothing_to_probe(folder):
     with pytest.raises(ValueError, match="no downsampling step"):
-        measure_aliasing(Network(nn.ReLU()), list_images(folder))
+        measure_aliasing(LoadedNetwork(nn.ReLU()), image_paths(folder))
     with pytest.raises(ValueError, match="at least one image"):
         measure_aliasing(small_network(), [])
 
@@ -222,9 +225,9 @@ def test_a_network_that_fails_on_a_later_image_names_it(folder):
                 raise RuntimeError("size")
             return super().forward(x)
 
-    network = Network(nn.Sequential(Fixed(3, 8, 3, stride=2)).eval())
+    network = LoadedNetwork(nn.Sequential(Fixed(3, 8, 3, stride=2)).eval())
     with pytest.raises(ValueError, match=r"z\.png: the network fails on 96x64 pixels.*size"):
-        measure_aliasing(network, list_images(folder))
+        measure_aliasing(network, image_paths(folder))
 
 
 def test_large_images_are_cropped_around_the_centre(tmp_path):

@@ -9,11 +9,11 @@ from PIL import Image
 from torch import nn
 
 from dealias.probe import (
-    Network,
-    class_scores,
+    LoadedNetwork,
     map_shifts,
     measure_aliasing,
     measure_shifts,
+    output_scores,
     translate,
 )
 
@@ -49,7 +49,7 @@ class Stages(nn.Module):
 
 
 def test_the_dependence_enters_where_maps_are_sampled(images):
-    network = Network(Stages().eval())
+    network = LoadedNetwork(Stages().eval())
     plan, _ = measure_aliasing(network, images)
     found = measure_shifts(network, images, plan, circular=True, offsets=[(0, 1), (1, 0)])
     errors = found.equivariance
@@ -60,7 +60,7 @@ def test_the_dependence_enters_where_maps_are_sampled(images):
 
 
 def test_multiples_of_the_stride_change_nothing(images):
-    network = Network(Stages().eval())
+    network = LoadedNetwork(Stages().eval())
     plan, _ = measure_aliasing(network, images)
     found = measure_shifts(network, images, plan, circular=True, offsets=[(4, -8), (16, 4)])
     assert max(found.equivariance.values()) < 1e-9
@@ -85,7 +85,7 @@ class ZeroPadded(nn.Module):
 
 
 def test_padding_is_not_taken_for_sampling(images):
-    network = Network(ZeroPadded().eval())
+    network = LoadedNetwork(ZeroPadded().eval())
     plan, _ = measure_aliasing(network, images)
     odd, even = (
         measure_shifts(network, images, plan, offsets=[offset]).equivariance
@@ -98,7 +98,7 @@ def test_padding_is_not_taken_for_sampling(images):
 
 
 def test_the_same_for_the_same_seed_whatever_the_order(images):
-    network = Network(Stages().eval())
+    network = LoadedNetwork(Stages().eval())
     plan, _ = measure_aliasing(network, images)
     one, other, third = (
         measure_shifts(network, paths, plan, shifts=2, largest=8, seed=seed)
@@ -129,7 +129,7 @@ def test_a_network_that_names_whole_images():
     network = nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(3, 5)).eval()
 
     def predict(view):
-        return class_scores(network(view[None]), view.shape[-2:]).argmax(0)
+        return output_scores(network(view[None]), view.shape[-2:]).argmax(0)
 
     found = map_shifts(predict, torch.rand(3, 100, 120), [(1, 0), (5, 5)])
     assert found.preds.shape == (1, 1)
@@ -160,9 +160,9 @@ def test_half_a_pixel_twice_is_one_pixel():
 )
 def test_outputs_that_are_scores(wrap):
     scores = torch.randn(1, 3, 8, 8)
-    assert torch.equal(class_scores(wrap(scores), (8, 8)), scores[0])
-    assert class_scores(wrap(scores), (16, 32)).shape == (3, 16, 32)
-    assert class_scores(wrap(scores[:, :, 0, 0]), (16, 32)).shape == (3, 1, 1)
+    assert torch.equal(output_scores(wrap(scores), (8, 8)), scores[0])
+    assert output_scores(wrap(scores), (16, 32)).shape == (3, 16, 32)
+    assert output_scores(wrap(scores[:, :, 0, 0]), (16, 32)).shape == (3, 1, 1)
 
 
 @pytest.mark.parametrize(
@@ -179,11 +179,11 @@ def test_outputs_that_are_scores(wrap):
 )
 def test_outputs_that_are_no_scores(output, message):
     with pytest.raises(ValueError, match=message):
-        class_scores(output, (8, 8))
+        output_scores(output, (8, 8))
 
 
 def test_an_image_that_is_too_small(images):
-    network = Network(Stages().eval())
+    network = LoadedNetwork(Stages().eval())
     plan, _ = measure_aliasing(network, images)
     with pytest.raises(ValueError, match=r"a\.png: offsets: expected an image of at least"):
         measure_shifts(network, images, plan, largest=80, offsets=[(80, 80)])

@@ -7,7 +7,7 @@ from PIL import Image
 from torch import nn
 
 from dealias.images import ImageError
-from dealias.probe import Network, compare_frames, dense_flow, measure_video, read_frames
+from dealias.probe import LoadedNetwork, compare_frames, dense_flow, measure_video, read_frames
 
 
 def texture(seed=0, size=(256, 320)):
@@ -51,7 +51,7 @@ class Threshold(nn.Module):
 
 
 def test_what_labels_points_by_themselves_does_not_flicker():
-    network = Network(Threshold(1).eval(), (0.5,) * 3, (1.0,) * 3)
+    network = LoadedNetwork(Threshold(1).eval(), (0.5,) * 3, (1.0,) * 3)
     found = measure_video(network, panned(2), flow=Flows(2))
     assert found["frames"] == 4
     assert found["agreement"] == 1
@@ -59,7 +59,7 @@ def test_what_labels_points_by_themselves_does_not_flicker():
 
 
 def test_what_samples_every_eighth_column_does():
-    network = Network(Threshold(8).eval(), (0.5,) * 3, (1.0,) * 3)
+    network = LoadedNetwork(Threshold(8).eval(), (0.5,) * 3, (1.0,) * 3)
     odd, whole = (measure_video(network, panned(step), flow=Flows(step)) for step in (3, 8))
     assert odd["agreement"] < 0.97
     assert odd["agreement_preds_band"] < odd["agreement"]
@@ -71,7 +71,7 @@ def test_a_pan_by_fractions_with_its_exact_flow(step):
     """A network that labels points by themselves keeps them; one that samples does not."""
     own, sampling = (
         measure_video(
-            Network(Threshold(stride).eval(), (0.5,) * 3, (1.0,) * 3),
+            LoadedNetwork(Threshold(stride).eval(), (0.5,) * 3, (1.0,) * 3),
             panned(step),
             flow=Flows(step),
         )
@@ -87,7 +87,7 @@ def test_the_flow_of_a_pan_by_fractions_of_a_pixel(step):
     first, second = panned(step, count=2)
     found = dense_flow(first, second)[24:-24, 24:-24]
     assert abs(np.median(found, (0, 1)) + step).max() < 0.1
-    network = Network(Threshold(1).eval(), (0.5,) * 3, (1.0,) * 3)
+    network = LoadedNetwork(Threshold(1).eval(), (0.5,) * 3, (1.0,) * 3)
     measured = measure_video(network, [first, second])
     assert measured["compared"] > 0.8
     assert measured["agreement"] > 0.99
@@ -130,7 +130,7 @@ def test_frames_are_in_the_order_of_their_numbers(tmp_path):
 
 
 def test_what_is_no_video(tmp_path):
-    network = Network(Threshold(1).eval())
+    network = LoadedNetwork(Threshold(1).eval())
     with pytest.raises(ValueError, match=r"a\.avi: expected at least two frames"):
         measure_video(network, panned(1, count=1), source="a.avi")
     with pytest.raises(ImageError, match="no images"):
@@ -141,7 +141,7 @@ def test_what_is_no_video(tmp_path):
         list(read_frames(tmp_path))
     pooled = nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten())
     with pytest.raises(ValueError, match="expected a map of class scores"):
-        measure_video(Network(pooled.eval()), panned(1))
+        measure_video(LoadedNetwork(pooled.eval()), panned(1))
     pytest.importorskip("cv2")
     (tmp_path / "bad.mp4").write_bytes(b"no video")
     with pytest.raises(ImageError, match=r"bad\.mp4: expected a video"):

@@ -8,10 +8,10 @@ from torch import Tensor, nn
 
 from dealias.layers import BlurFilter
 from dealias.probe import (
-    Network,
+    LoadedNetwork,
     capture_maps,
     first_filtered,
-    list_images,
+    image_paths,
     measure_aliasing,
     read_image,
 )
@@ -208,7 +208,7 @@ def test_the_probe_tells_uses_apart(tmp_path):
     for name in ("a.png", "b.png"):
         pixels = torch.randint(0, 256, (64, 96, 3), generator=generator, dtype=torch.uint8)
         Image.fromarray(pixels.numpy()).save(tmp_path / name)
-    paths, network = list_images(tmp_path), Network(UNet().eval())
+    paths, network = image_paths(tmp_path), LoadedNetwork(UNet().eval())
     plan, results = measure_aliasing(network, paths, bins=4)
     assert [result.site.name for result in results] == ["pool", "pool#2"]
     expected = {"pool": [], "pool#2": []}

@@ -16,14 +16,14 @@ from dealias.images import open_image
 from dealias.labels import load_class_set
 from dealias.outputs import claim_outputs, fill_folder
 from dealias.probe import (
-    Network,
+    LoadedNetwork,
     ShiftResult,
     SiteResult,
     capture_maps,
     draw_maps,
     draw_spectra,
     first_filtered,
-    list_images,
+    image_paths,
     load_network,
     measure_aliasing,
     measure_shifts,
@@ -62,7 +62,7 @@ def probe(options: Namespace) -> None:
     classes = None if options.classes is None else load_class_set(options.classes).names
     claimed = claim_outputs(files, folders, inputs, overwrite=options.overwrite)
     with claimed, fill_folder(options.maps) as maps, fill_folder(options.figures) as figures:
-        paths = None if options.images is None else list_images(options.images, options.limit)
+        paths = None if options.images is None else image_paths(options.images, options.limit)
         network = load_network(options.model, options.weights, trust=options.trust)
         if classes is not None and network.classes is not None:
             held = ", ".join(map(printable, network.classes[:_LISTED_CLASSES]))
@@ -84,7 +84,7 @@ def probe(options: Namespace) -> None:
 
 
 def _measure(
-    network: Network, paths: Sequence[Path], classes: Sequence[str] | None, options: Namespace
+    network: LoadedNetwork, paths: Sequence[Path], classes: Sequence[str] | None, options: Namespace
 ) -> _Found:
     spectra = options.figures is not None or options.output is not None
     plan, results = measure_aliasing(
@@ -116,7 +116,7 @@ def _measure(
     return _Found(paths, plan, results, shifted, would, mapped)
 
 
-def _print(found: _Found | None, flicker: Mapping[str, Any] | None, network: Network) -> None:
+def _print(found: _Found | None, flicker: Mapping[str, Any] | None, network: LoadedNetwork) -> None:
     console = output_console()
     if found is not None:
         print_sites(found.results, len(found.paths), found.shifted, console)
@@ -132,7 +132,7 @@ def _print(found: _Found | None, flicker: Mapping[str, Any] | None, network: Net
 
 def _draw(
     folder: Path,
-    network: Network,
+    network: LoadedNetwork,
     plan: Plan[Site],
     results: Sequence[SiteResult],
     paths: Sequence[Path],
@@ -148,7 +148,7 @@ def _draw(
 
 def _write_maps(
     folder: Path,
-    network: Network,
+    network: LoadedNetwork,
     plan: Plan[Site],
     mapped: SiteResult,
     paths: Sequence[Path],
@@ -167,7 +167,7 @@ def _write_maps(
             advance()
 
 
-def _would_do(network: Network, path: Path, cutoff: Any) -> Report | str:
+def _would_do(network: LoadedNetwork, path: Path, cutoff: Any) -> Report | str:
     arguments = network.arguments(read_image(path))
     try:
         return dealias.dealias(network.model, arguments, cutoff=cutoff)[1]

@@ -10,7 +10,7 @@ from dealias.lowlight import LowLight
 
 @dataclass(frozen=True)
 class Dark:
-    """How images are made dark: see :class:`dealias.data.lowlight.LowLight`.
+    """How images are made dark: see :class:`dealias.lowlight.LowLight`.
 
     Attributes:
         ratio: lowest and highest exposure ratio.

@@ -14,7 +14,7 @@ from dealias.inputs import leads_out, read_bytes
 from dealias.labels import (
     PairingError,
     Sample,
-    Sampling,
+    Samples,
     find_images,
     find_label_maps,
     pair_images,
@@ -58,7 +58,7 @@ def find_samples(
     root: str | Path | None = None,
     images: str | None = None,
     labels: str | None = None,
-) -> Sampling:
+) -> Samples:
     """Find the images and label maps of a split.
 
     Args:
@@ -144,7 +144,7 @@ def _inner(base: Path, layout: Layout, split: str) -> Path:
     return next((folder for folder in candidates if (folder / wanted).is_dir()), base)
 
 
-def _find(folder: Path, layout: Layout, split: str) -> Sampling:
+def _find(folder: Path, layout: Layout, split: str) -> Samples:
     known = layout.aliases.get(split, split)
     lists = _lists(folder, layout, known)
     if lists:
@@ -171,7 +171,7 @@ def _lists(folder: Path, layout: Layout, split: str) -> list[Path]:
     return [single] if single.is_file() and not is_folder else []
 
 
-def _listed(folder: Path, layout: Layout, lists: list[Path]) -> Sampling:
+def _listed(folder: Path, layout: Layout, lists: list[Path]) -> Samples:
     """The samples that text files name."""
     names = sorted(name for path in lists for name in _read_names(path))
     twice = [first for first, second in itertools.pairwise(names) if first == second]
@@ -198,7 +198,7 @@ def _listed(folder: Path, layout: Layout, lists: list[Path]) -> Sampling:
         for name in names
         if name not in images or name not in labels
     ]
-    return Sampling(samples, unpaired)
+    return Samples(samples, unpaired)
 
 
 def _where_named(place: Path, found: dict[str, Path]) -> dict[str, Path]:

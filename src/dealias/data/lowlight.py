@@ -1,4 +1,6 @@
-"""Another name of :mod:`dealias.lowlight`."""
+"""The earlier place of :mod:`dealias.lowlight`."""
 
-from dealias.lowlight import *  # noqa: F403
-from dealias.lowlight import __all__  # noqa: F401
+from dealias import lowlight
+from dealias.renamed import renamed
+
+__getattr__ = renamed(__name__, {name: f"dealias.lowlight.{name}" for name in lowlight.__all__})

@@ -9,12 +9,18 @@ from dealias.labels.class_set import (
     load_class_set,
     spread_colors,
 )
-from dealias.labels.folders import PairingError, find_images, find_label_maps
+from dealias.labels.folders import (
+    IMAGE_SUFFIXES,
+    PairingError,
+    files_in,
+    find_images,
+    find_label_maps,
+)
 from dealias.labels.pairing import (
     Pair,
     Pairing,
     Sample,
-    Sampling,
+    Samples,
     list_images,
     pair_folders,
     pair_images,
@@ -25,8 +31,10 @@ from dealias.labels.resizing import resize_nearest
 from dealias.labels.rules import PairingRule
 from dealias.labels.run_lengths import RunLengthError, read_run_lengths
 from dealias.labels.writing import write_label_map
+from dealias.renamed import renamed
 
 __all__ = [
+    "IMAGE_SUFFIXES",
     "LABEL_SUFFIXES",
     "MOST_CLASSES",
     "ClassSet",
@@ -39,9 +47,10 @@ __all__ = [
     "Role",
     "RunLengthError",
     "Sample",
-    "Sampling",
+    "Samples",
     "builtin_class_sets",
     "file_of",
+    "files_in",
     "find_images",
     "find_label_maps",
     "is_copied",
@@ -58,3 +67,5 @@ __all__ = [
     "spread_colors",
     "write_label_map",
 ]
+
+__getattr__ = renamed(__name__, {"Sampling": "dealias.labels.Samples"})

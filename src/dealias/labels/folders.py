@@ -12,8 +12,8 @@ from dealias.labels.reading import LABEL_SUFFIXES
 from dealias.text import printable
 
 _OFTEN_PICTURES = (".bmp", ".webp")
-_IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".tif", ".tiff", ".bmp")
-FILE_SUFFIXES = tuple({*_IMAGE_SUFFIXES, *LABEL_SUFFIXES})
+IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".tif", ".tiff", ".bmp")
+FILE_SUFFIXES = tuple({*IMAGE_SUFFIXES, *LABEL_SUFFIXES})
 
 Filter = Callable[[list[Path]], list[Path]]
 
@@ -30,7 +30,7 @@ def several_files(name: str, paths: list[Path]) -> PairingError:
 
 def image_files(folder: Path) -> list[Path]:
     """List the images in a folder; PairingError if there are none."""
-    return _list_files(folder, "images", _IMAGE_SUFFIXES, _images)
+    return _list_files(folder, "images", IMAGE_SUFFIXES, _images)
 
 
 def label_files(folder: Path) -> list[Path]:
@@ -130,7 +130,7 @@ def _find_by_affixes(folder: Path, names: Sequence[str], files: Sequence[Path]) 
 
 
 def _images(files: list[Path]) -> list[Path]:
-    return [path for path in files if path.suffix.lower() in _IMAGE_SUFFIXES]
+    return [path for path in files if path.suffix.lower() in IMAGE_SUFFIXES]
 
 
 def _label_maps(files: list[Path]) -> list[Path]:

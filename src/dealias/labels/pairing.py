@@ -69,7 +69,7 @@ class Sample:
 
 
 @dataclass(frozen=True)
-class Sampling:
+class Samples:
     """Samples in the order of their names, and the files without a partner."""
 
     samples: list[Sample]
@@ -153,7 +153,7 @@ def _pair_one_folder(folder: Path, files: list[Path]) -> Pairing:
     return Pairing([Pair(*match) for match in matches], unpaired, found_by)
 
 
-def pair_images(images: Path, labels: Path) -> Sampling:
+def pair_images(images: Path, labels: Path) -> Samples:
     """Pair the images of a folder with the label maps of another by name.
 
     Names and folders are read as by :func:`pair_folders`. Images and label maps may lie in one
@@ -168,7 +168,7 @@ def pair_images(images: Path, labels: Path) -> Sampling:
             name.
 
     >>> pair_images(Path("leftImg8bit/val"), Path("gtFine/val"))  # doctest: +SKIP
-    Sampling(samples=[Sample(name='frankfurt_000000_000294', ...
+    Samples(samples=[Sample(name='frankfurt_000000_000294', ...
     """
     found, true = image_files(images), label_files(labels)
     if images.samefile(labels):
@@ -180,7 +180,7 @@ def pair_images(images: Path, labels: Path) -> Sampling:
                 "folders, or names that tell which is which, such as 1.jpg and 1_mask.png"
             )
     matches, unpaired, _ = match_files([(images, found), (labels, true)], "image")
-    return Sampling([Sample(*match) for match in matches], unpaired)
+    return Samples([Sample(*match) for match in matches], unpaired)
 
 
 def list_images(folder: Path) -> list[Sample]:

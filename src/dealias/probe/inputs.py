@@ -8,15 +8,16 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from dealias.images import ImageError, read_photograph
+from dealias.labels import IMAGE_SUFFIXES, files_in
 
-SUFFIXES = (".bmp", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp")
+NO_IMAGES = f"no images ({', '.join(IMAGE_SUFFIXES)})"
 # Most networks halve their maps five times. Images are cropped to multiples.
 MULTIPLE = 32
 _LONGEST = 2048  # a side; the maps of a network have many times the bytes of an image
 
 
-def list_images(folder: Path, limit: int | None = None) -> list[Path]:
-    """The first images of a folder and its subfolders, sorted by name.
+def image_paths(folder: Path, limit: int | None = None) -> list[Path]:
+    """The first visible images in a folder and its subfolders, sorted by path.
 
     Raises:
         ImageError: the folder does not exist, or has no images.
@@ -26,11 +27,9 @@ def list_images(folder: Path, limit: int | None = None) -> list[Path]:
         raise ValueError(f"limit: expected at least 1, got {limit}")
     if not folder.is_dir():
         raise ImageError(folder, "not a folder")
-    found = sorted(
-        path for path in folder.rglob("*") if path.suffix.lower() in SUFFIXES and path.is_file()
-    )
+    found = files_in(folder, IMAGE_SUFFIXES)
     if not found:
-        raise ImageError(folder, f"no images ({', '.join(SUFFIXES)})")
+        raise ImageError(folder, NO_IMAGES)
     return found[:limit]
 
 

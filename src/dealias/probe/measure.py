@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from dealias.layers import BlurFilter
 from dealias.probe.inputs import read_image
 from dealias.probe.maps import watch_maps
-from dealias.probe.networks import Network
+from dealias.probe.networks import LoadedNetwork
 from dealias.processes import Progress, open_progress
 from dealias.spectral import aliasing_score, filter_orthogonality, radial_spectrum
 from dealias.surgery import Plan, Rate, Site, find_downsampling, submodule
@@ -80,7 +80,7 @@ class _Record:
 
 @torch.no_grad()
 def measure_aliasing(
-    network: Network,
+    network: LoadedNetwork,
     paths: Sequence[Path],
     *,
     cutoff: float | str = "auto",
@@ -148,7 +148,7 @@ def measure_aliasing(
     return plan, results
 
 
-def capture_maps(network: Network, plan: Plan[Site], image: Tensor) -> dict[str, Tensor]:
+def capture_maps(network: LoadedNetwork, plan: Plan[Site], image: Tensor) -> dict[str, Tensor]:
     """The maps [1, C, H, W] that enter the sites of a plan, for one image [3, H, W].
 
     The keys are the names of sites, or of each use of a shared module.
@@ -162,7 +162,7 @@ def capture_maps(network: Network, plan: Plan[Site], image: Tensor) -> dict[str,
     return maps
 
 
-def _run(network: Network, image: Tensor, path: Path) -> None:
+def _run(network: LoadedNetwork, image: Tensor, path: Path) -> None:
     try:
         network.model(network.arguments(image))
     except Exception as error:  # networks raise anything

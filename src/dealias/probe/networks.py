@@ -30,7 +30,7 @@ class NetworkError(ValueError):
 
 
 @dataclass(frozen=True)
-class Network:
+class LoadedNetwork:
     """A network and the normalisation of its input.
 
     Attributes:
@@ -56,7 +56,7 @@ class Network:
         return [x] if self.takes_list else x[None]
 
 
-def load_network(spec: str, weights: Path | None = None, *, trust: bool = False) -> Network:
+def load_network(spec: str, weights: Path | None = None, *, trust: bool = False) -> LoadedNetwork:
     """Create a network, without downloading anything.
 
     Args:
@@ -104,16 +104,16 @@ def load_network(spec: str, weights: Path | None = None, *, trust: bool = False)
     return replace(network, random=False)
 
 
-def _from_timm(name: str, _: bool) -> Network:
+def _from_timm(name: str, _: bool) -> LoadedNetwork:
     timm = importlib.import_module("timm")
     if ":" in name:  # hf-hub: and others, which are looked up elsewhere
         raise NetworkError(f"model 'timm:{name}': expected a name of timm.list_models()")
     model = timm.create_model(name, pretrained=False).eval()
     config = model.pretrained_cfg
-    return Network(model, tuple(config["mean"]), tuple(config["std"]), random=True)
+    return LoadedNetwork(model, tuple(config["mean"]), tuple(config["std"]), random=True)
 
 
-def _from_torchvision(name: str, _: bool) -> Network:
+def _from_torchvision(name: str, _: bool) -> LoadedNetwork:
     models = importlib.import_module("torchvision.models")
     builder = models.get_model_builder(name)
     # By default the weights of the backbone would be downloaded.
@@ -122,20 +122,20 @@ def _from_torchvision(name: str, _: bool) -> Network:
         del options["weights_backbone"]
     model = builder(**options).eval()
     if name in models.list_models(module=models.detection):
-        return Network(model, (0.0,) * 3, (1.0,) * 3, takes_list=True, random=True)
-    return Network(model, random=True)
+        return LoadedNetwork(model, (0.0,) * 3, (1.0,) * 3, takes_list=True, random=True)
+    return LoadedNetwork(model, random=True)
 
 
-def _from_smp(name: str, _: bool) -> Network:
+def _from_smp(name: str, _: bool) -> LoadedNetwork:
     from dealias.models import ModelError, create_model
 
     try:
-        return Network(create_model(f"smp:{name}", num_classes=_CLASSES).eval(), random=True)
+        return LoadedNetwork(create_model(f"smp:{name}", num_classes=_CLASSES).eval(), random=True)
     except ModelError as error:
         raise NetworkError(str(error)) from error
 
 
-def _from_transformers(name: str, trust: bool) -> Network:
+def _from_transformers(name: str, trust: bool) -> LoadedNetwork:
     from dealias.models import check_model_folder, limited
 
     os.environ.setdefault("HF_HUB_OFFLINE", "1")
@@ -165,17 +165,17 @@ def _from_transformers(name: str, trust: bool) -> Network:
     # Without names of its own, a configuration says LABEL_0, LABEL_1, ...
     known = known and any(name != f"LABEL_{index}" for index, name in names.items())
     classes = tuple(str(names[index]) for index in range(len(names))) if known else None
-    return Network(model.eval(), classes=classes, random=random)
+    return LoadedNetwork(model.eval(), classes=classes, random=random)
 
 
-def _from_dealias(path: str, trust: bool) -> Network:
+def _from_dealias(path: str, trust: bool) -> LoadedNetwork:
     from dealias.models import ModelError, WeightsError, convert, load
 
     try:
         model = load(path, trust=trust) if Path(path).is_dir() else convert(path, trust=trust).model
     except (ModelError, WeightsError) as error:
         raise NetworkError(str(error)) from error
-    return Network(model, model.mean, model.std, classes=_own_classes(model))
+    return LoadedNetwork(model, model.mean, model.std, classes=_own_classes(model))
 
 
 def _own_classes(model: nn.Module) -> tuple[str, ...] | None:
@@ -187,7 +187,7 @@ def _own_classes(model: nn.Module) -> tuple[str, ...] | None:
     return tuple(model.classes["names"])
 
 
-def _from_export(path: str) -> Network:
+def _from_export(path: str) -> LoadedNetwork:
     if not Path(path).is_file():
         raise NetworkError(f"{printable(Path(path))}: no such file")
     log = logging.getLogger("torch.export")
@@ -208,10 +208,10 @@ def _from_export(path: str) -> Network:
     for module in modules(model):
         for node in getattr(module, "graph", torch.fx.Graph()).nodes:
             node.meta.clear()
-    return Network(model)
+    return LoadedNetwork(model)
 
 
-def _from_factory(module: str, name: str) -> Network:
+def _from_factory(module: str, name: str) -> LoadedNetwork:
     try:
         factory = find_code(f"{module}.{name}")
     except CodeError as error:
@@ -223,7 +223,7 @@ def _from_factory(module: str, name: str) -> Network:
         )
     for part in modules(model):
         part.training = False
-    return Network(model, classes=_own_classes(model))
+    return LoadedNetwork(model, classes=_own_classes(model))
 
 
 def _load_weights(model: nn.Module, path: Path) -> None:
@@ -240,7 +240,7 @@ def _load_weights(model: nn.Module, path: Path) -> None:
         raise NetworkError(f"{printable(path)}: {' '.join(str(error).split())}") from error
 
 
-_BUILDERS: dict[str, Callable[[str, bool], Network]] = {
+_BUILDERS: dict[str, Callable[[str, bool], LoadedNetwork]] = {
     "timm": _from_timm,
     "torchvision": _from_torchvision,
     "smp": _from_smp,

@@ -22,7 +22,7 @@ from dealias.metrics.functional import (
 )
 from dealias.probe.inputs import MULTIPLE, read_image
 from dealias.probe.maps import watch_maps
-from dealias.probe.networks import Network
+from dealias.probe.networks import LoadedNetwork
 from dealias.processes import Progress, open_progress
 from dealias.surgery import Plan, Site
 from dealias.text import printable
@@ -164,7 +164,7 @@ class ShiftResult:
 
 @torch.no_grad()
 def measure_shifts(
-    network: Network,
+    network: LoadedNetwork,
     paths: Sequence[Path],
     plan: Plan[Site],
     *,
@@ -188,7 +188,7 @@ def measure_shifts(
     averaged over offsets and images; offsets that are multiples of the stride give about 0.
 
     Args:
-        network: from :func:`load_network`; its output must be one that :func:`class_scores` takes.
+        network: from :func:`load_network`; its output must be one that :func:`output_scores` takes.
         paths: image files.
         plan: sites of the network.
         shifts: number of offsets for each image, drawn by the name of its file without suffix.
@@ -259,7 +259,7 @@ class _Observer:
 
     def __init__(
         self,
-        network: Network,
+        network: LoadedNetwork,
         plan: Plan[Site],
         offsets: Sequence[Offset],
         *,
@@ -292,7 +292,7 @@ class _Observer:
                 moved = offset[0] + rows, offset[1] + columns
                 self._compare(name, x, y, moved, view.shape[-2:])
         self._first = self._first or maps
-        scores = class_scores(output, view.shape[-2:])
+        scores = output_scores(output, view.shape[-2:])
         self.classes = scores.shape[0]
         return scores.argmax(0)
 
@@ -330,7 +330,7 @@ def _inner_window(cells: int, side: float) -> Tensor:
     return torch.where((place > 0) & (place < inside), rising, 0.0)
 
 
-def class_scores(output: Any, size: Sequence[int]) -> Tensor:
+def output_scores(output: Any, size: Sequence[int]) -> Tensor:
     """The class scores [C, H, W] in the output of a network for one image of that size.
 
     Args:

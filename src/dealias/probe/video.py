@@ -16,10 +16,11 @@ from torch import Tensor
 
 from dealias.images import ImageError, read_photograph
 from dealias.inputs import open_regular
+from dealias.labels import IMAGE_SUFFIXES, files_in
 from dealias.metrics.functional import count_shifts, shift_agreement
-from dealias.probe.inputs import SUFFIXES, crop
-from dealias.probe.networks import Network
-from dealias.probe.shifts import class_scores
+from dealias.probe.inputs import NO_IMAGES, crop
+from dealias.probe.networks import LoadedNetwork
+from dealias.probe.shifts import output_scores
 
 Frame = NDArray[np.uint8]
 Flow = Callable[[Frame, Frame], NDArray[np.float32]]
@@ -48,9 +49,9 @@ def read_frames(path: Path) -> Iterator[Frame]:
 
 
 def _images(folder: Path) -> list[Path]:
-    found = [path for path in folder.iterdir() if path.suffix.lower() in SUFFIXES]
+    found = [path for path in files_in(folder, IMAGE_SUFFIXES) if path.parent == folder]
     if not found:
-        raise ImageError(folder, f"no images ({', '.join(SUFFIXES)})")
+        raise ImageError(folder, NO_IMAGES)
     return sorted(found, key=lambda path: _in_order(path.stem))
 
 
@@ -144,7 +145,7 @@ def _pixels(place: NDArray[Any], height: int, width: int) -> tuple[NDArray[Any],
 
 @torch.no_grad()
 def measure_video(
-    network: Network,
+    network: LoadedNetwork,
     frames: Iterable[Frame],
     *,
     flow: Flow = dense_flow,
@@ -172,7 +173,7 @@ def measure_video(
 
     def labelled(frame: Frame) -> tuple[Frame, Tensor, int]:
         image = torch.tensor(frame).permute(2, 0, 1).float() / 255
-        scores = class_scores(network.model(network.arguments(image)), image.shape[-2:])
+        scores = output_scores(network.model(network.arguments(image)), image.shape[-2:])
         if scores.shape[1:] != image.shape[-2:]:
             raise ValueError(f"{source}: expected a map of class scores, got those of an image")
         return frame, scores.argmax(0), scores.shape[0]

@@ -38,7 +38,7 @@ class InstanceDataset(SkippingDataset):
         instances: the images and their instances.
         transform: takes and returns an item, as :func:`instance_transform` does.
         darken: changes the image alone after `transform`, such as
-            :class:`dealias.data.lowlight.LowLight`.
+            :class:`dealias.lowlight.LowLight`.
         keep_bright: also keep the image from before `darken`.
         skip_bad: go on without images that can't be read.
     """

@@ -87,7 +87,7 @@ class Augmentation:
         Args:
             ignore_index: the label of void.
             num_classes: number of classes.
-            darken: changes images alone, such as :class:`dealias.data.lowlight.LowLight`.
+            darken: changes images alone, such as :class:`dealias.lowlight.LowLight`.
 
         Raises:
             TransformError: when it is called, and one of `transforms` fails or does not return an

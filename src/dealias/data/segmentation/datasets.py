@@ -152,7 +152,7 @@ class SegmentationDataset(SkippingDataset):
         samples: the images and targets.
         transform: takes and returns a `tv_tensors.Image` and a `tv_tensors.Mask`, as those of
             :class:`Augmentation` do; needs targets.
-        change: takes and returns an image, such as :class:`dealias.data.lowlight.GaussianNoise`.
+        change: takes and returns an image, such as :class:`dealias.lowlight.GaussianNoise`.
         skip_bad: go on without samples that can't be read.
     """
 
