@@ -286,7 +286,9 @@ class Commands(LightningCLI):
                 )
             init_from = self.config_init["fit"].init_from
             if init_from is not None and self.checkpoint is None:
-                kept = init_weights(self.model.network, init_from, self.model.class_names)
+                kept = init_weights(
+                    self.model.network, init_from, self.model.class_names, type(self.model).create
+                )
                 self.initialised = f"{printable(init_from)}: {kept}"
             set_epochs(self.trainer, self.datamodule, self.config_init["fit"].trainer)
         if self.converted is not None:

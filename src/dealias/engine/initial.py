@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
-from torch import Tensor
+import torch
+from torch import Tensor, nn
 
 from dealias.layers import FrequencyMixing, PartialFilter, PolyphaseShift
 from dealias.models import (
@@ -23,18 +24,21 @@ _COUNTER = "num_batches_tracked"  # of batch norms, which old files leave out
 _MOST_LISTED = 4
 
 
-def init_weights(network: Network, path: Path, class_names: Sequence[str]) -> str:
+def init_weights(
+    network: Network, path: Path, class_names: Sequence[str], create: Callable[..., nn.Module]
+) -> str:
     """Start a network from the weights of another, which may have other classes or heads.
 
     Tensors are taken by name and shape. The backbone's must all be there, but for those of modules
-    that de-aliasing inserted. What scores other classes is left out, though there may be as many of
-    them.
+    that de-aliasing inserted. What scores other classes is left out, even if there are as many of
+    them. Filters keep their strength, unless it is learned.
 
     Args:
         network: the network, which changes.
         path: a checkpoint of ``dealias fit``, a folder of ``dealias convert``, or a file of weights
             with the names of this network's tensors.
         class_names: of the data, in the order of their labels.
+        create: builds the network from its configuration and a number of classes.
 
     Returns:
         How many tensors were taken, and which were left out.
@@ -46,13 +50,15 @@ def init_weights(network: Network, path: Path, class_names: Sequence[str]) -> st
     content, classes = _read(path, source)
     own = network.state_dict()
     state = match_weights(network, content, source=source)
+    kept = _set_strengths(network, own)
     taken = {k: v for k, v in state.items() if k in own and v.shape == own[k].shape}
+    taken = {k: v for k, v in taken.items() if k not in kept}
+    scoring = _scoring(network, own, create)
     if classes is not None and [*map(plain_name, classes)] != [*map(plain_name, class_names)]:
-        scoring = _scoring(network, own)
         taken = {k: v for k, v in taken.items() if k not in scoring}
     check_kinds(own, {**own, **taken}, source=source)
     left = [k for k in own if k not in taken and not k.endswith(_COUNTER)]
-    inserted, needed = _inserted(network, own), _needed(network, own, state)
+    inserted, needed = _inserted(network, own), _needed(network, own, state, scoring)
     lacking = [k for k in left if k in needed and k not in inserted]
     if lacking or not taken:
         raise WeightsError(
@@ -86,22 +92,37 @@ def _read(path: Path, source: str) -> tuple[Mapping[str, Tensor], list[str] | No
     return state, [*names] if known and names else None
 
 
-def _scoring(network: Network, own: Mapping[str, Tensor]) -> set[str]:
-    """Names of the tensors that may score classes: those of as many rows.
+def _scoring(
+    network: Network, own: Mapping[str, Tensor], create: Callable[..., nn.Module]
+) -> set[str]:
+    """Names of the tensors that score classes: those of another shape if there is one class more.
 
-    Where a part of the network is the backbone, it has none of them.
+    Where the network can't be built so, those of as many rows as there are classes, outside the
+    backbone.
     """
+    left_out = ("num_classes", "backbone_weights", "dealias")
+    config = {name: value for name, value in network.config.items() if name not in left_out}
+    try:
+        with torch.random.fork_rng():
+            wider = create(**config, num_classes=network.num_classes + 1).state_dict()
+    except Exception:  # of any kind, from a class of the user's own
+        wider = {}
+    scoring = {k for k, v in own.items() if k in wider and wider[k].shape != v.shape}
+    if scoring:
+        return scoring
     found = {k for k, v in own.items() if v.ndim and v.shape[0] == network.num_classes}
     inside = _backbone(network, own)
     return found - inside if len(inside) < len(own) else found
 
 
-def _needed(network: Network, own: Mapping[str, Tensor], state: Mapping[str, Tensor]) -> set[str]:
+def _needed(
+    network: Network, own: Mapping[str, Tensor], state: Mapping[str, Tensor], scoring: set[str]
+) -> set[str]:
     """Names of the backbone's tensors; of a whole network, but for what scores other classes."""
     inside = _backbone(network, own)
     if len(inside) < len(own):
         return inside
-    return {k for k in own if k not in state} | (inside - _scoring(network, own))
+    return {k for k in own if k not in state} | (inside - scoring)
 
 
 def _inserted(network: Network, own: Mapping[str, Tensor]) -> set[str]:
@@ -111,13 +132,23 @@ def _inserted(network: Network, own: Mapping[str, Tensor]) -> set[str]:
         if isinstance(module, FrequencyMixing | PolyphaseShift):
             inside |= {value.data_ptr() for value in module.state_dict().values()}
         elif isinstance(module, PartialFilter):
-            inside |= {value.data_ptr() for value in module.parameters(recurse=False)}
-    return {name for name, value in own.items() if value.data_ptr() in inside}
+            inside.add(module.strength.data_ptr())
+    return _at(inside, own)
+
+
+def _set_strengths(network: Network, own: Mapping[str, Tensor]) -> set[str]:
+    """Names of the strengths of filters that the configuration sets, not training."""
+    filters = (m for m in network.modules() if isinstance(m, PartialFilter) and not m.learned)
+    return _at({module.strength.data_ptr() for module in filters}, own)
 
 
 def _backbone(network: Network, own: Mapping[str, Tensor]) -> set[str]:
-    held = {value.data_ptr() for value in network.backbone.state_dict().values()}
-    return {name for name, value in own.items() if value.data_ptr() in held}
+    return _at({value.data_ptr() for value in network.backbone.state_dict().values()}, own)
+
+
+def _at(places: set[int], own: Mapping[str, Tensor]) -> set[str]:
+    """Names of the tensors at these places in memory."""
+    return {name for name, value in own.items() if value.data_ptr() in places}
 
 
 def _listed(names: Sequence[str], own: Mapping[str, Tensor], state: Mapping[str, Tensor]) -> str:
