@@ -1,6 +1,7 @@
 """Resuming from checkpoints, and checkpoints that are refused."""
 
 import json
+import shutil
 import signal
 import subprocess
 
@@ -10,6 +11,7 @@ import yaml
 
 from dealias.cli import main
 from dealias.data import write_scenes
+from dealias.engine import WholeCheckpoints
 from dealias.labels import load_class_set
 from dealias.models import load
 from processes import process
@@ -29,8 +31,11 @@ def test_training_killed_in_mid_epoch_ends_with_the_same_weights(trained, config
     assert_same_state(trained / "best.ckpt", run / "best.ckpt")
 
 
-@pytest.mark.parametrize(("killed_by", "step"), [("KillAtStep", 3), ("KillInValidation", 2)])
-def test_the_best_checkpoint_is_known_to_a_resumed_run(killed_by, step, config, tmp_path):
+@pytest.mark.parametrize(
+    ("killed_by", "step", "moved"),
+    [("KillAtStep", 3, "parts"), ("KillAtStep", 3, "moved"), ("KillInValidation", 2, "parts")],
+)
+def test_the_best_checkpoint_is_known_to_a_resumed_run(killed_by, step, moved, config, tmp_path):
     """Validation at a step that is saved, and a stop right after it, or in it."""
     options = ["--trainer.val_check_interval", "2", "--checkpoint_every", "2"]
     options += ["--trust", "--trainer.callbacks+=stops.FallingScore"]
@@ -41,6 +46,7 @@ def test_the_best_checkpoint_is_known_to_a_resumed_run(killed_by, step, config, 
     with process(*arguments, *options, *kill, stderr=subprocess.PIPE) as killed:
         _, said = killed.communicate(timeout=200)
     assert killed.returncode == -signal.SIGKILL, said.decode()
+    parts = parts.rename(tmp_path / moved)
     assert command("fit", config, parts, *options, "--ckpt_path", "last") == 0
     assert state_of(whole / "best.ckpt")["global_step"] == 2
     assert_same_state(whole / "best.ckpt", parts / "best.ckpt")
@@ -58,6 +64,39 @@ def test_accumulated_steps_resume_where_they_were(config, tmp_path, capsys):
     assert command("fit", config, parts, *options, "--ckpt_path", "last") == 0
     assert "12/12" in capsys.readouterr().out
     assert_same_state(whole / "last.ckpt", parts / "last.ckpt")
+
+
+def test_a_resumed_run_saves_no_step_in_the_middle(config, tmp_path, monkeypatch):
+    """The gradients of the batches that there were would be lost to a run that goes on from it."""
+    options = ["--trainer.accumulate_grad_batches", "2", "--checkpoint_every", "2"]
+    stop = ["--trust", "--trainer.callbacks+=stops.StopAtStep", "--trainer.callbacks.step=2"]
+    assert command("fit", config, tmp_path, *options, *stop) == 0
+    saved, save = [], WholeCheckpoints.save_checkpoint
+
+    def note(self, checkpoint, *rest):
+        batches = checkpoint["loops"]["fit_loop"]["epoch_loop.batch_progress"]["total"]["ready"]
+        saved.append((checkpoint["global_step"], batches))
+        save(self, checkpoint, *rest)
+
+    monkeypatch.setattr(WholeCheckpoints, "save_checkpoint", note)
+    assert command("fit", config, tmp_path, *options, "--ckpt_path", "last") == 0
+    assert {step for step, _ in saved} >= {4, 6}
+    assert all(batches == 2 * step for step, batches in saved), saved
+
+
+@pytest.mark.parametrize(
+    ("option", "value", "was"),
+    [("lr", "1e-7", "0.01"), ("momentum", "0.5", "0.9"), ("weight_decay", "0.3", "0.0005")],
+)
+def test_options_that_its_optimizer_would_not_heed_are_refused(
+    option, value, was, trained, config, tmp_path, capsys
+):
+    run = tmp_path / "run"
+    shutil.copytree(trained, run)
+    more = [f"--model.optimization.{option}", value, "--trainer.max_steps", "7"]
+    said = failure(capsys, "fit", config, run, *more, "--ckpt_path", "last")
+    assert f"last.ckpt: was trained with {option} {was}, not {float(value)}: " in said
+    assert (run / "config.yaml").read_bytes() == (trained / "config.yaml").read_bytes()
 
 
 def test_a_full_disk_leaves_the_earlier_checkpoint(config, tmp_path):

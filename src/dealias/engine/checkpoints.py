@@ -6,10 +6,11 @@ import json
 import traceback
 import warnings
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytorch_lightning as pl
 import torch
 from pytorch_lightning.callbacks import Checkpoint, ModelCheckpoint
@@ -118,6 +119,9 @@ def check_resumable(
 ) -> None:
     """Refuse to go on from states that are not those of this optimizer and trainer.
 
+    Optimizers go on with the options in their state, such as the learning rate, whatever the
+    configuration says now. Others are refused, as they would be dropped.
+
     Args:
         checkpoint: what training is to go on from.
         module: a :class:`dealias.engine.Training`.
@@ -125,15 +129,17 @@ def check_resumable(
         source: the checkpoint's name, for the message.
 
     Raises:
-        CheckpointError: a state is missing, or of another kind.
+        CheckpointError: a state is missing, or of another kind; or an option of the optimizer is
+            another.
     """
     optimizer = module.optimization.optimizer(module.network)
-    own = optimizer.state_dict()["param_groups"]
     schedule = module.optimization.schedule(optimizer, max(1, trainer.max_steps))
+    own = optimizer.state_dict()["param_groups"]
     try:
         (state,), (schedule_state,) = checkpoint["optimizer_states"], checkpoint["lr_schedulers"]
         _check_kinds(own, state["param_groups"], "optimizer_states")
         _check_kinds(schedule.state_dict(), schedule_state, "lr_schedulers")
+        changed = _changed_options(own, state["param_groups"])
         _check_kinds(trainer.fit_loop.state_dict(), checkpoint["loops"]["fit_loop"], "loops")
         _check_kinds([0, 0], [checkpoint["epoch"], checkpoint["global_step"]], "steps")
         for name in schedule_state:
@@ -145,6 +151,30 @@ def check_resumable(
                 _check_moments(optimizer, parameter)
     except Exception as error:  # of any kind, for any value in a wrong place
         raise CheckpointError(_cannot_resume(source, error)) from error
+    if changed:
+        raise CheckpointError(
+            f"{source}: was trained with {changed}: training that goes on keeps the optimizer's "
+            f"options; --init_from begins one from the weights, with others"
+        )
+
+
+_OPTIONS = {
+    "initial_lr": "lr",
+    "weight_decay": "weight_decay",
+    "momentum": "momentum",
+    "betas": "betas",
+}
+
+
+def _changed_options(
+    own: Sequence[Mapping[str, Any]], others: Sequence[Mapping[str, Any]]
+) -> str | None:
+    """The first option in which groups of parameters differ, as "lr 0.01, not 0.1"; or None."""
+    for ours, theirs in zip(own, others, strict=True):
+        for key, name in _OPTIONS.items():
+            if key in ours and not np.allclose(theirs[key], ours[key], rtol=1e-9, atol=0):
+                return f"{name} {theirs[key]}, not {ours[key]}"
+    return None
 
 
 _MOMENTS = {"SGD": {"momentum_buffer"}, "AdamW": {"step", "exp_avg", "exp_avg_sq"}}
@@ -261,18 +291,28 @@ class BestCheckpoint(ModelCheckpoint):
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Take the highest figure from the run that goes on, if its best.ckpt is here.
 
-        Lightning takes names of files, too, and removes what they name when a better one comes.
+        The folder may have been moved since. Lightning takes names of files, too, and removes what
+        they name when a better one comes.
         """
         path = Path(str(self.dirpath)) / "best.ckpt"
         score, current = (state_dict.get(key) for key in ("best_model_score", "current_score"))
-        if state_dict.get("dirpath") != self.dirpath or not path.is_file():
-            return
         if not isinstance(score, Tensor) or score.numel() != 1 or not score.isfinite().all():
+            return
+        is_here = state_dict.get("dirpath") == self.dirpath or self._is_of(path, score)
+        if not is_here or not path.is_file():
             return
         self.best_model_score = self.kth_value = score
         self.current_score = current if isinstance(current, Tensor) else None
         self.best_model_path = self.kth_best_model_path = str(path)
         self.best_k_models = {str(path): score}
+
+    def _is_of(self, path: Path, score: Tensor) -> bool:
+        """Whether a file is the checkpoint that had the figure."""
+        try:
+            state = read_checkpoint(path)["callbacks"][self.state_key]
+            return bool(state["best_model_score"] == score)
+        except (ValueError, LookupError, TypeError):
+            return False
 
 
 class LastCheckpoint(Checkpoint):
@@ -309,6 +349,11 @@ class LastCheckpoint(Checkpoint):
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Validate, if training goes on from a step whose validation was cut short."""
+        self._validate_anew(trainer)
+        # It is in a file. In the middle of accumulated gradients, it would be saved without them.
+        self._saved = trainer.global_step
+
+    def _validate_anew(self, trainer: pl.Trainer) -> None:
         step, interval = trainer.global_step, trainer.val_check_batch
         if not step or self._validated in (None, step) or not isinstance(interval, int):
             return
