@@ -51,8 +51,12 @@ def test_results_go_where_they_are_asked_for(trained, config, tmp_path, capsys):
     again = ["--results", str(tmp_path / "noise_0")]
     said = failure(capsys, "test", config, tmp_path / "run", *checkpoint, *again)
     assert "noise_0/result.json: exists already; --overwrite replaces it" in said
-    said = failure(capsys, "fit", config, tmp_path / "run", *again)
-    assert said == "dealias fit: error: --results: is for dealias test\n"
+    for name, option in (("results", again), ("report", ["--report", str(tmp_path / "page")])):
+        for other in ("fit", "validate", "predict"):
+            said = failure(capsys, other, config, tmp_path / "run", *option)
+            assert said == f"dealias {other}: error: --{name}: is for dealias test\n"
+    said = failure(capsys, "predict", config, tmp_path / "run", "--label_maps", "true")
+    assert said == "dealias predict: error: --label_maps: is for dealias test\n"
 
 
 def test_test_equals_predict_and_evaluate(trained, config, tmp_path, capsys):

@@ -94,8 +94,9 @@ def check_options(options: Any, command: Command, task: Task) -> None:
     for name in ("interval", "groups", "objects", "band_widths"):
         if options[name] and (command != "test" or task.name != "segmentation"):
             raise ConfigError(f"--{name}: is for dealias test of label maps")
-    if options.results is not None and command != "test":
-        raise ConfigError("--results: is for dealias test")
+    for name in ("results", "report", "label_maps"):
+        if options[name] and command != "test":
+            raise ConfigError(f"--{name}: is for dealias test")
 
 
 def counting(options: Any) -> dict[str, Any]:

@@ -312,7 +312,7 @@ def _result_lines(result: Mapping[str, Any], dataset: str | None) -> Iterator[st
     yield "## How good it is"
     yield ""
     data = escape_markdown(_data_of(result, dataset))
-    yield f"On {result['images']:,} images, {data}: {_how(result)}."
+    yield f"On {result['images']:,} images, {data}: {escape_markdown(_how(result))}."
     yield ""
     shifts = result.get("shifts") or {}
     ranges = (result.get("intervals") or {}).get("metrics", {})

@@ -25,6 +25,7 @@ CLASS_METRICS = ("IoU", "BIoU", "BAcc", "FErr", "MErr", "DErr")
 
 FINE_GRAINED = ("mIoU_I", "mIoU_C", "mIoU_I_worst_tenth", "mIoU_C_worst_tenth")
 
+_DARK_OUTPUT = frozenset(("raw", "srgb"))  # of dealias.data.Dark, which needs torchvision
 _SLACK = 1e-6  # of shares that were rounded
 
 _COUNT = Number(0, 2**53, whole=True)
@@ -138,7 +139,7 @@ _SHAPE = {
     "warnings?": [str],
     "void_pixels?": _COUNT,
     "resized_images?": _COUNT,
-    "dark?": {"least": _SIZE, "most": _SIZE, "output": str},
+    "dark?": {"least": _SIZE, "most": _SIZE, "output": _DARK_OUTPUT},
     "noise?": _SIZE,
     "report?": maybe(str),
     "errors_against_aliasing?": maybe(_ALIASING),
