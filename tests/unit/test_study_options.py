@@ -13,7 +13,7 @@ from dealias.study.conditions import plan_conditions
 from dealias.study.figures import choose_tests
 from dealias.study.options import differences, plan_variants, relevant, unequal_lengths
 from dealias.study.variants import StudyError, command_line
-from dealias.text import FileError
+from dealias.text import FileError, told_conditions
 from runs import CONFIG
 
 FILTERED = {"model": {"network": {"dealias": {"mixing": False}}}}
@@ -28,11 +28,14 @@ def plan(tmp_path):
         content = {"plain": {}} | {f"v{index}": change for index, change in enumerate(changes)}
         file = tmp_path / "variants.yaml"
         file.write_text(yaml.safe_dump(content, sort_keys=False))
-        return plan_variants(
-            str(tmp_path / "base.yaml"), file, read_variants(file), tmp_path / "out"
-        )
+        return plan_variants(asked(tmp_path), read_variants(file), {})
 
     return make
+
+
+def asked(folder, **options):
+    files = {"config": str(folder / "base.yaml"), "variants": folder / "variants.yaml"}
+    return Study(**files, seeds=[0, 1], output=folder / "out", **options)
 
 
 def study(tmp_path, *more):
@@ -195,8 +198,7 @@ class TestInputs:
     def plans(self, folders, change):
         file = folders / "variants.yaml"
         file.write_text(yaml.safe_dump({"plain": {}, "v0": change}, sort_keys=False))
-        variants = read_variants(file)
-        return plan_variants(str(folders / "base.yaml"), file, variants, folders / "out")[1]
+        return plan_variants(asked(folders), read_variants(file), {})[1]
 
     def test_variants_of_other_folders_of_images_are_refused(self, folders):
         change = FILTERED | {"data": {"root": str(folders / "there")}}
@@ -253,7 +255,9 @@ class TestConditions:
         def make(text):
             file = tmp_path / "conditions.yaml"
             file.write_text(text)
-            return plan_conditions(file, baseline, task, tmp_path / "out", self.OTHERS, {})
+            return plan_conditions(
+                asked(tmp_path, conditions=file), baseline, task, self.OTHERS, {}
+            )
 
         return make
 
@@ -293,6 +297,29 @@ class TestConditions:
         assert kept[0] != kept[1]
         assert kept[0]["options"].keys() == kept[1]["options"].keys()
 
+    def test_of_a_base_in_the_dark(self, plan, tmp_path):
+        """Its own test is not called clean, and a condition is to differ from it."""
+        task, (baseline, _) = plan(FILTERED)
+        assert baseline.conditions == {}
+        base = yaml.safe_load((tmp_path / "base.yaml").read_text())
+        base["data"]["dark"] = {"ratio": [5, 7], "output": "srgb"}
+        (tmp_path / "base.yaml").write_text(yaml.safe_dump(base))
+        study = asked(tmp_path, conditions=tmp_path / "conditions.yaml")
+        variants = read_variants(study.variants)
+        task, (baseline, _) = plan_variants(study, variants, {})
+        told = told_conditions(baseline.conditions)
+        assert [test.title for test in study.tests(task, told)] == [
+            "Images in the dark (exposure ratio 5 to 7, srgb)",
+            "Under noise of sigma 20 of 255, in the dark (exposure ratio 5 to 7, srgb)",
+        ]
+        for same in ("{}", "{output: srgb}", "{ratio: [5, 7]}"):
+            study.conditions.write_text(f"darker: {{data: {{dark: {same}}}}}")
+            with pytest.raises(StudyError, match="darker: expected options of data that differ"):
+                plan_conditions(study, baseline, task, self.OTHERS, {})
+        study.conditions.write_text("bright: {data: {dark: null}}")
+        (bright,) = plan_conditions(study, baseline, task, self.OTHERS, {})
+        assert bright.settings["options"] == {"data.dark": None}
+
     @pytest.mark.parametrize(
         ("text", "message"),
         [
@@ -305,6 +332,9 @@ class TestConditions:
             ("noise_20: {data: {limit: 2}}", "noise_20: there is another test of this name"),
             ("a: {title: Clean images, data: {limit: 2}}", "a: there is another test of this name"),
             ("a: {data: {batch_size: 2}}", "a: data.batch_size: is an option of training"),
+            ("a: {data: {skip_empty: true}}", "a: data.skip_empty: is an option of training"),
+            ("a: {data: {dark: {keep_bright: true}}}", "a: data.dark.keep_bright: is an option of"),
+            ("same: {data: {limit: null}}", "same: expected options of data that differ, got none"),
             ("a: {data: {augmentation: {flip: 0}}}", "a: data.augmentation.flip: is an option of"),
             ("a: {data: {limits: 2}}", "a: .*limits"),
             ("a: {data: {dark: {ratio: [5, 2]}}}", "(?s)a: .*ratio: expected a number from 1 on"),
@@ -330,7 +360,7 @@ def test_what_a_study_decides_is_refused_in_the_base(option, message, tmp_path):
     (tmp_path / "variants.yaml").write_text(yaml.safe_dump({"plain": {}, "v0": FILTERED}))
     file = tmp_path / "variants.yaml"
     with pytest.raises(StudyError, match=message):
-        plan_variants(str(tmp_path / "base.yaml"), file, read_variants(file), tmp_path / "out")
+        plan_variants(asked(tmp_path), read_variants(file), {})
 
 
 def test_a_ramp_is_for_variants_with_filters_and_checked_before_training(plan):

@@ -76,8 +76,12 @@ class Study:
         if len(set(noise)) < len(noise) or not all(0 < sigma < math.inf for sigma in noise):
             raise ValueError(f"noise: expected numbers over 0, each once, got {list(noise)}")
 
-    def tests(self, task: str) -> list[Test]:
+    def tests(self, task: str, told: str = "") -> list[Test]:
         """The tests of each run, but for those under further conditions.
+
+        Args:
+            task: of the network.
+            told: how the images of the base are changed, such as "in the dark".
 
         Raises:
             ValueError: there are to be shifts, and the task has no label maps.
@@ -90,4 +94,4 @@ class Study:
         default = _SHIFTS if task == "segmentation" else 0
         shifts = default if self.shifts is None else self.shifts
         noise = [_SIGMA] if self.noise is None else self.noise
-        return choose_tests(shifts or None, self.largest_shift, noise)
+        return choose_tests(shifts or None, self.largest_shift, noise, told)

@@ -6,13 +6,21 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from lightning_fabric.utilities.exceptions import MisconfigurationException
-
 from dealias.engine import find_task, refuse_programs, resolve
+from dealias.study.asked import Study
 from dealias.study.figures import Test
 from dealias.study.fingerprints import Known, digest_files, digest_options
-from dealias.study.options import TRAINED_ON, Plan, changed_options, locate, prepare, quiet
-from dealias.study.variants import StudyError, Variant, command_line, read_named
+from dealias.study.options import (
+    TRAINED_ON,
+    Plan,
+    changed_options,
+    differences,
+    locate,
+    prepare,
+    quiet,
+    refusing,
+)
+from dealias.study.variants import StudyError, Variant, command_line, flatten, read_named
 from dealias.text import shorten
 
 _OF_TRAINING = (*TRAINED_ON, "data.seed")  # options of data that tests do not look at
@@ -28,56 +36,56 @@ def read_conditions(path: Path) -> list[Variant]:
 
 
 def plan_conditions(
-    path: Path, plan: Plan, task: str, output: Path, others: Sequence[Test], known: Known
+    study: Study, plan: Plan, task: str, others: Sequence[Test], known: Known
 ) -> list[Test]:
-    """The tests that a file asks for; see :func:`read_conditions`.
+    """The tests that the conditions of a study ask for; see :func:`read_conditions`.
 
     Args:
-        path: of the file, from whose folder paths in it are relative.
+        study: with the file, from whose folder paths in it are relative.
         plan: of the baseline. All variants are tested on the same data.
         task: of the network.
-        output: folder of the study.
         others: tests that there are already.
         known: digests of files that were read already.
 
     Raises:
         FileError: the file can't be read, or is no such mapping.
-        StudyError: an option can't be used, or is none of tests; or the classes are not those that
-            the networks know; or a name or a title is that of another test.
+        StudyError: an option can't be used, or is none of tests; or none differs from the base; or
+            the classes are not those that the networks know; or a name or a title is that of
+            another test.
         ConfigError: an option names a class.
     """
-    conditions = read_conditions(path)
+    if study.conditions is None:
+        return []
+    conditions = read_conditions(study.conditions)
     for one in conditions:
         _check(one, others)
         refuse_programs(one.changes, [])
-    folder, nowhere = path.parent.absolute(), output / "CONDITION"
+    folder, nowhere = study.conditions.parent.absolute(), study.output / "CONDITION"
     tests = []
     with quiet():
-        classes = _classes(prepare("test", plan.arguments, nowhere).datamodule)
+        base = prepare("test", plan.arguments, nowhere)
         for one in conditions:
             changes = resolve(one.changes, folder, find_task(task))
             arguments = command_line(changes)
-            try:
+            with refusing(one.name):
                 prepared = prepare("test", [*plan.arguments, *arguments], nowhere)
-                data = prepared.datamodule
+                data, located = prepared.datamodule, locate(prepared.options)
                 tested_on = digest_files(data.files("test"), known)
-                files = digest_options(locate(prepared.options), known)
-            except (ValueError, MisconfigurationException) as error:
-                raise StudyError(f"{one.name}: {error}") from error
-            if _classes(data) != classes:
+                files = digest_options(located, known)
+            if _classes(data) != _classes(base.datamodule):
                 raise StudyError(
                     f"{one.name}: expected the classes that the networks are trained for, got "
                     f"{shorten(_classes(data))}"
                 )
-            options = changed_options(changes)
-            if not options and tested_on == plan.tested_on:
+            differing = differences(locate(base.options), located, dict(flatten(prepared.defaults)))
+            if not differing and tested_on == plan.tested_on:
                 raise StudyError(f"{one.name}: expected options of data that differ, got none")
             own = {name: d for name, d in files.items() if plan.files.get(name) != d}
             test = Test(
                 one.name,
                 one.title,
                 changes=tuple(arguments),
-                options=options | ({"files": own} if own else {}),
+                options=changed_options(changes) | ({"files": own} if own else {}),
                 tested_on=tested_on,
             )
             tests.append(test)

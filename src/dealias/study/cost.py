@@ -10,10 +10,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from dealias.engine import Prepared
 from dealias.environment import environment, hardware
 from dealias.files import write_json
-from dealias.study.options import FIXED
+from dealias.study.options import prepare
 from dealias.study.variants import StudyError
 from dealias.timing import synchronised, time_in_turns
 
@@ -40,8 +39,7 @@ def measure_cost(variants: Mapping[str, Sequence[str]], folder: str, path: str) 
     predictions: dict[str, Callable[[], object]] = {}
     memory, kind = {}, "cpu"
     for name, arguments in variants.items():
-        more = ["--output", str(Path(folder, name, "SEED")), "--overwrite", "true"]
-        prepared = Prepared("fit", [*arguments, *FIXED, *more, "--trainer.logger", "false"])
+        prepared = prepare("fit", arguments, Path(folder, name, "SEED"))
         device = prepared.trainer.strategy.root_device
         kind = device.type
         if kind not in ("cpu", "cuda"):

@@ -116,13 +116,23 @@ class Test:
         return [*arguments, *noise, *self.changes]
 
 
-def choose_tests(shifts: int | None, largest: int, noise: Sequence[float]) -> list[Test]:
-    """The clean test, with shifts of up to so many pixels, and one under each noise."""
+def choose_tests(
+    shifts: int | None, largest: int, noise: Sequence[float], told: str = ""
+) -> list[Test]:
+    """The test of the base, with shifts of up to so many pixels, and one under each noise.
+
+    Args:
+        shifts: of each image; or None.
+        largest: the largest of them, in pixels along an axis.
+        noise: standard deviations, of 255.
+        told: how the images of the base are changed, such as "in the dark"; empty if they are not.
+    """
+    first, more = (f"Images {told}", f", {told}") if told else ("Clean images", "")
     noisy = [
-        Test(f"noise_{text}", f"Under noise of sigma {text} of 255", noise=float(text))
+        Test(f"noise_{text}", f"Under noise of sigma {text} of 255{more}", noise=float(text))
         for text in map(_number, noise)
     ]
-    return [Test(CLEAN, "Clean images", shifts, largest), *noisy]
+    return [Test(CLEAN, first, shifts, largest), *noisy]
 
 
 def _number(value: float) -> str:

@@ -65,9 +65,7 @@ def digest_options(options: Mapping[str, Any], known: Known) -> dict[str, str]:
         path = Path(value.removeprefix(_LOCAL))
         if path.is_absolute() and path.is_file():
             found[name] = _digest(path, known)
-        elif name.startswith(("model.", "init_from")) and (
-            path.is_absolute() or value.startswith(_LOCAL)
-        ):
+        elif name.startswith(_OF_WEIGHTS) and (path.is_absolute() or value.startswith(_LOCAL)):
             digest = digest_files(sorted(file for file in path.rglob("*") if file.is_file()), known)
             found |= {} if digest is None else {name: digest}
     return found

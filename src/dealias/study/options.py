@@ -23,6 +23,7 @@ from dealias.engine import (
     take_configs,
     take_task,
 )
+from dealias.study.asked import Study
 from dealias.study.dealiasing import spelled_out
 from dealias.study.fingerprints import Known, digest_files, digest_options
 from dealias.study.variants import StudyError, Variant, command_line, flatten
@@ -46,7 +47,10 @@ _INCIDENTAL = {
 }
 # What is tested on, and how it is counted; but for what training alone takes.
 _TESTED = ("data.", "model.protocol", "model.band_width", "model.boundary", "model.detection_area")
-TRAINED_ON = ("data.augmentation.", "data.batch_size", "data.splits.train", "data.scenes.train")
+TRAINED_ON = (
+    *("data.augmentation.", "data.batch_size", "data.splits.train", "data.scenes.train"),
+    *("data.skip_empty", "data.dark.keep_bright"),
+)
 # What leaves the weights as they are.
 _TESTS_ALONE = (
     *("model.inference.", "model.protocol", "model.band_width", "model.boundary"),
@@ -85,6 +89,7 @@ class Plan:
         trained_on: digest of the images and targets of the training; None where they are drawn.
         tested_on: the same of the test.
         files: digests of the files that options name, by option.
+        conditions: how the images of the test are changed; see `told_conditions`.
     """
 
     variant: Variant
@@ -97,6 +102,7 @@ class Plan:
     trained_on: str | None = None
     tested_on: str | None = None
     files: Mapping[str, str] = field(default_factory=dict)
+    conditions: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def inputs(self) -> dict[str, Any]:
@@ -105,40 +111,29 @@ class Plan:
 
 
 def plan_variants(
-    config: str,
-    file: Path,
-    variants: Sequence[Variant],
-    output: Path,
-    trust: bool = False,
-    known: Known | None = None,
+    study: Study, variants: Sequence[Variant], known: Known
 ) -> tuple[str, list[Plan]]:
     """The task, and the plan of each variant: its network is built and its data are found.
 
     Args:
-        config: the base, a configuration file or the name of one.
-        file: that of the variants, from whose folder their paths are relative.
+        study: with the base, and the file from whose folder paths in variants are relative.
         variants: the baseline first.
-        output: folder of the study.
-        trust: whether classes that options name by class_path may run.
         known: filled with the digests of the files that were read.
 
     Raises:
         StudyError: an option can't be used; or two variants can't be compared.
         ConfigError: the base can't be read; or a variant names a class and there is no `trust`.
     """
-    if trust:
+    if study.trust:
         allow_programs()
     else:
         for variant in variants:  # resolving paths imports the classes, for their types
             refuse_programs(variant.changes, [])
-    base, _, _ = take_configs(["--config", config])
-    _check_base(config, base)
+    base, _, _ = take_configs(["--config", study.config])
+    _check_base(study.config, base)
     task = find_task(take_task(base, []))
     with quiet():
-        folder = file.parent.absolute()
-        known = {} if known is None else known
-        more = ["--trust"] if trust else []
-        plans = [_plan(config, folder, task, variant, output, known, more) for variant in variants]
+        plans = [_plan(study, task, variant, known) for variant in variants]
     for plan in plans[1:]:
         _check_comparable(plans[0], plan)
     for index, plan in enumerate(plans):
@@ -176,19 +171,22 @@ def _check_base(config: str, base: Mapping[str, Any]) -> None:
             )
 
 
-def _plan(
-    config: str,
-    folder: Path,
-    task: Task,
-    variant: Variant,
-    output: Path,
-    known: Known,
-    trusted: Sequence[str],
-) -> Plan:
-    changes = resolve(variant.changes, folder, task)
-    arguments = ("--config", config, *command_line(changes), *trusted)
-    nowhere = output / variant.name / "SEED"  # what is in the folders of runs does not matter here
+@contextmanager
+def refusing(name: str) -> Iterator[None]:
+    """Raise StudyError, with a name, where an option can't be used."""
     try:
+        yield
+    except (ValueError, MisconfigurationException) as error:
+        raise StudyError(f"{name}: {error}") from error
+
+
+def _plan(study: Study, task: Task, variant: Variant, known: Known) -> Plan:
+    changes = resolve(variant.changes, study.variants.parent.absolute(), task)
+    trusted = ["--trust"] if study.trust else []
+    arguments = ("--config", study.config, *command_line(changes), *trusted)
+    with refusing(variant.name):
+        # What is in the folders of runs does not matter here.
+        nowhere = study.output / variant.name / "SEED"
         prepared = prepare("fit", arguments, nowhere)
         trainer: Any = prepared.trainer
         for callback in trainer.callbacks:
@@ -199,8 +197,6 @@ def _plan(
             digest_files(prepared.datamodule.files(part), known) for part in ("train", "test")
         )
         files = digest_options(located, known)
-    except (ValueError, MisconfigurationException) as error:
-        raise StudyError(f"{variant.name}: {error}") from error
     if trainer.max_steps < 1:
         raise StudyError(
             f"{variant.name}: trainer.max_steps: expected steps to train for, got "
@@ -231,6 +227,7 @@ def _plan(
         trained_on=trained_on,
         tested_on=tested_on,
         files=files,
+        conditions=prepared.datamodule.conditions,
     )
 
 

@@ -15,7 +15,7 @@ from dealias.study.options import plan_variants, unequal_lengths
 from dealias.study.records import read_records
 from dealias.study.variants import baseline_first, read_variants
 from dealias.study.work import Found, Progress, Work
-from dealias.text import printable
+from dealias.text import printable, told_conditions
 
 
 def run_study(study: Study, *, tell: Callable[[str], object], progress: Progress) -> Found:
@@ -36,12 +36,10 @@ def run_study(study: Study, *, tell: Callable[[str], object], progress: Progress
     if study.baseline is not None:
         variants = baseline_first(variants, study.baseline)
     known: Known = {}
-    task, plans = plan_variants(
-        study.config, study.variants, variants, study.output, study.trust, known
-    )
-    tests = [replace(test, tested_on=plans[0].tested_on) for test in study.tests(task)]
-    if study.conditions is not None:
-        tests += plan_conditions(study.conditions, plans[0], task, study.output, tests, known)
+    task, plans = plan_variants(study, variants, known)
+    told = told_conditions(plans[0].conditions)
+    tests = [replace(test, tested_on=plans[0].tested_on) for test in study.tests(task, told)]
+    tests += plan_conditions(study, plans[0], task, tests, known)
     folder = study.results or study.output
     file = folder / "study.json"
     earlier = read_records(file, task)["variants"]
