@@ -252,7 +252,8 @@ def earlier_dealias(options: Any) -> Any:
     if not isinstance(options, Mapping):
         return options
     filters = options.get("filter_options") or {}
-    if options.get("filter", "daf") in ("daf", "flc") and isinstance(filters, Mapping):
+    kinds = [*surgery.FILTER_OPTIONS]  # what a saved network has may be no key
+    if options.get("filter", "daf") in kinds and isinstance(filters, Mapping):
         options = {**options, "filter_options": {"border": EARLIER_BORDER, **filters}}
     if "unit" in options:
         return _without_unused(options)
@@ -266,9 +267,7 @@ def earlier_dealias(options: Any) -> Any:
 def _without_unused(options: Mapping[str, Any]) -> dict[str, Any]:
     """Options without those for what is not put in, which were once ignored and are refused now."""
     filter_, mixing = options.get("filter", "daf"), options.get("mixing", False)
-    unused = [] if mixing else ["mixing_options"]
-    unused += ["filter_options", "strength"] if filter_ is None else []
-    unused += [] if mixing or filter_ in ("daf", "flc") else ["cutoff"]
+    unused = surgery.unused_options(filter_, mixing=mixing)
     return {name: value for name, value in options.items() if name not in unused}
 
 

@@ -7,7 +7,7 @@ from dealias.surgery.insertion import Inserted, Report, keep_inserted, report_of
 from dealias.surgery.mixing import find_mixing
 from dealias.surgery.plan import Excluded, MixingSite, Place, Plan, Rate, Site, rate_text
 from dealias.surgery.walk import modules, submodule
-from dealias.surgery.work import FILTER_OPTIONS
+from dealias.surgery.work import FILTER_OPTIONS, unused_options
 
 __all__ = [
     "FILTER_OPTIONS",
@@ -29,4 +29,5 @@ __all__ = [
     "report_of",
     "restore",
     "submodule",
+    "unused_options",
 ]

@@ -8,6 +8,7 @@ from dealias.surgery.plan import MixingSite, Plan, Rate, Site
 
 Named = Literal["auto", "published"]
 Cutoff = Named | Rate | Mapping[str, Named | Rate]
+HAVE_CUTOFF = ("daf", "flc")  # filters
 OTHERS = "*"  # key of a mapping, for all sites that it does not name
 
 
@@ -32,16 +33,11 @@ class Cutoffs:
                     f"mapping from sites to them, got {self.cutoff!r}"
                 )
 
-    def check_use(self, *, mixing: bool) -> None:
-        """Raise ValueError if nothing that is put in could have a cutoff that is given."""
+    @property
+    def are_given(self) -> bool:
+        """Whether there are numbers among them."""
         given = self.cutoff.values() if isinstance(self.cutoff, Mapping) else (self.cutoff,)
-        if (
-            self.filter in ("daf", "flc")
-            or mixing
-            or all(value in get_args(Named) for value in given)
-        ):
-            return
-        raise ValueError(f"cutoff: filter={self.filter!r} has none, and mixing is False")
+        return not all(value in get_args(Named) for value in given)
 
     def check_sites(self, put_in: Container[str]) -> None:
         """Raise ValueError if a site that a mapping names gets nothing that has a cutoff."""

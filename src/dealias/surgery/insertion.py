@@ -5,7 +5,7 @@ through the module that they are called with; so copies and pickles of a network
 Pickles name the module of hooks and classes, so those of this file must stay in it.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, cast
 
@@ -14,7 +14,6 @@ from torch.utils.hooks import RemovableHandle
 
 from dealias.layers import (
     CHOSEN,
-    FrequencyMixing,
     PolyphaseShift,
     Subsample,
     filter_sampled,
@@ -153,10 +152,7 @@ class InputFilter(nn.Module):
 
 def put_filter(host: nn.Module, filter: nn.Module, place: Place) -> None:  # noqa: A002
     """Filter the input of a module."""
-    module = InputFilter(filter, place)
-    _may_be_absent(module)
-    nn.Module.add_module(host, FILTER, module.train(host.training))
-    host.__dict__.setdefault(_HELD, {})[FILTER] = _Held(_hook(host, FILTER))
+    _put(host, FILTER, InputFilter(filter, place))
 
 
 class FilteredSampling(nn.Module):
@@ -173,11 +169,6 @@ class FilteredSampling(nn.Module):
             sampled: Tensor = self.sample(self.filter(x))  # somebody looks at the filtered map
             return sampled
         return filter_sampled(self.filter, x, self.sample)
-
-
-def _may_be_absent(module: nn.Module) -> None:
-    """Let checkpoints of the plain network leave an inserted module unchanged."""
-    module.register_load_state_dict_pre_hook(_keep_if_absent)  # type: ignore[no-untyped-call]
 
 
 def put_sampling(
@@ -197,40 +188,39 @@ def put_sampling(
     if branch.place is not None:
         put_filter(host, sampling, branch.place)
         return
-    _may_be_absent(sampling)
-    nn.Module.add_module(host, SAMPLING, sampling.train(host.training))
-    host.__dict__.setdefault(_HELD, {})[SAMPLING] = _Held(_hook(host, SAMPLING))
+    _put(host, SAMPLING, sampling)
 
 
 def put_phase(host: nn.Module, shift: PolyphaseShift, place: Place) -> None:
     """Let each image choose which samples of the input of a module are taken."""
-    _may_be_absent(shift)
-    nn.Module.add_module(host, PHASE, InputFilter(shift, place).train(host.training))
-    host.__dict__.setdefault(_HELD, {})[PHASE] = _Held(_hook(host, PHASE))
+    _put(host, PHASE, InputFilter(shift, place))
 
 
 def put_mixing(host: nn.Module, mixing: nn.Module) -> None:
     """Mix the frequencies of the output of a convolution."""
-    _may_be_absent(mixing)
-    nn.Module.add_module(host, MIXING, mixing.train(host.training))
-    held = _Held(_hook(host, MIXING), host._parameters.get("bias"), _own_bias(host))
-    host.__dict__.setdefault(_HELD, {})[MIXING] = held
+    _put(host, MIXING, mixing, bias=host._parameters.get("bias"), own_bias=_own_bias(mixing))
+
+
+def _put(host: nn.Module, child: str, module: nn.Module, **biases: nn.Parameter | None) -> None:
+    """Add a module to another, to be called by it; checkpoints of the plain network may lack it."""
+    module.register_load_state_dict_pre_hook(_keep_if_absent)  # type: ignore[no-untyped-call]
+    nn.Module.add_module(host, child, module.train(host.training))
+    host.__dict__.setdefault(_HELD, {})[child] = _Held(_hook(host, child), **biases)
 
 
 def _hook(host: nn.Module, child: str) -> RemovableHandle:
-    if child == FILTER:
-        return nn.Module.register_forward_pre_hook(host, _filter_input, with_kwargs=True)
+    prepend = False
     if child == PHASE:
         # Before the filter of the same step, which would make the norms of all phases equal; after
         # that of an earlier step, which makes the map.
-        earlier = isinstance(getattr(host._modules.get(FILTER), "filter", None), FilteredSampling)
+        earlier = getattr(host._modules.get(FILTER), "filter", None)
+        prepend = not isinstance(earlier, FilteredSampling)
+    if child in _TAKE_INPUT:
         return nn.Module.register_forward_pre_hook(
-            host, _shift_input, prepend=not earlier, with_kwargs=True
+            host, _CALLS[child], prepend=prepend, with_kwargs=True
         )
-    if child == SAMPLING:
-        # First, so that hooks of others see the map at the size of the plain network.
-        return nn.Module.register_forward_hook(host, _sample_output, prepend=True)
-    return nn.Module.register_forward_hook(host, _mix_output)
+    # Samples are taken first, so that hooks of others see the map at the size of the plain network.
+    return nn.Module.register_forward_hook(host, _CALLS[child], prepend=child == SAMPLING)
 
 
 def keep_inserted(model: nn.Module, change: Callable[[nn.Module], nn.Module]) -> nn.Module:
@@ -354,13 +344,8 @@ def kept_reports(model: nn.Module) -> Iterator[tuple[str, nn.Module, Report]]:
 
 def is_hooked(host: nn.Module, child: str) -> bool:
     """Whether a module still calls the module inserted into it."""
-    if child == FILTER:
-        return _filter_input in host._forward_pre_hooks.values()
-    if child == PHASE:
-        return _shift_input in host._forward_pre_hooks.values()
-    if child == SAMPLING:
-        return _sample_output in host._forward_hooks.values()
-    return _mix_output in host._forward_hooks.values()
+    hooks = host._forward_pre_hooks if child in _TAKE_INPUT else host._forward_hooks
+    return _CALLS[child] in hooks.values()
 
 
 def is_strided(step: nn.Module) -> bool:
@@ -380,12 +365,13 @@ def is_folded(host: nn.Module) -> bool:
     """
     held: _Held = host.__dict__[_HELD][MIXING]
     bias = host._parameters.get("bias", held.bias)
-    return bias is not held.bias and (held.bias is None or _own_bias(host) is held.own_bias)
+    own = _own_bias(host._modules[MIXING])
+    return bias is not held.bias and (held.bias is None or own is held.own_bias)
 
 
-def _own_bias(host: nn.Module) -> nn.Parameter | None:
-    mixing = cast(FrequencyMixing, host._modules[MIXING])
-    return mixing.freq_weight_conv._parameters.get("bias")
+def _own_bias(mixing: Any) -> nn.Parameter | None:
+    own: nn.Parameter | None = mixing.freq_weight_conv._parameters.get("bias")
+    return own
 
 
 def _filter_input(module: nn.Module, args: Any, kwargs: Any) -> Any:
@@ -407,3 +393,12 @@ def _mix_output(module: nn.Module, args: Any, output: Tensor) -> Any:  # noqa: A
             "comes after both: fold first, then de-alias"
         )
     return cast(nn.Module, getattr(module, MIXING))(output)
+
+
+_TAKE_INPUT = (FILTER, PHASE)
+_CALLS: Mapping[str, Callable[..., Any]] = {  # pickles of networks name them
+    FILTER: _filter_input,
+    PHASE: _shift_input,
+    SAMPLING: _sample_output,
+    MIXING: _mix_output,
+}

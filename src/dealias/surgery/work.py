@@ -22,7 +22,7 @@ from dealias.layers import (
     check_strength,
 )
 from dealias.spectral import check_choice
-from dealias.surgery.cutoffs import Cutoffs, check_names
+from dealias.surgery.cutoffs import HAVE_CUTOFF, Cutoffs, check_names
 from dealias.surgery.downsampling import plan_of
 from dealias.surgery.insertion import (
     FILTER,
@@ -59,9 +59,16 @@ _NOTHING_TO_MIX = (
 )
 # Options of filters that are not the defaults of their modules.
 FILTER_OPTIONS: Mapping[str, Mapping[str, Any]] = {
-    "daf": {"border": "reflect"},
-    "flc": {"border": "reflect"},
+    name: {"border": "reflect"} for name in HAVE_CUTOFF
 }
+
+
+def unused_options(filter: str | None, *, mixing: bool) -> tuple[str, ...]:  # noqa: A002
+    """Names of the options of :func:`dealias.dealias` that are for what it would not put in."""
+    unused: tuple[str, ...] = () if mixing else ("mixing_options",)
+    if filter is None:
+        unused += ("filter_options", "strength")
+    return unused if mixing or filter in HAVE_CUTOFF else (*unused, "cutoff")
 
 
 @dataclass(frozen=True)
@@ -93,12 +100,16 @@ class Asked:
             raise ValueError(f"filter: expected one of {names} or None, got {self.filter!r}")
         if self.filter is None and not self.mixing and self.sampling == "regular":
             raise ValueError("filter=None and mixing=False leave nothing to put in")
-        if self.mixing_options and not self.mixing:
-            raise ValueError("mixing_options: is for mixing=True")
-        if self.filter is None and (self.filter_options or self.strength != 1):
-            name = "filter_options" if self.filter_options else "strength"
-            raise ValueError(f"{name}: is for filters, and filter is None")
-        self.cutoffs.check_use(mixing=self.mixing)
+        unused = unused_options(self.filter, mixing=self.mixing)
+        no_cutoff = f"filter={self.filter!r} has none, and mixing is False"
+        for name, is_given, reason in (
+            ("mixing_options", self.mixing_options, "is for mixing=True"),
+            ("filter_options", self.filter_options, "is for filters, and filter is None"),
+            ("strength", self.strength != 1, "is for filters, and filter is None"),
+            ("cutoff", self.cutoffs.are_given, no_cutoff),
+        ):
+            if is_given and name in unused:
+                raise ValueError(f"{name}: {reason}")
 
 
 @dataclass(frozen=True)
@@ -200,7 +211,7 @@ def _filters(
             left.append(Excluded(site.name, site.kind, reason))
             continue
         f = asked.cutoffs.at(site)
-        shown = f if asked.filter in ("daf", "flc") else None
+        shown = f if asked.filter in HAVE_CUTOFF else None
         for branch, found in zip(branches, hosts, strict=True):
             path, host = found or ("", target)
             module = _build(partial(_filter, asked), branch.channels, f)
