@@ -13,6 +13,20 @@ import torch
 from torch import Tensor, nn
 
 from dealias.code import CodeError, find_code
+from dealias.models import (
+    IMAGENET_MEAN,
+    IMAGENET_STD,
+    ModelError,
+    SegmentationModel,
+    WeightsError,
+    check_kinds,
+    check_model_folder,
+    convert,
+    create_model,
+    limited,
+    load,
+    read_weights,
+)
 from dealias.surgery import modules
 from dealias.text import printable
 
@@ -22,7 +36,6 @@ SPECS = (
 )
 
 _CLASSES = 21  # of networks of segmentation_models_pytorch, as torchvision's have
-_IMAGENET = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 
 
 class NetworkError(ValueError):
@@ -43,8 +56,8 @@ class LoadedNetwork:
     """
 
     model: nn.Module
-    mean: tuple[float, ...] = _IMAGENET[0]
-    std: tuple[float, ...] = _IMAGENET[1]
+    mean: tuple[float, ...] = IMAGENET_MEAN
+    std: tuple[float, ...] = IMAGENET_STD
     takes_list: bool = False
     classes: tuple[str, ...] | None = None
     random: bool = False
@@ -127,8 +140,6 @@ def _from_torchvision(name: str, _: bool) -> LoadedNetwork:
 
 
 def _from_smp(name: str, _: bool) -> LoadedNetwork:
-    from dealias.models import ModelError, create_model
-
     try:
         return LoadedNetwork(create_model(f"smp:{name}", num_classes=_CLASSES).eval(), random=True)
     except ModelError as error:
@@ -136,8 +147,6 @@ def _from_smp(name: str, _: bool) -> LoadedNetwork:
 
 
 def _from_transformers(name: str, trust: bool) -> LoadedNetwork:
-    from dealias.models import check_model_folder, limited
-
     os.environ.setdefault("HF_HUB_OFFLINE", "1")
     if Path(name).is_dir():
         check_model_folder(Path(name))
@@ -169,8 +178,6 @@ def _from_transformers(name: str, trust: bool) -> LoadedNetwork:
 
 
 def _from_dealias(path: str, trust: bool) -> LoadedNetwork:
-    from dealias.models import ModelError, WeightsError, convert, load
-
     try:
         model = load(path, trust=trust) if Path(path).is_dir() else convert(path, trust=trust).model
     except (ModelError, WeightsError) as error:
@@ -180,8 +187,6 @@ def _from_dealias(path: str, trust: bool) -> LoadedNetwork:
 
 def _own_classes(model: nn.Module) -> tuple[str, ...] | None:
     """The names that a network of dealias.models has."""
-    from dealias.models import SegmentationModel
-
     if not isinstance(model, SegmentationModel) or model.classes is None:
         return None
     return tuple(model.classes["names"])
@@ -227,8 +232,6 @@ def _from_factory(module: str, name: str) -> LoadedNetwork:
 
 
 def _load_weights(model: nn.Module, path: Path) -> None:
-    from dealias.models import WeightsError, check_kinds, read_weights
-
     own = nn.Module.state_dict(model)
     try:
         state = read_weights(path, own)
