@@ -1,4 +1,4 @@
-"""The command line: one file a command, each with `add_arguments` and `run`."""
+"""The command line: one file per command, each with `add_arguments` and `run`."""
 
 import contextlib
 import importlib
@@ -20,7 +20,7 @@ from dealias.processes import main_process
 
 __all__ = ["main"]
 
-# Commands that read their options themselves, configuration files among them, and their modules.
+# Commands that parse their own options, including configuration files, and their modules.
 OWN_PARSERS = {
     **dict.fromkeys(("fit", "validate", "test", "predict"), "training"),
     "data": "data",
@@ -30,22 +30,22 @@ COMMANDS = {
     "validate": "Measure a checkpoint on the validation split.",
     "test": "Measure a checkpoint on the test split, and print every figure.",
     "predict": "Label images with a checkpoint.",
-    "data": "Look through a data set before hours are spent on it: dealias data check.",
+    "data": "Check a data set before you spend hours training on it (dealias data check).",
     "evaluate": "Measure predicted label maps against their targets.",
     "detections": "Measure detections of instances against annotations, in COCO's formats.",
     "merge": "Add up the counts of several shards.",
-    "compare": "Put two results side by side, in numbers or on a page.",
-    "figures": "Draw a result for a paper, and set its table.",
-    "study": "Train variants over several seeds, test them, and say whether they differ.",
+    "compare": "Compare two results, in numbers or on a page.",
+    "figures": "Draw the figures and write the table of results, for a paper.",
+    "study": "Train variants over several seeds, test them, and report whether they differ.",
     "demo": "Train a tiny network with and without de-aliasing, and show the difference.",
     "probe": "Show where a network aliases on images, and what would mend it.",
-    "convert": "Make a network of a checkpoint of the published code, or of one of dealias fit.",
+    "convert": "Convert a checkpoint of the published code or of dealias fit to a network folder.",
 }
 
 
 _READ_IMAGES = ("evaluate", "detections", "compare", "figures", "probe")
 _ENDING = ("SIGINT", "SIGTERM", "SIGHUP")
-_PATIENCE = 5.0  # seconds from a signal to what it raises being raised again
+_PATIENCE = 5.0  # seconds until the exception of a signal is raised again
 _MOST_LINES, _LONGEST_MESSAGE = 18, 4000  # of a message
 
 
@@ -57,10 +57,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run a command.
 
     Returns:
-        0 if all went well, 1 if something was left out as asked, 2 for input or options that
-        can't be used, 70 for a fault of dealias, 128 and its number if a signal ended it.
+        0 on success, 1 if something was left out on request, 2 for unusable input or options, 70
+        for a bug in dealias, and 128 plus the number of the signal if a signal ended the command.
     """
-    for stream in (sys.stdout, sys.stderr):  # names need not fit the terminal's encoding
+    for stream in (sys.stdout, sys.stderr):  # the terminal's encoding may lack characters of names
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
     program = arguments is None
@@ -92,7 +92,7 @@ def _dispatch(asked: str | None, arguments: list[str]) -> int:
     commands = parser.add_subcommands(required=True, dest="command")
     for name, help_text in COMMANDS.items():
         command = _Parser(description=help_text)
-        if name == asked and name not in OWN_PARSERS:  # the libraries of the others stay unloaded
+        if name == asked and name not in OWN_PARSERS:  # libraries of other commands stay unloaded
             _module(name).add_arguments(command)
         if name in _READ_IMAGES:
             command.add_argument("--max-pixels", type=int, metavar="N", help=MAX_PIXELS_HELP)
@@ -105,7 +105,7 @@ def _dispatch(asked: str | None, arguments: list[str]) -> int:
 
 
 class _Parser(ArgumentParser):
-    """Takes paths as they stand: as values of YAML, names of odd bytes would be refused."""
+    """A parser that takes paths literally: parsed as YAML, some file names would be refused."""
 
     def add_argument(self, *names: Any, **options: Any) -> Any:
         """Declare an option."""
@@ -115,7 +115,7 @@ class _Parser(ArgumentParser):
 
 
 class _AsPath:
-    """What makes a path of text; help shows it by its name."""
+    """Converts text to a path; help shows the type as "Path"."""
 
     def __call__(self, text: str) -> Path:
         return Path(text)
@@ -136,9 +136,9 @@ def _run(command: str, work: Callable[[], int]) -> int:
         code = _attempt(command, work)
         if sys.stdout is not None:
             sys.stdout.flush()
-    except BrokenPipeError:  # `dealias ... | head`: what was to be written is
+    except BrokenPipeError:  # `dealias ... | head`: all files are written by now
         code = 0
-        with contextlib.suppress(OSError, ValueError):  # else flushed once more at the end
+        with contextlib.suppress(OSError, ValueError):  # Python flushes it once more at exit
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     except OSError as error:
         code = _say(command, str(error), 2)
@@ -159,7 +159,7 @@ def _attempt(command: str, work: Callable[[], int]) -> int:
     except BrokenPipeError:
         raise
     except (ValueError, OSError) as error:
-        if os.environ.get("DEALIAS_TRACEBACK"):  # it may come from code that an option names
+        if os.environ.get("DEALIAS_TRACEBACK"):  # the error may come from the user's own code
             traceback.print_exc()
         return _say(command, str(error), 2)
     except MemoryError as error:
@@ -176,7 +176,7 @@ def _attempt(command: str, work: Callable[[], int]) -> int:
 
 
 def _say(command: str, text: str, code: int, *, kind: str = "error: ") -> int:
-    """Print a message, once for all processes and no longer than a screen, and return `code`."""
+    """Print a message of at most a screen, from the main process only, and return `code`."""
     if _signals:
         text, kind = "interrupted", ""
     if main_process() and sys.stderr is not None:
@@ -192,20 +192,21 @@ def _say(command: str, text: str, code: int, *, kind: str = "error: ") -> int:
     return code
 
 
-_signals: list[int] = []  # that asked this process to end
-_replaced: dict[int, Any] = {}  # handlers in whose place _stop put others
+_signals: list[int] = []  # signals that asked this process to end
+_replaced: dict[int, Any] = {}  # handlers that _stop replaced
 
 
 @contextlib.contextmanager
 def _unwinding_on_signals(*, program: bool) -> Iterator[None]:
-    """Let signals raise what removes partial files; once more, if a library swallows it.
+    """Turn signals into exceptions, so that partial files are removed.
 
-    Those that are ignored stay so, as under nohup. A program that is done ends at once, without a
-    traceback from the end of the interpreter.
+    The exception is raised once more if a library swallows it. Ignored signals stay ignored, as
+    under nohup. After its work, a program ends at once, without a traceback from the shutdown of
+    the interpreter.
     """
     _signals.clear()
     _replaced.clear()
-    if threading.current_thread() is not threading.main_thread():  # where none arrives
+    if threading.current_thread() is not threading.main_thread():  # no signals arrive here
         yield
         return
     numbers = [getattr(signal, name) for name in _ENDING if hasattr(signal, name)]
@@ -226,7 +227,7 @@ def _unwinding_on_signals(*, program: bool) -> Iterator[None]:
 
 
 def _is_half_made(unraisable: Any) -> bool:
-    """Whether what failed is the end of an object that a signal or an error left half made."""
+    """Whether a finaliser failed because a signal or an error left its object half made."""
     ends = getattr(unraisable.object, "__name__", "") == "__del__"
     return bool(_signals) or (ends and issubclass(unraisable.exc_type, AttributeError))
 

@@ -32,10 +32,10 @@ from dealias.outputs import claim_outputs
 
 
 def run(command: str, arguments: Sequence[str]) -> int:
-    """Look through a data set.
+    """Check a data set.
 
     Returns:
-        0 if all of it can be used, 1 if not.
+        0 if every file can be used, 1 if not.
     """
     given, _, others = take_configs(arguments)
     task = find_task(take_task(given, others))
@@ -65,33 +65,34 @@ def run(command: str, arguments: Sequence[str]) -> int:
 
 
 class _Parser(BriefParser, ArgumentParser):
-    """jsonargparse's, without the screen of options."""
+    """jsonargparse's parser, without the list of options before an error."""
 
     listing = ALL_OPTIONS
 
 
 def _parser(command: str, task: Task) -> ArgumentParser:
-    parser = _Parser(prog=f"dealias {command}", description="Look through a data set.")
-    check = _Parser(description="Read every file, count classes and sizes, list problems.")
+    parser = _Parser(prog=f"dealias {command}", description="Check a data set.")
+    check = _Parser(description="Read every file, count classes and sizes, and list problems.")
     add = check.add_argument
-    add("-c", "--config", action="config", help="configuration, by name or file; any number")
-    add("--task", type=TaskName, default=task.name, help="what networks are to find")
+    add("-c", "--config", action="config", help="configuration name or file; may be repeated")
+    add("--task", type=TaskName, default=task.name, help="task that the data set is for")
     check.add_class_arguments(task.data, "data", fail_untyped=False)
     add("--parts", type=list[Literal["train", "val", "test"]], default=["train", "val"])
-    add("--sheet", type=Path, metavar="FILE.png", help="draw samples, and what training sees")
+    sheet = "draw samples, and crops as training sees them"
+    add("--sheet", type=Path, metavar="FILE.png", help=sheet)
     add("--max_pixels", type=int | None, default=None, help=MAX_PIXELS_HELP)
     add("--trust", action="store_true", help="run classes that options name by class_path")
-    add("--output", type=Path, metavar="FILE.json", help="write what was found")
-    add("--overwrite", action="store_true", help="replace outputs that exist")
+    add("--output", type=Path, metavar="FILE.json", help="write the findings to this file")
+    add("--overwrite", action="store_true", help="replace existing outputs")
     commands = parser.add_subcommands(required=True, dest="command")
-    commands.add_subcommand("check", check, help="read every file before hours are spent on it")
+    commands.add_subcommand("check", check, help="read every file before training")
     return parser
 
 
 def _check(task: Task, options: Namespace) -> int:
     found = task.check(options.data, parts=options.parts, progress=progress)
     if options.output is not None:
-        write_json(found.to_dict(), options.output)  # before anything is drawn, which may fail
+        write_json(found.to_dict(), options.output)  # before drawing, which may fail
     console = output_console()
     importlib.import_module(task.printed).print_check(found, console)
     if found.shared:

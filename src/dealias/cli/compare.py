@@ -22,13 +22,14 @@ def add_arguments(parser: ArgumentParser) -> None:
     """Declare the options."""
     add = parser.add_argument
     add("first", type=Path, metavar="A.json", help="result of dealias evaluate")
-    add("second", type=Path, metavar="B.json", help="another of the same images")
-    add("--report", type=Path, metavar="DIR", help="write a page on which to see the differences")
-    add("--format", choices=["text", "json"], default="text", help="what to print")
+    add("second", type=Path, metavar="B.json", help="another result for the same images")
+    add("--report", type=Path, metavar="DIR", help="write a page that shows the differences")
+    add("--format", choices=["text", "json"], default="text", help="format of the printed result")
     add_groups(parser)
-    add("--workers", type=int, default=None, metavar="N", help="drawing processes; 0 for none")
+    workers = "number of processes that draw; 0 draws in this process"
+    add("--workers", type=int, default=None, metavar="N", help=workers)
     add("--trust", action="store_true", help=TRUST_PATHS)
-    add("--overwrite", action="store_true", help="replace outputs that exist")
+    add("--overwrite", action="store_true", help="replace existing outputs")
 
 
 def run(options: Namespace) -> int:

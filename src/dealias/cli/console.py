@@ -28,8 +28,8 @@ _LISTED = 10
 
 
 def output_console() -> Console:
-    """Standard output: as wide as the terminal, or fixed when piped."""
-    output = sys.stdout or io.StringIO()  # there is none if it was closed
+    """Standard output: as wide as the terminal, or of fixed width when piped."""
+    output = sys.stdout or io.StringIO()  # stdout is None if it was closed
     width = None if output.isatty() else _PIPE_WIDTH
     return Console(file=output, width=width, markup=False, highlight=False, emoji=False)
 
@@ -38,7 +38,7 @@ def output_console() -> Console:
 def progress(total: int) -> Iterator[Callable[[], object]]:
     """Show a progress bar on a terminal, and nothing elsewhere."""
     console = Console(stderr=True)
-    # FORCE_COLOR, which notebooks and services of tests set, makes a pipe a terminal for rich.
+    # If FORCE_COLOR is set, as in notebooks and CI services, rich takes a pipe for a terminal.
     on_terminal = sys.stderr is not None and sys.stderr.isatty() and console.is_terminal
     if not (on_terminal and main_process()):
         yield lambda: None
@@ -62,7 +62,7 @@ class _Rate(ProgressColumn):
 
 
 def short_names(paths: Sequence[Path]) -> list[str]:
-    """What tells files apart: their names without suffix, or as much of the path as it takes.
+    """Short distinct names of files: the name without suffix, or as much of the path as needed.
 
     >>> short_names([Path("runs/plain/result.json"), Path("runs/filtered/result.json")])
     ['plain', 'filtered']
@@ -78,7 +78,7 @@ def short_names(paths: Sequence[Path]) -> list[str]:
 
 
 def print_list(lines: Sequence[str], console: Console) -> None:
-    """Print the first lines of a list, and how many more there are."""
+    """Print the first lines of a list, and the number of the others."""
     for line in lines[:_LISTED]:
         console.print(f"  {printable(line)}", soft_wrap=True)
     if len(lines) > _LISTED:
@@ -86,7 +86,7 @@ def print_list(lines: Sequence[str], console: Console) -> None:
 
 
 def list_sizes(sizes: Mapping[tuple[int, int], int]) -> str:
-    """The first sizes (H, W) of images, and how many others there are.
+    """The first sizes (H, W) of images, and the number of the others.
 
     >>> list_sizes({(360, 480): 7, (720, 960): 1})
     '480x360, 960x720'
@@ -97,5 +97,5 @@ def list_sizes(sizes: Mapping[tuple[int, int], int]) -> str:
 
 
 def arrow(way: str, console: Console) -> str:
-    """An arrow, in ASCII where the terminal has no other."""
+    """An arrow, in ASCII if the terminal cannot show it."""
     return way if console.encoding.startswith("utf") else {"↑": "^", "↓": "v"}[way]

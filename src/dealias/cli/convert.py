@@ -12,25 +12,26 @@ from dealias.text import printable
 def add_arguments(parser: ArgumentParser) -> None:
     """Declare the options."""
     add = parser.add_argument
-    told = "checkpoint of dealias fit, or UPerNet of the published code or MMSegmentation"
+    told = "checkpoint of dealias fit, or of a UPerNet of the published code or MMSegmentation"
     add("checkpoint", type=Path, metavar="FILE", help=told)
-    add("--output", type=Path, required=True, metavar="DIR", help="folder of the network")
+    add("--output", type=Path, required=True, metavar="DIR", help="folder to write the network to")
     add(
         "--filtered",
         action="store_true",
-        help="a network without frequency mixing has the filters, which have no tensors",
+        help="the published checkpoint was trained with the filters but without frequency mixing "
+        "(filters have no weights, so the file cannot tell)",
     )
-    add("--trust", action="store_true", help="run the class of a network that the checkpoint names")
-    add("--card", action="store_true", help="write README.md too, a card for the Hugging Face Hub")
-    told = "for the card: result.json of dealias test, of this network"
+    add("--trust", action="store_true", help="run the network class that the checkpoint names")
+    add("--card", action="store_true", help="also write README.md, a card for the Hugging Face Hub")
+    told = "for the card: result.json of dealias test for this network"
     add("--result", type=Path, metavar="FILE.json", help=told)
-    add("--dataset", metavar="NAME", help="for the card: the data set that the result is of")
-    add("--license", metavar="ID", help="for the card, such as apache-2.0")
-    add("--overwrite", action="store_true", help="replace outputs that exist")
+    add("--dataset", metavar="NAME", help="for the card: data set of the result")
+    add("--license", metavar="ID", help="for the card: licence, such as apache-2.0")
+    add("--overwrite", action="store_true", help="replace existing outputs")
 
 
 def run(options: Namespace) -> int:
-    """Read, convert, write and say what it was."""
+    """Read and convert the checkpoint, write the network and describe it."""
     from dealias.models import convert, network_name, save, save_pretrained
     from dealias.report import read_result
 

@@ -8,10 +8,10 @@ from dealias.cli.training_help import ALL_OPTIONS, brief_help
 
 
 def main(command: str, arguments: Sequence[str]) -> int:
-    """Look through a data set, or show the help without the libraries that it needs.
+    """Check a data set, or show the help without importing the libraries that the check needs.
 
     Returns:
-        0 if all of it can be used, 1 if not.
+        0 if every file can be used, 1 if not.
     """
     if {"-h", "--help"} & {*arguments}:
         sys.stdout.write(brief_help(f"{command} check"))

@@ -19,15 +19,17 @@ if TYPE_CHECKING:
 def add_arguments(parser: ArgumentParser) -> None:
     """Declare the options."""
     add = parser.add_argument
-    add("--folder", type=Path, default=Path("demo"), metavar="DIR", help="where the files go")
-    add("--steps", type=int, default=None, metavar="N", help="of training; 200 by default")
-    add("--scenes", type=int, default=None, metavar="N", help="scenes to test on; 24 by default")
-    add("--seed", type=int, default=0, help="of scenes and weights")
-    add("--overwrite", action="store_true", help="replace an earlier demonstration")
+    add("--folder", type=Path, default=Path("demo"), metavar="DIR", help="folder for all files")
+    steps = "number of training steps; 200 if not given"
+    add("--steps", type=int, default=None, metavar="N", help=steps)
+    scenes = "number of test scenes; 24 if not given"
+    add("--scenes", type=int, default=None, metavar="N", help=scenes)
+    add("--seed", type=int, default=0, help="seed of scenes and weights")
+    add("--overwrite", action="store_true", help="replace the files of an earlier demo")
 
 
 def run(options: Namespace) -> int:
-    """Train twice, test and print side by side."""
+    """Train and test both networks, and print their results side by side."""
     from dealias.cli.evaluation_tables import print_comparison
     from dealias.demo import run as run_demo
 
@@ -45,7 +47,7 @@ def run(options: Namespace) -> int:
 
 
 def _steadiness(found: Mapping[str, Tested]) -> Table:
-    """How far predictions hold when the camera moves, and under noise."""
+    """A table of how stable predictions are when the camera moves, and under noise."""
     from dealias.demo import SIGMA
 
     table = Table(

@@ -14,19 +14,19 @@ def add_arguments(parser: ArgumentParser) -> None:
     """Declare the options."""
     add = parser.add_argument
     add("results", type=Path, metavar="RESULTS.json", help="detections in COCO's results format")
-    told = "COCO's instances, or boxes alone"
+    told = "COCO's instances, or boxes only"
     add("--annotations", type=Path, required=True, metavar="FILE.json", help=told)
     add("--images", type=Path, required=True, metavar="DIR", help="folder of the images")
     add(
         "--detection-area",
         choices=["mask", "box"],
         default="mask",
-        help="area of a detection for APs, APm and APl of masks; box is pycocotools'",
+        help="area of a detection for APs, APm and APl of masks; pycocotools uses the box",
     )
     add("--output", type=Path, metavar="FILE.json", help="write the result")
-    add("--report", type=Path, metavar="DIR", help="write a page on which to see the errors")
-    add("--skip-bad", action="store_true", help="leave out bad annotations; exit with 1")
-    add("--overwrite", action="store_true", help="replace outputs that exist")
+    add("--report", type=Path, metavar="DIR", help="write a page that shows the errors")
+    add("--skip-bad", action="store_true", help="leave out bad annotations, and exit with 1")
+    add("--overwrite", action="store_true", help="replace existing outputs")
 
 
 def run(options: Namespace) -> int:

@@ -12,7 +12,7 @@ from dealias.cli.width_tables import width_changes
 from dealias.metrics.functional import ERROR_KINDS, FEWEST_UNITS, MEANS
 from dealias.text import printable
 
-_LEAST_P = 0.001  # that is told
+_LEAST_P = 0.001  # smaller values of p are printed as "<0.001"
 _NO_CERTAINTY = ("-",) * 4
 _UNTESTED = "?"
 
@@ -70,7 +70,7 @@ def _sides(pair: Mapping[str, Any], console: Console, *, tested: bool) -> list[s
 
 
 def _difference(pair: Mapping[str, Any], console: Console, *, tested: bool) -> str:
-    """A difference in points, marked where it can't be told from zero, or alone was not tested."""
+    """A difference in points, marked if it can't be told from zero or was itself not tested."""
     text = percent(pair["difference"], sign=True)
     told = pair.get("told")
     if pair["difference"] is None or told or not tested:
@@ -79,7 +79,7 @@ def _difference(pair: Mapping[str, Any], console: Console, *, tested: bool) -> s
 
 
 def _certainty(pair: Mapping[str, Any]) -> list[str]:
-    """Interval and p of a difference, and the numbers of images that are better and worse."""
+    """Interval and p of a difference, and the numbers of images that got better and worse."""
     limits = pair["interval"]
     interval = "-" if limits is None else "..".join(percent(end, sign=True) for end in limits)
     p = "-" if pair["p"] is None else f"{pair['p']:.3f}"

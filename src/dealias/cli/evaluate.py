@@ -54,48 +54,55 @@ def add_arguments(parser: ArgumentParser) -> None:
     add("--predictions", type=str, required=True, metavar=_PLACE, help="predicted label maps")
     add("--targets", type=str, required=True, metavar=_PLACE, help="target label maps")
     add("--classes", type=str, required=True, metavar=f"{sets}|FILE.yaml", help="class set")
-    protocols = ["paper", "exact"]
-    add("--protocol", choices=protocols, default="paper", help="paper, or exact without its gaps")
+    protocol = "how edges are found: as in the paper's code, or exactly, without its two gaps"
+    add("--protocol", choices=["paper", "exact"], default="paper", help=protocol)
     add("--band-width", type=int, default=15, help="width of the boundary bands in pixels, odd")
     add(
         "--band-widths",
         type=str,
         metavar="3,7,15|1%,2%",
-        help="the figures at other widths as well, in pixels or shares of the diagonal",
+        help="also compute the figures at other widths, in pixels or shares of the diagonal",
     )
-    add("--boundary", action="store_true", help="Boundary IoU and boundary F-score as well")
-    add("--objects", action="store_true", help="objects found, vanished, merged and split as well")
-    recall = "share of an object that is predicted as its class"
+    add("--boundary", action="store_true", help="also compute Boundary IoU and boundary F-score")
+    objects = "also count objects found, vanished, merged and split"
+    add("--objects", action="store_true", help=objects)
     add(
         "--vanished-below",
         type=float,
         metavar="SHARE",
-        help=f"{recall} below which it has vanished; by default 0.1",
+        help="an object has vanished if less than this share of it is predicted as its class; "
+        "0.1 if not given",
     )
     add(
         "--found-from",
         type=float,
         metavar="SHARE",
-        help=f"{recall} from which on it is found; by default 0.5",
+        help="an object is found if at least this share of it is predicted as its class; "
+        "0.5 if not given",
     )
     add(
         "--map-predictions",
         action="store_true",
-        help="predictions store labels as the targets do, such as the label ids of Cityscapes",
+        help="predictions store labels like the targets, such as the label ids of Cityscapes",
     )
     add(
         "--resize-predictions",
         choices=["nearest"],
-        help="resize predictions of another size to their target; else they are refused",
+        help="resize predictions to the size of their target; without it, other sizes are refused",
     )
-    add("--prediction-pattern", type=str, metavar="PATTERN", help="such as {name}_pred.png")
-    add("--target-pattern", type=str, metavar="PATTERN", help="such as {name}/mask.png")
-    add("--pairs", type=Path, metavar="FILE.csv", help="columns prediction and target: paths")
-    add("--workers", type=int, default=None, metavar="N", help="reading processes; 0 for none")
-    add("--shard", type=str, default="1/1", metavar="I/N", help="the I-th of N parts, from 1")
+    pattern = "pattern of the names of predictions, such as {name}_pred.png"
+    add("--prediction-pattern", type=str, metavar="PATTERN", help=pattern)
+    pattern = "pattern of the names of targets, such as {name}/mask.png"
+    add("--target-pattern", type=str, metavar="PATTERN", help=pattern)
+    pairs = "paths of pairs, in the columns prediction and target"
+    add("--pairs", type=Path, metavar="FILE.csv", help=pairs)
+    workers = "number of processes that read images; 0 reads in this process"
+    add("--workers", type=int, default=None, metavar="N", help=workers)
+    shard = "evaluate only the I-th of N parts, counted from 1"
+    add("--shard", type=str, default="1/1", metavar="I/N", help=shard)
     add("--error-maps", type=Path, metavar="DIR", help="write one error picture per image")
-    add("--report", type=Path, metavar="DIR", help="write a page on which to see the errors")
-    add("--title", type=str, metavar="TEXT", help="heading of the page, such as a run's name")
+    add("--report", type=Path, metavar="DIR", help="write a page that shows the errors")
+    add("--title", type=str, metavar="TEXT", help="heading of the page, such as the name of a run")
     add(
         "--images",
         type=str,
@@ -103,8 +110,10 @@ def add_arguments(parser: ArgumentParser) -> None:
         help="photographs to draw the errors over",
     )
     add("--probe", type=Path, metavar="FILE.json", help="result of dealias probe for the report")
-    add("--trust", action="store_true", help="read the maps that --probe names wherever they lie")
-    add("--skip-bad", action="store_true", help="leave out what can't be used; exit with 1")
+    trust = "read the maps named in the file of --probe from any folder"
+    add("--trust", action="store_true", help=trust)
+    skip = "leave out files that cannot be used, and exit with 1"
+    add("--skip-bad", action="store_true", help=skip)
     add_interval_arguments(parser)
     add_output_arguments(parser)
 
@@ -125,7 +134,7 @@ def run(options: Namespace) -> int:
     asked = claim_asked(options, folders=drawn, inputs=inputs)
     with asked, fill_folder(options.error_maps) as error_maps, ExitStack() as stack:
         how = _options(options, given, error_maps, groups)  # before much is copied
-        # One copy for all that are given the same, so that a folder for both is seen to be one.
+        # Equal places share one copy, so that it shows if predictions and targets are the same.
         asked_for = {name: (place, _kind(name, place)) for name, place in given.items()}
         copies = {one: stack.enter_context(local_folder(*one)) for one in {*asked_for.values()}}
         folders = {name: copies[one] for name, one in asked_for.items()}
@@ -150,7 +159,7 @@ def run(options: Namespace) -> int:
                     probe=probe,
                     **reading,
                 )
-        except DrawingError as error:  # numbers that took long are not lost with a picture
+        except DrawingError as error:  # a failed picture must not lose numbers that took long
             if main_process():
                 write_outputs(error.evaluation, options)
             raise
@@ -162,7 +171,7 @@ def run(options: Namespace) -> int:
 
 
 def _kind(name: str, place: str) -> Literal["images", "labels"]:
-    """What is looked for in a place; it matters to tables alone, which may have both."""
+    """What to look for in a place; this matters only for tables, which may hold both."""
     return "images" if name == "images" and is_copied(place) else "labels"
 
 

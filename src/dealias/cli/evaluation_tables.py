@@ -24,9 +24,9 @@ def print_evaluation(
     """Print the classes, the kinds of error and the worst images.
 
     Args:
-        evaluation: what was counted.
-        console: where to.
-        worst: number of images.
+        evaluation: the counts and what follows from them.
+        console: where to print.
+        worst: number of worst images to list.
         interval: print the confidence interval of each figure below it.
     """
     result = evaluation.to_dict()
@@ -91,7 +91,7 @@ def print_comparison(evaluations: Mapping[str, Evaluation], console: Console) ->
 
 
 def _fitting_class_table(result: dict[str, Any], console: Console, interval: bool) -> Table:
-    """The classes, limits of intervals below each other where they would be cut off beside."""
+    """The table of classes; limits of an interval are stacked if they don't fit side by side."""
     if not interval or result["intervals"]["missing"] is not None:
         return _class_table(result, console)
     table = _class_table(result, console, "..")
@@ -101,7 +101,7 @@ def _fitting_class_table(result: dict[str, Any], console: Console, interval: boo
 
 
 def _class_table(result: dict[str, Any], console: Console, to: str | None = None) -> Table:
-    """The classes, with a row of intervals for each if `to` is what stands between limits."""
+    """The table of classes, with a row of intervals for each if `to`, their separator, is given."""
     title = (
         f"{result['images']:,} images, {result['class_set']}, protocol {result['protocol']}, "
         f"bands of {result['band_width']} px; in percent"

@@ -17,21 +17,22 @@ from dealias.text import printable
 if TYPE_CHECKING:
     from dealias.report import Examples
 
-_LONGEST_PREFIX = 60  # of at most four bytes, as names of files have 255
+_LONGEST_PREFIX = 60  # characters of up to four bytes; a file name holds 255 bytes
 
 
 def add_arguments(parser: ArgumentParser) -> None:
     """Declare the options."""
     add = parser.add_argument
     add("files", type=Path, nargs="+", metavar="FILE.json", help="results of dealias evaluate")
-    add("--output", type=Path, required=True, metavar="DIR", help="folder of the figures")
-    add("--strips", type=int, default=4, metavar="N", help="worst images to show; 0 for none")
+    add("--output", type=Path, required=True, metavar="DIR", help="folder for the figures")
+    strips = "number of worst images to draw (0: none)"
+    add("--strips", type=int, default=4, metavar="N", help=strips)
     add("--trust", action="store_true", help=TRUST_PATHS)
-    add("--overwrite", action="store_true", help="replace outputs that exist")
+    add("--overwrite", action="store_true", help="replace existing outputs")
 
 
 def run(options: Namespace) -> int:
-    """Draw, set the tables and say where they are."""
+    """Draw the figures, write the tables and print where they are."""
     if options.strips < 0:
         raise ValueError(f"--strips: expected 0 or more, got {options.strips}")
     if options.trust and not options.strips:
@@ -71,7 +72,7 @@ def _write(folder: Path, options: Namespace) -> int:
             console.print(f"no strips of images: {error}", soft_wrap=True)
         if images[-1] is not None:
             for name in worst_images(result, options.strips):
-                images[-1].load(name)  # what can't be drawn shows before anything is
+                images[-1].load(name)  # fails on an unusable image before anything is drawn
     count = 0
     for result, examples, prefix in zip(results.values(), images, prefixes, strict=True):
         drawn = write_figures(folder, result, examples, images=options.strips, prefix=prefix)
@@ -86,7 +87,7 @@ def _write(folder: Path, options: Namespace) -> int:
 
 
 def _prefixes(names: Sequence[str]) -> list[str]:
-    """What the names of the files of each result begin with: of letters, and of its own."""
+    """A prefix for the files of each result: distinct, and of word characters only."""
     if len(names) == 1:
         return [""]
     plain = [re.sub(r"\W+", "_", name)[-_LONGEST_PREFIX:] for name in names]

@@ -1,4 +1,4 @@
-"""What commands print of instances: a data set looked through, and a test."""
+"""What commands print about instances: the check of a data set, and a test."""
 
 from typing import Any
 
@@ -68,7 +68,7 @@ def print_results(evaluation: Any, console: Console) -> None:
 
 
 def print_check(found: InstanceCheck, console: Console) -> None:
-    """Print what is in the splits of a data set."""
+    """Print the contents of the splits of a data set."""
     for split in found.splits:
         _print_split(split, console)
 

@@ -17,8 +17,8 @@ from dealias.cli.outputs import (
 def add_arguments(parser: ArgumentParser) -> None:
     """Declare the options."""
     add = parser.add_argument
-    add("files", type=Path, nargs="+", metavar="FILE.npz", help="counts of dealias evaluate")
-    add("--partial", action="store_true", help="allow shards to be missing")
+    add("files", type=Path, nargs="+", metavar="FILE.npz", help="counts from dealias evaluate")
+    add("--partial", action="store_true", help="allow missing shards")
     add_interval_arguments(parser)
     add_output_arguments(parser)
 

@@ -13,7 +13,7 @@ _COLUMNS = ("objects", *OBJECT_FATES, "predicted")
 
 
 def print_objects(found: Mapping[str, Any], console: Console) -> None:
-    """Print what became of objects, by class and by size; `found` is that of a result."""
+    """Print the fate of objects by class and by size; `found` is the "objects" of a result."""
     low, high = (f"{100 * found[key]:g} %" for key in ("vanished_below", "found_from"))
     rows = [row for row in found["classes"] if row["objects"] or row["predicted"]]
     title = f"objects; found: {high} of the pixels or more, vanished: less than {low}"

@@ -1,4 +1,4 @@
-"""What several commands have in common: the files they write."""
+"""Options and output files that several commands share."""
 
 from __future__ import annotations
 
@@ -15,22 +15,22 @@ from dealias.outputs import claim_outputs
 if TYPE_CHECKING:
     from dealias.evaluation import Evaluation
 
-GROUPS = "images to resample together: videos, cities, patients"
+GROUPS = "images to resample together, such as those of a video, city or patient"
 TRUST_PATHS = (
-    "draw images from the folders that results name, or else from their pages wherever they lie; "
-    "without it, only from the page of evaluate --report, if it lies below the folder of its result"
+    "draw images from the folders that the results name, or from their pages in any folder; "
+    "without it, only from the page of evaluate --report, if it is below the folder of its result"
 )
 _OUTPUTS = ("output", "csv", "counts")
 
 
 def add_interval_arguments(parser: ArgumentParser) -> None:
-    """Declare the options on confidence intervals."""
+    """Declare the options of confidence intervals."""
     parser.add_argument("--interval", action="store_true", help="print confidence intervals")
     add_groups(parser)
 
 
 def add_groups(parser: ArgumentParser) -> None:
-    """Declare the option on groups of images."""
+    """Declare the option that groups images."""
     parser.add_argument("--groups", type=str, metavar="REGEX|FILE.csv", help=GROUPS)
 
 
@@ -40,18 +40,18 @@ def add_output_arguments(parser: ArgumentParser) -> None:
     add("--output", type=Path, metavar="FILE.json", help="write the result")
     add("--csv", type=Path, metavar="FILE.csv", help="write the table of classes")
     add("--counts", type=Path, metavar="FILE.npz", help="write counts for dealias merge")
-    add("--overwrite", action="store_true", help="replace outputs that exist")
+    add("--overwrite", action="store_true", help="replace existing outputs")
 
 
 def refuse_unused(options: Namespace, uses: Mapping[str, Sequence[str]]) -> None:
-    """Refuse options that would change nothing, for want of others.
+    """Refuse options that have no effect without others.
 
     Args:
-        options: of a command.
-        uses: for the names of options, those of which one at least must be given too.
+        options: options of a command.
+        uses: names of options, each with those options of which at least one must be given too.
 
     Raises:
-        ValueError: there is one.
+        ValueError: an option would have no effect.
 
     >>> refuse_unused(Namespace(title="x", report=None), {"title": ["report"]})
     Traceback (most recent call last):
@@ -75,7 +75,7 @@ def claim_asked(
     folders: Sequence[Path] = (),
     inputs: Sequence[Path] = (),
 ) -> AbstractContextManager[None]:
-    """Claim the outputs asked for, or refuse them before any work is done."""
+    """Claim the requested outputs, or refuse them before any work is done."""
     files = [options[name] for name in _OUTPUTS if options[name] is not None]
     return claim_outputs(files, folders, inputs, overwrite=options.overwrite)
 
@@ -83,7 +83,7 @@ def claim_asked(
 def write_outputs(
     evaluation: Evaluation, options: Namespace, more: Mapping[str, Any] | None = None
 ) -> None:
-    """Write the files asked for; the result gets `more` keys."""
+    """Write the requested files, with the keys of `more` added to the result."""
     from dealias.evaluation import write_counts, write_csv
 
     if options.output is not None:

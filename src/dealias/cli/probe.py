@@ -19,32 +19,36 @@ def add_arguments(parser: ArgumentParser) -> None:
     add("--model", type=str, required=True, metavar="SPEC", help=_SPECS)
     add("--weights", type=Path, metavar="FILE", help="weights to load: .pth, .ckpt, .safetensors")
     add("--images", type=Path, metavar="DIR", help="photographs; not needed with --video")
-    add("--limit", type=int, metavar="N", help="the first N of them")
-    add("--cutoff", type=float | str, default="auto", help="auto, or cycles per pixel for all")
+    add("--limit", type=int, metavar="N", help="use only the first N images")
+    cutoff = "auto, or one cutoff for all steps, in cycles per pixel"
+    add("--cutoff", type=float | str, default="auto", help=cutoff)
     add(
         "--noise",
         type=float,
         default=0.0,
         metavar="SIGMA",
-        help="Gaussian noise on the images, of 255",
+        help="sigma of Gaussian noise added to the images, on a scale of 0 to 255",
     )
-    add("--blur", type=int, metavar="SIZE", help="binomial blur of each map, 2 to 7")
-    add("--shifts", type=int, metavar="N", help="compare the output with that of N shifts an image")
-    add("--seed", type=int, metavar="N", help="of the shifts; by default 0")
-    add("--largest-shift", type=int, metavar="N", help="pixels along an axis; by default 32")
+    add("--blur", type=int, metavar="SIZE", help="size of a binomial blur of each map, 2 to 7")
+    add("--shifts", type=int, metavar="N", help="compare outputs under N shifts of each image")
+    add("--seed", type=int, metavar="N", help="seed of the shifts; 0 if not given")
+    largest = "largest shift along an axis, in pixels; 32 if not given"
+    add("--largest-shift", type=int, metavar="N", help=largest)
     sets = "|".join(builtin_class_sets())
-    add("--classes", type=str, metavar=f"{sets}|FILE.yaml", help="names, if it has none")
+    classes = "class names, for a network that does not come with any"
+    add("--classes", type=str, metavar=f"{sets}|FILE.yaml", help=classes)
     add("--circular", action="store_true", help="shift images circularly, not by cropping")
-    add("--video", type=Path, metavar="DIR|FILE", help="frames, to count changes of class between")
+    video = "frames between which to count changes of class"
+    add("--video", type=Path, metavar="DIR|FILE", help=video)
     add("--output", type=Path, metavar="FILE.json", help="write the result")
     add("--figures", type=Path, metavar="DIR", help="draw spectra and aliasing maps")
     add("--maps", type=Path, metavar="DIR", help="write the aliasing score of each pixel")
-    add("--trust", action="store_true", help="run the code that the model names or holds")
-    add("--overwrite", action="store_true", help="replace outputs that exist")
+    add("--trust", action="store_true", help="run the code that the model names or contains")
+    add("--overwrite", action="store_true", help="replace existing outputs")
 
 
 def run(options: Namespace) -> int:
-    """Probe, print, write and draw."""
+    """Probe the network, and print, write and draw the results."""
     _check(options)
     from dealias.cli.probing import probe
 

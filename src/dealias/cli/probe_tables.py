@@ -14,7 +14,7 @@ from dealias.surgery import rate_text
 def print_sites(
     results: Sequence[SiteResult], images: int, shifted: ShiftResult | None, console: Console
 ) -> None:
-    """Print the aliasing score of each step, and its equivariance error under shifts."""
+    """Print the aliasing score of each step and, with `shifted`, its equivariance error."""
     table = Table(title=f"{images:,} images; scores in percent", title_justify="left")
     table.add_column("site", overflow="fold")
     for heading in ("kernel", "stride", "channels", "ESR", "Nyquist", "score", "±", "|cos|"):
@@ -35,7 +35,7 @@ def print_sites(
 
 
 def print_shifts(shifted: ShiftResult, console: Console) -> None:
-    """Print the shift agreement of a network, and of each class that it predicted at pixels."""
+    """Print the shift agreement of a network and, if it labels pixels, of each predicted class."""
     found = shifted.to_dict()
     bands = found["agreement_preds_band"]
     inside = "" if bands is None else f", {percent(bands)} % in the bands of the prediction"
@@ -60,7 +60,7 @@ def print_shifts(shifted: ShiftResult, console: Console) -> None:
 
 
 def print_video(flicker: Mapping[str, Any], console: Console) -> None:
-    """Print how often points of a video keep their class from frame to frame."""
+    """Print how often tracked points of a video keep their class between frames."""
     console.print(
         f"video: {percent(flicker['agreement'])} % of the points that could be followed "
         f"keep their class from frame to frame, {percent(flicker['agreement_preds_band'])} "

@@ -44,7 +44,7 @@ _LISTED_CLASSES = 4
 
 @dataclass(frozen=True)
 class _Found:
-    """What was measured on images, and the step whose maps are drawn, if there is one."""
+    """The measurements on images, and the step whose maps are drawn, if there is one."""
 
     paths: Sequence[Path]
     plan: Plan[Site]
@@ -55,7 +55,7 @@ class _Found:
 
 
 def probe(options: Namespace) -> None:
-    """Probe, print, write and draw."""
+    """Probe the network, and print, write and draw the results."""
     files = [] if options.output is None else [options.output]
     folders = [path for path in (options.figures, options.maps) if path is not None]
     inputs = [path for path in (options.images, options.video) if path is not None]

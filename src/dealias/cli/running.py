@@ -18,13 +18,13 @@ def run(command: Command, arguments: Sequence[str]) -> int:
     """Run a command.
 
     Returns:
-        0 if all went well, 1 if files were left out as asked.
+        0 on success, 1 if files were left out on request.
     """
     try:
         return _run(command, arguments)
     finally:
         if dist.is_available() and dist.is_initialized():
-            dist.destroy_process_group()  # whose threads may else abort the process as it ends
+            dist.destroy_process_group()  # its threads might otherwise abort the ending process
 
 
 def _run(command: Command, arguments: Sequence[str]) -> int:
@@ -32,7 +32,7 @@ def _run(command: Command, arguments: Sequence[str]) -> int:
         cli = Commands(command, arguments, tell=_tell)
     except MisconfigurationException as error:  # options of the trainer
         raise ConfigError(str(error)) from error
-    except SystemExit as leaving:  # Lightning leaves so when it is interrupted
+    except SystemExit as leaving:  # Lightning raises it when it is interrupted
         if isinstance(leaving.__context__, KeyboardInterrupt):
             raise KeyboardInterrupt from leaving
         raise
@@ -42,7 +42,7 @@ def _run(command: Command, arguments: Sequence[str]) -> int:
     results = cli.model.results
     if command == "fit":
         done, asked_for = cli.trainer.global_step, cli.trainer.max_steps
-        if done < asked_for:  # a callback has seen enough
+        if done < asked_for:  # a callback stopped the training
             console.print(f"stopped at step {done:,} of {asked_for:,}")
         console.print(f"checkpoints, logs and pictures: {printable(cli.output)}")
     elif results is not None:

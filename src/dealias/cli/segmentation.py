@@ -1,4 +1,4 @@
-"""What commands print of segmentation: a data set looked through, and a test."""
+"""What commands print about segmentation: the check of a data set, and a test."""
 
 from collections.abc import Sequence
 
@@ -15,7 +15,7 @@ print_results = print_evaluation
 
 
 def print_check(found: DataCheck[SplitCheck], console: Console) -> None:
-    """Print what is in the splits of a data set."""
+    """Print the contents of the splits of a data set."""
     for split in found.splits:
         _print_split(split, split.classes, console)
 

@@ -19,26 +19,38 @@ if TYPE_CHECKING:
 def add_arguments(parser: ArgumentParser) -> None:
     """Declare the options."""
     add = parser.add_argument
-    add("--config", type=str, required=True, metavar="NAME", help="of dealias fit: the base")
-    add("--variants", type=Path, required=True, metavar="FILE", help="names and what differs")
-    add("--seeds", type=int, nargs="+", default=[8], metavar="N", help="how many, or which")
-    add("--output", type=Path, required=True, metavar="DIR", help="of the runs, VARIANT/SEED")
-    add("--results", type=Path, metavar="DIR", help="of study.json and the table; the output")
-    add("--jobs", type=int, default=1, metavar="N", help="trainings at a time")
-    add("--shifts", type=int, metavar="N", help="of each image; 5 for label maps, 0 for none")
-    add("--largest-shift", type=int, default=32, metavar="N", help="in pixels along an axis")
-    noise = "tests under noise, of 255; 20 if left out, none by --noise alone"
+    config = "configuration of dealias fit that all variants share"
+    add("--config", type=str, required=True, metavar="NAME", help=config)
+    variants = "names of the variants, each with the options in which it differs"
+    add("--variants", type=Path, required=True, metavar="FILE", help=variants)
+    seeds = "number of seeds, or two or more seeds to use"
+    add("--seeds", type=int, nargs="+", default=[8], metavar="N", help=seeds)
+    output = "folder for the runs, as VARIANT/SEED"
+    add("--output", type=Path, required=True, metavar="DIR", help=output)
+    results = "folder for study.json and the table; that of --output if not given"
+    add("--results", type=Path, metavar="DIR", help=results)
+    add("--jobs", type=int, default=1, metavar="N", help="number of trainings to run at a time")
+    shifts = "number of shifts of each test image (0: none); 5 for label maps if not given"
+    add("--shifts", type=int, metavar="N", help=shifts)
+    largest = "largest shift along an axis, in pixels"
+    add("--largest-shift", type=int, default=32, metavar="N", help=largest)
+    noise = (
+        "sigma of the Gaussian noise in the noise tests, on a scale of 0 to 255; 20 if not given; "
+        "--noise without a value skips them"
+    )
     add("--noise", type=float, nargs="*", metavar="SIGMA", help=noise)
-    add("--conditions", type=Path, metavar="FILE", help="further tests: names and options of data")
-    add("--cost", type=bool, default=True, help="measure time and memory too")
-    add("--baseline", metavar="NAME", help="variant to compare with; the first of the file")
-    add("--overwrite", action="store_true", help="do anew what was done with other options")
-    add("--summarise", action="store_true", help="sum up what is done, and train nothing")
+    conditions = "names of further tests, each with the data options that it changes"
+    add("--conditions", type=Path, metavar="FILE", help=conditions)
+    add("--cost", type=bool, default=True, help="also measure time and memory")
+    baseline = "variant to compare the others with; the first in the file if not given"
+    add("--baseline", metavar="NAME", help=baseline)
+    add("--overwrite", action="store_true", help="redo runs that were made with other options")
+    add("--summarise", action="store_true", help="summarise the finished runs without training")
     add("--trust", action="store_true", help="run classes that options name by class_path")
 
 
 def run(options: Namespace) -> int:
-    """Train and test what is missing, print and write."""
+    """Train and test what is missing, and print and write the results."""
     from dealias.study import Study, run_study
 
     seeds = options.seeds
@@ -78,7 +90,7 @@ def _tell(text: str) -> None:
 
 
 def _upright(table: Table) -> RichTable:
-    """A table with a column for each of its rows: there are more figures than variants."""
+    """A transposed table for the terminal: there are more figures than variants."""
     shown = RichTable(title=table.title, title_justify="left")
     shown.add_column("")
     for name, _ in table.rows:

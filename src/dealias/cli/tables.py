@@ -7,7 +7,7 @@ from dealias.text import printable
 
 
 def add_row(table: Table, *cells: str) -> None:
-    """Add cells as they are: names of files and classes are not markup."""
+    """Add cells literally: names of files and classes are not markup."""
     table.add_row(*(Text(printable(cell)) for cell in cells))
 
 

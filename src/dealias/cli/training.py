@@ -8,10 +8,10 @@ from dealias.cli.training_help import ALL_OPTIONS, brief_help
 
 
 def main(command: str, arguments: Sequence[str]) -> int:
-    """Run a command, or show its help without the libraries that it needs.
+    """Run a command, or show its help without importing the libraries that it needs.
 
     Returns:
-        0 if all went well, 1 if files were left out as asked.
+        0 on success, 1 if files were left out on request.
     """
     if {"-h", "--help"} & {*arguments}:
         sys.stdout.write(brief_help(command))

@@ -1,7 +1,7 @@
-"""The options of training, testing and checking data that most people need, on a screen.
+"""Short help for training, testing and checking data: the options that most people need.
 
-The parser of these commands asks the signatures of Lightning and of the data sets for several
-hundred options, and takes seconds to import them.
+The full parser of these commands collects several hundred options from the signatures of
+Lightning and of the data sets, and importing those takes seconds.
 """
 
 from argparse import ArgumentParser, RawDescriptionHelpFormatter
@@ -17,7 +17,7 @@ _READ = "fit validate test check"  # label maps
 
 
 class Option(NamedTuple):
-    """An option, its value and what it does; of some commands, the last words of theirs."""
+    """An option, its value, its help, and the commands that have it, by their last words."""
 
     name: str
     value: str
@@ -27,42 +27,76 @@ class Option(NamedTuple):
 
 OPTIONS = {
     "run": (
-        Option("config", "NAME|FILE", "configuration, any number of times: the last counts", _ALL),
-        Option("output", "DIR", "folder of the run; runs/NAME"),
-        Option("output", "FILE.json", "write what was found", "check"),
-        Option("sheet", "FILE.png", "draw samples, and what training sees", "check"),
-        Option("overwrite", "", "replace outputs of an earlier run", _ALL),
-        Option("parts", "[PART, ...]", "of train, val and test; [train, val]", "check"),
-        Option("ckpt_path", "last", "go on with a run that was stopped", "fit"),
+        Option(
+            "config",
+            "NAME|FILE",
+            "configuration file; may be repeated, and later files override earlier ones",
+            _ALL,
+        ),
+        Option(
+            "output",
+            "DIR",
+            "folder of the run (default: runs/<folder>/<stem> of the last configuration file)",
+        ),
+        Option("output", "FILE.json", "write the findings to this file", "check"),
+        Option("sheet", "FILE.png", "draw samples, and crops as training sees them", "check"),
+        Option("overwrite", "", "replace the outputs of an earlier run", _ALL),
+        Option(
+            "parts",
+            "[PART, ...]",
+            "splits to check: train, val, test (default: [train, val])",
+            "check",
+        ),
+        Option("ckpt_path", "last", "resume a run that was stopped", "fit"),
         Option(
             "ckpt_path",
             "FILE|DIR|last",
-            "weights; by default best.ckpt, or else last.ckpt",
+            "weights to use (default: best.ckpt, or last.ckpt if there is none)",
             "validate test predict",
         ),
-        Option("checkpoint_every", "N", "steps from one last.ckpt to the next; 1,000", "fit"),
-        Option("seed_everything", "N", "seed of weights, order and augmentation", "fit"),
+        Option("checkpoint_every", "N", "steps between saves of last.ckpt (default: 1,000)", "fit"),
+        Option("seed_everything", "N", "seed for weights, sample order and augmentation", "fit"),
         Option("task", "NAME", "segmentation or instance", _ALL),
         Option("trust", "", "run classes that options name by class_path", _ALL),
-        Option("print_config", "", "print every option with its value, and stop"),
+        Option("print_config", "", "print every option with its value, and exit"),
     ),
     "what is measured": (
-        Option("results", "DIR", "folder of the results", "test"),
-        Option("report", "DIR", "write a page on which to see the errors", "test"),
+        Option(
+            "results",
+            "DIR",
+            "folder for the results (default: test, in the folder of the run)",
+            "test",
+        ),
+        Option("report", "DIR", "write a page that shows the errors", "test"),
         Option("label_maps", "true", "write the predictions", "test"),
-        Option("noise", "SIGMA", "noise on images, of 255", "validate test predict"),
+        Option(
+            "noise",
+            "SIGMA",
+            "sigma of Gaussian noise added to images, on a scale of 0 to 255",
+            "validate test predict",
+        ),
         Option(
             "shifts",
             "N",
-            "shifts of each image: what changes when the camera moves",
+            "number of shifts of each image, to see what changes when the camera moves",
             "test predict",
         ),
-        Option("largest_shift", "N", "pixels along an axis; 32", "test predict"),
-        Option("objects", "", "objects found, vanished, merged and split", "test"),
-        Option("band_widths", "3,7,15|1%,2%", "the figures at other widths as well", "test"),
+        Option(
+            "largest_shift",
+            "N",
+            "largest shift along an axis, in pixels (default: 32)",
+            "test predict",
+        ),
+        Option("objects", "", "also count objects found, vanished, merged and split", "test"),
+        Option("band_widths", "3,7,15|1%,2%", "also compute the figures at other widths", "test"),
         Option("interval", "", "print confidence intervals", "test"),
-        Option("groups", "REGEX|FILE.csv", "images to resample together, for intervals", "test"),
-        Option("unstable_maps", "DIR", "pictures of what changes under shifts", "predict"),
+        Option("groups", "REGEX|FILE.csv", "images to resample together for the intervals", "test"),
+        Option(
+            "unstable_maps",
+            "DIR",
+            "write pictures of the pixels that change under shifts",
+            "predict",
+        ),
     ),
     "data": (
         Option(
@@ -71,7 +105,12 @@ OPTIONS = {
             "ade20k, camvid, cityscapes, folder, huggingface, scenes, voc2012",
             _ALL,
         ),
-        Option("data.root", "DIR", "where it lies; $DEALIAS_NAME, such as DEALIAS_CAMVID", _READ),
+        Option(
+            "data.root",
+            "DIR",
+            "folder of the data set (default: $DEALIAS_<NAME>, such as $DEALIAS_CAMVID)",
+            _READ,
+        ),
         Option("data.images", "DIR", "folder (default: images) or column of the images", _READ),
         Option("data.labels", "DIR", "folder (default: labels) or column of the label maps", _READ),
         Option(
@@ -90,17 +129,20 @@ OPTIONS = {
         Option(
             "data.splits.test",
             "NAME",
-            "subfolder or list of names to test on; default: val's",
+            "subfolder or list of names to test on (default: that of val)",
             "test check",
         ),
         Option("data.predict_images", "DIR", "images to label", "predict"),
         Option("data.augmentation.crop_size", "[H, W]", "size of training crops", "fit check"),
         Option(
-            "data.augmentation.transforms", "CLASSES", "of torchvision or your own", "fit check"
+            "data.augmentation.transforms",
+            "CLASSES",
+            "transforms of torchvision or your own",
+            "fit check",
         ),
         Option("data.batch_size", "N", "crops per step and process", "fit"),
         Option("data.workers", "N", "processes that read images", _ALL),
-        Option("data.skip_bad", "true", "leave out what can't be used; exit with 1"),
+        Option("data.skip_bad", "true", "leave out files that cannot be used, and exit with 1"),
     ),
     "network": (
         Option(
@@ -108,7 +150,7 @@ OPTIONS = {
             "NAME",
             "upernet, smp:NAME, torchvision:NAME, timm:NAME or hf:NAME",
         ),
-        Option("model.network.class_path", "MODULE.CLASS", "network of your own; needs --trust"),
+        Option("model.network.class_path", "MODULE.CLASS", "your own network; needs --trust"),
         Option("model.network.init_args.ARG", "VALUE", "argument of that class"),
         Option("model.network.options.ARG", "VALUE", "argument of a library's network"),
         Option(
@@ -131,12 +173,17 @@ OPTIONS = {
         ),
     ),
     "training": (
-        Option("init_from", "FILE|DIR", "weights to start from, also of other classes", "fit"),
+        Option(
+            "init_from",
+            "FILE|DIR",
+            "weights to start from; their classes may differ",
+            "fit",
+        ),
         Option("model.losses", "LIST", "cross_entropy, dice, focal, ..., or your own", "fit"),
         Option(
             "model.class_weights",
             "FILE|LIST",
-            "file of dealias data check --output, or numbers",
+            "file from dealias data check --output, or numbers",
             "fit",
         ),
         Option("model.optimization.kind", "KIND", "sgd or adamw", "fit"),
@@ -144,28 +191,33 @@ OPTIONS = {
         Option(
             "model.optimization.head_multiplier",
             "FACTOR",
-            "the rate of the other layers, as a multiple of it",
+            "learning rate of the other layers, as a multiple of that of the backbone",
             "fit",
         ),
-        Option("trainer.max_steps", "N", "length of the training in steps", "fit"),
-        Option("trainer.max_epochs", "N", "length in epochs", "fit"),
+        Option("trainer.max_steps", "N", "number of training steps", "fit"),
+        Option("trainer.max_epochs", "N", "number of training epochs", "fit"),
         Option("trainer.val_check_interval", "N", "steps between validations", "fit"),
-        Option("trainer.devices", "N", "GPUs or processes"),
-        Option("trainer.precision", "KIND", "such as bf16-mixed"),
+        Option("trainer.devices", "N", "number of GPUs or processes"),
+        Option("trainer.precision", "KIND", "numerical precision, such as bf16-mixed"),
         Option("trainer.accumulate_grad_batches", "N", "batches per step", "fit"),
-        Option("trainer.gradient_clip_val", "NORM", "largest norm of a gradient", "fit"),
-        Option("trainer.callbacks", "CLASS", "such as EarlyStopping, EMAWeightAveraging", "fit"),
-        Option("trainer.logger", "CLASS", "logger in place of TensorBoard and CSV", "fit"),
+        Option("trainer.gradient_clip_val", "NORM", "largest norm of the gradient", "fit"),
+        Option(
+            "trainer.callbacks",
+            "CLASS",
+            "callback, such as EarlyStopping or EMAWeightAveraging",
+            "fit",
+        ),
+        Option("trainer.logger", "CLASS", "logger to use instead of TensorBoard and CSV", "fit"),
     ),
 }
 _OWN_CALL = "dealias {command} --config camvid/upernet_lite0 --data.name folder"
 _OWN_FOLDER = f"""\
-a folder of your own, with images/{{split}} and labels/{{split}} in it:
+example, for your own folder with images/{{split}} and labels/{{split}}:
   {_OWN_CALL} --data.root FOLDER \\
       --data.classes CLASSES.yaml --output {{output}}
 """
 _OWN_PHOTOGRAPHS = f"""\
-a folder of photographs, and a network trained on classes of your own:
+example, for a folder of photographs and a network trained on your own classes:
   {_OWN_CALL} \\
       --data.classes CLASSES.yaml --data.predict_images PHOTOS --output {{output}}
 """
@@ -173,7 +225,7 @@ _SPLITS = {"fit": "{train,val}", "validate": "val", "test": "val", "data check":
 
 
 def brief_help(command: str) -> str:
-    """The help of "fit", "validate", "test", "predict" or "data check"."""
+    """The short help of "fit", "validate", "test", "predict" or "data check"."""
     name, output = command.split()[0], "CHECK.json" if command == "data check" else "RUN"
     example = _OWN_PHOTOGRAPHS if command == "predict" else _OWN_FOLDER
     example = example.format(command=command, split=_SPLITS.get(command), output=output)

@@ -10,7 +10,7 @@ from dealias.report import width_labels
 
 
 def width_table(found: Mapping[str, Any]) -> Table:
-    """The means at each width; `found` is that of a result."""
+    """The means at each width; `found` is the "widths" of a result."""
     table = Table("width of the bands", title="in percent", title_justify="left")
     for name in found["metrics"]:
         table.add_column(name, justify="right")
@@ -20,7 +20,7 @@ def width_table(found: Mapping[str, Any]) -> Table:
 
 
 def width_changes(found: Mapping[str, Any]) -> Table:
-    """B - A at each width; `found` is that of a comparison."""
+    """B - A at each width; `found` is the "widths" of a comparison."""
     table = Table("width of the bands", title="B - A, in points", title_justify="left")
     for name in found["a"]:
         table.add_column(name, justify="right")

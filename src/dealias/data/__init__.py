@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from dealias.data.segmentation.weights import class_weights, read_class_weights
     from dealias.data.streams import TrainingStream
 
-# Modules of the names that are imported on first use.
+# Names that are imported on first use, and their modules.
 _LAZY = {
     "Augmentation": "segmentation.augment",
     "Dark": "dark",

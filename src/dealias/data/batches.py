@@ -1,4 +1,4 @@
-"""Batches from worker processes, in an order that does not depend on them."""
+"""Batches from worker processes, in an order that does not depend on the workers."""
 
 from __future__ import annotations
 
@@ -15,14 +15,15 @@ Join = Callable[[list[Item]], Item]
 
 
 class TrainingPositions(Sampler[list[int]]):
-    """Endless batches of the positions in the training stream that one process takes.
+    """Endless batches of the positions in the training stream that belong to one process.
 
     Args:
-        start: returns the position to go on from; called at the beginning of each pass.
+        start: returns the position to continue from; called at the beginning of each pass.
         batch_size: positions per batch and process.
-        rank: of this process.
-        processes: number of processes, n, that share the stream. Each takes every n-th position,
-            so that a step of all takes what one process would with n times the batch size.
+        rank: rank of this process.
+        processes: number n of processes that share the stream. Each takes every n-th position, so
+            a step of all processes covers the same positions as a step of one process with n
+            times the batch size.
     """
 
     def __init__(
@@ -44,14 +45,14 @@ class TrainingPositions(Sampler[list[int]]):
 class Batches:
     """Batches of a data set, read in this process or by workers that are kept between passes.
 
-    This wraps a DataLoader, so that Lightning does not change its order. Errors of a worker are
-    raised again as they were, and torch's random state does not change.
+    This wraps a DataLoader, so that Lightning does not change its order. Errors in a worker are
+    raised unchanged in this process, and torch's random state does not change.
 
     Args:
         dataset: the items.
-        workers: number of processes; 0 to read in this process.
-        sampler: indices for batches of one item; or
-        batch_sampler: lists of indices.
+        workers: number of worker processes; 0 to read in this process.
+        sampler: indices, for batches of one item.
+        batch_sampler: lists of indices, instead of `sampler`.
         join: makes a batch from items; by default :func:`stacked`.
     """
 
@@ -94,7 +95,7 @@ class CountedBatches(Batches):
 
 
 def collate(items: Sequence[Item | Exception], join: Join | None = None) -> Item | Exception:
-    """Make a batch of items, by default stacked; or return the first error among them."""
+    """Make a batch of items, by default stacked, or return the first error among them."""
     good: list[Item] = []
     for item in items:
         if isinstance(item, Exception):
@@ -119,7 +120,7 @@ def stacked(items: Sequence[Item]) -> Item:
 
 
 class _ErrorsAsItems(Dataset[Any]):
-    """Items, or errors in their place, to be raised without the traceback of a worker."""
+    """Items, or their errors, to be raised without the traceback of a worker."""
 
     def __init__(self, dataset: Dataset[Item]) -> None:
         self.dataset = dataset

@@ -1,4 +1,4 @@
-"""Going through a data set before hours are spent on training: what all kinds have in common."""
+"""Checking a data set before training: what all kinds of data sets have in common."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from dealias.processes import Progress, open_progress
 
 
 class CheckedSplit(Protocol):
-    """What a split holds."""
+    """What was found in a split."""
 
     @property
     def ok(self) -> bool:
         """Whether everything in it can be used."""
 
     def to_dict(self) -> dict[str, Any]:
-        """All of it as values that JSON can hold."""
+        """The findings as values that JSON can hold."""
 
 
 S = TypeVar("S", bound=CheckedSplit)
@@ -27,13 +27,13 @@ S = TypeVar("S", bound=CheckedSplit)
 
 @dataclass(frozen=True)
 class DataCheck(Generic[S]):
-    """What the splits of a data set hold.
+    """What was found in the splits of a data set.
 
     Attributes:
-        data_set: its name.
-        splits: what is in each split.
+        data_set: name of the data set.
+        splits: what was found in each split.
         shared: images that are in more than one split, although the splits differ.
-        training: what the file of the check says of the training split for those who train on it.
+        training: further entries of the file of the check, about the training split, for training.
     """
 
     data_set: str
@@ -47,7 +47,7 @@ class DataCheck(Generic[S]):
         return not self.shared and all(split.ok for split in self.splits)
 
     def to_dict(self) -> dict[str, Any]:
-        """All of it as values that JSON can hold; shares that are not defined are None."""
+        """The findings as values that JSON can hold; undefined shares are None."""
         return {
             "data_set": self.data_set,
             "ok": self.ok,
@@ -62,8 +62,8 @@ class FoundSplit(NamedTuple):
 
     Attributes:
         length: number of samples.
-        images: their files; none for samples that are drawn.
-        check: reads them all, and calls its argument after each.
+        images: their files; empty for procedural samples.
+        check: reads all samples, and calls its argument after each.
     """
 
     length: int
@@ -81,14 +81,14 @@ def check_splits(
     """Find all splits, then check one after the other.
 
     Args:
-        data_set: its name.
+        data_set: name of the data set.
         splits: its splits, by part.
-        parts: of "train", "val" and "test".
+        parts: some of "train", "val" and "test".
         find: finds the split of a part.
         progress: see :func:`dealias.data.check_data`.
 
     Raises:
-        ValueError: no or unknown parts.
+        ValueError: there are no parts, or unknown ones.
     """
     found = [find(part) for part in parts_to_read(splits, parts)]
     with open_progress(progress, sum(split.length for split in found)) as tick:
@@ -99,14 +99,14 @@ def check_splits(
 
 
 def parts_to_read(splits: Mapping[str, str], parts: Sequence[str]) -> list[str]:
-    """The parts to read: those asked for, but only the first of several with the same split.
+    """The parts to read: the requested ones, but only the first of several with the same split.
 
     Args:
-        splits: of the data set, by part.
-        parts: of "train", "val" and "test".
+        splits: splits of the data set, by part.
+        parts: some of "train", "val" and "test".
 
     Raises:
-        ValueError: no or unknown parts.
+        ValueError: there are no parts, or unknown ones.
 
     >>> parts_to_read({"train": "train", "val": "val", "test": "val"}, ["test", "val", "train"])
     ['test', 'train']

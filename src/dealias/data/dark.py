@@ -15,7 +15,7 @@ class Dark:
     Attributes:
         ratio: lowest and highest exposure ratio.
         output: "raw", the camera's linear RGB, or "srgb".
-        keep_bright: whether training batches have the bright images too, for instances.
+        keep_bright: whether training batches also have the bright images; for instances only.
 
     Raises:
         ValueError: a value is out of range.
@@ -29,5 +29,5 @@ class Dark:
         self.transform(None)
 
     def transform(self, seed: int | None) -> LowLight:
-        """The transform, with darkness that is random, or fixed by a seed."""
+        """The transform, whose darkness is random, or fixed by a seed."""
         return LowLight(ratio=self.ratio, output=self.output, seed=seed)

@@ -28,7 +28,7 @@ _LONGEST_NAME = 4096  # characters
 
 
 class DataError(ValueError):
-    """A data set isn't where it was looked for, or not laid out as it should be."""
+    """A data set was not found, or does not have the expected layout."""
 
 
 @dataclass(frozen=True)
@@ -36,9 +36,9 @@ class Splits:
     """Which splits of a data set to use.
 
     Attributes:
-        train: split to train on; by default "train", and train_aug for the label maps of voc2012.
-        val: split to validate on; by default "val", and "test" for lis.
-        test: split to test on; by default as `val`.
+        train: split to train on; by default "train", or "train_aug" for the label maps of voc2012.
+        val: split to validate on; by default "val", or "test" for lis.
+        test: split to test on; by default that of `val`.
     """
 
     train: str | None = None
@@ -63,10 +63,10 @@ def find_samples(
 
     Args:
         name: "ade20k", "camvid", "cityscapes", "folder" or "voc2012".
-        split: such as "train". For "folder", a subfolder of both folders, or "." for all of their
-            files; or a text file with the names of images, one per line: NAME.txt, or NAME if
-            there is such a file below the root and no such subfolder.
-        root: folder that the data set lies in; by default the environment variable DEALIAS_NAME.
+        split: name of the split, such as "train". For "folder", a subfolder of both folders, or
+            "." for all of their files, or a text file with the names of images, one per line:
+            NAME.txt, or just NAME if the file exists below the root and there is no such subfolder.
+        root: folder of the data set; by default the environment variable DEALIAS_NAME.
         images: folder of the images below the root, for "folder"; by default "images".
         labels: folder of the label maps below the root, for "folder"; by default "labels".
 
@@ -74,7 +74,7 @@ def find_samples(
         The samples, sorted by name, and the files without a partner.
 
     Raises:
-        DataError: no root, or not the expected layout below it.
+        DataError: there is no root, or not the expected layout below it.
     """
     layout = _layout(name, images, labels)
     base, source = find_root(name, root, layout.tree)
@@ -90,15 +90,15 @@ def find_samples(
 
 
 def find_root(name: str, root: str | Path | None, tree: str) -> tuple[Path, str]:
-    """The folder that a data set lies in, and whether the option or a variable says so.
+    """The folder of a data set, and the name of the option or variable that set it.
 
     Args:
-        name: of the data set.
-        root: the folder; by default what the environment variable DEALIAS_NAME says.
-        tree: the layout that is expected there, for messages; may be empty.
+        name: name of the data set.
+        root: the folder; by default the environment variable DEALIAS_NAME.
+        tree: the expected layout of the folder, for messages; may be empty.
 
     Raises:
-        DataError: neither says where the data set lies.
+        DataError: neither the option nor the variable is set.
     """
     variable = f"DEALIAS_{name.upper()}"
     if root is None and not os.environ.get(variable):
@@ -138,7 +138,7 @@ def _layout(name: str, images: str | None, labels: str | None) -> Layout:
 
 
 def _inner(base: Path, layout: Layout, split: str) -> Path:
-    """The folder that the data set lies in: the root, or one below it."""
+    """The folder that contains the data set: the root, or one below it."""
     candidates = [base, *(base / inner for inner in layout.inner)]
     wanted = _folder(layout.images, layout.aliases.get(split, split))
     return next((folder for folder in candidates if (folder / wanted).is_dir()), base)
@@ -172,7 +172,7 @@ def _lists(folder: Path, layout: Layout, split: str) -> list[Path]:
 
 
 def _listed(folder: Path, layout: Layout, lists: list[Path]) -> Samples:
-    """The samples that text files name."""
+    """The samples named in text files."""
     names = sorted(name for path in lists for name in _read_names(path))
     twice = [first for first, second in itertools.pairwise(names) if first == second]
     listed_in = ", ".join(printable(path) for path in lists)
@@ -202,7 +202,7 @@ def _listed(folder: Path, layout: Layout, lists: list[Path]) -> Samples:
 
 
 def _where_named(place: Path, found: dict[str, Path]) -> dict[str, Path]:
-    """Leave out files that lie in another folder than the one in their name, if any."""
+    """Leave out files that are in another folder than the one in their name, if any."""
     return {
         name: path
         for name, path in found.items()
@@ -220,7 +220,7 @@ def _read_names(path: Path) -> list[str]:
         raise PairingError(str(error)) from error
     names = [line.strip() for line in lines if line.strip()]
     for name in names:
-        # Outputs have these names, which must not lead out of a folder.
+        # Outputs get these names too, so they must not lead out of a folder.
         if len(name) > _LONGEST_NAME or "\0" in name:
             raise PairingError(f"{printable(path)}: expected names of files, got {shorten(name)}")
         if leads_out(name):

@@ -1,4 +1,4 @@
-"""Data sets of the library datasets on disk: the tables of a split, and their columns."""
+"""Data sets of the `datasets` library on disk: the tables of a split, and their columns."""
 
 from __future__ import annotations
 
@@ -33,12 +33,12 @@ def find_table(split: str, root: Path | None) -> ImageTable:
     """The table of a split.
 
     Args:
-        split: its name; "." for a data set that was saved without splits.
+        split: name of the split; "." for a data set that was saved without splits.
         root: folder of the data set; by default the environment variable DEALIAS_HUGGINGFACE.
 
     Raises:
-        DataError: there is no such split, it lies in several places, some of its files are missing
-            or can't be read, or the folder has a program, which is never run.
+        DataError: there is no such split, it is in several places, some of its files are missing
+            or can't be read, or the folder contains a program, which is never run.
     """
     base, source = find_root(NAME, root, TREE)
     try:
@@ -54,12 +54,12 @@ def choose_columns(table: ImageTable, images: str | None, labels: str | None) ->
     """The columns of the images and of the label maps.
 
     Args:
-        table: of a split.
-        images: name of a column; or None for the one of a usual name.
-        labels: the same.
+        table: table of a split.
+        images: name of the column of images; None for the one with a usual name.
+        labels: name of the column of label maps; None likewise.
 
     Raises:
-        DataError: there are no such columns, several, or they are one.
+        DataError: there is no such column, there are several, or both columns are the same.
     """
     try:
         chosen = (

@@ -9,19 +9,19 @@ from textwrap import dedent
 
 @dataclass(frozen=True)
 class Layout:
-    """How a data set lies below its root.
+    """How a data set is laid out below its root.
 
     Attributes:
         tree: the layout, as shown in messages.
         images: folder of the images; "{split}" stands for the split.
         labels: folders of the label maps, in order of precedence.
         lists: folder of text files with the names of a split, one per line, for data sets whose
-            images all lie in one folder; None if a split is a folder.
-        joined: lists that make up a split without its own list, by split.
+            images are all in one folder; None if a split is a folder.
+        joined: for splits without their own list, the lists that make them up.
         aliases: other names of a split.
-        inner: folders below the root in which the data set may lie.
+        inner: folders below the root that may contain the data set.
         classes: class set; None if it must be given.
-        train: the split to train on by default.
+        train: the default split to train on.
     """
 
     tree: str

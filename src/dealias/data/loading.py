@@ -1,4 +1,4 @@
-"""What the data modules have in common: batches by position, and images one by one."""
+"""The base of the data modules: training batches by position, and images one by one."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ from dealias.processes import reading_processes
 
 
 class LoadingModule(LightningDataModule):
-    """Loaders of the trainer's batches; subclasses say what the data set is.
+    """Data loaders for the trainer; subclasses define the data set.
 
     See the subclasses for the arguments.
 
     Attributes:
-        moved: earlier names of options, with what there is now.
+        moved: present names of options, by earlier ones.
         skipped: messages about what was left out.
 
     Raises:
@@ -66,20 +66,20 @@ class LoadingModule(LightningDataModule):
 
     @property
     def workers(self) -> int:
-        """Number of reading processes; training processes on one machine share its cores."""
+        """Number of reader processes; training processes on one machine share its cores."""
         sharing = 1 if self.trainer is None else self.trainer.num_devices
         return reading_processes(self._workers, sharing=sharing)
 
     def prepare(self, part: str) -> Any:
-        """Find the samples of "train", "val" or "test", as `evaluated` takes them.
+        """Find the samples of "train", "val" or "test", in the form that `evaluated` expects.
 
         Raises:
-            ValueError: they are missing or can't be used.
+            ValueError: samples are missing or can't be used.
         """
         raise NotImplementedError
 
     def files(self, part: str) -> list[Path]:
-        """Files of images and targets of "train", "val" or "test"; none where they are drawn.
+        """Files of images and targets of "train", "val" or "test"; none for procedural data.
 
         Raises:
             ValueError: see `prepare`.
@@ -88,7 +88,7 @@ class LoadingModule(LightningDataModule):
 
     @property
     def conditions(self) -> dict[str, Any]:
-        """How images that are tested on are changed, for result.json: "dark" and "noise"."""
+        """How test images are changed, for result.json: "dark" and "noise"."""
         found: dict[str, Any] = {}
         if self.dark is not None:
             least, most = self.dark.ratio
@@ -96,17 +96,17 @@ class LoadingModule(LightningDataModule):
         return found | ({"noise": self.noise} if self.noise else {})
 
     def change(self, *, dark: bool = True) -> v2.Transform | None:
-        """What makes images that are not trained on dark and noisy, each in the same way always.
+        """The transform that makes images outside training dark and noisy, always in the same way.
 
         Args:
-            dark: whether to darken, if the data set is dark; images to predict are not.
+            dark: whether to darken, if the data set is dark; images to predict are not darkened.
         """
         steps = [self.dark.transform(0)] if dark and self.dark is not None else []
         steps += [GaussianNoise(self.noise, seed=0)] if self.noise else []
         return v2.Compose(steps) if steps else None
 
     def evaluated(self, samples: Any) -> CountedBatches:
-        """This process's share of some samples, one by one.
+        """This process's share of the given samples, one by one.
 
         Raises:
             DataError: there are fewer samples than processes.
@@ -122,10 +122,10 @@ class LoadingModule(LightningDataModule):
         return self.evaluated(self.prepare("test"))
 
     def setup(self, stage: str | None = None) -> None:
-        """Find the samples that a stage needs, so that missing ones show early.
+        """Find the samples that a stage needs, so that missing ones are noticed early.
 
         Raises:
-            DataError: no images to predict; and see `prepare`.
+            DataError: there are no images to predict; see also `prepare`.
         """
         needed = {"fit": ("train", "val"), "validate": ("val",), "test": ("test",)}
         for part in needed.get(str(stage), ()):
@@ -134,7 +134,7 @@ class LoadingModule(LightningDataModule):
             self._images_to_predict()
 
     def _endless(self, items: Any, join: Join | None = None) -> Batches:
-        """Training batches from the position that the trainer is at."""
+        """Endless training batches from the trainer's current position."""
         rank, processes = self._share()
         positions = TrainingPositions(
             self._position, self.batch_size, rank=rank, processes=processes
@@ -153,11 +153,11 @@ class LoadingModule(LightningDataModule):
                 f"expected at least one image a process, got {len(items)} images for "
                 f"{processes} processes"
             )
-        sampler = range(rank, len(items), processes)  # all processes take each item exactly once
+        sampler = range(rank, len(items), processes)  # each item goes to exactly one process
         return CountedBatches(items, workers=self.workers, sampler=sampler, join=join)
 
     def _position(self) -> int:
-        """The position in the training stream that the trainer is at."""
+        """The trainer's current position in the training stream."""
         if self.trainer is None:
             return 0
         batches = self.trainer.global_step * self.trainer.accumulate_grad_batches
@@ -180,7 +180,7 @@ class LoadingModule(LightningDataModule):
 
 
 def check_counts(counts: dict[str, int | None]) -> None:
-    """Raise ValueError for options that are given and below 1."""
+    """Raise ValueError for any option that is given and below 1."""
     for option, count in counts.items():
         if count is not None and count < 1:
             raise ValueError(f"{option}: expected at least 1, got {count}")

@@ -14,7 +14,7 @@ from dealias.text import FileError, list_pixels
 
 
 class SampleError(FileError):
-    """An image can't be used, for instance because it does not fit its label map."""
+    """An image can't be used, for example because it does not fit its label map."""
 
 
 def read_image(path: Path) -> Tensor:
@@ -33,12 +33,12 @@ def read_annotated(path: Path, size: tuple[int, int]) -> Tensor:
     """Read an image that has annotations, uint8 [3, H, W].
 
     Args:
-        path: of the image.
+        path: path of the image.
         size: (height, width) in its annotations.
 
     Raises:
-        ImageError: it can't be read.
-        SampleError: it is of another size.
+        ImageError: the image can't be read.
+        SampleError: the image has another size.
     """
     image = read_image(path)
     check_same_size(path, image, size, ", as its annotations say")
@@ -52,8 +52,8 @@ def read_target(path: Path, classes: ClassSet) -> Tensor:
         [H, W] of :func:`target_dtype`: classes 0 .. C - 1, and `classes.ignore_index` for void.
 
     Raises:
-        LabelFileError: see :func:`dealias.labels.read_label_map`; or labels that are neither
-            classes nor void.
+        LabelFileError: see :func:`dealias.labels.read_label_map`; or labels are neither classes
+            nor void.
     """
     stored = read_label_map(path, classes, "target")
     unknown = (stored >= len(classes)) | (stored < 0) if stored.dtype != np.uint8 else None
@@ -87,8 +87,8 @@ def check_same_size(path: Path, image: Tensor, size: tuple[int, int], why: str) 
         why: where the size comes from, for messages.
 
     Raises:
-        ImageError: it would have that size if it were rotated as its file asks.
-        SampleError: it has another size.
+        ImageError: the image would have that size if it were rotated as its file says.
+        SampleError: the image has another size.
     """
     if image.shape[1:] == size:
         return

@@ -26,11 +26,11 @@ _PAPER = 255
 
 
 class Sheet(NamedTuple):
-    """How a page is laid out.
+    """The layout of a page.
 
     Attributes:
         cell: height and width of a picture.
-        pairs_a_row: pairs of pictures side by side.
+        pairs_a_row: number of pairs per row.
     """
 
     cell: tuple[int, int] = (180, 240)
@@ -42,17 +42,17 @@ class Sheet(NamedTuple):
         return self.pairs_a_row * (2 * self.cell[1] + 3 * _GAP)
 
     def shrinkage(self, size: tuple[int, int]) -> float:
-        """By how much a picture of size (height, width) is made smaller to fit into its cell."""
+        """The factor by which a picture of size (height, width) is shrunk to fit into its cell."""
         return max(size[0] / self.cell[0], size[1] / self.cell[1])
 
     def pair(self, caption: str, left: Picture, right: Picture, *, smooth: bool = True) -> Picture:
         """Two pictures side by side, under a caption.
 
         Args:
-            caption: above both.
+            caption: text above both pictures.
             left: uint8 [H, W, 3], resized smoothly.
             right: uint8 [H, W, 3], of any size.
-            smooth: whether the right one is resized smoothly, which labels must not be.
+            smooth: whether to resize the right picture smoothly; not for labels.
         """
         method = Image.Resampling.BILINEAR if smooth else Image.Resampling.NEAREST
         cells = self._fit(left, Image.Resampling.BILINEAR), self._fit(right, method)
@@ -64,11 +64,11 @@ class Sheet(NamedTuple):
     def page(
         self, pairs: Sequence[Picture], names: Sequence[str], colors: NDArray[np.uint8]
     ) -> Picture:
-        """Pairs row by row, and the names of the classes with their colours [C, 3] below."""
+        """The pairs row by row and, below them, the class names with their colours [C, 3]."""
         return np.concatenate([self._grid(pairs), self._legend(names, colors)])
 
     def _fit(self, picture: Picture, method: Image.Resampling) -> Picture:
-        """Resize a picture into a cell, keeping its aspect."""
+        """Resize a picture to fit a cell, keeping its aspect ratio."""
         height, width = picture.shape[:2]
         factor = 1 / self.shrinkage((height, width))
         size = max(1, round(height * factor)), max(1, round(width * factor))
@@ -101,11 +101,11 @@ class Sheet(NamedTuple):
 
 
 def spread_usable(length: int, count: int, read: Callable[[int], T | None]) -> Iterator[T]:
-    """Evenly spaced entries, with the next one in place of any that can't be used.
+    """Evenly spaced entries; the next entry replaces one that can't be used.
 
     Args:
         length: number of entries.
-        count: the largest number to take.
+        count: largest number of entries to take.
         read: returns the entry at an index, or None if it can't be used.
 
     >>> list(spread_usable(6, 2, lambda index: "abcdef"[index] if index else None))
@@ -119,11 +119,11 @@ def spread_usable(length: int, count: int, read: Callable[[int], T | None]) -> I
 
 
 def write_picture(picture: Picture, path: str | Path) -> None:
-    """Write a picture as PNG, whole or not at all.
+    """Write a picture as PNG, completely or not at all.
 
     Args:
         picture: uint8 [H, W, 3].
-        path: of the file.
+        path: path of the file.
 
     Raises:
         OutputError: the file can't be written.
@@ -133,5 +133,5 @@ def write_picture(picture: Picture, path: str | Path) -> None:
 
 
 def _plain(name: str) -> str:
-    """What Pillow's own font can write."""
+    """The name in characters that Pillow's own font has."""
     return printable(name).encode("ascii", "replace").decode()

@@ -1,6 +1,6 @@
-"""Items for evaluation and the endless stream of training, with or without bad files.
+"""Items for evaluation and the endless stream of training items, with or without bad files.
 
-All random numbers of training depend only on a seed and a position in the stream.
+All random numbers in training depend only on a seed and a position in the stream.
 """
 
 from __future__ import annotations
@@ -24,10 +24,10 @@ _REPLACEMENTS = 20
 
 
 class SkippingDataset(Dataset[Item]):
-    """Items that are read one by one, for evaluation; subclasses say how.
+    """Items that are read one by one, for evaluation; subclasses define how.
 
-    Without `skip_bad`, an item that can't be read is an error that names the file. With it, the
-    item is what :meth:`missing` returns, and its "skipped" is a list with the message.
+    Without `skip_bad`, an item that can't be read raises an error that names the file. With
+    `skip_bad`, :meth:`missing` returns the item instead, and its "skipped" lists the message.
     """
 
     skip_bad: bool
@@ -45,7 +45,7 @@ class SkippingDataset(Dataset[Item]):
         raise NotImplementedError
 
     def missing(self, index: int) -> Item:
-        """An item that could not be read."""
+        """The item to return in place of one that could not be read."""
         raise NotImplementedError
 
     def __getitem__(self, index: int) -> Item:
@@ -58,15 +58,15 @@ class SkippingDataset(Dataset[Item]):
 
 
 class TrainingStream(Dataset[Item]):
-    """The endless stream of training items: each depends on the seed and its position alone.
+    """The endless stream of training items: each depends only on the seed and its position.
 
-    Each len(dataset) positions take every item once, in a new order. With `skip_bad` of the data
-    set, an item that can't be read is replaced by another, drawn from the seed and the position,
-    and the message is listed in "skipped".
+    Every len(dataset) positions use each item once, in a new order. If the data set has
+    `skip_bad`, an item that can't be read is replaced by another one, drawn from the seed and the
+    position, and the message is listed in "skipped".
 
     Args:
-        dataset: the items. Random numbers are to come from torch's CPU generator.
-        seed: of the order and of the random numbers.
+        dataset: the items. Their random numbers must come from torch's CPU generator.
+        seed: seed of the order and of the random numbers.
     """
 
     def __init__(self, dataset: SkippingDataset, *, seed: int) -> None:
@@ -95,7 +95,7 @@ class TrainingStream(Dataset[Item]):
 
 
 class Purpose(IntEnum):
-    """What random numbers are for; each purpose has its own stream."""
+    """What random numbers are used for; each purpose has its own stream."""
 
     ORDER = 0
     AUGMENTATION = 1
@@ -103,7 +103,7 @@ class Purpose(IntEnum):
 
 
 def stream(seed: int, purpose: Purpose, number: int) -> np.random.RandomState:
-    """The stream of a purpose and a number, the same in every version of NumPy."""
+    """The random stream of a purpose and a number, the same in every version of NumPy."""
     return np.random.RandomState([seed, purpose, number & 0xFFFFFFFF, number >> 32])
 
 
@@ -115,7 +115,7 @@ def epoch_order(seed: int, epoch: int, length: int) -> NDArray[np.int64]:
 
 
 def index_at(seed: int, position: int, length: int) -> int:
-    """The sample at a position of the endless training stream.
+    """The index of the sample at a position of the endless training stream.
 
     >>> sorted(index_at(7, position, 5) for position in range(5, 10))
     [0, 1, 2, 3, 4]
@@ -127,7 +127,7 @@ def index_at(seed: int, position: int, length: int) -> int:
 def augmentation_seed(seed: int, position: int) -> Iterator[None]:
     """Seed the generators for the sample at a position, and restore them afterwards.
 
-    They are torch's for the CPU, NumPy's and Python's: transforms of one's own may draw from any.
+    These are torch's CPU generator, NumPy's and Python's: your own transforms may use any of them.
     """
     before = torch.get_rng_state(), np.random.get_state(), random.getstate()
     # torch.manual_seed would seed accelerators too, which get_rng_state doesn't save.

@@ -1,4 +1,4 @@
-"""Where in an image a network aliases first, while it is tested."""
+"""Where in an image a tested network aliases first."""
 
 from __future__ import annotations
 
@@ -14,9 +14,10 @@ from dealias.surgery import Rate, Site, find_downsampling, report_of, restore
 class FirstAliasing:
     """The aliasing score of each pixel at the first filtered downsampling step.
 
-    In a network without filters this is the first step that ``dealias.dealias(place="before")``
-    would filter, so its scores may be of another step than those of the same network with filters
-    after its activations. The score is that of the map that enters the step, before any filter.
+    In a network without filters, this is the first step that ``dealias.dealias(place="before")``
+    would filter. Its scores may therefore belong to another step than those of the same network
+    with filters after its activations. The scored map is the one that enters the step, before any
+    filter.
 
     Args:
         network: any network; it is not changed.
@@ -24,7 +25,7 @@ class FirstAliasing:
 
     Attributes:
         site: the downsampling step; None if no step needs a filter.
-        cutoff: cutoff of its filter, or else its Nyquist frequency; None without a site.
+        cutoff: cutoff of its filter, or its Nyquist frequency if it has none; None without a site.
     """
 
     def __init__(self, network: nn.Module, example: Tensor) -> None:

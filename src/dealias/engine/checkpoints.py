@@ -1,4 +1,4 @@
-"""Checkpoints that are whole or not there, and are read without running what they hold."""
+"""Checkpoints that are written completely or not at all, and read without running code."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from dealias.models import read_checkpoint
 from dealias.text import printable, reason
 
 _LARGEST = 2**62
-_PICKLED = 2**20  # bytes in which a checkpoint says whose it is
+_PICKLED = 2**20  # bytes to search for the mark of Lightning
 
 
 class CheckpointError(ValueError):
@@ -33,19 +33,19 @@ class CheckpointError(ValueError):
 
 
 class WholeCheckpoints(TorchCheckpointIO):
-    """Writes checkpoints beside their place, which they take once complete; reads data alone."""
+    """Writes checkpoints to a temporary file, moved into place once complete; reads only data."""
 
     def __init__(self) -> None:
         super().__init__()
-        self._folders: set[Path] = set()  # in which this process wrote checkpoints
+        self._folders: set[Path] = set()  # folders in which this process wrote checkpoints
 
     def save_checkpoint(
         self, checkpoint: dict[str, Any], path: Any, storage_options: Any = None
     ) -> None:
-        """Write a checkpoint; an error leaves the one that was there.
+        """Write a checkpoint; after an error, an earlier file is unchanged.
 
         Raises:
-            OutputError: it can't be written, for want of space or otherwise.
+            OutputError: the file can't be written, for example because the disk is full.
         """
         file = Path(path)
         file.parent.mkdir(parents=True, exist_ok=True)
@@ -53,14 +53,14 @@ class WholeCheckpoints(TorchCheckpointIO):
         with write_whole(file) as part:
             try:
                 torch.save(checkpoint, part)
-            except RuntimeError as error:  # of the ZIP writer, over the system's error
+            except RuntimeError as error:  # the ZIP writer raises it over the system's error
                 raise _cause_of(error) from error
 
     def remove_checkpoint(self, path: Any) -> None:
-        """Remove a checkpoint beside those that this process wrote, as a callback asks for.
+        """Remove a checkpoint in a folder where this process wrote some, on a callback's request.
 
-        A callback that goes on from a checkpoint has names of files from it; what is not a
-        checkpoint, or lies elsewhere, stays, with a warning.
+        A resumed callback reads file names from its checkpoint. A file that is not a checkpoint,
+        or is in another folder, is therefore kept, with a warning.
         """
         file = Path(path)
         beside = file.parent.resolve() in self._folders and not file.is_symlink()
@@ -74,11 +74,11 @@ class WholeCheckpoints(TorchCheckpointIO):
     def load_checkpoint(
         self, path: Any, map_location: Any = "cpu", weights_only: bool | None = None
     ) -> dict[str, Any]:
-        """Read a checkpoint that holds tensors and plain values, to the CPU.
+        """Read a checkpoint that contains only tensors and plain values, to the CPU.
 
         Raises:
-            WeightsError: there is none, or it holds anything else.
-            CheckpointError: it is no checkpoint of training.
+            WeightsError: the file does not exist, or contains anything else.
+            CheckpointError: the file is not a checkpoint of a training.
         """
         checkpoint: Any = read_checkpoint(Path(path))
         if not isinstance(checkpoint, dict) or "state_dict" not in checkpoint:
@@ -90,7 +90,7 @@ class WholeCheckpoints(TorchCheckpointIO):
 
 
 def _first_problem(checkpoint: Mapping[str, Any]) -> str | None:
-    """What is not as Lightning and :class:`dealias.engine.Training` write it."""
+    """The first thing that Lightning and :class:`dealias.engine.Training` would not write."""
     state = checkpoint["state_dict"]
     if not isinstance(state, dict) or not all(
         isinstance(name, str) and isinstance(value, Tensor) for name, value in state.items()
@@ -117,16 +117,16 @@ def _first_problem(checkpoint: Mapping[str, Any]) -> str | None:
 def check_resumable(
     checkpoint: Mapping[str, Any], module: Any, trainer: Any, *, source: str
 ) -> None:
-    """Refuse to go on from states that are not those of this optimizer and trainer.
+    """Refuse to resume from states that do not fit this optimizer and trainer.
 
     Optimizers go on with the options in their state, such as the learning rate, whatever the
     configuration says now. Others are refused, as they would be dropped.
 
     Args:
-        checkpoint: what training is to go on from.
+        checkpoint: checkpoint to resume from.
         module: a :class:`dealias.engine.Training`.
         trainer: its trainer.
-        source: the checkpoint's name, for the message.
+        source: name of the checkpoint, for the message.
 
     Raises:
         CheckpointError: a state is missing, or of another kind; or an option of the optimizer is
@@ -149,7 +149,7 @@ def check_resumable(
         for group in optimizer.param_groups:
             for parameter in group["params"]:
                 _check_moments(optimizer, parameter)
-    except Exception as error:  # of any kind, for any value in a wrong place
+    except Exception as error:  # a misplaced value may raise any kind of error
         raise CheckpointError(_cannot_resume(source, error)) from error
     if changed:
         raise CheckpointError(
@@ -191,7 +191,7 @@ def _check_moments(optimizer: torch.optim.Optimizer, parameter: Tensor) -> None:
 
 
 def _check_kinds(own: Any, other: Any, name: str) -> None:
-    """Raise ValueError where a number, text, list or mapping is something else in `other`."""
+    """Raise ValueError if a number, list or mapping is of another kind in `other`."""
     if isinstance(own, dict):
         if not isinstance(other, dict):
             raise ValueError(f"{name}: expected a mapping")
@@ -211,7 +211,7 @@ def _check_kinds(own: Any, other: Any, name: str) -> None:
 
 
 def cause_in_checkpoint(error: Exception, source: str) -> Exception:
-    """What to raise for an error in training: a CheckpointError if that is what was being read."""
+    """The error to raise for one in training: a CheckpointError if a checkpoint was being read."""
     names = {frame.name for frame in traceback.extract_tb(error.__traceback__)}
     if isinstance(error, ValueError) and source in str(error):
         return error
@@ -225,15 +225,15 @@ def _cannot_resume(source: str, error: Exception) -> str:
 
 
 def check_averaging(checkpoint: Mapping[str, Any], trainer: Any, *, source: str) -> None:
-    """Refuse to go on from an average of weights as if they had been trained.
+    """Refuse to resume from averaged weights as if they were the trained ones.
 
-    Lightning's WeightAveraging keeps the average as "state_dict" and the trained weights beside it,
-    from which it alone goes on.
+    Lightning's WeightAveraging saves the average as "state_dict" and the trained weights beside it.
+    Only WeightAveraging itself resumes from the latter.
 
     Args:
-        checkpoint: what training is to go on from.
-        trainer: with its callbacks.
-        source: the checkpoint's name, for the message.
+        checkpoint: checkpoint to resume from.
+        trainer: trainer with its callbacks.
+        source: name of the checkpoint, for the message.
 
     Raises:
         CheckpointError: it was saved with WeightAveraging, and the trainer has none.
@@ -269,13 +269,13 @@ def _cause_of(error: RuntimeError) -> Exception:
 
 
 class BestCheckpoint(ModelCheckpoint):
-    """Keeps best.ckpt, that of the highest figure in validation.
+    """Keeps best.ckpt, the checkpoint with the highest figure in validation.
 
-    Filters that come in over the first part of training must be in whole: until then, the network
-    is another than the one that was asked for.
+    With a filter ramp, nothing is saved until the filters have their full strength: before that,
+    the network is not the requested one.
 
     Args:
-        folder: where.
+        folder: folder of the checkpoint.
         monitor: name of the figure.
     """
 
@@ -283,16 +283,16 @@ class BestCheckpoint(ModelCheckpoint):
         super().__init__(folder, "best", monitor=monitor, mode="max", enable_version_counter=False)
 
     def on_validation_end(self, trainer: Any, pl_module: pl.LightningModule) -> None:
-        """Save if the figure is the highest, once the filters are in."""
+        """Save if the figure is the highest so far and the filters have their full strength."""
         ramps = (c for c in trainer.callbacks if isinstance(c, FilterRamp))
         if all(ramp.strength(trainer.global_step, trainer.max_steps) == 1 for ramp in ramps):
             super().on_validation_end(trainer, pl_module)
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Take the highest figure from the run that goes on, if its best.ckpt is here.
+        """Take the highest figure from the resumed run, if its best.ckpt is in this folder.
 
-        The folder may have been moved since. Lightning takes names of files, too, and removes what
-        they name when a better one comes.
+        The folder may have been moved in between. Lightning's method would also take file names,
+        and later remove the files they name.
         """
         path = Path(str(self.dirpath)) / "best.ckpt"
         score, current = (state_dict.get(key) for key in ("best_model_score", "current_score"))
@@ -316,16 +316,17 @@ class BestCheckpoint(ModelCheckpoint):
 
 
 class LastCheckpoint(Checkpoint):
-    """Keeps last.ckpt, to resume from, as it is every few steps and after the last.
+    """Keeps last.ckpt, to resume from, saved every few steps and after the last one.
 
-    A step whose validation is due is saved before it and anew after it; training that goes on from
-    the former begins with the validation. The end is saved before the hooks of the training's end,
-    in which callbacks put averages in place of the trained weights. Weights that are not finite are
-    not kept. It goes behind :class:`BestCheckpoint` among the callbacks, to know the best step.
+    A step that is followed by a validation is saved before and after it; training that resumes
+    from the former begins with the validation. The end is saved before the hooks at the end of
+    training, in which callbacks replace the trained weights by averages. Weights that are not
+    finite are not saved. Place this after :class:`BestCheckpoint` among the callbacks, so that it
+    knows the best step.
 
     Args:
-        folder: where.
-        every: optimizer steps from one to the next.
+        folder: folder of the checkpoint.
+        every: number of optimizer steps between saves.
 
     Raises:
         ValueError: `every` is less than 1.
@@ -337,7 +338,7 @@ class LastCheckpoint(Checkpoint):
         self.path = folder / "last.ckpt"
         self.every = every
         self._saved = 0
-        self._validated: int | None = None  # step of the last validation, where it is known
+        self._validated: int | None = None  # step of the last validation, if known
 
     def state_dict(self) -> dict[str, Any]:
         """The step of the last validation."""
@@ -348,9 +349,9 @@ class LastCheckpoint(Checkpoint):
         self._validated = state_dict["validated"]
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Validate, if training goes on from a step whose validation was cut short."""
+        """Validate first, if training resumes from a step whose validation was cut short."""
         self._validate_anew(trainer)
-        # It is in a file. In the middle of accumulated gradients, it would be saved without them.
+        # The step is in a file already. Amid accumulated gradients it would be saved without them.
         self._saved = trainer.global_step
 
     def _validate_anew(self, trainer: pl.Trainer) -> None:
@@ -360,7 +361,7 @@ class LastCheckpoint(Checkpoint):
         by_batches = trainer.enable_validation and trainer.check_val_every_n_epoch is None
         if by_batches and step * trainer.accumulate_grad_batches % interval == 0:
             validation = trainer.fit_loop.epoch_loop.val_loop
-            validation.restarting = False  # from its first image, wherever it was
+            validation.restarting = False  # start from the first image
             trainer.validating = True
             validation.run()
             trainer.training = True
@@ -368,7 +369,7 @@ class LastCheckpoint(Checkpoint):
     def on_train_batch_end(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, *_: Any
     ) -> None:
-        """Save if it is time, or the last step."""
+        """Save if a save is due, or after the last step."""
         step = trainer.global_step
         is_last = trainer.should_stop or step == trainer.max_steps
         if step > self._saved and (is_last or step % self.every == 0):
@@ -380,13 +381,13 @@ class LastCheckpoint(Checkpoint):
             self._validated = trainer.global_step
 
     def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Save the step anew that was saved before its validation, or that is the last by it."""
+        """Save again a step that was saved before its validation, or that this validation ended."""
         step = trainer.global_step
         if not trainer.sanity_checking and step and (step == self._saved or trainer.should_stop):
             self._save(trainer)
 
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Save the end, where it was not known to be the last step."""
+        """Save the end, if the last step was not known to be the last."""
         if trainer.global_step > self._saved:
             self._save(trainer)
 

@@ -67,7 +67,7 @@ from dealias.models import (
 from dealias.processes import main_process
 from dealias.text import printable
 
-# A run is one endless epoch: validation, checkpoints and the schedule count steps.
+# A run is a single endless epoch: validation, checkpoints and the schedule are counted in steps.
 _DEFAULTS = {
     "check_val_every_n_epoch": None,
     "max_epochs": -1,
@@ -75,11 +75,11 @@ _DEFAULTS = {
     "use_distributed_sampler": False,
 }
 _EXPECTED_WARNINGS = (
-    ".*does not have many workers.*",  # as many as there are cores to spare
+    ".*does not have many workers.*",  # there are as many as there are spare cores
     ".*smaller than the logging interval.*",
-    "Checkpoint directory .* exists and is not empty",  # it was asked for
-    r"Found \d+ module\(s\) in eval mode",  # batch norms that keep their statistics
-    "(?s).*returned None.*on purpose",  # for an image that was skipped
+    "Checkpoint directory .* exists and is not empty",  # as requested
+    r"Found \d+ module\(s\) in eval mode",  # batch norms with frozen statistics
+    "(?s).*returned None.*on purpose",  # for a skipped image
     "(?s).*JSONARGPARSE_DEPRECATION_WARNINGS",  # caused by Lightning
     r"(?s).*deprecated in v4\.",
     ".*isinstance.treespec, LeafSpec.*",
@@ -94,22 +94,22 @@ class Commands(LightningCLI):
     Args:
         command: "fit", "validate", "test" or "predict".
         arguments: options of the command line.
-        tell: called with what de-aliasing did to the network, and what it starts from, before a
-            training begins.
+        tell: called before training with text about what de-aliasing did to the network and
+            which weights it starts from.
 
     Attributes:
         output: folder of the run.
         tested: folder of the results of a test.
-        task: what the network is trained for.
-        checkpoint: checkpoint whose weights are used, or that training resumes from; or None.
+        task: task of the network.
+        checkpoint: checkpoint whose weights are used, or from which training resumes; or None.
         writer: writer of predictions; or None.
         report: writer of the page of errors; or None.
         shifted: comparison of shifted images in a test; or None.
-        counting: how a test counts label maps beyond the options of the model, see
+        counting: how a test counts label maps, apart from the options of the model; see
             :class:`dealias.evaluation.Options`.
 
     Raises:
-        ConfigError: options can't be used, or name a class to import and there is no ``--trust``.
+        ConfigError: options can't be used, or name a class to import without ``--trust``.
     """
 
     def __init__(
@@ -120,7 +120,7 @@ class Commands(LightningCLI):
         tell: Callable[[str], object] = lambda _: None,
     ) -> None:
         options, self.config_files, others = take_configs(arguments)
-        self.trusted = "--trust" in others  # of the command line: no file can say so
+        self.trusted = "--trust" in others  # on the command line only: no file can set it
         if self.trusted:
             allow_programs()
         else:
@@ -188,7 +188,7 @@ class Commands(LightningCLI):
         self.tested: Path = options.results or self.output / "test"
         network = str(options.model.network.get("name"))
         self.checkpoint = self._find_checkpoint(options.ckpt_path, network)
-        options.ckpt_path = None  # its options would go before those given
+        options.ckpt_path = None  # otherwise its options would override those given
         self.converted = None
         if self.checkpoint is not None and self.checkpoint.is_dir():
             self.source = printable(self.checkpoint)
@@ -199,7 +199,7 @@ class Commands(LightningCLI):
                     f"model.network.dealias: {self.source} holds a network without filters, and "
                     "none is put in: give its weights as a file of tensors to test it with them"
                 )
-            del config["num_classes"]  # the data set has it; weights that differ are refused
+            del config["num_classes"]  # set by the data set; weights that differ are refused
             options.model.network, self.checkpoint = FreeOptions(config), None
         elif self.checkpoint is not None:
             options.model.network.pop("backbone_weights", None)
@@ -233,7 +233,7 @@ class Commands(LightningCLI):
             raise ConfigError(in_brief(str(error))) from error
 
     def instantiate_trainer(self, **kwargs: Any) -> Trainer:
-        """Create the trainer; its files go to the folder of the run."""
+        """Create the trainer, which writes its files to the folder of the run."""
         options = self.config_init[self.command]
         self.writer, self.report = None, None
         self.shifted: ShiftTest | None = None
@@ -256,7 +256,7 @@ class Commands(LightningCLI):
                 self.output.absolute().name,
             )
             kwargs["inference_mode"] = False  # the network is also copied and probed
-        asked = (self.writer, self.shifted, self.report)  # the page takes what was compared
+        asked = (self.writer, self.shifted, self.report)  # the page uses results of the shifts
         own: list[Callback] = [part for part in asked if part is not None]
         if self.command == "fit":
             self.replacement = Replacement([] if self.files.resumes else self.files.checkpoints)
@@ -267,13 +267,13 @@ class Commands(LightningCLI):
         kwargs |= common_arguments(options.trainer, self.output, own)
         try:
             return super().instantiate_trainer(**kwargs)
-        except TypeError as error:  # of options whose types Lightning alone knows
+        except TypeError as error:  # from options that only Lightning checks
             raise ConfigError(f"trainer: {error}") from error
 
     def after_instantiate_classes(self) -> None:
         """Find the data and load the weights before anything is written.
 
-        Training resumes from more than weights, and loads the checkpoint once more.
+        Resuming a training takes more than weights, so the trainer loads the checkpoint again.
         """
         self.datamodule.setup(self.command)
         if self.command == "fit":
@@ -305,7 +305,7 @@ class Commands(LightningCLI):
                 check_resumable(checkpoint, self.model, self.trainer, source=source)
 
     def _loaded(self, path: Path) -> dict[str, Any]:
-        """A checkpoint; of weights that another program saved, what there would be in one."""
+        """A checkpoint, or weights that another program saved in the form of a checkpoint."""
         source = printable(path)
         if self.command == "fit" or is_checkpoint(path):
             checkpoint = WholeCheckpoints().load_checkpoint(path)
@@ -385,14 +385,14 @@ class Commands(LightningCLI):
 
 
 class Prepared(Commands):
-    """The objects of a command, created and checked as the command does, which does not run.
+    """The objects of a command, created and checked as usual, without running the command.
 
     Nothing is written, and no weights are needed. See :class:`Commands` for the arguments and
     errors.
 
     Attributes:
-        options: every option, as config.yaml in the folder of a run keeps them.
-        defaults: what `options` has where nothing is given; no options of the network.
+        options: every option, as in config.yaml in the folder of a run.
+        defaults: the defaults of `options`, without those of the network.
     """
 
     def _find_checkpoint(self, asked: Path | str | None, network: str) -> Path | None:
@@ -411,7 +411,7 @@ class _Parser(BriefParser, LightningArgumentParser):
 
 
 def _remove_logs(new: Iterable[Path]) -> None:
-    """Remove what loggers have written of late, and their folders."""
+    """Remove the new files of loggers, and their empty folders."""
     for path in sorted(new, reverse=True):
         if path.is_dir() and not any(path.iterdir()):
             path.rmdir()

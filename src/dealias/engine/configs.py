@@ -1,4 +1,4 @@
-"""Configuration files: finding them by name, and joining those that build on others."""
+"""Configuration files: finding them by name, and joining them with their bases."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ from dealias.text import FileError, printable
 
 _NETWORK = ("model", "network")
 _FREE = "--model.network."
-LINKS = {  # options that another option sets for the whole run
+LINKS = {  # options that are set by another option for the whole run
     "model.seed": "seed_everything",
     "data.seed": "seed_everything",
     "data.noise": "noise",
 }
-# Options that take objects of classes, and how a class in a module is written.
+# Options whose values are objects of classes, and the pattern of a class in a module.
 _CLASSES = {
     *(
         f"trainer.{name}"
@@ -34,13 +34,13 @@ _CLASSES = {
     "model.losses",
 }
 _IMPORTED = re.compile(r"[^\W\d]\w*\.[^\W\d]")
-# Options that have options of their own, which the parser would read from any file named for one.
+# Groups of options; the parser would read their options from any file given as the value.
 GROUPS = {"trainer", "data", "model"} | {
     *(f"data.{name}" for name in ("augmentation", "dark", "scenes", "splits")),
     *(f"model.{name}" for name in ("inference", "network", "optimization")),
 }
 _LIBRARIES = ["dealias", "pytorch_lightning", "lightning_fabric"]
-_LONGEST_CHAIN = 16  # of files that build on others
+_LONGEST_CHAIN = 16  # files, each the base of the one before
 
 
 class ConfigError(ValueError):
@@ -128,9 +128,9 @@ def _read(path: Path, above: tuple[Path, ...]) -> dict[str, Any]:
 
 
 def join(base: Mapping[str, Any], more: Mapping[str, Any]) -> dict[str, Any]:
-    """Join two nested mappings; where both have a value, that of `more` counts.
+    """Join two nested mappings; where both have a value, that of `more` wins.
 
-    A network of another name or class than in `base` keeps none of its options.
+    If `more` names another network than `base`, none of the base's network options are kept.
 
     >>> join({"a": {"b": 1, "c": 2}}, {"a": {"c": 3}})
     {'a': {'b': 1, 'c': 3}}
@@ -154,7 +154,7 @@ def _join(
 
 
 def _is_another(base: Mapping[str, Any], more: Mapping[str, Any]) -> bool:
-    """Whether options of a network name another than those they are joined with."""
+    """Whether network options name another network than the options they are joined with."""
     ours, theirs = ({k: side.get(k) for k in ("name", "class_path")} for side in (base, more))
     return any(ours.values()) and any(theirs.values()) and ours != theirs
 
@@ -162,8 +162,8 @@ def _is_another(base: Mapping[str, Any], more: Mapping[str, Any]) -> bool:
 def take_configs(arguments: Sequence[str]) -> tuple[dict[str, Any], list[Path], list[str]]:
     """Separate configuration files and network options from other command line arguments.
 
-    These are ``--config NAME``, any number of times, and ``--model.network.KEY... VALUE``, whose
-    keys depend on the network. Such a value is YAML and overrides that key of the files.
+    These are ``--config NAME``, which may be repeated, and ``--model.network.KEY... VALUE``, whose
+    keys depend on the network. The value is YAML and overrides that key of the files.
 
     Returns:
         The joined options, the files, and the other arguments. Strings remember the folder of
@@ -197,10 +197,10 @@ def take_configs(arguments: Sequence[str]) -> tuple[dict[str, Any], list[Path], 
 
 
 def refuse_linked(options: Mapping[str, Any]) -> None:
-    """Refuse options of a file that the parser would ignore, because another option sets them.
+    """Refuse options of a file that the parser would ignore because another option sets them.
 
     Raises:
-        ConfigError: the options have one of `LINKS`.
+        ConfigError: the options include one of `LINKS`.
     """
     for target, option in LINKS.items():
         section, _, name = target.partition(".")
@@ -212,11 +212,11 @@ def refuse_linked(options: Mapping[str, Any]) -> None:
 def refuse_programs(options: Mapping[str, Any], arguments: Sequence[str]) -> None:
     """Refuse options that import code by name.
 
-    What is not seen to do so here, :func:`no_imports` keeps from it.
+    Imports that this function does not recognise are blocked by :func:`no_imports`.
 
     Args:
-        options: of files.
-        arguments: of the command line.
+        options: options from files.
+        arguments: arguments from the command line.
 
     Raises:
         ConfigError: there is a ``class_path``, or a class of another package by its path.
@@ -248,7 +248,7 @@ def _programs(options: Any, place: tuple[str, ...]) -> list[str]:
 
 
 def _unfolded(value: Any) -> Any:
-    """A value of the parser, for which text may be a list or mapping in YAML."""
+    """A value as the parser sees it, which reads text as a YAML list or mapping if it looks so."""
     if not isinstance(value, str) or not value.lstrip().startswith(("{", "[")):
         return value
     try:
@@ -258,7 +258,7 @@ def _unfolded(value: Any) -> Any:
 
 
 def _given(arguments: Sequence[str]) -> Iterator[tuple[str, str]]:
-    """Names of options on the command line, with what may be their value."""
+    """Names of options on the command line, each with its possible value."""
     for argument, following in zip_longest(arguments, arguments[1:], fillvalue=""):
         option, equals, value = argument.partition("=")
         if option.startswith("--"):
@@ -267,7 +267,7 @@ def _given(arguments: Sequence[str]) -> Iterator[tuple[str, str]]:
 
 @contextmanager
 def no_imports() -> Iterator[None]:
-    """Import no class that an option names, but for those of Lightning and of this package."""
+    """Import no classes named by options except those of Lightning and of this package."""
     settings = jsonargparse._common.parsing_settings
     before = dict(settings)
     jsonargparse.set_parsing_settings(import_path_denylist=["*"], import_path_allowlist=_LIBRARIES)
@@ -279,15 +279,15 @@ def no_imports() -> Iterator[None]:
 
 
 def refuse_files(options: Mapping[str, Any], arguments: Sequence[str]) -> None:
-    """Refuse files in place of options: ``--config`` reads files, within limits.
+    """Refuse file names as values of options: only ``--config`` reads files, within limits.
 
     Args:
-        options: of files.
-        arguments: of the command line.
+        options: options from files.
+        arguments: arguments from the command line.
 
     Raises:
-        ConfigError: there is text for one of `GROUPS`, or the name of a file for one of the options
-            that take objects of classes.
+        ConfigError: the value of one of `GROUPS` is text, or the value of an option that takes
+            objects of classes is the name of a file.
     """
     given = [(name, value) for name, value in _given(arguments) if value[:2] != "--"]
     for section, value in options.items():
@@ -305,15 +305,15 @@ def refuse_files(options: Mapping[str, Any], arguments: Sequence[str]) -> None:
 def refuse_moved(
     options: Mapping[str, Any], arguments: Sequence[str], moved: Mapping[str, str]
 ) -> None:
-    """Refuse options of the data under earlier names.
+    """Refuse data options under names from earlier versions.
 
     Args:
-        options: of files.
-        arguments: of the command line.
-        moved: what there is now, by earlier names; a mapping is never one of before.
+        options: options from files.
+        arguments: arguments from the command line.
+        moved: present names of options by earlier ones; an earlier option was never a mapping.
 
     Raises:
-        ConfigError: there is one; the message has its present name.
+        ConfigError: an earlier name is used; the message has the present one.
     """
     data = options.get("data")
     given = dict(data) if isinstance(data, Mapping) else {}

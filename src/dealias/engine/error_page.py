@@ -1,4 +1,4 @@
-"""The page of a test, drawn while the test runs."""
+"""The page of errors of a test, drawn while the test runs."""
 
 from __future__ import annotations
 
@@ -20,17 +20,17 @@ from dealias.text import told_conditions
 
 
 class ErrorPage(Aside):
-    """Writes the page of a test, with the network's aliasing against its errors.
+    """Writes the page of a test, which also compares the network's aliasing with its errors.
 
     Args:
         folder: folder of the page.
         output: file that the result will be written to.
-        probe: result of ``dealias probe`` to show in it; or None.
-        shifted: callback before this one that compares shifted images; or None.
+        probe: result of ``dealias probe`` to show on the page; or None.
+        shifted: callback that compares shifted images and runs before this one; or None.
         run: name of the run, for the heading.
 
     Attributes:
-        more: keys for the result's file, once the page is written.
+        more: further keys of the result file, once the page is written.
     """
 
     def __init__(
@@ -47,11 +47,11 @@ class ErrorPage(Aside):
         self.shifted = shifted
         self._of = f" of {run}" if run else ""
         self.more: dict[str, Any] = {}
-        self._writer: Any = None  # made by the task
+        self._writer: Any = None  # created by the task
         self._aliasing: FirstAliasing | None = None
 
     def on_test_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Make the folder, before any process writes to it."""
+        """Create the folder before any process writes to it."""
         if not isinstance(pl_module, Training):
             raise TypeError(f"expected a task with a page of its own, got {type(pl_module)}")
         self._writer, self._aliasing = pl_module.page_writer(self.folder), None
@@ -74,13 +74,13 @@ class ErrorPage(Aside):
         self._writer.add(example)
 
     def _scores(self, network: nn.Module, images: Tensor) -> Tensor | None:
-        """Aliasing scores at the first filtered site, which is found once in a test."""
+        """Aliasing scores at the first filtered site, which is determined once per test."""
         if self._aliasing is None:
             self._aliasing = FirstAliasing(network, images)
         return self._aliasing(images)
 
     def on_test_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Write the page of what all processes drew."""
+        """Write the page from the images that all processes drew."""
         if self._writer is None or not isinstance(pl_module, Training) or not self.agree(trainer):
             return
         parts = gather(self._writer.part, trainer.world_size)
@@ -110,6 +110,6 @@ class ErrorPage(Aside):
         self.discard()
 
     def discard(self) -> None:
-        """Remove an unfinished page, if this is the process that began it."""
+        """Remove an unfinished page, if this process started it."""
         if self._writer is not None:
             self._writer.discard()

@@ -1,4 +1,4 @@
-"""A gentle start: filters that come in over the first part of training."""
+"""Filters whose strength rises over the first part of training."""
 
 from __future__ import annotations
 
@@ -15,16 +15,16 @@ from dealias.layers import set_strength
 class FilterRamp(Callback):
     """Raise the strength of filters linearly from 0 to 1 over the first part of training.
 
-    Pretrained weights live on the frequencies that a filter takes away, and get time to do without.
-    The network is de-aliased with ``strength=0``. Its strength depends on the step alone, and is in
-    every checkpoint, so that training goes on where it stopped.
+    Pretrained weights rely on frequencies that a filter removes; the ramp gives them time to adapt.
+    De-alias the network with ``strength=0``. The strength depends only on the step and is saved in
+    every checkpoint, so a resumed training continues with the right strength.
 
     Args:
-        share: of the steps of training, after which the strength is 1; in (0, 1).
+        share: share of the training steps after which the strength is 1, in (0, 1).
 
     Raises:
-        ValueError: `share` is out of range; at the start of training, the network has no filter
-            whose strength can be set.
+        ValueError: `share` is out of range, or, at the start of training, the network has no
+            filter whose strength can be set.
 
     >>> FilterRamp(0.5).strength(step=25, steps=100)
     0.5
@@ -36,18 +36,19 @@ class FilterRamp(Callback):
         self.share = share
 
     def strength(self, step: int, steps: int) -> float:
-        """Strength at a step, from 0, of a training of so many steps."""
+        """Strength at a step, counted from 0, of a training of `steps` steps."""
         return min(1.0, step / max(1, math.floor(self.share * steps)))  # 1 at the last step
 
     def on_fit_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Refuse a network without filters that can come in."""
+        """Refuse a network without filters whose strength can be set."""
         self.check(trainer, pl_module)
 
     def check(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Set the strength of the step that training is at, and refuse what has none.
+        """Set the strength for the current step, and refuse a network without such filters.
 
         Raises:
-            ValueError: the network has no filter whose strength can be set, or the trainer no end.
+            ValueError: the network has no filter whose strength can be set, or the trainer has no
+                maximum number of steps.
         """
         if trainer.max_steps < 1:
             raise ValueError(f"filter_ramp: expected trainer.max_steps, got {trainer.max_steps}")
@@ -60,11 +61,11 @@ class FilterRamp(Callback):
     def on_train_batch_start(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, *_: object
     ) -> None:
-        """Set the strength of the step."""
+        """Set the strength for the step."""
         self._set(trainer, pl_module)
 
     def _set(self, trainer: Any, pl_module: pl.LightningModule) -> int:
-        """Set the strength of the step, also in averages of weights, which would lag behind."""
+        """Set the strength for the step, also in averaged weights, which would lag behind."""
         strength = self.strength(trainer.global_step, trainer.max_steps)
         for callback in trainer.callbacks:
             average = getattr(callback, "_average_model", None)

@@ -13,7 +13,7 @@ Network = Callable[[Tensor], Tensor]
 
 @dataclass(frozen=True)
 class Inference:
-    """Windows, scales and flips with which a network is applied to images.
+    """How a network is applied to images: windows, scales and flips.
 
     Attributes:
         fit_within: (long, short) edges in pixels; images are scaled up or down to fit within
@@ -50,18 +50,18 @@ class Inference:
 
     @property
     def averages(self) -> bool:
-        """Whether scores are averaged over several passes, and so are probabilities."""
+        """Whether scores are averaged over several passes, and are therefore probabilities."""
         return self.flip or len(self.scales) > 1
 
     def scores(self, network: Network, images: Tensor) -> Tensor:
-        """Class scores of images at their own size.
+        """Class scores of images at the original size of the images.
 
         Args:
             network: maps images [B, 3, h, w] to logits [B, C, h, w], for any h and w.
             images: [B, 3, H, W].
 
         Returns:
-            [B, C, H, W]: logits; or mean probabilities with several scales or a flip.
+            [B, C, H, W]: logits, or mean probabilities with several scales or a flip.
         """
         height, width = images.shape[-2:]
         total: Tensor | None = None
@@ -93,8 +93,8 @@ def slide(
 ) -> Tensor:
     """Logits [B, C, H, W] of images, averaged over all windows that cover a pixel.
 
-    The last window of a row or column ends at the edge of the image, and so overlaps more. Images
-    smaller than the window are padded with zeros, the mean colour.
+    The last window of a row or column ends at the edge of the image, so it overlaps more. Images
+    smaller than the window are padded with zeros, which is the mean colour.
     """
     height, width = images.shape[-2:]
     below, right = max(0, window[0] - height), max(0, window[1] - width)

@@ -1,4 +1,4 @@
-"""Weights that a training starts from, of a network that may have other classes."""
+"""Initial weights of a training, from a network that may have other classes."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from dealias.models import (
 )
 from dealias.text import plain_name, printable
 
-_COUNTER = "num_batches_tracked"  # of batch norms, which old files leave out
+_COUNTER = "num_batches_tracked"  # in batch norms; old files leave it out
 _MOST_LISTED = 4
 
 
@@ -29,22 +29,22 @@ def init_weights(
 ) -> str:
     """Start a network from the weights of another, which may have other classes or heads.
 
-    Tensors are taken by name and shape. The backbone's must all be there, but for those of modules
-    that de-aliasing inserted. What scores other classes is left out, even if there are as many of
-    them. Filters keep their strength, unless it is learned.
+    Tensors are matched by name and shape. All tensors of the backbone must be there, except those
+    of modules that de-aliasing inserted. Layers that score other classes are left out, even if
+    the number of classes is the same. Filters keep their own strength, unless it is learned.
 
     Args:
-        network: the network, which changes.
+        network: the network, which is changed in place.
         path: a checkpoint of ``dealias fit``, a folder of ``dealias convert``, or a file of weights
-            with the names of this network's tensors.
-        class_names: of the data, in the order of their labels.
-        create: builds the network from its configuration and a number of classes.
+            whose names are those of this network's tensors.
+        class_names: names of the classes of the data, in the order of their labels.
+        create: builds a network from its configuration and a number of classes.
 
     Returns:
-        How many tensors were taken, and which were left out.
+        Text that says how many tensors were taken, and which were left out.
 
     Raises:
-        WeightsError: the weights can't be read, or are of another network.
+        WeightsError: the weights can't be read, or belong to another network.
     """
     source = printable(path)
     content, classes = _read(path, source)
@@ -79,7 +79,7 @@ def init_weights(
 
 
 def _read(path: Path, source: str) -> tuple[Mapping[str, Tensor], list[str] | None]:
-    """Tensors, and the names of the classes if they are known."""
+    """The tensors, and the names of the classes if they are known."""
     if path.is_dir():
         state, classes = read_saved(path)
     else:
@@ -95,10 +95,10 @@ def _read(path: Path, source: str) -> tuple[Mapping[str, Tensor], list[str] | No
 def _scoring(
     network: Network, own: Mapping[str, Tensor], create: Callable[..., nn.Module]
 ) -> set[str]:
-    """Names of the tensors that score classes: those of another shape if there is one class more.
+    """Names of the tensors that score classes: their shape changes with the number of classes.
 
-    Where the network can't be built so, those of as many rows as there are classes, outside the
-    backbone.
+    If the network can't be built with another number, they are those outside the backbone that
+    have one row per class.
     """
     left_out = ("num_classes", "backbone_weights", "dealias")
     config = {name: value for name, value in network.config.items() if name not in left_out}
@@ -118,7 +118,10 @@ def _scoring(
 def _needed(
     network: Network, own: Mapping[str, Tensor], state: Mapping[str, Tensor], scoring: set[str]
 ) -> set[str]:
-    """Names of the backbone's tensors; of a whole network, but for what scores other classes."""
+    """Names of the tensors that must be there: those of the backbone.
+
+    If the backbone is the whole network, tensors that score classes are not required.
+    """
     inside = _backbone(network, own)
     if len(inside) < len(own):
         return inside
@@ -126,7 +129,7 @@ def _needed(
 
 
 def _inserted(network: Network, own: Mapping[str, Tensor]) -> set[str]:
-    """Names of the tensors of modules that de-aliasing put in."""
+    """Names of the tensors of modules that de-aliasing inserted."""
     inside: set[int] = set()
     for module in network.modules():
         if isinstance(module, FrequencyMixing | PolyphaseShift):
@@ -152,7 +155,7 @@ def _at(places: set[int], own: Mapping[str, Tensor]) -> set[str]:
 
 
 def _listed(names: Sequence[str], own: Mapping[str, Tensor], state: Mapping[str, Tensor]) -> str:
-    """Tensors by name, of those in both the shapes too."""
+    """A list of tensors by name, with both shapes where these differ."""
     parts = []
     for name in names[:_MOST_LISTED]:
         both = name in own and name in state and own[name].shape != state[name].shape

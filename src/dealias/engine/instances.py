@@ -44,7 +44,7 @@ _SURE = 0.3  # lowest score of detections in pictures of validation
 
 
 class Prediction:
-    """An image and its detections, in this order; Lightning passes it on unchanged.
+    """An image and its detections, in a form that Lightning passes on unchanged.
 
     Attributes:
         image: the image with its annotated instances.
@@ -71,7 +71,7 @@ class InstanceTask(Training):
         classes: names of the classes of the data set.
         optimization: optimizer and learning rates.
         consistency: weight of :func:`feature_consistency` between dark images and their bright
-            copies, for example 0.01; 0 for none. Batches need the bright copies.
+            copies, for example 0.01; 0 turns it off. Batches must include the bright copies.
         seed: seed of the random numbers in training.
         detection_area: area of a detection for APs, APm and APl of masks, "mask" or "box"; see
             :func:`dealias.instance.average_precision`.
@@ -115,7 +115,7 @@ class InstanceTask(Training):
 
         Raises:
             TrainingError: the loss is not finite.
-            ValueError: the loss of consistency has no bright images.
+            ValueError: the consistency loss has no bright images.
         """
         self.skip(batch["skipped"])
         images, sizes = self.stack(batch["image"])
@@ -130,7 +130,7 @@ class InstanceTask(Training):
         return self.add_up(terms, batch["name"])
 
     def check_data(self, datamodule: Any) -> None:
-        """Refuse data without bright images if the loss of consistency needs them.
+        """Refuse data without bright images if the consistency loss needs them.
 
         Raises:
             ValueError: there are no bright images.
@@ -144,7 +144,7 @@ class InstanceTask(Training):
         self._ids = self._category_ids()
 
     def on_predict_start(self) -> None:
-        """Use the class numbers as category ids, whatever an earlier test used."""
+        """Use the class numbers as category ids, even after a test that used others."""
         self._ids = None
 
     def predict_step(self, batch: Mapping[str, Any], batch_idx: int) -> Prediction | None:
@@ -160,7 +160,7 @@ class InstanceTask(Training):
         return Prediction(record, found)
 
     def empty_results(self) -> InstanceEvaluation:
-        """The evaluation of no image."""
+        """An evaluation without images."""
         return InstanceEvaluation(self.classes, detection_area=self.detection_area)
 
     def count(
@@ -193,20 +193,20 @@ class InstanceTask(Training):
         if not isinstance(data, InstanceDataModule):
             return None
         found = sorted(data.instances("test").labels.items(), reverse=True)
-        return {label: id_ for id_, label in found} or None  # the lowest id of several
+        return {label: id_ for id_, label in found} or None  # the lowest id if there are several
 
     def write_prediction(self, folder: Path, name: str, outputs: Prediction) -> None:
         """Write the detections in COCO's results format, as NAME.json.
 
-        A test uses the category ids of the annotation file. Prediction has no such file: category
-        ids are 1 to C, and image ids the numbers of the images.
+        A test uses the category ids of the annotation file. Prediction has no such file, so
+        category ids are 1 to C, and image ids are the numbers of the images.
         """
         path = folder / f"{name}.json"
         make_parents(path)
         write_json(coco_results(outputs.image, outputs.detections, self.classes, self._ids), path)
 
     def picture(self, batch: Mapping[str, Any], outputs: Prediction) -> NDArray[np.uint8]:
-        """The image of a batch, its annotated and its detected instances, uint8 [H, 3 * W, 3]."""
+        """The image of a batch, its annotated and detected instances, uint8 [H, 3 * W, 3]."""
         record, found = outputs
         photograph = _as_picture(batch["image"][0], record.size)
         colors = spread_colors(len(self.classes))
@@ -234,7 +234,7 @@ class InstanceTask(Training):
         scores = score(self.network.backbone, images)
         aliasing = None
         if scores is not None:
-            own = Image.fromarray(scores[0, :height, :width].cpu().numpy())  # without the padding
+            own = Image.fromarray(scores[0, :height, :width].cpu().numpy())  # without padding
             size = (record.size[1], record.size[0])
             aliasing = np.asarray(own.resize(size, Image.Resampling.NEAREST))
         return InstanceExample(
@@ -251,7 +251,7 @@ class InstanceTask(Training):
         return results
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Save the name of the task too."""
+        """Also save the name of the task."""
         super().on_save_checkpoint(checkpoint)
         checkpoint["hyper_parameters"]["task"] = "instance"
 

@@ -1,4 +1,4 @@
-"""What networks that score pixels are trained with."""
+"""Losses for networks that score pixels."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from dealias.models import pixel_loss
 from dealias.text import printable
 
 CROSS_ENTROPY = "cross_entropy"
-# Losses of segmentation_models_pytorch for one class a pixel.
+# Losses of segmentation_models_pytorch for one class per pixel.
 _SMP = {
     "dice": "DiceLoss",
     "focal": "FocalLoss",
@@ -30,29 +30,30 @@ _KEYS = ("name", "class_path", "init_args", "weight")
 
 
 class LossError(ValueError):
-    """A loss can't be created, or returns what is no loss."""
+    """A loss can't be created, or returns something that is not a loss."""
 
 
 class Losses(nn.Module):
     """A weighted sum of losses of scores and targets.
 
-    A loss of one's own is called with scores `[B, C, H, W]` and a target of integers `[B, H, W]`,
-    and returns a scalar. A class is created first; a function is the loss itself. In the target,
-    void is `ignore_index`, which the class or function is given if it has an argument of that name;
-    if it has none, a target with void is an error. A batch of void alone counts as 0.
+    A custom loss is called with scores `[B, C, H, W]` and a target of integers `[B, H, W]`, and
+    returns a scalar. If it is given as a class, an instance is created first; a function is used
+    as it is. Void pixels of the target are `ignore_index`. The class or function receives this
+    value if it has an argument of that name; otherwise, a target with void is an error. A batch
+    that is entirely void has a loss of 0.
 
     Args:
-        losses: the terms: each is a name ("cross_entropy", or of segmentation_models_pytorch
+        losses: the terms. Each is a name ("cross_entropy", or from segmentation_models_pytorch
             "dice", "focal", "jaccard", "lovasz" or "tversky"), or a mapping of "name" or
-            "class_path", "init_args", and "weight", the factor of the term, by default 1. None is
-            cross-entropy alone.
+            "class_path", "init_args", and "weight", the factor of the term (default: 1). None
+            means cross-entropy alone.
         ignore_index: label of void.
         num_classes: number of classes.
         class_weights: weights of the classes in cross-entropy, each 0 or more; None for equal ones.
         label_smoothing: share of the target that cross-entropy spreads over all classes, in [0, 1).
 
     Raises:
-        LossError: an option is out of range, there is no such loss, or it can't be created.
+        LossError: an option is out of range, or a loss does not exist or can't be created.
 
     >>> losses = Losses(["cross_entropy", {"name": "dice", "weight": 0.5}], ignore_index=255,
     ...                 num_classes=2)
@@ -95,7 +96,7 @@ class Losses(nn.Module):
                 raise LossError(
                     f"model.{name}: is for {CROSS_ENTROPY}, which is not among the losses"
                 )
-        # Modules that have buffers go where the network goes.
+        # Registered here, so that their buffers move to the device of the network.
         self.held = nn.ModuleList(
             term.loss for term in self._terms if isinstance(term.loss, nn.Module)
         )
@@ -104,7 +105,7 @@ class Losses(nn.Module):
         """The loss of scores, floating point `[B, C, H, W]`, and a target, integers `[B, H, W]`.
 
         Raises:
-            LossError: a loss returns no scalar, or does not know void and the target has it.
+            LossError: a loss returns no scalar, or can't handle void and the target has some.
         """
         target = target.long()
         void = target == self.ignore_index
@@ -180,7 +181,7 @@ class Losses(nn.Module):
 
 @dataclass(frozen=True)
 class _Term:
-    """A loss, and its factor in the sum."""
+    """A loss with its factor in the sum."""
 
     option: str
     name: str
@@ -189,7 +190,7 @@ class _Term:
     knows_void: bool
 
     def value(self, scores: Tensor, target: Tensor) -> Any:
-        """What the loss returns; errors of any kind are those of the option that named it."""
+        """What the loss returns; any error is reported for the option that named the loss."""
         try:
             return self.loss(scores, target)
         except torch.OutOfMemoryError:

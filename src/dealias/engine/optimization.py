@@ -1,4 +1,4 @@
-"""Parameter groups, and the learning rate at each step."""
+"""Parameter groups and the learning rate at each step."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class Optimization:
 
     The learning rate at step t of n is ``floor + (lr - floor) * (1 - t / n) ** power``. During
     the first `warmup_steps` it is multiplied by a factor that grows linearly to 1. With `drops`,
-    0.1 to the power of the number of drops so far takes the place of the polynomial.
+    the polynomial is replaced by 0.1 to the power of the number of drops so far.
 
     Attributes:
         kind: "sgd" or "adamw".
@@ -39,9 +39,9 @@ class Optimization:
         mixing_multiplier: learning rate of frequency mixing modules, relative to the backbone.
         momentum: momentum of SGD.
         betas: betas of AdamW.
-        weight_decay: weight decay of all parameters, or of those that `decay_norms` leaves. Learned
-            strengths of filters never decay.
-        decay_norms: whether biases and parameters of normalisation layers decay too.
+        weight_decay: weight decay of all parameters, subject to `decay_norms`. Learned strengths
+            of filters never decay.
+        decay_norms: whether biases and parameters of normalisation layers decay, too.
 
     Raises:
         ValueError: a value is out of range.
@@ -87,7 +87,7 @@ class Optimization:
         return torch.optim.AdamW(groups, lr=self.lr, betas=self.betas)
 
     def schedule(self, optimizer: Optimizer, steps: int) -> LambdaLR:
-        """The schedule of each group over `steps` optimizer steps, to advance after each."""
+        """The schedule of each group over `steps` optimizer steps; advance it after each step."""
 
         def factor_of(rate: float) -> Any:
             return lambda step: self.rate(step, steps, rate) / rate
@@ -96,7 +96,7 @@ class Optimization:
         return LambdaLR(optimizer, [factor_of(rate) for rate in rates])
 
     def rate(self, step: int, steps: int, rate: float | None = None) -> float:
-        """The learning rate at a step, from 0, of a group that starts at `rate`, by default `lr`.
+        """The learning rate at a step (from 0) of a group that starts at `rate` (default: `lr`).
 
         >>> [round(Optimization(lr=1.0, power=1.0, lr_floor=0.5).rate(t, 4), 3) for t in (0, 2, 4)]
         [1.0, 0.75, 0.5]
@@ -115,8 +115,8 @@ class Optimization:
 def parameter_groups(network: Any, options: Optimization) -> list[dict[str, Any]]:
     """Group the trainable parameters by learning rate and weight decay, for an optimizer.
 
-    The "name" of a group is "backbone", "mixing" or "head", followed by " (no decay)" for biases
-    and normalisation layers that do not decay. There are no empty groups.
+    The "name" of a group is "backbone", "mixing" or "head", followed by " (no decay)" for
+    parameters that do not decay. Empty groups are left out.
 
     Args:
         network: a module with a `backbone`.
@@ -124,7 +124,7 @@ def parameter_groups(network: Any, options: Optimization) -> list[dict[str, Any]
     """
     norms = {id(parameter) for parameter in _norm_parameters(network)}
     strengths = {id(m.strength) for m in network.modules() if isinstance(m, PartialFilter)}
-    # By identity: names do not tell in networks of transformers.
+    # By identity, since names do not identify the backbone in networks of transformers.
     backbone = {id(parameter) for parameter in network.backbone.parameters()}
     rates = {
         "backbone": options.lr,
@@ -138,7 +138,7 @@ def parameter_groups(network: Any, options: Optimization) -> list[dict[str, Any]
         part = "backbone" if id(parameter) in backbone else "head"
         part = "mixing" if f".{_MIXING}." in name else part
         decays = options.decay_norms or not (id(parameter) in norms or name.endswith("bias"))
-        decays &= id(parameter) not in strengths  # it would pull filters towards no effect
+        decays &= id(parameter) not in strengths  # decay would pull filters towards no effect
         key = part if decays else f"{part} (no decay)"
         decay = options.weight_decay if decays else 0.0
         group = {"name": key, "lr": rates[part], "weight_decay": decay, "params": []}

@@ -21,19 +21,19 @@ if TYPE_CHECKING:
 Command = Literal["fit", "validate", "test", "predict"]
 
 _PATHS = {
-    "output": "folder of the run; runs/NAME",
-    "results": "folder of the results, in test; test in the folder of the run",
-    "report": "folder of a page of errors, in test",
-    "probe": "result of dealias probe for the page",
-    "unstable_maps": "folder of pictures of what changes under shifts, in predict",
-    "init_from": "weights to start from in fit, also of other classes: a file or folder",
+    "output": "folder of the run; runs/<folder>/<stem> of the last configuration file if not given",
+    "results": "test: folder for the results; test in the folder of the run if not given",
+    "report": "test: folder for a page that shows the errors",
+    "probe": "result of dealias probe to show on the page of --report",
+    "unstable_maps": "predict: folder for pictures of the pixels that change under shifts",
+    "init_from": "fit: file or folder of weights to start from; their classes may differ",
 }
 
 
 def declare_options(parser: LightningArgumentParser, task: Task) -> None:
     """Add the options to a parser."""
     add = parser.add_argument
-    add("--task", type=TaskName, default=task.name, help="what the network is trained for")
+    add("--task", type=TaskName, default=task.name, help="task of the network")
     for name, help_ in _PATHS.items():
         add(f"--{name}", type=Path | None, default=None, help=help_)
     add(
@@ -42,42 +42,44 @@ def declare_options(parser: LightningArgumentParser, task: Task) -> None:
         nargs="?",
         const=True,
         default=False,
-        help="replace outputs of an earlier run",
+        help="replace the outputs of an earlier run",
     )
     add("--trust", action="store_true", help="run classes that options name by class_path")
     add(
         "--checkpoint_every",
         type=int,
         default=1000,
-        help="steps from one last.ckpt to the next, in fit",
+        help="fit: steps between saves of last.ckpt",
     )
-    help_ = "share of the training over which filter strength rises from 0 to 1, in fit"
+    help_ = "fit: share of the training over which filter strength rises from 0 to 1"
     add("--filter_ramp", type=float | None, default=None, help=help_)
-    add("--samples", type=int, default=4, help="images to draw at each validation, in fit")
+    add("--samples", type=int, default=4, help="fit: images to draw at each validation")
     add(
         "--noise",
         type=float,
         default=0.0,
-        help="standard deviation of noise on images, of 255; not in fit",
+        help="not in fit: sigma of Gaussian noise added to images, on a scale of 0 to 255",
     )
     add("--max_pixels", type=int | None, default=None, help=MAX_PIXELS_HELP)
-    add("--shifts", type=int | None, default=None, help="of each image, in test and predict")
-    add("--largest_shift", type=int, default=32, help="in pixels along an axis")
+    help_ = "test and predict: number of shifts of each image"
+    add("--shifts", type=int | None, default=None, help=help_)
+    add("--largest_shift", type=int, default=32, help="largest shift along an axis, in pixels")
     add("--shift_seed", type=int, default=0, help="seed of the shifts")
-    add("--interval", action="store_true", help="print confidence intervals, in test")
-    help_ = "REGEX or FILE.csv of images to resample together, in test"
+    add("--interval", action="store_true", help="test: print confidence intervals")
+    help_ = "test: REGEX or FILE.csv of images to resample together"
     add("--groups", type=str | None, default=None, help=help_)
-    add("--objects", action="store_true", help="objects found, vanished and merged, in test")
-    help_ = "the figures at other widths as well, such as 3,7,15 or 1%,2%, in test"
+    help_ = "test: also count objects found, vanished, merged and split"
+    add("--objects", action="store_true", help=help_)
+    help_ = "test: also compute the figures at other widths, such as 3,7,15 or 1%,2%"
     add("--band_widths", type=str | None, default=None, help=help_)
-    add("--label_maps", type=bool, default=False, help="write the predictions, in test")
+    add("--label_maps", type=bool, default=False, help="test: write the predictions")
 
 
 def check_options(options: Any, command: Command, task: Task) -> None:
-    """Refuse options that are out of range, or that the command would not heed.
+    """Refuse options that are out of range, or that the command would ignore.
 
     Raises:
-        ConfigError: there is one.
+        ConfigError: an option can't be used.
     """
     if options.probe is not None and options.report is None:
         raise ConfigError("--probe: is for the page of --report")
@@ -100,7 +102,7 @@ def check_options(options: Any, command: Command, task: Task) -> None:
 
 
 def counting(options: Any) -> dict[str, Any]:
-    """What options of a test change in how label maps are counted."""
+    """The options of a test that change how label maps are counted."""
     found: dict[str, Any] = {}
     if options.groups is not None:
         found["groups"] = read_groups(options.groups)
@@ -112,8 +114,8 @@ def counting(options: Any) -> dict[str, Any]:
 
 
 def command_types(command: Command, task: Task) -> dict[str, Any]:
-    """Types of all options of a command, by which paths are told from other text."""
-    types = option_types(getattr(Trainer, command))  # has ckpt_path
+    """Types of all options of a command, which distinguish paths from other text."""
+    types = option_types(getattr(Trainer, command))  # includes ckpt_path
     model = option_types(task.training) | {"network": task.training.create}
     own = dict.fromkeys(_PATHS, Path | None)
     return types | {"trainer": Trainer, "data": task.data, "model": model, **own}

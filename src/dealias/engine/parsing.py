@@ -1,4 +1,4 @@
-"""Parsers of the command line that say in a line what is wrong with an option."""
+"""Command-line parsers that report in one line what is wrong with an option."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ def _number(value: Any) -> int | float:
     return value
 
 
-# The type of arguments of torchvision's transforms, which jsonargparse could read but not write.
+# The type of arguments of torchvision's transforms; jsonargparse can read but not write it.
 register_type(Number, lambda value: value, _number, fail_already_registered=False)
 
 
 class FreeOptions(UserDict[str, Any]):
-    """Options that the parser leaves as they are: classes among them are created by others."""
+    """Options that the parser leaves alone: classes in them are created elsewhere."""
 
 
 def _free(value: Any) -> FreeOptions:
@@ -38,10 +38,10 @@ register_type(FreeOptions, lambda options: options.data, _free, fail_already_reg
 
 
 class BriefParser:
-    """Mixin for a parser whose options have one name each, and whose errors are a line.
+    """Mixin for a parser without abbreviated options, and with errors of one line.
 
     Attributes:
-        listing: the option that lists all options.
+        listing: option that lists all options.
     """
 
     listing = "--help"
@@ -50,7 +50,7 @@ class BriefParser:
         super().__init__(*arguments, **options | {"allow_abbrev": False})
 
     def error(self, message: str, ex: Exception | None = None) -> NoReturn:
-        """Raise what is wrong with the options.
+        """Raise an error that says what is wrong with the options.
 
         Raises:
             ConfigError: always.
@@ -59,6 +59,6 @@ class BriefParser:
         raise ConfigError(in_brief(message).removesuffix(hint) + hint) from ex
 
     def format_help(self, *arguments: Any, **options: Any) -> str:
-        """The help, with classes by their names."""
+        """The help, in which classes appear by name."""
         text: str = super().format_help(*arguments, **options)  # type: ignore[misc]
         return re.sub(r"<class\s+'([\w.]+)'>", r"\1", text)

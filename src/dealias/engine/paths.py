@@ -1,4 +1,4 @@
-"""Paths in configuration files, which are relative to their file."""
+"""Paths in configuration files, which are relative to the file that contains them."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from typing import Any, Union, get_args, get_origin, get_type_hints
 
 
 class Placed(str):
-    """A string of a configuration file, with the folder of the file."""
+    """A string from a configuration file, which knows the folder of that file."""
 
     folder: Path
 
@@ -25,7 +25,7 @@ class Placed(str):
 
 
 def place(options: Any, folder: Path) -> Any:
-    """Add the folder of a file to all strings of its options."""
+    """Attach the folder of a file to all strings in its options."""
     if isinstance(options, Mapping):
         return {key: place(value, folder) for key, value in options.items()}
     if isinstance(options, list):
@@ -34,13 +34,13 @@ def place(options: Any, folder: Path) -> Any:
 
 
 def settle(value: Any, kind: Any = None) -> Any:
-    """Turn :class:`Placed` strings into plain ones, and resolve those that are paths by type.
+    """Turn :class:`Placed` strings into plain ones, and resolve those whose type is a path.
 
     Args:
-        value: options of a file.
+        value: options from a file.
         kind: their type; for a mapping, types by key, or a class or function that takes them as
-            arguments. Where a path may also be a name (``Path | str``), a single word without a
-            suffix is a name and stays unchanged.
+            arguments. If the type allows both a path and a name (``Path | str``), a single word
+            without a suffix is taken as a name and stays unchanged.
 
     >>> settle(place({"a": "x", "b": "x", "c": "x", "d": "x.pth"}, Path("/f")),
     ...        {"a": Path, "b": str, "c": Path | str, "d": Path | str | None})
@@ -95,14 +95,14 @@ def option_types(kind: Any) -> dict[str, Any]:
 
 
 def _find(class_path: str, members: tuple[Any, ...]) -> Any:
-    """A class by its path, or as the parser takes it by the name alone of one of the members."""
+    """A class by its path, or by its name alone if it is one of the members or their subclasses."""
     module, _, name = class_path.rpartition(".")
     if not module:
         kinds: list[Any] = [member for member in members if _is_class(member)]
-        for kind in kinds:  # which grows
+        for kind in kinds:  # the list grows during the loop
             kinds += [sub for sub in type.__subclasses__(kind) if sub not in kinds]
         return next((kind for kind in kinds if kind.__name__ == name), None)
     try:
         return getattr(importlib.import_module(module), name, None)
-    except Exception:  # the module runs; whoever creates the object reports it
+    except Exception:  # importing runs the module; its errors are reported on creation
         return None

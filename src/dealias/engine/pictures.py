@@ -1,4 +1,4 @@
-"""Pictures and files of predictions."""
+"""Pictures of validation samples, and files of predictions."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ class SamplePictures(pl.Callback):
     """Draws the first images of each validation to files and to TensorBoard.
 
     Args:
-        folder: gets STEP/NAME.png as the task draws it; see :meth:`Training.picture`.
-        count: how many images; 0 for none.
+        folder: folder for STEP/NAME.png, as the task draws it; see :meth:`Training.picture`.
+        count: number of images; 0 for none.
     """
 
     def __init__(self, folder: Path, count: int) -> None:
@@ -55,20 +55,20 @@ class SamplePictures(pl.Callback):
 
 
 class Aside(pl.Callback):
-    """Writes beside a test, whose figures its errors must not cost.
+    """A callback that writes files during a test, and whose errors must not lose its figures.
 
     Attributes:
-        failed: the first error; None so far. The command raises it once the figures are written.
+        failed: the first error, or None. The command raises it once the figures are written.
     """
 
     failed: Exception | None = None
 
     def attempt(self, work: Callable[[], object]) -> None:
-        """Do some work, unless some has failed; if it fails, discard what there is."""
+        """Do some work, unless earlier work failed; on failure, discard what was written."""
         if self.failed is None:
             try:
                 work()
-            except Exception as error:  # whatever it is, the test goes on
+            except Exception as error:  # the test continues after any error
                 self.failed = error
                 self.discard()
 
@@ -89,10 +89,10 @@ class Aside(pl.Callback):
 class PredictionWriter(Aside):
     """Writes predictions in the format of the task, such as label maps: all of them or none.
 
-    They take the place of the folder after the last one; see :class:`dealias.outputs.OutputFolder`.
+    The folder is put in place after the last one; see :class:`dealias.outputs.OutputFolder`.
 
     Args:
-        folder: gets a file an image; made if it isn't there.
+        folder: folder for one file per image; created if it does not exist.
 
     Attributes:
         skipped: messages about images that were left out.
@@ -106,7 +106,7 @@ class PredictionWriter(Aside):
         self.written = 0
 
     def on_predict_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Make the folder, before any process writes to it."""
+        """Create the folder before any process writes to it."""
         if trainer.is_global_zero:
             self.folder.parent.mkdir(parents=True, exist_ok=True)
             self._output.begin()
@@ -129,7 +129,7 @@ class PredictionWriter(Aside):
         self.attempt(lambda: self.on_predict_batch_end(*given, **more))
 
     def on_predict_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Count what all processes wrote, and move it in place."""
+        """Count what all processes wrote, and move the folder into place."""
         parts = gather((self.written, self.skipped), trainer.world_size)
         self.written = sum(written for written, _ in parts)
         self.skipped = [message for _, skipped in parts for message in skipped]
@@ -138,7 +138,7 @@ class PredictionWriter(Aside):
             self._output.close()
 
     def on_test_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Count what all processes wrote, and move it in place; see :class:`Aside`."""
+        """Count what all processes wrote, and move the folder into place; see :class:`Aside`."""
         if self.agree(trainer):
             self.attempt(lambda: self.on_predict_end(trainer, pl_module))
 
@@ -149,5 +149,5 @@ class PredictionWriter(Aside):
         self.discard()
 
     def discard(self) -> None:
-        """Remove unfinished predictions, if this is the process that made the folder."""
+        """Remove unfinished predictions, if this process created the folder."""
         self._output.close()

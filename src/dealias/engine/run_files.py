@@ -14,11 +14,11 @@ from dealias.outputs import check_apart, check_folder, claim, folders_above
 from dealias.processes import main_process
 from dealias.text import printable
 
-_LEFT = (f".*.ckpt.????????.{PART}", f"samples/*/.*.????????.{PART}")  # by a killed training
+_LEFT = (f".*.ckpt.????????.{PART}", f"samples/*/.*.????????.{PART}")  # from killed trainings
 
 
 def default_folder(config_files: Sequence[Path]) -> Path:
-    """Folder of the run of configuration files, by the last of them."""
+    """Default folder of a run, named after the last of its configuration files."""
     if not config_files:
         return Path("runs", "default")
     file = config_files[-1].resolve()
@@ -28,17 +28,17 @@ def default_folder(config_files: Sequence[Path]) -> Path:
 def find_checkpoint(
     asked: Path | str | None, folder: Path, command: Command, network: str
 ) -> Path | None:
-    """The checkpoint whose weights a command takes, or that training resumes from.
+    """The checkpoint whose weights a command uses, or from which training resumes.
 
     Args:
-        asked: a file, a folder of ``dealias convert``, "best" or "last" in the folder of the run;
-            by default "best", or else "last", and none in fit.
-        folder: that of the run.
-        command: which command.
-        network: name of the network; one of transformers may be a folder that holds weights.
+        asked: a file, a folder of ``dealias convert``, or "best" or "last" in the folder of the
+            run. The default is "best", or "last" if there is no "best", and none in fit.
+        folder: folder of the run.
+        command: the command.
+        network: name of the network; for transformers, this may be a folder with weights.
 
     Raises:
-        CheckpointError: there is none.
+        CheckpointError: there is no such checkpoint.
     """
     if asked is None and command == "fit":
         return None
@@ -63,15 +63,15 @@ def find_checkpoint(
 
 @dataclass(frozen=True)
 class RunFiles:
-    """What a command writes.
+    """The files and folders that a command writes.
 
     Attributes:
-        command: which command.
-        folder: that of the run.
+        command: the command.
+        folder: folder of the run.
         tested: folder of the results of a test.
         written: names of the files of a test.
         report: folder of the page of errors; or None.
-        unstable_maps: folder of pictures of what changes under shifts; or None.
+        unstable_maps: folder for pictures of the pixels that change under shifts; or None.
         label_maps: whether a test writes predictions.
         overwrite: whether outputs of an earlier run may be replaced.
         checkpoint: see :func:`find_checkpoint`.
@@ -89,18 +89,18 @@ class RunFiles:
 
     @property
     def resumes(self) -> bool:
-        """Whether a training goes on in its own folder, and not in that of another run."""
+        """Whether a training continues in its own folder rather than from another run."""
         checkpoint = self.checkpoint
         return checkpoint is not None and checkpoint.resolve().parent == self.folder.resolve()
 
     @property
     def checkpoints(self) -> list[Path]:
-        """What a training saves."""
+        """The checkpoints that a training saves."""
         return [self.folder / "last.ckpt", self.folder / "best.ckpt"]
 
     @property
     def replaced(self) -> list[Path]:
-        """Files that may be replaced when asked for."""
+        """Files that ``--overwrite`` may replace."""
         if self.command == "fit" and not self.resumes:
             return [*self.checkpoints, self.folder / "config.yaml"]
         if self.command == "test":
@@ -109,7 +109,7 @@ class RunFiles:
 
     @property
     def filled(self) -> list[Path]:
-        """Folders to fill."""
+        """Folders that the command fills."""
         if self.command == "predict":
             maps = self.unstable_maps
             return [self.folder / "predictions", *([maps] if maps else [])]
@@ -119,10 +119,10 @@ class RunFiles:
         return folders + ([self.tested / "predictions"] if self.label_maps else [])
 
     def check(self) -> None:
-        """Refuse to write over what is there, unless it may be replaced.
+        """Refuse to overwrite existing outputs, unless they may be replaced.
 
         Raises:
-            OutputError: something is there, or is not what it should be.
+            OutputError: an output exists, or is of the wrong kind.
         """
         for folder in (self.folder, self.tested, *([self.report] if self.report else [])):
             there = next(path for path in (folder, *folder.parents) if path.exists())
@@ -144,7 +144,7 @@ class RunFiles:
 
     @contextmanager
     def claimed(self) -> Iterator[None]:
-        """Hold all of it, which no other command may write meanwhile."""
+        """Hold all outputs, so that no other command writes them meanwhile."""
         if not main_process():
             yield
             return

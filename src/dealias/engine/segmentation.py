@@ -41,7 +41,7 @@ from dealias.models import create_model
 from dealias.report import Example, ReportWriter
 from dealias.text import FileError
 
-# The six metrics of the paper, by the names that they are logged under.
+# The six metrics of the paper, by the names under which they are logged.
 METRICS = ("mIoU", "BIoU", "BAcc", "FErr", "MErr", "DErr")
 
 
@@ -49,8 +49,8 @@ class SegmentationTask(Training):
     """A network for semantic segmentation, its training and its evaluation.
 
     Batches are mappings with "image", uint8 [B, 3, H, W], "name" and, except in prediction,
-    "target", integers [B, H, W]; "skipped" lists messages about files that were skipped. Images
-    are normalised here, on the device of the network.
+    "target", integers [B, H, W]; "skipped" lists messages about skipped files. Images are
+    normalised in this class, on the device of the network.
 
     Args:
         network: arguments of :func:`dealias.models.create_model` except `num_classes`.
@@ -59,14 +59,13 @@ class SegmentationTask(Training):
         inference: windows, scales and flips in validation, test and prediction.
         protocol: "paper" or "exact"; see :mod:`dealias.metrics.functional`.
         band_width: width of boundary bands in pixels, odd.
-        boundary: whether to compute Boundary IoU and the boundary F-score too.
+        boundary: whether to compute Boundary IoU and the boundary F-score, too.
         compile: whether to compile the network with `torch.compile`.
         channels_last: whether images and weights are in channels-last memory format.
         seed: seed of the random numbers in training.
-        losses: what the network is trained with, see :class:`dealias.engine.Losses`; cross-entropy
-            by default.
-        class_weights: weights of the classes in cross-entropy, in their order; or a file of
-            ``dealias data check --output``, whose classes are weighed by their medians.
+        losses: losses to train with, see :class:`dealias.engine.Losses`; by default cross-entropy.
+        class_weights: weights of the classes in cross-entropy, in their order; or a file from
+            ``dealias data check --output``, for median-frequency balancing.
         label_smoothing: share of the target that cross-entropy spreads over all classes.
     """
 
@@ -143,11 +142,11 @@ class SegmentationTask(Training):
         return self.add_up(terms, batch["name"])
 
     def count_also(self, **options: Any) -> None:
-        """Change how the next test counts, by arguments of :class:`Options`."""
+        """Change how the next test counts, with arguments of :class:`Options`."""
         self.options = replace(self.options, **options)
 
     def empty_results(self) -> Evaluation:
-        """The evaluation of no image."""
+        """An evaluation without images."""
         return Evaluation.empty(self.options.settings)
 
     def count(self, results: Evaluation, batch: Mapping[str, Any], outputs: Tensor) -> None:
@@ -156,7 +155,7 @@ class SegmentationTask(Training):
         results.absorb(evaluate_maps(name, outputs[0].cpu(), target.cpu(), self.options))
 
     def figures(self, results: Evaluation) -> dict[str, float]:
-        """The six metrics; the evaluation is one of all images."""
+        """The six metrics of an evaluation of all images."""
         results.shards.append(Shard.whole([row.name for row in results.images]))
         found = results.mean_metrics()
         known = {name: found[name] for name in METRICS}
@@ -173,7 +172,7 @@ class SegmentationTask(Training):
         return labels.to(dtype)
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Save the palette of the classes too."""
+        """Also save the palette of the classes."""
         super().on_save_checkpoint(checkpoint)
         palette = self.classes.palette
         checkpoint["hyper_parameters"]["classes"]["palette"] = (
@@ -187,7 +186,7 @@ class SegmentationTask(Training):
         write_counts(self.tested(), folder / "counts.npz")
 
     def write_prediction(self, folder: Path, name: str, outputs: Tensor) -> None:
-        """Write a label map that :func:`dealias.labels.read_label_map` reads, as NAME.png."""
+        """Write a label map for :func:`dealias.labels.read_label_map`, as NAME.png."""
         path = folder / f"{name}.png"
         make_parents(path)
         with write_whole(path) as file:
@@ -227,7 +226,7 @@ class SegmentationTask(Training):
         )
 
     def page_result(self) -> dict[str, Any]:
-        """The results of the last test, as result.json has them."""
+        """The results of the last test, as in result.json."""
         result: dict[str, Any] = self.tested().to_dict()
         return result
 

@@ -1,4 +1,4 @@
-"""Shift agreement in a test: which pixels change their class when the camera moves a little."""
+"""Shift agreement in a test: which pixels change class when the camera moves a little."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ from dealias.text import printable
 
 @dataclass
 class _Part:
-    """What a process has counted."""
+    """The counts of one process."""
 
     counts: Tensor
     errors: AliasingErrors = field(default_factory=AliasingErrors.empty)
@@ -39,23 +39,24 @@ class _Part:
 
 
 class ShiftTest(pl.Callback):
-    """Predicts each image of a test of segmentation again, moved by a few pixels.
+    """Predicts each image of a segmentation test again, shifted by a few pixels.
 
     Args:
-        shifts: number of offsets for each image, drawn by its name.
-        largest: largest offset in pixels along an axis.
+        shifts: number of offsets for each image, drawn from the seed and the image's name.
+        largest: largest offset along an axis, in pixels.
         seed: seed of the offsets.
 
     Attributes:
-        more: entry of the result's file, once the test has ended: the agreement over all pixels, in
-            the bands of the prediction and of the target, by class and by image; and how well
-            instability, the share of shifts under which a pixel changes its class, finds errors.
-        unstable: instability of each pixel of the last image, float32 [H, W]; NaN at its sides,
-            which are not compared.
+        more: entry of the result file, once the test has ended. It holds the agreement over all
+            pixels, in the bands of the prediction and of the target, by class and by image, and
+            how well instability predicts errors. Instability is the share of shifts under which
+            a pixel changes its class.
+        unstable: instability of each pixel of the last image, float32 [H, W]; NaN near the edges
+            of the image, which are not compared.
     """
 
     def __init__(self, shifts: int, *, largest: int = 32, seed: int = 0) -> None:
-        draw_offsets(shifts, largest=largest, seed=seed)  # so that one out of range shows now
+        draw_offsets(shifts, largest=largest, seed=seed)  # raises now if one is out of range
         self.shifts = shifts
         self.largest = largest
         self.seed = seed
@@ -76,7 +77,7 @@ class ShiftTest(pl.Callback):
     def on_test_batch_end(
         self, trainer: Any, pl_module: Any, outputs: Any, batch: Any, *_: Any, **__: Any
     ) -> None:
-        """Compare the predictions of windows of one image."""
+        """Compare the predictions for shifted windows of one image."""
         if outputs is None or self._part is None:
             return
         (name,) = batch["name"]
@@ -158,11 +159,11 @@ class ShiftTest(pl.Callback):
 
 
 class UnstableMaps(ShiftTest):
-    """Writes the instability of each pixel of images to predict, which have no labels.
+    """Writes the instability of each pixel in prediction, where images have no labels.
 
     Args:
-        folder: gets NAME.png for each image, 16-bit gray as `dealias probe --maps` writes scores:
-            65534 for a pixel that changed under every shift, 65535 where it was not compared.
+        folder: folder for NAME.png of each image, 16-bit grey as in `dealias probe --maps`: 65534
+            for a pixel that changed under every shift, 65535 for one that was not compared.
         shifts: see :class:`ShiftTest`.
         largest: see :class:`ShiftTest`.
         seed: see :class:`ShiftTest`.
@@ -173,7 +174,7 @@ class UnstableMaps(ShiftTest):
         self._output = OutputFolder(folder)
 
     def on_predict_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Make the folder, before any process writes to it."""
+        """Create the folder before any process writes to it."""
         self.on_test_start(trainer, pl_module)
         if trainer.is_global_zero:
             self._output.begin()
@@ -191,7 +192,7 @@ class UnstableMaps(ShiftTest):
         write_scores(self._output.part / f"{name}.png", unstable, (height, width))
 
     def on_predict_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Put the folder in place, once all processes have written."""
+        """Move the folder into place once all processes have written."""
         trainer.strategy.barrier()
         if trainer.is_global_zero:
             self._output.finish()
@@ -206,7 +207,7 @@ class UnstableMaps(ShiftTest):
 
 
 def _spread(found: ShiftMap, image: Tensor) -> NDArray[np.float32]:
-    """Instability at the place of its window in an image [C, H, W], and NaN around it."""
+    """Instability in the window of an image [C, H, W] that was compared, and NaN around it."""
     (top, left), (height, width) = found.place, found.preds.shape
     whole = np.full(tuple(image.shape[-2:]), np.nan, np.float32)
     whole[top : top + height, left : left + width] = found.unstable.numpy()
@@ -219,7 +220,7 @@ def _scalars(table: Tensor) -> dict[str, Tensor]:
 
 
 def _finding(errors: AliasingErrors, right: Any, wrong: Any) -> dict[str, float | None]:
-    """How well instability finds errors among pixels of some groups of `errors`."""
+    """How well instability predicts errors among pixels of some groups of `errors`."""
     groups = errors.counts[right].sum(0), errors.counts[wrong].sum(0)
     found = {"AUROC": higher_share(*groups), "rank_correlation": rank_correlation(*groups)}
     return {key: None if math.isnan(value) else value for key, value in found.items()}

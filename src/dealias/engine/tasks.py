@@ -1,4 +1,4 @@
-"""Tasks: what commands need to know of each, and finding one by name."""
+"""Tasks: what commands need to know about each, and how to find one by name."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from dealias.text import printable
 
 TaskName = Literal["segmentation", "instance"]
 
-# Modules of the tasks, imported when needed: instances need more libraries.
+# Modules of the tasks, imported when needed, since instances need more libraries.
 _MODULES: dict[str, str] = {
     "segmentation": "dealias.engine.segmentation",
     "instance": "dealias.engine.instances",
@@ -29,13 +29,13 @@ class Task:
     """Everything that the commands need to know about a task.
 
     Attributes:
-        name: value of the option ``task``.
+        name: name of the task, as in the option ``task``.
         training: the Lightning module of the network, which also writes the page of a test.
         data: the Lightning data module.
         check: checks the data set of a data module.
         contact_sheet: draws samples of a data module, uint8 [H, W, 3], RGB.
-        printed: name of the module with ``print_check`` and ``print_results``. It belongs to the
-            command line, which alone imports it.
+        printed: name of the module with ``print_check`` and ``print_results``, which only the
+            command line imports.
     """
 
     name: str
@@ -47,7 +47,7 @@ class Task:
 
 
 def take_task(options: Mapping[str, Any], arguments: Sequence[str]) -> str:
-    """Name of the task on the command line, or else in the configuration.
+    """The name of the task on the command line or, if not given there, in the configuration.
 
     Raises:
         ConfigError: there is no such task.
@@ -64,6 +64,6 @@ def take_task(options: Mapping[str, Any], arguments: Sequence[str]) -> str:
 
 
 def find_task(name: str) -> Task:
-    """The task of a name, whose libraries are imported only now."""
+    """The task of a name; its libraries are imported only now."""
     task: Task = importlib.import_module(_MODULES[name]).TASK
     return task

@@ -27,12 +27,12 @@ from dealias.models import sync_batch_norm
 
 
 def fit_callbacks(options: Any, folder: Path, monitor: str) -> list[Callback]:
-    """Callbacks of a training: pictures, checkpoints, the learning rate and a ramp of filters.
+    """Callbacks of a training: pictures, checkpoints, the learning rate and a filter ramp.
 
     Args:
         options: options of the command, with those of the trainer under "trainer".
         folder: folder of the run.
-        monitor: figure that the best checkpoint has the highest of.
+        monitor: figure that is highest in the best checkpoint.
     """
     callbacks: list[Callback] = [SamplePictures(folder / "samples", options.samples)]
     if options.trainer.limit_val_batches != 0:
@@ -64,19 +64,20 @@ def fit_arguments(trainer: Any, folder: Path) -> dict[str, Any]:
 
 
 def set_epochs(trainer: Trainer, data: Any, options: Any) -> None:
-    """Count epochs in steps: the training data come in an endless stream.
+    """Convert epochs to steps, since the training data are an endless stream.
 
-    An epoch has as many steps as take in each training image once. Training ends at `max_epochs` or
-    `max_steps`, whichever comes first. Without an interval in steps, validation comes after each
-    epoch, or a share or number of them, and after the last step of a training that is shorter.
+    An epoch has as many steps as it takes to use each training image once. Training ends at
+    `max_epochs` or `max_steps`, whichever comes first. If no interval in steps is given, validation
+    runs after each epoch, or after a share or number of epochs, and at the latest after the last
+    step.
 
     Args:
         trainer: the trainer.
         data: the data module; `prepare` gives the training images.
-        options: of the trainer.
+        options: options of the trainer.
 
     Raises:
-        ConfigError: there are less epochs than one.
+        ConfigError: the number of epochs is less than 1.
     """
     epochs, loop = options.max_epochs, trainer.fit_loop
     steps = math.ceil(
@@ -120,7 +121,7 @@ def common_arguments(trainer: Any, folder: Path, own: Sequence[Callback]) -> dic
         "default_root_dir": trainer.default_root_dir or folder,
     }
     local = os.environ.get("LOCAL_WORLD_SIZE")
-    if local is not None and trainer.devices == "auto":  # the processes that torchrun started
+    if local is not None and trainer.devices == "auto":  # use the processes of torchrun
         nodes = int(os.environ.get("WORLD_SIZE", local)) // int(local)
         strategy = "ddp" if trainer.strategy == "auto" else trainer.strategy
         arguments |= {"devices": int(local), "num_nodes": nodes, "strategy": strategy}
@@ -131,8 +132,8 @@ def plain_options(parser: Any, config: Any, types: Mapping[str, Any]) -> dict[st
     """Every option of a command as plain values, with absolute paths.
 
     Args:
-        parser: of the command.
-        config: what it has parsed.
+        parser: parser of the command.
+        config: the options that it has parsed.
         types: types of the options; see :func:`settle`.
     """
     given = yaml.safe_load(parser.dump(config, skip_none=False))
@@ -141,14 +142,15 @@ def plain_options(parser: Any, config: Any, types: Mapping[str, Any]) -> dict[st
 
 
 class SavedConfig(SaveConfigCallback):
-    """Lightning's callback, saving paths that hold wherever the file is read from.
+    """Lightning's callback that saves the options, with absolute paths.
 
-    It saves them in the folder of the run, wherever loggers write, after the first batch: until
-    then a training may fail for what it was given, and leaves an earlier one as it was.
+    It saves them after the first batch, in the folder of the run, wherever loggers write. A
+    training that fails before that, because of its options or data, leaves the files of an earlier
+    one unchanged.
 
     Args:
         types: types of the options; see :func:`settle`.
-        kept: files that are not replaced: those that the options are from.
+        kept: files that are not replaced: those from which the options were read.
         arguments: positional arguments of Lightning's callback.
         more: keyword arguments of Lightning's callback.
     """
@@ -179,13 +181,13 @@ class SavedConfig(SaveConfigCallback):
 
 
 class Replacement(Callback):
-    """Removes the checkpoints of an earlier training once this one has had a batch.
+    """Removes the checkpoints of an earlier training after the first batch of this one.
 
     Args:
-        old: the files.
+        old: the checkpoints.
 
     Attributes:
-        begun: whether a batch was trained on.
+        begun: whether this training has had a batch.
     """
 
     def __init__(self, old: Sequence[Path]) -> None:
@@ -195,7 +197,7 @@ class Replacement(Callback):
     def on_train_batch_end(
         self, trainer: Trainer, pl_module: pl.LightningModule, *_: Any, **__: Any
     ) -> None:
-        """Remove them, before the first checkpoint is saved."""
+        """Remove the old checkpoints before the first new one is saved."""
         if not self.begun and trainer.is_global_zero:
             for path in self.old:
                 path.unlink(missing_ok=True)
@@ -203,17 +205,17 @@ class Replacement(Callback):
 
 
 class StepProgress(RichProgressBar):
-    """Lightning's rich progress bar, counting steps: a run is one endless epoch."""
+    """Lightning's rich progress bar, for a run that is one endless epoch."""
 
     @property
     def total_train_batches(self) -> int | float:
-        """Batches of the whole run; Lightning counts one batch for each step that is left."""
+        """Batches of the whole run; Lightning counts one batch for each remaining step."""
         trainer = self.trainer
         batches: int = trainer.max_steps * trainer.accumulate_grad_batches
         return batches if batches > 0 else super().total_train_batches
 
     def get_metrics(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> dict[str, Any]:
-        """The figures behind the bar, without the version of the log."""
+        """The figures beside the bar, without the version of the log."""
         shown: dict[str, Any] = super().get_metrics(trainer, pl_module)
         shown.pop("v_num", None)
         return shown
@@ -223,12 +225,12 @@ class StepProgress(RichProgressBar):
 
 
 class _SharedBatchNorm(LayerSync):
-    """Lightning's ``sync_batchnorm``, for the batch norms of timm too."""
+    """Lightning's ``sync_batchnorm``, which also handles the batch norms of timm."""
 
     def apply(self, model: nn.Module) -> nn.Module:
         """Share the statistics of every batch norm among the processes."""
         return sync_batch_norm(model)
 
     def revert(self, model: nn.Module) -> nn.Module:
-        """Do nothing: in a single process both kinds compute the same."""
+        """Do nothing: in a single process, both kinds compute the same."""
         return model

@@ -57,7 +57,7 @@ def build_network(create: Callable[..., Any], options: Mapping[str, Any], **fixe
 class Training(pl.LightningModule):
     """A network with its optimizer, checkpoints and validation loop: the base of all tasks.
 
-    The random numbers of a step depend on the seed, the step and the rank only, so a resumed run
+    The random numbers of a step depend only on the seed, the step and the rank, so a resumed run
     gives the same weights as one that was never stopped.
 
     Args:
@@ -68,12 +68,12 @@ class Training(pl.LightningModule):
 
     Attributes:
         create: builds the network from options and a number of classes.
-        monitor: figure logged in validation; the best checkpoint has the highest.
+        monitor: figure logged in validation that is highest in the best checkpoint.
         progress: logged figures that the progress bar shows.
         page_title: heading of the page of a test.
         written: names of the files that `write_results` writes.
         skipped: messages about files that were skipped in training.
-        results: result of the last validation or test, in every process; None before.
+        results: result of the last validation or test, in every process; None before the first.
     """
 
     create: ClassVar[Callable[..., Any]]
@@ -91,9 +91,9 @@ class Training(pl.LightningModule):
         self.seed = seed
         self.class_names = tuple(class_names)
         self.skipped: list[str] = []
-        self.checkpoint = "checkpoint"  # named in messages; its path where that is known
+        self.checkpoint = "checkpoint"  # name in messages; the path once it is known
         self.results: Any = None
-        self._part: Any = None  # what this process has counted
+        self._part: Any = None  # the counts of this process
 
     def configure_optimizers(self) -> Any:
         """The optimizer and its schedule over all steps of the trainer."""
@@ -144,7 +144,7 @@ class Training(pl.LightningModule):
         )
 
     def skip(self, messages: Sequence[str]) -> None:
-        """Note files that were skipped in training, each once."""
+        """Record files that were skipped in training, each once."""
         self.skipped += [message for message in messages if message not in self.skipped]
 
     def on_train_end(self) -> None:
@@ -204,7 +204,7 @@ class Training(pl.LightningModule):
         return self.results
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Save the configuration of the network, which can be built from the checkpoint alone."""
+        """Save the network's configuration, from which the checkpoint alone can rebuild it."""
         checkpoint["hyper_parameters"] = {
             "network": self.network.config,
             "classes": {"names": list(self.class_names)},
@@ -221,11 +221,11 @@ class Training(pl.LightningModule):
             if name.startswith(prefix)
         }
         load_weights(self.network, state, source=self.checkpoint)
-        # Filters have no tensors, so that other filters would go unnoticed.
+        # Filters have no tensors, so other filters would go unnoticed.
         held = parameters.get("network", {})
         ours = self.network.config
         keys = ["dealias", "mean", "std", "name", "class_path", "init_args", "size_divisor"]
-        if not str(ours.get("name")).startswith("hf:"):  # whose options differ between versions
+        if not str(ours.get("name")).startswith("hf:"):  # its options differ between versions
             keys.append("options")
         for key in keys:
             if key not in held:
@@ -255,12 +255,12 @@ class Training(pl.LightningModule):
     ) -> None:
         """Refuse weights that were trained on other classes, or on these in another order.
 
-        Case, blanks, "-" and "_" in names do not matter.
+        Case, blanks, "-" and "_" in names are ignored.
 
         Args:
-            held: "names" has the classes that the weights were trained on; None if unknown.
+            held: "names" lists the classes that the weights were trained on; None if unknown.
             source: name of the weights, for the message.
-            renamed: whether the same classes may have other names; only another order is refused.
+            renamed: whether classes may have been renamed; then only another order is refused.
 
         Raises:
             WeightsError: the classes differ.
@@ -283,14 +283,14 @@ class Training(pl.LightningModule):
         )
 
     def check_data(self, datamodule: Any) -> None:
-        """Refuse data that lacks something training needs, before a run writes anything.
+        """Refuse data that lacks something that training needs, before a run writes anything.
 
         Raises:
             ValueError: something is missing.
         """
 
     def empty_results(self) -> Any:
-        """Results of no image, which `merge` with others."""
+        """Results without images, to `merge` others into."""
         raise NotImplementedError
 
     def count(self, results: Any, batch: Mapping[str, Any], outputs: Any) -> None:
@@ -302,7 +302,7 @@ class Training(pl.LightningModule):
         raise NotImplementedError
 
     def write_results(self, folder: Path, more: Mapping[str, Any] | None = None) -> None:
-        """Write the results of the last test: result.json, and further files of the task.
+        """Write the results of the last test: result.json and any further files of the task.
 
         Args:
             folder: created if it does not exist.
@@ -322,34 +322,34 @@ class Training(pl.LightningModule):
     def page_writer(self, folder: Path) -> Any:
         """A writer of a page of errors, such as :class:`dealias.report.ReportWriter`.
 
-        It takes the `example` of each image and finally the `page_result`.
+        It receives the `example` of each image and, at the end, the `page_result`.
         """
         raise NotImplementedError
 
     def example(self, batch: Mapping[str, Any], outputs: Any, score: ScoreAliasing) -> Any:
-        """The one image of a test batch and its prediction, for the page.
+        """The one image of a test batch with its prediction, for the page.
 
         Args:
-            batch: from the data module.
-            outputs: from the test step.
-            score: returns the aliasing score of each pixel, float32 [B, H, W], of a network and
-                its input; or None.
+            batch: batch from the data module.
+            outputs: output of the test step.
+            score: function of a network and its input that returns the aliasing score of each
+                pixel, float32 [B, H, W], or None.
         """
         raise NotImplementedError
 
     def page_result(self) -> Any:
-        """The results of the last test, as the writer of the page takes them."""
+        """The results of the last test, in the form that the page writer expects."""
         raise NotImplementedError
 
 
 def _differing(theirs: Any, ours: Any) -> tuple[str, str]:
-    """Two settings as text, equal for settings of the same meaning; of options, what differs."""
+    """Two settings as text, equal if they mean the same; of mappings, only what differs."""
     if isinstance(theirs, Mapping) and isinstance(ours, Mapping):
         keys = {
             key
             for key in {**theirs, **ours}
             if (theirs.get(key) or None) != (ours.get(key) or None)
         }
-        keys -= {"unit"}  # where filters are tells of which unit they are
+        keys -= {"unit"}  # the places of the filters already tell the unit
         theirs, ours = ({k: v for k, v in side.items() if k in keys} for side in (theirs, ours))
     return json.dumps(theirs, sort_keys=True), json.dumps(ours, sort_keys=True)

@@ -1,4 +1,4 @@
-"""Backbones of timm, and the files that their weights come from."""
+"""Backbones from timm, and the files of their weights."""
 
 import contextlib
 import importlib
@@ -30,7 +30,7 @@ NOT_OPTIONS = (
     "pretrained_cfg_overlay",
 )
 _STRIDES = [4, 8, 16, 32]
-# Images of any size, with windows shifted at every size, as segmentation networks do.
+# Accept images of any size, and shift windows at every size, as segmentation networks do.
 _SWIN_OPTIONS = {"strict_img_size": False, "always_partition": True}
 
 
@@ -39,11 +39,11 @@ class Backbone:
     """A network whose last four feature maps are at strides 4, 8, 16 and 32.
 
     Attributes:
-        network: returns a list of feature maps.
-        channels: of the last four maps.
+        network: module that returns a list of feature maps.
+        channels: channels of the last four maps.
         channels_last: whether the maps are `[B, H, W, C]`.
-        mean: of the images it expects.
-        std: of the images it expects.
+        mean: mean of the images that it expects.
+        std: standard deviation of the images that it expects.
     """
 
     network: nn.Module
@@ -67,10 +67,10 @@ def create_backbone(
         name: name of a timm network, or "swin_tiny".
         options: further arguments of ``timm.create_model``, such as ``{"drop_path_rate": 0.3}``.
         weights: file of torch.save or safetensors with timm's names, in which the classifier is
-            ignored; "packaged" for ImageNet weights that come as a Python package, of
+            ignored; "packaged" for ImageNet weights from a Python package, available for
             EfficientNet-Lite0, -Lite1, -Lite2 and MobileNetV2; or None for random weights.
-        mean: mean of the images, if not the one the network was trained with.
-        std: standard deviation of the images, if not the one the network was trained with.
+        mean: mean of the images, if not the one that the network was trained with.
+        std: standard deviation of the images, if not the one that the network was trained with.
 
     Raises:
         ModelError: timm is not installed or has no such network, or the network has no features at
@@ -109,10 +109,10 @@ def sync_batch_norm(model: nn.Module) -> nn.Module:
 
     Many timm networks have batch norms that also apply the activation. PyTorch's own conversion,
     which Lightning's ``sync_batchnorm=True`` calls, drops the activation; timm's keeps it. Both
-    drop what :func:`dealias.dealias` inserted; here it stays.
+    drop what :func:`dealias.dealias` inserted; this function keeps it.
 
     Args:
-        model: a network; it is changed.
+        model: a network, which is changed in place.
 
     Returns:
         The network.
@@ -121,7 +121,7 @@ def sync_batch_norm(model: nn.Module) -> nn.Module:
     <class 'torch.nn.modules.batchnorm.SyncBatchNorm'>
     """
     convert: Any = nn.SyncBatchNorm.convert_sync_batchnorm
-    with contextlib.suppress(ImportError):  # without timm, no module is timm's
+    with contextlib.suppress(ImportError):  # without timm, there are no modules of timm
         convert = importlib.import_module("timm.layers").convert_sync_batchnorm
     return keep_inserted(model, convert)
 
@@ -138,7 +138,7 @@ def _build(name: str, options: Mapping[str, Any], **fixed: Any) -> Any:
     if not isinstance(name, str):
         raise ModelError(f"backbone: expected the name of a timm network, got {name!r}")
     name = _timm_name(name)
-    # Any other name may stand for a repository, which timm would download.
+    # Any other name may be that of a repository, which timm would download.
     if not timm.is_model(name):
         near = get_close_matches(name, timm.list_models())
         raise ModelError(
@@ -151,7 +151,7 @@ def _build(name: str, options: Mapping[str, Any], **fixed: Any) -> Any:
     given = {**(_SWIN_OPTIONS if name.startswith("swin_") else {}), **options, **fixed}
     try:
         return timm.create_model(name, pretrained=False, **given)
-    except Exception as error:  # timm raises any kind of error for options it does not know
+    except Exception as error:  # for unknown options, timm may raise any kind of error
         raise ModelError(f"backbone {name!r}: {type(error).__name__}: {error}") from error
 
 
@@ -160,7 +160,7 @@ def _load_weights(
 ) -> None:
     own = network.state_dict()
     whole = _build(name, options).state_dict()
-    # timm's feature lists flatten "stem.0" to "stem_0".
+    # timm's feature lists rename "stem.0" to "stem_0".
     names = {new: key for key in whole for new in (key.replace(".", "_", 1), key) if new in own}
     if weights == "packaged":
         source, state = "the packaged weights", packaged_weights(name, whole)
@@ -185,7 +185,7 @@ def _read(path: Path, name: str, names: Iterable[str]) -> dict[str, Tensor]:
 
 
 def _download_command(path: Path, name: str) -> str:
-    """A command that writes the weights of a timm network, in the format of the file's ending."""
+    """A command that writes the weights of a timm network, in the format of the file's suffix."""
     is_safe = path.suffix == ".safetensors"
     module, write = ("safetensors.torch", "save_file") if is_safe else ("torch", "save")
     file, folder = (json.dumps(str(part)) for part in (path, path.parent))

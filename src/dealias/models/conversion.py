@@ -16,7 +16,7 @@ from dealias.models.weights import WeightsError, load_weights, match_names
 from dealias.text import printable
 
 _OWN = "network."  # prefix of names in checkpoints of `dealias fit`
-_AVERAGE = "ema_"  # prefix of MMSegmentation's moving averages; the plain names are the ones to use
+_AVERAGE = "ema_"  # prefix of MMSegmentation's moving averages; use the tensors without it
 
 
 @dataclass(frozen=True)
@@ -33,20 +33,20 @@ class Converted:
 
 
 def convert(path: Path | str, *, filtered: bool = False, trust: bool = False) -> Converted:
-    """Make a network from a checkpoint.
+    """Build a network from a checkpoint.
 
     Args:
-        path: a checkpoint of ``dealias fit``; or a UPerNet on a ResNet from the published code or
-            from MMSegmentation, .pth or .safetensors.
-        filtered: whether a published network without frequency mixing has the filters, which leave
-            no trace among its tensors.
-        trust: import and run the class of a network of one's own, which the checkpoint names.
+        path: a checkpoint of ``dealias fit``, or of a UPerNet on a ResNet from the published code
+            or MMSegmentation, .pth or .safetensors.
+        filtered: whether a published network without frequency mixing has the filters, which have
+            no tensors and so can't be detected.
+        trust: import and run a user-defined network class that the checkpoint names.
 
     Raises:
-        WeightsError: there is no such file, it holds more than tensors and plain values, or it
+        WeightsError: there is no such file, it contains more than tensors and plain values, or it
             belongs to another network.
         ModelError: a checkpoint of ``dealias fit`` has no configuration that builds its network,
-            or it names a class and `trust` is false.
+            or names a class and `trust` is false.
     """
     path = Path(path)
     content = read_checkpoint(path)
@@ -103,7 +103,7 @@ def _from_official(
 def classes_of(meta: Any, num_classes: int) -> dict[str, Any] | None:
     """Names and colours of the classes from a mapping with "classes" or "names", in any case.
 
-    None if it has no names, or another number of them.
+    None if there are no names, or another number of them.
     """
     if not isinstance(meta, dict):
         return None

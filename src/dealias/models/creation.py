@@ -32,7 +32,7 @@ from dealias.text import printable
 
 _LIBRARIES = {"smp": create_smp, "torchvision": create_torchvision}
 _HEADS = ("channels", "aux_head", "aux_channels", "dropout")
-# The arguments that each kind of network takes beside those of all.
+# The arguments that each kind of network has in addition to the common ones.
 _WRAPPED = ("backbone", "backbone_weights", "size_divisor")
 _TAKEN: Mapping[str, Sequence[str]] = {
     "upernet": ("backbone", "backbone_weights", "backbone_options", *_HEADS),
@@ -42,7 +42,7 @@ _TAKEN: Mapping[str, Sequence[str]] = {
     "torchvision": ("options", *_WRAPPED),
     "class_path": ("init_args", *_WRAPPED),
 }
-# A network, with the arguments that build it again.
+# A network, and the arguments that build it again.
 _Built = tuple[SegmentationModel, dict[str, Any]]
 _Builder = Callable[..., _Built]
 _OF_SOME = sorted({name for names in _TAKEN.values() for name in names})
@@ -71,49 +71,50 @@ def create_model(
     """Build a segmentation network; nothing is downloaded.
 
     Args:
-        name: "upernet"; or "smp:" and a network of segmentation_models_pytorch, such as "smp:Unet";
-            "torchvision:" and one of torchvision, such as "torchvision:deeplabv3_resnet50"; "timm:"
-            and a backbone with features at strides 4, 8, 16 and 32, each of which is scored by a
-            convolution of one pixel, such as "timm:resnet50"; or "hf:" and a network of
-            transformers: a type of network with random weights, such as "hf:segformer",
-            "hf:mask2former" or "hf:upernet", or a folder or a name in the local cache.
+        name: "upernet", or one of the following. "smp:" and a network of
+            segmentation_models_pytorch, such as "smp:Unet". "torchvision:" and a network of
+            torchvision, such as "torchvision:deeplabv3_resnet50". "timm:" and a backbone with
+            features at strides 4, 8, 16 and 32, such as "timm:resnet50"; each map is scored by a
+            convolution of one pixel. "hf:" and a network of transformers: a type of network with
+            random weights, such as "hf:segformer", "hf:mask2former" or "hf:upernet", or a folder or
+            a name in the local cache.
         num_classes: number of classes.
         class_path: instead of a name, the path of a class or function, such as "my.module.Net",
             whose module takes images and returns scores; see
-            :class:`dealias.models.WrappedNetwork`. It is imported, and runs. `num_classes` goes to
-            its argument of that name, or else "classes", "n_classes" or "num_labels".
+            :class:`dealias.models.WrappedNetwork`. It is imported and run. `num_classes` is passed
+            as the argument of that name or, if there is none, as "classes", "n_classes" or
+            "num_labels".
         init_args: arguments of that class.
         backbone: for "upernet", the name of a timm network with features at strides 4, 8, 16 and
-            32, by default "resnet50c" (the paper's, with the stem of three convolutions); others
+            32, by default "resnet50c" (the paper's, with a stem of three convolutions); others
             are "convnext_tiny", "swin_tiny" or "tf_efficientnet_lite0". For `class_path`, "smp:"
-            and "torchvision:", the name of the part of the network that is the backbone: it takes
-            the images, has a learning rate of its own, and is what `dealias` changes. By default
-            that is "encoder" for "smp:", "backbone" for "torchvision:", and the whole network of
-            `class_path`.
-        backbone_weights: file of weights with the backbone's names (for "upernet" and "timm:" those
-            of timm), of torch.save or safetensors; "packaged", for these two, for ImageNet weights
-            from a Python package, of "tf_efficientnet_lite0", "..._lite1", "..._lite2" and
+            and "torchvision:", the name of the submodule that is the backbone: it takes the images,
+            has its own learning rate, and is what `dealias` changes. The default is "encoder" for
+            "smp:", "backbone" for "torchvision:", and the whole network for `class_path`.
+        backbone_weights: file of torch.save or safetensors with the backbone's names (those of timm
+            for "upernet" and "timm:"); for these two, also "packaged" for ImageNet weights from a
+            Python package, available for "tf_efficientnet_lite0", "..._lite1", "..._lite2" and
             "mobilenetv2_100"; None for random weights.
         backbone_options: for "upernet", further arguments of ``timm.create_model``.
-        channels: channels of the pyramids, for "upernet", as are the next three.
+        channels: for "upernet", like the next three: channels of the pyramids.
         aux_head: whether there is an auxiliary head for training.
         aux_channels: channels of the auxiliary head.
         dropout: share of channels dropped before the classifiers.
-        options: of the network of a library: arguments of its class or of ``timm.create_model``;
+        options: for networks of a library, arguments of their class or of ``timm.create_model``;
             for "hf:", options that differ from the default configuration of transformers.
-        size_divisor: for `class_path`, "smp:" and "torchvision:", what height and width of the
-            input are multiples of: images of other sizes are continued at the bottom and on the
+        size_divisor: for `class_path`, "smp:" and "torchvision:", the number of which the input's
+            height and width are multiples; other images are extended at the bottom and on the
             right. By default what "smp:" networks need, and 1 for others.
         mean: mean of the images per channel of RGB in [0, 1], three finite numbers. By default the
-            one that the backbone was trained with, if that is known, or that of ImageNet.
+            one that the backbone was trained with if that is known, otherwise that of ImageNet.
         std: standard deviation, three positive numbers, with the same default.
         dealias: arguments of :func:`dealias.dealias` for the backbone, ``{}`` for its defaults;
             None leaves the backbone unchanged.
 
     Raises:
-        ModelError: an argument is out of range or not for this network; there is no such network,
-            it can't be built, or is larger than :func:`dealias.models.network.limited` allows; or
-            it returns no scores of `num_classes` classes.
+        ModelError: an argument is out of range or does not apply to this network; the network does
+            not exist, can't be built, or is larger than :func:`dealias.models.network.limited`
+            allows; or it does not return scores of `num_classes` classes.
         WeightsError: the weights of the backbone can't be read, or do not fit.
 
     >>> import torch
@@ -227,7 +228,7 @@ def _wrapped(
         network, part, divisor = _LIBRARIES[library](
             rest, arguments["options"], num_classes=num_classes
         )
-    if not network.training:  # as a function may leave all of it; frozen parts stay as they are
+    if not network.training:  # as a function may return it; frozen parts stay frozen
         network.train()
     model = WrappedNetwork(
         network.float(),
@@ -249,7 +250,7 @@ def recreate_model(
     """Build a network from its stored configuration, with random weights.
 
     Args:
-        config: arguments of :func:`create_model`; `backbone_weights` does not matter.
+        config: arguments of :func:`create_model`; `backbone_weights` is ignored.
         source: where they come from, for messages.
         trust: import and run a class that the configuration names.
 

@@ -1,4 +1,4 @@
-"""Networks as the Hugging Face Hub has them: a folder with a model card, and its upload."""
+"""Networks in the form of the Hugging Face Hub: a folder with a model card, and its upload."""
 
 import json
 import re
@@ -15,7 +15,7 @@ from dealias.surgery import rate_text
 from dealias.text import escape_markdown, printable, shorten, told_conditions
 
 _TASK = "image-segmentation"
-# Keys of a result, with what the Hub calls the metric; the last three are errors.
+# Keys of a result, and the Hub's names of the metrics; the last three are errors.
 _METRICS = {
     "mIoU": "mean_iou",
     "BIoU": "boundary_iou",
@@ -47,11 +47,11 @@ def save_pretrained(
 
     Args:
         model: the network.
-        folder: the folder; it is made if it does not exist.
-        result: for the card, its :func:`model_card`, as are the next two.
-        dataset: name of the data set that the result is of.
-        license: of the network.
-        overwrite: whether a network that was written to the folder before may be replaced.
+        folder: the folder; created if it does not exist.
+        result: for the card, like the next two; see :func:`model_card`.
+        dataset: name of the data set of the result.
+        license: licence of the network.
+        overwrite: whether to replace a network that was written to the folder before.
 
     Raises:
         OutputError: the folder is not empty and may not be overwritten, or can't be written.
@@ -67,17 +67,17 @@ def from_pretrained(
     """Read a network that :func:`save_pretrained` wrote; nothing is downloaded.
 
     Args:
-        name: a folder; or the name of a repository of the Hub, such as "user/network", that
+        name: a folder, or the name of a repository of the Hub, such as "user/network", that
             ``hf download`` has put into the local cache.
         revision: branch, tag or commit of the repository in the cache, by default "main".
-        trust: import and run the class of a network of one's own, which the folder names.
+        trust: import and run a user-defined network class that the folder names.
 
     Returns:
         The network in evaluation mode, on the CPU, with exactly the tensors that were saved.
 
     Raises:
-        ModelError: there is neither such a folder nor such a repository in the cache, a revision is
-            given with a folder, or see :func:`dealias.models.load`.
+        ModelError: there is neither such a folder nor such a repository in the cache, or a revision
+            is given with a folder; see also :func:`dealias.models.load`.
         WeightsError: see :func:`dealias.models.load`.
     """
     folder = Path(name)
@@ -102,25 +102,25 @@ def push_to_hub(
 ) -> str:
     """Upload a network with its model card to a repository of the Hugging Face Hub.
 
-    The repository is made if there is none. Files of other names in it stay.
+    The repository is created if it does not exist. Files of other names in it are kept.
 
     Args:
         model: the network.
         repo_id: "user/network" or "organisation/network".
-        result: for the card, see :func:`model_card`, as are the next two.
-        dataset: name of the data set that the result is of.
-        license: of the network.
-        private: whether a new repository is private; by default what the account has set.
+        result: for the card, like the next two; see :func:`model_card`.
+        dataset: name of the data set of the result.
+        license: licence of the network.
+        private: whether a new repository is private; by default as set in the account.
         revision: the branch, by default "main".
-        token: of the account, by default the one of ``hf auth login``.
-        commit_message: what the commit says.
+        token: token of the account, by default the one of ``hf auth login``.
+        commit_message: message of the commit.
 
     Returns:
         The address of the commit.
 
     Raises:
         ModelError: huggingface_hub is missing or set to be offline.
-        ValueError: see :func:`model_card` and :func:`dealias.models.save`. Errors of the network
+        ValueError: see :func:`model_card` and :func:`dealias.models.save`. Errors of the connection
             and of the Hub are those of huggingface_hub.
     """
     hub = _library()
@@ -154,25 +154,27 @@ def model_card(
     dataset: str | None = None,
     license: str | None = None,  # noqa: A002 - the Hub's word
 ) -> str:
-    """Write the model card of a network: Markdown after a header of YAML that the Hub reads.
+    """Write the model card of a network: Markdown after a YAML header that the Hub reads.
 
-    It says how to load the network, what was de-aliased, its classes, and the figures of a result.
+    The card says how to load the network, what was de-aliased, its classes, and the figures of a
+    result.
 
     Args:
         model: the network.
-        name: the name on the Hub by which the card loads it; by default it loads a folder.
-        result: of ``dealias test`` or ``evaluate`` for this network, as
-            :func:`dealias.report.read_result` returns it. Its six figures, agreement under shifts
-            if it has that, number of images and protocol are in the card, and in its header as
-            fractions. Undefined figures are left out.
-        dataset: name of the data set that the result is of. By default the card says no more than
-            the class set of its label maps.
+        name: name on the Hub, for the card's code that loads it; by default the code loads a
+            folder.
+        result: result of ``dealias test`` or ``evaluate`` for this network, as returned by
+            :func:`dealias.report.read_result`. The card has its six figures, its agreement under
+            shifts if there is one, the number of images and the protocol; the header has the
+            figures as fractions. Undefined figures are left out.
+        dataset: name of the data set of the result. By default the card names only the class set of
+            its label maps.
         license: identifier of the Hub, such as "apache-2.0"; by default the card has none.
 
     Raises:
         ModelError: huggingface_hub is missing.
-        ValueError: the result is none, or is of other classes or weights than the network's; there
-            is a data set but no result; or the licence is no identifier.
+        ValueError: the result is not one, or belongs to other classes or weights than the
+            network's; there is a data set but no result; or the licence is not an identifier.
     """
     hub = _library()
     if license is not None and not _LICENSE.fullmatch(license):
@@ -182,7 +184,7 @@ def model_card(
     if result is None and dataset is not None:
         raise ValueError(f"dataset: expected a result that is of it, got {shorten(dataset)} alone")
     kind = network_name(model.config)
-    # Of others, the backbone is a part of the network, such as "encoder".
+    # In other networks, the backbone is a submodule, such as "encoder".
     on = model.config["backbone"] if kind == "upernet" else None
     parts = [kind.rpartition(":")[2], *([str(on)] if on else [])]
     title = "-".join(parts)
@@ -255,17 +257,17 @@ def _check_classes(model: SegmentationModel, result: Mapping[str, Any]) -> None:
 
 
 def _check_weights(model: SegmentationModel, result: Mapping[str, Any]) -> None:
-    """Refuse the figures of other weights; results of label maps in files don't say."""
+    """Refuse figures of other weights; results from label maps in files do not name weights."""
     if "weights" in result and result["weights"] != digest_weights(model):
         raise ValueError("result: expected one of this network, got one of other weights")
-    # Filters have no tensors, so that other filters would go unnoticed.
+    # Filters have no tensors, so other filters would go unnoticed.
     ours = model.config.get("dealias")
     if "dealias" in result and result["dealias"] != json.loads(json.dumps(ours)):
         raise ValueError("result: expected one of this network, got one of other filters")
 
 
 def _figures(result: Mapping[str, Any], dataset: str | None) -> Iterator[dict[str, Any]]:
-    """Arguments of the Hub's record of each defined figure."""
+    """Arguments of the Hub's record for each defined figure."""
     name = dataset or result["class_set"]
     common = {
         "task_type": _TASK,
@@ -352,7 +354,7 @@ def _loading_lines(name: str | None, *, of_code: bool) -> Iterator[str]:
     yield ""
     yield "from dealias.models import from_pretrained"
     yield ""
-    trust = ", trust=True" if of_code else ""  # it imports the class of the network
+    trust = ", trust=True" if of_code else ""  # needed to import the class of the network
     yield f'model = from_pretrained("{"FOLDER" if name is None else name}"{trust})'
     yield "mean, std = (torch.tensor(value).view(3, 1, 1) for value in (model.mean, model.std))"
     yield "images = torch.rand(1, 3, 512, 1024)  # RGB in [0, 1]"

@@ -1,4 +1,4 @@
-"""Segmentation networks of transformers."""
+"""Segmentation networks from transformers."""
 
 import importlib
 import json
@@ -15,9 +15,9 @@ from dealias.models.network import IMAGENET_MEAN, IMAGENET_STD, ModelError, chec
 from dealias.models.segmentation import Criterion, SegmentationModel, resize
 from dealias.text import FileError, printable
 
-# These predict masks and a class for each. All others of transformers score pixels.
+# These predict masks and a class for each mask. All other networks of transformers score pixels.
 _MASK_TYPES = ("mask2former", "maskformer")
-# Nothing is downloaded, and no code of a folder runs; left open, the terminal would be asked.
+# No downloads and no code from a folder; if not set, transformers would ask on the terminal.
 _LOCAL: dict[str, Any] = {"local_files_only": True, "trust_remote_code": False}
 _BACKBONES = dict.fromkeys(_MASK_TYPES, "model.pixel_level_module.encoder") | {
     "upernet": "backbone"
@@ -41,7 +41,7 @@ class _TransformersModel(SegmentationModel):
 
     @property
     def backbone(self) -> nn.Module:  # type: ignore[override]
-        """The encoder, a part of `network`."""
+        """The encoder, a submodule of `network`."""
         network = self.network
         prefix = _BACKBONES.get(network.config.model_type, network.base_model_prefix)
         module: nn.Module = network.get_submodule(prefix)
@@ -69,8 +69,8 @@ class MaskNetwork(_TransformersModel):
     def forward(self, images: Tensor) -> dict[str, Tensor]:
         """Score the pixels: "out" is the logarithm of the masks' probabilities, summed by class.
 
-        Mask logits are resized to the size of the image first, as in Mask2Former's own evaluation.
-        The post-processing of transformers resizes them to 384x384, whatever the size.
+        As in Mask2Former's own evaluation, mask logits are first resized to the size of the image.
+        The post-processing of transformers resizes them to 384x384 instead, for any image.
         """
         outputs = self.network(pixel_values=images)
         classes = outputs.class_queries_logits.float().softmax(-1)[..., :-1]
@@ -88,10 +88,10 @@ class MaskNetwork(_TransformersModel):
     ) -> dict[str, Tensor]:
         """Return the library's loss as "match": masks are matched to the classes of each image.
 
-        Void pixels are in no mask. Images that are void throughout are left out.
+        Void pixels are in no mask. Images that are entirely void are left out.
 
         Raises:
-            ModelError: there is a criterion.
+            ModelError: a criterion is given.
         """
         if criterion is not None:
             raise ModelError(
@@ -134,8 +134,8 @@ def create_transformers_model(
             gets random weights.
         options: options that differ from the default configuration.
         num_classes: number of classes.
-        mean: mean of the images, if not the one in the folder, or else of ImageNet.
-        std: standard deviation of the images, likewise.
+        mean: mean of the images; by default the one in the folder, or that of ImageNet.
+        std: standard deviation of the images, with the same default.
 
     Returns:
         The network, and the arguments that build it again without the folder.
@@ -158,7 +158,7 @@ def create_transformers_model(
         network = _from_file(builder, name, config) if has_file else builder.from_config(config)
     except ModelError:
         raise
-    except Exception as error:  # the library raises errors of any kind
+    except Exception as error:  # the library may raise any kind of error
         reason = " ".join(str(error).split())
         raise ModelError(f"name 'hf:{name}': {type(error).__name__}: {reason}") from error
     stored = _stored_normalisation(transformers, name) if has_file else {}
@@ -170,7 +170,7 @@ def create_transformers_model(
         std=tuple(std or stored.get("image_std") or IMAGENET_STD),
     )
     whole = json.loads(config.to_json_string(use_diff=False))
-    general = transformers.PretrainedConfig().to_dict()  # unrelated to the architecture
+    general = transformers.PretrainedConfig().to_dict()  # options unrelated to the architecture
     return model, {
         "name": f"hf:{config.model_type}",
         "num_classes": num_classes,
@@ -181,10 +181,10 @@ def create_transformers_model(
 
 
 def check_model_folder(folder: Path) -> None:
-    """Refuse a folder of transformers that may not end, or has a configuration out of limits.
+    """Refuse a folder of transformers with endless files, or a configuration out of limits.
 
     Raises:
-        ModelError: something in it is a device or a pipe, or a JSON file can't be read.
+        ModelError: the folder contains a device or a pipe, or a JSON file can't be read.
     """
     try:
         for path in sorted(folder.iterdir()):
@@ -221,7 +221,7 @@ def _configuration(
     config = make(**options, num_labels=num_classes)
     for part in (config, getattr(config, "backbone_config", None)):
         if part is not None and getattr(part, "use_pretrained_backbone", False):
-            part.use_pretrained_backbone = False  # it would be downloaded
+            part.use_pretrained_backbone = False  # otherwise it would be downloaded
     if config.model_type != "upernet" and getattr(config, "use_auxiliary_head", False):
         config.use_auxiliary_head = False  # the library does not return its output
     return config

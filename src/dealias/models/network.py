@@ -1,4 +1,4 @@
-"""What every network is to the code that trains, tests and runs it."""
+"""The interface of networks to the code that trains, tests and runs them."""
 
 import copy
 import math
@@ -17,7 +17,7 @@ from dealias.layers import CHOSEN
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
-EXAMPLE_SIZE = (128, 160)  # of images to run a network with
+EXAMPLE_SIZE = (128, 160)  # size of images to run a network with
 
 _LARGEST = 2**30  # values of a network's tensors, 4 GiB in float32
 _MOST_TENSORS = 20_000
@@ -27,14 +27,14 @@ _DEALIAS_OPTIONS = {
     for name, parameter in signature(surgery.dealias).parameters.items()
     if name not in ("model", "example_input", "inplace")
 }
-# The defaults before filters went after the activation.
+# The defaults from before filters were placed after the activation.
 EARLIER_PLACE, EARLIER_MIXING, EARLIER_BORDER = "before", True, "wrap"
-# What version 0.1 did. The configurations that it saved have no option "unit".
+# The behaviour of version 0.1. Configurations that it saved have no option "unit".
 _EARLIER = {"place": EARLIER_PLACE, "unit": "step", "strength": 1.0}
 
 
 class ModelError(ValueError):
-    """There is no such network, or it can't be built as asked."""
+    """There is no such network, or it can't be built with these arguments."""
 
 
 class Network(nn.Module):
@@ -43,14 +43,14 @@ class Network(nn.Module):
     Images are float32 `[B, 3, H, W]`: RGB in [0, 1], minus `mean`, divided by `std`.
 
     Attributes:
-        backbone: the part that may come with pretrained weights; the rest are heads.
+        backbone: the part that may have pretrained weights; the rest are heads.
         num_classes: number of classes, without background.
-        config: the arguments that build the network again, plain enough for JSON.
-        mean: per channel, subtracted from RGB in [0, 1].
-        std: per channel, by which the difference is divided.
+        config: the arguments that build the network again, as values that JSON can hold.
+        mean: mean per channel, subtracted from RGB in [0, 1].
+        std: standard deviation per channel, by which the difference is divided.
         dealias_report: what :func:`dealias.dealias` inserted into the backbone; None if it was not
             called.
-        puts_back: whether the heads put maps back to where images chose their samples.
+        puts_back: whether the heads put maps back to the places where images chose their samples.
     """
 
     backbone: nn.Module
@@ -68,16 +68,16 @@ class Network(nn.Module):
 
 
 def network_name(config: Mapping[str, Any]) -> str:
-    """What a configuration calls its network: its name, or the path of its class."""
+    """The name of the network in a configuration, or the path of its class."""
     return str(config.get("name") or config.get("class_path"))
 
 
 @contextmanager
 def limited() -> Iterator[None]:
-    """Build networks of at most 2**30 values in at most 20,000 tensors.
+    """Limit networks that are built inside to 2**30 values in at most 20,000 tensors.
 
-    Options of a few bytes can ask for any size. What is over the limit is refused before its memory
-    is taken.
+    Options of a few bytes can request any size. A network over the limit is refused before its
+    memory is allocated.
 
     Raises:
         ModelError: a network is larger.
@@ -92,7 +92,7 @@ def limited() -> Iterator[None]:
 
 
 class _Limited(TorchFunctionMode):
-    """Counts the tensors that are made."""
+    """Counts the tensors that are created."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -153,7 +153,7 @@ def check_arguments(
 def check_normalization(mean: Any, std: Any) -> None:
     """Raise ModelError unless `mean` and `std` are three finite numbers each, or None.
 
-    Those of `std` must be positive.
+    The numbers of `std` must be positive.
     """
     for name, value, least, kind in (
         ("mean", mean, -math.inf, "finite"),
@@ -179,7 +179,7 @@ def check_positive(name: str, value: Any) -> None:
 
 
 def finish(network: Network, config: Mapping[str, Any], dealias: Mapping[str, Any] | None) -> None:
-    """De-alias the backbone of a network in place if asked to, and store its configuration.
+    """De-alias the backbone of a network in place if requested, and store its configuration.
 
     Args:
         network: the network.
@@ -187,8 +187,8 @@ def finish(network: Network, config: Mapping[str, Any], dealias: Mapping[str, An
         dealias: arguments of :func:`dealias.dealias`; None leaves the backbone unchanged.
 
     Raises:
-        ModelError: `dealias` is not a mapping, or has an unknown option; or images are to choose
-            samples, and the heads do not put them back.
+        ModelError: `dealias` is not a mapping or has an unknown option, or images choose their
+            samples and the heads do not put them back.
     """
     settings = None
     if dealias is not None:
@@ -207,7 +207,7 @@ def _check_sampling(network: Network, options: Any) -> None:
 
 
 def _example(network: Network) -> Tensor:
-    """An image to run the backbone with, of a size that it takes."""
+    """An image of a size that the backbone accepts."""
     divisor = getattr(network, "size_divisor", 1)
     return torch.zeros(1, 3, *(-(-length // divisor) * divisor for length in EXAMPLE_SIZE))
 
@@ -215,9 +215,9 @@ def _example(network: Network) -> Tensor:
 def _dealias(
     backbone: nn.Module, options: Mapping[str, Any], example: Tensor
 ) -> tuple[dict[str, Any], surgery.Report]:
-    """De-alias a backbone in place, and return every option with the sites and cutoffs it came to.
+    """De-alias a backbone in place, and return all options with the resulting sites and cutoffs.
 
-    Defaults may change from version to version, but not what a saved network is.
+    Defaults may change between versions, but a saved network must not.
     """
     if not isinstance(options, Mapping):
         raise ModelError(f"dealias: expected a mapping, got {options!r}")
@@ -232,7 +232,7 @@ def _dealias(
         _, report = surgery.dealias(backbone, example, inplace=True, **given)
     except ValueError:
         raise
-    except Exception as error:  # options of wrong types fail anywhere
+    except Exception as error:  # options of wrong types may fail anywhere
         raise ModelError(f"dealias: {type(error).__name__}: {error}") from error
     cutoffs = {item.site: item.cutoff for item in report.inserted if item.cutoff is not None}
     settled = {**_DEALIAS_OPTIONS, **options, "cutoff": cutoffs}
@@ -242,7 +242,7 @@ def _dealias(
     if not isinstance(settled["strength"], str):
         settled["strength"] = float(settled["strength"])
     left = {step.name for step in report.left}
-    if not left.intersection(report.sites):  # which may not be asked for by name
+    if not left.intersection(report.sites):  # steps that were left can't be requested by name
         settled["sites"] = list(report.sites)
     return settled, report
 
@@ -259,23 +259,23 @@ def earlier_dealias(options: Any) -> Any:
         return _without_unused(options)
     cutoff = options.get("cutoff", "auto")
     if isinstance(cutoff, Mapping):
-        cutoff = {"*": "published", **cutoff}  # it had no names as values
+        cutoff = {"*": "published", **cutoff}  # version 0.1 had no names as values
     cutoff = "published" if cutoff == "auto" else cutoff
     return _without_unused({"mixing": EARLIER_MIXING, **options, **_EARLIER, "cutoff": cutoff})
 
 
 def _without_unused(options: Mapping[str, Any]) -> dict[str, Any]:
-    """Options without those for what is not put in, which were once ignored and are refused now."""
+    """Options without those for parts that are not inserted: once ignored, now refused."""
     filter_, mixing = options.get("filter", "daf"), options.get("mixing", False)
     unused = surgery.unused_options(filter_, mixing=mixing)
     return {name: value for name, value in options.items() if name not in unused}
 
 
 def settled_dealias(network: Network, options: Any) -> Any:
-    """What the saved options of a network come to in the backbone of another, like its config.
+    """The saved options of a network, resolved for the backbone of another, as in its config.
 
     Raises:
-        ValueError: they can't be used there.
+        ValueError: the options can't be used for that backbone.
     """
     if not isinstance(options, Mapping):
         return options

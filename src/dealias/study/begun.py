@@ -1,4 +1,4 @@
-"""What the training in the folder of a run began with, kept beside its checkpoint."""
+"""Records of the inputs that a run's training began with, kept beside its checkpoint."""
 
 from __future__ import annotations
 
@@ -17,16 +17,17 @@ _FILE = "begun.json"
 
 
 def write_begun(run: Path, inputs: Mapping[str, Any]) -> None:
-    """Write what a training begins with, before its first step.
+    """Record the inputs of a training, before its first step.
 
-    A checkpoint that is there stays until then; it is of another training, and named as such.
+    An existing checkpoint stays until that step. It belongs to another training, and is recorded as
+    replaced.
 
     Args:
         run: folder of the run.
-        inputs: of its plan.
+        inputs: inputs of its plan.
 
     Raises:
-        OutputError: it can't be written.
+        OutputError: the file can't be written.
     """
     path, last = run / _FILE, run / "last.ckpt"
     make_parents(path)
@@ -35,10 +36,10 @@ def write_begun(run: Path, inputs: Mapping[str, Any]) -> None:
 
 
 def read_begun(run: Path) -> dict[str, Any] | None:
-    """What :func:`write_begun` wrote; None if the training was not begun by a study that did.
+    """Read the record of :func:`write_begun`; None if there is none.
 
     Raises:
-        FileError: the file is no such one.
+        FileError: the file is not such a record.
     """
     path = run / _FILE
     if not path.exists():
@@ -50,7 +51,7 @@ def read_begun(run: Path) -> dict[str, Any] | None:
 
 
 def changed_since_begun(run: Path, plan: Plan) -> list[str]:
-    """What is not as it was when the training of a checkpoint began; none if that is not known.
+    """What has changed since the training of a checkpoint began; empty if that is not known.
 
     Raises:
         FileError: a file can't be read.
@@ -65,5 +66,5 @@ def changed_since_begun(run: Path, plan: Plan) -> list[str]:
 
 
 def holds_begun(folder: Path) -> bool:
-    """Whether a folder is that of a variant: whether a study has begun a training in it."""
+    """Whether a folder belongs to a variant: whether a study has begun a training in it."""
     return next(folder.glob(f"*/{_FILE}"), None) is not None

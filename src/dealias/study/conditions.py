@@ -1,4 +1,4 @@
-"""Further tests of each run: of the same images in another way, or of others."""
+"""Further tests of each run: on the same images in another way, or on other images."""
 
 from __future__ import annotations
 
@@ -23,14 +23,14 @@ from dealias.study.options import (
 from dealias.study.variants import StudyError, Variant, command_line, flatten, read_named
 from dealias.text import shorten
 
-_OF_TRAINING = (*TRAINED_ON, "data.seed")  # options of data that tests do not look at
+_OF_TRAINING = (*TRAINED_ON, "data.seed")  # data options without effect on tests
 
 
 def read_conditions(path: Path) -> list[Variant]:
-    """Read a file of further tests: a mapping of names to options of data, perhaps with titles.
+    """Read a file of further tests: a mapping of names to data options, with optional titles.
 
     Raises:
-        FileError: the file can't be read, or is no such mapping.
+        FileError: the file can't be read, or is not such a mapping.
     """
     return read_named(path, "tests", least=1, sections=("data",))
 
@@ -41,17 +41,17 @@ def plan_conditions(
     """The tests that the conditions of a study ask for; see :func:`read_conditions`.
 
     Args:
-        study: with the file, from whose folder paths in it are relative.
-        plan: of the baseline. All variants are tested on the same data.
-        task: of the network.
-        others: tests that there are already.
+        study: the study; paths in its file of conditions are relative to the folder of the file.
+        plan: plan of the baseline. All variants are tested on the same data.
+        task: task of the network.
+        others: the other tests of the study.
         known: digests of files that were read already.
 
     Raises:
-        FileError: the file can't be read, or is no such mapping.
-        StudyError: an option can't be used, or is none of tests; or none differs from the base; or
-            the classes are not those that the networks know; or a name or a title is that of
-            another test.
+        FileError: the file can't be read, or is not such a mapping.
+        StudyError: an option can't be used or does not concern tests, no option differs from the
+            base, the classes are not those that the networks were trained for, or a name or title
+            belongs to another test.
         ConfigError: an option names a class.
     """
     if study.conditions is None:

@@ -1,4 +1,4 @@
-"""What each variant costs: time in turns, in one process, and memory of a training step."""
+"""The cost of each variant: time, measured in turns in one process, and memory."""
 
 from __future__ import annotations
 
@@ -20,20 +20,20 @@ _ROUNDS = 9
 
 
 def measure_cost(variants: Mapping[str, Sequence[str]], folder: str, path: str) -> None:
-    """Measure the variants, the baseline first, and write what they cost.
+    """Measure the cost of the variants, the baseline first, and write it to a file.
 
-    The seconds of a training step (batch of the configuration, forward, backward, update) and of
-    the prediction of a test image, medians of turns, and the bytes that a step takes: on a GPU the
-    peak over what was there before, on a CPU the tensors kept for the backward pass, which are most
-    of it, are counted.
+    Times are medians over turns: the seconds of a training step (forward, backward and update for
+    a batch of the configuration), and of the prediction of a test image. Memory is the number of
+    bytes that a step uses. On a GPU, this is the peak above the memory in use before; on a CPU,
+    the tensors kept for the backward pass, which are most of it.
 
     Args:
         variants: arguments of ``dealias fit`` by name.
-        folder: of the study.
+        folder: folder of the study.
         path: the JSON file to write.
 
     Raises:
-        StudyError: the device is neither a CPU nor one of CUDA.
+        StudyError: the device is neither a CPU nor a CUDA device.
     """
     steps: dict[str, Callable[[], object]] = {}
     predictions: dict[str, Callable[[], object]] = {}
@@ -65,9 +65,9 @@ def measure_cost(variants: Mapping[str, Sequence[str]], folder: str, path: str) 
 def _calls(
     prepared: Any, device: torch.device
 ) -> tuple[Callable[[], object], Callable[[], object], nn.Module]:
-    """A training step, the prediction of the first test image, and the network."""
+    """Functions for a training step and the prediction of the first test image, and the network."""
     module, data = prepared.model.to(device), prepared.datamodule
-    module.log = module.log_dict = lambda *_, **__: None  # there is no training to log for
+    module.log = module.log_dict = lambda *_, **__: None  # no training is running that could log
     batch, image = (
         data.transfer_batch_to_device(next(iter(loader)), device, 0)
         for loader in (data.train_dataloader(), data.test_dataloader())
@@ -92,7 +92,7 @@ def _calls(
 
 
 def _memory(step: Callable[[], object], network: nn.Module, kind: str) -> int:
-    step()  # makes gradients and moments, which stay
+    step()  # allocates gradients and moments, which persist
     if kind == "cuda":
         torch.cuda.synchronize()
         before = torch.cuda.memory_allocated()
@@ -107,7 +107,7 @@ def _memory(step: Callable[[], object], network: nn.Module, kind: str) -> int:
 
 @contextmanager
 def _kept_tensors(network: nn.Module) -> Iterator[dict[int, int]]:
-    """Bytes of what is kept for backward passes but the weights, by address, each once."""
+    """Bytes of the tensors kept for backward passes, without the weights, by address."""
     own = {parameter.untyped_storage().data_ptr() for parameter in network.parameters()}
     kept: dict[int, int] = {}
 

@@ -1,6 +1,6 @@
-"""Options of de-aliasing whose defaults have changed, written out.
+"""De-aliasing options whose defaults have changed, written out in full.
 
-A study goes on with runs of an earlier version only if its variants are still the same networks.
+A study continues with runs of an earlier version only if its variants are still the same networks.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ _DEFAULTS = {name: value.default for name, value in signature(dealias).parameter
 
 
 def spelled_out(options: Mapping[str, Any]) -> dict[str, Any]:
-    """Options by full name, with the defaults of this version where de-aliasing has none.
+    """Options by full name; missing de-aliasing options get the defaults of this version.
 
     >>> spelled_out({"model.network.dealias": {}})["model.network.dealias.place"]
     'auto'
@@ -28,7 +28,7 @@ def spelled_out(options: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def spelled_out_earlier(options: Mapping[str, Any]) -> dict[str, Any]:
-    """The same with what the defaults were, for records that do not have them written out.
+    """The same with the earlier defaults, for records that do not contain the options.
 
     >>> spelled_out_earlier({"model.network.dealias": {}})["model.network.dealias.place"]
     'before'
@@ -38,7 +38,7 @@ def spelled_out_earlier(options: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _filter(options: Mapping[str, Any]) -> str:
-    """The name of the filter; records of others may hold anything in its place."""
+    """The name of the filter; records from other people may contain anything in its place."""
     return str(options.get(f"{_PREFIX}.filter", _DEFAULTS["filter"]))
 
 

@@ -1,4 +1,4 @@
-"""Which figures of a test a study compares, by task, and reading them from result.json."""
+"""The figures of a test that a study compares, by task, and how to read them from result.json."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ class Figure:
     """A figure of a test.
 
     Attributes:
-        name: its name in tables.
+        name: name in tables.
         place: keys that lead to it in result.json.
-        arrow: to the better end.
+        arrow: direction in which it improves.
     """
 
     name: str
@@ -48,7 +48,7 @@ FIGURES: Mapping[str, Sequence[Figure]] = {
         for score in scores
     ),
 }
-# What is drawn, upwards, and against what: the first that was measured.
+# The figure on the vertical axis, and those for the horizontal one: the first that was measured.
 DRAWN: Mapping[str, tuple[str, Sequence[str]]] = {
     "segmentation": ("mIoU", (TARGET_BANDS, "BIoU")),
     "instance": ("mask AP", ("boundary AP",)),
@@ -58,10 +58,10 @@ DRAWN: Mapping[str, tuple[str, Sequence[str]]] = {
 def read_figures(task: str, result: Mapping[str, Any]) -> Figures:
     """The figures of a result.json, as fractions, or None where undefined.
 
-    Those of shifts are left out where none were tested.
+    Figures of shifts are left out if no shifts were tested.
 
     Raises:
-        KeyError: another is missing.
+        KeyError: another figure is missing.
     """
     found: dict[str, float | None] = {}
     for figure in FIGURES[task]:
@@ -79,14 +79,14 @@ class Test:
     """A test of each run.
 
     Attributes:
-        name: of its folder.
-        title: of its table.
-        shifts: of each image; or None.
-        largest: the largest of them, in pixels along an axis.
-        noise: standard deviation of the noise on images, of 255.
+        name: name of its folder.
+        title: title of its table.
+        shifts: number of shifts of each image; or None.
+        largest: largest shift along an axis, in pixels.
+        noise: standard deviation of the noise on images, on a scale of 0 to 255.
         changes: options in which it differs from the test of the base, as arguments.
-        options: those of them that matter, by full name, the same wherever files lie.
-        tested_on: digest of its images and targets; None where they are drawn.
+        options: those changes that matter, by full name, independent of where files are.
+        tested_on: digest of its images and targets; None for procedural data.
     """
 
     name: str
@@ -100,7 +100,7 @@ class Test:
 
     @property
     def settings(self) -> dict[str, Any]:
-        """What is kept beside its figures: figures of other settings are not compared."""
+        """The settings stored with its figures: figures of other settings are not compared."""
         shifted = self.shifts is not None
         largest = {"largest_shift": self.largest} if shifted else {}
         options = {"options": dict(self.options)} if self.changes else {}
@@ -108,7 +108,7 @@ class Test:
 
     @property
     def arguments(self) -> list[str]:
-        """Of ``dealias test``."""
+        """Arguments of ``dealias test``."""
         arguments = []
         if self.shifts is not None:
             arguments = ["--shifts", str(self.shifts), "--largest_shift", str(self.largest)]
@@ -119,13 +119,13 @@ class Test:
 def choose_tests(
     shifts: int | None, largest: int, noise: Sequence[float], told: str = ""
 ) -> list[Test]:
-    """The test of the base, with shifts of up to so many pixels, and one under each noise.
+    """The test of the base, with shifts of up to `largest` pixels, and one test under each noise.
 
     Args:
-        shifts: of each image; or None.
-        largest: the largest of them, in pixels along an axis.
-        noise: standard deviations, of 255.
-        told: how the images of the base are changed, such as "in the dark"; empty if they are not.
+        shifts: number of shifts of each image, or None.
+        largest: the largest shift, in pixels along an axis.
+        noise: standard deviations of the noise, of 255.
+        told: how the base changes its images, such as "in the dark"; empty if it does not.
     """
     first, more = (f"Images {told}", f", {told}") if told else ("Clean images", "")
     noisy = [
@@ -136,7 +136,7 @@ def choose_tests(
 
 
 def _number(value: float) -> str:
-    """All digits of a number, which others don't share.
+    """A number with all of its digits, so that distinct numbers give distinct text.
 
     >>> _number(20), _number(20.00001)
     ('20', '20.00001')

@@ -1,4 +1,4 @@
-"""What the files that a study depends on hold, in digests: names and options may stay the same."""
+"""Digests of the files that a study depends on, whose content may change under the same name."""
 
 from __future__ import annotations
 
@@ -17,18 +17,18 @@ Known = dict[Path, str]
 _CLASS = "class_path"
 _OF_WEIGHTS = ("model.", "init_from")  # options that may name folders of weights
 _PACKAGES = Path(sysconfig.get_path("purelib")).resolve()
-_LOCAL = "hf:"  # before the name of a network, which may be a folder
+_LOCAL = "hf:"  # prefix of the name of a network, which may be a folder
 
 
 def digest_files(files: Iterable[Path], known: Known) -> str | None:
-    """A digest of files, their order, and their names below the folder that holds them all.
+    """A digest of files, their order, and their names below their common folder.
 
     Args:
         files: regular files.
         known: digests of files that were read before; changed in place.
 
     Returns:
-        The digest, the same wherever the files lie; or None of no files.
+        The digest, which does not depend on where the files are; or None without files.
 
     Raises:
         ValueError: a file can't be read.
@@ -46,8 +46,8 @@ def digest_files(files: Iterable[Path], known: Known) -> str | None:
 def digest_options(options: Mapping[str, Any], known: Known) -> dict[str, str]:
     """Digests of the files that options name, and of the folders of networks, by option.
 
-    Of classes that they name, it is the file of each that is not of an installed package; what that
-    file imports is not looked at.
+    For a class that an option names, this is the file of the class, unless it belongs to an
+    installed package. Files that it imports are not included.
 
     Args:
         options: values by full name, with absolute paths.
@@ -72,7 +72,7 @@ def digest_options(options: Mapping[str, Any], known: Known) -> dict[str, str]:
 
 
 def _own_code(value: Any, *, of_class: bool) -> Iterator[Path]:
-    """Files of the classes that a value names, but for those of installed packages."""
+    """Files of the classes that a value names, except those of installed packages."""
     if isinstance(value, Mapping):
         for key, inside in value.items():
             yield from _own_code(inside, of_class=key == _CLASS)

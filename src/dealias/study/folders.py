@@ -1,4 +1,4 @@
-"""The folders of a study: which are one, and which runs in them are of other options."""
+"""The folders of a study: whether they belong to one, and which of their runs differ."""
 
 from __future__ import annotations
 
@@ -23,17 +23,17 @@ def check_folders(
     *,
     overwrite: bool,
 ) -> None:
-    """Refuse folders that hold something else than a study.
+    """Refuse folders that contain something other than a study.
 
     Args:
-        output: of the runs. It may hold finished trainings in VARIANT/SEED.
-        results: of study.json.
-        plans: of the variants.
-        earlier: names of the variants in study.json, some of which there may no longer be.
+        output: folder of the runs. It may contain finished trainings in VARIANT/SEED.
+        results: folder of study.json.
+        plans: plans of the variants.
+        earlier: names of the variants in study.json, some of which may no longer exist.
         overwrite: whether a table and a figure without a study.json may be replaced.
 
     Raises:
-        OutputError: a folder is none, or holds something else.
+        OutputError: a path is not a folder, or the folder contains something else.
     """
     for folder in (output, results):
         if folder.exists() and not folder.is_dir():
@@ -56,7 +56,7 @@ def check_folders(
 
 
 def differing_runs(output: Path, runs: Sequence[tuple[Plan, int]]) -> dict[str, list[str]]:
-    """What differs in runs that have a checkpoint of other options, by the key of the run.
+    """The differences of runs whose checkpoint was trained with other options, by run key.
 
     Raises:
         FileError: the options of a run can't be read.
@@ -78,7 +78,7 @@ def _differing(file: Path, plan: Plan, seed: int) -> list[str]:
     trained, asked = of_training(relevant(options)), of_training(plan.options)
     found = differences(trained, asked, plan.defaults)
     given = {name: value for name, value in flatten(options) if name in plan.files}
-    for name, digest in digest_options(given, {}).items():  # of those that are there still
+    for name, digest in digest_options(given, {}).items():  # of files that still exist
         if digest != plan.files[name]:
             found.append(f"{printable(name)} {shorten(given[name], 400)}, which differs")
     found += changed_since_begun(file.parent, plan)

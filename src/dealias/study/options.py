@@ -1,4 +1,4 @@
-"""The options of each variant, parsed as ``dealias fit`` does, and what differs between two."""
+"""The options of each variant, parsed as by ``dealias fit``, and the differences between two."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ from dealias.study.fingerprints import Known, digest_files, digest_options
 from dealias.study.variants import StudyError, Variant, command_line, flatten
 from dealias.text import printable, shorten
 
-# What changes neither the weights of a training nor the figures of a test.
+# Options that change neither the weights of a training nor the figures of a test.
 _INCIDENTAL = {
     *("output", "results", "report", "probe", "unstable_maps", "overwrite", "trust", "ckpt_path"),
     *("noise", "shifts", "largest_shift", "label_maps", "interval", "groups"),
@@ -45,13 +45,13 @@ _INCIDENTAL = {
         )
     ),
 }
-# What is tested on, and how it is counted; but for what training alone takes.
+# Options of the test data and of counting; TRAINED_ON lists those that only training uses.
 _TESTED = ("data.", "model.protocol", "model.band_width", "model.boundary", "model.detection_area")
 TRAINED_ON = (
     *("data.augmentation.", "data.batch_size", "data.splits.train", "data.scenes.train"),
     *("data.skip_empty", "data.dark.keep_bright"),
 )
-# What leaves the weights as they are.
+# Options that do not change the weights.
 _TESTS_ALONE = (
     *("model.inference.", "model.protocol", "model.band_width", "model.boundary"),
     *("model.detection_area", "trainer.limit_test_batches", "trainer.limit_predict_batches"),
@@ -59,8 +59,8 @@ _TESTS_ALONE = (
 )
 _BATCH = ("trainer.accumulate_grad_batches", "data.batch_size")
 _NOTHING = "(not given)"
-_LONGEST = 400  # characters of a value in a message: paths differ at their end
-# Options of the base that a study decides, and what each has where nothing is given.
+_LONGEST = 400  # characters of a value in a message; paths may differ only at their end
+# Options of the base that a study sets itself, with their defaults.
 _DECIDED: Mapping[str, Any] = {
     **dict.fromkeys(("output", "results", "report", "probe", "unstable_maps", "ckpt_path")),
     "shifts": None,
@@ -68,7 +68,7 @@ _DECIDED: Mapping[str, Any] = {
     "noise": 0,
     "label_maps": False,
 }
-FIXED = (  # of every run: last.ckpt is tested, so that validation would only take time
+FIXED = (  # in every run: last.ckpt is tested, so validation would only take time
     *("--trainer.limit_val_batches", "0", "--trainer.enable_progress_bar", "false"),
     *("--trainer.enable_model_summary", "false"),
 )
@@ -76,18 +76,18 @@ FIXED = (  # of every run: last.ckpt is tested, so that validation would only ta
 
 @dataclass(frozen=True)
 class Plan:
-    """A variant whose options are known to be good.
+    """A variant whose options have been checked.
 
     Attributes:
         variant: the variant.
-        arguments: of ``dealias fit``, but for the seed and the output.
+        arguments: arguments of ``dealias fit``, without the seed and the output.
         options: every option that matters, by its full name.
-        defaults: what `options` has where nothing is given.
-        steps: of training.
+        defaults: the defaults of `options`.
+        steps: number of training steps.
         on_gpu: whether it trains on an accelerator.
-        located: `options` with whole paths, and the root of the data.
-        trained_on: digest of the images and targets of the training; None where they are drawn.
-        tested_on: the same of the test.
+        located: `options` with full paths, and the root of the data.
+        trained_on: digest of the images and targets of the training; None for procedural data.
+        tested_on: the same for the test.
         files: digests of the files that options name, by option.
         conditions: how the images of the test are changed; see `told_conditions`.
     """
@@ -106,23 +106,24 @@ class Plan:
 
     @property
     def inputs(self) -> dict[str, Any]:
-        """What files a training takes, as digests."""
+        """Digests of the files that a training uses."""
         return {"trained_on": self.trained_on, "files": dict(self.files)}
 
 
 def plan_variants(
     study: Study, variants: Sequence[Variant], known: Known
 ) -> tuple[str, list[Plan]]:
-    """The task, and the plan of each variant: its network is built and its data are found.
+    """The task and the plan of each variant; networks are built and data found, as a check.
 
     Args:
-        study: with the base, and the file from whose folder paths in variants are relative.
-        variants: the baseline first.
+        study: the study, with the base; paths in its variants are relative to the folder of
+            their file.
+        variants: the variants, the baseline first.
         known: filled with the digests of the files that were read.
 
     Raises:
-        StudyError: an option can't be used; or two variants can't be compared.
-        ConfigError: the base can't be read; or a variant names a class and there is no `trust`.
+        StudyError: an option can't be used, or two variants can't be compared.
+        ConfigError: the base can't be read, or a variant names a class without `trust`.
     """
     if study.trust:
         allow_programs()
@@ -145,7 +146,7 @@ def plan_variants(
 
 @contextmanager
 def quiet() -> Iterator[None]:
-    """Leave out what Lightning says of seeds and devices, once for each variant."""
+    """Suppress what Lightning prints about seeds and devices for each variant."""
     loggers = [logging.getLogger(name) for name in ("pytorch_lightning", "lightning_fabric")]
     before = [logger.level for logger in loggers]
     for logger in loggers:
@@ -162,7 +163,7 @@ def _name(plan: Plan) -> str:
 
 
 def _check_base(config: str, base: Mapping[str, Any]) -> None:
-    """Raise StudyError if the base has an option of tests or folders, which a study decides."""
+    """Raise StudyError if the base sets options of tests or folders, which a study sets itself."""
     for name, default in _DECIDED.items():
         if base.get(name, default) != default:
             raise StudyError(
@@ -173,7 +174,7 @@ def _check_base(config: str, base: Mapping[str, Any]) -> None:
 
 @contextmanager
 def refusing(name: str) -> Iterator[None]:
-    """Raise StudyError, with a name, where an option can't be used."""
+    """Raise StudyError, with a name, if an option can't be used."""
     try:
         yield
     except (ValueError, MisconfigurationException) as error:
@@ -232,7 +233,7 @@ def _plan(study: Study, task: Task, variant: Variant, known: Known) -> Plan:
 
 
 def prepare(command: Literal["fit", "test"], arguments: Sequence[str], output: Path) -> Prepared:
-    """What fits or tests a run, with its network, and with the test data found; nothing is written.
+    """Prepare to fit or test a run: build its network, find the test data, write nothing.
 
     Raises:
         ValueError, MisconfigurationException: an option can't be used.
@@ -244,22 +245,22 @@ def prepare(command: Literal["fit", "test"], arguments: Sequence[str], output: P
 
 
 def relevant(options: Mapping[str, Any]) -> dict[str, Any]:
-    """What of the options of a run matters, by full name, the same wherever its files lie.
+    """The options of a run that matter, by full name, independent of where its files are.
 
-    Of absolute paths, the last part counts.
+    Only the last part of an absolute path is kept.
     """
     given = {name: _portable(value) for name, value in flatten(options) if name not in _INCIDENTAL}
     return spelled_out(given)
 
 
 def changed_options(changes: Mapping[str, Any], *, everything: bool = False) -> dict[str, Any]:
-    """Changes by full name, the same wherever files lie; `everything` has incidental ones too."""
+    """Changes by full name, independent of where files are; `everything` adds incidental ones."""
     kept = {} if everything else _INCIDENTAL
     return {name: _portable(value) for name, value in flatten(changes) if name not in kept}
 
 
 def locate(options: Mapping[str, Any]) -> dict[str, Any]:
-    """What matters of options, with whole paths: files of one name may differ."""
+    """The options that matter, with full paths: files of the same name may differ."""
     kept = _INCIDENTAL - {"data.root"}
     return {name: _resolved(value) for name, value in flatten(options) if name not in kept}
 
@@ -272,7 +273,7 @@ def _resolved(value: Any) -> Any:
 
 
 def of_training(options: Mapping[str, Any]) -> dict[str, Any]:
-    """What of :func:`relevant` options the weights depend on."""
+    """Those of :func:`relevant` options on which the weights depend."""
     return {name: value for name, value in options.items() if not name.startswith(_TESTS_ALONE)}
 
 
@@ -287,9 +288,9 @@ def _portable(value: Any) -> Any:
 def differences(
     first: Mapping[str, Any], second: Mapping[str, Any], defaults: Mapping[str, Any]
 ) -> list[str]:
-    """What differs between two mappings of options, for a message: "NAME FIRST, now SECOND".
+    """The differences between two mappings of options, for a message: "NAME FIRST, now SECOND".
 
-    An option that one of them lacks, as it is newer than a run, has its default.
+    If one of them lacks an option, for example because it is newer than a run, the default counts.
     """
     found = []
     for name in dict.fromkeys([*first, *second]):
@@ -300,7 +301,7 @@ def differences(
 
 
 def _value(options: Mapping[str, Any], name: str, defaults: Mapping[str, Any]) -> Any:
-    """The value of an option as JSON has it, or what stands for none: null is one."""
+    """The value of an option as in JSON, or a mark if there is none, since null is a value."""
     value = options[name] if name in options else _portable(defaults.get(name, _NOTHING))
     return json.loads(json.dumps(value, default=list))
 
@@ -319,7 +320,7 @@ def _check_comparable(baseline: Plan, plan: Plan) -> None:
 
 
 def unequal_lengths(plans: Sequence[Plan]) -> list[str]:
-    """Warnings of variants that train for other steps or batches than the baseline."""
+    """Warnings about variants that differ from the baseline in training steps or batches."""
     first = plans[0]
     longer = [
         f"{_name(plan)}: trains for {plan.steps:,} steps, {_name(first)} for {first.steps:,}: the "

@@ -1,4 +1,4 @@
-"""The figure of a study: accuracy against agreement, a point for each variant."""
+"""The figure of a study: accuracy against agreement, with a point for each variant."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from dealias.study.figures import DRAWN
 from dealias.study.statistics import Summary
 
 _MARKERS = "os^Dv<>Pp*"
-_STYLE = {"font.size": 9, "text.parse_math": False}  # a dollar in a title is a dollar
+_STYLE = {"font.size": 9, "text.parse_math": False}  # a dollar sign in a title is literal
 
 
 def look_of(index: int) -> dict[str, str]:
-    """Marker and colour of a point, which none of a hundred shares.
+    """Marker and colour of a point, distinct for a hundred points.
 
     >>> look_of(0), look_of(10)
     ({'marker': 'o', 'color': 'C0'}, {'marker': 's', 'color': 'C0'})
@@ -26,12 +26,12 @@ def look_of(index: int) -> dict[str, str]:
 
 
 def draw_study(task: str, summary: Summary, titles: Mapping[str, str], path: Path) -> bool:
-    """Draw means with bars of a standard deviation over seeds, as PNG.
+    """Draw means, with error bars of one standard deviation over seeds, as PNG.
 
     Args:
-        task: see :data:`dealias.study.figures.DRAWN` for what is drawn of each.
-        summary: of the clean test.
-        titles: of the variants.
+        task: task of the network; see :data:`dealias.study.figures.DRAWN` for what is drawn.
+        summary: summary of the clean test.
+        titles: titles of the variants.
         path: the file.
 
     Returns:
@@ -71,7 +71,7 @@ def draw_study(task: str, summary: Summary, titles: Mapping[str, str], path: Pat
         axes.set_xlabel(f"{across}, % (bars: standard deviation over seeds)")
         axes.set_ylabel(f"{up}, %")
         axes.grid(alpha=0.3)
-        figure.legend(loc="outside upper center", ncols=3)  # points may lie on each other
+        figure.legend(loc="outside upper center", ncols=3)  # points may overlap
         with write_whole(path) as file:
             figure.savefig(file, format="png", dpi=150, metadata={"Software": None})
     return True

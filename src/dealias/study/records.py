@@ -1,4 +1,4 @@
-"""study.json: the figures of each run, with what they depend on."""
+"""study.json: the figures of each run, and what they depend on."""
 
 from __future__ import annotations
 
@@ -16,21 +16,21 @@ from dealias.study.statistics import Figures
 from dealias.text import FileError, printable
 
 _FORMAT = 1
-_MADE_WITH = ("hardware", "environment", "commit")  # of a test; formerly of a run
+_MADE_WITH = ("hardware", "environment", "commit")  # now stored with a test, formerly with a run
 _COSTS = ("step", "prediction", "bytes")
 Records = dict[str, Any]
 
 
 def empty_records(task: str) -> Records:
-    """Records of no run."""
+    """Records without runs."""
     return {"study": _FORMAT, "task": task, "variants": {}, "runs": {}, "cost": None}
 
 
 def read_records(path: Path, task: str) -> Records:
-    """What study.json holds; records of no run if it is not there.
+    """Read study.json; return records without runs if it does not exist.
 
     Raises:
-        FileError: it is not that of a study, or of another task.
+        FileError: the file is not that of a study, or belongs to another task.
     """
     if not path.exists():
         return empty_records(task)
@@ -48,7 +48,7 @@ def read_records(path: Path, task: str) -> Records:
 
 
 def _by_test(run: Mapping[str, Any]) -> dict[str, Any]:
-    """A run whose tests have each what they were made with."""
+    """A run in which each test records what it was made with."""
     made = {key: run[key] for key in _MADE_WITH if key in run}
     rest = {key: value for key, value in run.items() if key not in _MADE_WITH}
     return rest | {"tests": {name: made | test for name, test in run["tests"].items()}}
@@ -87,7 +87,7 @@ def _is_cost(value: Any) -> bool:
 
 
 def is_figure(value: Any) -> bool:
-    """Whether a value is a fraction, or None, which stands for an undefined one."""
+    """Whether a value is a fraction, or None for an undefined one."""
     is_number = isinstance(value, float | int) and not isinstance(value, bool)
     return value is None or (is_number and 0 <= value <= 1)
 
@@ -100,9 +100,9 @@ def run_key(variant: str, seed: int) -> str:
 def conflicts(
     records: Records, plans: Sequence[Plan], seeds: Sequence[int], tests: Sequence[Test]
 ) -> dict[str, list[str]]:
-    """What was measured otherwise than asked: by variant, run, or run and test; empty if nothing.
+    """What was measured with other settings than requested, by variant, run, or run and test.
 
-    What older records do not say, such as which images were tested on, is no conflict.
+    What older records do not contain, such as which images were tested, is not a conflict.
     """
     found: dict[str, list[str]] = {}
     for plan in plans:
@@ -140,11 +140,11 @@ def _conflicts_of_run(
 
 
 def changed_inputs(kept: Mapping[str, Any], plan: Plan) -> list[str]:
-    """What a training began with that is something else now, for a message.
+    """Inputs that have changed since a training began, for a message.
 
     Args:
-        kept: has "files" and "trained_on" of the training, as far as they are known.
-        plan: of its variant, with those that there are now.
+        kept: "files" and "trained_on" of the training, as far as they are known.
+        plan: plan of its variant, with the present inputs.
     """
     now = plan.files
     files = kept.get("files", now)
@@ -156,7 +156,7 @@ def changed_inputs(kept: Mapping[str, Any], plan: Plan) -> list[str]:
 
 
 def drop(records: Records, conflicting: Sequence[str]) -> None:
-    """Remove what :func:`conflicts` found from records."""
+    """Remove from records what :func:`conflicts` found."""
     for name in conflicting:
         variant, *rest = name.split("/")
         if len(rest) == 1:
@@ -173,7 +173,7 @@ def drop(records: Records, conflicting: Sequence[str]) -> None:
 
 
 def missing_tests(records: Records, key: str, tests: Sequence[Test]) -> list[Test]:
-    """The tests of a run whose figures are not there."""
+    """The tests of a run whose figures are missing."""
     kept = records["runs"].get(key, {}).get("tests", {})
     return [test for test in tests if test.name not in kept]
 
@@ -181,14 +181,14 @@ def missing_tests(records: Records, key: str, tests: Sequence[Test]) -> list[Tes
 def add_run(
     records: Records, plan: Plan, seed: int, found: Mapping[str, Any], *, begun_here: bool = True
 ) -> None:
-    """Add what was found of a run; tests of the same checkpoint that it has already stay.
+    """Add the results of a run; its earlier tests of the same checkpoint are kept.
 
     Args:
-        records: changed in place.
-        plan: of the variant.
-        seed: of the run.
-        found: has "tests", what these were made with, and "checkpoint", a digest.
-        begun_here: whether a study began the training: else it is not known what it trained on.
+        records: the records, changed in place.
+        plan: plan of the variant.
+        seed: seed of the run.
+        found: "tests", what these were made with, and "checkpoint", a digest.
+        begun_here: whether a study began the training; otherwise the training data are unknown.
     """
     name, key = plan.variant.name, run_key(plan.variant.name, seed)
     records["variants"].setdefault(name, {"options": dict(plan.options)})
@@ -196,7 +196,7 @@ def add_run(
     kept = records["runs"].get(key, {})
     checkpoint = found.get("checkpoint")
     before = {} if kept.get("checkpoint", checkpoint) != checkpoint else kept.get("tests", {})
-    inputs = plan.inputs if not before else {}  # weights are older than this test
+    inputs = plan.inputs if not before else {}  # the weights are older than this test
     if not begun_here:
         inputs.pop("trained_on", None)
     run = {"variant": name, "seed": seed, **inputs, **found}
@@ -214,7 +214,7 @@ def figures_of(records: Records, test: Test) -> dict[tuple[str, int], Figures]:
 
 
 def write_records(records: Records, path: Path, more: Mapping[str, Any]) -> None:
-    """Write study.json, whole, with more that is worked out from it and not read again."""
+    """Write study.json completely, with `more` that is derived from it and not read again."""
     ordered = dict(sorted(records["runs"].items(), key=lambda item: _order(item[1])))
     write_json({**records, "runs": ordered, **more}, path)
 

@@ -1,4 +1,4 @@
-"""Reading what the tests of a run have left."""
+"""Reading the results of the tests of a run."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ from dealias.text import FileError, printable, shorten
 
 
 def read_tests(folder: Path, task: str, tests: Sequence[Test]) -> dict[str, dict[str, Any]]:
-    """What study.json keeps of each test, by its name: settings, images, figures, ...
+    """What study.json stores of each test, by name: settings, images, figures and so on.
 
     Args:
-        folder: has TEST/result.json.
-        task: of the network.
-        tests: to read.
+        folder: folder with TEST/result.json.
+        task: task of the network.
+        tests: the tests to read.
 
     Raises:
-        StudyError: a result is not there or not as tests write it.
+        StudyError: a result is missing, or is not as tests write it.
     """
     return {test.name: _read(folder / test.name / "result.json", task, test) for test in tests}
 

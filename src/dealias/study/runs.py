@@ -1,4 +1,4 @@
-"""Runs in processes of their own: some at a time, none of which outlives this process."""
+"""Runs in separate processes, several at a time; none of them outlives this process."""
 
 from __future__ import annotations
 
@@ -20,18 +20,18 @@ from dealias.files import make_parents
 from dealias.text import printable
 
 _PAUSE, _PATIENCE = 0.05, 10.0  # seconds
-_TAIL = 2**14  # bytes of a log
-_SHOWN = 6  # lines of it
+_TAIL = 2**14  # bytes read from the end of a log
+_SHOWN = 6  # lines shown of them
 
 
 @dataclass(frozen=True)
 class Job:
-    """What a process is to do.
+    """The work of a process.
 
     Attributes:
-        name: in messages.
-        task: what :mod:`dealias.study.__main__` takes.
-        log: file of what it prints.
+        name: name in messages.
+        task: argument of :mod:`dealias.study.__main__`.
+        log: file for its output.
     """
 
     name: str
@@ -47,14 +47,14 @@ def run_jobs(
     at_once: int = 1,
     threads: int | None = None,
 ) -> None:
-    """Run jobs in processes; if this one is ended, so are they, even if it is killed.
+    """Run jobs in processes that end with this one, even if this one is killed.
 
     Args:
-        jobs: in the order in which they start.
-        done: told of each that has ended, with what went wrong or None.
-        begin: told of each before it starts.
-        at_once: number of processes.
-        threads: of each; None for what PyTorch takes.
+        jobs: the jobs, in the order in which they start.
+        done: called with each job that has ended, and what went wrong or None.
+        begin: called with each job before it starts.
+        at_once: number of processes at a time.
+        threads: number of threads of each process; None for PyTorch's default.
     """
     left = deque(jobs)
     running: dict[subprocess.Popen[bytes], Job] = {}
@@ -87,7 +87,7 @@ def _start(job: Job, threads: int | None) -> subprocess.Popen[bytes]:
             stdout=log,
             stderr=subprocess.STDOUT,
             env=environment,
-            start_new_session=True,  # an interrupt from the keyboard is for this process
+            start_new_session=True,  # Ctrl-C must reach only this process
         )
 
 
@@ -97,7 +97,7 @@ def _close(process: subprocess.Popen[bytes]) -> None:
 
 
 def _end(process: subprocess.Popen[bytes]) -> None:
-    """End a process and those that read for it, which would keep its outputs claimed."""
+    """End a process and its reader processes, which would keep its outputs claimed."""
     _close(process)
     grouped = hasattr(os, "killpg")  # not on Windows
     if grouped:
@@ -107,14 +107,14 @@ def _end(process: subprocess.Popen[bytes]) -> None:
     with suppress(subprocess.TimeoutExpired):
         process.wait(_PATIENCE)
     if grouped:
-        _signal_group(process, signal.SIGKILL)  # whoever reads for it may have held out
+        _signal_group(process, signal.SIGKILL)  # its readers may still be running
     else:
         process.kill()
     process.wait()
 
 
 def _signal_group(process: subprocess.Popen[bytes], number: int) -> None:
-    with suppress(ProcessLookupError, PermissionError):  # of a group that has ended
+    with suppress(ProcessLookupError, PermissionError):  # the group has ended
         os.killpg(process.pid, number)
 
 
@@ -126,7 +126,7 @@ def _failure(code: int, log: Path) -> str | None:
 
 
 def last_lines(log: Path) -> list[str]:
-    """The last lines of a log, without what would move the cursor."""
+    """The last lines of a log, without characters that would move the cursor."""
     with log.open("rb") as file:
         file.seek(max(0, file.seek(0, 2) - _TAIL))
         text = file.read().decode("utf-8", "replace")
@@ -136,15 +136,15 @@ def last_lines(log: Path) -> list[str]:
 
 @contextmanager
 def ending_with_parent() -> Iterator[None]:
-    """In a process of :func:`run_jobs`: end at once when the process that started it has ended."""
+    """In a process of :func:`run_jobs`: end as soon as the process that started it has ended."""
 
     def watch() -> None:
-        # Not by sys.stdin, whose lock processes that are forked meanwhile would wait for.
+        # Not through sys.stdin: processes forked meanwhile would wait for its lock.
         while os.read(0, 1):
             pass
-        if hasattr(os, "killpg") and os.getpgrp() == os.getpid():  # with what reads for it
+        if hasattr(os, "killpg") and os.getpgrp() == os.getpid():  # including its readers
             os.killpg(os.getpid(), signal.SIGKILL)
-        os._exit(1)  # files are whole at any moment
+        os._exit(1)  # files are complete at any moment
 
     threading.Thread(target=watch, daemon=True).start()
     yield

@@ -19,16 +19,16 @@ def summarise(
 ) -> Summary:
     """Mean and deviation over the seeds of each figure, and its paired difference to the baseline.
 
-    The baseline is the first of the variants. "low" and "high" are the 95 % confidence interval of
-    the mean difference by Student's t, "p" is that of the paired t-test, "n" the number of seeds,
-    and "pairs" that of seeds which the baseline has too. A figure that a seed leaves undefined is
-    None, as is what fewer than two seeds leave undefined, and the p of differences that are all
-    the same.
+    The baseline is the first of the variants. "low" and "high" are the limits of the 95 %
+    confidence interval of the mean difference by Student's t, "p" is that of the paired t-test, "n"
+    is the number of seeds, and "pairs" the number of seeds that the baseline has, too. Values are
+    None if a seed leaves the figure undefined, or with fewer than two seeds; "p" is also None if
+    all differences are the same.
 
     Args:
         found: figures by variant and seed; runs may be missing.
-        variants: names, the baseline first.
-        seeds: the seeds to sum up.
+        variants: names of the variants, the baseline first.
+        seeds: the seeds to summarise.
     """
     baseline, summary = variants[0], {}
     known = {job: row for job, row in found.items() if job[0] in variants and job[1] in seeds}

@@ -19,17 +19,17 @@ from dealias.text import printable, told_conditions
 
 
 def run_study(study: Study, *, tell: Callable[[str], object], progress: Progress) -> Found:
-    """Train and test what is missing; write study.json after each run, and at last the table.
+    """Train and test what is missing; write study.json after each run, and the table at the end.
 
-    Interrupted, it writes the table of what is done before it raises KeyboardInterrupt.
+    If interrupted, it writes the table of the finished runs and then raises KeyboardInterrupt.
 
     Args:
-        study: what to do.
-        tell: called with what happens, line by line.
+        study: settings of the study.
+        tell: called with messages about the progress, line by line.
         progress: takes the number of runs, and gives a function to call after each.
 
     Raises:
-        StudyError: the study can't be made as asked, or differs from the one that is there.
+        StudyError: the study can't be carried out, or differs from the one in the folder.
         OutputError: an output can't be written.
     """
     variants = read_variants(study.variants)

@@ -1,4 +1,4 @@
-"""The tables of a study, and all of it as Markdown."""
+"""The tables of a study, and the full report as Markdown."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ _MIB = 2**20
 
 @dataclass(frozen=True)
 class Table:
-    """Rows by name, and their cells.
+    """A table: names of rows, and their cells.
 
     Attributes:
-        title: what it shows.
-        heads: of the columns of cells.
-        rows: name and cells.
+        title: what the table shows.
+        heads: headings of the columns of cells.
+        rows: name and cells of each row.
     """
 
     title: str
@@ -34,7 +34,7 @@ class Table:
 def tables_of(
     records: Records, plans: Sequence[Plan], seeds: Sequence[int], tests: Sequence[Test]
 ) -> list[Table]:
-    """Means and differences of each test, and the cost; what was not measured is left out."""
+    """The means and differences of each test, and the cost, as far as they were measured."""
     titles = {plan.variant.name: plan.variant.title for plan in plans}
     arrows = {figure.name: figure.arrow for figure in FIGURES[records["task"]]}
     tables = []
@@ -64,7 +64,7 @@ def _rows(
 
 
 def _counted(cell: Callable[[Row], str], key: str, total: int) -> Callable[[Row], str]:
-    """A cell that says of how many seeds it is, where these are not all."""
+    """A cell that says how many seeds it is based on, if not all."""
 
     def counted(row: Row) -> str:
         return cell(row) if row[key] == total else f"{cell(row)} ({row[key]} of {total} seeds)"
@@ -160,7 +160,7 @@ def markdown(heads: Iterable[str], rows: Iterable[tuple[str, Iterable[str]]]) ->
 def notes_of(
     records: Records, plans: Sequence[Plan], seeds: Sequence[int], tests: Sequence[Test]
 ) -> list[str]:
-    """What a reader must know: runs that are missing, and runs that were tested otherwise."""
+    """What a reader must know: which runs are missing, and which were tested differently."""
     notes = []
     runs = records["runs"]
     keys = [run_key(plan.variant.name, seed) for seed in seeds for plan in plans]
@@ -208,7 +208,7 @@ def report(
     tests: Sequence[Test],
     notes: Sequence[str],
 ) -> str:
-    """All of it in Markdown."""
+    """The full report in Markdown."""
     lines = [f"Seeds {', '.join(map(str, seeds))}. Each p is of one comparison alone.", ""]
     lines += [line for note in notes for line in (f"**Note:** {_escaped(note)}", "")]
     tables = tables_of(records, plans, seeds, tests)
@@ -227,7 +227,7 @@ def _escaped(text: str) -> str:
 
 
 def commands(plan: Plan, tests: Sequence[Test]) -> list[str]:
-    """What trains and tests a variant, for a shell."""
+    """Shell commands that train and test a variant."""
     folder = f"OUTPUT/{plan.variant.name}/SEED"
     common = [*plan.arguments, "--seed_everything", "SEED", "--output", folder]
     lines = [shlex.join(["dealias", "fit", *common, *FIXED[:2]])]

@@ -1,4 +1,4 @@
-"""One run of a study: trained as far as it is not, and tested."""
+"""One run of a study: train it as far as needed, and test it."""
 
 from __future__ import annotations
 
@@ -27,16 +27,16 @@ def train_and_test(
     """Train and test in the folder of a run.
 
     Args:
-        arguments: of ``dealias fit`` and ``dealias test``, but for the output.
-        folder: of the run.
+        arguments: arguments of ``dealias fit`` and ``dealias test``, without the output.
+        folder: folder of the run.
         tests: further arguments of ``dealias test``, by the name of a folder in tests/.
-        steps: of the training.
-        anew: whether to replace what training has left there; else it goes on.
-        inputs: of the plan.
+        steps: number of training steps.
+        anew: whether to replace an existing training; otherwise it is continued.
+        inputs: inputs of the plan.
         tested_on: digest of the images and targets of each test.
 
     Raises:
-        StudyError: a training ended at another step; or images or targets are not those of the
+        StudyError: the training ended at another step, or images or targets are not those of the
             plan.
     """
     run = Path(folder)
@@ -58,7 +58,7 @@ def train_and_test(
 
 
 def _check_files(data: Any, part: str, expected: str | None) -> None:
-    """Raise StudyError if files of "train" or "test" have changed since a digest of them."""
+    """Raise StudyError if files of "train" or "test" no longer have the expected digest."""
     if digest_files(data.files(part), {}) != expected:
         raise StudyError(
             f"data: expected the images and targets of {part} that were there when the study was "
@@ -67,10 +67,10 @@ def _check_files(data: Any, part: str, expected: str | None) -> None:
 
 
 def trained_steps(folder: Path) -> int:
-    """The step that the checkpoint of a run is of; 0 without one.
+    """The step of the checkpoint of a run; 0 without one.
 
     Raises:
-        StudyError: it can't be read.
+        StudyError: the checkpoint can't be read.
     """
     path = folder / "last.ckpt"
     if not path.exists():

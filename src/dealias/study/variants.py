@@ -15,22 +15,22 @@ from dealias.text import FileError, printable, shorten
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_+.-]{0,99}")
 _SECTIONS = ("model", "data", "trainer")
-_SINGLE = "filter_ramp"  # the option of training that is in no section
-# Beside the folders of variants.
+_SINGLE = "filter_ramp"  # the only option of training outside the sections
+# Other outputs beside the folders of variants.
 OUTPUTS = ("study.json", "table.md", "figure.png", "cost.json", "cost.log")
 
 
 class StudyError(ValueError):
-    """A study can't be made as asked."""
+    """A study can't be carried out with these settings."""
 
 
 @dataclass(frozen=True)
 class Variant:
-    """What is compared.
+    """A variant to compare.
 
     Attributes:
-        name: of its folder.
-        title: its name in tables.
+        name: name of its folder.
+        title: name in tables.
         changes: options in which it differs from the base, nested as in a configuration file.
     """
 
@@ -42,11 +42,11 @@ class Variant:
 def read_variants(path: Path) -> list[Variant]:
     """Read a file of variants: a mapping of names to options of ``dealias fit``, or to nothing.
 
-    The first is the baseline. Besides sections of options, a variant may have a ``title``.
+    The first variant is the baseline. Besides sections of options, a variant may have a ``title``.
 
     Raises:
-        FileError: the file can't be read, is no such mapping, or has fewer than two variants; or a
-            name can't be that of a folder; or two have one title.
+        FileError: the file can't be read, is not such a mapping, or has fewer than two variants; a
+            name can't be used for a folder; or two variants have the same title.
     """
     return read_named(
         path, "variants", least=2, sections=_SECTIONS, single=(_SINGLE,), taken=OUTPUTS
@@ -62,15 +62,15 @@ def read_named(
     single: Sequence[str] = (),
     taken: Collection[str] = (),
 ) -> list[Variant]:
-    """Read a mapping of names to options, with titles or without.
+    """Read a mapping of names to options, with optional titles.
 
     Args:
-        path: of the file.
-        what: the names are of, in the plural, for messages.
-        least: how many there must be.
-        sections: that options may be in.
-        single: options that are in no section.
-        taken: names that are those of other outputs.
+        path: path of the file.
+        what: what the names stand for, in the plural, for messages.
+        least: smallest number of names.
+        sections: sections that options may be in.
+        single: options outside the sections.
+        taken: names of other outputs, which can't be used.
 
     Raises:
         FileError: see :func:`read_variants`.
@@ -87,7 +87,7 @@ def read_named(
                 path,
                 f"expected names of folders, of letters, digits and - _ + ., got {shorten(name)}",
             )
-        if name.lower() in seen | set(taken):  # file systems may not tell case apart
+        if name.lower() in seen | set(taken):  # file systems may ignore case
             raise FileError(path, f"{name}: there is another output of this name")
         seen.add(name.lower())
     found = [_variant(path, name, options, sections, single) for name, options in content.items()]
@@ -96,7 +96,7 @@ def read_named(
 
 
 def _check_titles(path: Path, variants: Sequence[Variant]) -> None:
-    """Raise FileError if two variants have one title, by which tables name them."""
+    """Raise FileError if two variants have the same title, since tables name them by it."""
     named: dict[str, str] = {}
     for variant in variants:
         other = named.setdefault(variant.title, variant.name)
@@ -109,10 +109,10 @@ def _check_titles(path: Path, variants: Sequence[Variant]) -> None:
 
 
 def baseline_first(variants: Sequence[Variant], name: str) -> list[Variant]:
-    """The variants, with the one of this name before the others.
+    """The variants, with the one of this name first.
 
     Raises:
-        StudyError: there is none.
+        StudyError: there is no such variant.
 
     >>> variants = [Variant(name, name, {}) for name in ("plain", "noise", "both")]
     >>> [variant.name for variant in baseline_first(variants, "noise")]
@@ -158,7 +158,7 @@ def command_line(changes: Mapping[str, Any]) -> list[str]:
 
 
 def flatten(options: Mapping[str, Any], above: str = "") -> Iterator[tuple[str, Any]]:
-    """Full names of options, and their values: what is no mapping with something in it."""
+    """Full names of options and their values, which are anything but non-empty mappings."""
     for key, value in options.items():
         if isinstance(value, Mapping) and value:
             yield from flatten(value, f"{above}{key}.")
@@ -167,6 +167,6 @@ def flatten(options: Mapping[str, Any], above: str = "") -> Iterator[tuple[str, 
 
 
 def _text(value: Any) -> str:
-    """A value as YAML on one line; JSON would write numbers that YAML takes for text."""
+    """A value as YAML on one line; JSON writes some numbers in a form that YAML reads as text."""
     text = yaml.safe_dump(value, default_flow_style=True, width=2**31, allow_unicode=True)
     return text.removesuffix("...\n").strip()

@@ -1,4 +1,4 @@
-"""What is missing of a study is trained and tested, and all of it is summed up."""
+"""Training and testing what is missing of a study, and summarising the whole."""
 
 from __future__ import annotations
 
@@ -44,13 +44,13 @@ Progress = Callable[[int], AbstractContextManager[Callable[[], object]]]
 
 @dataclass(frozen=True)
 class Found:
-    """What came of a study.
+    """The outcome of a study.
 
     Attributes:
         tables: means, differences and cost.
         notes: what a reader must know.
-        failed: names of the runs that failed; "cost" if that could not be measured.
-        folder: of study.json, table.md and figure.png.
+        failed: names of the runs that failed, and "cost" if the cost could not be measured.
+        folder: folder of study.json, table.md and figure.png.
     """
 
     tables: Sequence[Table]
@@ -60,7 +60,7 @@ class Found:
 
 
 class Work:
-    """A study while it runs: what is to be done, what was found, and what failed."""
+    """A running study: what remains to be done, what was found, and what failed."""
 
     def __init__(
         self,
@@ -79,10 +79,10 @@ class Work:
         self.threads = 1 if study.jobs > 1 and not plans[0].on_gpu else None
 
     def jobs(self) -> list[Job]:
-        """What is to be done; drops from the records what was measured otherwise.
+        """The remaining jobs; drops from the records what was measured with other settings.
 
         Raises:
-            StudyError: something was, and may not be replaced.
+            StudyError: there are such records, and they may not be replaced.
         """
         plans = list(self.plans.values())
         found = self._conflicts()
@@ -96,7 +96,7 @@ class Work:
         }
         left = [(plan, seed) for plan, seed in runs if lacking[plan.variant.name, seed]]
         stale = differing_runs(self.study.output, left)
-        # The options of these are the same, and the files that they begin with are not.
+        # These runs have the same options, but begin with other files.
         keys = [run_key(plan.variant.name, seed) for plan, seed in left]
         stale |= {key: found[key] for key in keys if key in found}
         if stale and not self.study.overwrite:
@@ -112,10 +112,10 @@ class Work:
         return found
 
     def check(self) -> None:
-        """Refuse to sum up what was measured otherwise than asked, or nothing.
+        """Refuse to summarise nothing, or what was measured with other settings.
 
         Raises:
-            StudyError: there is no study.json, or it was.
+            StudyError: there is no study.json, or its settings differ.
         """
         if not self.file.exists():
             raise StudyError(f"{printable(self.file)}: no such file: there is nothing to sum up")
@@ -126,7 +126,7 @@ class Work:
         run = self.study.output / key
         anew = key in stale
         if anew or self._is_of_another_training(run, plan, key):
-            lacking = self.tests  # all of one training
+            lacking = self.tests  # all tests must be of one training
         options = [*plan.arguments, "--seed_everything", str(seed)]
         options += ["--data.workers", "0"] if self.threads == 1 else []
         task = {
@@ -142,23 +142,23 @@ class Work:
         return Job(key, task, run.with_name(f"{seed}.log"))
 
     def _is_of_another_training(self, run: Path, plan: Plan, key: str) -> bool:
-        """Whether a checkpoint is not that of the figures that are kept, or will be replaced."""
+        """Whether a checkpoint is not the one of the stored figures, or will be replaced."""
         try:
             if trained_steps(run) < plan.steps:
                 return True
-        except StudyError:  # which the job will say
+        except StudyError:  # the job will report it
             return False
         kept = self.records["runs"].get(key, {}).get("checkpoint")
         return kept is not None and kept != digest_file(run / "last.ckpt")
 
     def _begin(self, job: Job) -> None:
-        """Forget the figures of a run that a job replaces: it may be stopped halfway."""
+        """Drop the figures of a run that a job replaces, since the job may be stopped halfway."""
         if len(job.task["tests"]) == len(self.tests) and job.name in self.records["runs"]:
             del self.records["runs"][job.name]
             self._write()
 
     def train(self, jobs: Sequence[Job], tell: Callable[[str], object], progress: Progress) -> None:
-        """Run jobs, and keep the figures of each."""
+        """Run jobs, and store the figures of each."""
         total = len(self.plans) * len(self.study.seeds)
         begun, ended = time.monotonic(), 0
         if len(jobs) < total:
@@ -184,7 +184,7 @@ class Work:
             run_jobs(jobs, done, begin=self._begin, at_once=at_once, threads=threads)
 
     def _take(self, job: Job) -> str | None:
-        """Keep the figures that a job has left in its folder; what is wrong with them, or None."""
+        """Store the figures in the folder of a job; return what is wrong with them, or None."""
         variant, _, seed = job.name.rpartition("/")
         folder = Path(job.task["folder"])
         asked = [test for test in self.tests if test.name in job.task["tests"]]
@@ -208,7 +208,7 @@ class Work:
         return "done" if value is None else f"{name} {100 * value:.2f} %"
 
     def measure_cost(self, tell: Callable[[str], object]) -> list[str]:
-        """Measure what the variants cost, unless it is known; warnings."""
+        """Measure the cost of the variants unless it is known, and return warnings."""
         known = self.records["cost"]
         if known is not None and set(self.plans) <= set(known["variants"]):
             return []
@@ -263,7 +263,7 @@ def _differing(file: Path, found: Mapping[str, Sequence[str]]) -> str:
 
 
 def _duration(seconds: float) -> str:
-    """A time to wait, for people.
+    """A waiting time as text.
 
     >>> _duration(7500)
     '2 h 5 min'

@@ -1,4 +1,4 @@
-"""Images with instances: annotations, data sets, checks and sheets.
+"""Images with instances: annotations, data sets, checks and contact sheets.
 
 Needs torchvision, Lightning, faster-coco-eval and SciPy.
 """

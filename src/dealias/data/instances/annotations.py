@@ -38,7 +38,7 @@ _MOST_CATEGORIES = 65_535
 
 
 class AnnotationError(FileError):
-    """Annotations can't be used; messages call a mapping "annotations"."""
+    """Annotations can't be used; messages call content without a file "annotations"."""
 
 
 def read_annotations(
@@ -52,7 +52,7 @@ def read_annotations(
 ) -> InstanceSet:
     """Read instances in COCO's format.
 
-    Problems of the file itself show here, before any image is read.
+    Problems of the file itself are raised here, before any image is read.
 
     Args:
         source: a JSON file, or its content, which may also have arrays and run lengths as bytes.
@@ -63,17 +63,17 @@ def read_annotations(
             broken polygons and run lengths, unknown categories, annotations with a duplicate id.
         ignore_other_categories: leave out annotations of a category that is not a class, and count
             them.
-        boxes_alone: take annotations none of which has a "segmentation", or an empty one: their
-            instances have boxes and no masks. If one has a segmentation, all must.
+        boxes_alone: accept annotations without any "segmentation", or with empty ones only; their
+            instances have boxes and no masks. If one annotation has a segmentation, all must.
 
     Broken polygons beside valid ones are left out. A missing box or area, or an area of 0, is
-    taken from the mask, or the area from the box if there are boxes alone. The `notes` of the set
-    count both, and whatever else is not used as it stands.
+    computed from the mask; without masks, the area is computed from the box. The `notes` of the
+    set count both, and anything else that is not used as stored.
 
     Raises:
-        AnnotationError: other content; a class without a category; a duplicate id of an image or
-            a category; a file name that leads out of the folder of images; an entry that can't be
-            used, unless `skip_bad`; or nothing is left.
+        AnnotationError: the content is something else, a class has no category, an id of an image
+            or a category occurs twice, a file name leads out of the folder of images, an entry
+            can't be used (unless `skip_bad`), or nothing is left.
     """
     path, content = _load(source)
     folder = Path(images)
@@ -156,7 +156,7 @@ def _categories(content: Mapping[str, Any]) -> dict[int, str]:
 def _images(
     content: Mapping[str, Any], folder: Path, problems: list[Problem]
 ) -> dict[int, AnnotatedImage | None]:
-    """Images by id; None for those that can't be used."""
+    """Images by id; None for images that can't be used."""
     found: dict[int, AnnotatedImage | None] = {}
     paths: set[Path] = set()
     for index, entry in enumerate(content["images"]):
@@ -187,7 +187,7 @@ def _instances(
     notes: Notes,
     boxes_alone: bool,
 ) -> tuple[dict[int, list[Instance]], list[tuple[str, int]]]:
-    """Instances by image, and the annotations of other categories with their category."""
+    """Instances by image, and annotations of other categories with their category."""
     found: dict[int, list[Instance]] = {id_: [] for id_ in images}
     others = []
     numbers: set[int] = set()
@@ -237,7 +237,7 @@ def _id_of(entry: Any, key: str) -> int | None:
 def _look_alikes(
     categories: Mapping[int, str], labels: Mapping[int, int], classes: Sequence[str]
 ) -> list[str]:
-    """Messages about categories that are not classes, but whose name differs only in case."""
+    """Messages about categories that are not classes, but differ from one only in case."""
     taken = {plain_name(classes[label - 1]): id_ for id_, label in labels.items()}
     others = {id_: plain_name(name) for id_, name in categories.items() if id_ not in labels}
     alike = [id_ for id_, name in others.items() if name in taken]
@@ -252,7 +252,7 @@ def _look_alikes(
 
 
 def _of_lvis(content: Mapping[str, Any]) -> list[str]:
-    """A message if images list the categories that were looked for, as in LVIS."""
+    """A message if images list the categories that annotators looked for, as in LVIS."""
     keys = {"neg_category_ids", "not_exhaustive_category_ids"}
     if not any(isinstance(image, Mapping) and keys & image.keys() for image in content["images"]):
         return []
@@ -263,7 +263,7 @@ def _of_lvis(content: Mapping[str, Any]) -> list[str]:
 
 
 def _or_note(problems: list[Problem], title: str, read: Callable[[], T]) -> T | None:
-    """The result of `read`; or None, with the problem noted."""
+    """The result of `read`, or None with the problem recorded."""
     try:
         return read()
     except BadEntryError as error:

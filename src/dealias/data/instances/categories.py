@@ -1,4 +1,4 @@
-"""Matching classes with the categories of annotation files by name."""
+"""Matching classes and the categories of annotation files by name."""
 
 from __future__ import annotations
 
@@ -46,18 +46,18 @@ def match_categories(
 ) -> dict[int, int]:
     """Match classes with the categories of a file by name, never by position.
 
-    A category with exactly the same name comes first. Without one, names may differ in case,
-    blanks, "-" and "_", or as those of COCO and PASCAL VOC do (motorcycle and motorbike, tv and
-    tvmonitor), as long as only one category matches.
+    A category with exactly the same name is preferred. If there is none, names may differ in case,
+    blanks, "-" and "_", or in the way that those of COCO and PASCAL VOC differ (motorcycle and
+    motorbike, tv and tvmonitor), as long as only one category matches.
 
     Args:
         categories: names of the categories, by id.
         classes: names of classes 1 .. C, in this order.
         used: ids of the categories that occur in annotations. If several categories match a
-            class, the only one in use is taken; if none is in use, all are.
+            class and only one of them is in use, that one is taken; if none is in use, all are.
 
     Returns:
-        Label 1 .. C by category id, without categories that are not classes.
+        The label 1 .. C of each category id, without categories that are not classes.
 
     Raises:
         ValueError: a class is given twice, or has no category or several.
@@ -91,7 +91,7 @@ def match_categories(
 
 
 def same_class(name: str, other: str) -> bool:
-    """Whether :func:`match_categories` matches two names that may differ."""
+    """Whether :func:`match_categories` treats two names as the same class."""
     return _key(name) == _key(other)
 
 

@@ -1,4 +1,4 @@
-"""Going through a data set with instances before hours are spent on training."""
+"""Checking a data set with instances before training."""
 
 from __future__ import annotations
 
@@ -25,13 +25,13 @@ class ClassCounts:
     """The instances of a class in a split.
 
     Attributes:
-        name: of the class.
+        name: name of the class.
         instances: number of instances, without crowds.
-        images: number of images with one.
+        images: number of images with an instance.
         crowds: number of groups, which count as neither found nor missed.
-        small: instances whose area is below 32x32 pixels.
-        medium: instances between small and large.
-        large: instances of at least 96x96 pixels.
+        small: number of instances with an area below 32x32 pixels.
+        medium: number of instances between small and large.
+        large: number of instances with an area of at least 96x96 pixels.
     """
 
     name: str
@@ -45,7 +45,7 @@ class ClassCounts:
 
 @dataclass(frozen=True)
 class InstanceSplitCheck:
-    """What a split holds.
+    """What was found in a split.
 
     Attributes:
         part: "train", "val" or "test".
@@ -56,7 +56,7 @@ class InstanceSplitCheck:
         classes: the instances of each class in usable images.
         ignored: number of annotations left out because their category is not a class, by category.
         problems: what is wrong with each annotation or image that can't be used.
-        notes: what is not used as it stands in the file, such as an area of 0.
+        notes: what is not used as stored in the file, such as an area of 0.
     """
 
     part: str
@@ -85,7 +85,7 @@ class InstanceSplitCheck:
         return not self.problems
 
     def to_dict(self) -> dict[str, Any]:
-        """All of it as values that JSON can hold."""
+        """The findings as values that JSON can hold."""
         return {
             "part": self.part,
             "split": self.split,
@@ -111,22 +111,22 @@ def check_instances(
     workers: int | None = None,
     progress: Progress | None = None,
 ) -> InstanceCheck:
-    """Read all annotations and images of a data set, and count what is in them.
+    """Read all annotations and images of a data set, and count the instances.
 
     Annotations that can't be used, and images that can't be read or differ in size from their
     annotations, are listed, not raised.
 
     Args:
-        datamodule: the data set; its options say which splits, and how many images of each. All
-            annotations are looked at, even with a limit of images.
+        datamodule: the data set; its options select the splits, and the number of images of each.
+            All annotations are checked, even if the number of images is limited.
         parts: see :func:`dealias.data.check_data`.
-        workers: likewise.
-        progress: likewise.
+        workers: see :func:`dealias.data.check_data`.
+        progress: see :func:`dealias.data.check_data`.
 
     Raises:
-        ValueError: no or unknown parts.
+        ValueError: there are no parts, or unknown ones.
         DataError, LisError: a split can't be found at all.
-        AnnotationError, LabelFileError: none of its annotations can be used.
+        AnnotationError, LabelFileError: none of the annotations of a split can be used.
     """
     splits = datamodule.source.splits
     reading = datamodule.workers if workers is None else workers

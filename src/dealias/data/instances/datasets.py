@@ -1,4 +1,4 @@
-"""Images with their instances, as torchvision's detection networks take them."""
+"""Images with their instances, in the form that torchvision's detection networks expect."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ Transform = Callable[[Item], Item]
 
 
 class InstanceDataset(SkippingDataset):
-    """Images and targets that torchvision's transforms change together.
+    """Images and targets, which torchvision's transforms change together.
 
     An item is a dict:
 
@@ -29,18 +29,19 @@ class InstanceDataset(SkippingDataset):
       bottom) in pixels; "masks", `tv_tensors.Mask` uint8 [N, H, W], 0 or 1; "labels", int64 [N],
       1 .. C; "area", float32 [N], in pixels of the image as stored; "iscrowd", int64 [N]; and
       "image_id", an integer. N may be 0;
-    - "bright", the image before `darken`, if `keep_bright`;
-    - "name": of the image;
+    - "bright": the image before `darken`, if `keep_bright`;
+    - "name": the name of the image;
     - "skipped": a list of messages. With `skip_bad`, an image that can't be read has None for
-      "image" and "target", and "skipped" says why; otherwise it is an error that names the file.
+      "image" and "target", and "skipped" says why; otherwise it raises an error that names the
+      file.
 
     Args:
         instances: the images and their instances.
-        transform: takes and returns an item, as :func:`instance_transform` does.
-        darken: changes the image alone after `transform`, such as
+        transform: takes and returns an item, like that of :func:`instance_transform`.
+        darken: changes only the image, after `transform`, such as
             :class:`dealias.lowlight.LowLight`.
         keep_bright: also keep the image from before `darken`.
-        skip_bad: go on without images that can't be read.
+        skip_bad: skip images that can't be read.
     """
 
     def __init__(
@@ -67,7 +68,7 @@ class InstanceDataset(SkippingDataset):
         """Read an item.
 
         Raises:
-            FileError: its image can't be used.
+            FileError: the image of the item can't be used.
         """
         record = self.instances.images[index]
         item: Item = {
@@ -86,7 +87,7 @@ class InstanceDataset(SkippingDataset):
         return item
 
     def missing(self, index: int) -> Item:
-        """An item that could not be read."""
+        """The item to return in place of one that could not be read."""
         return {"image": None, "target": None, "name": self.instances.images[index].name}
 
 
@@ -94,15 +95,15 @@ class EvaluationImages(SkippingDataset):
     """Images as a network sees them, with the instances of the stored image.
 
     An item has "image", uint8 [3, h, w]; "record", an :class:`AnnotatedImage`; "name", without
-    suffix unless names would then be the same; "skipped", a list of messages; and, if images are
+    suffix if names stay distinct without it; "skipped", a list of messages; and, if images are
     darkened, "original", the stored image uint8 [3, H, W]. With `skip_bad`, an image that can't be
     read has None for "image".
 
     Args:
         images: images with instances, or images to predict.
-        resize: changes the size of an image; None leaves it.
-        darken: changes an image after `resize`, without moving anything in it; None leaves it.
-        skip_bad: go on without images that can't be read.
+        resize: changes the size of an image; None keeps the size.
+        darken: changes an image after `resize`, without moving anything in it; None for no change.
+        skip_bad: skip images that can't be read.
     """
 
     def __init__(
@@ -126,7 +127,7 @@ class EvaluationImages(SkippingDataset):
         """Read an item.
 
         Raises:
-            FileError: its image can't be used.
+            FileError: the image of the item can't be used.
         """
         entry = self.images[index]
         if isinstance(entry, AnnotatedImage):
@@ -146,7 +147,7 @@ class EvaluationImages(SkippingDataset):
         return item | {"image": changed.as_subclass(Tensor)}
 
     def missing(self, index: int) -> Item:
-        """An item that could not be read."""
+        """The item to return in place of one that could not be read."""
         return {"image": None, "record": None, "name": self._names[index]}
 
 
@@ -154,7 +155,7 @@ def darkened(darken: Callable[[Tensor], Tensor], image: Tensor, record: Annotate
     """Darken an image.
 
     Raises:
-        SampleError: it can't be darkened, for instance because it is too small.
+        SampleError: the image can't be darkened, for example because it is too small.
     """
     try:
         return darken(image)
@@ -177,7 +178,7 @@ def target_of(record: AnnotatedImage) -> dict[str, Any]:
 
 
 def collate_instances(items: Sequence[Item]) -> dict[str, list[Any]]:
-    """A batch of lists by key, without items that have no image, and one list of "skipped"."""
+    """A batch with a list for each key, without items that lack an image, and all "skipped"."""
     usable = [item for item in items if item["image"] is not None]
     keys = usable[0].keys() - {"skipped"} if usable else {"image", "target", "name"}
     batch: dict[str, list[Any]] = {key: [item[key] for item in usable] for key in sorted(keys)}

@@ -1,4 +1,4 @@
-"""Reading detections in COCO's format of results."""
+"""Reading detections in COCO's results format."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ from dealias.metrics.instances import (
 )
 from dealias.text import FileError, shorten
 
-_FARTHEST = 1e9  # pixels of a box, whose area and sides stay numbers
+_FARTHEST = 1e9  # pixels; keeps the sides and the area of a box finite
 _Found = tuple[tuple[float, float, float, float], int, float, Rle | None]
 
 
@@ -48,36 +48,36 @@ def read_detections(
     categories: Mapping[int, str] | None = None,
     detection_area: DetectionArea = "mask",
 ) -> InstanceEvaluation:
-    """Read detections in COCO's format of results, and join them with the instances.
+    """Read detections in COCO's results format, and join them with the instances.
 
     Args:
         source: a JSON file, or its content: a list of mappings with "image_id"; "category_id";
-            "score", any finite number; "segmentation", as :func:`read_segmentation` takes it; and
+            "score", any finite number; "segmentation", as for :func:`read_segmentation`; and
             "bbox", (left, top, width, height) in pixels, by default the box of the mask. Either
-            all have a segmentation or none has: then boxes alone are compared, as they are if the
-            instances have no masks.
+            all detections have a segmentation or none has. Without segmentations, or if the
+            instances have no masks, only boxes are compared.
             ``dealias test`` writes such a file as test/detections.json.
         instances: the images and their instances. Images without an entry have no detections.
-        categories: names of the categories by id, as in the annotation file that the results are
-            for, matched with the classes by :func:`match_categories`; detections of other
+        categories: names of the categories by id, as in the annotation file that the results refer
+            to. They are matched with the classes by :func:`match_categories`; detections of other
             categories are left out. By default those of `instances`, or 1 .. C in the order of the
-            classes if these come from no annotation file.
+            classes if these do not come from an annotation file.
         detection_area: see :func:`average_precision`.
 
-    The optional "file_name" and "category" must agree with the ids, though the name of a file may
-    differ in folder and suffix. A detection whose mask has no pixel is a false positive, as for
-    pycocotools, and so is a box of no width or height.
+    The optional "file_name" and "category" must agree with the ids, but a file name may differ in
+    folder and suffix. A detection whose mask has no pixel, or whose box has no width or height, is
+    a false positive, as in pycocotools.
 
     Returns:
         An evaluation, for average precision and errors. Its `skipped` and `notes` are those of the
-        instances; the notes also count detections that are left out, have lost a broken polygon,
-        have no pixel, or whose mask is not compared as the instances have boxes alone.
+        instances. The notes also count detections that are left out, have lost a broken polygon or
+        have no pixel, and masks that are not compared because the instances have only boxes.
 
     Raises:
-        DetectionsError: another kind of file, a class without a category, or an entry with an
+        DetectionsError: the file is of another kind, a class has no category, or an entry has an
             unknown image or category, a name that contradicts their ids, a score that is not
-            finite, a broken mask, or none where others have one, or a box of negative width or
-            height; the message names the entry.
+            finite, a broken or missing mask, or a box of negative width or height; the message
+            names the entry.
     """
     path, entries = _load(source)
     classes = instances.classes
@@ -163,7 +163,7 @@ def _known(entry: Any, key: str, known: Container[int]) -> int:
 
 
 def _check_names(entry: Mapping[str, Any], image: AnnotatedImage, id_: int, category: str) -> None:
-    """Refuse names that contradict the ids, which may then count in another order."""
+    """Refuse names that contradict the ids, since the ids may be numbered differently."""
     given = entry.get("file_name")
     if isinstance(given, str) and PurePosixPath(given).stem != PurePosixPath(image.name).stem:
         raise BadEntryError(

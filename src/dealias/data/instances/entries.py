@@ -25,14 +25,14 @@ from dealias.metrics.instances import (
 )
 from dealias.text import FileError, printable, shorten
 
-_LARGEST_FILE = 2**31  # bytes; the annotations of LVIS have half as many
-# An estimate: those of LVIS for training, 1.1 GB with 1.3 million instances, have 7 or 8 bytes for
-# each coordinate, so 160 million values at most.
+_LARGEST_FILE = 2**31  # bytes; the annotations of LVIS are half as large
+# An estimate: the training annotations of LVIS, 1.1 GB with 1.3 million instances, use 7 or 8 bytes
+# per coordinate, so they have 160 million values at most.
 _MOST_VALUES = 2**28
-_LONGEST_NAME = 400  # characters that a message has of it
+_LONGEST_NAME = 400  # characters of a name in a message
 _LONGEST_SIDE = 65_535  # pixels of an image, as in JPEG
-_LARGEST = 1e10  # area; COCO's AP counts none beyond
-_THIN = 1.5  # pixels: the polygons of a wider and higher box cover some
+_LARGEST = 1e10  # area; COCO's AP ignores larger ones
+_THIN = 1.5  # pixels; the polygons of a wider and higher box cover some pixel
 BROKEN_POLYGONS = "broken polygons that are left out of a segmentation with others"
 NO_PIXEL = "instances whose polygons cover no pixel, which no mask can match"
 
@@ -52,7 +52,7 @@ def read_image(entry: Any, folder: Path) -> AnnotatedImage:
         BadEntryError: a key is missing or of another type, or there is no such file.
         ForbiddenPathError: the file name leads out of the folder.
 
-    Without "file_name", as in LVIS, the name is the end of "coco_url", with its folder or without.
+    Without "file_name", as in LVIS, the name is the end of "coco_url", with or without its folder.
     Names may be quoted as in URLs, or have "\" between folders.
     """
     id_ = _integer(entry, "id")
@@ -75,7 +75,7 @@ def read_image(entry: Any, folder: Path) -> AnnotatedImage:
 
 
 def has_segmentation(entry: Any) -> bool:
-    """Whether an entry has a "segmentation", and not None or an empty list in its place."""
+    """Whether an entry has a "segmentation" that is neither None nor an empty list."""
     value = entry.get("segmentation") if isinstance(entry, Mapping) else None
     return value is not None and not (isinstance(value, (list, tuple)) and not value)
 
@@ -86,20 +86,20 @@ def read_instance(
     """Read an entry of "annotations".
 
     Args:
-        entry: as in the file.
+        entry: entry as in the file.
         size: (height, width) of its image.
-        label: of its category.
-        boxes_alone: the entry has a box and no segmentation.
+        label: label of its category.
+        boxes_alone: whether the entry has a box and no segmentation.
 
     Returns:
-        The instance, and a description of each value that is not used as it stands. Polygons that
-        cover no pixel, as COCO has some, make an instance whose mask has none, if its box is less
-        than a pixel and a half wide or high, or has no width or height. As in pycocotools it
-        counts, and no mask can match it.
+        The instance, and a description of each value that is not used as stored. Polygons that
+        cover no pixel, of which COCO has some, give an instance with an empty mask if the box is
+        less than a pixel and a half wide or high, or has no width or height. As in pycocotools,
+        this instance counts, but no mask can match it.
 
     Raises:
-        BadEntryError: a box without area or outside the image, a broken or empty segmentation, or
-            a key that is missing or of another type.
+        BadEntryError: a box is without area or outside the image, a segmentation is broken or
+            empty, or a key is missing or of another type.
     """
     mask, kinds = (None, []) if boxes_alone else _mask(entry, size)
     hidden = NO_PIXEL in kinds
@@ -129,12 +129,12 @@ def read_instance(
 
 
 def read_json(path: Path, error: type[FileError]) -> Any:
-    """Read a JSON file; `error` is what to raise if it can't be read."""
+    """Read a JSON file, and raise `error` if it can't be read."""
     try:
         text = read_bytes(path, _LARGEST_FILE)
         if not text.strip():
             raise error(path, "expected JSON in COCO's format, got an empty file")
-        # Single entries are checked.
+        # Single entries are checked later.
         return parse_json(text, exact=False, finite=False, most=_MOST_VALUES)
     except FileError as failure:
         raise error(path, failure.problem) from failure
@@ -143,7 +143,7 @@ def read_json(path: Path, error: type[FileError]) -> Any:
 
 
 def plain(entry: Any) -> Any:
-    """Convert arrays, tensors and their scalars in an entry, except masks, to what JSON has."""
+    """Convert arrays, tensors and their scalars in an entry, except masks, to types of JSON."""
     if not isinstance(entry, Mapping):
         return entry
     return {
@@ -165,7 +165,7 @@ def path_inside(folder: Path, name: str) -> Path:
     """The file of this name in a folder.
 
     Raises:
-        ForbiddenPathError: an absolute name, one with "..", or with a character that no path has.
+        ForbiddenPathError: the name is absolute, or contains ".." or an impossible character.
     """
     parts = (*PurePosixPath(name).parts, *PureWindowsPath(name).parts)
     rooted = PurePosixPath(name).is_absolute() or PureWindowsPath(name).anchor
@@ -178,14 +178,14 @@ def path_inside(folder: Path, name: str) -> Path:
 
 
 def is_number(value: Any) -> TypeGuard[float]:
-    """Whether a value from a file is a finite number, and an integer of 64 bits if it is one."""
+    """Whether a value from a file is a finite number; an integer must fit into 64 bits."""
     if type(value) is int:
         return abs(value) < 2**63
     return type(value) is float and math.isfinite(value)
 
 
 def _mask(entry: Mapping[str, Any], size: tuple[int, int]) -> tuple[Rle, list[str]]:
-    """The mask of an instance, and a description of what is left out or missing of it."""
+    """The mask of an instance, and descriptions of what is left out or missing."""
     segmentation = _value(entry, "segmentation")
     dropped: list[str] = []
     try:
@@ -217,7 +217,7 @@ def _integer(entry: Any, key: str) -> int:
 
 
 def _names(entry: Mapping[str, Any]) -> list[str]:
-    """Possible names of the file of an image, below its folder."""
+    """Possible names of an image's file, below the folder of images."""
     url = entry.get("coco_url")
     if "file_name" not in entry and isinstance(url, str) and PurePosixPath(url).name:
         return ["/".join(PurePosixPath(url).parts[-2:]), PurePosixPath(url).name]
@@ -230,7 +230,7 @@ def _names(entry: Mapping[str, Any]) -> list[str]:
 def _box(
     value: Any, size: tuple[int, int], *, flat: bool = False
 ) -> tuple[float, float, float, float]:
-    """(left, top, right, bottom) of a box, which may lack a width or height if it is `flat`."""
+    """(left, top, right, bottom) of a box, whose width or height may be 0 if it is `flat`."""
     if not isinstance(value, list) or len(value) != 4 or not all(map(is_number, value)):
         raise BadEntryError(f"bbox: expected [x, y, width, height], got {shorten(value)}")
     x, y, width, height = map(float, value)
@@ -238,7 +238,7 @@ def _box(
         raise BadEntryError(f"bbox: expected a positive width and height, got {shorten(value)}")
     right, bottom = x + width, y + height
     outside = x >= size[1] or y >= size[0] or right <= 0 or bottom <= 0
-    # Slightly outside is common; by more than the size of the image is a mistake.
+    # Boxes slightly outside are common; by more than the size of the image is a mistake.
     far = x < -size[1] or y < -size[0] or right > 2 * size[1] or bottom > 2 * size[0]
     if outside or far:
         raise BadEntryError(

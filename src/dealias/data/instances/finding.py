@@ -1,4 +1,4 @@
-"""Finding the instances of a data set, in LIS, COCO files or label maps."""
+"""Finding the instances of a data set: LIS, files in COCO's format or label maps."""
 
 from __future__ import annotations
 
@@ -40,11 +40,11 @@ _DEFAULT_CLASSES = {"lis": LIS_CLASSES, "coco": COCO_CLASSES, "camvid": _CAMVID_
 
 
 class LisError(ValueError):
-    """The data set isn't where it was looked for, or not laid out as it should be."""
+    """The data set was not found, or does not have the expected layout."""
 
 
 class LisFiles(NamedTuple):
-    """Part of the data set.
+    """The files of a part of LIS.
 
     Attributes:
         images: the folder of the images.
@@ -60,14 +60,14 @@ class Source(NamedTuple):
 
     Attributes:
         name: "lis", "coco", or a data set of label maps, such as "camvid".
-        root: the folder that it lies in; None for the environment variable DEALIAS_NAME.
+        root: folder of the data set; None for the environment variable DEALIAS_NAME.
         classes: names of classes 1 .. C.
-        splits: of "train", "val" and "test".
-        shot: which images of LIS.
-        images: folder of images below the root, by split, for "coco"; without it and
+        splits: splits for "train", "val" and "test".
+        shot: which images of LIS to use.
+        images: for "coco", the folder of images below the root, by split; without `images` and
             `annotations`, those of COCO 2017.
-        annotations: file below the root, by split, for "coco".
-        min_area: smallest number of pixels of an instance of label maps.
+        annotations: for "coco", the annotation file below the root, by split.
+        min_area: for label maps, the smallest number of pixels of an instance.
     """
 
     name: str
@@ -81,7 +81,7 @@ class Source(NamedTuple):
 
     @property
     def is_coco_2017(self) -> bool:
-        """Whether it is COCO 2017 as published, and not other files in COCO's format."""
+        """Whether this is COCO 2017 as published, rather than other files in COCO's format."""
         return self.name == "coco" and self.images is None and self.annotations is None
 
 
@@ -91,10 +91,10 @@ def source_names() -> list[str]:
 
 
 def with_classes(source: Source, classes: Sequence[str] | None) -> Source:
-    """A data set with these classes, or its own by default.
+    """A data set with the given classes, by default its own.
 
     Raises:
-        ValueError: none are given, and the data set has none by default.
+        ValueError: no classes are given, and the data set has no default.
     """
     own = source.name != "coco" or source.is_coco_2017
     default = _DEFAULT_CLASSES.get(source.name, ()) if own else ()
@@ -111,12 +111,12 @@ def find_instances(
 
     Args:
         source: the data set.
-        part: which of its splits.
-        limit: take at most this many images, evenly spaced.
+        part: "train", "val" or "test".
+        limit: use at most this many images, evenly spaced.
         skip_bad: leave out what can't be used, and list it.
 
     Raises:
-        DataError, LisError: the data set isn't where it was looked for.
+        DataError, LisError: the data set was not found.
         AnnotationError, LabelFileError: its annotations or label maps can't be used.
     """
     split = source.splits[part]
@@ -134,12 +134,12 @@ def find_instances(
 
 
 def target_files(source: Source, part: str) -> list[Path]:
-    """The files that say which instances there are in "train", "val" or "test".
+    """The files that define the instances of "train", "val" or "test".
 
-    They are one of annotations, or the label maps of all images of the split.
+    These are an annotation file, or the label maps of all images of the split.
 
     Raises:
-        DataError, LisError: the data set isn't where it was looked for.
+        DataError, LisError: the data set was not found.
     """
     split = source.splits[part]
     if source.name not in LAYOUTS:
@@ -149,7 +149,7 @@ def target_files(source: Source, part: str) -> list[Path]:
 
 
 def _in_coco_format(source: Source, split: str) -> tuple[Path, Path]:
-    """Folder of images and file of annotations."""
+    """The folder of images and the annotation file."""
     if source.name == "lis":
         root, _ = find_root(source.name, source.root, LIS_TREE)
         images, annotations = lis_files(root, source.shot, split)  # type: ignore[arg-type]
@@ -178,10 +178,10 @@ def lis_files(root: str | Path, shot: Shot, split: Split) -> LisFiles:
         split: "train", "test" or "traintest".
 
     Returns:
-        The folder of images, and the annotations that name images of their format: JPG or png.
+        The folder of images, and the annotation file that names images of their format, JPG or png.
 
     Raises:
-        LisError: no such part; the message has the expected layout.
+        LisError: there is no such part; the message has the expected layout.
     """
     for argument, value, known in (("shot", shot, Shot), ("split", split, Split)):
         if value not in get_args(known):

@@ -16,14 +16,14 @@ from dealias.labels import ClassSet, LabelFileError, Sample, read_label_map
 from dealias.metrics.instances import encode_masks
 from dealias.text import printable
 
-_NEIGHBOURS = np.ones((3, 3), dtype=np.int64)  # with diagonals
+_NEIGHBOURS = np.ones((3, 3), dtype=np.int64)  # including diagonals
 
 
 class Components(NamedTuple):
     """Connected components of a label map.
 
     Attributes:
-        labels: int64 [N], the label of each.
+        labels: int64 [N], the label of each component.
         boxes: int64 [N, 4], (left, top, right, bottom); right and bottom are exclusive.
         masks: bool [N, H, W].
     """
@@ -39,7 +39,7 @@ def connected_components(
     """Split the pixels of each class into connected components.
 
     Objects that touch become one instance, and an object that is cut in two by something in front
-    of it becomes two.
+    of it becomes two instances.
 
     Args:
         labels: integers [H, W].
@@ -47,11 +47,11 @@ def connected_components(
         min_area: components with fewer pixels are left out.
 
     Returns:
-        The components, class by class in the order given, each class from the top left. Pixels
+        The components, class by class in the given order, within a class from the top left. Pixels
         that touch at a corner are connected.
 
     Raises:
-        ValueError: labels of another shape or dtype, or a minimum below 1.
+        ValueError: the labels have another shape or dtype, or the minimum is below 1.
 
     >>> parts = connected_components(torch.tensor([[7, 0, 7], [7, 0, 0]]), [7])
     >>> parts.boxes.tolist()
@@ -78,7 +78,7 @@ def _check_area(min_area: int) -> None:
 
 
 class _Part(NamedTuple):
-    """A component: its label, its place, and its mask there."""
+    """A component: its label, its place in the image, and its mask there."""
 
     label: int
     rows: slice
@@ -114,19 +114,20 @@ def label_maps_to_coco(
         samples: images with their label maps.
         images: the folder that file names are relative to.
         class_set: the class set of the label maps.
-        classes: names of the classes to take instances of, such as ``("Car", "Pedestrian",
+        classes: names of the classes whose instances to use, such as ``("Car", "Pedestrian",
             "Bicyclist", "SignSymbol")`` of CamVid; they become categories 1, 2 and so on.
         min_area: components with fewer pixels are left out.
-        skipped: a list to append the errors of unreadable label maps to, which are then left out
-            with their images; None raises the errors.
+        skipped: a list to which the errors of unreadable label maps are appended; these are then
+            left out with their images. None raises the errors.
 
     Returns:
         The content of an annotation file, for JSON and for
         :func:`dealias.instance.read_annotations`. Images and annotations are numbered from 1 in
-        the order given.
+        the given order.
 
     Raises:
-        ValueError: a class that the set lacks, a minimum below 1, or an image outside the folder.
+        ValueError: a class is not in the set, the minimum is below 1, or an image is outside the
+            folder.
         LabelFileError: a label map can't be read, and `skipped` is None.
     """
     missing = [name for name in classes if name not in class_set.names]

@@ -54,43 +54,45 @@ class InstanceAugmentation:
 class InstanceDataModule(LoadingModule):
     """Images and instances of a data set, in batches, as they are or as if taken in the dark.
 
-    A training batch is that of :func:`collate_instances`. It depends on the seed and the step
-    alone, not on the number of workers: training that resumes from a checkpoint sees the same
-    batches as without the stop. Evaluation takes images one by one; each is darkened in the same
+    A training batch is that of :func:`collate_instances`. It depends only on the seed and the step,
+    not on the number of workers, so a training that resumes from a checkpoint sees the same batches
+    as one that was never stopped. Evaluation reads images one by one, and darkens each in the same
     way every time. Its instances are those of the stored image, whatever the size.
 
     Args:
-        name: "lis"; "coco", which is COCO 2017, or with `images` and `annotations` files of one's
-            own in its format; or a data set of label maps, such as "camvid", whose instances are
-            the connected components of a class.
-        root: folder that it lies in; by default the environment variable DEALIAS_NAME, such as
+        name: "lis"; "coco", which is COCO 2017 or, with `images` and `annotations`, your own files
+            in its format; or a data set of label maps, such as "camvid", whose instances are the
+            connected components of a class.
+        root: folder of the data set; by default the environment variable DEALIAS_NAME, such as
             DEALIAS_LIS.
         classes: names of the classes; by default those of LIS, the 80 of COCO 2017, and cars,
             pedestrians, bicyclists and signs of CamVid.
-        shot: which images of LIS: RGB-normal, RGB-dark, RAW-normal or RAW-dark.
-        images: folder of images below the root, by split, for coco; by default, if there are no
-            `annotations` either, "train2017" and "val2017".
-        annotations: file of annotations below the root, by split, for coco; by default, likewise,
-            "annotations/instances_train2017.json" and "annotations/instances_val2017.json".
-        min_area: smallest number of pixels of an instance, for label maps.
+        shot: which images of LIS to use: RGB-normal, RGB-dark, RAW-normal or RAW-dark.
+        images: for coco, the folder of images below the root, by split; by default, if
+            `annotations` is not given either, "train2017" and "val2017".
+        annotations: for coco, the annotation file below the root, by split; by default, if `images`
+            is not given either, "annotations/instances_train2017.json" and
+            "annotations/instances_val2017.json".
+        min_area: for label maps, the smallest number of pixels of an instance.
         splits: splits to train, validate and test on.
         predict_images: folder of images to predict.
         limit: use at most this many images of a split, evenly spaced.
-        size: longer and shorter side in pixels that images are made to fit in; None leaves them.
+        size: longer and shorter side, in pixels, of the frame into which images are resized; None
+            keeps their size.
         augmentation: how training images are changed at random.
         dark: how images are made dark after the resizing, {} for the defaults; by default they stay
-            bright. Images to predict are left as they are.
-        noise: standard deviation of Gaussian noise, of 255, on images that are not trained on; an
-            image always gets the same noise.
+            bright. Images to predict are not darkened.
+        noise: standard deviation of Gaussian noise, on a scale of 0 to 255, on images outside
+            training; an image always gets the same noise.
         batch_size: training images per step and process.
-        workers: reading processes; by default one per core, up to 8; 0 for none.
-        seed: of the order, the flips and the darkness; 0 to 2**32 - 1.
-        skip_bad: go on without annotations and images that can't be used, and list them.
-        skip_empty: leave images without an instance, crowds aside, out of training; validation and
-            tests keep them.
+        workers: number of processes that read, by default one per core, up to 8; 0 for none.
+        seed: seed of the order, the flips and the darkness, 0 to 2**32 - 1.
+        skip_bad: skip annotations and images that can't be used, and list them.
+        skip_empty: leave out images without an instance (crowds do not count) in training;
+            validation and tests keep them.
 
     Attributes:
-        notes: messages about what is not used as it stands in the annotation files.
+        notes: messages about what is not used as stored in the annotation files.
 
     Raises:
         ValueError: an option is out of range.
@@ -164,8 +166,8 @@ class InstanceDataModule(LoadingModule):
         """Instances of "train", "val" or "test".
 
         Raises:
-            DataError, LisError, AnnotationError: see :func:`find_instances`; or no image with an
-                instance is there to train on.
+            DataError, LisError, AnnotationError: see :func:`find_instances`; or there is no image
+                with an instance to train on.
         """
         found = self._find(part, skip_bad=self.skip_bad)
         split = self.source.splits[part]
@@ -178,14 +180,14 @@ class InstanceDataModule(LoadingModule):
         return found
 
     def files(self, part: str) -> list[Path]:
-        """Images of "train", "val" or "test", and what says which instances are in them."""
+        """Files of the images of "train", "val" or "test", and those that define the instances."""
         images = [image.path for image in self.instances(part).images]
         return images + target_files(self.source, part)
 
     def find(self, part: str) -> InstanceSet:
         """Instances of "train", "val" or "test", without those that can't be used.
 
-        These are listed in the `skipped` of the set, whatever `skip_bad` says.
+        Those are listed in the `skipped` of the set, whatever `skip_bad` is.
 
         Raises:
             DataError, LisError, AnnotationError: see :func:`find_instances`.
@@ -193,7 +195,7 @@ class InstanceDataModule(LoadingModule):
         return self._find(part, skip_bad=True)
 
     def train_dataloader(self) -> Batches:
-        """Endless training batches, from the step that the trainer is at."""
+        """Endless training batches from the trainer's current step."""
         dataset = InstanceDataset(
             self.instances("train"),
             transform=instance_transform(size=self.size, flip=self.augmentation.flip),
@@ -204,13 +206,13 @@ class InstanceDataModule(LoadingModule):
         return self._endless(TrainingStream(dataset, seed=self.seed), collate_instances)
 
     def predict_dataloader(self) -> CountedBatches:
-        """This process's share of the images to predict, one by one and not darkened."""
+        """This process's share of the images to predict, one by one, not darkened."""
         return self.evaluated(self._images_to_predict(), dark=False)
 
     def transfer_batch_to_device(
         self, batch: dict[str, Any], device: torch.device, dataloader_idx: int
     ) -> dict[str, Any]:
-        """Move what networks need to the device, and leave records and names as they are."""
+        """Move what networks need to the device, and leave records and names where they are."""
         taken = {key: batch[key] for key in ("image", "bright", "target") if key in batch}
         moved: dict[str, Any] = super().transfer_batch_to_device(taken, device, dataloader_idx)
         return batch | moved
@@ -225,7 +227,7 @@ class InstanceDataModule(LoadingModule):
     def evaluated(
         self, samples: Sequence[AnnotatedImage] | Sequence[Sample], *, dark: bool = True
     ) -> CountedBatches:
-        """This process's share of some images, one by one, and darkened if the data set is."""
+        """This process's share of the given images, one by one, darkened if the data set is."""
         items = EvaluationImages(
             samples,
             resize=None if self.size is None else resizing(self.size),
@@ -236,10 +238,10 @@ class InstanceDataModule(LoadingModule):
 
 
 def _without_empty(found: InstanceSet, split: str) -> InstanceSet:
-    """The images with an instance that is no crowd, with a note on the number of others.
+    """The images with an instance that is not a crowd, with a note on the number of others.
 
     Raises:
-        DataError: there is none.
+        DataError: there is no such image.
     """
     kept = tuple(image for image in found.images if not all(one.crowd for one in image.instances))
     if not kept:

@@ -1,4 +1,4 @@
-"""A contact sheet of images with their instances, and as a network sees them."""
+"""A contact sheet of images with their instances, beside what a network sees."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from dealias.metrics.instances import AnnotatedImage
 from dealias.text import FileError
 
 _SHEET = Sheet(cell=(270, 360), pairs_a_row=2)
-_LINE = 1.5  # width of outlines in pixels of the page
+_LINE = 1.5  # width of outlines, in pixels of the page
 
 
 def instance_contact_sheet(
@@ -28,13 +28,13 @@ def instance_contact_sheet(
 ) -> Picture:
     """Draw images spread evenly over a split, with outlines in the colours of the classes.
 
-    Beside each is what a network sees of it in training: resized, and dark if asked for, but not
-    flipped. Images that can't be used are left out.
+    Beside each image is what a network sees of it in training: resized and, if configured, dark,
+    but not flipped. Images that can't be used are left out.
 
     Args:
-        datamodule: the data set, the size and the darkness.
+        datamodule: the data set, with the size and the darkness.
         part: "train", "val" or "test".
-        samples: the largest number of images.
+        samples: largest number of images.
 
     Returns:
         uint8 [H, W, 3], RGB.
@@ -68,7 +68,7 @@ def _changed(image: Tensor, steps: list[Any]) -> Tensor:
 
 
 def _pair(record: AnnotatedImage, image: Tensor, seen: Tensor, colors: Any) -> Picture:
-    """An image with its instances, and as it is seen, under its name."""
+    """An image with its instances beside what a network sees, under its name."""
     width = max(1, math.ceil(_LINE * _SHEET.shrinkage(record.size)))
     outlines = target_outlines(record, colors)
     picture = draw_outlines(_pixels(image), outlines, width=width)

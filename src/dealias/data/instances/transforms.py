@@ -13,7 +13,7 @@ from dealias.data.instances.datasets import Transform
 from dealias.data.loading import check_probability
 
 _PER_INSTANCE = ("labels", "area", "iscrowd")
-_LEAST = 2  # pixels along either side, as Bayer patterns have
+_LEAST = 2  # pixels along either side, the size of a Bayer pattern
 
 
 def instance_transform(
@@ -22,8 +22,8 @@ def instance_transform(
     """Resize images, and flip some of them, together with their instances.
 
     Args:
-        size: (longer side, shorter side) in pixels that images are fitted in, keeping their aspect
-            ratio, as 600x400 in the LIS recipe; None leaves them.
+        size: (longer side, shorter side), in pixels, into which images are fitted, keeping their
+            aspect ratio, such as 600x400 in the LIS recipe; None keeps their size.
         flip: probability of a horizontal flip, in [0, 1].
 
     Returns:
@@ -45,12 +45,12 @@ def instance_transform(
 
 
 def resizing(size: tuple[int, int]) -> Any:
-    """A transform that fits images in (longer side, shorter side), keeping their aspect ratio.
+    """A transform that fits images into (longer side, shorter side), keeping their aspect ratio.
 
-    Very thin images keep two pixels.
+    Very thin images keep at least two pixels.
 
     Raises:
-        ValueError: impossible sides.
+        ValueError: the sides are impossible.
     """
     if len(size) != 2 or not 1 <= size[1] <= size[0]:
         raise ValueError(f"size: expected (longer side, shorter side), got {size!r}")
@@ -58,7 +58,7 @@ def resizing(size: tuple[int, int]) -> Any:
 
 
 class _FitWithin(v2.Transform):  # type: ignore[misc]
-    """torchvision's Resize, except that thin images, which may lose all pixels, keep two."""
+    """torchvision's Resize, except that thin images keep two pixels instead of losing all."""
 
     def __init__(self, longer: int, shorter: int) -> None:
         super().__init__()
@@ -78,7 +78,7 @@ class _FitWithin(v2.Transform):  # type: ignore[misc]
     def transform(self, inpt: Any, params: dict[str, Any]) -> Any:
         """Called by torchvision for each part of a sample."""
         if isinstance(inpt, tv_tensors.Mask):
-            # torchvision's own kernel for masks takes the pixel to the upper left, which shifts
+            # torchvision's own kernel for masks picks the pixel to the upper left, which shifts
             # them relative to the image and the boxes.
             nearest = v2.InterpolationMode.NEAREST_EXACT
             masks = v2.functional.resize(inpt.as_subclass(Tensor), **params, interpolation=nearest)

@@ -1,4 +1,4 @@
-"""The classes of the scenes, and random choices that all parts of a street share."""
+"""The classes of the scenes, and helpers that all parts of a street share."""
 
 from collections.abc import Sequence
 from enum import IntEnum

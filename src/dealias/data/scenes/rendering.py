@@ -22,7 +22,7 @@ SMALLEST_SCENE = 64
 
 
 class Scene(NamedTuple):
-    """An image, its labels and what was drawn.
+    """An image, its labels and its shapes.
 
     Attributes:
         image: uint8 [H, W, 3], RGB in [0, 255].
@@ -38,20 +38,20 @@ class Scene(NamedTuple):
 def render_scene(index: int, *, size: tuple[int, int] = (256, 512), seed: int = 0) -> Scene:
     """Draw one street scene: the same bytes for the same arguments, on any machine.
 
-    The scenes hold what aliasing harms: poles 1 to 4 pixels wide, window fronts, fences and
+    The scenes contain what aliasing harms: poles 1 to 4 pixels wide, window fronts, fences and
     truck sides with periods from 3 to 13 pixels, people and vehicles that touch or stand 1 to 4
-    pixels apart, curved outlines.
+    pixels apart, and curved outlines.
 
     Args:
-        index: which scene; 0 .. 2**32 - 1.
+        index: index of the scene, 0 .. 2**32 - 1.
         size: (height, width) in pixels, each at least 64. Objects scale with the height; the widths
             of poles and gaps and the periods of gratings do not.
-        seed: of the data set; 0 .. 2**32 - 1.
+        seed: seed of the data set, 0 .. 2**32 - 1.
 
     Returns:
-        The scene. A label says which shape is in front at the centre of the pixel. A colour is the
-        mean over 4 x 4 points of the pixel, so edges are smooth, plus noise, uniform in +-6.
-        Half of the scenes have a void area at the bottom, the camera's own car.
+        The scene. The label of a pixel is that of the front shape at its centre. The colour is the
+        mean over 4 x 4 points of the pixel, so edges are smooth, plus uniform noise in +-6. Half
+        of the scenes have a void area at the bottom, the camera's own car.
 
     Raises:
         ValueError: an argument is out of range.
@@ -73,13 +73,13 @@ def render_scene(index: int, *, size: tuple[int, int] = (256, 512), seed: int = 
 class ProceduralScenes(Dataset[tuple[Tensor, Tensor]]):
     """Street scenes drawn on demand; see :func:`render_scene`.
 
-    Scene i depends on `seed` and i alone, not on `length`, on the worker or on what was drawn
-    before. An item is (image, labels): uint8 [3, H, W] in [0, 255], and uint8 [H, W] with void 255.
+    Scene i depends only on `seed` and i, not on `length`, the worker or what was drawn before. An
+    item is (image, labels): uint8 [3, H, W] in [0, 255], and uint8 [H, W] with void 255.
 
     Args:
         length: number of scenes; not negative.
         size: (height, width) in pixels, each at least 64.
-        seed: 0 .. 2**32 - 1. Give training and test sets different ones.
+        seed: 0 .. 2**32 - 1. Use different seeds for training and test sets.
 
     Raises:
         ValueError: an argument is out of range.
@@ -118,19 +118,19 @@ def write_scenes(
     """Write scenes 0 .. count - 1 as images/NAME.png and labels/NAME.png.
 
     Args:
-        folder: where; made if it isn't there.
-        count: how many scenes; not negative.
+        folder: folder for both; created if it does not exist.
+        count: number of scenes; not negative.
         size: see :func:`render_scene`.
         seed: see :func:`render_scene`.
-        overwrite: replace the two folders, if they are as dealias wrote them.
+        overwrite: replace the two folders, if dealias wrote all of their content.
 
     Returns:
         The names, ``scene_00000`` and so on.
 
     Raises:
         ValueError: an argument is out of range.
-        OutputError: the folders hold something and `overwrite` is false, or hold what dealias did
-            not write.
+        OutputError: the folders are not empty and `overwrite` is false, or they contain files that
+            dealias did not write.
     """
     check_natural("count", count)
     check_natural("seed", seed)

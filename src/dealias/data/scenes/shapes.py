@@ -1,8 +1,8 @@
 """Shapes with exact outlines and textures, and their sampling into an image and a label map.
 
 Coordinates are in pixels: x to the right, y down, the centre of the first pixel at (0.5, 0.5).
-Only arithmetic that IEEE 754 rounds exactly is used, and colours are added up as integers, so that
-every machine draws the same bytes.
+Only arithmetic that IEEE 754 rounds exactly is used, and colours are summed as integers, so every
+machine draws the same bytes.
 """
 
 from __future__ import annotations
@@ -102,7 +102,7 @@ class BelowParabola:
 
 
 class Texture(Protocol):
-    """Colours, and which of them each point has. `None` is transparent."""
+    """A set of colours, and the colour of each point. `None` is transparent."""
 
     @property
     def colours(self) -> Sequence[Colour | None]: ...
@@ -174,11 +174,11 @@ class Gradient:
 
 @dataclass(frozen=True)
 class Shape:
-    """An area of one label: the whole of its outline, also where its texture shows what's behind.
+    """An area of one label: the whole outline, even where the texture is transparent.
 
     Attributes:
         label: 0 .. 255.
-        outline: which points belong to it.
+        outline: the points that belong to the shape.
         texture: their colours.
     """
 
@@ -188,7 +188,7 @@ class Shape:
 
 
 def draw_labels(shapes: Sequence[Shape], size: tuple[int, int]) -> Bytes:
-    """Label each pixel by the last shape that contains its centre; uint8 [H, W], else 255."""
+    """Label each pixel by the last shape that contains its centre, or 255; uint8 [H, W]."""
     labels = np.full(size, 255, dtype=np.uint8)
     for shape in shapes:
         rows, columns, x, y = _samples(shape.outline.box, size, 1)
@@ -197,7 +197,7 @@ def draw_labels(shapes: Sequence[Shape], size: tuple[int, int]) -> Bytes:
 
 
 def draw_image(shapes: Sequence[Shape], size: tuple[int, int]) -> NDArray[np.float32]:
-    """Mean colour of each pixel over 4 x 4 points; float32 [H, W, 3] in [0, 255], else black."""
+    """Mean colour of each pixel over 4 x 4 points, or black; float32 [H, W, 3] in [0, 255]."""
     height, width = size
     colours: list[Colour] = [(0, 0, 0)]
     canvas = np.zeros((height * OVERSAMPLING, width * OVERSAMPLING), dtype=np.uint16)
@@ -223,7 +223,7 @@ def draw_image(shapes: Sequence[Shape], size: tuple[int, int]) -> NDArray[np.flo
 def _samples(
     box: Box, size: tuple[int, int], per_pixel: int
 ) -> tuple[slice, slice, Floats, Floats]:
-    """Rows and columns of the sampling grid that may lie in a box, and their x and y."""
+    """Rows and columns of the sampling grid that may be inside a box, and their x and y."""
     (height, width), (left, top, right, bottom) = size, box
     columns = slice(*(round(min(max(v, 0), width) * per_pixel) for v in (left - 1, right + 1)))
     rows = slice(*(round(min(max(v, 0), height) * per_pixel) for v in (top - 1, bottom + 1)))

@@ -135,7 +135,7 @@ def _within(zebra: ConvexPolygon, road: BelowParabola) -> ConvexPolygon:
 
 
 def _fences(random: Random, height: int, width: int, horizon: float) -> list[Shape]:
-    """Pickets with a view through the gaps, which are labelled fence too, as annotators do."""
+    """Pickets with a view through the gaps, which are also labelled fence, as annotators do."""
     shapes = []
     for _ in range(2):
         left = random.uniform(-0.1, 0.8) * width

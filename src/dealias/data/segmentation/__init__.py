@@ -1,6 +1,6 @@
 """Images with label maps: data sets, augmentation, checks and sheets.
 
-Needs torchvision and Lightning. :mod:`dealias.data` has the names.
+Needs torchvision and Lightning. Import the names from :mod:`dealias.data`.
 """
 
 __all__: list[str] = []

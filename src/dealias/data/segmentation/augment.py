@@ -1,4 +1,4 @@
-"""Random changes to an image and its label map together."""
+"""Random changes of an image together with its label map."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from dealias.data.segmentation.transforms import OwnTransforms
 from dealias.lowlight import gaussian_noise
 
 _TRIES = 10
-# ImageNet's mean, which networks subtract, so that padding is zero to them.
+# ImageNet's mean, which networks subtract, so padding becomes zero.
 MEAN_COLOR = (124, 116, 104)
 
 
@@ -28,23 +28,24 @@ class Augmentation:
 
     Attributes:
         crop_size: height and width of training crops in pixels.
-        base_size: short and long side within which images are fitted before the random resizing;
-            by default they keep their own size.
+        base_size: short and long side of the frame into which images are fitted before the random
+            resizing; by default they keep their own size.
         scale_range: smallest and largest factor of the random resizing.
         max_class_share: largest share of a crop that one class may have, tried up to 10 times; 1
             for no limit.
         flip: probability of a horizontal flip.
         photometric: whether brightness, contrast, saturation and hue change.
-        noise: lowest and highest standard deviation of Gaussian noise, of 255, from 0 on; each
-            crop has its own, uniform between them. None for no noise.
+        noise: lowest and highest standard deviation of Gaussian noise, on a scale of 0 to 255. Each
+            crop has its own, drawn uniformly between them. None for no noise.
         noise_probability: probability that a crop has noise.
-        transforms: further changes of the crop after those above, and before crops of small images
-            are padded. Each is called with an image, `tv_tensors.Image` uint8 [3, H, W], and its
-            label map, `tv_tensors.Mask` [H, W] of classes and void, and returns both: those of
-            torchvision.transforms.v2, or your own. Those of torchvision fill label maps with void;
-            your own are to do so too. Those that resize, such as RandomResizedCrop, take labels up
-            to half a pixel beside their image, which `scale_range` does not. They may draw from
-            torch's CPU generator, NumPy's or Python's.
+        transforms: further transforms, from torchvision.transforms.v2 or your own. They are applied
+            to the crop after the changes above, and before crops of small images are padded. Each
+            is called with an image, `tv_tensors.Image` uint8 [3, H, W], and its label map,
+            `tv_tensors.Mask` [H, W] of classes and void, and returns both. Those of torchvision
+            fill label maps with void; your own must do so, too. Transforms that resize, such as
+            RandomResizedCrop, shift labels by up to half a pixel relative to the image, which
+            `scale_range` does not. Transforms may draw from torch's CPU generator, NumPy's or
+            Python's.
 
     Raises:
         ValueError: a value is out of range.
@@ -78,7 +79,7 @@ class Augmentation:
     def transform(
         self, ignore_index: int, num_classes: int, darken: v2.Transform | None = None
     ) -> v2.Transform:
-        """Resize, crop, flip, distort the colours, darken, add noise, apply `transforms`, pad.
+        """Resize, crop, flip, distort colours, darken, add noise, apply `transforms` and pad.
 
         The transform takes a `tv_tensors.Image` uint8 [3, H, W] and a `tv_tensors.Mask` [H, W] of
         classes, and returns both at `crop_size`. Its random numbers come from torch's CPU
@@ -87,11 +88,11 @@ class Augmentation:
         Args:
             ignore_index: the label of void.
             num_classes: number of classes.
-            darken: changes images alone, such as :class:`dealias.lowlight.LowLight`.
+            darken: changes only images, such as :class:`dealias.lowlight.LowLight`.
 
         Raises:
-            TransformError: when it is called, and one of `transforms` fails or does not return an
-                image and a label map as above, of at most `crop_size`.
+            TransformError: on a call, if one of `transforms` fails or does not return an image and
+                a label map as above, of at most `crop_size`.
         """
         height, width = self.crop_size
         steps: list[Callable[..., Any]] = [
@@ -126,20 +127,20 @@ class Augmentation:
 
 
 class RandomScaledCrop(v2.Transform):  # type: ignore[misc]
-    """Resize by a random factor and crop at random, without resizing what the crop leaves out.
+    """Resize by a random factor and crop at random, without resizing pixels outside the crop.
 
-    The window is chosen among the pixels of the image, and only the window is resized: bilinear
-    with antialiasing, and label maps to the nearest pixel centre. Compared with resizing the whole
-    image first, the factor differs by less than one pixel of the image over the window, and pixels
+    The window is chosen in pixels of the original image, and only the window is resized: images
+    bilinearly with antialiasing, label maps to the nearest pixel centre. Compared with resizing the
+    whole image first, the factor differs by less than one image pixel over the window, and pixels
     at the border of a crop do not depend on those beyond it.
 
     Up to 10 windows are drawn until no class exceeds its share. Void pixels do not count, and a
-    window of void alone is not accepted. If none is accepted, the last is taken.
+    window that is entirely void is not accepted. If none is accepted, the last is used.
 
     Args:
         size: (height, width) of the crop; smaller images give smaller crops.
         ignore_index: the label of void.
-        scale: range of the factor, which is uniform.
+        scale: range of the factor, which is drawn uniformly.
         base_size: see :class:`Augmentation`.
         max_class_share: largest share of the pixels that one class may have, in (0, 1].
     """
@@ -199,7 +200,7 @@ class RandomScaledCrop(v2.Transform):  # type: ignore[misc]
         return min(short / min(height, width), long / max(height, width))
 
     def _balanced(self, labels: Tensor) -> bool:
-        """Whether no class has more than its share."""
+        """Whether no class exceeds its share."""
         values = labels.flatten()
         if values.dtype == torch.uint8:
             counts = torch.bincount(values, minlength=256)
@@ -224,7 +225,7 @@ class PhotometricDistortion(v2.RandomPhotometricDistort):  # type: ignore[misc]
         )
 
     def transform(self, inpt: Any, params: dict[str, Any]) -> Any:
-        """Change the colours of the image, and leave its label map."""
+        """Change the colours of the image, and leave its label map unchanged."""
         if isinstance(inpt, tv_tensors.Mask):
             return inpt
         steps = [
@@ -245,7 +246,7 @@ class RandomNoise(v2.Transform):  # type: ignore[misc]
     """Add Gaussian noise of a random standard deviation to uint8 images, rounded and clipped.
 
     Args:
-        sigma: lowest and highest standard deviation, of 255; it is uniform between them.
+        sigma: lowest and highest standard deviation, on a scale of 0 to 255; drawn uniformly.
     """
 
     def __init__(self, sigma: tuple[float, float]) -> None:
@@ -258,7 +259,7 @@ class RandomNoise(v2.Transform):  # type: ignore[misc]
         return {"sigma": low + (high - low) * float(torch.rand(()))}
 
     def transform(self, inpt: Any, params: dict[str, Any]) -> Any:
-        """Add noise to the image, and leave its label map."""
+        """Add noise to the image, and leave its label map unchanged."""
         if isinstance(inpt, tv_tensors.Mask):
             return inpt
         noisy = gaussian_noise(inpt.as_subclass(Tensor), params["sigma"])
@@ -302,10 +303,10 @@ def _lengths(length: int, crop: int, factor: float) -> tuple[int, int]:
 
 
 def _crop_labels(mask: Tensor, params: dict[str, Any]) -> Tensor:
-    # torchvision's own kernel for masks takes the pixel to the upper left, which shifts labels
+    # torchvision's own kernel for masks picks the pixel to the upper left, which shifts labels
     # relative to the image.
     labels = mask.as_subclass(Tensor)[None]
-    if labels.dtype != torch.uint8:  # single precision would round a void label such as 2**31 - 1
+    if labels.dtype != torch.uint8:  # float32 would round a void label such as 2**31 - 1
         labels = labels.double()
     cropped: Tensor = functional.resized_crop_image(
         labels, **params, interpolation=InterpolationMode.NEAREST_EXACT
@@ -314,7 +315,7 @@ def _crop_labels(mask: Tensor, params: dict[str, Any]) -> Tensor:
 
 
 def _adjust_hue(image: Tensor, factor: float) -> Tensor:
-    """Turn the hue by `factor` of the colour wheel, in 8 bits, 3 times as fast as in floats."""
+    """Turn the hue by `factor` of the colour wheel, in 8 bits: 3 times as fast as in floats."""
     picture = functional.to_pil_image(image)
     changed: Tensor = functional.pil_to_tensor(functional.adjust_hue(picture, factor))
     return changed

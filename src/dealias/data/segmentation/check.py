@@ -1,4 +1,4 @@
-"""Going through a data set of label maps before hours are spent on training."""
+"""Checking a data set of label maps before training."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from dealias.text import FileError, printable
 
 @dataclass(frozen=True)
 class SplitCheck:
-    """What a split holds.
+    """What was found in a split.
 
     Attributes:
         part: "train", "val" or "test".
@@ -32,13 +32,13 @@ class SplitCheck:
         classes: names of the classes.
         samples: number of samples, including those that can't be used.
         sizes: number of samples of each size (height, width), the most frequent first.
-        pixels: pixels of each class.
-        images: samples that have a pixel of the class.
-        image_pixels: pixels of these samples, of void too.
-        void_pixels: pixels of void.
+        pixels: number of pixels of each class.
+        images: number of samples with a pixel of each class.
+        image_pixels: number of pixels, including void, of these samples.
+        void_pixels: number of void pixels.
         unpaired: files without a partner.
         problems: what is wrong with each sample that can't be used, naming the file.
-        warnings: signs that labels mean something else than the class set says.
+        warnings: signs that labels do not match the class set.
     """
 
     part: str
@@ -61,13 +61,13 @@ class SplitCheck:
 
     @property
     def void_share(self) -> float:
-        """Pixels of void over all pixels; NaN without any."""
+        """Void pixels divided by all pixels; NaN without any."""
         total = sum(self.pixels) + self.void_pixels
         return self.void_pixels / total if total else float("nan")
 
     @property
     def shares(self) -> list[float]:
-        """Pixels of each class over those that are not void; NaN without any."""
+        """Pixels of each class divided by all that are not void; NaN without any."""
         total = sum(self.pixels)
         return [count / total if total else float("nan") for count in self.pixels]
 
@@ -77,7 +77,7 @@ class SplitCheck:
         return [label for label, count in enumerate(self.pixels) if count == 0]
 
     def to_dict(self) -> dict[str, Any]:
-        """All of it as values that JSON can hold; shares that are not defined are None."""
+        """The findings as values that JSON can hold; undefined shares are None."""
         rows = zip(self.classes, self.pixels, self.images, self.shares, strict=True)
         return {
             "part": self.part,
@@ -104,25 +104,25 @@ def check_data(
     workers: int | None = None,
     progress: Progress | None = None,
 ) -> DataCheck[SplitCheck]:
-    """Read every sample of a data set, and count what is in it.
+    """Read every sample of a data set, and count the pixels of each class.
 
     Files that can't be used, labels that are not classes, and sizes that differ are listed, not
-    raised. What is counted in the training split is also under "class_pixels" and
-    "class_image_pixels", by the name of the class, in `to_dict` of the result:
-    :func:`dealias.data.read_class_weights` makes weights of it.
+    raised. The counts of the training split are also in `to_dict` of the result, by class name,
+    under "class_pixels" and "class_image_pixels". :func:`dealias.data.read_class_weights` computes
+    weights from them.
 
     Args:
-        datamodule: the data set; its options say which splits, and how many samples of each.
-        parts: of "train", "val" and "test"; a split that serves as two of them is read once.
-        workers: reading processes; by default those of `datamodule`; 0 for none.
+        datamodule: the data set; its options select the splits, and the number of samples of each.
+        parts: some of "train", "val" and "test"; a split that serves as two of them is read once.
+        workers: number of processes that read, by default that of `datamodule`; 0 for none.
         progress: takes the number of samples of all splits and opens a context, which gives a
             function to call after each sample.
 
     Raises:
-        ValueError: no or unknown parts.
+        ValueError: there are no parts, or unknown ones.
         DataError: a split can't be found at all.
     """
-    scenes = datamodule.data_set == "scenes"  # drawn from another seed for each part
+    scenes = datamodule.data_set == "scenes"  # each part is drawn from its own seed
     splits = {part: part if scenes else split for part, split in datamodule.splits.items()}
     reading = datamodule.workers if workers is None else workers
     classes = datamodule.classes
@@ -144,7 +144,7 @@ def check_data(
 
 
 def _by_class(split: SplitCheck) -> dict[str, dict[str, int]]:
-    """What weights of the classes are made of."""
+    """The counts from which class weights are computed."""
     return {
         PIXELS: dict(zip(split.classes, split.pixels, strict=True)),
         IMAGE_PIXELS: dict(zip(split.classes, split.image_pixels, strict=True)),
@@ -195,7 +195,7 @@ def _check_split(
 
 
 def _count(samples: Samples, classes: ClassSet, index: int) -> _Counts | str:
-    """Size and pixels of each class, void last, of a sample; or what is wrong with it."""
+    """Size of a sample and its pixels of each class, void last; or what is wrong with it."""
     try:
         _, target = samples.read(index)
     except FileError as error:

@@ -1,4 +1,4 @@
-"""Images and their label maps as tensors, from files or drawn."""
+"""Images and their label maps as tensors, from files or procedural."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from dealias.labels import ClassSet, Sample
 from dealias.tables import ImageTable
 from dealias.text import printable
 
-_SCENE_BYTES = 2**29  # a scene takes a hundred times as long to draw as to copy
+_SCENE_BYTES = 2**29  # drawing a scene takes a hundred times as long as copying it
 
 
 class FileSamples:
@@ -28,8 +28,8 @@ class FileSamples:
         classes: the class set of the label maps.
 
     Attributes:
-        names: the name of each.
-        labelled: whether all have label maps.
+        names: names of the samples.
+        labelled: whether all samples have label maps.
     """
 
     def __init__(self, samples: Sequence[Sample], classes: ClassSet) -> None:
@@ -54,12 +54,12 @@ class FileSamples:
 class TableSamples:
     """Images and label maps in the rows of a table, with the interface of :class:`FileSamples`.
 
-    A row is read when it is asked for.
+    A row is read when it is requested.
 
     Args:
         table: the table.
-        columns: of the images, and of the label maps.
-        rows: those that are taken.
+        columns: names of the columns of images and of label maps.
+        rows: indices of the rows to use.
         classes: the class set of the label maps.
     """
 
@@ -92,12 +92,12 @@ class TableSamples:
 class SceneSamples:
     """Procedural scenes with the interface of :class:`FileSamples`.
 
-    They are drawn on demand, and kept in memory up to a limit.
+    Scenes are drawn on demand, and kept in memory up to a limit.
 
     Args:
         length: number of scenes.
         size: (height, width) in pixels.
-        seed: of the scenes.
+        seed: seed of the scenes.
         classes: the class set "scenes".
     """
 
@@ -146,14 +146,14 @@ class SegmentationDataset(SkippingDataset):
 
     An item has "image" uint8 [3, H, W], "target" [H, W] if there are label maps, "name", and
     "skipped", a list of messages. With `skip_bad`, a sample that can't be read has None for image
-    and target, and "skipped" says why; otherwise it is an error that names the file.
+    and target, and "skipped" says why; otherwise it raises an error that names the file.
 
     Args:
         samples: the images and targets.
         transform: takes and returns a `tv_tensors.Image` and a `tv_tensors.Mask`, as those of
             :class:`Augmentation` do; needs targets.
         change: takes and returns an image, such as :class:`dealias.lowlight.GaussianNoise`.
-        skip_bad: go on without samples that can't be read.
+        skip_bad: skip samples that can't be read.
     """
 
     def __init__(
@@ -176,7 +176,7 @@ class SegmentationDataset(SkippingDataset):
         """Read an item.
 
         Raises:
-            FileError: its files can't be used.
+            FileError: the files of the item can't be used.
             ValueError: there is a transform but no target.
         """
         name = self.samples.names[index]
@@ -189,12 +189,12 @@ class SegmentationDataset(SkippingDataset):
         if self.change is not None:
             try:
                 image = self.change(image)
-            except ValueError as error:  # it is too small to be darkened
+            except ValueError as error:  # the image is too small to be darkened
                 raise SampleError(Path(name), str(error)) from error
         item = {"image": image, "name": name, "skipped": []}
         return item if target is None else item | {"target": target}
 
     def missing(self, index: int) -> Item:
-        """An item that could not be read."""
+        """The item to return in place of one that could not be read."""
         bad = {"image": None, "name": self.samples.names[index]}
         return bad | {"target": None} if self.samples.labelled else bad

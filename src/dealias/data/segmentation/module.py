@@ -36,11 +36,11 @@ SCENE_SEEDS = {"val": 0, "train": 1, "test": 2}
 
 @dataclass(frozen=True)
 class Scenes:
-    """How many procedural scenes there are, and their size.
+    """The number and size of procedural scenes.
 
     Attributes:
         train: number of scenes to train on.
-        val: number of scenes to validate on, and of others to test on.
+        val: number of scenes to validate on, and also of other scenes to test on.
         size: height and width in pixels, at least 64.
 
     Raises:
@@ -68,41 +68,43 @@ class SegmentationDataModule(LoadingModule):
 
     A training batch is a dict of "image", uint8 [B, 3, H, W], RGB in [0, 255]; "target"
     [B, H, W], classes and `classes.ignore_index` for void; "name", a list of B; "skipped", a list
-    of messages. It depends on the seed and the step alone, not on the number of workers: training
-    that resumes from a checkpoint sees the same batches as without the stop. Evaluation takes
-    images one by one at their own size; processes share them, and none is taken twice.
+    of messages. A batch depends only on the seed and the step, not on the number of workers, so a
+    training that resumes from a checkpoint sees the same batches as one that was never stopped.
+    Evaluation reads images one by one at their own size, each in one of the processes only.
 
     Args:
-        name: data set: ade20k, camvid, cityscapes, folder, huggingface, scenes or voc2012. Those of
-            Hugging Face's library datasets lie on disk: as save_to_disk writes them, or as Parquet
-            files with the split in their names.
-        root: folder that it lies in; by default the environment variable DEALIAS_NAME, such as
+        name: data set: ade20k, camvid, cityscapes, folder, huggingface, scenes or voc2012. For
+            huggingface, a data set of the datasets library on disk: as save_to_disk writes it, or
+            as Parquet files with the split in their names.
+        root: folder of the data set; by default the environment variable DEALIAS_NAME, such as
             DEALIAS_CITYSCAPES.
-        classes: class set or its YAML file; by default that of the data set. A folder and
-            huggingface need one.
-        images: folder of the images below the root, for name folder, by default images; column of
-            the images, for huggingface, by default image or pixel_values.
-        labels: folder of the label maps below the root, by default labels; or their column, by
-            default the one that is named annotation, label, segmentation_mask or the like.
-        splits: splits to train, validate and test on. Those of a folder are subfolders or text
-            files of names; that of huggingface to validate on is by default validation.
+        classes: class set or its YAML file; by default that of the data set. Required for folder
+            and huggingface.
+        images: for folder, the folder of the images below the root, by default images; for
+            huggingface, the column of the images, by default image or pixel_values.
+        labels: for folder, the folder of the label maps below the root, by default labels; for
+            huggingface, their column, by default the one named annotation, label,
+            segmentation_mask or the like.
+        splits: splits to train, validate and test on. For folder, these are subfolders or text
+            files of names; for huggingface, the default split to validate on is validation.
         predict_images: folder of images to predict.
         limit: use at most this many samples of a split, evenly spaced.
         augmentation: how training images are changed at random.
-        scenes: number and size of procedural scenes, for name scenes.
+        scenes: number and size of procedural scenes, for the data set scenes.
         dark: how images are made dark, {} for the defaults; by default they stay bright. Training
-            crops are darkened at random, before noise and transforms of one's own; an image that is
-            not trained on, always in the same way; images to predict are left as they are.
-        noise: standard deviation of Gaussian noise, of 255, on images that are not trained on; an
-            image always gets the same noise.
+            crops are darkened at random, before noise and your own transforms. Images for
+            validation and tests are always darkened in the same way; images to predict are not
+            darkened.
+        noise: standard deviation of Gaussian noise, on a scale of 0 to 255, on images outside
+            training; an image always gets the same noise.
         batch_size: training crops per step and process.
-        workers: reading processes; by default one per core, up to 8; 0 for none.
-        seed: of the order and the augmentation; 0 to 2**32 - 1.
-        skip_bad: go on without files that can't be used, and list them; otherwise they are errors.
+        workers: number of processes that read, by default one per core, up to 8; 0 for none.
+        seed: seed of the order and the augmentation, 0 to 2**32 - 1.
+        skip_bad: skip files that can't be used, and list them; otherwise they are errors.
 
     Raises:
         ValueError: an option is out of range.
-        ClassSetError: no such class set.
+        ClassSetError: there is no such class set.
         DataError: the file of the class set can't be read.
     """
 
@@ -171,8 +173,8 @@ class SegmentationDataModule(LoadingModule):
         """Images and targets of "train", "val" or "test".
 
         Raises:
-            DataError: see :func:`dealias.data.find_samples`; and files without a partner, unless
-                `skip_bad` lists them in `skipped`.
+            DataError: see :func:`dealias.data.find_samples`; or there are files without a partner
+                and no `skip_bad`, which lists them in `skipped`.
         """
         if part not in self._samples:
             samples, unpaired = self.find(part)
@@ -186,9 +188,9 @@ class SegmentationDataModule(LoadingModule):
     prepare = samples
 
     def files(self, part: str) -> list[Path]:
-        """Images and label maps of "train", "val" or "test"; none of scenes, which are drawn.
+        """Files of images and label maps of "train", "val" or "test"; none for scenes.
 
-        Of tables, the files that the rows are in.
+        For tables, these are the files that contain the rows.
         """
         found = self.samples(part)
         if isinstance(found, TableSamples):
@@ -215,7 +217,7 @@ class SegmentationDataModule(LoadingModule):
         return FileSamples(spread(found.samples, self.limit), self.classes), found.unpaired
 
     def train_dataloader(self) -> Batches:
-        """Endless training batches, from the step that the trainer is at."""
+        """Endless training batches from the trainer's current step."""
         items = self.augmented(self.samples("train"), skip_bad=self.skip_bad)
         return self._endless(TrainingStream(items, seed=self.seed))
 
@@ -224,7 +226,7 @@ class SegmentationDataModule(LoadingModule):
         return self.evaluated(FileSamples(self._images_to_predict(), self.classes), dark=False)
 
     def augmented(self, samples: Samples, *, skip_bad: bool) -> SegmentationDataset:
-        """Samples as training takes them."""
+        """Samples with the augmentation of training."""
         transform = self.augmentation.transform(
             self.classes.ignore_index,
             self.num_classes,
@@ -233,7 +235,7 @@ class SegmentationDataModule(LoadingModule):
         return SegmentationDataset(samples, transform=transform, skip_bad=skip_bad)
 
     def evaluated(self, samples: Samples, *, dark: bool = True) -> CountedBatches:
-        """This process's share of some samples, one by one, and darkened if the data set is."""
+        """This process's share of the given samples, one by one, darkened if the data set is."""
         change = self.change(dark=dark)
         return self._one_by_one(SegmentationDataset(samples, change=change, skip_bad=self.skip_bad))
 

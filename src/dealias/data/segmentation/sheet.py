@@ -19,15 +19,15 @@ _SHEET = Sheet()
 def contact_sheet(
     datamodule: SegmentationDataModule, *, part: str = "train", samples: int = 12, crops: int = 6
 ) -> Picture:
-    """Draw samples spread evenly over a split, and training crops as the network gets them.
+    """Draw samples spread evenly over a split, and training crops as the network sees them.
 
-    Each is an image with its labels in the colours of the classes beside it, void in black.
+    Each image is shown beside its labels in the colours of the classes, with void in black.
     Samples that can't be used are left out.
 
     Args:
         datamodule: the data set and its augmentation.
         part: "train", "val" or "test".
-        samples: the largest number of samples.
+        samples: largest number of samples.
         crops: number of training crops, from the start of training; 0 for none.
 
     Returns:
@@ -41,7 +41,7 @@ def contact_sheet(
     usable = spread_usable(len(found), samples, lambda index: _read(found, index))
     drawn = [_pair(name, image, target, classes) for name, image, target in usable]
     stream = TrainingStream(datamodule.augmented(found, skip_bad=True), seed=datamodule.seed)
-    with contextlib.suppress(FileError):  # none of them can be used
+    with contextlib.suppress(FileError):  # no sample can be used
         for position in range(crops):
             item = stream[position]
             name = f"crop of {item['name']}"

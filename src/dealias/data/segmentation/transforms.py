@@ -1,4 +1,4 @@
-"""Transforms of one's own: torchvision's, or any that take an image and its label map."""
+"""User-defined transforms: torchvision's, or any that take an image and its label map."""
 
 from __future__ import annotations
 
@@ -16,28 +16,28 @@ from dealias.data.streams import augmentation_seed
 from dealias.text import reason, shorten
 
 _OPTION = "data.augmentation.transforms"
-_TRIALS = 8  # that show whether void stays void
+_TRIALS = 8  # calls to check whether void stays void
 
 
 class TransformError(ValueError):
-    """A transform of one's own fails, or what it returns can't be trained on."""
+    """A user-defined transform fails, or its result can't be used for training."""
 
 
 class OwnTransforms:
-    """Transforms of one's own in turn, whose results are checked.
+    """User-defined transforms, applied in turn, with checks of their results.
 
-    Geometric transforms of torchvision fill label maps with 0, a class, unless they are told
-    otherwise: here they fill them with void, in whatever transforms they are, unless their `fill`
-    has an entry for `tv_tensors.Mask`. Images are filled as `fill` says.
+    By default, geometric transforms of torchvision fill label maps with 0, which is a class. Here
+    they fill them with void instead, also inside other transforms, unless their `fill` has an entry
+    for `tv_tensors.Mask`. Images are filled as `fill` says.
 
     Args:
         transforms: each takes an image and a label map, and returns both.
-        most: largest (height, width) that may come back.
+        most: largest (height, width) of a result.
         num_classes: number of classes.
         ignore_index: the label of void.
 
     Warns:
-        UserWarning: a transform puts classes where there is nothing but void.
+        UserWarning: a transform puts classes into a label map that is entirely void.
     """
 
     def __init__(
@@ -66,7 +66,7 @@ class OwnTransforms:
         """Change an image uint8 [3, H, W] and its label map [H, W].
 
         Raises:
-            TransformError: a transform raises an error; or does not return an image
+            TransformError: a transform raises an error, or does not return an image
                 uint8 [3, h, w] of at most `most` and a label map [h, w] of classes and void.
         """
         for index in range(len(self.transforms)):
@@ -78,7 +78,7 @@ class OwnTransforms:
     ) -> tuple[tv_tensors.Image, tv_tensors.Mask]:
         try:
             changed = self.transforms[index](image, mask)
-        except Exception as error:  # of code of any kind
+        except Exception as error:  # any code may run here
             where = traceback.extract_tb(error.__traceback__)[-1]
             raise TransformError(
                 f"{self._name(index)}: {type(error).__name__}: {reason(error)} "
@@ -91,7 +91,7 @@ class OwnTransforms:
         return tv_tensors.Image(image), tv_tensors.Mask(labels.to(mask.dtype))
 
     def _problem(self, changed: Any) -> str | None:
-        """What is wrong with what a transform returned; or None."""
+        """What is wrong with the result of a transform, or None."""
         if not isinstance(changed, (tuple, list)) or len(changed) != 2:
             return f"expected an image and a label map, got {_brief(changed)}"
         image, mask = changed
@@ -127,7 +127,7 @@ class OwnTransforms:
         return f"{_OPTION}[{index}] ({getattr(transform, '__name__', type(transform).__name__)})"
 
     def _warn_of_classes(self, index: int) -> None:
-        """Try a transform on void alone: what fills with a class would go unseen."""
+        """Try a transform on pure void, since filling with a class would go unnoticed."""
         for trial in range(_TRIALS):
             void = torch.full(self.most, self.ignore_index, dtype=torch.int64)
             if 0 <= self.ignore_index < 256:
@@ -136,7 +136,7 @@ class OwnTransforms:
             try:
                 with augmentation_seed(0, trial):
                     _, mask = self._apply(index, image, tv_tensors.Mask(void))
-            except TransformError:  # in training it may see no such label map
+            except TransformError:  # training may have no such label map
                 return
             found = mask[mask != self.ignore_index].unique().tolist()
             if found:
@@ -152,7 +152,7 @@ _MASK = tv_tensors.Mask
 
 
 def _parts(transforms: Iterable[Any]) -> Iterator[Any]:
-    """Transforms, and those in them."""
+    """Transforms, and the transforms inside them."""
     left, seen = list(transforms), set()
     while left:
         part = left.pop()

@@ -1,4 +1,4 @@
-"""Weights of classes in a loss, from how often each class is in the training split."""
+"""Weights of classes in a loss, from their frequencies in the training split."""
 
 from __future__ import annotations
 
@@ -17,22 +17,22 @@ PIXELS, IMAGE_PIXELS = "class_pixels", "class_image_pixels"  # keys of `dealias 
 def class_weights(pixels: Sequence[int], image_pixels: Sequence[int]) -> list[float]:
     """Weigh classes by median-frequency balancing.
 
-    The frequency of a class is its share of the pixels of the images that it is in. Its weight is
-    the median of all frequencies over its own (Eigen and Fergus, "Predicting Depth, Surface Normals
-    and Semantic Labels with a Common Multi-Scale Convolutional Architecture", ICCV 2015), so that
-    rare classes weigh more, without a limit. Void is no class. A class without a pixel has no
-    frequency: it does not count for the median, and its weight is 0, which no pixel of these images
-    can have.
+    The frequency of a class is its share of the pixels of the images in which it occurs. Its weight
+    is the median of all frequencies divided by its own (Eigen and Fergus, "Predicting Depth,
+    Surface Normals and Semantic Labels with a Common Multi-Scale Convolutional Architecture", ICCV
+    2015), so rare classes weigh more, without a limit. Void is not a class. A class without a pixel
+    has no frequency: it is left out of the median, and its weight is 0, which applies to no pixel
+    of these images.
 
     Args:
-        pixels: pixels of each class, C of them.
-        image_pixels: pixels of the images that each class is in, with those of void, C of them.
+        pixels: number of pixels of each of C classes.
+        image_pixels: number of pixels, including void, of the images with each of C classes.
 
     Returns:
-        C weights, from 0 on.
+        C weights, each 0 or more.
 
     Raises:
-        ValueError: no class has a pixel; counts that can't be.
+        ValueError: no class has a pixel, or the counts are impossible.
 
     >>> class_weights([60, 30, 10, 0], [100, 100, 100, 0])
     [0.5, 1.0, 3.0, 0.0]
@@ -55,18 +55,18 @@ def class_weights(pixels: Sequence[int], image_pixels: Sequence[int]) -> list[fl
 
 
 def read_class_weights(path: Path, classes: ClassSet) -> list[float]:
-    """Weigh classes by what ``dealias data check --output`` counted in the training split.
+    """Weigh classes by the counts of ``dealias data check --output`` in the training split.
 
     Args:
-        path: its JSON file.
+        path: the JSON file of the check.
         classes: the class set; the file must have the same classes, in any order.
 
     Returns:
         The weights of :func:`class_weights`, in the order of `classes`.
 
     Raises:
-        FileError: the file can't be read, is not such a file, has no training split or other
-            classes, or no class has a pixel.
+        FileError: the file can't be read, is not such a file, has no training split, has other
+            classes, or has no class with a pixel.
     """
     content = read_json(path)
     if not isinstance(content, dict) or "splits" not in content:

@@ -16,7 +16,7 @@ from dealias.models.network import Network
 Size = tuple[int, int]
 Target = dict[str, Any]
 
-_MULTIPLE = 32  # sides of a batch are multiples of the last stage's stride
+_MULTIPLE = 32  # stride of the last stage; the sides of a batch are multiples of it
 
 
 class Detector(Network):
@@ -38,7 +38,7 @@ class Detector(Network):
         self._frozen_norms = frozen_norms
 
     def train(self, mode: bool = True) -> Detector:
-        """Set the mode of all modules, except batch norms that keep their statistics."""
+        """Set the mode of all modules except batch norms that keep their statistics."""
         super().train(mode)
         if self._frozen_norms:
             for module in self.backbone.modules():
@@ -79,7 +79,7 @@ class Detector(Network):
         Args:
             images: float32 `[B, 3, H, W]`.
             sizes: (height, width) of each image in the batch.
-            original_sizes: (height, width) of each image to scale boxes and masks to.
+            original_sizes: (height, width) to which the boxes and masks of each image are scaled.
 
         Returns:
             Detections on the CPU, one per image.

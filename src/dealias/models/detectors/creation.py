@@ -32,19 +32,19 @@ def create_detector(
     """Build a network for instances; nothing is downloaded.
 
     Args:
-        name: "mask_rcnn", with a feature pyramid; or "mask2former".
+        name: "mask_rcnn", which has a feature pyramid, or "mask2former".
         num_classes: number of classes, without background.
         backbone: name of a timm network with features at strides 4, 8, 16 and 32, such as
             "resnet50" or "tf_efficientnet_lite0".
-        backbone_weights: as for :func:`dealias.models.create_model`.
+        backbone_weights: see :func:`dealias.models.create_model`.
         backbone_options: further arguments of ``timm.create_model``.
         frozen_norms: whether batch norms of the backbone keep the statistics of its weights, which
             suits small batches.
         options: attributes of :class:`MaskRCNNOptions`, or options that differ from the default
             configuration of transformers' Mask2Former.
-        mean: as for :func:`dealias.models.create_model`.
-        std: as for :func:`dealias.models.create_model`.
-        dealias: as for :func:`dealias.models.create_model`.
+        mean: see :func:`dealias.models.create_model`.
+        std: see :func:`dealias.models.create_model`.
+        dealias: see :func:`dealias.models.create_model`.
 
     Raises:
         ModelError: an argument is out of range, or there is no such network.

@@ -26,9 +26,9 @@ class Mask2Former(Detector):
     """Mask2Former (Cheng et al., CVPR 2022), with the decoders and the loss of transformers.
 
     Args:
-        backbone: as for :class:`Detector`.
-        num_classes: as for :class:`Detector`.
-        frozen_norms: as for :class:`Detector`.
+        backbone: see :class:`Detector`.
+        num_classes: see :class:`Detector`.
+        frozen_norms: see :class:`Detector`.
         options: options that differ from the defaults of transformers' Mask2FormerConfig, such as
             ``{"num_queries": 50}``.
 
@@ -153,7 +153,7 @@ def _transformers_network(
                 backbone_config=stand_in, num_labels=num_classes, **options
             )
         network = transformers.Mask2FormerForUniversalSegmentation(config)
-    except Exception as error:  # the library's checks raise errors of several kinds
+    except Exception as error:  # the library's checks raise several kinds of errors
         reason = " ".join(str(error).split())
         raise ModelError(
             f"options: {dict(options)} can't be those of Mask2Former: {reason}"
@@ -164,7 +164,7 @@ def _transformers_network(
 
 @contextlib.contextmanager
 def _fewer_warnings() -> Iterator[None]:
-    """Silence the warning that only Swin is tested: the library's backbone is not used here."""
+    """Silence the warning that only Swin is tested, since the library's backbone is not used."""
     logger = logging.getLogger("transformers.models.mask2former")
     level = logger.level
     logger.setLevel(logging.ERROR)

@@ -36,19 +36,19 @@ class MaskRCNNOptions:
 
     Attributes:
         channels: channels of the feature pyramid.
-        pyramid_norms: whether the feature pyramid has batch norms. Its authors' has none, but they
-            help in short trainings.
+        pyramid_norms: whether the feature pyramid has batch norms. The authors' pyramid has none,
+            but they help in short trainings.
         box_channels: channels of the two layers that classify boxes.
         mask_channels: channels of the convolutions that predict masks.
         mask_convolutions: number of these convolutions.
         anchor_sizes: sides of the anchors in pixels, for strides 4, 8, 16, 32 and 64.
-        anchors_drawn: anchors per image that the proposals are trained on at each step.
-        boxes_drawn: proposals per image that the heads are trained on at each step.
-        candidates: highest number of anchors per level before non-maximum suppression in training;
+        anchors_drawn: number of anchors per image on which proposals are trained at each step.
+        boxes_drawn: number of proposals per image on which the heads are trained at each step.
+        candidates: largest number of anchors per level before non-maximum suppression in training;
             half as many in tests.
-        proposals: highest number of proposals per image after it in training; half as many in
-            tests.
-        detections: highest number of detections per image.
+        proposals: largest number of proposals per image after non-maximum suppression in training;
+            half as many in tests.
+        detections: largest number of detections per image.
         score_threshold: lowest score of a detection.
     """
 
@@ -70,9 +70,9 @@ class MaskRCNN(Detector):
     """Mask R-CNN (He et al., ICCV 2017), with the proposals and heads of torchvision.
 
     Args:
-        backbone: as for :class:`Detector`.
-        num_classes: as for :class:`Detector`.
-        frozen_norms: as for :class:`Detector`.
+        backbone: see :class:`Detector`.
+        num_classes: see :class:`Detector`.
+        frozen_norms: see :class:`Detector`.
         options: sizes and limits.
     """
 
