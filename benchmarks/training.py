@@ -28,8 +28,6 @@ VARIANTS: dict[str, dict[str, Any] | None] = {
     "freqmix": {"filter": None, "mixing": True},
     "daf_freqmix": {"place": "before", "mixing": True},
 }
-# From a quarter of the image's size downwards, as the steps of a ResNet are.
-SITES = {"camvid/upernet_lite0": [f"blocks.{i}.0.conv_dw" for i in (2, 3, 5)]}
 
 
 def measure(device: str = "cpu", *, rounds: int = 15) -> list[dict[str, Any]]:
@@ -55,10 +53,8 @@ def measure(device: str = "cpu", *, rounds: int = 15) -> list[dict[str, Any]]:
 def build(name: str, variant: str) -> SegmentationModel:
     """The network of a configuration with what a variant puts in, and random weights."""
     network = dict(read_config(find_config(name))["model"]["network"])
-    options = VARIANTS[variant]
-    if options is not None:
-        options = {"sites": SITES.get(name), **options}
-    return create_model(**network | {"backbone_weights": None, "dealias": options}, num_classes=11)
+    changes = {"backbone_weights": None, "dealias": VARIANTS[variant]}
+    return create_model(**network | changes, num_classes=11)
 
 
 def _calls(

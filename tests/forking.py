@@ -89,7 +89,7 @@ def serve():
     import dealias.study
 
     for name in (*dealias.cli.COMMANDS, "running", "probing", "evaluation_tables"):
-        dealias.cli._module(dealias.cli.OWN_PARSERS.get(name, name))
+        dealias.cli._module("training" if name in dealias.cli.OWN_PARSERS else name)
     commands = os.fdopen(os.dup(0))
     answers = os.fdopen(os.dup(1), "w")
 

@@ -20,11 +20,8 @@ from dealias.processes import main_process
 
 __all__ = ["main"]
 
-# Commands that parse their own options, including configuration files, and their modules.
-OWN_PARSERS = {
-    **dict.fromkeys(("fit", "validate", "test", "predict"), "training"),
-    "data": "data",
-}
+# Commands of dealias.cli.training, which parse their own options, including configuration files.
+OWN_PARSERS = ("fit", "validate", "test", "predict", "data")
 COMMANDS = {
     "fit": "Train a network from a configuration file.",
     "validate": "Measure a checkpoint on the validation split.",
@@ -85,7 +82,7 @@ def _answer(asked: str | None, arguments: list[str]) -> int:
 def _dispatch(asked: str | None, arguments: list[str]) -> int:
     if asked in OWN_PARSERS and arguments[0] == asked:
         rest = arguments[arguments.index(asked) + 1 :]
-        code: int = _module(OWN_PARSERS[asked]).main(asked, rest)
+        code: int = _module("training").main(asked, rest)
         return code
     summary = (dealias.__doc__ or "").split("\n")[0]
     parser = ArgumentParser(prog="dealias", version=dealias.__version__, description=summary)

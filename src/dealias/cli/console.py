@@ -34,6 +34,12 @@ def output_console() -> Console:
     return Console(file=output, width=width, markup=False, highlight=False, emoji=False)
 
 
+def tell(text: str) -> None:
+    """Print text as it is, line by line."""
+    for line in text.splitlines():
+        output_console().print(printable(line), soft_wrap=True)
+
+
 @contextlib.contextmanager
 def progress(total: int) -> Iterator[Callable[[], object]]:
     """Show a progress bar on a terminal, and nothing elsewhere."""

@@ -17,16 +17,15 @@ from dealias.metrics.functional import ERROR_KINDS, FEWEST_UNITS, MEANS, error_p
 from dealias.report import FINE_GRAINED_NOTES
 from dealias.text import printable
 
+_WORST = 5  # images that are listed
 
-def print_evaluation(
-    evaluation: Evaluation, console: Console, *, worst: int = 5, interval: bool = False
-) -> None:
+
+def print_evaluation(evaluation: Evaluation, console: Console, *, interval: bool = False) -> None:
     """Print the classes, the kinds of error and the worst images.
 
     Args:
         evaluation: the counts and what follows from them.
         console: where to print.
-        worst: number of worst images to list.
         interval: print the confidence interval of each figure below it.
     """
     result = evaluation.to_dict()
@@ -50,7 +49,7 @@ def print_evaluation(
         console.print(width_table(result["widths"]))
     console.print(_kind_table(result))
     console.print(_fine_grained_table(result))
-    rows = evaluation.worst(worst)
+    rows = evaluation.worst(_WORST)
     longest = max((len(printable(row.name)) for row in rows), default=0)
     table = Table()
     table.add_column("worst images", overflow="fold", min_width=min(longest, 40))

@@ -7,7 +7,7 @@ from typing import Any
 import torch.distributed as dist
 from lightning_fabric.utilities.exceptions import MisconfigurationException
 
-from dealias.cli.console import output_console
+from dealias.cli.console import output_console, tell
 from dealias.cli.tables import percent
 from dealias.engine import Command, Commands, ConfigError
 from dealias.processes import main_process
@@ -29,7 +29,7 @@ def run(command: Command, arguments: Sequence[str]) -> int:
 
 def _run(command: Command, arguments: Sequence[str]) -> int:
     try:
-        cli = Commands(command, arguments, tell=_tell)
+        cli = Commands(command, arguments, tell=tell)
     except MisconfigurationException as error:  # options of the trainer
         raise ConfigError(str(error)) from error
     except SystemExit as leaving:  # Lightning raises it when it is interrupted
@@ -65,12 +65,6 @@ def _run(command: Command, arguments: Sequence[str]) -> int:
         for note in getattr(cli.datamodule, "notes", []):
             console.print(printable(note), soft_wrap=True)
     return 1 if cli.skipped else 0
-
-
-def _tell(report: str) -> None:
-    console = output_console()
-    for line in report.splitlines():
-        console.print(printable(line), soft_wrap=True)
 
 
 def _shift_line(found: Mapping[str, Any]) -> str:

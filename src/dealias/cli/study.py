@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from jsonargparse import ArgumentParser, Namespace
 from rich.table import Table as RichTable
 
-from dealias.cli.console import output_console, progress
+from dealias.cli.console import output_console, progress, tell
 from dealias.cli.tables import add_row
 from dealias.text import printable
 
@@ -72,7 +72,7 @@ def run(options: Namespace) -> int:
             summarise=options.summarise,
             trust=options.trust,
         ),
-        tell=_tell,
+        tell=tell,
         progress=progress,
     )
     console = output_console()
@@ -82,11 +82,6 @@ def run(options: Namespace) -> int:
         console.print(f"note: {printable(note)}", soft_wrap=True)
     console.print(f"study.json, table.md, figure.png: {printable(found.folder)}", soft_wrap=True)
     return 1 if found.failed else 0
-
-
-def _tell(text: str) -> None:
-    for line in text.splitlines():
-        output_console().print(printable(line), soft_wrap=True)
 
 
 def _upright(table: Table) -> RichTable:
