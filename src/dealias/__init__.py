@@ -1,6 +1,6 @@
-"""Where and why segmentation networks fail at fine structure, and a cure for part of it.
+"""Show where and why segmentation networks fail at fine structure, and mend part of it.
 
-Subpackages are imported on first use, so that ``import dealias`` stays light:
+Subpackages are imported on first use, so ``import dealias`` stays light:
 
 >>> import dealias
 >>> dealias.metrics.functional.banded_confusion  # doctest: +ELLIPSIS

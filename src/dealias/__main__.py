@@ -1,4 +1,4 @@
-"""``python -m dealias``: the same as the command ``dealias``."""
+"""Run the command ``dealias`` as ``python -m dealias``."""
 
 import sys
 

@@ -1,4 +1,4 @@
-"""Arrays of NumPy in files of strangers: headers are checked before memory is taken."""
+"""Read NumPy arrays from untrusted files: headers are checked before memory is allocated."""
 
 from __future__ import annotations
 
@@ -15,20 +15,21 @@ from numpy.typing import NDArray
 
 from dealias.inputs import open_regular, open_zip
 
-# Given the shape and dtype that a header says, raises ValueError if they are not wanted.
+# Is given the shape and dtype in a header; raises ValueError if they are not what is expected.
 Check = Callable[[tuple[int, ...], np.dtype[Any]], None]
 
-_LARGEST_DIRECTORY = 2**16  # bytes, some hundred arrays
+_LARGEST_DIRECTORY = 2**16  # bytes, enough for some hundred arrays
 
 
 def read_array(file: IO[bytes], check: Check) -> NDArray[Any]:
-    """Read an NPY file that is open at its start.
+    """Read an NPY file from its start.
 
     Raises:
-        Exception: whatever `check` raises, and what NumPy does for broken files: anything.
+        Exception: whatever `check` raises, or whatever NumPy raises for a broken file, which can be
+            any type.
     """
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # of odd headers
+        warnings.simplefilter("ignore")  # about odd headers
         major, _ = npy.read_magic(file)
         read = npy.read_array_header_1_0 if major == 1 else npy.read_array_header_2_0
         shape, _, dtype = read(file)
@@ -42,11 +43,12 @@ def read_array(file: IO[bytes], check: Check) -> NDArray[Any]:
 
 @contextmanager
 def open_npz(path: Path) -> Iterator[zipfile.ZipFile]:
-    """Open an NPZ file whose arrays :func:`open_member` opens.
+    """Open an NPZ file; :func:`open_member` opens its arrays.
 
     Raises:
         FileError: as :func:`open_regular`.
-        Exception: as :func:`open_zip`; it may not have more arrays than any that is meant.
+        Exception: see :func:`open_zip`, which also refuses files with far more arrays than any NPZ
+            of dealias has.
     """
     with open_regular(path) as file, open_zip(file, _LARGEST_DIRECTORY) as archive:
         yield archive
@@ -56,7 +58,8 @@ def open_member(archive: zipfile.ZipFile, name: str) -> IO[bytes]:
     """Open an array of an NPZ file.
 
     Raises:
-        ValueError: there is none of that name, or it is compressed as NumPy never does.
+        ValueError: there is no array of that name, or it is compressed in a way that NumPy never
+            uses.
     """
     try:
         member = archive.getinfo(name)

@@ -1,6 +1,6 @@
-"""Code that options name by its path: finding it, and calling it with options of its own.
+"""Find code that options name by its path, and call it with its own options.
 
-It runs as the person who named it. Callers ask for ``--trust`` first.
+The code runs with the rights of the person who named it. Callers require ``--trust`` first.
 """
 
 import importlib
@@ -15,9 +15,9 @@ from typing import Any
 from dealias.text import printable
 
 _LONGEST_ERROR = 1000  # characters
-_LIBRARIES = ("segmentation_models_pytorch.losses.",)  # whose classes are named by us
+_LIBRARIES = ("segmentation_models_pytorch.losses.",)  # dealias itself names their classes
 _refused = False
-# What jsonargparse says, once its lines are joined.
+# Messages of jsonargparse, once their lines are joined.
 _KEY = re.compile(r'Parser key "([^"]+)": ')
 _OF_CLASS = re.compile(
     r"Problem with given class_path '([^']+)': (.+?)(?= - Expected an? | Given value type: |$)"
@@ -37,7 +37,7 @@ _WRITTEN_AS = (  # types, and how they are written in a file
 
 @contextmanager
 def no_programs() -> Iterator[None]:
-    """Let :func:`find_code` find nothing but the library's own choices, whoever asks it."""
+    """Restrict :func:`find_code` to the library's own choices, whoever calls it."""
     global _refused
     before, _refused = _refused, True
     try:
@@ -53,7 +53,7 @@ def allow_programs() -> None:
 
 
 class CodeError(ValueError):
-    """There is no such code, or it can't be called as asked."""
+    """The code does not exist, or can't be called as asked."""
 
 
 def find_code(path: str) -> Callable[..., Any]:
@@ -63,7 +63,7 @@ def find_code(path: str) -> Callable[..., Any]:
         path: such as ``my.module.Net``, or ``my.module.Net.of_size`` for a method of a class.
 
     Raises:
-        CodeError: there is none, or its module can't be imported.
+        CodeError: nothing has this path, or its module can't be imported.
 
     >>> find_code("torch.nn.Conv2d")
     <class 'torch.nn.modules.conv.Conv2d'>
@@ -83,7 +83,7 @@ def find_code(path: str) -> Callable[..., Any]:
         except ModuleNotFoundError as error:
             outer = error.name is not None and f"{module}.".startswith(f"{error.name}.")
             if outer and count > 1:
-                continue  # the last name may be that of a class
+                continue  # the last name may be a class
             raise CodeError(f"{path}: {error}") from error
         except Exception as error:  # the module runs, and may raise anything
             raise CodeError(f"{path}: {type(error).__name__}: {_on_a_line(error)}") from error
@@ -92,24 +92,24 @@ def find_code(path: str) -> Callable[..., Any]:
         if not callable(found):
             raise CodeError(f"{path}: {module} has no such class or function")
         return found  # type: ignore[no-any-return]
-    raise AssertionError  # the outermost module is found, or raises
+    raise AssertionError  # the import of the outermost module succeeds or raises
 
 
 def call_code(path: str, arguments: Mapping[str, Any], **offered: Any) -> Any:
     """Call a class or function with arguments from a file, checked against its type hints.
 
-    An argument that is to be an object of a class may be a mapping with ``class_path`` and
-    ``init_args`` in its turn.
+    An argument that expects an object may itself be a mapping with ``class_path`` and
+    ``init_args``.
 
     Args:
         path: see :func:`find_code`.
         arguments: by name.
-        offered: further arguments, of which those are passed that it takes and that `arguments`
-            lack.
+        offered: further arguments, passed if the callable accepts them and `arguments` does not
+            have them.
 
     Raises:
-        CodeError: there is no such code, it has no such argument, one is of another type or is
-            missing, or it raises an error of its own.
+        CodeError: there is no such code, it has no such argument, an argument is missing or of the
+            wrong type, or the code itself raises an error.
 
     >>> call_code("torch.nn.Conv2d", {"in_channels": 3, "kernel_size": 1}, out_channels=8, n=2)
     Conv2d(3, 8, kernel_size=(1, 1), stride=(1, 1))
@@ -144,14 +144,14 @@ def call_code(path: str, arguments: Mapping[str, Any], **offered: Any) -> Any:
         typed = {name: _created(arguments[name]) for name in untyped}
         if known:
             read = parser.instantiate(parser.parse_object({"init_args": given}))
-            # What is not given is left to the code: a default may be that of a base class.
+            # Arguments that are not given are left out: a default may come from a base class.
             typed |= {name: read.init_args[name] for name in given}
         return code(**typed, **more, **passed)
     except CodeError:
         raise
     except ArgumentError as error:
         raise CodeError(f"{path}: {in_brief(str(error))}") from error
-    except Exception as error:  # of any kind, from what is called
+    except Exception as error:  # the code may raise anything
         raise CodeError(f"{path}: {type(error).__name__}: {_on_a_line(error)}") from error
 
 
@@ -163,18 +163,18 @@ def takes(code: Callable[..., Any], name: str) -> bool:
 def _parameters(code: Callable[..., Any]) -> Mapping[str, inspect.Parameter]:
     try:
         return inspect.signature(code).parameters
-    except (TypeError, ValueError):  # built in
+    except (TypeError, ValueError):  # a built-in without a signature
         return {}
 
 
 def _is_untyped(code: Callable[..., Any], name: str) -> bool:
-    """Whether an argument has no type hint, so that its value is nobody's to read."""
+    """Whether an argument has no type hint, so that its value must be passed as it is."""
     parameter = _parameters(code).get(name)
     return parameter is not None and parameter.annotation is inspect.Parameter.empty
 
 
 def _created(value: Any) -> Any:
-    """A value with the objects that it describes in their places."""
+    """Return a value with the objects that it describes created in their places."""
     if isinstance(value, Mapping):
         if "class_path" in value:
             return call_code(value["class_path"], value.get("init_args") or {})
@@ -183,18 +183,18 @@ def _created(value: Any) -> Any:
 
 
 def _takes_any(code: Callable[..., Any]) -> bool:
-    """Whether it has ``**kwargs``."""
+    """Whether a callable has ``**kwargs``."""
     kinds = [parameter.kind for parameter in _parameters(code).values()]
     return inspect.Parameter.VAR_KEYWORD in kinds
 
 
 def names_class(message: str) -> bool:
-    """Whether a message of jsonargparse is of a class that can't be created."""
+    """Whether a message of jsonargparse is about a class that can't be created."""
     return _OF_CLASS.search(" ".join(message.split())) is not None
 
 
 def in_brief(message: str) -> str:
-    """A message of jsonargparse on a line: the option, what was expected and what came.
+    """Shorten a message of jsonargparse to a line: the option, what was expected and what came.
 
     >>> in_brief("Expected a <class 'float'>. Got value: fast")
     'expected float, got fast'

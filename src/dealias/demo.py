@@ -1,4 +1,4 @@
-"""The demonstration: two networks trained and tested on procedural scenes."""
+"""The demonstration: train and test two networks on procedural scenes."""
 
 from __future__ import annotations
 
@@ -13,17 +13,17 @@ from dealias.evaluation import Evaluation
 from dealias.outputs import check_folder, claim, folders_above
 
 _NETWORKS = {"plain": "scenes/tiny", "de-aliased": "scenes/tiny_dealiased"}
-SHIFTS, LARGEST, SIGMA = 5, 16, 20  # of each scene; in pixels; of the noise, of 255
+SHIFTS, LARGEST, SIGMA = 5, 16, 20  # shifts of a scene; pixels; noise, of 255
 
 
 @dataclass(frozen=True)
 class Tested:
-    """What came of the tests of a network.
+    """The test results of one network.
 
     Attributes:
         clean: evaluation of the scenes as they are.
         agreement: share of pixels that keep their class when the camera moves, in [0, 1]:
-            "agreement", over all pixels, "agreement_target_band" and "agreement_preds_band".
+            "agreement" over all pixels, "agreement_target_band" and "agreement_preds_band".
         noisy: evaluation of the scenes under noise.
     """
 
@@ -43,23 +43,23 @@ def run(
     """Train a tiny network twice on procedural scenes, without and with de-aliasing, and test both.
 
     The configurations are ``scenes/tiny`` and ``scenes/tiny_dealiased``. They differ only in the
-    de-aliasing; initial weights, scenes and their order are the same.
+    de-aliasing. The initial weights, the scenes and their order are the same.
 
     Args:
         folder: gets images/ and labels/ of the test scenes, and plain/ and de-aliased/, the
             folders of the two runs with checkpoints, logs, test/predictions/ and noise/.
-        steps: training steps; by default those of the configurations.
+        steps: number of training steps; by default that of the configurations.
         scenes: number of test scenes; by default that of the configurations.
         seed: seed of the initial weights and the training scenes, 0 to 2**32 - 1.
         overwrite: whether to replace the outputs of an earlier demonstration.
 
     Returns:
-        What came of the tests of each network, "plain" and "de-aliased".
+        The test results of the two networks, "plain" and "de-aliased".
 
     Raises:
         ValueError: an argument is out of range.
         OutputError: the folder holds an earlier demonstration, and `overwrite` is false; or images/
-            or labels/ hold what dealias did not write.
+            or labels/ hold files that dealias did not write.
     """
     for name, value in (("steps", steps), ("scenes", scenes)):
         if value is not None and value < 1:
@@ -67,7 +67,7 @@ def run(
     if not 0 <= seed < 2**32:
         raise ValueError(f"seed: expected a number from 0 to {2**32 - 1}, got {seed}")
     with folders_above(Path(folder)), claim(Path(folder)):
-        for part in ("images", "labels"):  # written last, and refused before the work
+        for part in ("images", "labels"):  # written at the end, but checked before the work starts
             check_folder(Path(folder) / part, overwrite=overwrite)
         return _run(Path(folder), steps, scenes, seed, overwrite=overwrite)
 

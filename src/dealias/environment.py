@@ -1,4 +1,4 @@
-"""What a result depends on besides its inputs."""
+"""Describe what a result depends on besides its inputs."""
 
 import os
 import platform
@@ -11,14 +11,14 @@ import torch
 
 
 def environment() -> dict[str, str]:
-    """Versions that a result depends on."""
+    """Return the software versions that a result depends on."""
     packages = {name: version(name) for name in ("dealias", "torch", "numpy", "pillow")}
     system = f"{platform.system()} {platform.machine()}"
     return packages | {"python": platform.python_version(), "platform": system}
 
 
 def hardware() -> dict[str, Any]:
-    """Processor, cores, threads, memory and accelerator."""
+    """Describe the processor, cores, threads, memory and accelerator."""
     info = Path("/proc/cpuinfo")
     lines = info.read_text().splitlines() if info.exists() else []
     names = [line.split(":")[1].strip() for line in lines if line.startswith("model name")]
@@ -38,9 +38,10 @@ def _memory_gib() -> int | None:
 
 
 def commit() -> str | None:
-    """The commit of the checkout that this code runs from, with "-dirty" if files of it differ.
+    """Return the commit of the checkout that this code runs from, with "-dirty" if files differ.
 
-    Results that are tracked do not count. None outside a checkout, as for an installed package.
+    Changes to tracked result files do not count. Returns None outside a checkout, for instance for
+    an installed package.
     """
     here = Path(__file__).resolve()
     root = _git("rev-parse", "--show-toplevel", folder=here.parent)
@@ -53,7 +54,7 @@ def commit() -> str | None:
 
 
 def _git(*arguments: str, folder: Path) -> str | None:
-    """What git says; None if it fails or is not there."""
+    """Return the output of git; None if it fails or is not installed."""
     try:
         run = subprocess.run(
             ["git", *arguments], cwd=folder, capture_output=True, text=True, check=False

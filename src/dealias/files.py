@@ -1,4 +1,4 @@
-"""Output files that are whole or not there."""
+"""Write output files so that they are either complete or absent."""
 
 import contextlib
 import hashlib
@@ -13,8 +13,8 @@ from typing import IO, Any
 
 from dealias.text import printable
 
-PART = "dealias-part"  # ends the names of what is being written
-_LONGEST_NAME = 150  # bytes, of the 255 that file systems take
+PART = "dealias-part"  # suffix of files that are being written
+_LONGEST_NAME = 150  # bytes, of the 255 that file systems allow
 
 
 class OutputError(ValueError):
@@ -23,10 +23,10 @@ class OutputError(ValueError):
 
 @contextmanager
 def write_whole(path: Path) -> Iterator[IO[bytes]]:
-    """Open a file to write beside `path`, which it replaces once it is complete.
+    """Open a file next to `path` for writing; it replaces `path` once it is complete.
 
-    An error or an interrupt removes it and leaves `path` as it was. A link is followed. Who may
-    read a file that is replaced may read the new one.
+    An error or an interrupt removes it and leaves `path` as it was. Links are followed. A file that
+    replaces another keeps its permissions.
 
     Raises:
         OutputError: the file can't be written.
@@ -43,7 +43,7 @@ def write_whole(path: Path) -> Iterator[IO[bytes]]:
         umask = os.umask(0)
         os.umask(umask)
         mode = path.stat().st_mode & 0o777 if path.is_file() else 0o666 & ~umask
-        part.chmod(mode)  # mkstemp's files are for their owner alone
+        part.chmod(mode)  # files made by mkstemp are readable by their owner only
         part.replace(path)
     except BaseException as error:
         part.unlink(missing_ok=True)
@@ -53,7 +53,7 @@ def write_whole(path: Path) -> Iterator[IO[bytes]]:
 
 
 def make_parents(path: Path) -> None:
-    """Make the folders above a file, but none anew that the process in charge has removed.
+    """Make the folders above a file, but do not recreate one that the process in charge removed.
 
     Raises:
         OutputError: they can't be made.
@@ -70,7 +70,7 @@ def make_parents(path: Path) -> None:
 
 
 def hidden_name(path: Path, kind: str) -> str:
-    """The name of what lies beside an output while it is written: hidden, and not too long."""
+    """Return the name of a temporary file next to an output: hidden, and not too long."""
     name = path.name
     if len(os.fsencode(name)) > _LONGEST_NAME:
         name = hashlib.sha256(os.fsencode(name)).hexdigest()
@@ -78,7 +78,7 @@ def hidden_name(path: Path, kind: str) -> str:
 
 
 def sweep_parts(path: Path) -> None:
-    """Remove what killed processes left of a file that no process writes any more."""
+    """Remove temporary files that killed processes left; no process may be writing this file."""
     ours = re.compile(re.escape(hidden_name(path, "")) + rf"\w{{8}}\.{PART}")
     with contextlib.suppress(OSError):
         for part in [entry for entry in path.parent.iterdir() if ours.fullmatch(entry.name)]:
@@ -86,7 +86,7 @@ def sweep_parts(path: Path) -> None:
 
 
 def to_json(content: Any) -> bytes:
-    """Lists, mappings, numbers and text as JSON in UTF-8, for people to read too.
+    """Encode lists, mappings, numbers and text as JSON in UTF-8, indented for people.
 
     Raises:
         ValueError: a number is not finite.
@@ -96,7 +96,7 @@ def to_json(content: Any) -> bytes:
 
 
 def write_json(content: Any, path: Path) -> None:
-    """Write what :func:`to_json` makes of lists, mappings, numbers and text.
+    """Write lists, mappings, numbers and text as JSON; see :func:`to_json`.
 
     Raises:
         OutputError: the file can't be written.

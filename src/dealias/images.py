@@ -1,4 +1,4 @@
-"""Image files as they are stored: the one way in which photographs and label maps are opened."""
+"""Open image files as they are stored; all photographs and label maps are opened here."""
 
 import os
 import warnings
@@ -18,7 +18,7 @@ MAX_PIXELS_HELP = "read images of up to so many pixels, for large tiles; else Pi
 _VARIABLE = "DEALIAS_MAX_PIXELS"
 _ORIENTATION = 274  # the tag of TIFF and EXIF
 _Flip = Image.Transpose
-# What undoes the turn that Pillow makes for each orientation.
+# The operations that undo the rotation Pillow applies for each orientation.
 _UNDO = {
     2: _Flip.FLIP_LEFT_RIGHT,
     3: _Flip.ROTATE_180,
@@ -34,36 +34,39 @@ _PHOTOMETRIC, _WHITE_IS_ZERO = 262, 0  # a tag of TIFF, and its value for invert
 
 
 class ImageError(FileError):
-    """An image, or a folder of images, can't be used."""
+    """An image or a folder of images can't be used."""
 
 
 @contextmanager
 def open_image(path: Path) -> Iterator[tuple[Image.Image, str]]:
-    """Open the one image of a file, its pixels as they are stored.
+    """Open the single image of a file, with its pixels as they are stored.
 
-    No turn that the file asks for is made (EXIF, or the orientation of TIFF), so that a photograph
-    and its label map lie over each other as their pixels do.
+    A rotation that the file asks for (by EXIF, or by the orientation of TIFF) is not applied, so
+    the stored pixels of a photograph and of its label map match.
 
     Args:
-        path: anything that Pillow reads. Of the pictures in a JPEG with several (MPO), the first.
+        path: any format that Pillow reads. Of a JPEG with several pictures (MPO), the first is
+            opened.
 
     Yields:
-        The image, and the name that Pillow has for how the file stores its pixels, such as "L;2";
-        16 bits of inverted gray, which Pillow leaves inverted, end in "I" as fewer bits do.
+        The image, and Pillow's name for how the file stores its pixels, such as "L;2". For 16 bits
+        of inverted gray, which Pillow leaves inverted, the name ends in "I", as it does for fewer
+        bits.
 
     Raises:
-        ImageError: no such file, not an image, broken, several images, or more than
-            :func:`max_pixels`. What is raised while the image is open, but for a FileError, counts
-            as the fault of the file too, since Pillow reads pixels late.
+        ImageError: the file does not exist, is not an image, is broken, has several images, or has
+            more pixels than :func:`max_pixels`. Any other error raised while the image is open,
+            except a FileError, is also blamed on the file, because Pillow reads the pixels late.
     """
     usual, Image.MAX_IMAGE_PIXELS = Image.MAX_IMAGE_PIXELS, max_pixels()
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # of odd tags
+            warnings.simplefilter("ignore")  # about odd tags
             warnings.simplefilter("error", Image.DecompressionBombWarning)
-            # Given a path, Pillow maps turned TIFF files into memory with their sides swapped.
+            # Given a path, Pillow would memory-map rotated TIFF files with height and width
+            # swapped.
             with open_regular(path) as file, Image.open(file) as image:
-                # Known from the first image alone; counting the images would read all of them.
+                # The first image tells this; counting the images would read all of them.
                 if getattr(image, "is_animated", False) and image.format != "MPO":
                     raise ImageError(path, "expected one image, got several")
                 stored_as = _raw_mode(image)
@@ -75,36 +78,37 @@ def open_image(path: Path) -> Iterator[tuple[Image.Image, str]]:
     except UnidentifiedImageError as error:
         raise ImageError(path, "not an image that can be read") from error
     except FileError as error:
-        if type(error) is FileError:  # of opening the file
+        if type(error) is FileError:  # the file could not be opened
             raise ImageError(path, error.problem) from error
         raise
-    except Exception as error:  # decoders fail in many ways on broken files
+    except Exception as error:  # decoders raise many types of error for broken files
         raise ImageError(path, f"can't be read: {reason(error)}") from error
     finally:
         Image.MAX_IMAGE_PIXELS = usual
 
 
 def read_photograph(path: Path, size: tuple[int, int] | None = None) -> NDArray[np.uint8]:
-    """Read an image as colours.
+    """Read an image as RGB.
 
-    Gray and palette images become RGB, transparency is dropped, deeper channels are cut to their
-    upper 8 bits, and pixels come as they are stored (see :func:`open_image`).
+    Gray and palette images are converted to RGB, transparency is dropped, and deeper channels are
+    cut to their upper 8 bits. Pixels are read as stored, without rotation (see :func:`open_image`).
 
     Args:
-        path: anything that Pillow reads whose range is known: up to 16 bits a channel, unsigned.
+        path: any format that Pillow reads with a known range of values: unsigned, up to 16 bits a
+            channel.
         size: (W, H) in pixels to resize to; by default the image's own.
 
     Returns:
         uint8 (H, W, 3), RGB in 0 .. 255.
 
     Raises:
-        ImageError: as :func:`open_image`; signed, 32-bit or floating-point pixels; or an image
-            that asks for a quarter turn and has the size asked for only after it.
+        ImageError: see :func:`open_image`; the pixels are signed, 32-bit or floating point; or the
+            image asks for a quarter turn and would have `size` only after it.
     """
     with open_image(path) as (image, stored_as):
         if size is not None and image.size == size[::-1] != size:
             check_not_turned(path, image)
-        image.info.pop("transparency", None)  # Pillow would warn that it is dropped
+        image.info.pop("transparency", None)  # else Pillow warns that it is dropped
         if image.mode in _EIGHT_BITS:
             colors = image if image.mode == "RGB" else image.convert("RGB")
         elif image.mode in _SIXTEEN_BITS or stored_as.removesuffix("I") in _SIXTEEN_BITS:
@@ -121,7 +125,8 @@ def read_photograph(path: Path, size: tuple[int, int] | None = None) -> NDArray[
 def check_not_turned(path: Path, image: Image.Image) -> None:
     """Raise ImageError if the image asks for a quarter turn.
 
-    For images whose label map has their height for its width: it was drawn on the turned image.
+    Used if a label map has the image's height as its width, because it was drawn on the rotated
+    image.
     """
     orientation = image.getexif().get(_ORIENTATION)
     if orientation in (5, 6, 7, 8):
@@ -133,7 +138,7 @@ def check_not_turned(path: Path, image: Image.Image) -> None:
 
 
 def max_pixels() -> int | None:
-    """The most pixels of an image that is read: `DEALIAS_MAX_PIXELS`, or Pillow's own limit.
+    """Return the largest number of pixels of an image: `DEALIAS_MAX_PIXELS`, or Pillow's limit.
 
     Raises:
         ValueError: the variable is not a positive integer.
@@ -147,10 +152,10 @@ def max_pixels() -> int | None:
 
 
 def allow_pixels(count: int | None) -> None:
-    """Read images of up to `count` pixels from now on, in processes started later too.
+    """Allow images of up to `count` pixels from now on, also in processes started later.
 
     Raises:
-        ValueError: less than 1.
+        ValueError: `count` is less than 1.
     """
     if count is None:
         return
@@ -160,7 +165,7 @@ def allow_pixels(count: int | None) -> None:
 
 
 def _raw_mode(image: Image.Image) -> str:
-    """How the file stores pixels, before Pillow makes them those of `image.mode`."""
+    """Return how the file stores its pixels, before Pillow converts them to `image.mode`."""
     tiles = getattr(image, "tile", None)
     options = tiles[0][3] if tiles else image.mode
     raw = str(options[0] if isinstance(options, tuple) else options) or image.mode
@@ -169,7 +174,7 @@ def _raw_mode(image: Image.Image) -> str:
 
 
 def _as_stored(image: Image.Image) -> Image.Image:
-    """Undo the turn that Pillow makes in TIFF files on reading their pixels."""
+    """Undo the rotation that Pillow applies when it reads the pixels of a TIFF file."""
     if image.format != "TIFF":
         return image
     orientation = image.getexif().get(_ORIENTATION)

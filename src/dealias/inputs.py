@@ -1,4 +1,4 @@
-"""Files that come from others, read as data within limits: bytes, JSON and YAML."""
+"""Read untrusted files as data, within limits: bytes, JSON and YAML."""
 
 from __future__ import annotations
 
@@ -20,15 +20,15 @@ from dealias.text import FileError, printable, reason
 
 LARGEST_JSON = 2**28  # bytes
 LARGEST_YAML = 2**19
-LARGEST_DIRECTORY = 2**24  # of a ZIP file; a tensor takes about 70
+LARGEST_DIRECTORY = 2**24  # bytes in a ZIP file; a tensor takes about 70
 _DEEPEST = 64  # levels of nesting
 _MOST_JSON_VALUES = 2**22
-# Lists and mappings take about 100 bytes of memory each, and as few as 2 of a file. Annotations
-# have at least 25 bytes of the file for each, those of COCO and LVIS about 200. So there may be so
-# many in any file, and one more for so many bytes of it.
+# A list or mapping takes about 100 bytes of memory, but as few as 2 bytes of a file. Annotation
+# files have at least 25 bytes for each, those of COCO and LVIS about 200. So the limit is a fixed
+# number for any file, plus one for every few bytes of the file.
 _MOST_HOLDERS, _BYTES_A_HOLDER = 2**20, 16
-_MOST_VALUES = 200_000  # of a YAML document, with what its aliases repeat
-_LONGEST_NUMBER = 100  # characters in YAML, where 1:1:1 is a number to the base of 60
+_MOST_VALUES = 200_000  # in a YAML document, aliases expanded
+_LONGEST_NUMBER = 100  # characters in YAML, where 1:1:1 is a base-60 number
 _LONGEST_INTEGER = 20  # characters, enough for 64 bits and a sign
 _YAML = "tag:yaml.org,2002:"
 _NUMBERS = {_YAML + kind for kind in ("int", "float")}
@@ -36,7 +36,7 @@ _SCALARS = {_YAML + kind for kind in ("str", "int", "float", "bool", "null", "me
 
 
 class HeldFile(type(Path())):  # type: ignore[misc]  # Path itself has no subclasses before 3.12
-    """A file that lies in another, such as a table: its name, and what it holds.
+    """A file inside another file, such as a table: its name and its content.
 
     Attributes:
         content: its bytes.
@@ -46,23 +46,23 @@ class HeldFile(type(Path())):  # type: ignore[misc]  # Path itself has no subcla
 
     @classmethod
     def of(cls, path: Path, content: bytes) -> HeldFile:
-        """Create it; `path` is for messages."""
+        """Create one; `path` is used in messages."""
         held = cls(path)
         held.content = content
         return held
 
     def __reduce__(self) -> tuple[object, ...]:
-        return Path, (str(self),)  # errors have it for its name alone
+        return Path, (str(self),)  # errors need only its name
 
 
 @contextmanager
 def open_regular(path: Path) -> Iterator[IO[bytes]]:
-    """Open a regular file for reading; never a device, a pipe or a folder, which may not end.
+    """Open a regular file for reading, never a device, a pipe or a folder.
 
-    What a :class:`HeldFile` holds is read from memory.
+    The content of a :class:`HeldFile` is read from memory.
 
     Raises:
-        FileError: there is no such file, it can't be opened, or it is not a regular one.
+        FileError: the file does not exist, can't be opened, or is not a regular file.
     """
     if isinstance(path, HeldFile):
         yield BytesIO(path.content)
@@ -71,7 +71,7 @@ def open_regular(path: Path) -> Iterator[IO[bytes]]:
         handle = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | _BINARY)
     except FileNotFoundError as error:
         raise FileError(path, "no such file") from error
-    except (OSError, ValueError) as error:  # ValueError: a null character in the name
+    except (OSError, ValueError) as error:  # ValueError for a null character in the name
         raise FileError(path, f"can't be read: {reason(error)}") from error
     mode = os.fstat(handle).st_mode
     if not stat.S_ISREG(mode):
@@ -87,29 +87,30 @@ _BINARY = getattr(os, "O_BINARY", 0)  # on Windows
 
 @contextmanager
 def open_zip(file: IO[bytes], most: int) -> Iterator[zipfile.ZipFile]:
-    """Open a ZIP file whose directory every reader finds in the same place.
+    """Open a ZIP file, if every reader finds its directory in the same place.
 
-    Where parts of a file contradict each other, Python and PyTorch would read two directories. So
-    the file must end as both write it: the directory, its record, and no comment.
+    If parts of a file contradict each other, Python and PyTorch may read different directories. So
+    the file must end the way both write it: with the directory and its record, and without a
+    comment.
 
     Args:
-        file: open for reading.
-        most: bytes that the directory may have.
+        file: the file, open for reading.
+        most: largest size of the directory in bytes.
 
     Raises:
-        zipfile.BadZipFile: it is no such file.
-        ValueError: its directory has more bytes.
-        Exception: whatever else the standard library raises for broken files.
+        zipfile.BadZipFile: the file is not such a ZIP file.
+        ValueError: the directory is larger.
+        Exception: other errors that the standard library raises for broken files.
     """
     size = file.seek(0, 2)
     file.seek(max(0, size - 98))
     tail = file.read(98)
     end, place = tail[-22:], size - 22
     count, length, start = struct.unpack("<10xHLL2x", end) if len(end) == 22 else (0, 0, 0)
-    if tail[-42:-38] == b"PK\6\7":  # of more than 4 GiB, and of PyTorch always
+    if tail[-42:-38] == b"PK\6\7":  # files above 4 GiB, and all files of PyTorch
         place = size - 98
         count, length, start = struct.unpack("<32x3Q42x", tail.rjust(98, b"\0"))
-        # What says where the record of 64 bits begins, and the beginning of that.
+        # The locator of the 64-bit record, and the beginning of that record.
         if tail[:4] != b"PK\6\6" or struct.unpack("<4xQ4x", tail[-38:-22])[0] != place:
             raise zipfile.BadZipFile("it does not end as a ZIP file")
     if end[:4] != b"PK\5\6" or end[20:] != b"\0\0" or start + length != place:
@@ -123,14 +124,14 @@ def open_zip(file: IO[bytes], most: int) -> Iterator[zipfile.ZipFile]:
 
 
 def read_bytes(path: Path, most: int) -> bytes:
-    """The content of a regular file.
+    """Read the content of a regular file.
 
     Args:
         path: the file.
-        most: bytes that it may have.
+        most: largest size in bytes.
 
     Raises:
-        FileError: as :func:`open_regular`; it can't be read, or has more bytes.
+        FileError: see :func:`open_regular`; the file can't be read, or is larger.
     """
     with open_regular(path) as file:
         try:
@@ -143,16 +144,16 @@ def read_bytes(path: Path, most: int) -> bytes:
 
 
 def read_json(path: Path, most: int = LARGEST_JSON, *, exact: bool = True) -> Any:
-    """What a JSON file holds.
+    """Read a JSON file.
 
     Args:
         path: the file.
-        most: bytes that it may have.
-        exact: refuse numbers that don't fit 64 bits and keys given twice. Without it, large files
-            are read several times as fast; NaN and infinity are refused all the same.
+        most: largest size in bytes.
+        exact: whether to refuse numbers that don't fit in 64 bits and duplicate keys. Without these
+            checks, large files are read several times as fast; NaN and infinity are still refused.
 
     Raises:
-        FileError: as :func:`read_bytes`; it is not JSON, or not within these limits.
+        FileError: see :func:`read_bytes`; the file is not JSON, or exceeds the limits.
     """
     try:
         return parse_json(read_bytes(path, most), exact=exact)
@@ -165,19 +166,19 @@ def read_json(path: Path, most: int = LARGEST_JSON, *, exact: bool = True) -> An
 def parse_json(
     content: bytes, *, exact: bool = True, finite: bool = True, most: int = _MOST_JSON_VALUES
 ) -> Any:
-    """What JSON holds.
+    """Parse JSON.
 
     Args:
         content: the JSON, in UTF-8 or UTF-16.
         exact: see :func:`read_json`.
-        finite: refuse NaN and infinity, which are no JSON.
-        most: values that it may have.
+        finite: whether to refuse NaN and infinity, which are not valid JSON.
+        most: largest number of values.
 
     Raises:
-        ValueError: it is not JSON, or not within the limits.
+        ValueError: the content is not JSON, or exceeds the limits.
     """
     hooks: dict[str, Any] = {"parse_constant": _refuse} if finite else {}
-    # What is in text counts too: upper bounds, found before any value is made.
+    # Characters inside text count too: these are upper bounds, found before any value is created.
     holders = sum(map(content.count, (b"[", b"{")))
     if holders + content.count(b",") > most:
         raise ValueError(f"expected JSON of at most {most:,} values, got more")
@@ -200,14 +201,14 @@ def parse_json(
 
 
 def _is_deep(content: bytes) -> bool:
-    """Whether JSON has more levels than are read, if it is JSON; found without recursion."""
+    """Whether JSON is nested too deeply, found without recursion; other content may pass."""
     encoding = json.detect_encoding(content)
     if not encoding.startswith("utf-8"):
         content = content.decode(encoding, "replace").encode("utf-8", "replace")
-    # Quotes in text go first, then what lies between quotes: text.
+    # Remove escaped quotes first, then everything between quotes, which is text.
     kept = content.replace(rb"\\", b"").replace(rb"\"", b"").translate(_NESTING, _REST)
     nested = b"".join(kept.split(b'"')[::2])
-    for _ in range(_DEEPEST):  # the innermost level goes
+    for _ in range(_DEEPEST):  # removes the innermost level
         nested = nested.replace(b"[]", b"")
     return b"[]" in nested
 
@@ -243,10 +244,10 @@ def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 
 def read_yaml(path: Path, most: int = LARGEST_YAML) -> Any:
-    """What a YAML file holds: see :func:`parse_yaml`.
+    """Read a YAML file; see :func:`parse_yaml`.
 
     Raises:
-        FileError: as :func:`read_bytes` and :func:`parse_yaml`.
+        FileError: see :func:`read_bytes` and :func:`parse_yaml`.
     """
     content = read_bytes(path, most)
     try:
@@ -258,13 +259,13 @@ def read_yaml(path: Path, most: int = LARGEST_YAML) -> Any:
 
 
 def parse_yaml(text: str) -> Any:
-    """One document of YAML as plain values: mappings, lists, text, numbers, booleans and None.
+    """Parse a YAML document to plain values: mappings, lists, text, numbers, booleans and None.
 
-    Dates stay text. Anchors and aliases are followed as long as the whole, with what they repeat,
-    is small.
+    Dates stay text. Anchors and aliases are resolved as long as the expanded document is small.
 
     Raises:
-        ValueError: it is not YAML, has tags of other values, a key twice, or is too large or deep.
+        ValueError: the text is not YAML, has tags for other types, has a duplicate key, or is too
+            large or nested too deeply.
 
     >>> parse_yaml("a: [1, 2024-01-01]")
     {'a': [1, '2024-01-01']}
@@ -287,7 +288,7 @@ def parse_yaml(text: str) -> Any:
 
 
 class _Loader(yaml.SafeLoader):
-    """PyYAML's safe loader, for which dates are text."""
+    """PyYAML's safe loader, which leaves dates as text."""
 
     yaml_implicit_resolvers = {  # noqa: RUF012 - as PyYAML declares it
         first: [pair for pair in pairs if pair[0] != f"{_YAML}timestamp"]
@@ -301,7 +302,7 @@ class _Loader(yaml.SafeLoader):
 
 
 def _count(loader: Any, node: yaml.Node, known: dict[yaml.Node, int], depth: int) -> int:
-    """How many values a node stands for, once its aliases are followed."""
+    """Count the values that a node stands for, with aliases expanded."""
     if depth > _DEEPEST:
         raise ValueError(f"expected at most {_DEEPEST} levels of nesting")
     if node in known:
@@ -341,18 +342,18 @@ def _check_keys(loader: Any, node: yaml.MappingNode) -> None:
 
 
 def lies_below(path: Path, folder: Path) -> bool:
-    """Whether a path that stands in a file leads to something below a folder, links followed."""
+    """Whether a path from a file leads to something below a folder once links are followed."""
     try:
         return path.resolve().is_relative_to(folder.resolve())
-    except (OSError, ValueError, RuntimeError):  # a loop of links, a null character
+    except (OSError, ValueError, RuntimeError):  # a loop of links, or a null character
         return False
 
 
 def leads_out(name: str) -> bool:
-    r"""Whether a path or name that stands in a file leads out of the folder it is meant for.
+    r"""Whether a path or name from a file leads out of the folder it is meant for.
 
     >>> [name for name in ("a/b", "a/../b", "/a", "c:b", "..\\b") if leads_out(name)]
     ['a/../b', '/a', 'c:b', '..\\b']
     """
-    path = PureWindowsPath(name)  # which has the separators and drives of every system
+    path = PureWindowsPath(name)  # knows the separators and drives of every system
     return bool(path.anchor or path.drive) or ".." in path.parts or "\0" in name

@@ -1,6 +1,6 @@
-"""Instance segmentation, in the dark and in daylight: every public name that it needs.
+"""All public names for instance segmentation, in the dark and in daylight.
 
-Needs torchvision, Lightning, timm, faster-coco-eval and SciPy, and transformers for Mask2Former.
+Needs torchvision, Lightning, timm, faster-coco-eval and SciPy. Mask2Former also needs transformers.
 """
 
 import dealias.data.instances

@@ -1,6 +1,7 @@
-"""Processes that share the work: those that read, and those that torchrun starts.
+"""Processes that share the work: reading processes, and those that torchrun starts.
 
-PyTorch is imported where it is used, so that the command line can ask :func:`main_process` without.
+PyTorch is imported where it is used, so that the command line can call :func:`main_process` without
+it.
 """
 
 import contextlib
@@ -15,7 +16,7 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 Item = TypeVar("Item")
 
-# Given a number of items, opens a context that gives a function to call after each.
+# Is given a number of items, and opens a context that yields a function to call after each.
 Progress = Callable[[int], contextlib.AbstractContextManager[Callable[[], object]]]
 
 _MOST_READERS = 8
@@ -28,7 +29,7 @@ class ProcessError(ValueError):
 def open_progress(
     progress: Progress | None, total: int
 ) -> contextlib.AbstractContextManager[Callable[[], object]]:
-    """What `progress` opens for so many items; without one, a context that shows nothing."""
+    """Open `progress` for this many items, or a context that shows nothing if it is None."""
     return progress(total) if progress else contextlib.nullcontext(lambda: None)
 
 
@@ -38,16 +39,16 @@ def read_in_order(
     workers: int,
     tick: Callable[[], object] = lambda: None,
 ) -> Iterator[T]:
-    """Yield what a function returns for each item, in their order.
+    """Yield the results of a function for each item, in the order of the items.
 
     Args:
-        read: the function; what it returns is cheap to send between processes.
-        items: what it is given, one at a time.
-        workers: processes that call it, at most one an item; 0 for this one.
+        read: the function; its results should be cheap to send between processes.
+        items: the items it is called with, one at a time.
+        workers: number of processes that call it, at most one per item; 0 to call it in this one.
         tick: called after each item.
 
     Raises:
-        ValueError: what `read` raises in any process, as it raises it.
+        ValueError: an error that `read` raised in any process, unchanged.
         ProcessError: a process died.
     """
     from torch.utils.data import DataLoader
@@ -71,19 +72,20 @@ def read_in_order(
             raise
         raise ProcessError(f"a reading process died: {error}") from error
     finally:
-        # Now, and not when the last traceback goes that refers to them: they may be writing.
+        # Stop them now, and not when the last traceback that refers to them is deleted: they may be
+        # writing.
         getattr(results, "_shutdown_workers", lambda: None)()
 
 
 class _Failure:
-    """An error on its way to the parent, where it is raised without the worker's traceback."""
+    """Carries an error to the parent, where it is raised without the worker's traceback."""
 
     def __init__(self, error: ValueError) -> None:
         self.error = error
 
 
 class _Items(Generic[Item]):
-    """A data set to PyTorch, which asks for no more than these methods."""
+    """A data set for PyTorch, which needs only these methods."""
 
     def __init__(self, read: Callable[[Item], Any], items: Sequence[Item]) -> None:
         self.read = read
@@ -100,7 +102,7 @@ class _Items(Generic[Item]):
 
 
 def _unwind_when_terminated(_worker: int) -> None:
-    """Let a worker remove the file that it is writing; interrupts are the parent's to handle."""
+    """Let a worker remove the file that it is writing; the parent handles interrupts."""
     signal.signal(signal.SIGTERM, _exit)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     if hasattr(signal, "SIGHUP"):
@@ -116,11 +118,12 @@ def _as_is(found: object) -> object:
 
 
 def reading_processes(asked: int | None, *, sharing: int = 1) -> int:
-    """How many processes read for this one: those asked for, by default one a core, at most 8.
+    """Return the number of reading processes: the given one, or one per core and at most 8.
 
     Args:
-        asked: 0 for none; None for the default.
-        sharing: processes that share the cores of this machine, if torchrun does not say so.
+        asked: number of processes, 0 for none; None for the default.
+        sharing: number of processes that share the cores of this machine, if torchrun does not
+            tell.
 
     Raises:
         ValueError: a negative number.
@@ -135,17 +138,17 @@ def reading_processes(asked: int | None, *, sharing: int = 1) -> int:
 
 
 def main_process() -> bool:
-    """Whether this process talks and writes, of those that torchrun or Lightning started."""
+    """Whether this is the process that prints and writes, under torchrun or Lightning."""
     if int(os.environ.get("WORLD_SIZE", "1")) == 1:
         return True
-    # Lightning's own launcher gives no RANK.
+    # Lightning's own launcher does not set RANK.
     ranks = ("RANK",) if "RANK" in os.environ else ("NODE_RANK", "LOCAL_RANK")
     return all(int(os.environ.get(rank, "0")) == 0 for rank in ranks)
 
 
 @contextlib.contextmanager
 def process_group() -> Iterator[tuple[int, int]]:
-    """Rank and number of processes, of the group there is or of the one torchrun asks for."""
+    """Yield rank and number of processes of the existing group, or of the one torchrun asks for."""
     import torch.distributed as dist
 
     if dist.is_available() and dist.is_initialized():
@@ -161,7 +164,7 @@ def process_group() -> Iterator[tuple[int, int]]:
 
 
 def gather(part: T, processes: int) -> list[T]:
-    """What each process has, in all of them."""
+    """Return the parts of all processes, in every process."""
     parts = [part] * processes
     if processes > 1:
         import torch.distributed as dist

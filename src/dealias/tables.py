@@ -1,4 +1,4 @@
-"""Columns of encoded images in Parquet and Arrow files, as the library datasets writes them."""
+"""Read columns of encoded images in Parquet and Arrow files written by the library datasets."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ IMAGE_COLUMNS = ("image", "pixel_values")
 LABEL_COLUMNS = ("annotation", "label", "segmentation_mask", "labels", "mask", "prediction")
 
 _MOST_ROWS = 2**24
-_LARGEST_GROUP = 2**28  # bytes of a column that are read at once
+_LARGEST_GROUP = 2**28  # bytes of a column to read at once
 _FEWEST_DIGITS = 6
 _SHARD = re.compile(
     r"(?:(.*?)-)?(\d+)(?:-of-(\d+))?(?:-[0-9a-f]{16})?"
-)  # and the mark of a version
-# Of files, by how they begin.
+)  # the hexadecimal digits mark a version
+# Suffixes of files by their first bytes.
 _KINDS = {
     b"\x89PNG": ".png",
     b"\xff\xd8\xff": ".jpg",
@@ -40,26 +40,26 @@ _PICTURES = {*_KINDS.values(), ".jpeg", ".tiff"}
 
 
 class TableError(FileError):
-    """A table can't be read, or has no such column."""
+    """A table can't be read, or lacks a column."""
 
 
 class ImageTable:
-    """Rows of files, read one at a time: what was read before is not kept.
+    """Rows of one or more files, read one at a time; rows read before are not kept.
 
-    A column of images is one of bytes, or of structures of bytes and a path, as that of
-    ``datasets.Image``. The paths only name rows; no file that they name is opened.
+    A column of images holds bytes, or structures of bytes and a path as in ``datasets.Image``. The
+    paths only serve as names of rows; the files that they name are never opened.
 
     Args:
         files: Parquet or Arrow files, in the order of their rows.
 
     Attributes:
-        files: as given.
+        files: the files as given.
         columns: the type of each column, as text.
         images: columns of images.
 
     Raises:
-        TableError: pyarrow is not installed; a file can't be read; they have other columns; or
-            more than 16 million rows.
+        TableError: pyarrow is not installed; a file can't be read; the files have different
+            columns; or there are more than 16 million rows.
     """
 
     def __init__(self, files: Sequence[Path]) -> None:
@@ -84,15 +84,15 @@ class ImageTable:
         return int(self._starts[-1])
 
     def choose(self, option: str, given: str | None, usual: Sequence[str]) -> str:
-        """The column of images that is given, or else the only one of the usual names.
+        """Return the given column of images, or else the only one with a usual name.
 
         Args:
-            option: that gives it, for messages.
-            given: name of a column; or None.
-            usual: names of columns.
+            option: option that gives the column, for messages.
+            given: name of the column, or None.
+            usual: usual names of such a column.
 
         Raises:
-            TableError: there is no such column of images, or several.
+            TableError: there is no such column of images, or there are several.
         """
         found = [given] if given is not None else [name for name in usual if name in self.images]
         if len(found) == 1 and found[0] in self.images:
@@ -105,11 +105,11 @@ class ImageTable:
         )
 
     def names(self, columns: Sequence[str]) -> list[str]:
-        """A name for each row.
+        """Return a name for each row.
 
-        They are the names of the files in the paths of the first column whose paths give each row
-        its own, without folders and the suffix of an image; or else the numbers of the rows,
-        from 0 on, with six digits.
+        The names are the file names in the paths of the first column whose paths give each row a
+        unique name, without folders and the suffix of an image. If there is no such column, they
+        are the numbers of the rows from 0, with six digits.
         """
         for column in columns:
             names = [_stem(path) for part in self._parts for path in part.paths(column)]
@@ -119,10 +119,11 @@ class ImageTable:
         return [f"{row:0{digits}d}" for row in range(len(self))]
 
     def read(self, row: int, column: str, name: str) -> HeldFile:
-        """An encoded image, as a file with this name and the suffix of its kind.
+        """Read an encoded image, as a file with this name and the suffix of its format.
 
         Raises:
-            TableError: it can't be read; or there is none, but perhaps the path of a file.
+            TableError: the image can't be read; or the row has none, but perhaps the path of a
+                file.
         """
         index = bisect.bisect_right(self._starts, row) - 1
         part = self._parts[index]
@@ -131,7 +132,7 @@ class ImageTable:
             content = part.read(row - self._starts[index], column)
         except TableError:
             raise
-        except Exception as error:  # broken files fail in many ways
+        except Exception as error:  # broken files raise many types of error
             raise TableError(place, f"can't be read: {reason(error)}") from error
         if content is None:
             raise TableError(
@@ -148,15 +149,15 @@ class ImageTable:
 
 
 def table_files(path: Path) -> list[Path]:
-    """The files of a table.
+    """List the files of a table.
 
     Args:
-        path: a Parquet or Arrow file; a pattern of several, with ``*`` in its name; or state.json
-            in a folder of Dataset.save_to_disk.
+        path: a Parquet or Arrow file; a pattern for several files, with ``*`` in its name; or
+            state.json in a folder written by Dataset.save_to_disk.
 
     Raises:
-        TableError: there are none; or of files that count themselves, as -00000-of-00002 does,
-            some are missing.
+        TableError: there are no files; or some are missing, according to numbers in their names
+            such as -00000-of-00002.
     """
     if path.name == SAVED:
         return _saved(path)
@@ -168,10 +169,10 @@ def table_files(path: Path) -> list[Path]:
 
 
 def check_shards(files: Sequence[Path]) -> None:
-    """Check that files which count themselves are all there, in a row, and are of one split.
+    """Check that files with numbers in their names are complete, in order, and of one split.
 
     Raises:
-        TableError: some are missing, or they are of several.
+        TableError: files are missing, or belong to several splits.
     """
     shards = defaultdict(list)
     for path in files:
@@ -195,7 +196,7 @@ def check_shards(files: Sequence[Path]) -> None:
 
 
 def in_order(files: Iterable[Path]) -> list[Path]:
-    """Files as they count themselves, else by name: train-2 before train-10."""
+    """Sort files by the numbers in their names, else by name: train-2 comes before train-10."""
     return sorted(
         files, key=lambda path: (path.parent, *split_shard(path)[:1], _number(path), path)
     )
@@ -207,7 +208,7 @@ def _number(path: Path) -> int:
 
 
 def split_shard(path: Path) -> tuple[str, int | None, int | None]:
-    """What the name of a file says: its split, its number and how many there are.
+    """Read the name of a file: its split, its number and the number of files.
 
     >>> split_shard(Path("data/train-00001-of-00004.parquet"))
     ('train', 1, 4)
@@ -223,7 +224,7 @@ def split_shard(path: Path) -> tuple[str, int | None, int | None]:
 
 
 def _saved(path: Path) -> list[Path]:
-    """The files of a folder that Dataset.save_to_disk wrote, by its state.json."""
+    """List the files of a folder written by Dataset.save_to_disk, from its state.json."""
     content = read_json(path)
     entries = content.get("_data_files") if isinstance(content, dict) else None
     if not isinstance(entries, list) or not entries:
@@ -260,14 +261,14 @@ class _Part(ABC):
 
     @abstractmethod
     def read(self, row: int, column: str) -> bytes | None:
-        """An encoded image, if there is one."""
+        """Return an encoded image, or None if there is none."""
 
     @abstractmethod
     def paths(self, column: str) -> list[str | None]:
-        """The path of each row."""
+        """Return the path of each row."""
 
     def _content(self, values: Any, row: int, column: str) -> bytes | None:
-        """The bytes of a row of an array."""
+        """Return the bytes in a row of an array."""
         value = values[row].as_py()
         if column in self._structures:
             value = None if value is None else value.get("bytes")
@@ -275,7 +276,7 @@ class _Part(ABC):
 
 
 class _Parquet(_Part):
-    """A Parquet file, of which a group of rows is read at a time and the last one is kept."""
+    """A Parquet file, read one row group at a time; the last group is kept."""
 
     def __init__(self, path: Path) -> None:
         self._of: tuple[int, Any] | None = None
@@ -292,13 +293,13 @@ class _Parquet(_Part):
         return int(self._starts[-1])
 
     def _file(self) -> Any:
-        """The file as this process has opened it: its position is not shared with others."""
+        """The file, opened by this process, so that its position is not shared with others."""
         if self._of is None or self._of[0] != os.getpid():
             self._of = os.getpid(), _parquet(self.path)
         return self._of[1]
 
     def read(self, row: int, column: str) -> bytes | None:
-        """An encoded image, if there is one."""
+        """Return an encoded image, or None if there is none."""
         group = bisect.bisect_right(self._starts, row) - 1
         if self._kept.get(column, (None,))[0] != group:
             self._kept[column] = group, self._group(group, column)
@@ -318,7 +319,7 @@ class _Parquet(_Part):
         return self._file().read_row_group(group, columns=[name], use_threads=False).column(0)
 
     def paths(self, column: str) -> list[str | None]:
-        """The path of each row."""
+        """Return the path of each row."""
         if column not in self._structures:
             return [None] * len(self)
         found = self._file().read(columns=[f"{column}.path"], use_threads=False)
@@ -328,13 +329,13 @@ class _Parquet(_Part):
 
 
 class _Arrow(_Part):
-    """An Arrow file, which lies in memory as it lies on disk."""
+    """An Arrow file, which is memory-mapped."""
 
     def __init__(self, path: Path) -> None:
         self._table = _arrow(path)
         super().__init__(path, self._table.schema)
         self._table = self._table.select(self.images)
-        self._table.validate(full=True)  # else offsets of strangers would be followed anywhere
+        self._table.validate(full=True)  # else offsets in untrusted files could lead anywhere
 
     def __reduce__(self) -> tuple[object, ...]:
         return _Arrow, (self.path,)
@@ -343,11 +344,11 @@ class _Arrow(_Part):
         return int(self._table.num_rows)
 
     def read(self, row: int, column: str) -> bytes | None:
-        """An encoded image, if there is one."""
+        """Return an encoded image, or None if there is none."""
         return self._content(self._table.column(column), row, column)
 
     def paths(self, column: str) -> list[str | None]:
-        """The path of each row."""
+        """Return the path of each row."""
         if column not in self._structures:
             return [None] * len(self)
         chunks = self._table.column(column).chunks
@@ -371,7 +372,7 @@ def _open(path: Path) -> _Part:
         raise TableError(path, error.problem) from error
     except ImportError as error:
         raise TableError(path, "pyarrow is not installed: pip install 'dealias[tables]'") from error
-    except Exception as error:  # broken files fail in many ways
+    except Exception as error:  # broken files raise many types of error
         raise TableError(path, f"can't be read: {reason(error)}") from error
 
 
@@ -384,13 +385,13 @@ def _arrow(path: Path) -> Any:
     arrow = importlib.import_module("pyarrow")
     mapped = arrow.memory_map(str(path))
     with open_regular(path) as file:
-        is_file = file.read(6) == b"ARROW1"  # else a stream, as datasets writes
+        is_file = file.read(6) == b"ARROW1"  # else a stream, as written by datasets
     opened = (arrow.ipc.open_file if is_file else arrow.ipc.open_stream)(mapped)
     return opened.read_all()
 
 
 def _bytes_of(kind: Any) -> str | None:
-    """The field of a type that has the bytes, "" for the type itself; None for other types."""
+    """Return the field of a type that has the bytes, "" for the type itself, None for others."""
     types = importlib.import_module("pyarrow").types
     is_bytes = [types.is_binary, types.is_large_binary]
     if any(test(kind) for test in is_bytes):
@@ -403,7 +404,7 @@ def _bytes_of(kind: Any) -> str | None:
 
 
 def _stem(path: str | None) -> str:
-    """The name of a file without its suffix, if it can name another; else nothing."""
+    """Return the name of a file without its suffix, if it can safely name another; else ""."""
     name = PurePosixPath(str(path or "").replace("\\", "/")).name
     stem, dot, suffix = name.rpartition(".")
     name = stem if dot and f".{suffix.lower()}" in _PICTURES else name

@@ -1,4 +1,4 @@
-"""Writing files and labels into messages, Markdown and HTML."""
+"""Write file names and labels into messages, Markdown and HTML."""
 
 import reprlib
 from collections.abc import Iterable, Mapping, Sequence
@@ -9,13 +9,13 @@ from typing import Any
 _LONGEST_PROBLEM, _LONGEST_REASON = 3000, 600  # characters
 _MARKDOWN = frozenset("\\`*_{}[]#|~$")
 _ENTITIES = {"<": "&lt;", ">": "&gt;", "&": "&amp;"}
-_SHORT = reprlib.Repr()  # never writes the whole of a large value
+_SHORT = reprlib.Repr()  # abbreviates large values
 _SHORT.maxstring = _SHORT.maxother = 200
 _SHORT.maxlist = _SHORT.maxtuple = _SHORT.maxdict = 12
 
 
 def printable(text: Path | str) -> str:
-    r"""Write a path or a name on one line: control characters escaped, all else as it is.
+    r"""Write a path or a name on one line, with control characters escaped.
 
     >>> print(printable("a\nb"))
     a\nb
@@ -24,7 +24,7 @@ def printable(text: Path | str) -> str:
 
 
 def escape_markdown(text: str) -> str:
-    r"""Escape text for Markdown and HTML made from it, on one line.
+    r"""Escape text for Markdown and for HTML made from it, on one line.
 
     >>> escape_markdown("a|b <i>")
     'a\\|b &lt;i&gt;'
@@ -35,7 +35,7 @@ def escape_markdown(text: str) -> str:
 
 
 def html_table(rows: Sequence[Mapping[str, object]], *notes: str) -> str:
-    """A table as notebooks show it, with notes below: text of any kind, escaped.
+    """Return an HTML table for notebooks, with notes below; all text is escaped.
 
     >>> html_table([{"a": "<b>"}], "one row")
     '<table><tr><th>a</th></tr><tr><td>&lt;b&gt;</td></tr></table><p>one row</p>'
@@ -51,7 +51,7 @@ def html_table(rows: Sequence[Mapping[str, object]], *notes: str) -> str:
 
 
 def without_image_suffix(name: str) -> str:
-    """A name without the suffix of a picture: what else comes after a dot is a part of it.
+    """Remove the suffix of an image file; anything else after a dot is part of the name.
 
     >>> without_image_suffix("val/a.JPG"), without_image_suffix("scene.0001")
     ('val/a', 'scene.0001')
@@ -62,7 +62,7 @@ def without_image_suffix(name: str) -> str:
 
 
 def told_conditions(result: Mapping[str, Any]) -> str:
-    """How the images of a test were changed, by "dark" and "noise" of its result; else empty.
+    """Describe how "dark" and "noise" of a result changed the test images; empty if they didn't.
 
     >>> told_conditions({"dark": {"least": 9, "most": 99, "output": "srgb"}, "noise": 5})
     'in the dark (exposure ratio 9 to 99, srgb) and under noise, sigma 5 of 255'
@@ -78,7 +78,7 @@ def told_conditions(result: Mapping[str, Any]) -> str:
 
 
 def shorten(value: object, most: int = 60) -> str:
-    """Write a value from a file into a message: as `repr`, but on one line and short.
+    """Write a value from a file for a message: like `repr`, but short and on one line.
 
     >>> shorten([1, "a"])
     "[1, 'a']"
@@ -90,7 +90,7 @@ def shorten(value: object, most: int = 60) -> str:
 
 
 def plain_name(name: str) -> str:
-    """Write a name so that those are equal that differ in case, blanks, "-" and "_" alone.
+    """Normalise a name, so that names that differ only in case, blanks, "-" and "_" are equal.
 
     >>> plain_name("Traffic-light") == plain_name("traffic light")
     True
@@ -99,17 +99,17 @@ def plain_name(name: str) -> str:
 
 
 def check_name(argument: str, name: str) -> None:
-    """Raise ValueError if what names a file in a folder would lead out of it."""
+    """Raise ValueError if the name of a file in a folder would lead out of the folder."""
     if set(name) & {"/", "\\", "\0"}:
         raise ValueError(f"{argument}: expected a name without separators, got {printable(name)!r}")
 
 
 class FileError(ValueError):
-    """A file can't be used. It can be sent between processes.
+    """A file can't be used. This error can be sent between processes.
 
     Attributes:
         path: the file.
-        problem: what was expected and what came.
+        problem: what was expected and what was found.
     """
 
     def __init__(self, path: Path, problem: str) -> None:
@@ -124,7 +124,7 @@ class FileError(ValueError):
 
 
 def list_pixels(found: Sequence[tuple[object, int]], most: int = 8) -> str:
-    """List labels with their numbers of pixels, the first `most` of them.
+    """List the first `most` labels with their numbers of pixels.
 
     >>> list_pixels([(7, 12000), (9, 3)])
     '7 (12,000 px), 9 (3 px)'
@@ -134,7 +134,7 @@ def list_pixels(found: Sequence[tuple[object, int]], most: int = 8) -> str:
 
 
 def reason(error: BaseException) -> str:
-    """What an error of a decoder or of the system says, on one short line and without the file."""
+    """Return the message of a decoder's or system error on one short line, without the file."""
     if isinstance(error, FileNotFoundError):
         return "no such file"
     text = str(getattr(error, "strerror", None) or str(error) or type(error).__name__)

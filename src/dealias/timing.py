@@ -1,4 +1,4 @@
-"""What calls cost: time in turns."""
+"""Measure what calls cost, in turns."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ def synchronised(
     """Make calls wait for the GPU if they run on one.
 
     Args:
-        calls: by name.
+        calls: the calls, by name.
         device: "cpu" or "cuda".
     """
     if device == "cpu":
@@ -38,11 +38,11 @@ def time_in_turns(
     repeats: int = 1,
     clock: Callable[[], float] = time.perf_counter,
 ) -> dict[str, float]:
-    """Median seconds of each call, timed in turns so that noise affects all of them alike.
+    """Return the median seconds of each call, timed in turns so that noise affects all alike.
 
-    With `repeats` above 1, a turn is the mean of that many calls, after one that is not timed and
-    fills the caches. With `clock` ``time.process_time``, it is the CPU time of this process, which
-    others on the machine affect less.
+    With `repeats` above 1, a turn is the mean of that many calls, after one call that is not timed
+    and fills the caches. With ``time.process_time`` as `clock`, the CPU time of this process is
+    measured, which other processes affect less.
     """
     seconds: dict[str, list[float]] = {name: [] for name in calls}
     for turn in range(rounds + 1):
@@ -52,6 +52,6 @@ def time_in_turns(
             start = clock()
             for _ in range(repeats):
                 call()
-            if turn:  # the first one warms up
+            if turn:  # the first turn is a warm-up
                 seconds[name].append((clock() - start) / repeats)
     return {name: statistics.median(times) for name, times in seconds.items()}

@@ -160,9 +160,9 @@ class TestCompare:
         evaluated(data, "b")
         capsys.readouterr()
         assert self.compare(data, "--report", data / "page", "--trust") == 0
-        assert "Figures are of the 12 images in both" in capsys.readouterr().out
+        assert "Figures are over the 12 images in both" in capsys.readouterr().out
         page = (data / "page" / "index.html").read_text()
-        assert "Figures are of the 12 images in both" in page
+        assert "Figures are over the 12 images in both" in page
 
     @pytest.mark.parametrize("more", [["--trust"], ["--workers", "0"]])
     def test_options_of_the_page_alone_are_refused(self, more, data, capsys):

@@ -187,7 +187,7 @@ def test_of_unequal_sets_the_common_images_are_compared_where_that_is_possible(
     evaluate(tmp_path / "other", "b", "--overwrite", "--skip-bad", "--output", tmp_path / "b.json")
     capsys.readouterr()
     assert main(["compare", str(runs / "a.json"), str(tmp_path / "b.json")]) == 0
-    assert "Figures are of the 4 images in both" in capsys.readouterr().out
+    assert "Figures are over the 4 images in both" in capsys.readouterr().out
     result = json.loads((tmp_path / "b.json").read_text())
     for row in result["per_image"]:
         del row["margins"]

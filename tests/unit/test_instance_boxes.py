@@ -280,7 +280,7 @@ def test_the_page_has_boxes(folder, tmp_path):
         writer.finish(evaluation)
     text = " ".join((tmp_path / "page" / "index.html").read_text("utf-8").split())
     for said in (
-        "their boxes: there are no masks to compare.",
+        "their boxes, because there are no masks to compare.",
         "if its box has an IoU",
         "AP50 of boxes would rise",
         "Badly placed",

@@ -299,7 +299,7 @@ class TestComparison:
     def test_figures_are_of_the_common_images_where_margins_are_known(self):
         found = compare_results(result_of(0, 1, 2), other_result_of(1, 2, 3, 4))
         expected = compare_results(result_of(1, 2), other_result_of(1, 2))
-        note = "Figures are of the 2 images in both; left out are 1 in A alone and 2 in B alone."
+        note = "Figures are over the 2 images in both; 1 only in A and 2 only in B are left out."
         assert found.pop("notes") == [note, *expected.pop("notes")]
         assert found == expected
         shares = result_of(0, 1, 2)["metrics"]["mIoU"], found["metrics"]["mIoU"]["a"]
@@ -316,7 +316,7 @@ class TestComparison:
         a, b = result_of(0, 1), result_of(1)
         for result, digest in ((a, "sha256:01"), (b, "sha256:02")):
             result["per_image"][-1]["digests"]["target"] = digest
-        assert compare_results(a, b)["notes"][0].startswith("Figures are of the 1 images in both")
+        assert compare_results(a, b)["notes"][0].startswith("Figures are over the 1 images in both")
 
     def test_common_images_need_the_same_targets(self):
         a, b = result_of(0, 1), result_of(1)
@@ -391,7 +391,7 @@ class TestComparison:
     def test_another_noise_is_said(self):
         a, b = result_of(0), result_of(0) | {"noise": 25.0}
         assert compare_results(a, b)["notes"] == [
-            "The images were seen otherwise: as they are in A, under noise, sigma 25 of 255 in B.",
+            "The images were not alike: as they are in A, under noise, sigma 25 of 255 in B.",
             FEW.replace("2", "1"),
         ]
 
@@ -399,7 +399,7 @@ class TestComparison:
         dark = {"least": 10, "most": 50, "output": "srgb"}
         a, b = (result_of(0) | {"dark": dark | more} for more in ({}, {"most": 100}))
         assert compare_results(a, b)["notes"][0] == (
-            "The images were seen otherwise: in the dark (exposure ratio 10 to 50, srgb) in A, "
+            "The images were not alike: in the dark (exposure ratio 10 to 50, srgb) in A, "
             "in the dark (exposure ratio 10 to 100, srgb) in B."
         )
         assert compare_results(a, a)["notes"] == [FEW.replace("2", "1")]

@@ -1,4 +1,4 @@
-"""Evaluate folders of label maps: counts, results, and the files that hold them."""
+"""Evaluate folders of label maps: counts, results, and the files that store them."""
 
 from dealias.evaluation.counts_files import merge_counts, read_counts, write_counts
 from dealias.evaluation.csv_files import write_csv

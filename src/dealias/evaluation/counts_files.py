@@ -1,4 +1,4 @@
-"""Files of counts: written by one process, and checked wholly before they are added."""
+"""Files of counts: each is written by one process, and fully checked before it is added."""
 
 from __future__ import annotations
 
@@ -35,9 +35,9 @@ from dealias.metrics.functional import (
 )
 from dealias.text import FileError, printable, reason, shorten
 
-_FORMAT = 2  # 1 had neither margins nor groups of images
+_FORMAT = 2  # format 1 had neither margins nor groups of images
 _LARGEST_HEADER = 2**26  # bytes
-_MOST_PIXELS = 2.0**53  # of one file; sums of any number of them fit 64 bits
+_MOST_PIXELS = 2.0**53  # in one file; sums over any number of files fit in 64 bits
 _DIGEST = 80  # characters
 _LONGEST_REASON = 200  # characters
 _SETTINGS = [field.name for field in fields(Settings)]
@@ -46,7 +46,7 @@ _SETTINGS = [field.name for field in fields(Settings)]
 def write_counts(evaluation: Evaluation, path: Path) -> None:
     """Write counts and image rows as NPZ, for :func:`merge_counts`.
 
-    The margins of images are written if they are known of all and not too many.
+    The margins of the images are written if they are known for all images and are not too many.
     """
     more: dict[str, Any] = margin_arrays([row.margins for row in evaluation.images])
     unknown = [row.no_margins for row in evaluation.images if row.margins is None]
@@ -85,17 +85,18 @@ def write_counts(evaluation: Evaluation, path: Path) -> None:
 def read_counts(path: Path) -> Evaluation:
     """Read what `write_counts` wrote.
 
-    Everything is checked: limits before memory is taken, and that the images add up to the table.
+    Everything is checked: limits before memory is allocated, and whether the images add up to the
+    table.
 
     Raises:
-        CountsFileError: the file holds no counts, is of another format, or contradicts itself.
+        CountsFileError: the file holds no counts, has another format, or contradicts itself.
     """
     try:
         with open_npz(path) as archive:
             return _parse(archive)
     except FileError as error:
         raise CountsFileError(str(error)) from error
-    except Exception as error:  # decoders fail in many ways on broken files
+    except Exception as error:  # decoders raise many types of error for broken files
         other = isinstance(error, BadZipFile)
         why = ", got a file of another kind" if other else f": {reason(error)}"
         raise CountsFileError(
@@ -133,7 +134,7 @@ def _parse(archive: ZipFile) -> Evaluation:
             f"got {errors.sum(0).tolist()}"
         )
     stored = {entry.filename for entry in archive.infolist()}
-    digests = [("", "")] * images  # earlier files have none, nor what follows
+    digests = [("", "")] * images  # earlier files have neither these nor what follows
     if "image_digests.npy" in stored:
         digests = [*map(tuple, read("image_digests", images, 2, kind=f"<U{_DIGEST}").tolist())]
     void = int(read("void_pixels")) if "void_pixels.npy" in stored else 0
@@ -198,7 +199,7 @@ def _check_header(shape: tuple[int, ...], dtype: np.dtype[Any]) -> None:
 def _array(
     archive: ZipFile, name: str, shape: tuple[int, ...], dtype: np.dtype[Any]
 ) -> NDArray[Any]:
-    """Read an array of this shape and dtype: numbers from 0 on, or text of up to that length."""
+    """Read an array of this shape and dtype: non-negative numbers, or text of up to that length."""
 
     def check(found: tuple[int, ...], kind: np.dtype[Any]) -> None:
         fits = kind == dtype or (kind.kind == dtype.kind == "U" and kind.itemsize <= dtype.itemsize)
@@ -281,8 +282,8 @@ def merge_counts(paths: Sequence[Path], *, partial: bool = False) -> Evaluation:
         partial: allow shards to be missing.
 
     Raises:
-        CountsFileError: there is no file, one can't be read, the counts can't be added, or a shard
-            of a list of images is missing.
+        CountsFileError: there are no files, one can't be read, the counts can't be added, or a
+            shard of the image list is missing.
     """
     if not paths:
         raise CountsFileError("expected at least one file of counts, got none")

@@ -1,4 +1,4 @@
-"""The table of classes as CSV."""
+"""Write the table of classes as CSV."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from dealias.files import write_whole
 from dealias.metrics.functional import MEANS
 from dealias.text import printable
 
-_FORMULA = ("=", "+", "-", "@")  # what one begins with in a spreadsheet
+_FORMULA = ("=", "+", "-", "@")  # first characters that make a cell a formula in spreadsheets
 
 
 def write_csv(evaluation: Evaluation, path: Path) -> None:
-    """Write a table with a row for each class and one for the mean, in fractions.
+    """Write a table with a row for each class and one for the mean, as fractions.
 
     A name that a spreadsheet would take for a formula gets a leading apostrophe; control
     characters are escaped.

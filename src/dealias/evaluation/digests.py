@@ -1,4 +1,4 @@
-"""Digests of the labels that were counted, to recognise files that changed since."""
+"""Digests of the labels that were counted, to detect files that have changed since."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _KINDS = ("<u1", "<u2", "<i8")
 
 
 def digest_file(path: Path) -> str:
-    """Digest the bytes of a file, in a hundredth of the time that it takes to decode it.
+    """Digest the bytes of a file, which takes a hundredth of the time of decoding it.
 
     Raises:
         LabelFileError: the file can't be read.
@@ -37,7 +37,7 @@ def digest_file(path: Path) -> str:
 
 
 def digest_labels(labels: NDArray[np.integer]) -> str:
-    """Digest labels [H, W] and their size, whatever their dtype, for label maps without a file.
+    """Digest labels [H, W] and their size, whatever their dtype, for label maps that have no file.
 
     >>> digest_labels(np.eye(2, dtype=np.uint8)) == digest_labels(np.eye(2, dtype=np.int64))
     True
@@ -50,7 +50,7 @@ def digest_labels(labels: NDArray[np.integer]) -> str:
 
 
 def digest_rows(rows: Sequence[Mapping[str, Any]]) -> str:
-    """Digest the names of the images of a result and the digests of their labels.
+    """Digest the image names of a result together with the digests of their labels.
 
     Args:
         rows: the "per_image" of the result, with or without "digests".

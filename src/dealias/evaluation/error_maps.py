@@ -1,4 +1,4 @@
-"""Pictures of the errors of one image."""
+"""Draw the errors of one image."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -14,7 +14,7 @@ from dealias.images import read_photograph
 from dealias.labels import ClassSet
 from dealias.metrics.functional import ERROR_KINDS, error_map
 
-# Told apart by colour-blind people, and from most scenes (Okabe and Ito, 2008).
+# Distinguishable for colour-blind people, and from most scenes (Okabe and Ito, 2008).
 ERROR_COLORS: dict[str, tuple[int, int, int]] = {
     "false_response": (230, 159, 0),
     "merging_mistake": (204, 121, 167),
@@ -30,13 +30,13 @@ def draw_errors(
     brightness: float = 0.35,
     opacity: float = 1.0,
 ) -> NDArray[np.uint8]:
-    """Draw an error map over a dimmed picture.
+    """Draw an error map over a dimmed background.
 
     Args:
         errors: uint8 [H, W], from :func:`dealias.metrics.functional.error_map`.
         background: uint8 [H, W, 3], the photograph or the colours of the target.
-        brightness: of the picture, in [0, 1].
-        opacity: of the errors over it, in [0, 1].
+        brightness: brightness of the background, in [0, 1].
+        opacity: opacity of the errors over it, in [0, 1].
 
     Returns:
         uint8 [H, W, 3]: gray, with each error in the colour of its kind in `ERROR_COLORS`; void
@@ -60,15 +60,15 @@ def write_error_map(
     counting: Mapping[str, Any],
     image: Path | None,
 ) -> None:
-    """Write the errors of one image as PNG, over its photograph or else over its target.
+    """Write the errors of one image as PNG, over its photograph, or over its target without one.
 
     Args:
         path: the file.
         preds: predicted classes, integers [H, W].
         target: target classes or void, integers [H, W].
-        classes: what the labels mean, for the colours.
+        classes: the class set, for the colours.
         counting: keyword arguments of :func:`dealias.metrics.functional.error_map`.
-        image: the photograph, resized to the size of the labels if need be; or None.
+        image: the photograph, resized to the size of the labels if necessary; or None.
 
     Raises:
         ImageError: the photograph can't be read.

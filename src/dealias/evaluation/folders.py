@@ -31,12 +31,12 @@ from dealias.metrics.functional import LabelRangeError
 from dealias.processes import Progress, gather, open_progress, process_group, read_in_order
 from dealias.text import FileError, printable
 
-# Given the name, the predicted labels, the target labels and the photograph of a pair.
+# Is given the name, the predicted labels, the target labels and the photograph of a pair.
 Draw = Callable[[str, NDArray[np.integer], NDArray[np.integer], Path | None], Any]
 
 
 class DrawingError(ValueError):
-    """Everything was counted, but a picture can't be drawn or written.
+    """All images were counted, but a picture can't be drawn or written.
 
     Attributes:
         evaluation: what was counted.
@@ -48,13 +48,13 @@ class DrawingError(ValueError):
 
 
 def why_undrawn(error: Exception) -> str:
-    """The message of an error in drawing, with its type if it is not one that was foreseen."""
+    """Return the message of a drawing error, with its type if it is not one that was foreseen."""
     foreseen = isinstance(error, (ValueError, OSError))
     return str(error) if foreseen else f"{type(error).__name__} in drawing: {error}"
 
 
 class EvaluationError(ValueError):
-    """Inputs that can't be evaluated; the message names the files."""
+    """The inputs can't be evaluated; the message names the files."""
 
 
 def evaluate_pair(
@@ -70,21 +70,21 @@ def evaluate_pair(
     Args:
         pair: the files.
         options: how to count.
-        images: photographs to draw the errors over, by the name of the pair; the target where
-            there is none.
-        skip_bad: list files that can't be used instead of raising. Without its photograph, an
-            error map is drawn over the target; without a label map, the evaluation is empty.
-        draw: called with the labels that were counted; what it returns adds up in `drawn`.
+        images: photographs to draw the errors over, by the name of the pair; a pair without one is
+            drawn over its target.
+        skip_bad: list files that can't be used instead of raising. If the photograph can't be used,
+            the error map is drawn over the target; if a label map can't, the evaluation is empty.
+        draw: called with the labels that were counted; its results are added up in `drawn`.
 
     Returns:
         The counts. If a picture can't be drawn or written, `undrawn` says why.
 
     Raises:
-        LabelFileError: a file that can't be used, sizes that differ, labels out of range.
+        LabelFileError: a file can't be used, the sizes differ, or labels are out of range.
     """
     classes = options.classes
     try:
-        # Before they are read: if a file changes meanwhile, what is read later differs from it.
+        # Digest before reading: if a file changes in between, its labels differ from its digest.
         digests = (digest_file(pair.prediction), digest_file(pair.target))
         stored, target = read_sizes(
             pair, classes, options.map_predictions, options.resize_predictions
@@ -116,7 +116,7 @@ def evaluate_pair(
                 write(None)
         if draw is not None:
             found.drawn = draw(pair.name, preds, target, image)
-    except Exception as error:  # of a picture, which must cost no numbers
+    except Exception as error:  # an error in a picture must not lose the counts
         found.undrawn = why_undrawn(error)
     return found
 
@@ -131,7 +131,7 @@ def evaluate_pairs(
     draw: Draw | None = None,
     on_image: Callable[[], object] = lambda: None,
 ) -> Evaluation:
-    """Count pairs, in this process or in `workers` others.
+    """Count pairs, in this process or in `workers` other processes.
 
     Args:
         pairs: the files.
@@ -139,7 +139,7 @@ def evaluate_pairs(
         images: see :func:`evaluate_pair`.
         workers: number of processes; 0 for this one.
         skip_bad: list files that can't be used instead of raising.
-        draw: see :func:`evaluate_pair`; it is called where the pair is read.
+        draw: see :func:`evaluate_pair`; called in the process that reads the pair.
         on_image: called after each pair.
 
     Raises:
@@ -167,26 +167,27 @@ def evaluate_folders(
 ) -> Evaluation:
     """Evaluate the predictions in one folder against the targets in another.
 
-    Under torchrun, whether or not a process group is initialised, each process counts its share;
-    all return the whole evaluation or raise the same error.
+    Under torchrun, whether or not a process group is initialised, each process counts its share.
+    All processes return the whole evaluation or raise the same error.
 
     Args:
         predictions: folder of predicted label maps.
         targets: folder of target label maps.
         options: how to count.
         images: folder of photographs to draw the errors over.
-        workers: number of reading processes; 0 for this one.
-        shard: (i, n) for the i-th of n parts, counted from 1.
-        skip_bad: list what can't be used instead of raising; see :func:`evaluate_pair`.
+        workers: number of reading processes; 0 to read in this one.
+        shard: (i, n) for part i of n, counted from 1.
+        skip_bad: list files that can't be used instead of raising; see :func:`evaluate_pair`.
         draw: see :func:`evaluate_pair`.
-        progress: given the number of pairs of this process, opens a context that yields a
-            function to call after each.
+        progress: is given the number of pairs of this process, and opens a context that yields a
+            function to call after each pair.
 
     Raises:
         PairingError, LabelFileError: a file or folder can't be used.
-        EvaluationError: files without a partner, or no image left to evaluate.
+        EvaluationError: files have no partner, or no image is left to evaluate.
         GroupError: an image has no group.
-        DrawingError: everything was counted, and a picture can't be drawn; it has the evaluation.
+        DrawingError: all images were counted, but a picture can't be drawn; the error has the
+            evaluation.
     """
     paired = pair_folders(predictions, targets, options.rule)
     pairs, unpaired = _pairs_of_shard(paired, predictions, targets, shard, skip_bad)
@@ -213,7 +214,7 @@ def evaluate_folders(
 
     with process_group() as (rank, processes):
         own = pairs[rank::processes]
-        gather(None, processes)  # the folder of pictures is there before any process draws
+        gather(None, processes)  # the folder of pictures must exist before any process draws
         part: Evaluation | Exception
         with open_progress(progress, len(own)) as tick:
             try:
@@ -226,7 +227,7 @@ def evaluate_folders(
                     draw=draw,
                     on_image=tick,
                 )
-            except Exception as error:  # raised below, once every process has been heard
+            except Exception as error:  # raised below, once every process has reported
                 part = error
         results = gather(part, processes)
     for result in results:
@@ -243,7 +244,7 @@ def evaluate_folders(
 def _pairs_of_shard(
     found: Pairing, predictions: Path, targets: Path, shard: tuple[int, int], skip_bad: bool
 ) -> tuple[list[Pair], list[Path]]:
-    """The pairs of a shard; the first one also lists the files without a partner."""
+    """Return the pairs of a shard; the first shard also lists the files without a partner."""
     if found.unpaired and not skip_bad:
         raise EvaluationError(_unpaired_message(found.unpaired, predictions, targets))
     index, parts = shard
@@ -260,7 +261,7 @@ def _pairs_of_shard(
 
 
 def _photographs(folder: Path | None, pairs: Sequence[Pair]) -> tuple[dict[str, Path], list[str]]:
-    """Photographs by the name of the pair, and a message for each that is missing."""
+    """Return the photographs by the name of the pair, and a message for each that is missing."""
     if folder is None:
         return {}, []
     names = [pair.name for pair in pairs]
@@ -294,7 +295,7 @@ def _unpaired_message(unpaired: Sequence[Path], predictions: Path, targets: Path
     sides: dict[str, list[str]] = {}
     for path in unpaired:
         folders = [folder for folder in without if path.is_relative_to(folder)]
-        inner = max(folders, key=lambda folder: len(folder.parts))  # one may lie in the other
+        inner = max(folders, key=lambda folder: len(folder.parts))  # one may be inside the other
         sides.setdefault(without[inner], []).append(printable(path))
     told = [
         f"{len(paths):,} {side}: {', '.join(paths[:4])}{', ...' if len(paths) > 4 else ''}"

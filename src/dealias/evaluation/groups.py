@@ -1,4 +1,4 @@
-"""Groups of images that belong together: frames of a video, places of a city, a patient."""
+"""Groups of images that belong together, such as frames of a video or images of a patient."""
 
 from __future__ import annotations
 
@@ -21,25 +21,25 @@ class GroupError(ValueError):
 
 @dataclass(frozen=True)
 class Groups:
-    """The group of each image by its name; see :func:`read_groups`.
+    """Finds the group of an image from its name; see :func:`read_groups`.
 
     Attributes:
-        pattern: regular expression that finds the group in the name; or None.
-        table: groups by name, without a pattern.
+        pattern: regular expression that finds the group in the name; None to use the table.
+        table: groups by name of the image, if there is no pattern.
     """
 
     pattern: re.Pattern[str] | None = None
     table: dict[str, str] = field(default_factory=dict)
 
     def of(self, name: str) -> str:
-        """The group of an image; empty if it has none."""
+        """Return the group of an image; empty if it has none."""
         if self.pattern is None:
             return self.table.get(name, "")
         found = self.pattern.search(name)
         return "" if found is None else found[1 if self.pattern.groups else 0] or ""
 
     def check(self, names: Sequence[str]) -> None:
-        """Raise GroupError unless all images have a group."""
+        """Raise GroupError unless every image has a group."""
         without = [name for name in names if not self.of(name)]
         if without:
             listed = ", ".join(printable(name) for name in without[:_LISTED])
@@ -49,15 +49,15 @@ class Groups:
 
 
 def read_groups(asked: str) -> Groups:
-    """Read what ``--groups`` says.
+    """Read the value of ``--groups``.
 
     Args:
-        asked: path of a CSV file of two columns, the name of an image and that of its group; or a
-            regular expression that is searched in the name, whose first part in parentheses is the
-            group, or all that it matches.
+        asked: path of a CSV file with two columns, the name of an image and the name of its group;
+            or a regular expression to search in the names of the images. The group is then what its
+            first pair of parentheses matches, or the whole match if it has none.
 
     Raises:
-        GroupError: neither a file nor a regular expression, or the file can't be used.
+        GroupError: the value is neither a file nor a regular expression, or the file can't be used.
 
     >>> read_groups("^([a-z]+)_").of("zurich_000012_000019")
     'zurich'
@@ -76,7 +76,7 @@ def read_groups(asked: str) -> Groups:
 def _is_file(path: Path) -> bool:
     try:
         return path.is_file()
-    except (OSError, ValueError):  # too long, or a null character
+    except (OSError, ValueError):  # the name is too long, or has a null character
         return False
 
 

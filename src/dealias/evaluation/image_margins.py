@@ -1,7 +1,7 @@
-"""The margins of each image in files: as text in a result, as arrays in a file of counts.
+"""Store the margins of each image: as text in a result, as arrays in a file of counts.
 
-An image has a row of 13 integers for each class with any pixel in it: the class, then its correct,
-target and predicted pixels in each of the four regions of the table of counts.
+An image has a row of 13 integers for each class that occurs in it: the class, then its numbers of
+correct, target and predicted pixels in each of the four regions of the table of counts.
 """
 
 from __future__ import annotations
@@ -17,16 +17,16 @@ from dealias.metrics.functional import ERROR_KINDS, MARGIN_CELLS, MarginTable, m
 
 COLUMNS = 1 + MARGIN_CELLS
 MARGINS_TEXT = re.compile(r"(\d{1,16}( \d{1,16}){12}(;(?!$)|$))*")
-_MOST_PIXELS = 2**53  # as sums of floats are exact
-_MOST_ROWS = 2**22  # of a file of counts, of 104 bytes each
-# Why the margins of images are not known.
+_MOST_PIXELS = 2**53  # up to here sums of floats are exact
+_MOST_ROWS = 2**22  # in a file of counts, 104 bytes each
+# Reasons why the margins of images are not known.
 EARLIER = "an earlier version counted them"
 ALL_OR_NONE = "a file of counts has them of all its images or of none"
 TOO_MANY = f"a file of counts has at most {_MOST_ROWS:,} rows of them"
 
 
 def margins_to_text(packed: bytes) -> str:
-    """Rows that :func:`pack_margins` packed as text, ``;`` between rows."""
+    """Write the rows that :func:`pack_margins` packed as text, with ``;`` between rows."""
     rows = np.frombuffer(packed, np.int64).reshape(-1, COLUMNS).tolist()
     return ";".join(" ".join(map(str, row)) for row in rows)
 
@@ -35,7 +35,7 @@ def margins_from_text(text: str, num_classes: int) -> bytes:
     """Read what :func:`margins_to_text` wrote.
 
     Raises:
-        ValueError: it is no such text, or contradicts itself.
+        ValueError: the text has another form, or contradicts itself.
     """
     if not MARGINS_TEXT.fullmatch(text):
         raise ValueError("margins: expected rows of 13 integers")
@@ -46,11 +46,11 @@ def margins_from_text(text: str, num_classes: int) -> bytes:
 
 
 def check_margins(rows: NDArray[np.int64], image: NDArray[np.int64], num_classes: int) -> None:
-    """Raise ValueError unless rows can be the margins of images.
+    """Raise ValueError unless these rows can be the margins of images.
 
     Args:
-        rows: int64 `[M, 13]`, those of an image after those of another.
-        image: int64 `[M]`, ascending, the image of each.
+        rows: int64 `[M, 13]`, sorted by image.
+        image: int64 `[M]`, the image of each row, ascending.
         num_classes: number of classes.
     """
     label, cells = rows[:, 0], rows[:, 1:].reshape(-1, 3, MARGIN_CELLS // 3)
@@ -67,7 +67,7 @@ def check_margins(rows: NDArray[np.int64], image: NDArray[np.int64], num_classes
 
 
 def margin_arrays(images: Sequence[bytes | None]) -> dict[str, NDArray[np.int64]]:
-    """Arrays for :func:`read_margins`; none if an image is unknown, or for too many rows."""
+    """Return arrays for :func:`read_margins`; none if margins are missing or there are too many."""
     known = [packed for packed in images if packed is not None]
     sizes = _sizes(known)
     if len(known) < len(images) or sizes.sum() > _MOST_ROWS:
@@ -76,10 +76,10 @@ def margin_arrays(images: Sequence[bytes | None]) -> dict[str, NDArray[np.int64]
 
 
 def why_left_out(unknown: Sequence[str], images: int) -> str:
-    """Why :func:`margin_arrays` gives none.
+    """Say why :func:`margin_arrays` returns no arrays.
 
     Args:
-        unknown: why margins are not known, of each image of which they are not.
+        unknown: the reason for each image whose margins are not known.
         images: number of images.
     """
     if not unknown:
@@ -93,10 +93,10 @@ def read_margins(
     confusion: NDArray[np.int64],
     errors: NDArray[np.int64],
 ) -> list[bytes]:
-    """Read what :func:`margin_arrays` gave, and check that it adds up.
+    """Read the arrays of :func:`margin_arrays`, and check that they add up.
 
     Args:
-        read: reads the array of a name and shape, of counts from 0 on.
+        read: reads the array with a given name and shape, which holds non-negative counts.
         images: number of images.
         confusion: int64 `[4, C, C]`, the table of counts of all images.
         errors: int64 `[N, 4]`, wrong pixels of each image by kind.
@@ -132,9 +132,9 @@ def _sizes(images: Sequence[bytes]) -> NDArray[np.int64]:
 
 
 def _wrong_pixels(images: Sequence[bytes]) -> NDArray[np.int64]:
-    """Wrong pixels of images by kind, int64 `[N, 4]`."""
+    """Count the wrong pixels of each image by kind, int64 `[N, 4]`."""
     cells = _rows(images)[:, 1:].reshape(-1, 3, MARGIN_CELLS // 3)
     found = np.zeros((len(images), cells.shape[2]), np.int64)
     image = np.repeat(np.arange(len(images)), _sizes(images))
-    np.add.at(found, image, cells[:, 1] - cells[:, 0])  # by region: target less correct pixels
+    np.add.at(found, image, cells[:, 1] - cells[:, 0])  # by region: target minus correct pixels
     return found[:, [kind.region for kind in ERROR_KINDS]]

@@ -1,4 +1,4 @@
-"""Count one image of label maps."""
+"""Count one pair of label maps."""
 
 from __future__ import annotations
 
@@ -48,25 +48,25 @@ _KINDS: dict[str, tuple[tuple[type, ...], str]] = {
 
 @dataclass(frozen=True)
 class Options:
-    """How pairs are counted and drawn.
+    """Options for counting and drawing pairs.
 
     Attributes:
-        classes: what the labels mean.
+        classes: the class set.
         protocol: "paper" or "exact".
-        band_width: in pixels.
-        boundary: also count Boundary IoU and the boundary F-score.
-        map_predictions: predictions store labels as targets do, for the label map or
-            reduce_zero_label of `classes`.
-        error_maps: folder that gets a PNG of the errors of each image; or None.
-        groups: groups of images that are resampled as a whole; None for each by itself.
-        object_recall: also count objects, with these shares; or None.
-        band_widths: also count at these widths, as :meth:`BandWidths.parse` reads them; or "".
-        resize_predictions: resize predictions of another size to their target.
-        rule: how files are paired instead of by their names.
-        origins: URLs of folders that are copies, see :class:`Sources`.
+        band_width: width of the boundary bands in pixels, odd.
+        boundary: whether to count Boundary IoU and the boundary F-score too.
+        map_predictions: whether predictions store labels as targets do, so that the label map or
+            reduce_zero_label of `classes` applies to them.
+        error_maps: folder to write a PNG of the errors of each image to; or None.
+        groups: groups of images that are resampled as a whole; None to resample single images.
+        object_recall: the shares by which objects are judged; None to count no objects.
+        band_widths: further band widths to count at, as :meth:`BandWidths.parse` reads them; or "".
+        resize_predictions: whether to resize predictions of another size to their target.
+        rule: a rule that pairs the files instead of their names.
+        origins: URLs of folders that were copied; see :class:`Sources`.
 
     Raises:
-        ValueError: an attribute is of another kind, or a width or share is none.
+        ValueError: an attribute has the wrong type, or a width or share is invalid.
     """
 
     classes: ClassSet
@@ -95,7 +95,7 @@ class Options:
 
     @property
     def settings(self) -> Settings:
-        """The settings that counts must share to be added up."""
+        """Return the settings that counts must share to be added up."""
         return Settings(
             self.classes.name,
             self.classes.names,
@@ -109,12 +109,12 @@ class Options:
 
     @property
     def labels(self) -> dict[str, Any]:
-        """Keyword arguments of functions that count labels."""
+        """Return the keyword arguments of functions that count labels."""
         return {"num_classes": len(self.classes), "ignore_index": self.classes.ignore_index}
 
     @property
     def counting(self) -> dict[str, Any]:
-        """Keyword arguments of functions that count in bands."""
+        """Return the keyword arguments of functions that count in bands."""
         return self.labels | {"band_width": self.band_width, "protocol": self.protocol}
 
 
@@ -132,12 +132,13 @@ def evaluate_maps(
         name: name of the image.
         preds: predicted classes, integers [H, W].
         target: target classes or void, integers [H, W].
-        options: how to count; `map_predictions` and `error_maps` are for files.
-        digests: digests of the files of both; by default those of their labels.
+        options: how to count; `map_predictions` and `error_maps` apply to files only.
+        digests: digests of the prediction's and the target's file; by default digests of their
+            labels.
 
     Raises:
-        LabelRangeError: labels that are neither a class nor, in the target, void.
-        ValueError: tensors that are not label maps of one size.
+        LabelRangeError: a label is neither a class nor, in the target, void.
+        ValueError: the tensors are not label maps of one size.
     """
     counts, at_widths = _count_bands(preds, target, options)
     found = Evaluation.empty(options.settings, counts)
@@ -166,7 +167,7 @@ def evaluate_maps(
 def _count_bands(
     preds: Tensor, target: Tensor, options: Options
 ) -> tuple[HardPixelCounts, list[HardPixelCounts]]:
-    """The counts at the band width of the options, and at each of their other widths."""
+    """Count at the band width of the options, and at each of their other widths."""
     others: list[int] = []
     if options.band_widths:
         height, width = target.shape[-2:]

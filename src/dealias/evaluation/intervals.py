@@ -30,12 +30,13 @@ _LISTED = 3
 
 
 class Unit(NamedTuple):
-    """What is resampled of an image.
+    """The part of a result that is resampled for one image.
 
     Attributes:
-        margins: of the image, as :func:`pack_margins` packs them; None where they are not known.
-        group: the group that is resampled as a whole; empty for the image alone.
-        no_margins: why its margins are not known, if they are not.
+        margins: margins of the image, as :func:`pack_margins` packs them; None if they are not
+            known.
+        group: the group that is resampled as a whole; empty if the image is resampled by itself.
+        no_margins: why the margins are not known, if they are not.
     """
 
     margins: bytes | None
@@ -44,14 +45,14 @@ class Unit(NamedTuple):
 
 
 class Intervals(NamedTuple):
-    """Intervals of figures, float64 `[6, C + 1]` each, the mean over classes last.
+    """Confidence intervals of figures, float64 `[6, C + 1]` each, the mean over classes last.
 
     Attributes:
-        low: lower limits; NaN for none.
+        low: lower limits; NaN where there is no interval.
         high: upper limits.
-        unit: "image" or "group", what was resampled.
+        unit: what was resampled, "image" or "group".
         units: their number.
-        missing: why no figure has an interval; None if they can have one.
+        missing: why no figure has an interval; None if figures can have one.
     """
 
     low: Tensor
@@ -61,19 +62,19 @@ class Intervals(NamedTuple):
     missing: str | None = None
 
     def about(self) -> dict[str, Any]:
-        """How they were estimated, of what, and why not, as results say it."""
+        """Describe for results how the intervals were estimated, or why there are none."""
         settings = {"level": LEVEL, "resamples": RESAMPLES, "seed": SEED}
         return settings | {"unit": self.unit, "units": self.units, "missing": self.missing}
 
 
 class Differences(NamedTuple):
-    """What a paired bootstrap says of differences, second less first, `[6, C + 1]` each.
+    """Results of a paired bootstrap of the differences, second minus first, `[6, C + 1]` each.
 
     Attributes:
         intervals: confidence intervals of the differences.
-        p: for the hypothesis that there is none, two-sided; NaN where undefined.
-        better: int64, how many images have a better figure in the second; None if not known.
-        worse: int64, how many have a worse one; None if not known.
+        p: two-sided p-values of the hypothesis that there is no difference; NaN where undefined.
+        better: int64, the number of images whose figure is better in the second; None if not known.
+        worse: int64, the number of images whose figure is worse; None if not known.
     """
 
     intervals: Intervals
@@ -83,7 +84,7 @@ class Differences(NamedTuple):
 
 
 def by_figure(rows: Sequence[Sequence[Any]], names: Sequence[str]) -> dict[str, Any]:
-    """Entries of a result from rows of six figures by class, the mean last."""
+    """Make the entries of a result from rows of six figures by class, the mean last."""
     figures_of = dict(zip(FIGURES, rows, strict=True))
     return {
         "metrics": {MEANS.get(figure, figure): row[-1] for figure, row in figures_of.items()},
@@ -94,13 +95,13 @@ def by_figure(rows: Sequence[Sequence[Any]], names: Sequence[str]) -> dict[str, 
     }
 
 
-@lru_cache(maxsize=2)  # a result is worked out for the file, the page and the terminal
+@lru_cache(maxsize=2)  # the file, the page and the terminal use the same result
 def find_intervals(images: tuple[Unit, ...], num_classes: int) -> Intervals:
     """Estimate the intervals of the figures of images; see :func:`share_interval`.
 
-    A figure that fewer than `FEWEST_UNITS` images (or groups) have gets none, such as that of a
-    class which is in three of them. A class that no image of a resample has is undefined there,
-    and left out of the means of that resample.
+    A figure gets no interval if fewer than `FEWEST_UNITS` images (or groups) have it, for instance
+    that of a class that occurs in only three of them. A class that occurs in no image of a resample
+    is undefined there, and is left out of the means of that resample.
     """
     tables, missing = _image_tables([images], num_classes)
     tables, unit, missing = _unit_tables(tables, images, missing)
@@ -115,9 +116,9 @@ def find_intervals(images: tuple[Unit, ...], num_classes: int) -> Intervals:
 def find_differences(
     first: Sequence[Unit], second: Sequence[Unit], num_classes: int
 ) -> Differences:
-    """Estimate the differences of the figures of two predictions of the same images.
+    """Estimate the differences between the figures of two predictions of the same images.
 
-    The images of both are resampled together, in the groups of the first.
+    The images of both predictions are resampled together, in the groups of the first.
     """
     tables, missing = _image_tables([first, second], num_classes)
     counted = count_better(*tables) if tables else (None, None)
@@ -140,7 +141,7 @@ def _differ(first: Tensor, second: Tensor) -> Tensor:
 def _image_tables(
     sides: Sequence[Sequence[Unit]], num_classes: int
 ) -> tuple[list[MarginTable], str | None]:
-    """The margins of the images of each side; or none, and why."""
+    """Return the margins of the images of each side; or none, and the reason."""
     unknown = {k for side in sides for k, image in enumerate(side) if image.margins is None}
     if unknown:
         reasons = {image.no_margins for side in sides for image in side if image.margins is None}
@@ -154,7 +155,7 @@ def _image_tables(
 def _unit_tables(
     tables: list[MarginTable], images: Sequence[Unit], missing: str | None
 ) -> tuple[list[MarginTable], str, str | None]:
-    """The margins of what is resampled, what that is, and why it can't be."""
+    """Return the margins of the units to resample, what these are, and why there are none."""
     groups = [image.group for image in images]
     unit = "group" if any(groups) else "image"
     if missing is not None:
@@ -170,7 +171,7 @@ def _unit_tables(
 
 
 def _supported(error: Tensor, tables: Sequence[MarginTable]) -> Tensor:
-    """Standard errors of what enough units have; NaN for others."""
+    """Return the standard errors of figures that enough units have; NaN for others."""
     enough = torch.stack([table.support() for table in tables]).amin(0) >= FEWEST_UNITS
     return torch.where(enough, error, torch.nan)
 

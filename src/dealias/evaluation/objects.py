@@ -1,4 +1,4 @@
-"""What became of objects, as values of a result."""
+"""The fates of objects, as values of a result."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from dealias.metrics.functional import (
 )
 
 OBJECT_FATES = ("found", "partly_found", "vanished", "merged", "split", "false")
-# What the row of an image says of each class.
+# The columns of an image's row for each class.
 IMAGE_COLUMNS = (
     ObjectColumn.OBJECTS,
     ObjectColumn.VANISHED,
@@ -33,28 +33,28 @@ ImageObjects = tuple[tuple[int, ...], ...]  # rows of one image
 
 
 def no_objects(classes: int) -> Tensor:
-    """The counts of no image, int64 [C, 4, 10]."""
+    """Return the counts of no images, int64 [C, 4, 10]."""
     return torch.zeros(classes, *OBJECT_COUNTS, dtype=torch.int64)
 
 
 def image_objects(counts: Tensor) -> ImageObjects:
-    """The objects of one image: for each class with any, its number and its `IMAGE_COLUMNS`.
+    """List the objects of one image: for each class that has any, its number and `IMAGE_COLUMNS`.
 
     Args:
-        counts: of :func:`dealias.metrics.functional.count_objects`, int64 [C, 4, 10].
+        counts: from :func:`dealias.metrics.functional.count_objects`, int64 [C, 4, 10].
     """
     of_classes = counts.sum(1)[:, list(IMAGE_COLUMNS)].tolist()
     return tuple((index, *row) for index, row in enumerate(of_classes) if any(row))
 
 
 def image_objects_result(rows: ImageObjects, names: Sequence[str]) -> dict[str, dict[str, int]]:
-    """The objects of one image by class, for JSON, from its row."""
+    """Return the objects of one image by class, for JSON, from its row."""
     keys = [column.name.lower() for column in IMAGE_COLUMNS]
     return {names[index]: dict(zip(keys, counts, strict=True)) for index, *counts in rows}
 
 
 def object_arrays(counts: Tensor, images: Sequence[ImageObjects]) -> dict[str, NDArray[np.int64]]:
-    """The arrays of a file of counts that :func:`read_objects` reads."""
+    """Return the arrays that :func:`read_objects` reads from a file of counts."""
     rows = [row for image in images for row in image]
     return {
         "objects": counts.numpy(),
@@ -66,10 +66,11 @@ def object_arrays(counts: Tensor, images: Sequence[ImageObjects]) -> dict[str, N
 def read_objects(
     read: Callable[..., NDArray[np.int64]], images: int, confusion: Tensor
 ) -> tuple[Tensor, list[ImageObjects]]:
-    """Read and check what :func:`object_arrays` gives.
+    """Read and check the arrays of :func:`object_arrays`.
 
     Args:
-        read: given the name and the shape of an array, returns it; its numbers are 0 or more.
+        read: is given the name and the shape of an array, and returns it; its numbers are not
+            negative.
         images: number of images.
         confusion: the confusion matrix that the objects belong to, int64 [C, C].
 
@@ -94,7 +95,7 @@ def read_objects(
 
 
 def _check_totals(counts: Tensor, confusion: Tensor) -> None:
-    """Raise ValueError if the counts of objects contradict themselves or the confusion matrix."""
+    """Raise ValueError if the counts of objects contradict each other or the confusion matrix."""
     column = dict(zip(ObjectColumn, counts.unbind(-1), strict=True))
     right = confusion.diagonal()
     for name, expected in (
@@ -117,17 +118,17 @@ def _check_totals(counts: Tensor, confusion: Tensor) -> None:
 
 
 def objects_result(counts: Tensor, recall: ObjectRecall, names: Sequence[str]) -> dict[str, Any]:
-    """What became of objects, by class and by size, for JSON.
+    """Return the fates of objects, by class and by size, for JSON.
 
     Args:
-        counts: of :func:`dealias.metrics.functional.count_objects`, int64 [C, 4, 10].
-        recall: what counted as found and as vanished.
+        counts: from :func:`dealias.metrics.functional.count_objects`, int64 [C, 4, 10].
+        recall: from which share on an object is found, and below which it has vanished.
         names: names of the classes.
 
     Returns:
-        The shares of `recall`; ``total``, ``sizes`` and ``classes`` with the numbers of objects;
-        sizes have mIoU and mAcc, and the sizes of a class IoU and Acc, which are None where they
-        are not defined. A size is ``below`` a share of the area of the image.
+        The shares of `recall`, and ``total``, ``sizes`` and ``classes`` with the numbers of
+        objects. Sizes also have mIoU and mAcc, and the sizes of a class IoU and Acc; these are None
+        where undefined. Objects of a size are ``below`` this share of the area of the image.
     """
     scores = {name: values.tolist() for name, values in object_scores(counts).items()}
     sizes = [
@@ -164,7 +165,7 @@ def objects_result(counts: Tensor, recall: ObjectRecall, names: Sequence[str]) -
 
 
 def _numbers(row: Tensor) -> dict[str, int]:
-    """The numbers of objects of a row of counts, int64 [10]."""
+    """Return the numbers of objects in a row of counts, int64 [10]."""
     counts = {column.name.lower(): int(row[column]) for column in ObjectColumn}
     partly = counts["objects"] - counts["found"] - counts["vanished"]
     return {

@@ -1,4 +1,4 @@
-"""What an evaluation is made of: its settings, and a row for each image."""
+"""The parts of an evaluation: its settings, and a row for each image."""
 
 from __future__ import annotations
 
@@ -19,14 +19,15 @@ class ImageRow(NamedTuple):
 
     Attributes:
         name: unique in an evaluation.
-        miou: mIoU over the classes of the image; NaN without any.
+        miou: mIoU over the classes of the image; NaN if it has no class.
         error_pixels: wrong pixels by kind.
         digests: digests of the prediction and the target, see :func:`digest_file` and
             :func:`digest_labels`; empty where unknown.
-        margins: its margins, see :func:`pack_margins`; None if they are not known.
-        group: what it is resampled with, see :class:`Groups`; empty for itself alone.
+        margins: margins of the image, see :func:`pack_margins`; None if they are not known.
+        group: the group that it is resampled with, see :class:`Groups`; empty if it is resampled by
+            itself.
         objects: from :func:`image_objects`; empty unless counted.
-        no_margins: why its margins are not known, if they are not.
+        no_margins: why the margins are not known, if they are not.
     """
 
     name: str
@@ -48,10 +49,10 @@ class Settings:
         names: names of the classes.
         ignore_index: label of void.
         protocol: "paper" or "exact".
-        band_width: in pixels.
+        band_width: width of the boundary bands in pixels.
         boundary: whether Boundary IoU and the boundary F-score are counted as well.
-        object_recall: when objects are found and when they have vanished; None if they are not
-            counted.
+        object_recall: the shares by which objects are found or have vanished; None if objects are
+            not counted.
         band_widths: other widths to count at, as :meth:`BandWidths.parse` reads them; or "".
     """
 

@@ -53,23 +53,24 @@ TABLE_METRICS = ("IoU", "Acc", "BIoU", "BAcc", "FErr", "MErr", "DErr")
 
 @dataclass
 class Evaluation:
-    """Counts over any number of images, and a row for each.
+    """Counts over any number of images, and a row for each image.
 
     Attributes:
         settings: how they were counted.
         counts: the table of counts.
         boundary: int64 [6, C], :func:`boundary_iou_counts` over :func:`boundary_f_counts`;
             zeros unless counted.
-        objects: of :func:`count_objects`, int64 [C, 4, 10]; zeros unless counted.
-        widths: of :func:`width_sums`, int64 [W, 3, 4, C], for the W widths of the settings.
+        objects: counts from :func:`count_objects`, int64 [C, 4, 10]; zeros unless counted.
+        widths: sums from :func:`width_sums`, int64 [W, 3, 4, C], for the W widths of the settings.
         images: a row for each image.
         skipped: a message for each file that was left out.
         shards: the parts that were counted.
-        sources: the folders that the label maps were read from; None if there are none or several.
-        several: the sources of parts that were read from several folders.
+        sources: the folders that the label maps were read from; None if they were read from none or
+            from several.
+        several: the sources of the parts, if they were read from several folders.
         void_pixels: number of pixels whose target is void.
-        drawn: what was drawn of the images while they were counted, see :func:`evaluate_pair`;
-            None if nothing was. Parts have a method ``absorb``.
+        drawn: what was drawn while the images were counted, see :func:`evaluate_pair`; None if
+            nothing was. Drawn parts are added up by their method ``absorb``.
         undrawn: why the first picture that failed could not be drawn; None if none failed.
         resized_images: number of predictions that were resized to the size of their target.
     """
@@ -92,7 +93,7 @@ class Evaluation:
 
     @classmethod
     def empty(cls, settings: Settings, counts: HardPixelCounts | None = None) -> Evaluation:
-        """An evaluation of no images; its table of counts may be given."""
+        """Return an evaluation of no images; its table of counts may be given."""
         classes = len(settings.names)
         boundary = torch.zeros(6, classes, dtype=torch.int64)
         return cls(
@@ -104,11 +105,11 @@ class Evaluation:
         )
 
     def merge(self, other: Evaluation) -> Evaluation:
-        """Add two evaluations of different images; the rows are sorted by name.
+        """Add two evaluations of different images. The rows are sorted by name.
 
         Raises:
-            CountsFileError: the settings differ, or the rules by which files were read where they
-                are known; or an image is in both.
+            CountsFileError: the settings differ, the rules by which files were read are known and
+                differ, or an image is in both.
         """
         _check_same(vars(self.settings), vars(other.settings))
         sources = self._all_sources()
@@ -138,7 +139,7 @@ class Evaluation:
         return merged
 
     def absorb(self, other: Evaluation) -> None:
-        """Add an evaluation of other images in place; that the settings are the same is unchecked.
+        """Add an evaluation of other images in place, without checking that the settings agree.
 
         Raises:
             CountsFileError: an image is in both; nothing is added.
@@ -160,8 +161,8 @@ class Evaluation:
         return [*self.several] if self.sources is None else [self.sources]
 
     def _check_apart(self, other: Evaluation) -> set[str]:
-        """The names of the images of another evaluation, none of which may be here."""
-        if len(self._names) != len(self.images):  # rows were added to the list, or taken out
+        """Return the image names of another evaluation, none of which may be in this one."""
+        if len(self._names) != len(self.images):  # rows were added to or removed from the list
             self._names = {row.name for row in self.images}
         names = {row.name for row in other.images}
         twice = self._names & names
@@ -184,7 +185,7 @@ class Evaluation:
             self.drawn.absorb(other.drawn)
 
     def __getstate__(self) -> dict[str, Any]:
-        """Hold tensors as arrays, which are far cheaper to send between processes."""
+        """Store tensors as arrays, which are far cheaper to send between processes."""
         tensors = {name: getattr(self, name).cpu().numpy() for name in _TENSORS}
         counts = [part.cpu().numpy() for part in (self.counts.confusion, self.counts.edges)]
         return vars(self) | tensors | {"counts": counts, "_names": set()}
@@ -195,15 +196,15 @@ class Evaluation:
         vars(self).update(state | tensors, counts=counts)
 
     def worst(self, limit: int = 5) -> list[ImageRow]:
-        """The images of lowest mIoU, the worst first; images without any class come last."""
+        """Return the images of lowest mIoU, worst first; images without any class come last."""
         return sorted(self.images, key=lambda row: (math.isnan(row.miou), row.miou))[:limit]
 
     def warnings(self) -> list[str]:
-        """Messages where figures may not be what they seem.
+        """Return warnings about figures that may be misleading.
 
-        Labels may mean something else than the class set says, files may have been paired by what
-        their names have in common or lie in several folders, predictions may have been resized, and
-        shards may be missing.
+        Labels may not match the class set, files may have been paired by the common parts of their
+        names or come from several folders, predictions may have been resized, and shards may be
+        missing.
         """
         found = label_warnings(
             self.counts.confusion.sum(0),
@@ -233,26 +234,26 @@ class Evaluation:
         return found
 
     def regroup(self, groups: Groups) -> None:
-        """Put the images into groups, which are resampled as a whole.
+        """Assign the images to groups, which are resampled as a whole.
 
         Raises:
-            GroupError: an image has none.
+            GroupError: an image has no group.
         """
         groups.check([row.name for row in self.images])
         self.images = [row._replace(group=groups.of(row.name)) for row in self.images]
 
     def intervals(self) -> Intervals:
-        """Confidence intervals of the six figures; see :func:`find_intervals`."""
+        """Estimate confidence intervals of the six figures; see :func:`find_intervals`."""
         images = tuple(Unit(row.margins, row.group, row.no_margins) for row in self.images)
         return find_intervals(images, len(self.settings.names))
 
     def mean_metrics(self) -> dict[str, float | None]:
-        """The metrics that are one number: fractions, None where undefined."""
+        """Return the metrics that are a single number, as fractions; None where undefined."""
         found = scores(self.counts).items()
         return {name: _plain(value) for name, value in found if value.ndim == 0}
 
     def to_dict(self) -> dict[str, Any]:
-        """The result as plain values for JSON: metrics are fractions, None where undefined."""
+        """Return the result as plain values for JSON; metrics are fractions or None."""
         table = self.counts.confusion
         values = {name: _plain(value) for name, value in scores(self.counts).items()}
         metrics = {name: value for name, value in values.items() if not isinstance(value, list)}
@@ -370,7 +371,7 @@ class Evaluation:
 
 
 def _check_same(first: Mapping[str, Any], second: Mapping[str, Any]) -> None:
-    """Raise CountsFileError at the first key whose values differ; one that is missing is None."""
+    """Raise CountsFileError at the first key whose values differ; a missing key counts as None."""
     for name in {**first, **second}:
         mine, theirs = first.get(name), second.get(name)
         if mine != theirs:
@@ -392,12 +393,12 @@ def _digests(row: ImageRow) -> dict[str, Any]:
 
 
 def _percent(value: Tensor) -> str:
-    """A fraction, a scalar, in percent; a dash for NaN."""
+    """Format a scalar fraction in percent; a dash for NaN."""
     return "-" if value.isnan() else f"{100 * value.item():.2f}"
 
 
 def _plain(value: Tensor | float) -> Any:
-    """Numbers for JSON, None for NaN."""
+    """Convert numbers for JSON, NaN to None."""
     plain = value.tolist() if isinstance(value, Tensor) else value
     if isinstance(plain, list):
         return [_plain(entry) for entry in plain]

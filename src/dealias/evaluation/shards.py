@@ -1,4 +1,4 @@
-"""Parts of a list of images that are counted one by one, on any number of machines."""
+"""Parts of a list of images that are counted separately, on any number of machines."""
 
 import hashlib
 import itertools
@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 from dealias.text import shorten
 
 MOST_SHARDS = 100_000
-_LISTED = 8  # of the missing ones, in a message
+_LISTED = 8  # missing shards that a message lists
 _DIGEST = re.compile(r"[0-9a-f]{16}")
 
 
@@ -18,10 +18,10 @@ class Shard(NamedTuple):
     """A part of a list of images.
 
     Attributes:
-        number: which part, from 1.
-        parts: how many there are.
-        images: digest of the names of all images of the list; "" where it is unknown, as in files
-            of counts that version 0.1 wrote.
+        number: number of the part, from 1.
+        parts: number of parts.
+        images: digest of the names of all images in the list; "" if unknown, as in files of counts
+            written by version 0.1.
     """
 
     number: int
@@ -30,21 +30,21 @@ class Shard(NamedTuple):
 
     @classmethod
     def of(cls, number: int, parts: int, names: Sequence[str]) -> "Shard":
-        """Part of the images of these names."""
+        """Return a part of the images with these names."""
         found = hashlib.blake2b(repr(sorted(names)).encode(), digest_size=8)
         return cls(number, parts, found.hexdigest())
 
     @classmethod
     def whole(cls, names: Sequence[str]) -> "Shard":
-        """All images of these names."""
+        """Return the shard of all images with these names."""
         return cls.of(1, 1, names)
 
     @classmethod
     def from_json(cls, content: Any) -> "Shard":
-        """What json.dumps made of a shard.
+        """Read a shard from JSON values.
 
         Raises:
-            ValueError: it is none.
+            ValueError: the content is not a shard.
         """
         if not (
             isinstance(content, list)
@@ -60,10 +60,10 @@ class Shard(NamedTuple):
 
 
 def missing_shards(shards: Iterable[Shard]) -> str:
-    """Which shards are missing, as text for a message; "" if none is.
+    """List the missing shards as text for a message; "" if none is missing.
 
-    Shards of other images do not complete each other. Where the images of one are unknown, the
-    numbers alone count.
+    Shards of different image lists do not complete each other. If the images of a shard are
+    unknown, only the numbers count.
 
     >>> missing_shards([Shard.of(1, 2, ["a", "b"]), Shard.of(2, 2, ["a", "b"])])
     ''

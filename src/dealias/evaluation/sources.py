@@ -1,4 +1,4 @@
-"""The folders of an evaluation, to read its label maps again."""
+"""The folders of an evaluation, from which its label maps can be read again."""
 
 from __future__ import annotations
 
@@ -29,16 +29,16 @@ class Sources:
     """The folders that were evaluated.
 
     Attributes:
-        classes: what the labels mean.
+        classes: the class set.
         predictions: folder of predicted label maps.
         targets: folder of target label maps.
-        images: folder of photographs; or None.
-        map_predictions: predictions store labels as targets do.
-        resize_predictions: predictions are resized to the size of their target.
-        rule: how files are paired instead of by their names.
-        origins: URLs of folders that were copied, by "predictions", "targets" and "images"; their
-            paths are not to be read.
-        found_by: what said which files belong together; empty for names without known endings.
+        images: folder of photographs, or None.
+        map_predictions: whether predictions store labels as targets do.
+        resize_predictions: whether predictions are resized to the size of their target.
+        rule: a rule that pairs the files instead of their names.
+        origins: URLs of folders that were copied, by "predictions", "targets" and "images". The
+            paths of these folders must not be read.
+        found_by: what the pairs were found by; empty if by names without known endings.
     """
 
     classes: ClassSet
@@ -60,7 +60,7 @@ class Sources:
         images: Path | None = None,
         **more: Any,
     ) -> Sources:
-        """Sources with absolute paths, valid in any working directory."""
+        """Return sources with absolute paths, which are valid in any working directory."""
         folders = {"predictions": predictions, "targets": targets, "images": images}
         origins = more.get("origins", {})
         places = {
@@ -70,7 +70,7 @@ class Sources:
         return cls(classes, **places, **more)  # type: ignore[arg-type]
 
     def rules(self) -> dict[str, Any]:
-        """By which rules files are read and paired, by name, each entry of a mapping by its own."""
+        """Return the rules for reading and pairing files by name, entries of mappings singly."""
         rules: dict[str, Any] = vars(self.classes) | {
             "palette": dict(zip(self.classes.names, self.classes.palette or (), strict=False)),
             "map_predictions": self.map_predictions,
@@ -79,19 +79,19 @@ class Sources:
             "target_pattern": self.rule.target_pattern,
             "pairs": None if self.rule.table is None else "a table",
         }
-        del rules["single_labels"]  # by which files are refused, and none is read otherwise
+        del rules["single_labels"]  # it only refuses files, and does not change how they are read
         for name in ("palette", "label_map", "color_map"):
             entries = rules.pop(name)
             rules |= {f"{name} of {key}": value for key, value in entries.items()}
         return rules
 
     def places(self) -> dict[str, str]:
-        """Where predictions, targets and pairs are from, by name; no pairs without a table."""
+        """Return where predictions, targets and (with a table) pairs come from, by name."""
         stored = self.to_dict() | {"pairs": self.rule.to_dict().get("table", "")}
         return {name: stored[name] for name in ("predictions", "targets", "pairs")}
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain values for JSON."""
+        """Return plain values for JSON."""
         return {
             "predictions": str(self.predictions),
             "targets": str(self.targets),
@@ -109,7 +109,7 @@ class Sources:
         """Read what `to_dict` wrote.
 
         Args:
-            content: what `to_dict` gave.
+            content: values that `to_dict` returned.
             source: path of the file, for messages.
 
         Raises:
@@ -149,13 +149,14 @@ def read_pair(
 
     Args:
         pair: the files.
-        classes: what the labels mean.
-        map_predictions: predictions store labels as targets do.
-        resize_predictions: resize a prediction to its target, see :func:`resize_nearest`.
+        classes: the class set.
+        map_predictions: whether predictions store labels as targets do.
+        resize_predictions: whether to resize a prediction to its target; see
+            :func:`resize_nearest`.
 
     Raises:
-        LabelFileError: a file that can't be used, or sizes that differ; with `resize_predictions`,
-            sides that are swapped.
+        LabelFileError: a file can't be used, or the sizes differ; with `resize_predictions`, height
+            and width are swapped.
     """
     preds, target = read_sizes(pair, classes, map_predictions, resize_predictions)
     return resize_nearest(preds, target.shape) if resize_predictions else preds, target
@@ -164,13 +165,14 @@ def read_pair(
 def read_sizes(
     pair: Pair, classes: ClassSet, map_predictions: bool, any_size: bool
 ) -> tuple[NDArray[np.integer], NDArray[np.integer]]:
-    """Read the prediction and the target of a pair, as :func:`read_pair`, in their own sizes.
+    """Read the prediction and the target of a pair like :func:`read_pair`, in their own sizes.
 
     Args:
         pair: the files.
-        classes: what the labels mean.
-        map_predictions: predictions store labels as targets do.
-        any_size: allow the prediction to have another size, but not swapped sides.
+        classes: the class set.
+        map_predictions: whether predictions store labels as targets do.
+        any_size: whether the prediction may have another size; swapped height and width are always
+            refused.
     """
     role: Role = "stored" if map_predictions else "prediction"
     preds = read_label_map(pair.prediction, classes, role)

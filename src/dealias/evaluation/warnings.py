@@ -1,4 +1,4 @@
-"""Signs that labels mean something else than the class set says."""
+"""Warn of labels that do not seem to match the class set."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-# Fewer void pixels than this are left out on purpose in most data sets of many classes.
+# Most data sets of many classes leave out up to this share of the pixels on purpose.
 _LARGE_VOID = 0.1
 _FAR_BETTER = 2.0
 
@@ -15,7 +15,7 @@ _FAR_BETTER = 2.0
 def label_warnings(
     confusion: Tensor, void_pixels: int, names: Sequence[str], ignore_index: int
 ) -> list[str]:
-    """Warn where targets seem to store a class as void, or predictions to start from another label.
+    """Warn if targets seem to store a class as void, or predictions to start from another label.
 
     Args:
         confusion: int64 [C, C], pixels by target class and predicted class, void left out.
@@ -24,9 +24,10 @@ def label_warnings(
         ignore_index: label of void.
 
     Returns:
-        A message if classes are in no target and at least a tenth of the pixels is void (any pixel
-        for two classes, as in masks of 0 and 255); and one if adding a number to the predicted
-        labels would at least double class recall, to one half or more.
+        A message if some classes occur in no target and at least a tenth of the pixels is void
+        (with two classes, as in masks of 0 and 255, a single void pixel is enough). Another message
+        if adding a number to the predicted labels would at least double class recall, to one half
+        or more.
     """
     shift = _shift_warning(confusion)
     return [
@@ -36,7 +37,7 @@ def label_warnings(
 
 
 def last_class_mapping(label: int, names: Sequence[str]) -> str:
-    """The line of a class set that maps a label to the last class."""
+    """Return the line of a class set that maps a label to the last class."""
     last = len(names) - 1
     mapped = {k: k for k in range(last)} | {label: last}
     return f"label_map: {mapped}"
@@ -45,7 +46,7 @@ def last_class_mapping(label: int, names: Sequence[str]) -> str:
 def void_warnings(
     pixels: Sequence[int], void_pixels: int, names: Sequence[str], ignore_index: int
 ) -> list[str]:
-    """Warn where targets seem to store a class as void; see :func:`label_warnings`.
+    """Warn if targets seem to store a class as void; see :func:`label_warnings`.
 
     Args:
         pixels: number of target pixels of each class.

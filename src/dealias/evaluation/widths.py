@@ -1,4 +1,4 @@
-"""The figures against the width of the boundary bands, as values of a result."""
+"""The figures as functions of the width of the boundary bands, as values of a result."""
 
 from __future__ import annotations
 
@@ -18,27 +18,27 @@ from dealias.metrics.functional import (
     share_in_bands,
 )
 
-COVERED = 0.99  # of the pixels of a class in bands: its BIoU tells no more than its IoU
+COVERED = 0.99  # share of a class in bands from which on its BIoU tells no more than its IoU
 WIDTH_METRICS = {MEANS.get(name, name): name for name in FIGURES}
 
 
 def width_sums(counts: Sequence[HardPixelCounts]) -> Tensor:
-    """What the figures at each width need: int64 [W, 3, 4, C], to be summed over images.
+    """Return the sums that the figures at each width need, int64 [W, 3, 4, C], to add over images.
 
     Args:
-        counts: of each of W widths.
+        counts: counts at each of the W widths.
     """
     return torch.stack([margins(one.confusion) for one in counts])
 
 
 def no_widths(text: str, classes: int) -> Tensor:
-    """The sums of no image for the widths of settings, int64 [W, 3, 4, C]."""
+    """Return the sums of no images for the widths of settings, int64 [W, 3, 4, C]."""
     widths = len(BandWidths.parse(text).values) if text else 0
     return torch.zeros(widths, 3, 4, classes, dtype=torch.int64)
 
 
 def check_widths(sums: Tensor, table: Tensor) -> None:
-    """Raise ValueError unless the sums of each width are of the pixels of a table [4, C, C]."""
+    """Raise ValueError unless the sums of each width count the pixels of a table [4, C, C]."""
     if (sums.sum(2) != margins(table).sum(1)).any():
         raise ValueError("widths: expected the pixels of the table of counts, got others")
     if (sums[:, 0] > sums[:, 1:].amin(1)).any():
@@ -46,7 +46,7 @@ def check_widths(sums: Tensor, table: Tensor) -> None:
 
 
 def widths_result(sums: Tensor, widths: BandWidths, names: Sequence[str]) -> dict[str, Any]:
-    """The six figures at each width, in the mean and by class, for JSON.
+    """Return the six figures at each width, as means and by class, for JSON.
 
     Args:
         sums: from :func:`width_sums`.
@@ -54,9 +54,10 @@ def widths_result(sums: Tensor, widths: BandWidths, names: Sequence[str]) -> dic
         names: names of the C classes.
 
     Returns:
-        ``unit``, "pixels" or "diagonal"; ``widths``; ``metrics``, a list of W values each;
-        ``classes``, the same with ``in_bands``, :func:`share_in_bands`, and ``covered_from``, the
-        narrowest width at which that is `COVERED` or more. Values that are not defined are None.
+        ``unit``, "pixels" or "diagonal"; ``widths``; ``metrics``, a list of W values for each
+        figure; and ``classes``, which also have ``in_bands``, see :func:`share_in_bands`, and
+        ``covered_from``, the narrowest width at which that share is `COVERED` or more. Undefined
+        values are None.
     """
     figures = class_scores(sums)
     shares = share_in_bands(sums)
@@ -86,7 +87,7 @@ def widths_result(sums: Tensor, widths: BandWidths, names: Sequence[str]) -> dic
 
 
 def covered_by_bands(table: Tensor, names: Sequence[str]) -> dict[str, float]:
-    """The classes of which bands hold `COVERED` or more, and how much, for JSON.
+    """Return the classes of which bands hold a share of `COVERED` or more, with that share.
 
     Args:
         table: table of counts, int64 [4, C, C].

@@ -1,4 +1,4 @@
-"""Names that only what all files of a side begin and end with tells apart."""
+"""Match file names that differ only in a prefix or suffix shared by all files of one side."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ First = TypeVar("First")
 Second = TypeVar("Second")
 File = TypeVar("File")
 
-_MOST_CUTS = 16  # at either end of the names of a side
+_MOST_CUTS = 16  # at either end of the names
 
 
 @dataclass(frozen=True)
 class Reading(Generic[File]):
-    """The files of a side by what is between a prefix and a suffix that all their keys have.
+    """The files of one side, named by what lies between a common prefix and a common suffix.
 
     Attributes:
-        prefix: what all keys begin with; may be empty.
-        suffix: what all keys end with; may be empty.
+        prefix: common prefix of all keys; may be empty.
+        suffix: common suffix of all keys; may be empty.
         files: the files by name.
     """
 
@@ -33,23 +33,23 @@ class Reading(Generic[File]):
 
     @property
     def pattern(self) -> str:
-        """The keys with "{name}" for the name."""
+        """The pattern of the keys, with "{name}" in place of the name."""
         return f"{self.prefix}{{name}}{self.suffix}"
 
     @property
     def known(self) -> bool:
-        """Whether nothing is taken off but known words, such as _pred."""
+        """Whether only known words, such as _pred, are removed."""
         return is_known(self.prefix) and is_known(self.suffix)
 
 
 @dataclass(frozen=True)
 class Match(Generic[First, Second]):
-    """Files of two sides that have one name in a reading of each.
+    """Files of two sides that have the same name in one reading of each side.
 
     Attributes:
-        patterns: of the readings.
+        patterns: patterns of the two readings.
         files: the files of both sides by name.
-        known: whether one reading takes off known words alone.
+        known: whether at least one reading removes only known words.
     """
 
     patterns: tuple[str, str]
@@ -60,16 +60,16 @@ class Match(Generic[First, Second]):
 def match_readings(
     first: Sequence[Reading[First]], second: Sequence[Reading[Second]]
 ) -> list[Match[First, Second]]:
-    """Match two sides in every way in which each file of the smaller side has a partner.
+    """Find every way to match two sides so that each file of the smaller side has a partner.
 
     Args:
-        first: the readings of a side, in order of preference.
-        second: those of the other.
+        first: readings of one side, in order of preference.
+        second: readings of the other side.
 
     Returns:
-        A match for each different set of pairs, in order of preference. Matches in which a reading
-        takes off known words alone are listed without the others, if there are any: that two
-        sides have unknown words, as in aachen_1 with ulm_1, may mean that they show other things.
+        A match for each different set of pairs, in order of preference. If there are matches in
+        which a reading removes only known words, the others are left out: unknown words on both
+        sides, as in aachen_1 and ulm_1, may mean that the files show different things.
 
     >>> match_readings(read_names({"unet_1": 1, "unet_2": 2}), read_names({"1": 3, "2": 4}))
     [Match(patterns=('unet_{name}', '{name}'), files={'1': (1, 3), '2': (2, 4)}, known=True)]
@@ -89,9 +89,9 @@ def match_readings(
 
 
 def read_files(folder: Path, files: Iterable[Path]) -> list[Reading[Path]]:
-    """Read the names of files: by their stems, where these differ, and with their folders.
+    """Read the names of files by their stems, if these are unique, and by their paths.
 
-    Where two files differ in their suffixes alone there is no such reading.
+    Files that differ only in their suffixes have no such reading.
     """
     listed = list(files)
     readings: list[Reading[Path]] = []
@@ -105,21 +105,21 @@ def read_files(folder: Path, files: Iterable[Path]) -> list[Reading[Path]]:
 
 
 def key_of(folder: Path, path: Path) -> str:
-    """The path of a file in a folder, with "/" between folders and without the suffix."""
+    """Return the path of a file in a folder, with "/" between folders and without the suffix."""
     return (path.parent.relative_to(folder) / path.stem).as_posix()
 
 
 def read_names(files: Mapping[str, File]) -> list[Reading[File]]:
-    """Read keys in every way that takes one prefix and one suffix off all of them.
+    """Read keys in every way that removes one prefix and one suffix from all of them.
 
-    A prefix or suffix ends beside a blank, a sign or "/", or between a letter and a digit, so that
-    no number and no word is cut: 12 and 112 never have one name.
+    Keys are only cut next to a blank, a sign or "/", or between a letter and a digit, so no number
+    or word is split: 12 and 112 never get the same name.
 
     Args:
         files: the files by key.
 
     Returns:
-        The readings, those that take off least first.
+        The readings, those that remove least first.
 
     >>> [reading.pattern for reading in read_names({"a_1_x": 1, "a_2_x": 2})]
     ['{name}', '{name}_x', 'a_{name}', 'a_{name}_x']
@@ -138,14 +138,14 @@ def read_names(files: Mapping[str, File]) -> list[Reading[File]]:
 
 
 def _common(keys: Sequence[str]) -> str:
-    """What all keys begin with."""
-    first, last = min(keys), max(keys)  # between which all others are
+    """Return the common prefix of all keys."""
+    first, last = min(keys), max(keys)  # all others sort between these
     ends = (i for i, (a, b) in enumerate(zip(first, last, strict=False)) if a != b)
     return first[: next(ends, min(len(first), len(last)))]
 
 
 def _cuts(common: str) -> list[int]:
-    """Where what all keys begin with may be cut from them, as far as it shows that."""
+    """List the lengths at which the common prefix may be cut, as far as the prefix alone shows."""
     return [0, *_places(common)][:_MOST_CUTS]
 
 
@@ -156,7 +156,7 @@ def _places(common: str) -> Iterator[int]:
 
 
 def _fits(key: str, start: int, end: int) -> bool:
-    """Whether so many characters at the start and the end of a key can be cut from it."""
+    """Whether this many characters can be cut from the start and the end of a key."""
     stop = len(key) - end
     if start >= stop:
         return False
@@ -165,7 +165,7 @@ def _fits(key: str, start: int, end: int) -> bool:
 
 
 def _is_boundary(outside: str, inside: str) -> bool:
-    """Whether a name may begin or end with a character beside another."""
+    """Whether a name may begin or end between these two characters."""
     if not inside.isalnum():
         return False
     kinds = {outside.isdigit(), inside.isdigit()}

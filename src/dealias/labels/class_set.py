@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from dealias.inputs import parse_yaml, read_yaml
 from dealias.text import FileError, printable, shorten
 
-MOST_CLASSES = 4096  # whose table of counts takes half a gigabyte
+MOST_CLASSES = 4096  # for these the table of counts takes half a gigabyte
 _LONGEST_NAME = 1000  # characters
 _BINARY = "binary:"
 _INTEGER = re.compile("-?[0-9]{1,19}")
@@ -25,7 +25,7 @@ Role = Literal["prediction", "target", "stored"]
 
 
 class ClassSetError(ValueError):
-    """A class set is unknown, or its file does not describe one."""
+    """A class set is unknown, or a file does not describe a class set."""
 
 
 @dataclass(frozen=True)
@@ -38,17 +38,17 @@ class ClassSet:
         palette: colour of each class, (R, G, B) in 0 .. 255; or None.
         ignore_index: the label of void, outside 0 .. C - 1.
         void_color: colour of void in colour-coded files; or None.
-        color_map: further colours in colour-coded files, from (R, G, B) to class or `ignore_index`.
+        color_map: further colours in colour-coded files: from (R, G, B) to class or `ignore_index`.
         label_map: from stored label to class or `ignore_index`, for targets that store other labels
-            than classes; empty if they store classes.
-        label_map_files: pattern of the names of files, predictions or targets, to which `label_map`
-            applies; by default it applies to all targets and no predictions.
+            than class numbers; empty if they store class numbers.
+        label_map_files: pattern of the file names, of predictions or targets, to which `label_map`
+            applies. By default it applies to all targets and no predictions.
         reduce_zero_label: whether targets store 0 for void and k + 1 for class k.
-        single_labels: whether a file in which the `label_map` gives two labels one class is
-            refused, since only one of them can be meant.
+        single_labels: whether to refuse a file with two labels that `label_map` maps to the same
+            class, because only one of them can be meant.
 
     Raises:
-        ClassSetError: the attributes contradict one another.
+        ClassSetError: the attributes contradict each other.
     """
 
     name: str
@@ -119,7 +119,7 @@ class ClassSet:
 
         Args:
             content: the values.
-            source: the file, for messages.
+            source: path of the file, for messages.
 
         Raises:
             ClassSetError: the values do not describe a class set.
@@ -139,14 +139,15 @@ class ClassSet:
         return _parse(plain | lists | {"label_map": stored}, "", source)
 
     def stored_labels(self, path: Path, role: Role) -> dict[int, int] | None:
-        """Return the meaning of the labels in a file, as stored label to class or `ignore_index`.
+        """Return the mapping from stored labels in a file to classes or `ignore_index`.
 
         Args:
             path: the file; only its name is used.
-            role: "target"; "prediction"; or "stored" for labels that are mapped whatever the name.
+            role: "target", "prediction", or "stored" for labels that are mapped whatever the file's
+                name is.
 
         Returns:
-            The mapping, or None if the file stores classes.
+            The mapping, or None if the file stores class numbers.
         """
         if self.label_map:
             by_name = self.label_map_files is not None and role != "stored"
@@ -172,7 +173,7 @@ class ClassSet:
         return found
 
     def colors(self) -> NDArray[np.uint8]:
-        """Return colours `[C, 3]` to draw the classes in: the palette, or else well-spread hues."""
+        """Return colours `[C, 3]` to draw the classes: the palette, or else well-spread hues."""
         if self.palette is not None:
             return np.array(self.palette, np.uint8)
         return spread_colors(len(self))
@@ -184,7 +185,7 @@ class ClassSet:
             IndexError: a label is neither a class nor void.
         """
         colors = np.concatenate([self.colors(), np.zeros((1, 3), np.uint8)])
-        # Not a plain number: it may be larger than what the dtype of the labels holds.
+        # Not a plain number, which might be too large for the dtype of the labels.
         void = np.uint16(len(self))
         return colors[np.where(labels == self.ignore_index, void, labels)]
 
@@ -243,7 +244,7 @@ def load_class_set(name_or_path: str | Path) -> ClassSet:
 
 
 def _binary(given: str) -> ClassSet:
-    """Masks whose foreground, or background and foreground, have names."""
+    """Create the class set of masks, given a name for the foreground or names for both classes."""
     names = [name.strip() for name in given.split(",")]
     if not all(names) or len(names) > 2:
         raise ClassSetError(
@@ -332,7 +333,7 @@ def _mapping(
     read_key: Callable[[Any], Any],
     meanings: Mapping[str, int],
 ) -> dict[Any, int]:
-    """Read a mapping from what `read_key` accepts, else None, to labels or words with a meaning."""
+    """Read a mapping to labels or words with a meaning; `read_key` gives None for other keys."""
     if not isinstance(content, dict):
         raise ClassSetError(f"{where}: expected {expected[0]}, got {shorten(content)}")
     result = {}

@@ -1,4 +1,4 @@
-"""Label maps of COCO's JSON files, panoptic or of run lengths, as a folder of PNG files."""
+"""Convert label maps in COCO's JSON files, panoptic or run lengths, to a folder of PNG files."""
 
 from __future__ import annotations
 
@@ -27,22 +27,22 @@ _Named = Iterator[tuple[str, NDArray[np.uint16]]]
 
 
 def lay_out_coco(path: Path, folder: Path) -> None:
-    """Write the label maps that a JSON file of COCO describes, as PNG files of 16 bits.
+    """Write the label maps that a COCO JSON file describes as 16-bit PNG files.
 
     Labels are category ids, which the `label_map` of a class set turns into classes, and 65535
-    where there is no segment. Names are those of the images; a list of results has only their ids,
-    written as COCO names its images, with twelve digits.
+    where there is no segment. Files are named after the images. A list of results has only image
+    ids; these are written with twelve digits, as in COCO's file names.
 
     Args:
         path: panoptic annotations or results ({"annotations": [{"file_name", "segments_info"}]}),
-            whose PNG files are in the folder of the same name without .json; or annotations
-            ({"images", "annotations"}) or a list of results of one mask each, in run lengths, as
-            of COCO-Stuff.
+            with their PNG files in the folder of the same name without .json; or annotations
+            ({"images", "annotations"}) or a list of results with one run-length mask each, as in
+            COCO-Stuff.
         folder: an empty folder.
 
     Raises:
-        PairingError: the file holds none of these, names files outside its folder, has a size
-            beyond the limit of pixels, or masks that overlap.
+        PairingError: the file holds none of these, names files outside its folder, has an image
+            size above the pixel limit, or has masks that overlap.
     """
     try:
         content = read_json(path, _LARGEST, exact=False)
@@ -74,7 +74,7 @@ def _label_maps(path: Path, content: Any) -> _Named:
 
 
 def _of_segments(folder: Path, entries: list[Any]) -> _Named:
-    """The label maps of panoptic PNG files, whose colours are ids of segments."""
+    """Read the label maps of panoptic PNG files, whose colours are segment ids."""
     for entry in entries:
         name = entry["file_name"]
         if leads_out(name):
@@ -98,7 +98,7 @@ def _of_segments(folder: Path, entries: list[Any]) -> _Named:
 
 
 def _of_masks(path: Path, entries: list[Any], names: Mapping[Any, str]) -> _Named:
-    """The label maps of masks in run lengths; names are by id, or else the id itself."""
+    """Read the label maps of run-length masks, named by the id of the image if `names` is empty."""
     by_image = defaultdict(list)
     for entry in entries:
         by_image[entry["image_id"]].append(entry)
@@ -116,7 +116,7 @@ def _of_masks(path: Path, entries: list[Any], names: Mapping[Any, str]) -> _Name
 
 
 def _size(path: Path, rle: Any) -> tuple[int, int]:
-    """The size that run lengths say, within the limit of images."""
+    """Return the size given in run lengths, if it is within the pixel limit."""
     size = rle["size"] if isinstance(rle, dict) else None
     if not (
         isinstance(size, list)

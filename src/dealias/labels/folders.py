@@ -1,4 +1,4 @@
-"""The images and label maps in a folder and its subfolders."""
+"""Find the images and label maps in a folder and its subfolders."""
 
 import os
 from collections import defaultdict
@@ -23,36 +23,36 @@ class PairingError(ValueError):
 
 
 def several_files(name: str, paths: list[Path]) -> PairingError:
-    """The error of several files of one name."""
+    """Return the error for several files with the same name."""
     listed = ", ".join(printable(path) for path in paths[:4])
     return PairingError(f"{len(paths)} files are named {printable(name)!r}: {listed}")
 
 
 def image_files(folder: Path) -> list[Path]:
-    """List the images in a folder; PairingError if there are none."""
+    """List the images in a folder; raises PairingError if there are none."""
     return _list_files(folder, "images", IMAGE_SUFFIXES, _images)
 
 
 def label_files(folder: Path) -> list[Path]:
-    """List the label maps in a folder; PairingError if there are none."""
+    """List the label maps in a folder; raises PairingError if there are none."""
     return _list_files(folder, "label maps", LABEL_SUFFIXES, _label_maps)
 
 
 def find_images(folder: Path, names: Iterable[str]) -> dict[str, Path]:
     """Find the photographs of pairs in a folder and its subfolders.
 
-    Where no name is that of an image, all images may have a prefix or suffix in common: img_1.jpg
-    is then the image of 1, if each name has an image and there is one way.
+    If no name matches an image, a prefix or suffix that all images share is ignored: img_1.jpg is
+    then the image of 1, provided that each name gets an image and there is only one way to do so.
 
     Args:
-        folder: where the images are.
-        names: names of pairs; the last part must be the name of the image.
+        folder: folder of the images.
+        names: names of pairs; the last part of each must be the name of its image.
 
     Returns:
         The images that were found, by name.
 
     Raises:
-        PairingError: not a folder, or several images that fit a name equally well.
+        PairingError: the path is not a folder, or several images fit a name equally well.
     """
     return _find_named(folder, names, _images)
 
@@ -66,7 +66,7 @@ def files_in(folder: Path, suffixes: tuple[str, ...] = ("",)) -> list[Path]:
     """List the visible files with these suffixes in a folder and its subfolders.
 
     Raises:
-        PairingError: not a folder.
+        PairingError: the path is not a folder.
     """
     if not folder.is_dir():
         what = "not a folder" if folder.exists() else "no such folder"
@@ -75,7 +75,7 @@ def files_in(folder: Path, suffixes: tuple[str, ...] = ("",)) -> list[Path]:
 
 
 def jpeg_hint(files: Iterable[Path]) -> str:
-    """What to add to a message where label maps are missing: that some of the files are JPEG."""
+    """Return a hint for messages about missing label maps that some files are JPEG."""
     found = any(path.suffix.lower() in JPEG_SUFFIXES for path in files)
     return f"; {JPEG_REASON}" if found else ""
 
@@ -116,7 +116,7 @@ def _find_named(folder: Path, names: Iterable[str], wanted: Filter) -> dict[str,
 
 
 def _find_by_affixes(folder: Path, names: Sequence[str], files: Sequence[Path]) -> dict[str, Path]:
-    """The file of each name, where all files have a prefix or suffix in common."""
+    """Find the file of each name, if all files share a prefix or suffix."""
     readings = read_files(folder, files)
     for keyed in (
         {name: name for name in names},
@@ -134,9 +134,9 @@ def _images(files: list[Path]) -> list[Path]:
 
 
 def _label_maps(files: list[Path]) -> list[Path]:
-    """The label maps, without files of colours, instances or label ids beside a label map.
+    """Select the label maps, without colour, instance or label id files next to a label map.
 
-    BMP and WebP files beside a label map of another kind are taken for pictures of it.
+    BMP and WebP files next to a label map of another format are assumed to be pictures of it.
     """
     files = [path for path in files if path.suffix.lower() in LABEL_SUFFIXES]
     others = {
@@ -166,7 +166,7 @@ def _label_maps(files: list[Path]) -> list[Path]:
 
 
 def _walk(folder: Path) -> Iterator[Path]:
-    """The visible files of a folder and its subfolders. Links are followed, but no folder twice."""
+    """Yield the visible files of a folder and its subfolders; follow links, but no folder twice."""
     seen = set()
     for parent, subfolders, names in os.walk(folder, followlinks=True):
         real = os.path.realpath(parent)

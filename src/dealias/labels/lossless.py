@@ -1,4 +1,4 @@
-"""Which image files keep every label: those whose compression changes pixels are refused."""
+"""Refuse image files with lossy compression, which changes labels."""
 
 import struct
 from pathlib import Path
@@ -17,11 +17,11 @@ _MOST_CHUNKS = 1000
 
 
 def check_lossless(path: Path, image: Image.Image) -> None:
-    """Raise ImageError if the compression of an image changes pixels, whatever its name says.
+    """Raise ImageError if an image has lossy compression, whatever its file name says.
 
     Args:
         path: the file.
-        image: opened from it.
+        image: the image opened from it.
     """
     found = str(image.format)
     if found == "TIFF" and image.info.get("compression") in _LOSSY_TIFF:
@@ -36,7 +36,7 @@ def check_lossless(path: Path, image: Image.Image) -> None:
 
 
 def _is_lossless_webp(path: Path) -> bool:
-    """Whether the picture of a WebP file is in its lossless format, by the names of its chunks."""
+    """Whether a WebP file is lossless, judged by the names of its chunks."""
     with open_regular(path) as file:
         file.seek(12)
         for _ in range(_MOST_CHUNKS):

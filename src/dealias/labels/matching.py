@@ -1,4 +1,4 @@
-"""Matching the files of two sides by their names."""
+"""Match the files of two sides by their names."""
 
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
@@ -10,7 +10,7 @@ from dealias.labels.naming import FileRole, names_of, role_of, root_of
 from dealias.text import printable
 
 Found = tuple[str, Path, Path]
-Listed = list[tuple[Path, list[Path]]]  # folders, and files in them
+Listed = list[tuple[Path, list[Path]]]  # folders with the files in them
 
 _LISTED = 4
 
@@ -19,8 +19,8 @@ def match_files(listed: Listed, kind: FileRole) -> tuple[list[Found], list[Path]
     """Match files of a kind with targets.
 
     Returns:
-        The name and both files of each pair, in the order of the names, the unpaired files, and
-        what was taken off the names if it was more than known endings.
+        The name and both files of each pair, sorted by name; the unpaired files; and a description
+        of what was removed from the names, if it was more than known endings.
     """
     listed = apart(listed)
     flat = all(in_one_folder_each(files) for _, files in listed)
@@ -40,7 +40,7 @@ def match_files(listed: Listed, kind: FileRole) -> tuple[list[Found], list[Path]
 
 
 def apart(listed: Listed) -> Listed:
-    """Leave each file to one side where one folder lies in the other."""
+    """Assign each file to only one side if one folder is inside the other."""
     (first, first_files), (second, second_files) = listed
     if first.samefile(second):
         return listed
@@ -51,7 +51,7 @@ def apart(listed: Listed) -> Listed:
 
 
 def match_affixes(listed: Listed, kind: FileRole) -> tuple[list[Found], list[Path], str]:
-    """Match files by what is left of their names without what all of a side have in common."""
+    """Match files by their names without the prefix and suffix that all files of a side share."""
     readings = [read_files(folder, files) for folder, files in listed]
     matches = match_readings(*readings)
     if len(matches) != 1 or not matches[0].known:
@@ -69,7 +69,7 @@ def _unmatched(
     readings: Sequence[Sequence[Reading[Path]]],
     matches: Sequence[Match[Path, Path]],
 ) -> PairingError:
-    """The error of files that nothing pairs, or several ways do."""
+    """Return the error for files that can be paired in no way, or in several."""
     (first, first_files), (second, second_files) = listed
     told = (
         f"none of the {len(first_files):,} names in {printable(first)} "
@@ -92,12 +92,12 @@ def _unmatched(
 
 
 def _patterns(readings: Sequence[Reading[Path]]) -> list[str]:
-    """The first different patterns of readings."""
+    """Return the first distinct patterns of the readings."""
     return [*dict.fromkeys(reading.pattern for reading in readings)][:_LISTED]
 
 
 def describe(patterns: Sequence[str], kind: FileRole) -> str:
-    """How the patterns of files of a kind pair with those of targets, for people."""
+    """Describe for messages how patterns of one kind of file pair with those of targets."""
     first, second = map(printable, patterns)
     if kind == "image":
         return f"images {first} with label maps {second}"
@@ -109,8 +109,8 @@ def _match_root(
 ) -> tuple[list[Found], list[Path]]:
     """Pair the files of one root, starting with those that need the fewest endings removed.
 
-    A file that is left over is unpaired. If its endings say that it is of the kind of its side, it
-    is ambiguous which file is meant, and that is an error.
+    Files that are left over are unpaired. If the endings of such a file say that it belongs to its
+    side, it is ambiguous which file is meant, and that is an error.
     """
     if len(first) == len(second) == 1:
         return [(root, first[0], second[0])], []
@@ -134,13 +134,13 @@ def _match_root(
 
 
 def _shared_name(first: Path, second: Path) -> tuple[int, str]:
-    """The number of endings to remove from two files of one root to get one name, and the name."""
+    """Return how many endings to remove from two files so that their names agree, and that name."""
     mine, theirs = names_of(first), names_of(second)
     return min((mine.index(n) + theirs.index(n), n) for n in mine if n in theirs)
 
 
 def _inside(path: Path, folder: Path, searched: Path) -> bool:
-    """Whether a file lies in a folder that is inside the searched one."""
+    """Whether a file is in a folder that is inside the searched one."""
     inner, outer = folder.resolve(), searched.resolve()
     return inner.is_relative_to(outer) and path.resolve().is_relative_to(inner)
 
@@ -152,7 +152,7 @@ def in_one_folder_each(files: Iterable[Path]) -> bool:
 
 
 def by_root(folder: Path, files: Iterable[Path], flat: bool) -> dict[str, list[Path]]:
-    """List files by the name of their image, with its folders unless these do not matter."""
+    """List files by the name of their image, which includes its folders unless `flat`."""
     found = defaultdict(list)
     for path in files:
         root = root_of(path)
@@ -161,7 +161,7 @@ def by_root(folder: Path, files: Iterable[Path], flat: bool) -> dict[str, list[P
 
 
 def in_folder_of(root: str, name: str) -> str:
-    """A name in the folder of a root."""
+    """Put a name into the folder of a root."""
     return "/".join([*root.split("/")[:-1], name])
 
 

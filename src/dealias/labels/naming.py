@@ -1,4 +1,4 @@
-"""What file names say: the image that a file belongs to, and its role."""
+"""Read from a file's name which image it belongs to, and its role."""
 
 import re
 from pathlib import Path, PurePath
@@ -10,7 +10,7 @@ FileRole = Literal["image", "prediction", "target"]
 _WORDS: dict[FileRole, str] = {
     "image": "leftImg8bit|(?i:image|img|rgb|sat)",
     "prediction": "(?i:preds?|predictions?|predicted|out|output)",
-    # CamVid's L follows a number; in other names it means left or large.
+    # In CamVid, L follows a number; in other names it means left or large.
     "target": r"gtFine|gtCoarse|labelIds|labelTrainIds|(?<=\d_)L"
     r"|(?i:gt|ground_?truth|targets?|labels?|masks?|seg|segmentation|annotation)",
 }
@@ -23,14 +23,14 @@ _EITHER_END = {
     for role, words in _WORDS.items()
 }
 _ROLES: tuple[FileRole, ...] = ("prediction", "target", "image")
-# Files of colours or instances beside the label map of an image.
+# Endings of colour or instance files next to the label map of an image.
 _COMPANION = re.compile(r"(.+)_(color|instanceIds|instanceTrainIds)")
 
 
 def names_of(path: Path) -> list[str]:
     """List the stem of a file, then the stem with one more ending removed at a time.
 
-    At least one character is left.
+    At least one character always remains.
 
     >>> names_of(Path("x_gtFine_labelIds.png"))
     ['x_gtFine_labelIds', 'x_gtFine', 'x']
@@ -56,7 +56,7 @@ def endings_of(path: Path) -> str:
 
 
 def role_of(path: Path) -> FileRole | None:
-    """Return the role that the endings of a file say; a prediction may be named after its target.
+    """Return the role that the endings of a file give; a prediction may be named after its target.
 
     >>> role_of(Path("x_gtFine_labelIds_pred.png"))
     'prediction'
@@ -67,10 +67,10 @@ def role_of(path: Path) -> FileRole | None:
 
 
 def role_within(path: PurePath) -> FileRole | None:
-    """Return the role that a word at either end of the stem or of a folder says.
+    """Return the role given by a word at either end of the stem or of a folder's name.
 
     Args:
-        path: relative to the folder that was given; what lies above it says nothing of a file.
+        path: path relative to the folder that was given; folders above it say nothing about a file.
 
     >>> role_within(PurePath("case_1/gt.png")), role_within(PurePath("predictions/1.png"))
     ('target', 'prediction')
@@ -80,7 +80,7 @@ def role_within(path: PurePath) -> FileRole | None:
 
 
 def is_known(affix: str) -> bool:
-    """Whether what is added to a name has only known words and suffixes of images, or nothing.
+    """Whether a prefix or suffix is empty, or has only known words and suffixes of image files.
 
     >>> is_known("pred_"), is_known("/ground_truth"), is_known(".jpg"), is_known("unet_")
     (True, True, True, False)
@@ -89,7 +89,7 @@ def is_known(affix: str) -> bool:
 
 
 def companion_of(path: Path) -> str | None:
-    """Return the image that a file of colours or instances belongs to; None for other files.
+    """Return the image that a colour or instance file belongs to; None for other files.
 
     >>> companion_of(Path("x_leftImg8bit_color.png"))
     'x'

@@ -1,4 +1,4 @@
-"""Pairing the label maps of two folders, or images with their label maps."""
+"""Pair the label maps of two folders, or images with their label maps."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -40,12 +40,12 @@ class Pair:
 
 @dataclass(frozen=True)
 class Pairing:
-    """Pairs in the order of their names.
+    """Pairs sorted by name.
 
     Attributes:
         pairs: the pairs.
         unpaired: the files without a partner.
-        found_by: what said which files belong together; empty for names without known endings.
+        found_by: what the pairs were found by; empty if by names without known endings.
     """
 
     pairs: list[Pair]
@@ -60,7 +60,7 @@ class Sample:
     Attributes:
         name: unique among the samples of a data set, with "/" between folders.
         image: the file of the image.
-        label: the file of the label map; or None.
+        label: the file of the label map, or None.
     """
 
     name: str
@@ -70,7 +70,7 @@ class Sample:
 
 @dataclass(frozen=True)
 class Samples:
-    """Samples in the order of their names, and the files without a partner."""
+    """Samples sorted by name, and the files without a partner."""
 
     samples: list[Sample]
     unpaired: list[Path]
@@ -79,31 +79,32 @@ class Samples:
 def pair_folders(predictions: Path, targets: Path, rule: PairingRule | None = None) -> Pairing:
     """Pair the label maps of two folders by name.
 
-    Subfolders are searched too. The name of a file is its stem without the endings of data sets and
-    tools, any number of them: _leftImg8bit, _gtFine, _labelIds, _labelTrainIds, CamVid's _L after a
+    Subfolders are searched too. The name of a file is its stem without any of the endings that data
+    sets and tools append: _leftImg8bit, _gtFine, _labelIds, _labelTrainIds, CamVid's _L after a
     number, _pred, _out, _gt, _target, _mask, _label, _seg and similar ones. Files of one folder
-    that differ in these endings only are paired by the endings they share. Of those without a
-    partner, a file whose endings say that it is of the kind of its folder is an error; others are
-    listed as unpaired. If no name occurs in several folders of one side, subfolders do not matter,
-    else they are part of the name. If a folder has both the labelTrainIds and the labelIds of an
-    image, the labelTrainIds are used. Colour and instance files beside a label map are ignored.
+    that differ only in these endings are paired by the endings they share. A file without a partner
+    is an error if its endings say that it belongs to its side; otherwise it is listed as unpaired.
+    If no name occurs in several folders of one side, subfolders do not matter; otherwise they are
+    part of the name. If a folder has both the labelTrainIds and the labelIds of an image, the
+    labelTrainIds are used. Colour and instance files next to a label map are ignored.
 
-    Where these names give no pair, what all files of a side begin and end with is taken off, words
-    as a whole and folders included: pred_1.png pairs with 1.png, 1/pred.png with 1/gt.png, and
-    1.jpg.png with 1.png. On one side this may be anything, on the other only known words, such as
-    those above; every file of the smaller side must have a partner, and there must be one way.
+    If these names give no pair, the prefix and suffix that all files of a side share are removed,
+    in whole words and including folders: pred_1.png pairs with 1.png, 1/pred.png with 1/gt.png, and
+    1.jpg.png with 1.png. On one side any words may be removed, on the other only known words, such
+    as those above. Every file of the smaller side must have a partner, and there must be only one
+    way to pair them.
 
-    Predictions and targets may lie in one folder if words in their paths tell them apart.
+    Predictions and targets may be in the same folder if words in their paths distinguish them.
 
     Args:
         predictions: folder of predicted label maps.
         targets: folder of target label maps.
-        rule: what says which files belong together instead.
+        rule: a rule that pairs the files instead of their names.
 
     Raises:
-        PairingError: not a folder, no label maps in it, no pairs or several ways to pair, several
-            files of one name, or one folder for both in which the names do not tell predictions
-            from targets.
+        PairingError: a path is not a folder or has no label maps; there are no pairs, several ways
+            to pair, or several files with one name; or both are in one folder and the names do not
+            distinguish predictions from targets.
 
     >>> pair_folders(Path("results"), Path("gtFine/val"))  # doctest: +SKIP
     Pairing(pairs=[Pair(name='frankfurt_000000_000294', ...
@@ -134,7 +135,7 @@ def _pair_by_rule(predictions: Path, targets: Path, rule: PairingRule) -> Pairin
 
 
 def _pair_one_folder(folder: Path, files: list[Path]) -> Pairing:
-    """Pair the files of one folder whose paths have a word for their role at some other place."""
+    """Pair the files of one folder that have a word for their role elsewhere in their paths."""
     roles = {path: role_within(path.relative_to(folder)) for path in files}
     sides = ("prediction", "target")
     listed = [(folder, [path for path, role in roles.items() if role == kind]) for kind in sides]
@@ -156,16 +157,16 @@ def _pair_one_folder(folder: Path, files: list[Path]) -> Pairing:
 def pair_images(images: Path, labels: Path) -> Samples:
     """Pair the images of a folder with the label maps of another by name.
 
-    Names and folders are read as by :func:`pair_folders`. Images and label maps may lie in one
-    folder if the endings of the label maps say what they are.
+    Names and folders are read as by :func:`pair_folders`. Images and label maps may be in one
+    folder if the label maps can be told by their endings.
 
     Args:
         images: folder of images (JPEG, PNG, WebP, TIFF or BMP).
         labels: folder of their label maps.
 
     Raises:
-        PairingError: not a folder, no images or label maps in it, no pairs, or two files of one
-            name.
+        PairingError: a path is not a folder or has no images or label maps, there are no pairs, or
+            two files have the same name.
 
     >>> pair_images(Path("leftImg8bit/val"), Path("gtFine/val"))  # doctest: +SKIP
     Samples(samples=[Sample(name='frankfurt_000000_000294', ...
@@ -184,10 +185,10 @@ def pair_images(images: Path, labels: Path) -> Samples:
 
 
 def list_images(folder: Path) -> list[Sample]:
-    """List the images of a folder and its subfolders, without label maps, by name.
+    """List the images of a folder and its subfolders as samples without label maps, sorted by name.
 
     Raises:
-        PairingError: not a folder, no images in it, or two files of one name.
+        PairingError: the path is not a folder or has no images, or two files have the same name.
     """
     files = image_files(folder)
     samples: dict[str, Path] = {}

@@ -1,4 +1,4 @@
-"""Whether the labels of a palette image are its indices or its colours."""
+"""Decide whether the labels of a palette image are its indices or its colours."""
 
 from pathlib import Path
 
@@ -12,10 +12,10 @@ from dealias.text import list_pixels
 
 
 def palette_means_colors(path: Path, image: Image.Image, classes: ClassSet, role: Role) -> bool:
-    """Whether the labels of a palette image are given by its colours instead of its indices.
+    """Whether the colours of a palette image give its labels, and not its indices.
 
-    In an image that was drawn in the colours of the classes and then quantised, or that has a
-    palette of only the colours it uses, indices have no meaning.
+    Indices have no meaning in an image that was drawn in the colours of the classes and then
+    quantised, or whose palette has only the colours that are used.
 
     Args:
         path: the file, for messages.
@@ -24,14 +24,14 @@ def palette_means_colors(path: Path, image: Image.Image, classes: ClassSet, role
         role: as for :func:`read_label_map`.
 
     Returns:
-        True if every colour in use is that of a class or of void, and some are at other indices
-        than their labels. False for palettes in the order of the classes or of stored labels, for
-        palettes of colours that no class has, and, whatever the classes, for those that are gray or
+        True if every colour in use is that of a class or of void, and some have other indices than
+        their labels. False for palettes in the order of the classes or of the stored labels, for
+        palettes with colours of no class, and, whatever the classes are, for gray palettes and
         VOC's colour map.
 
     Raises:
-        ImageError: of the colours in use, some are those of classes at other indices, and some are
-            of no class.
+        ImageError: some of the colours in use are those of classes with other indices, and some
+            belong to no class.
     """
     entries = np.array(image.getpalette("RGB") or [], np.uint8).reshape(-1, 3)
     labels_of = classes.labels_of_colors()
@@ -47,7 +47,7 @@ def palette_means_colors(path: Path, image: Image.Image, classes: ClassSet, role
     if not unknown:
         return bool(elsewhere)
     named = [i for i in sorted(elsewhere) if found[i] != {classes.ignore_index}]
-    if named:  # void alone does not count: it is often black, as is the start of most palettes
+    if named:  # void alone does not count: like the start of most palettes, it is often black
         apart = {
             what: list_pixels([(_name(entries, i), pixels[i]) for i in chosen])
             for what, chosen in (("known", named), ("unknown", unknown))
@@ -67,11 +67,11 @@ def _name(entries: NDArray[np.uint8], index: int) -> str:
 
 
 def _holds_indices(entries: NDArray[np.uint8], classes: int) -> bool:
-    """Whether a palette has all classes and is gray or VOC's, which any labels are saved with."""
+    """Whether a palette covers all classes and is gray or VOC's, which tools use for any labels."""
     index = np.arange(len(entries))
     gray = np.repeat(index[:, None], 3, axis=1)
     voc = np.zeros((len(entries), 3), np.int64)
-    for bit in range(8):  # VOC distributes the bits of an index over the channels
+    for bit in range(8):  # VOC spreads the bits of an index over the channels
         channel = index[:, None] >> 3 * bit + np.arange(3) & 1 if bit < 3 else 0
         voc |= channel << 7 - bit
     return len(entries) >= classes and any(np.array_equal(entries, map_) for map_ in (gray, voc))

@@ -1,4 +1,4 @@
-"""Reading label maps from files."""
+"""Read label maps from files."""
 
 import math
 from collections import Counter
@@ -25,7 +25,7 @@ _INDEX_MODES = ("1", "L", "P", "I;16", "I;16B", "I;16L", "I")
 _BAND = 2**22  # pixels
 # Pillow scales labels of 2 and 4 bits to 0 .. 255.
 _SPREAD = {"L;2": 85, "L;4": 17}
-# Formats that Pillow changes on reading: inverted gray, and colours reduced to 8 bits.
+# Formats that Pillow changes when it reads them: inverted gray, and colours cut to 8 bits.
 _CHANGED = frozenset(
     [f"{gray};{bits}I{order}" for gray in "1L" for bits in ("", "2", "4") for order in ("", "R")]
     + [f"{colors};16{order}" for colors in ("RGB", "RGBA") for order in "BLN"]
@@ -43,26 +43,27 @@ def read_label_map(path: Path, classes: ClassSet, role: Role) -> NDArray[np.inte
         path: PNG, TIFF, BMP or lossless WebP (1 to 16 bits of gray, 32-bit integers or floating
             point, a palette, or RGB in the colours of `classes`); NPY, or NPZ with a single array:
             labels `[H, W]` or `[1, H, W]`, a one-hot map `[C, H, W]`, or scores of a prediction
-            `[C, H, W]`, see :func:`labels_of_channels`. Floating point must be whole numbers, but
-            for scores. Pixels are read as stored: a rotation in the metadata is ignored. A palette
-            image is read by index, or by colour if all its colours are those of `classes` at other
-            indices. WebP has no gray: pixels of equal channels are labels if `classes` has no
-            palette.
+            `[C, H, W]`, see :func:`labels_of_channels`. Except for scores, floating-point values
+            must be whole numbers. Pixels are read as stored: a rotation in the metadata is ignored.
+            A palette image is read by index, or by colour if all its colours are those of `classes`
+            at other indices. WebP has no gray, so pixels with equal channels are labels if
+            `classes` has no palette.
         classes: the class set. Its `label_map`, `reduce_zero_label`, `palette` and `color_map` are
             applied.
-        role: "prediction"; "target", which may store labels where predictions store classes; or
-            "stored" for predictions that store the same labels as targets.
+        role: "prediction"; "target", which may store other labels than class numbers; or "stored"
+            for predictions that store the same labels as targets.
 
     Returns:
         Integers `[H, W]`, uint8 if the labels fit. Labels that no rule of `classes` covers are
-        kept, and refused when they are counted.
+        kept; they are refused when they are counted.
 
     Raises:
-        LabelFileError: there is no such file; it is not a label map, is truncated or has more than
-            :func:`dealias.images.max_pixels` or values; its compression changes labels, as that of
-            JPEG does; colours are not in the palette; a palette has some colours of classes at
-            other indices and some of no class; scores that decide nothing; or stored labels are
-            not in the label map, or are two for one class of which only one can be meant.
+        LabelFileError: the file does not exist; it is not a label map, is truncated, or has more
+            pixels or values than :func:`dealias.images.max_pixels`; its compression changes labels,
+            as that of JPEG does; a colour is not in the palette; a palette has some colours of
+            classes at other indices and some of no class; scores decide nothing; stored labels are
+            not in the label map; or two stored labels mean one class, of which only one can be
+            meant.
     """
     suffix = path.suffix.lower()
     if suffix not in LABEL_SUFFIXES:
@@ -119,7 +120,7 @@ def _opaque(path: Path, pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
 
 
 def _gray(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """Colours of equal channels as the gray they were made of; others as they are."""
+    """Convert colours with equal channels back to gray; return others as they are."""
     gray = pixels[..., 0]
     return gray if (pixels == gray[..., None]).all() else pixels
 
@@ -146,13 +147,13 @@ def _read_array(path: Path, channels: int) -> NDArray[Any]:
         raise
     except FileError as error:
         raise LabelFileError(path, error.problem) from error
-    except Exception as error:  # decoders raise errors of any kind for broken files
+    except Exception as error:  # decoders raise many types of error for broken files
         raise LabelFileError(path, f"can't be read: {reason(error)}") from error
     return array.astype(array.dtype.newbyteorder("="), copy=False)
 
 
 def _plain(path: Path, array: NDArray[Any]) -> NDArray[np.integer]:
-    """Labels [H, W] of an array [H, W] or [1, H, W], of dtypes that torch has."""
+    """Convert an array [H, W] or [1, H, W] to labels [H, W] of a dtype that torch has."""
     if array.ndim == 3:
         array = array[0]
     if array.dtype.kind == "f":
@@ -165,7 +166,7 @@ def _plain(path: Path, array: NDArray[Any]) -> NDArray[np.integer]:
 
 
 def _check_array(path: Path, shape: tuple[int, ...], dtype: np.dtype[Any], channels: int) -> None:
-    """Check an array before memory is allocated, its size with the same limit as for images."""
+    """Check an array before memory is allocated; the size limit is that of images."""
     if dtype.kind not in "biuf" or dtype.itemsize > 8:
         raise LabelFileError(path, f"expected integer labels, got {shorten(str(dtype))[1:-1]}")
     if len(shape) != 2 and not (len(shape) == 3 and shape[0] in (1, channels)):
@@ -214,7 +215,7 @@ def _from_colors(path: Path, pixels: NDArray[np.integer], classes: ClassSet) -> 
 def _translate(
     path: Path, stored: NDArray[np.integer], meaning: Mapping[int, int], *, single: bool = False
 ) -> NDArray[np.integer]:
-    """Replace stored labels by their meaning; `single` is that of the class set."""
+    """Replace stored labels by classes; `single` is `single_labels` of the class set."""
     bands = _bands(stored)
     found = _count_labels(bands)
     wrong = [(label, n) for label, n in found if label not in meaning]
@@ -236,7 +237,7 @@ def _translate(
 
 
 def _bands(pixels: NDArray[np.integer]) -> list[NDArray[np.integer]]:
-    """Views of some rows each, so that what is worked out of one takes little memory."""
+    """Split pixels into views of a few rows, so that intermediate results take little memory."""
     rows = max(1, _BAND // pixels.shape[1])
     return [pixels[first : first + rows] for first in range(0, len(pixels), rows)]
 

@@ -1,4 +1,4 @@
-"""Folders that lie in a ZIP file, a store or a table: their files are copied first."""
+"""Folders in a ZIP file, a remote store or a table, whose files are copied first."""
 
 from __future__ import annotations
 
@@ -33,30 +33,30 @@ _JSON = ".json"
 _MOST_FILES = 2**20
 _LARGEST_FILE = 2**31  # bytes
 _MOST_BYTES = 2**36
-_FREE_BYTES = 2**30  # that stay free where the copies lie
+_FREE_BYTES = 2**30  # kept free on the disk of the copies
 _BLOCK = 2**20
 
-# The path of a file in its folder, and the file opened.
+# The path of a file in its folder, and the open file.
 _Entry = tuple[str, Callable[[], IO[bytes]]]
 
 
 def is_copied(given: str) -> bool:
-    """Whether :func:`local_folder` makes a copy of what is given."""
+    """Whether :func:`local_folder` makes a copy for this path or URL."""
     return is_url(given) or file_of(given).endswith((_JSON, *TABLE_SUFFIXES))
 
 
 def file_of(given: str) -> str:
-    """What is given without the column after it, as in val.parquet#annotation."""
+    """Remove the column from a path such as val.parquet#annotation."""
     path, _, column = given.rpartition("#")
     is_table = column and path.endswith((SAVED, *TABLE_SUFFIXES)) and not is_url(given)
     return path if is_table else given
 
 
 def name_table(given: str) -> str:
-    """What is given; for the folder of a data set of the library datasets, the files of it.
+    """Return the path itself, or for a folder of the library datasets the path of its files.
 
     Raises:
-        PairingError: a folder of several splits.
+        PairingError: the folder has several splits.
     """
     path, mark, column = given.rpartition("#") if "#" in given else (given, "", "")
     folder = Path(path)
@@ -77,30 +77,31 @@ def name_table(given: str) -> str:
 
 
 def is_url(given: str) -> bool:
-    """Whether a folder is given by a URL, such as zip://masks.zip or s3://bucket/masks."""
+    """Whether a folder is given as a URL, such as zip://masks.zip or s3://bucket/masks."""
     return "://" in given
 
 
 @contextmanager
 def local_folder(given: str, kind: Kind = "labels") -> Iterator[Path]:
-    """A folder on this machine: the one that is given, or a copy that is removed at the end.
+    """Open a folder on this machine: the one given, or a copy that is removed at the end.
 
     Args:
-        given: path of a folder; or a URL: zip://FILE.zip, zip://FOLDER::FILE.zip for a folder in
-            it, where FILE.zip may be a URL again; or one of fsspec for a folder in a store. Of its
-            files, those are copied whose names are of images or label maps and not hidden. Or the
-            path of a JSON file of COCO, see :func:`lay_out_coco`. Or a table of encoded images, see
-            :func:`dealias.tables.table_files`, with # and the name of the column after it if there
-            are several of usual names.
-        kind: what is looked for in a table.
+        given: path of a folder; or a URL: zip://FILE.zip, zip://FOLDER::FILE.zip for a folder
+            inside it, where FILE.zip may itself be a URL, or an fsspec URL of a folder in a store.
+            Only visible files with the suffix of an image or label map are copied from it. Or the
+            path of a COCO JSON file, see :func:`lay_out_coco`. Or a table of encoded images, see
+            :func:`dealias.tables.table_files`, followed by # and the name of the column if several
+            columns have usual names.
+        kind: what to look for in a table.
 
     Yields:
         The folder.
 
     Raises:
-        PairingError: an unknown protocol, fsspec or what it needs is not installed, nothing there,
-            a name that leads out of the folder, or more than a million files, 2 GiB of one, 64 GiB
-            in all or the disk but a GiB.
+        PairingError: the protocol is unknown; fsspec or a package that it needs is not installed;
+            there is nothing to copy; a name leads out of the folder; or there are more than a
+            million files, more than 2 GiB in one file or 64 GiB in all, or less than 1 GiB would
+            stay free on the disk.
     """
     path = Path(given)
     if not is_url(given):
@@ -133,14 +134,14 @@ def local_folder(given: str, kind: Kind = "labels") -> Iterator[Path]:
             raise PairingError(f"{printable(given)}: {error}") from error
         except FileError as error:
             raise PairingError(f"{printable(given)}: {error.problem}") from error
-        except Exception as error:  # stores and broken archives fail in many ways
+        except Exception as error:  # stores and broken archives raise many types of error
             raise PairingError(f"{printable(given)}: can't be read: {reason(error)}") from error
         yield place
 
 
 @contextmanager
 def _opened(url: str, protocol: str) -> Iterator[Iterable[_Entry]]:
-    """The files of a folder in a ZIP file or a store."""
+    """Open the files of a folder in a ZIP file or a store."""
     if protocol != "zip":
         yield _stored(url)
         return
@@ -174,7 +175,7 @@ def _stored(url: str) -> Iterator[_Entry]:
 
 
 def _lay_out_table(path: Path, column: str | None, kind: Kind, place: Path) -> None:
-    """Write the images of a column of a table into a folder within the limits."""
+    """Write the images in a column of a table to a folder, within the limits."""
     usual = LABEL_COLUMNS if kind == "labels" else IMAGE_COLUMNS
     try:
         table = ImageTable(table_files(path))
@@ -187,7 +188,7 @@ def _lay_out_table(path: Path, column: str | None, kind: Kind, place: Path) -> N
 
 
 def _copy(entries: Iterable[_Entry], place: Path) -> None:
-    """Copy files into a folder within the limits."""
+    """Copy files to a folder, within the limits."""
     place.mkdir(exist_ok=True)
     total = copied = 0
     for number, (name, opened) in enumerate(entries):
@@ -210,7 +211,7 @@ def _copy(entries: Iterable[_Entry], place: Path) -> None:
 
 
 def _copy_file(name: str, source: IO[bytes], target: IO[bytes], before: int) -> int:
-    """Copy a file, and return its number of bytes, whatever an archive says of it."""
+    """Copy a file, and return its actual number of bytes, whatever the archive claims."""
     size = 0
     while block := source.read(_BLOCK):
         size += len(block)

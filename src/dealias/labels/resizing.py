@@ -1,15 +1,15 @@
-"""Label maps at the size of others."""
+"""Resize label maps."""
 
 import numpy as np
 from numpy.typing import NDArray
 
 
 def resize_nearest(labels: NDArray[np.integer], size: tuple[int, int]) -> NDArray[np.integer]:
-    """Resize a label map: each pixel gets the label at the place of its centre.
+    """Resize a label map: each pixel gets the label at the position of its centre.
 
-    Row i of h' rows takes row floor((i + 1/2) h / h') of h, and columns likewise, in integers: no
-    label is made that was not there. Interpolation of scores before their argmax gives smoother
-    outlines, so that figures differ from those of a network that resizes its scores.
+    Row i of h' rows is row floor((i + 1/2) h / h') of h, and columns likewise, in integer
+    arithmetic. No new labels appear. Interpolating scores before the argmax gives smoother
+    outlines, so the figures differ from those of a network that resizes its scores.
 
     Args:
         labels: integers [h, w], at least one pixel.

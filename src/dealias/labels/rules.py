@@ -27,17 +27,18 @@ Named = dict[str, tuple[Path, Path]]
 
 @dataclass(frozen=True)
 class PairingRule:
-    """How predictions and targets are paired where their names alone don't say it.
+    """How to pair predictions and targets whose names alone do not show which belong together.
 
     Attributes:
         prediction_pattern: path of a prediction in its folder, with "{name}" for the name, which
-            may have folders; with or without a suffix. None for "{name}".
+            may include folders, and with or without a suffix. None means "{name}".
         target_pattern: the same for targets.
-        table: CSV file with the columns prediction and target, paths in their folders, and perhaps
-            name. Nothing else is paired.
+        table: CSV file with the columns prediction and target, which hold paths in their folders,
+            and optionally name. Nothing else is paired.
 
     Raises:
-        PairingError: a pattern without a single "{name}", or a table and a pattern.
+        PairingError: a pattern does not have exactly one "{name}", or both a table and a pattern
+            are given.
     """
 
     prediction_pattern: str | None = None
@@ -64,16 +65,16 @@ class PairingRule:
         return describe(patterns, "prediction")
 
     def to_dict(self) -> dict[str, str]:
-        """Plain values for JSON: what is given, with an absolute path of the table."""
+        """Return what was given as plain values for JSON, with an absolute path of the table."""
         given = vars(self) | ({} if self.table is None else {"table": self.table.absolute()})
         return {key: str(value) for key, value in given.items() if value is not None}
 
     @classmethod
     def from_dict(cls, content: Any) -> PairingRule:
-        """Read what `to_dict` gave.
+        """Read what `to_dict` returned.
 
         Raises:
-            ValueError: it is malformed.
+            ValueError: the content is malformed.
         """
         known = {"prediction_pattern", "target_pattern", "table"}
         if not isinstance(content, dict) or not content.keys() <= known:
@@ -87,17 +88,17 @@ class PairingRule:
 def pair_by_patterns(
     predictions: Path, targets: Path, rule: PairingRule
 ) -> tuple[Named, list[Path]]:
-    """Pair the files that fit two patterns.
+    """Pair the files that match two patterns.
 
-    Files that don't fit are left alone. In one folder for both, what fits both patterns belongs to
-    the one with more fixed characters. If no last part of a name occurs twice on one side, folders
-    in names do not matter.
+    Files that do not match are ignored. If both sides are in one folder, a file that matches both
+    patterns belongs to the one with more fixed characters. If the last parts of the names are
+    unique on each side, folders in names do not matter.
 
     Returns:
-        The prediction and the target by name, and the files that fit without a partner.
+        The prediction and the target by name, and the matching files without a partner.
 
     Raises:
-        PairingError: no file fits, two have one name, or no pairs.
+        PairingError: no file matches, two files have the same name, or there are no pairs.
     """
     patterns = (rule.prediction_pattern or _PLACE, rule.target_pattern or _PLACE)
     folders = (predictions, targets)
@@ -129,7 +130,7 @@ def pair_by_patterns(
 
 
 def _fitting(folder: Path, files: Iterable[Path], pattern: str) -> dict[str, Path]:
-    """The files in a folder that fit a pattern, by name."""
+    """Find the files in a folder that match a pattern, by name."""
     before, after = map(re.escape, pattern.split(_PLACE))
     fits = re.compile(f"{before}(.+){after}", re.DOTALL)
     whole = pattern.lower().endswith(LABEL_SUFFIXES)
@@ -146,14 +147,14 @@ def _fitting(folder: Path, files: Iterable[Path], pattern: str) -> dict[str, Pat
 
 
 def _fits(folder: Path, path: Path, pattern: str) -> bool:
-    """Whether a file fits a pattern, in which a suffix of JPEG may be left out."""
+    """Whether a file matches a pattern; the pattern may leave out a JPEG suffix."""
     suffix = PurePosixPath(pattern).suffix
     stem = pattern.removesuffix(suffix) if suffix.lower() in JPEG_SUFFIXES else pattern
     return bool(_fitting(folder, [path], stem))
 
 
 def _settle(sides: list[dict[str, Path]], patterns: tuple[str, str]) -> None:
-    """Give each file of one folder to one side."""
+    """Assign each file of one folder to one side."""
     one, two = sides
     both = {*one.values()} & {*two.values()}
     if both and len(patterns[0]) == len(patterns[1]):
@@ -173,11 +174,12 @@ def pair_by_table(predictions: Path, targets: Path, table: Path) -> Named:
     Args:
         predictions: folder of the predictions.
         targets: folder of the targets.
-        table: with the columns prediction and target, paths in their folders, and perhaps name,
-            which is by default the path of the prediction without its suffix.
+        table: CSV file with the columns prediction and target, which hold paths in their folders,
+            and optionally name; the default name is the path of the prediction without its suffix.
 
     Returns:
-        The prediction and the target by name. Whether they are there is seen when they are read.
+        The prediction and the target by name. Whether the files exist is checked when they are
+        read.
 
     Raises:
         PairingError: the file can't be read or has other columns; a path or name leads out of its
@@ -203,7 +205,7 @@ def pair_by_table(predictions: Path, targets: Path, table: Path) -> Named:
         given = [row[column] for column in _COLUMNS[:2]]
         name = row.get("name") or PurePosixPath(given[0] or "x").with_suffix("").as_posix()
         _check_inside(where, [*given, name])
-        # A file has several spellings, such as a.png and ./a.png.
+        # A path can be spelled in several ways, such as a.png and ./a.png.
         *files, name = (PurePosixPath(path or "").as_posix() for path in (*given, name))
         for file, earlier in zip(files, seen, strict=True):
             if file in earlier:

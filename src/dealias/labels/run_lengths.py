@@ -1,4 +1,4 @@
-"""COCO's run lengths, plain and compressed."""
+"""Read COCO's run lengths, plain and compressed."""
 
 from __future__ import annotations
 
@@ -15,15 +15,17 @@ class RunLengthError(ValueError):
 
 
 def read_run_lengths(rle: Mapping[str, Any], height: int, width: int) -> list[int]:
-    """Read the run lengths of a mask, column by column, those outside first.
+    """Read the run lengths of a mask, column by column, starting with a run outside.
 
     Args:
-        rle: {"size": [height, width], "counts": ...}, plain or compressed to text or bytes.
+        rle: {"size": [height, width], "counts": ...}, with plain counts or compressed text or
+            bytes.
         height: height of the image in pixels.
         width: width of the image in pixels.
 
     Raises:
-        RunLengthError: they have another size, are negative or do not add up to height x width.
+        RunLengthError: the run lengths have another size, are negative or do not add up to height x
+            width.
 
     >>> read_run_lengths({"size": [2, 3], "counts": "132"}, 2, 3)
     [1, 3, 2]
@@ -50,9 +52,9 @@ def read_run_lengths(rle: Mapping[str, Any], height: int, width: int) -> list[in
 def _decompress(counts: str) -> list[int]:
     """Decode COCO's compressed run lengths.
 
-    A number is stored in characters from "0" on, five bits each, the lowest first. Bit 32 is set in
-    all characters but the last, and bit 16 in the last of a negative number. From the fourth on,
-    numbers are differences from the run two before.
+    A number is stored in characters from "0" on, five bits each, lowest bits first. The bit of
+    value 32 is set in all characters but the last, and the bit of value 16 in the last one of a
+    negative number. From the fourth on, numbers are differences to the run two before.
     """
     runs: list[int] = []
     value = shift = 0

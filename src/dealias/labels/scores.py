@@ -1,4 +1,4 @@
-"""Labels of arrays that hold something else: whole numbers as floats, one-hot maps and scores."""
+"""Convert arrays of whole floating-point numbers, one-hot maps and scores to labels."""
 
 from __future__ import annotations
 
@@ -15,18 +15,18 @@ _LARGEST = 2.0**53  # up to which floats are exact
 
 
 class ScoresError(FileError):
-    """An array holds no labels, one-hot map or scores."""
+    """An array holds neither labels nor a one-hot map nor scores."""
 
 
 def whole_numbers(path: Path, values: NDArray[np.floating]) -> NDArray[np.int64]:
-    """Labels that are stored as floating point.
+    """Convert labels stored as floating point to integers.
 
     Args:
         path: the file, for messages.
         values: floating point, of any shape.
 
     Raises:
-        ScoresError: a value is no whole number, NaN or too large to be exact.
+        ScoresError: a value is not a whole number, is NaN, or is too large to be exact.
     """
     values = values.astype(np.float64, copy=False)
     wrong = ~((np.floor(values) == values) & (np.abs(values) <= _LARGEST))
@@ -40,10 +40,11 @@ def whole_numbers(path: Path, values: NDArray[np.floating]) -> NDArray[np.int64]
 
 
 def labels_of_channels(path: Path, channels: NDArray[Any], role: Role) -> NDArray[np.int64]:
-    """The class of each pixel of an array with a channel for each class.
+    """Return the class of each pixel of an array that has a channel for each class.
 
-    A one-hot map has a 1 in the channel of its class and 0 elsewhere; predictions may be scores
-    instead, floating point, of which the largest counts and of equal ones the first.
+    A one-hot map has a 1 in the channel of the pixel's class and 0 elsewhere. Predictions may be
+    floating-point scores instead: the class with the largest score counts, the first one if there
+    are ties.
 
     Args:
         path: the file, for messages.
@@ -54,8 +55,8 @@ def labels_of_channels(path: Path, channels: NDArray[Any], role: Role) -> NDArra
         Classes [H, W].
 
     Raises:
-        ScoresError: scores that are NaN or all equal at a pixel, integers or targets that are not
-            one-hot, or predictions of which `role` says that they store other labels than classes.
+        ScoresError: scores are NaN or all equal at a pixel; integers or targets are not one-hot; or
+            `role` says that the predictions store other labels than classes.
     """
     if role == "stored":
         raise ScoresError(

@@ -1,4 +1,4 @@
-"""Writing label maps."""
+"""Write label maps."""
 
 from pathlib import Path
 from typing import IO, Any
@@ -11,10 +11,10 @@ from dealias.labels.class_set import ClassSet
 
 
 def write_label_map(file: Path | IO[bytes], labels: NDArray[Any], classes: ClassSet) -> None:
-    """Write a label map as PNG, which :func:`read_label_map` reads back as a prediction.
+    """Write a label map as PNG that :func:`read_label_map` reads back as a prediction.
 
-    Up to 256 classes are stored as indices into a palette of the class set's colours, more as
-    16-bit gray.
+    Up to 256 classes are stored as indices into a palette with the class set's colours, more
+    classes as 16-bit gray.
 
     Args:
         file: a path, or a file open for writing.

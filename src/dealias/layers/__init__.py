@@ -1,4 +1,4 @@
-"""Modules against aliasing: the de-aliasing filter, mixing, blurs and polyphase sampling."""
+"""Modules that reduce aliasing: the de-aliasing filter, mixing, blurs and polyphase sampling."""
 
 from dealias.layers.blur import AdaptiveBlur, BlurFilter, adaptive_blur, binomial_kernel
 from dealias.layers.dealiasing import DealiasingFilter

@@ -1,4 +1,4 @@
-"""Blurs: by a binomial kernel, and by kernels predicted from the content."""
+"""Blurs with a binomial kernel, and with kernels predicted from the content."""
 
 import math
 
@@ -10,7 +10,7 @@ from dealias.spectral import check_maps
 
 
 def binomial_kernel(size: int) -> Tensor:
-    """Row ``size - 1`` of Pascal's triangle, with a sum of 1.
+    """Return row ``size - 1`` of Pascal's triangle, normalised to a sum of 1.
 
     >>> binomial_kernel(3)
     tensor([0.2500, 0.5000, 0.2500])
@@ -22,7 +22,7 @@ def binomial_kernel(size: int) -> Tensor:
 
 
 def _pad_for(x: Tensor, size: int) -> Tensor:
-    """Pad with the mirror image, without the border pixel, so that a kernel keeps H and W."""
+    """Pad by mirroring, without repeating the border pixel, so that a kernel keeps H and W."""
     before, after = (size - 1) // 2, size // 2
     if min(x.shape[-2:]) <= after:
         raise ValueError(
@@ -33,7 +33,7 @@ def _pad_for(x: Tensor, size: int) -> Tensor:
 
 
 class BlurFilter(nn.Module):
-    """Blur each channel by a binomial kernel, as in "BlurPool" (Zhang, ICML 2019).
+    """Blur each channel with a binomial kernel, as in "BlurPool" (Zhang, ICML 2019).
 
     An even size shifts the map by half a pixel. The module has no parameters, and its state dict
     is empty.
@@ -61,18 +61,18 @@ class BlurFilter(nn.Module):
         self.register_buffer("kernel", binomial_kernel(size), persistent=False)
 
     def forward(self, x: Tensor, sample: Subsample | None = None) -> Tensor:
-        """Blur x, [B, C, H, W] or [C, H, W], and take samples of it if asked to."""
+        """Blur x, [B, C, H, W] or [C, H, W], and subsample it if `sample` is given."""
         check_maps(x)
         if x.ndim not in (3, 4) or self.channels not in (None, x.shape[-3]):
             expected = f"[B, {self.channels or 'C'}, H, W]"
             raise ValueError(f"x: expected {expected}, got {tuple(x.shape)}")
-        channels = int(self.channels or x.shape[-3])  # a constant in graphs
+        channels = int(self.channels or x.shape[-3])  # is a constant in graphs
         kernel = self.kernel.to(x.dtype)
         weight = (kernel[:, None] * kernel).expand(channels, 1, -1, -1)
         padded = _pad_for(x, self.size)
         if sample is None:
             return nn.functional.conv2d(padded, weight, groups=channels)
-        rows, columns = sample.kept(x)  # the first window that counts begins there
+        rows, columns = sample.kept(x)  # the first window that is needed begins there
         padded = padded[..., rows.start :, columns.start :]
         return nn.functional.conv2d(padded, weight, stride=sample.stride, groups=channels)
 
@@ -88,8 +88,8 @@ def adaptive_blur(x: Tensor, kernels: Tensor) -> Tensor:
 
     Args:
         x: [B, C, H, W].
-        kernels: [B, groups, size * size, H, W], the weights of the window around each position in
-            row order; the channels of a group share them.
+        kernels: [B, groups, size * size, H, W], the weights of the window around each position, in
+            row order. The channels of a group share them.
 
     Returns:
         [B, C, H, W]; borders are mirrored.
@@ -109,7 +109,7 @@ def adaptive_blur(x: Tensor, kernels: Tensor) -> Tensor:
         view = padded[:, :, top : top + height, left : left + width]
         return view.view(-1, groups, channels // groups, height, width)
 
-    # One shifted view at a time: unfolding takes size * size times the memory.
+    # Add one shifted view at a time: unfolding would take size * size times the memory.
     y = shifted(0) * taps[0][:, :, None]
     for tap in range(1, len(taps)):
         y = torch.addcmul(y, shifted(tap), taps[tap][:, :, None])
@@ -119,9 +119,9 @@ def adaptive_blur(x: Tensor, kernels: Tensor) -> Tensor:
 class AdaptiveBlur(nn.Module):
     """Blur with kernels predicted from the content, one for each position and group of channels.
 
-    A 3x3 convolution gives the logits, and a softmax over the window the kernel (Zou et al.,
-    "Delving Deeper into Anti-aliasing in ConvNets", BMVC 2020); see :func:`adaptive_blur`. It is
-    initialised to a :class:`BlurFilter`.
+    A 3x3 convolution computes logits, and a softmax over the window turns them into the kernel (Zou
+    et al., "Delving Deeper into Anti-aliasing in ConvNets", BMVC 2020); see :func:`adaptive_blur`.
+    It is initialised to equal a :class:`BlurFilter`.
 
     Args:
         channels: channels of the map.

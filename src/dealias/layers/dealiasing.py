@@ -60,10 +60,10 @@ class DealiasingFilter(nn.Module):
 
     @classmethod
     def for_stride(cls, stride: int | tuple[int, int]) -> "DealiasingFilter":
-        """Create a filter with the Nyquist frequency of the stride alone as cutoff.
+        """Create a filter whose cutoff is the Nyquist frequency of the stride alone.
 
-        It ignores the channels that the step adds, and removes more than necessary (Grabinski et
-        al., "FrequencyLowCut Pooling", ECCV 2022).
+        Such a filter ignores the channels that the step adds, so it removes more than necessary
+        (Grabinski et al., "FrequencyLowCut Pooling", ECCV 2022).
 
         >>> DealiasingFilter.for_stride(2)
         DealiasingFilter(cutoff=(0.25, 0.25))
@@ -74,13 +74,13 @@ class DealiasingFilter(nn.Module):
         return cls((0.5 / rows, 0.5 / columns))
 
     def forward(self, x: Tensor, sample: Subsample | None = None) -> Tensor:
-        """Filter x, [..., H, W], and take samples of it if asked to, for which less is computed."""
+        """Filter x, [..., H, W]; with `sample`, compute only the samples that it takes."""
         check_maps(x)
         keep = None if sample is None else sample.kept(x)
         return apply_lowpass(x, *self.responses, self.backend, keep)
 
     def extra_repr(self) -> str:
-        """The cutoff, and arguments that differ from their default."""
+        """Return the cutoff, and arguments that differ from their defaults."""
         rows, columns = self.responses
         parts = [f"cutoff=({rows.cutoff:.4g}, {columns.cutoff:.4g})"]
         if rows.transfer != "ideal":

@@ -45,7 +45,7 @@ def frequency_mixing(x: Tensor, low: Tensor, position: Tensor, channel: Tensor) 
     True
     """
     weights = *position.chunk(2, 1), *channel[..., None, None].unbind(1)
-    # Products with the weights are contiguous: order the dimensions as x is in memory.
+    # Products with the weights are contiguous, so order the dimensions as those of x are in memory.
     last = not x.is_contiguous()
     x, low, s_low, s_high, a_low, a_high = (
         t.permute(0, 2, 3, 1) if last else t for t in (x, low, *weights)
@@ -59,9 +59,9 @@ def frequency_mixing(x: Tensor, low: Tensor, position: Tensor, channel: Tensor) 
 class FrequencyMixing(nn.Module):
     """Learn to weight the low and high frequencies of a feature map.
 
-    See :func:`frequency_mixing`. The position weights come from a 3x3 convolution of the map. The
-    channel weights come from the strength of the low and the high part of each channel, by a
-    network of two layers for each part. Parameters have the names of the published code.
+    See :func:`frequency_mixing`. A 3x3 convolution of the map gives the position weights. A network
+    of two layers for each part gives the channel weights, from the strengths of the low and the
+    high part of each channel. The parameters have the same names as in the published code.
 
     Args:
         channels: channels of the map.
@@ -70,13 +70,13 @@ class FrequencyMixing(nn.Module):
         reduction: the channel networks have ``channels / reduction`` hidden units.
         pooling: input of the channel networks.
             ``"power"``: :func:`relative_amplitudes`. Weights are twice a sigmoid, in (0, 2), and
-            those of an image depend on this image only.
+            the weights of an image depend only on this image.
             ``"official"``: :func:`corner_values`, which the published code pools from a single
-            image, for weights of that code. The band edge is ``"official"``, and weights are
-            sigmoids, in (0, 1).
-        identity_init: whether to start as the identity, for insertion into a trained network, or
-            with PyTorch's default for convolutions.
-        border: see :func:`dealias.spectral.lowpass_matrix`; with ``pooling="power"`` only.
+            image, to use weights trained with that code. The band edge is ``"official"``, and
+            weights are sigmoids, in (0, 1).
+        identity_init: whether the module starts as the identity, for insertion into a trained
+            network. Otherwise its convolutions have PyTorch's default initialisation.
+        border: see :func:`dealias.spectral.lowpass_matrix`; only with ``pooling="power"``.
 
     Raises:
         ValueError: ``reduction`` does not divide ``channels``, or an argument is out of range; in
@@ -152,8 +152,8 @@ class FrequencyMixing(nn.Module):
         if x.device.type != "cpu" or is_traced() or watched:
             logits: Tensor = conv(x)
             return logits
-        # On a CPU, a convolution to two channels takes several times as long as a 1x1 convolution
-        # to the 18 products of its taps, which are then shifted and added.
+        # On a CPU, a 3x3 convolution to two channels takes several times as long as a 1x1
+        # convolution to the 18 products of its taps, which are then shifted and added.
         taps = conv.weight.flip(-2, -1).permute(0, 2, 3, 1).reshape(18, -1, 1, 1)
         products = nn.functional.conv2d(x, taps).flatten(2)
         moved = nn.functional.fold(products, x.shape[-2:], kernel_size=3, padding=1)
@@ -171,13 +171,13 @@ class FrequencyMixing(nn.Module):
         return torch.sqrt(real.square() + imaginary.square() + 1e-8)
 
     def _channel_logits(self, pooled: Tensor) -> Tensor:
-        """Logits [B, 2, C] from the pooled low and high part, [B, 2, C]."""
+        """Return logits [B, 2, C] from the pooled low and high part, [B, 2, C]."""
         low, high = pooled.to(self.freq_weight_conv.weight.dtype)[..., None, None].unbind(1)
         logits = self.channel_att_low(low), self.channel_att_high(high)
         return torch.stack(logits, 1).flatten(2)
 
     def extra_repr(self) -> str:
-        """The channels, the cutoff, and arguments that differ from their default."""
+        """Return the channels, the cutoff, and arguments that differ from their defaults."""
         rows, columns = self.responses
         text = f"{self.channels}, cutoff=({rows.cutoff:.4g}, {columns.cutoff:.4g})"
         if self.pooling != "power":
@@ -188,7 +188,7 @@ class FrequencyMixing(nn.Module):
 
 
 def _channel_network(channels: int, hidden: int) -> nn.Sequential:
-    # Numbered from 1, like the published code, which has a pooling layer before.
+    # Numbered from 1 as in the published code, where a pooling layer comes first.
     return nn.Sequential(
         OrderedDict(
             {
@@ -201,7 +201,7 @@ def _channel_network(channels: int, hidden: int) -> nn.Sequential:
 
 
 def relative_amplitudes(x: Tensor, low: Tensor) -> Tensor:
-    r"""Root mean square of the low and the high part of each channel, relative to the image.
+    r"""Return the root mean square of each channel's low and high part, relative to the image.
 
     .. math:: r_c = \sqrt{P_c / \bar P + 10^{-6}}
 
@@ -234,9 +234,9 @@ def _power(x: Tensor, dtype: torch.dtype) -> Tensor:
 
 
 def corner_values(x: Tensor, cutoff: tuple[float, float]) -> Tensor:
-    """The values that the published code pools: the mean of the complex spectrum of each part.
+    """Return the values that the published code pools: the mean complex spectrum of each part.
 
-    The mean of a spectrum is the value of its map at pixel (0, 0); with the official band edge the
+    The mean of a spectrum is the value of its map at pixel (0, 0). With the official band edge the
     map is complex.
 
     Args:

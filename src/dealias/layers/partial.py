@@ -1,4 +1,4 @@
-"""A filter of adjustable strength, for a gentle start in a trained network."""
+"""A filter with adjustable strength, to introduce filters gradually into a trained network."""
 
 from typing import Any, Literal
 
@@ -21,9 +21,9 @@ class PartialFilter(nn.Module):
 
     Args:
         filter: a module that keeps the shape of a map, [B, C, H, W].
-        strength: in [0, 1]; kept in the state dict, and changed by :func:`set_strength`. With
-            ``"learned"``, a parameter for each channel, which starts at 0.
-        channels: C, for a strength that is learned.
+        strength: strength in [0, 1], stored in the state dict and changed by :func:`set_strength`;
+            or ``"learned"``, a parameter for each channel that starts at 0.
+        channels: number of channels C, for a learned strength.
 
     Raises:
         ValueError: ``strength`` is out of range, or is learned for an unknown number of channels.
@@ -54,17 +54,17 @@ class PartialFilter(nn.Module):
             self.strength = nn.Parameter(torch.zeros(channels))
 
     def forward(self, x: Tensor, sample: Subsample | None = None) -> Tensor:
-        """Filter x, [B, C, H, W], and take samples of it if asked to."""
+        """Filter x, [B, C, H, W], and subsample it if `sample` is given."""
         strength = self.strength
         if self.learned:
             strength = clamp_to_unit(strength)[:, None, None]
         filtered = filter_sampled(self.filter, x, sample)
         x = x if sample is None else sample(x)
-        # In autocast, a filter may return another dtype.
+        # Under autocast, a filter may return another dtype.
         return torch.lerp(x, filtered.to(x.dtype), strength.to(x.dtype))
 
     def extra_repr(self) -> str:
-        """The strength, or that it is learned."""
+        """Return the strength, or that it is learned."""
         return "learned" if self.learned else f"strength={float(self.strength):.4g}"
 
 
@@ -73,14 +73,14 @@ def filter_sampled(
     x: Tensor,
     sample: Subsample | None,
 ) -> Tensor:
-    """Filter x and take samples of it; only the samples are computed where the filter can do so."""
+    """Filter x and subsample it; filters that support it compute only the samples."""
     fewer = sample is not None and isinstance(filter, _SAMPLED)
     filtered: Tensor = filter(x, sample) if fewer else filter(x)
     return filtered if sample is None or fewer else sample(filtered)
 
 
 def check_strength(strength: Any) -> Strength:
-    """Return a strength.
+    """Check a strength and return it.
 
     Raises:
         ValueError: it is neither a number in [0, 1] nor "learned".
@@ -93,9 +93,9 @@ def check_strength(strength: Any) -> Strength:
 
 
 def clamp_to_unit(values: Tensor) -> Tensor:
-    """Clamp to [0, 1], with a gradient that leads values at or beyond an end back inside.
+    """Clamp to [0, 1], with a gradient that leads values at or beyond the limits back inside.
 
-    That of :func:`torch.clamp` is 0 outside, so that a value that an optimizer once moved out
+    The gradient of :func:`torch.clamp` is 0 outside, so a value that an optimizer has moved out
     would stay there.
 
     >>> values = torch.tensor([-0.1, 0.0, 0.5, 1.0], requires_grad=True)
@@ -125,14 +125,14 @@ class _ClampToUnit(torch.autograd.Function):
 
 
 def set_strength(model: nn.Module, strength: float) -> int:
-    """Set the strength of every :class:`PartialFilter` in a network whose strength is not learned.
+    """Set the strength of every :class:`PartialFilter` in a network, except learned ones.
 
     Args:
         model: any module.
         strength: in [0, 1].
 
     Returns:
-        Number of filters.
+        The number of filters that were set.
 
     Raises:
         ValueError: ``strength`` is not a number in [0, 1].

@@ -1,8 +1,8 @@
-"""Let each image choose the samples that a strided step takes, and put the result back.
+"""Let each image choose the samples that a strided step takes, and realign the output.
 
-A step of stride s takes one of s * s sets of samples of a map, its phases: always that of row 0 and
-column 0, whatever the image. If the image chooses the phase by its content, a shift by one pixel
-moves the choice with it.
+A step of stride s takes one of the s * s sets of samples of a map, which are called its phases.
+Normally it always takes the phase of row 0 and column 0, whatever the image. If the phase is chosen
+by the content of the image instead, the choice moves along when the image is shifted by a pixel.
 """
 
 from collections.abc import Iterator
@@ -19,16 +19,16 @@ Pair = tuple[int, int]
 Sampling = Literal["regular", "adaptive", "learned"]
 CHOSEN: tuple[Sampling, ...] = ("adaptive", "learned")
 
-_HIDDEN = 8  # channels of the chooser
+_HIDDEN = 8  # channels of the network that chooses
 
 
 class Offsets:
-    """Where the samples of maps lie in the input of a network, by the phases that it chose.
+    """Positions of the samples of maps in the input of a network, given the phases it chose.
 
-    It is true if any phase was chosen.
+    An instance is true if any phase was chosen.
 
     Args:
-        around: gets the same choices.
+        around: an enclosing collection, which gets the same choices.
     """
 
     def __init__(self, around: "Offsets | None" = None) -> None:
@@ -39,17 +39,17 @@ class Offsets:
         return bool(self._chosen)
 
     def add(self, offset: Tensor, stride: int) -> None:
-        """Add the choice at a step, int64 [B, 2] in pixels, and the stride of the maps after it."""
+        """Add a step's choice, int64 [B, 2] in pixels, and the stride of the maps after it."""
         self._chosen.append((offset, stride))
         if self._around is not None:
             self._around.add(offset, stride)
 
     def at(self, stride: int | None = None) -> Tensor:
-        """The place of the first sample of a map.
+        """Return the position of the first sample of a map.
 
         Args:
-            stride: of the map against the input of the network, in pixels; the larger one if its
-                rows and columns differ. None takes all choices so far.
+            stride: stride of the map relative to the input of the network, in pixels; the larger
+                one if those of rows and columns differ. None takes all choices so far into account.
 
         Returns:
             int64 [B, 2], (row, column) in pixels of the input; zeros, [1, 2], if no phase was
@@ -73,7 +73,7 @@ _COLLECTING = _Collecting()
 
 @contextmanager
 def collect_offsets() -> Iterator[Offsets]:
-    """Collect what every :class:`PolyphaseShift` chooses in the forward pass inside.
+    """Collect the choices of every :class:`PolyphaseShift` in a forward pass inside the context.
 
     >>> shift = PolyphaseShift((2, 2), spacing=(4, 4))
     >>> x = torch.zeros(1, 1, 4, 4)
@@ -92,40 +92,39 @@ def collect_offsets() -> Iterator[Offsets]:
 
 
 class PolyphaseShift(nn.Module):
-    r"""Roll each map so that a strided step after it takes the phase that the image chose.
+    r"""Roll each map so that the next strided step takes the phase that the image chose.
 
-    Rolled by (-p, -q), a map has the samples of phase (p, q) where the step takes those of phase
-    (0, 0). Everything between here and the step follows, so that all branches of a residual block
-    take the same phase, and none has to run at stride 1 for it. Of a map that is shifted
-    circularly, another phase is chosen, which holds the same samples; the output of the step is
-    then the same, shifted by whole samples. This holds with circular padding in every layer, in
-    each axis whose length is a multiple of the strides, and up to rounding. With zero padding it
-    holds away from the borders only, and up to s - 1 rows and columns of one side come in at the
-    other.
+    After a roll by (-p, -q), the samples of phase (p, q) are where the step takes those of phase
+    (0, 0). All layers between here and the step see the rolled map, so all branches of a residual
+    block take the same phase, and none has to run at stride 1. If a map is shifted circularly,
+    another phase with the same samples is chosen, and the output of the step is the same, shifted
+    by whole samples. This holds up to rounding, with circular padding in every layer, along each
+    axis whose length is a multiple of the strides. With zero padding it holds only away from the
+    borders, and up to s - 1 rows and columns of one side appear at the other.
 
     "adaptive" chooses the phase with the largest norm,
 
     .. math:: \arg\max_{p, q} \sum_{c, i, j} x_c(s i + p, s j + q)^2,
 
     from Chaman and Dokmanic, "Truly Shift-Invariant Convolutional Neural Networks" (CVPR 2021).
-    "learned" chooses the one with the largest mean score of two small convolutions that all phases
-    share, from Rojas-Gomez et al., "Learnable Polyphase Sampling for Shift Invariant and
+    "learned" chooses the phase with the largest mean score, computed by two small convolutions that
+    all phases share, from Rojas-Gomez et al., "Learnable Polyphase Sampling for Shift Invariant and
     Equivariant Convolutional Networks" (NeurIPS 2022). In training, its choice is drawn from the
     softmax of the scores, and their gradient is that of the softmax (straight-through
     Gumbel-softmax at a temperature of 1). In evaluation nothing is random.
 
-    Of phases with equal scores the first is chosen. That commutes with shifts if the phases are the
-    same, as of a constant map. Where they differ, it does not: an image that is equal to itself
-    shifted, as stripes are, has no choice that commutes with all shifts; and the norms of all
-    phases of a map are equal, so that rounding decides, if it has no power from the Nyquist
-    frequency of the step on. So choose before an ideal low-pass, not after it.
+    Of phases with equal scores the first is chosen. This commutes with shifts if the phases are
+    identical, as in a constant map, but not if they differ. An image that equals a shifted copy of
+    itself, such as stripes, has no choice that commutes with all shifts. If a map has no power at
+    or above the Nyquist frequency of the step, the norms of all phases are equal, and rounding
+    decides. So choose before an ideal low-pass, not after it.
 
     Args:
         stride: (row, column) of the step.
         sampling: "adaptive" or "learned".
-        channels: C of the maps, for "learned".
-        spacing: (row, column), pixels of the input of the network between samples of the map, for
-            :func:`collect_offsets`.
+        channels: number of channels C of the maps, for "learned".
+        spacing: (row, column), distance between samples of the map in pixels of the network's
+            input, for :func:`collect_offsets`.
 
     Raises:
         ValueError: an argument is out of range, or "learned" lacks the channels; in the forward
@@ -162,11 +161,11 @@ class PolyphaseShift(nn.Module):
                 raise ValueError(
                     f"channels: expected a positive integer, for 'learned', got {channels!r}"
                 )
-            # Neighbours of the same phase are a stride apart.
+            # Neighbours within a phase are a stride apart.
             self.score = nn.Sequential(
                 nn.Conv2d(channels, _HIDDEN, 3, dilation=stride),
                 nn.ReLU(),
-                nn.Conv2d(_HIDDEN, 1, 1, bias=False),  # which would not tell phases apart
+                nn.Conv2d(_HIDDEN, 1, 1, bias=False),  # a bias would not distinguish phases
             )
 
     def forward(self, x: Tensor) -> Tensor:
@@ -187,7 +186,7 @@ class PolyphaseShift(nn.Module):
         moved = roll_each(x, -phase, (x.shape[-2], x.shape[-1]))
         if soft is None or not torch.is_grad_enabled():
             return moved
-        # It adds 0, and lets the gradient through to the scores.
+        # This adds 0, and passes the gradient on to the scores.
         slope = (soft - soft.detach()).to(x.dtype)[:, :, None, None, None]
         for number in range(slope.shape[1]):
             shifts = (-(number // columns), -(number % columns))
@@ -195,13 +194,14 @@ class PolyphaseShift(nn.Module):
         return moved
 
     def scores(self, x: Tensor) -> Tensor:
-        """Score the phases of x, [B, C, H, W]; [B, s * s], those of row 0 first."""
-        # Of three axes, so that the strided slices below are not taken for a step of the network.
+        """Score the phases of x, [B, C, H, W]; returns [B, s * s], the phases of row 0 first."""
+        # Use three axes, so that the strided slices below are not mistaken for a step of the
+        # network.
         if self.score is not None:
             per_pixel = self.score(_wrap(x, self.stride))[:, 0]
         else:
             per_pixel = (x if x.dtype == torch.float64 else x.float()).square().sum(1)
-        # Sums in another order, as those of a shifted map, must not decide between phases.
+        # The order of summation, which differs for a shifted map, must not decide between phases.
         dtype = torch.float32 if x.device.type == "mps" else torch.float64
         rows, columns = self.stride
         phases = [per_pixel[:, p::rows, q::columns] for p in range(rows) for q in range(columns)]
@@ -218,14 +218,14 @@ class PolyphaseShift(nn.Module):
             )
 
     def extra_repr(self) -> str:
-        """Stride, sampling and spacing."""
+        """Return the stride, sampling and spacing."""
         return f"stride={self.stride}, sampling={self.sampling!r}, spacing={self.spacing}"
 
 
 def _wrap(x: Tensor, by: Pair) -> Tensor:
-    """Pad [B, C, H, W] by rows and columns of the other side.
+    """Pad [B, C, H, W] with rows and columns of the opposite side.
 
-    Circular padding of PyTorch is faster, and fixes the sizes in graphs of TorchScript.
+    PyTorch's circular padding is faster, but fixes the sizes in TorchScript graphs.
     """
     if not is_traced():
         return nn.functional.pad(x, (by[1], by[1], by[0], by[0]), mode="circular")
@@ -236,12 +236,12 @@ def _wrap(x: Tensor, by: Pair) -> Tensor:
 
 
 def roll_each(x: Tensor, shifts: Tensor, size: Pair) -> Tensor:
-    """Roll each map by its own shift, and cut it to a size.
+    """Roll each map by its own shift, and crop or repeat it to a size.
 
     Args:
         x: [B, C, H, W].
-        shifts: int64 [B, 2], by (row, column).
-        size: (height, width) of the result; beyond the end, maps begin again.
+        shifts: int64 [B, 2], shift of each map by (row, column).
+        size: (height, width) of the result; beyond their end, maps repeat.
 
     Returns:
         [B, C, height, width].
@@ -260,23 +260,23 @@ def roll_each(x: Tensor, shifts: Tensor, size: Pair) -> Tensor:
 
 
 def _places(count: int, shift: Tensor | int, length: int, device: torch.device) -> Tensor:
-    """The places that rolled samples come from; exporters to ONNX take neither % nor negatives."""
+    """Return where rolled samples come from; exporters to ONNX support neither % nor negatives."""
     places = torch.arange(count, device=device) - shift
     places = torch.where(places < 0, places + length, places)
     return torch.where(places < length, places, places - length)
 
 
 def polyphase_upsample(x: Tensor, size: Pair, factor: int, offset: Tensor) -> Tensor:
-    """Enlarge maps, bilinear and circular, and put them where their samples were taken.
+    """Upsample maps bilinearly and circularly, aligned with where their samples were taken.
 
-    Where an offset is 0 and away from the borders, it is what
-    :func:`torch.nn.functional.interpolate` gives between pixel centres.
+    For an offset of 0 and away from the borders, the result equals that of
+    :func:`torch.nn.functional.interpolate` between pixel centres.
 
     Args:
         x: [B, C, H, W].
         size: (height, width) of the result.
-        factor: samples of the result for one of x, along both axes.
-        offset: int64 [B, 2], place of the first sample of x, (row, column) in samples of the
+        factor: upsampling factor along both axes.
+        offset: int64 [B, 2], position of the first sample of x, (row, column) in samples of the
             result.
 
     Returns:

@@ -15,9 +15,9 @@ class Subsample(nn.Module):
 
     Args:
         stride: (row, column).
-        same: for padding as TensorFlow's "SAME", which depends on the stride: the extent of the
+        same: for padding like TensorFlow's "SAME", which depends on the stride: the extent of the
             kernel, ``dilation * (kernel_size - 1) + 1``, as (row, column). None for padding that
-            does not depend on it.
+            does not depend on the stride.
 
     >>> x = torch.randn(1, 3, 9, 12)
     >>> conv = nn.Conv2d(3, 5, 3, stride=2, padding=1)
@@ -37,14 +37,14 @@ class Subsample(nn.Module):
         return x[..., rows, columns]
 
     def kept(self, x: Tensor) -> tuple[slice, slice]:
-        """The rows and the columns of x, [..., H, W], that are taken."""
+        """Return the rows and columns of x, [..., H, W], that are taken."""
         rows, columns = (
             slice(self._first(axis, x.shape[axis - 2]), None, self.stride[axis]) for axis in (0, 1)
         )
         return rows, columns
 
     def _first(self, axis: int, length: int) -> int:
-        """The first sample along an axis, given its length at stride 1."""
+        """Return the first sample along an axis, given the length of the axis at stride 1."""
         if self.same is None:
             return 0
         stride, extent = self.stride[axis], self.same[axis]
@@ -56,6 +56,6 @@ class Subsample(nn.Module):
         return first
 
     def extra_repr(self) -> str:
-        """The stride, and the extent of the kernel for padding that depends on it."""
+        """Return the stride, and the kernel's extent if the padding depends on the stride."""
         same = "" if self.same is None else f", same={self.same}"
         return f"stride={self.stride}{same}"

@@ -1,4 +1,4 @@
-"""Transforms that make bright images look taken in the dark, or add Gaussian noise.
+"""Transforms that make bright images look as if taken in the dark, or add Gaussian noise.
 
 Needs torchvision.
 """

@@ -1,4 +1,4 @@
-"""Cameras: their levels, colours and calibrated noise."""
+"""Camera models: levels, colours and calibrated noise."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class Camera:
         system_gain: (lowest, highest) gain K, in digital numbers per electron.
         read_shapes: shapes of the Tukey-lambda distribution of read noise, one per measured ISO
             setting.
-        read_scale: its scale, in digital numbers.
+        read_scale: scale of read noise, in digital numbers.
         row_scale: standard deviation of row noise, in digital numbers.
     """
 
@@ -39,12 +39,12 @@ class Camera:
 
     @property
     def range(self) -> int:
-        """Digital numbers from black to white."""
+        """The range from black to white, in digital numbers."""
         return self.white_level - self.black_level
 
 
 # Wei et al., "A physics-based noise formation model for extreme low-light raw denoising" (CVPR
-# 2020) measured the noise; the shapes are the calibration's, in steps of 1/70.
+# 2020) measured the noise; the shapes are those of their calibration, in steps of 1/70.
 CANON_5D4 = Camera(
     white_level=16383,
     black_level=512,

@@ -1,4 +1,4 @@
-"""How an image was taken: gains, exposure and noise level, drawn at random."""
+"""Draw at random how an image was taken: gains, exposure and noise level."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from dealias.lowlight.camera import CANON_5D4, Camera, LogLine
 
 EXPOSURE_RATIO = (10.0, 100.0)
 
-_BRIGHTNESS = (0.8, 0.1)  # mean and deviation of its inverse
+_BRIGHTNESS = (0.8, 0.1)  # mean and standard deviation of the inverse gain
 _RED = (1.9, 2.4)
 _BLUE = (1.5, 1.9)
 
@@ -22,12 +22,12 @@ class Capture(NamedTuple):
 
     Attributes:
         brightness: gain of all channels.
-        red: further gain of red, its white balance.
+        red: further gain of red, for white balance.
         blue: further gain of blue.
-        ratio: exposure ratio, by which the exposure is too short.
+        ratio: exposure ratio, the factor by which the exposure is too short.
         system_gain: K, in digital numbers per electron.
         read_shape: lambda of the distribution of read noise.
-        read_scale: its scale, in digital numbers.
+        read_scale: scale of read noise, in digital numbers.
         row_scale: standard deviation of row noise, in digital numbers.
     """
 
@@ -52,11 +52,11 @@ def draw_capture(
     """Draw parameters of `count` photographs.
 
     Args:
-        count: B, number of photographs, which are drawn independently.
-        ratio: exposure ratio, at least 1; or (lowest, highest) of a uniform distribution.
-        camera: for its noise.
-        generator: on `device`; by default the global one.
-        device: of the result.
+        count: number of photographs B, which are drawn independently.
+        ratio: exposure ratio, at least 1; or the range (lowest, highest) of a uniform distribution.
+        camera: the camera whose noise is used.
+        generator: random generator on `device`; by default the global one.
+        device: device of the result.
 
     Returns:
         float32 [B] each: brightness 1 / N(0.8, 0.1); red uniform in [1.9, 2.4] and blue in
@@ -64,7 +64,7 @@ def draw_capture(
         log-normal around the camera's lines; the read shape one of the camera's.
 
     Raises:
-        ValueError: an exposure ratio below 1.
+        ValueError: an exposure ratio is below 1.
 
     >>> draw_capture(2, ratio=30).ratio.tolist()
     [30.0, 30.0]
@@ -99,7 +99,7 @@ def draw_capture(
 
 
 def check_ratio(ratio: float | tuple[float, float]) -> tuple[float, float]:
-    """Return (lowest, highest); raise ValueError unless 1 <= lowest <= highest."""
+    """Return a ratio as (lowest, highest); raise ValueError unless 1 <= lowest <= highest."""
     ends = ratio if isinstance(ratio, (list, tuple)) else (ratio, ratio)
     numbers = len(ends) == 2 and all(isinstance(end, (int, float)) for end in ends)
     if not numbers or not 1 <= ends[0] <= ends[1] < math.inf:

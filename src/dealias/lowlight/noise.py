@@ -1,7 +1,7 @@
-"""The noise of a sensor, after Wei et al. (ELD, CVPR 2020), and plain Gaussian noise.
+"""Sensor noise after Wei et al. (ELD, CVPR 2020), and plain Gaussian noise.
 
-Signals of the sensor are in digital numbers above the black level, [..., H, W]. Their parameters
-are numbers, or tensors with one number per image.
+Sensor signals are in digital numbers above the black level, [..., H, W]. Noise parameters are
+numbers, or tensors with one number per image.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ def shot_noise(
     Args:
         signal: mean values; negative values count as 0.
         system_gain: K, in digital numbers per electron.
-        generator: on the device of the signal; by default the global one.
+        generator: random generator on the device of the signal; by default the global one.
 
     Returns:
         The noisy signal, with mean `signal` and variance K `signal`.
@@ -38,11 +38,11 @@ def read_noise(
     *,
     generator: Generator | None = None,
 ) -> Tensor:
-    """Add noise of the Tukey-lambda distribution, with longer tails than a Gaussian.
+    """Add noise with a Tukey-lambda distribution, which has longer tails than a Gaussian.
 
     Args:
-        signal: values.
-        scale: of the distribution, in digital numbers.
+        signal: the signal.
+        scale: scale of the distribution, in digital numbers.
         shape: lambda, positive; 0.14 is close to a Gaussian, and smaller values have longer tails.
         generator: see :func:`shot_noise`.
     """
@@ -67,12 +67,12 @@ def quantization_noise(signal: Tensor, *, generator: Generator | None = None) ->
 def tukey_lambda(
     like: Tensor, shape: Tensor | float, *, generator: Generator | None = None
 ) -> Tensor:
-    r"""Draw from the Tukey-lambda distribution, by its quantile function.
+    r"""Draw from the Tukey-lambda distribution through its quantile function.
 
     .. math:: Q(p) = (p^\lambda - (1 - p)^\lambda) / \lambda
 
     Args:
-        like: [..., H, W]; gives shape, dtype and device of the result.
+        like: tensor [..., H, W] with the shape, dtype and device of the result.
         shape: lambda, positive; a number, or one per image.
         generator: see :func:`shot_noise`.
     """
@@ -83,21 +83,21 @@ def tukey_lambda(
 
 
 def gaussian_noise(images: Tensor, sigma: float, *, generator: Generator | None = None) -> Tensor:
-    """Add Gaussian noise to each value, and clip.
+    """Add Gaussian noise to each value, and clip the result.
 
-    torchvision's GaussianNoise truncates the noise towards zero for uint8 images before adding it,
-    which makes it too weak, and takes no generator.
+    For uint8 images, torchvision's GaussianNoise truncates the noise towards zero before adding it,
+    which makes it too weak. It also takes no generator.
 
     Args:
         images: [..., H, W], uint8 in [0, 255] or floating point in [0, 1].
         sigma: standard deviation on the scale of 0 to 255, whatever the dtype; not negative.
-        generator: on the device of the images; by default the global one.
+        generator: random generator on the device of the images; by default the global one.
 
     Returns:
-        As `images`: same shape, dtype and range; uint8 rounded to the nearest.
+        Images with the shape, dtype and range of `images`; uint8 values are rounded to the nearest.
 
     Raises:
-        ValueError: a dtype or sigma that does not fit.
+        ValueError: an unsupported dtype or sigma.
 
     >>> image = torch.full((3, 4, 4), 128, dtype=torch.uint8)
     >>> gaussian_noise(image, 20).dtype
@@ -114,7 +114,7 @@ def gaussian_noise(images: Tensor, sigma: float, *, generator: Generator | None 
 
 
 def check_sigma(sigma: float) -> None:
-    """Raise ValueError unless `sigma` is a number from 0 on."""
+    """Raise ValueError unless `sigma` is a non-negative number."""
     if isinstance(sigma, bool) or not isinstance(sigma, (int, float)) or not 0 <= sigma < math.inf:
         raise ValueError(f"sigma: expected a number from 0 on, of 0 to 255, got {sigma!r}")
 

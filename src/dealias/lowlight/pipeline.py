@@ -1,4 +1,4 @@
-"""The steps that turn a bright image into a dark one."""
+"""Turn bright images into dark ones, step by step."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def low_light(
 ) -> Tensor:
     """Make bright photographs noisy, as if taken in the dark and brightened afterwards.
 
-    The image is taken back to the raw values of the sensor (:func:`to_raw`), darkened and made
+    Each image is converted back to the raw values of the sensor (:func:`to_raw`), darkened and made
     noisy (:func:`expose`), rounded to 8 bits and demosaiced.
 
     Args:
@@ -44,8 +44,8 @@ def low_light(
         capture: parameters from :func:`draw_capture`, on the device of the images.
         output: "raw" gives the camera's linear RGB, as the RAW images of the LIS data set are;
             "srgb" develops it with the same white balance, colours, gamma and tone curve.
-        camera: for its levels and colours.
-        generator: on the device of the images; by default the global one.
+        camera: the camera whose levels and colours are used.
+        generator: random generator on the device of the images; by default the global one.
 
     Returns:
         Images of the same shape, dtype and range. Floating-point "raw" values that were not
@@ -70,7 +70,7 @@ def low_light(
 
 
 def to_raw(images: Tensor, capture: Capture, *, camera: Camera = CANON_5D4) -> Tensor:
-    """Take sRGB [B, 3, H, W] in [0, 1] to the mosaic [N, H, W] in [0, 1] that a sensor saw."""
+    """Convert sRGB [B, 3, H, W] in [0, 1] to the mosaic [B, H, W] in [0, 1] that a sensor saw."""
     linear = gamma_expansion(inverse_smoothstep(images))
     seen = srgb_to_camera(linear, camera)
     seen = inverse_white_balance(seen, capture.brightness, capture.red, capture.blue)
@@ -84,7 +84,7 @@ def expose(
     camera: Camera = CANON_5D4,
     generator: Generator | None = None,
 ) -> Tensor:
-    """Take a mosaic [B, H, W] in [0, 1] with too little light, and brighten the result."""
+    """Expose a mosaic [B, H, W] in [0, 1] with too little light, and brighten the result."""
     ratio = per_image(capture.ratio, raw, 2)
     signal = raw * camera.range / ratio
     noisy = shot_noise(signal, capture.system_gain, generator=generator)
@@ -129,7 +129,7 @@ def check_images(images: Tensor) -> None:
 
 
 def check_output(output: str) -> None:
-    """Raise ValueError unless `output` is one of those of :func:`low_light`."""
+    """Raise ValueError unless `output` is an output of :func:`low_light`."""
     if output not in get_args(Output):
         names = " or ".join(map(repr, get_args(Output)))
         raise ValueError(f"output: expected {names}, got {output!r}")

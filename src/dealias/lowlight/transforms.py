@@ -1,4 +1,4 @@
-"""Low light and Gaussian noise as transforms of torchvision."""
+"""Low light and Gaussian noise as torchvision transforms."""
 
 from __future__ import annotations
 
@@ -71,19 +71,19 @@ class _ImageNoise(v2.Transform):  # type: ignore[misc]
 
 
 class LowLight(_ImageNoise):
-    """Make images as noisy as in little light, but as bright as before.
+    """Make images as noisy as in low light, but as bright as before.
 
-    The image is taken back to the raw values of a sensor, darkened, made noisy and brightened
-    again. Each image of a batch has its own draws. Boxes, masks and labels are left as they are.
-    Images must be tensors; torchvision's ToImage converts others.
+    Each image is converted back to the raw values of a sensor, darkened, made noisy and brightened
+    again. The parameters are drawn anew for each image of a batch. Boxes, masks and labels are left
+    as they are. Images must be tensors; torchvision's ToImage converts other types.
 
     Args:
-        ratio: exposure ratio, at least 1; or (lowest, highest) of a uniform distribution.
+        ratio: exposure ratio, at least 1; or the range (lowest, highest) of a uniform distribution.
         output: "raw", the camera's linear RGB; or "srgb", developed.
-        seed: None draws from the global generator each time, for training. With a number, the
-            result depends on the seed and the content of the image alone, not on the order, the
-            batch or the worker, for evaluation. Results on a GPU differ from those on a CPU.
-        camera: for its noise, levels and colours.
+        seed: None, for training, draws from the global generator each time. With a number, for
+            evaluation, the result depends only on the seed and the content of the image, not on the
+            order, the batch or the worker. Results on a GPU differ from those on a CPU.
+        camera: the camera whose noise, levels and colours are used.
 
     Raises:
         ValueError: an argument is out of range; or, when called, images are not RGB tensors of
@@ -127,7 +127,7 @@ class GaussianNoise(_ImageNoise):
 
     Args:
         sigma: standard deviation on the scale of 0 to 255, whatever the dtype.
-        seed: see :class:`LowLight`. Noise of another sigma is the same, scaled.
+        seed: see :class:`LowLight`. With the same seed, another sigma only scales the noise.
 
     Raises:
         ValueError: see :class:`LowLight`.
@@ -148,7 +148,7 @@ def _is_image(part: Any) -> bool:
 
 
 def content_generator(image: Tensor, seed: int) -> Generator:
-    """A generator on the device of an image, seeded by its values, its shape and `seed`."""
+    """Return a generator on the device of an image, seeded by its values, its shape and `seed`."""
     digest = hashlib.blake2b(f"{seed} {tuple(image.shape)}".encode(), digest_size=8)
     values = image.detach().cpu().contiguous()
     digest.update(values.view(torch.uint8).numpy().tobytes())

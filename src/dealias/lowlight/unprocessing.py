@@ -1,8 +1,8 @@
-"""From sRGB to the raw values of a sensor, and back.
+"""Convert sRGB to the raw values of a sensor, and back.
 
 The steps are those of Brooks et al., "Unprocessing images for learned raw denoising" (CVPR 2019).
-All but the mosaic take floating-point images with values in [0, 1]; all take batches of any leading
-shape.
+All except the mosaic take floating-point images with values in [0, 1], and all accept any leading
+batch dimensions.
 """
 
 from __future__ import annotations
@@ -16,13 +16,13 @@ from dealias.lowlight.capture import per_image
 
 GAMMA = 2.2
 INFLECTION = 0.9
-# Weights of the neighbours that have the missing colour: red or blue, and green.
+# Weights of the neighbours that have the missing colour, for red or blue and for green.
 _CROSS_AND_CORNERS = ((0.25, 0.5, 0.25), (0.5, 1.0, 0.5), (0.25, 0.5, 0.25))
 _CROSS = ((0.0, 0.25, 0.0), (0.25, 1.0, 0.25), (0.0, 0.25, 0.0))
 
 
 def smoothstep(image: Tensor) -> Tensor:
-    """The tone curve of a camera, 3 x^2 - 2 x^3; values are clipped to [0, 1].
+    """Apply the tone curve of a camera, 3 x^2 - 2 x^3; values are clipped to [0, 1].
 
     >>> smoothstep(torch.tensor([0.0, 0.25, 0.5, 1.0])).tolist()
     [0.0, 0.15625, 0.5, 1.0]
@@ -65,7 +65,7 @@ def white_balance(
 
     Args:
         image: [..., 3, H, W].
-        brightness: gain of all channels, a number, or one per image [...].
+        brightness: gain of all channels; a number, or one per image [...].
         red: further gain of red.
         blue: further gain of blue.
     """
@@ -99,7 +99,7 @@ def inverse_white_balance(
 
 
 def mosaic(image: Tensor) -> Tensor:
-    """Keep the colour of each pixel that a Bayer sensor sees: RGGB from the top left.
+    """Keep the colour that a Bayer sensor sees at each pixel: RGGB from the top left.
 
     Args:
         image: RGB [..., 3, H, W], of any dtype.
@@ -134,7 +134,7 @@ def demosaic(raw: Tensor) -> Tensor:
     kernels = torch.tensor(
         (_CROSS_AND_CORNERS, _CROSS, _CROSS_AND_CORNERS), dtype=raw.dtype, device=raw.device
     )
-    # Mirrored without repeating the border pixel, so that the pattern goes on.
+    # Mirrored without repeating the border pixel, so that the pattern continues.
     image = conv2d(pad(planes, (1, 1, 1, 1), mode="reflect"), kernels[:, None], groups=3)
     return image.reshape(*raw.shape[:-2], 3, height, width)
 

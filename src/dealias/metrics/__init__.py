@@ -1,4 +1,4 @@
-"""Metrics of label maps: functions in `functional`, and torchmetrics classes that use them."""
+"""Metrics for label maps: functions in `functional`, and torchmetrics classes that use them."""
 
 import importlib
 from typing import TYPE_CHECKING, Any

@@ -1,4 +1,4 @@
-"""The hard-pixel metrics as a torchmetrics class."""
+"""The hard-pixel metrics as a torchmetrics metric."""
 
 from typing import Any, get_args
 
@@ -24,13 +24,13 @@ from dealias.metrics.functional.hard_pixel_scores import CLASS_SUFFIX, scores
 class HardPixelErrors(Metric):
     """The published hard-pixel metrics over a data set.
 
-    The state is the counts of :func:`dealias.metrics.functional.count_hard_pixels`. Its size does
-    not depend on the number of images, and the states of processes are merged by addition.
+    The state consists of the counts of :func:`dealias.metrics.functional.count_hard_pixels`. Its
+    size does not depend on the number of images, and the states of several processes are added up.
 
     The result of :meth:`compute` can be passed to PyTorch Lightning's ``self.log_dict``. Its
-    ``self.log`` accepts only metrics that return one tensor; `score` selects one. Several of those
-    in a :class:`torchmetrics.MetricCollection` count the pixels once, and ``self.log_dict`` accepts
-    the collection.
+    ``self.log`` accepts only metrics that return one tensor; for those, select a score with
+    `score`. Several such metrics in a :class:`torchmetrics.MetricCollection` count the pixels only
+    once, and ``self.log_dict`` accepts the collection.
 
     Args:
         num_classes: number of classes C.
@@ -40,9 +40,9 @@ class HardPixelErrors(Metric):
         score: name of the single score that :meth:`compute` returns, such as "MErr", or
             "IoU_per_class" for :class:`torchmetrics.wrappers.ClasswiseWrapper`. None for all
             scalar scores.
-        threshold: for two classes and a single score a pixel, the score above which class 1 is
-            predicted: 0 for logits, 0.5 for probabilities. None for logits; a batch of scores that
-            all lie in [0, 1] is then refused, since they look like probabilities.
+        threshold: for two classes with a single score per pixel, the score above which class 1 is
+            predicted: 0 for logits, 0.5 for probabilities. None is for logits too, but refuses a
+            batch of scores that are all in [0, 1], since they look like probabilities.
         **kwargs: arguments of :class:`torchmetrics.Metric`.
 
     Raises:
@@ -106,7 +106,8 @@ class HardPixelErrors(Metric):
             raise ValueError(f"score: expected one of {', '.join(known)}, got {score!r}")
         self.add_state("confusion", default=empty.confusion, dist_reduce_fx="sum")
         self.add_state("edges", default=empty.edges, dist_reduce_fx="sum")
-        # MetricCollection merges metrics whose states are equal after a batch: these differ.
+        # MetricCollection merges metrics whose states are equal after a batch, so states must
+        # differ.
         options = [ignore_index, band_width, get_args(Protocol).index(protocol)]
         options.append(threshold_bits(threshold))
         self.add_state("options", default=torch.tensor(options), dist_reduce_fx="max")
@@ -116,15 +117,15 @@ class HardPixelErrors(Metric):
 
         Args:
             preds: label maps, integers or bool `[B, H, W]`, `[B, 1, H, W]` or `[H, W]`; logits or
-                probabilities, floating point `[B, C, H, W]`, whose argmax over C is taken; or for
-                two classes the score of class 1, `[B, 1, H, W]` or `[B, H, W]`.
+                probabilities, floating point `[B, C, H, W]`, of which the argmax over C is taken;
+                or, for two classes, the score of class 1, `[B, 1, H, W]` or `[B, H, W]`.
             target: label maps, integers, bool or whole numbers `[B, H, W]`, `[B, 1, H, W]` or
                 `[H, W]`.
 
         Raises:
-            ValueError: not tensors, NaN logits, a wrong number of channels, single scores that may
-                be logits or probabilities, shapes that differ, or labels that are neither a class
-                nor void.
+            ValueError: the arguments are not tensors, logits are NaN, the number of channels is
+                wrong, single scores may be logits or probabilities, the shapes differ, or a label
+                is neither a class nor void.
         """
         preds = labels_of("preds", preds, self.num_classes, self.threshold)
         counts = count_hard_pixels(
@@ -135,7 +136,7 @@ class HardPixelErrors(Metric):
             band_width=self.band_width,
             protocol=self.protocol,
         )
-        # Not in place: tensors made in torch.inference_mode can't be changed outside it.
+        # Not in place, because tensors created in torch.inference_mode can't be changed outside it.
         self.confusion = self.confusion + counts.confusion
         self.edges = self.edges + counts.edges
 
@@ -155,7 +156,7 @@ class HardPixelErrors(Metric):
     def compute_per_class(self) -> dict[str, Tensor]:
         """Return the scores per class over all batches of all processes.
 
-        Every process must call it, as with :meth:`compute`.
+        As with :meth:`compute`, every process must call it.
 
         Returns:
             The scores `[C]` of :func:`dealias.metrics.functional.scores` by name; NaN for a class

@@ -1,4 +1,4 @@
-"""Shift agreement as a torchmetrics class."""
+"""Shift agreement as a torchmetrics metric."""
 
 from typing import Any
 
@@ -25,8 +25,8 @@ from dealias.metrics.functional.shifts import (
 class ShiftAgreement(Metric):
     """The share of pixels that keep their predicted class when the camera moves by a few pixels.
 
-    The state is the table of :func:`dealias.metrics.functional.count_shifts`, added up over images,
-    offsets and processes: agreement is pooled over pixels.
+    The state is the table of :func:`dealias.metrics.functional.count_shifts`, summed over images,
+    offsets and processes, so agreement is pooled over pixels.
 
     Args:
         num_classes: number of classes C.
@@ -34,7 +34,7 @@ class ShiftAgreement(Metric):
         band_width: odd side in pixels of the square that dilates edges into bands.
         protocol: see :func:`dealias.metrics.functional.label_edges`.
         border: pixels at the sides of the windows that are not compared.
-        circular: images are rolled, not cropped: see
+        circular: whether images are rolled instead of cropped; see
             :func:`dealias.metrics.functional.compare_shift`.
         threshold: see :class:`HardPixelErrors`.
         **kwargs: arguments of :class:`torchmetrics.Metric`.
@@ -81,7 +81,8 @@ class ShiftAgreement(Metric):
         self.threshold = threshold
         empty = torch.zeros(3, 2, num_classes, dtype=torch.int64)
         self.add_state("counts", default=empty, dist_reduce_fx="sum")
-        # MetricCollection merges metrics whose states are equal after a batch: these differ.
+        # MetricCollection merges metrics whose states are equal after a batch, so states must
+        # differ.
         options = [ignore_index, band_width, protocol == "exact", border, circular]
         options.append(threshold_bits(threshold))
         self.add_state("options", default=torch.tensor(options).long(), dist_reduce_fx="max")
@@ -89,11 +90,11 @@ class ShiftAgreement(Metric):
     def update(
         self, preds: Tensor, shifted: Tensor, offset: Offset, target: Tensor | None = None
     ) -> None:
-        """Compare the predictions of windows with those of windows that lie `offset` further.
+        """Compare the predictions for windows with those for windows displaced by `offset`.
 
         Args:
             preds: label maps or scores; see :meth:`HardPixelErrors.update`.
-            shifted: the same for the other windows.
+            shifted: the same for the displaced windows.
             offset: (dy, dx) in pixels.
             target: label maps of the windows of `preds`, for the band of the target.
 
@@ -116,7 +117,7 @@ class ShiftAgreement(Metric):
             band_width=self.band_width,
             protocol=self.protocol,
         )
-        # Not in place: tensors made in torch.inference_mode can't be changed outside it.
+        # Not in place, because tensors created in torch.inference_mode can't be changed outside it.
         self.counts = self.counts + counts
 
     def compute(self) -> dict[str, Tensor]:
@@ -125,7 +126,7 @@ class ShiftAgreement(Metric):
         return {name: value for name, value in found.items() if value.ndim == 0}
 
     def compute_per_class(self) -> dict[str, Tensor]:
-        """Return its scores `[C]` per class; every process must call it, as with `compute`."""
+        """Return the scores per class `[C]`; as with `compute`, every process must call it."""
         with self.sync_context(
             dist_sync_fn=self.dist_sync_fn,
             should_sync=self._to_sync,

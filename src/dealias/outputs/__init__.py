@@ -1,4 +1,4 @@
-"""What a command writes: claimed by one process, replaced only if dealias wrote what is there."""
+"""Outputs of commands: claimed by one process, and replaced only if dealias wrote the old ones."""
 
 from dealias.outputs.claims import check_apart, claim, claim_outputs, folders_above
 from dealias.outputs.folders import OutputFolder, fill_folder

@@ -1,4 +1,4 @@
-"""One writer an output: checked and locked before any work is done."""
+"""Let one process write an output: outputs are checked and locked before any work is done."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ from dealias.text import printable
 
 try:
     import fcntl as _fcntl
-except ImportError:  # Windows: one writer an output is up to its user there
+except ImportError:  # Windows: there, users must see to it that only one process writes an output
     _fcntl = None  # type: ignore[assignment]
 
 fcntl: Any = _fcntl
 
-_held: dict[Path, int] = {}  # what this process has claimed, and how many times over
+_held: dict[Path, int] = {}  # what this process has claimed, and how many times
 
 
 @contextmanager
@@ -34,19 +34,19 @@ def claim_outputs(
     *,
     overwrite: bool,
 ) -> Iterator[None]:
-    """Check that all of this can be written, and keep other commands from writing it meanwhile.
+    """Check that all outputs can be written, and keep other commands from writing them meanwhile.
 
-    Of the processes that torchrun started, the main one does it for all.
+    Under torchrun, the main process does this for all processes.
 
     Args:
-        files: files to write, each of its own.
+        files: files to write, all different.
         folders: folders to fill.
-        inputs: files and folders in which nothing may be written, and that stay.
-        overwrite: whether what exists may be replaced: the files, and folders that hold only what
+        inputs: files and folders that must not be changed.
+        overwrite: whether existing outputs may be replaced: files, and folders that hold only files
             dealias wrote.
 
     Raises:
-        OutputError: something can't be written, would replace what is there, or is being written
+        OutputError: an output can't be written, would replace an existing one, or is being written
             by another process. Nothing is left behind.
     """
     if not main_process():
@@ -67,7 +67,7 @@ def claim_outputs(
 def check_apart(
     files: Sequence[Path], folders: Sequence[Path], inputs: Sequence[Path] = ()
 ) -> None:
-    """Refuse outputs that lie in one another or in the inputs, or hold an input.
+    """Refuse outputs that are inside each other or inside an input, or contain an input.
 
     Args:
         files: files to write.
@@ -75,7 +75,7 @@ def check_apart(
         inputs: files and folders that are read.
 
     Raises:
-        OutputError: two of them can't both be.
+        OutputError: two of the paths conflict.
     """
     outputs = [*files, *folders]
     for number, path in enumerate(outputs):
@@ -96,10 +96,10 @@ def check_apart(
 
 @contextmanager
 def folders_above(path: Path) -> Iterator[None]:
-    """Make the folders above an output; if an error comes, those that are empty go again.
+    """Make the folders above an output; after an error, remove those that are still empty.
 
     Raises:
-        OutputError: one can't be made.
+        OutputError: a folder can't be made.
     """
     made = [folder for folder in path.parents if not folder.exists()]
     try:
@@ -115,9 +115,9 @@ def folders_above(path: Path) -> Iterator[None]:
 
 @contextmanager
 def claim(path: Path) -> Iterator[None]:
-    """Be the one process that writes a file or folder; what a killed one left of it goes.
+    """Claim a file or folder for this process, and remove what killed processes left of it.
 
-    A process may claim the same output several times over.
+    A process may claim the same output several times.
 
     Raises:
         OutputError: another process has claimed it, or its folder can't be written.
@@ -137,7 +137,7 @@ def claim(path: Path) -> Iterator[None]:
             yield
         finally:
             del _held[path]
-            with suppress(OutputError):  # the next one tries again
+            with suppress(OutputError):  # the next process tries again
                 tidy(path)
 
 
@@ -158,7 +158,7 @@ def _lock(path: Path) -> Iterator[None]:
     finally:
         with suppress(OSError):
             if is_ours(file):
-                file.unlink()  # while locked: see _open_locked
+                file.unlink()  # still locked; see _open_locked
         with suppress(OSError):
             fcntl.flock(handle, fcntl.LOCK_UN)  # workers have copies of the handle
         os.close(handle)
@@ -174,7 +174,7 @@ def _open_locked(file: Path, path: Path) -> int:
             raise OutputError(f"{printable(path)}: another process is writing it") from error
         except OSError:
             pass  # a file system without locks
-        # The process that had the lock before may have removed the file that was just opened.
+        # The previous holder of the lock may have removed the file that was just opened.
         with suppress(OSError):
             if os.path.samestat(os.fstat(handle), file.stat()):
                 if is_ours(file):

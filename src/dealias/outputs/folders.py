@@ -1,4 +1,4 @@
-"""Folders of outputs, written beside their place until they are whole."""
+"""Output folders that are written next to their final place until they are complete."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ from dealias.text import printable
 
 
 class OutputFolder:
-    """A folder that is filled beside its place and takes it once it is whole.
+    """A folder that is filled next to its final place, and moved there once it is complete.
 
-    As a context, it claims the folder; what is not finished by the end is removed, and the folder
-    is as it was.
+    As a context manager, it claims the folder. If it is not finished by the end, what was written
+    is removed, and the folder stays as it was.
 
     Args:
-        path: the folder; missing, empty, or wholly written by dealias.
+        path: the folder; it must be missing, empty, or written entirely by dealias.
 
     Attributes:
         path: the same.
@@ -37,11 +37,11 @@ class OutputFolder:
         self._open = ExitStack()
 
     def begin(self) -> None:
-        """Claim the folder and make the empty one beside it.
+        """Claim the folder, and make an empty one next to it.
 
         Raises:
-            OutputError: the folder can't be written, holds what dealias did not write, or another
-                process is writing it.
+            OutputError: the folder can't be written, holds files that dealias did not write, or is
+                being written by another process.
         """
         with ExitStack() as stack:
             stack.enter_context(claim(self.path))
@@ -55,10 +55,10 @@ class OutputFolder:
             self._open = stack.pop_all()
 
     def write(self, name: str, content: bytes) -> None:
-        """Write a file of the folder; folders above it are made.
+        """Write a file in the folder; folders above it are made if necessary.
 
         Raises:
-            OutputError: it can't be written.
+            OutputError: the file can't be written.
         """
         with writing(self.path / name):
             path = self.part / name
@@ -66,10 +66,10 @@ class OutputFolder:
             path.write_bytes(content)
 
     def finish(self) -> None:
-        """Put the folder in its place, in the place of the one that was there.
+        """Move the folder to its place, replacing the one that was there.
 
         Raises:
-            OutputError: it can't be written, or the one there has changed meanwhile.
+            OutputError: the folder can't be written, or the one to replace has changed meanwhile.
         """
         with writing(self.path):
             before = stamps(self.path)
@@ -84,11 +84,11 @@ class OutputFolder:
             replace_folder(self.part, self.path.resolve(), before)
 
     def close(self) -> None:
-        """Remove what is not finished, and let others write."""
+        """Remove what is not finished, and release the claim."""
         self._open.close()
 
     def __getstate__(self) -> tuple[Path, Path]:
-        return self.path, self.part  # for workers, which write and leave the rest to this process
+        return self.path, self.part  # for workers, which only write; this process does the rest
 
     def __setstate__(self, state: tuple[Path, Path]) -> None:
         self.path, self.part = state
@@ -105,10 +105,10 @@ class OutputFolder:
 
 @contextmanager
 def fill_folder(path: Path | None) -> Iterator[Path | None]:
-    """A folder to write into that takes the place of `path` at the end, unless an error comes.
+    """Open a folder to write into, which replaces `path` at the end unless there is an error.
 
-    Of the processes that torchrun started, the main one makes it and puts it in place; they must
-    wait for each other before the first writes and after the last has written.
+    Under torchrun, the main process makes the folder and moves it into place. The processes must
+    wait for each other before the first one writes and after the last one has written.
 
     Raises:
         OutputError: see :class:`OutputFolder`.

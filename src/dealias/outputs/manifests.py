@@ -1,4 +1,4 @@
-"""What a folder of outputs holds: its manifest, with which dealias knows its own files again."""
+"""Manifests of output folders, by which dealias recognises its own files."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from dealias.outputs.places import OWN
 from dealias.text import FileError, printable, reason
 
 MANIFEST = ".dealias-manifest"
-_LITTER = {".DS_Store", "Thumbs.db", "desktop.ini"}  # of file managers: goes with its folder
+_LITTER = {".DS_Store", "Thumbs.db", "desktop.ini"}  # from file managers; removed with its folder
 
 
 def check_folder(path: Path, *, overwrite: bool) -> None:
@@ -20,11 +20,11 @@ def check_folder(path: Path, *, overwrite: bool) -> None:
 
     Args:
         path: the folder; it may be missing or empty.
-        overwrite: whether it may be replaced if dealias wrote all that it holds.
+        overwrite: whether it may be replaced if dealias wrote everything in it.
 
     Raises:
-        OutputError: it may not; the message names the first file that dealias did not write, or
-            that has changed since.
+        OutputError: the folder may not be replaced. The message names the first file that dealias
+            did not write or that has changed since.
     """
     if path.exists() and not path.is_dir():
         raise OutputError(f"{printable(path)}: expected a folder, got a file")
@@ -45,9 +45,9 @@ def check_folder(path: Path, *, overwrite: bool) -> None:
 
 
 def first_foreign(folder: Path) -> Path | None:
-    """The first file that the manifest does not list as it is, as a path from the folder.
+    """Find the first file that does not match the manifest, as a path relative to the folder.
 
-    A folder whose files have gone is none: a removal that was cut short leaves such.
+    Missing files do not count, because an interrupted removal leaves such a folder.
     """
     listed = _read_manifest(folder)
     above = {parent.as_posix() for name in listed for parent in PurePosixPath(name).parents}
@@ -61,7 +61,7 @@ def first_foreign(folder: Path) -> Path | None:
 
 
 def files_in(folder: Path) -> Iterator[Path]:
-    """The files of a folder and of those in it, and folders that are empty."""
+    """Yield the files of a folder and its subfolders, and empty subfolders."""
     waiting = [folder]
     while waiting:
         inner = waiting.pop()
@@ -82,7 +82,7 @@ def _is_litter(path: Path) -> bool:
 
 
 def digest(path: Path) -> str | None:
-    """A digest of the bytes of a regular file; None of anything else."""
+    """Return a digest of the bytes of a regular file; None for anything else."""
     if not path.is_file():
         return None
     with path.open("rb") as file:
@@ -102,7 +102,7 @@ def _read_manifest(folder: Path) -> dict[str, str]:
 
 
 def is_ours(hidden: Path) -> bool:
-    """Whether a folder with a name of ours has our mark, or a file or folder with one is empty."""
+    """Whether dealias made a file or folder with a hidden name: it is empty or has a manifest."""
     if hidden.is_symlink():
         return False
     if hidden.is_dir():
@@ -111,5 +111,5 @@ def is_ours(hidden: Path) -> bool:
 
 
 def not_ours(hidden: Path) -> OutputError:
-    """The error for a file or folder with a name of ours that is another's."""
+    """Return the error for a file or folder with a name of dealias that dealias did not make."""
     return OutputError(f"{printable(hidden)}: dealias did not make it; move it away")

@@ -1,4 +1,4 @@
-"""Where outputs are written before they take their place: hidden names beside them."""
+"""Hidden places next to outputs, where they are written until they are complete."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from dealias.files import PART, OutputError, hidden_name
 from dealias.text import printable
 
 LOCK, OLD, GONE = "dealias-lock", "dealias-old", "dealias-gone"
-OWN = {f".{kind}" for kind in (LOCK, PART)}  # inside a folder: see beside and part_of
+OWN = {f".{kind}" for kind in (LOCK, PART)}  # inside a folder; see beside and part_of
 
 
 def beside(path: Path, kind: str) -> Path:
-    """A name of ours next to an output; inside it, if it is a folder in one not to be written.
+    """Return a hidden path next to an output, or inside it if its parent can't be written.
 
-    Every process must come to the same place.
+    Every process must arrive at the same path.
     """
     if path.is_dir() and not os.access(path.parent, os.W_OK):
         return path / f".{kind}"
@@ -25,9 +25,10 @@ def beside(path: Path, kind: str) -> Path:
 
 
 def part_of(folder: Path) -> Path:
-    """Where a folder of outputs is written before it takes its place: by its side if it can be.
+    """Return where an output folder is written until it is complete: next to it if possible.
 
-    It can't if the folder can't be renamed, or a shell would be left in the one that goes.
+    It is inside the folder if that is a mount point, or if the working directory is in it, so that
+    no shell is left in a removed folder.
     """
     folder = folder.resolve()
     if folder.is_dir() and (folder.is_mount() or Path.cwd().is_relative_to(folder)):
@@ -37,7 +38,7 @@ def part_of(folder: Path) -> Path:
 
 @contextmanager
 def writing(path: Path) -> Iterator[None]:
-    """Raise OutputError, with the name of the output, for what the system raises."""
+    """Turn errors of the system into OutputError with the name of the output."""
     try:
         yield
     except OSError as error:

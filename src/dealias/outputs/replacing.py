@@ -1,4 +1,4 @@
-"""Put a folder in the place of another, so that a kill at any moment can be mended."""
+"""Replace a folder by another in such a way that a kill at any moment can be repaired."""
 
 from __future__ import annotations
 
@@ -13,17 +13,17 @@ from dealias.outputs.manifests import MANIFEST, files_in, first_foreign, is_ours
 from dealias.outputs.places import GONE, OLD, OWN, beside, writing
 from dealias.text import printable
 
-_STAYS = {errno.EBUSY, errno.EXDEV, errno.EACCES, errno.EPERM}  # of a folder that is mounted
+_STAYS = {errno.EBUSY, errno.EXDEV, errno.EACCES, errno.EPERM}  # the errors for a mounted folder
 
 
 def stamps(folder: Path) -> dict[Path, tuple[int, int]]:
-    """What tells whether files have changed or come."""
+    """Return the size and time of each file, which show whether files were changed or added."""
     found = {} if not folder.is_dir() else {path: path.lstat() for path in files_in(folder)}
     return {p.relative_to(folder): (at.st_size, at.st_mtime_ns) for p, at in found.items()}
 
 
 def check_same(folder: Path, before: dict[Path, tuple[int, int]]) -> None:
-    """Raise OutputError if a file of a folder has changed or come since its `stamps`."""
+    """Raise OutputError if a file of a folder was changed or added since its `stamps`."""
     now = stamps(folder)
     changed = [path for path in {**before, **now} if before.get(path) != now.get(path)]
     if changed:
@@ -31,16 +31,16 @@ def check_same(folder: Path, before: dict[Path, tuple[int, int]]) -> None:
 
 
 def replace_folder(new: Path, folder: Path, before: dict[Path, tuple[int, int]]) -> None:
-    """Put a folder with its manifest in the place of another.
+    """Replace a folder by a new one that has a manifest.
 
     Args:
-        new: the folder, beside the place or inside it; see :func:`dealias.outputs.part_of`.
-        folder: the place.
-        before: `stamps` of what is there, when it was checked.
+        new: the new folder, next to the old one or inside it; see :func:`dealias.outputs.part_of`.
+        folder: the folder to replace.
+        before: `stamps` of the old folder when it was checked.
 
     Raises:
-        OutputError: what is there has changed since.
-        OSError: it can't be done; what was there is there.
+        OutputError: the old folder has changed since.
+        OSError: the folder can't be replaced; the old one is still there.
     """
     if not folder.exists():
         new.replace(folder)
@@ -52,7 +52,7 @@ def replace_folder(new: Path, folder: Path, before: dict[Path, tuple[int, int]])
     old = beside(folder, OLD)
     try:
         folder.replace(old)
-        check_same(old, before)  # from here on nobody adds to it by its name
+        check_same(old, before)  # from here on nobody can add to it by its name
         new.replace(folder)
     except BaseException as error:
         if not folder.exists():
@@ -69,9 +69,9 @@ def replace_folder(new: Path, folder: Path, before: dict[Path, tuple[int, int]])
 
 
 def _replace_inside(new: Path, folder: Path) -> None:
-    """Replace the content, at each moment of which the manifest lists what is there.
+    """Replace the content of a folder; at each moment the manifest lists what is there.
 
-    A page without index.html is not whole.
+    A page without index.html is incomplete, so index.html is removed first and moved last.
     """
     own = {*OWN, MANIFEST}
     manifest = Path(shutil.copyfile(new / MANIFEST, new / f".{OLD}"))
@@ -87,10 +87,10 @@ def _replace_inside(new: Path, folder: Path) -> None:
 
 
 def tidy(path: Path) -> None:
-    """Remove what killed processes left of an output, and put back what one had moved away.
+    """Remove what killed processes left of an output, and restore what they had moved away.
 
     Raises:
-        OutputError: something has a name of ours, and is not.
+        OutputError: a file or folder has a name of dealias, but dealias did not make it.
     """
     sweep_parts(path)
     with writing(path):
@@ -108,7 +108,7 @@ def tidy(path: Path) -> None:
 
 
 def _remove(old: Path) -> None:
-    """Remove a folder that was replaced: if this is cut short, the rest goes another time."""
+    """Remove a folder that was replaced; if interrupted, the rest is removed another time."""
     gone = old.with_name(f"{old.name.removesuffix(OLD)}{GONE}")
     drop(gone)
     old.replace(gone)
@@ -116,7 +116,7 @@ def _remove(old: Path) -> None:
 
 
 def drop(left: Path) -> None:
-    """Remove what a killed process left, if it is ours."""
+    """Remove what a killed process left, if dealias made it."""
     with suppress(FileNotFoundError, NotADirectoryError):
         if os.path.lexists(left) and not is_ours(left):
             raise not_ours(left)
@@ -124,7 +124,7 @@ def drop(left: Path) -> None:
 
 
 def clear(folder: Path) -> None:
-    """Remove a folder, our mark last, as far as that can be done."""
+    """Remove a folder as far as possible, its manifest last."""
     with suppress(OSError):
         for entry in folder.iterdir():
             if entry.is_dir() and not entry.is_symlink():
@@ -134,5 +134,5 @@ def clear(folder: Path) -> None:
         (folder / MANIFEST).unlink(missing_ok=True)
         try:
             folder.rmdir()
-        except OSError:  # another process wrote into it meanwhile
+        except OSError:  # another process has written into it meanwhile
             (folder / MANIFEST).touch()

@@ -1,4 +1,4 @@
-"""Measure where any network aliases on images."""
+"""Measure where any network aliases, on images."""
 
 from dealias.probe.figures import draw_maps, draw_spectra
 from dealias.probe.inputs import MULTIPLE, image_paths, read_image

@@ -1,4 +1,4 @@
-"""Figures of spectra, and of aliasing maps over an image."""
+"""Draw spectra, and aliasing maps over an image."""
 
 import importlib
 from collections.abc import Mapping, Sequence
@@ -19,7 +19,7 @@ def draw_spectra(results: Sequence[SiteResult], path: Path) -> None:
 
     Args:
         results: results with spectra.
-        path: image file, of the type that its suffix names.
+        path: image file; its suffix determines the format.
 
     Raises:
         ValueError: Matplotlib is not installed.
@@ -28,7 +28,7 @@ def draw_spectra(results: Sequence[SiteResult], path: Path) -> None:
     figure, axes = _grid(len(drawn), height=2.2)
     for axis, result in zip(axes, drawn, strict=False):
         bins = len(result.spectrum)
-        # Small maps have no frequency in some rings.
+        # For small maps, some rings hold no frequency.
         rings = {(b + 0.5) / (2 * bins): power for b, power in enumerate(result.spectrum) if power}
         frequency, power = list(rings), list(rings.values())
         cutoff = min(result.cutoff) if isinstance(result.cutoff, tuple) else result.cutoff
@@ -47,13 +47,13 @@ def draw_spectra(results: Sequence[SiteResult], path: Path) -> None:
 def draw_maps(
     image: Tensor, maps: Mapping[str, Tensor], results: Sequence[SiteResult], path: Path
 ) -> None:
-    """Draw an image, and the aliasing map of each site that aliases over it.
+    """Draw an image, and over it the aliasing map of each site that aliases.
 
     Args:
         image: [3, H, W], RGB in [0, 1].
-        maps: [1, C, h, w] by name of the site.
+        maps: maps [1, C, h, w] by name of the site.
         results: results of the sites.
-        path: image file, of the type that its suffix names.
+        path: image file; its suffix determines the format.
 
     Raises:
         ValueError: Matplotlib is not installed.

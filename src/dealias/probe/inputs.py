@@ -1,4 +1,4 @@
-"""Images as input of networks."""
+"""Read images as input for networks."""
 
 from pathlib import Path
 
@@ -11,13 +11,13 @@ from dealias.images import ImageError, read_photograph
 from dealias.labels import IMAGE_SUFFIXES, files_in
 
 NO_IMAGES = f"no images ({', '.join(IMAGE_SUFFIXES)})"
-# Most networks halve their maps five times. Images are cropped to multiples.
+# Most networks halve their maps five times, so images are cropped to multiples of this.
 MULTIPLE = 32
-_LONGEST = 2048  # a side; the maps of a network have many times the bytes of an image
+_LONGEST = 2048  # pixels a side; the maps of a network take many times the memory of an image
 
 
 def image_paths(folder: Path, limit: int | None = None) -> list[Path]:
-    """The first visible images in a folder and its subfolders, sorted by path.
+    """List the first images of a folder and its subfolders, sorted by path, without hidden files.
 
     Raises:
         ImageError: the folder does not exist, or has no images.
@@ -38,14 +38,16 @@ def read_image(path: Path, *, noise: float = 0.0, seed: int = 0) -> Tensor:
 
     Args:
         path: see :func:`dealias.images.read_photograph`.
-        noise: standard deviation of Gaussian noise to add, of 255; the sum is clipped.
+        noise: standard deviation of Gaussian noise to add, on a scale of 0 to 255; the sum is
+            clipped.
         seed: seed of the noise.
 
     Returns:
-        float32 [3, H, W], RGB in [0, 1]: the centre, of multiples of 32, at most 2048.
+        float32 [3, H, W], RGB in [0, 1]: the centre of the image, with sides that are multiples of
+        32 and at most 2048.
 
     Raises:
-        ImageError: the file can't be read, or is less than 32 pixels high or wide.
+        ImageError: the file can't be read, or the image is less than 32 pixels high or wide.
     """
     x = torch.from_numpy(crop(path, read_photograph(path))).permute(2, 0, 1).float() / 255
     if noise:
@@ -55,10 +57,10 @@ def read_image(path: Path, *, noise: float = 0.0, seed: int = 0) -> Tensor:
 
 
 def crop(path: Path, pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """The centre of an image [H, W, 3], of multiples of 32 pixels, at most 2048.
+    """Crop the centre of an image [H, W, 3], with sides of multiples of 32 pixels, at most 2048.
 
     Raises:
-        ImageError: it is less than 32 pixels high or wide; the message names `path`.
+        ImageError: the image is less than 32 pixels high or wide; the message names `path`.
     """
     places = []
     for side in pixels.shape[:2]:

@@ -1,4 +1,4 @@
-"""The maps that enter downsampling sites, and the aliasing score of each pixel."""
+"""Get the maps that enter downsampling sites, and the aliasing score of each pixel."""
 
 from __future__ import annotations
 
@@ -23,10 +23,10 @@ _NONE = 65535  # no score
 
 
 def first_filtered(sites: Iterable[Site], report: Report | None = None) -> Site | None:
-    """The first filtered site; None without one.
+    """Return the first filtered site; None if there is none.
 
     Args:
-        sites: sites of the network without filters, in the order they run.
+        sites: sites of the network without filters, in the order in which they run.
         report: report of :func:`dealias.dealias`; without it, the sites that it filters by default
             count as filtered.
     """
@@ -51,7 +51,7 @@ def watch_maps(
 
     Args:
         model: any network.
-        sites: sites of the network; those without a place are ignored.
+        sites: sites of the network; sites without a place are ignored.
         record: called with the name of each use of a site and its map [B, C, H, W].
         before_filters: whether to watch the maps before any filter of the network.
     """
@@ -81,11 +81,11 @@ def watch_maps(
 
 
 def map_entering(model: nn.Module, site: Site, images: Tensor) -> Tensor | None:
-    """The map [B, C, H, W] that enters a site, before any filter; the rest does not run.
+    """Return the map [B, C, H, W] that enters a site, before any filter, and stop the pass there.
 
     Args:
         model: any network.
-        site: site of the network without filters.
+        site: the site, in the network without filters.
         images: input of the network.
 
     Returns:
@@ -109,7 +109,7 @@ class _SeenError(Exception):
 
 
 def pixel_scores(features: Tensor, cutoff: Rate, size: tuple[int, int]) -> Tensor:
-    """The aliasing score of each pixel of the images that a feature map belongs to.
+    """Return the aliasing score of each pixel of the images that a feature map was made from.
 
     Args:
         features: [B, C, h, w], the map that enters a downsampling step.
@@ -117,7 +117,7 @@ def pixel_scores(features: Tensor, cutoff: Rate, size: tuple[int, int]) -> Tenso
         size: (H, W) of the images.
 
     Returns:
-        [B, H, W] in [0, 1]; each score of the map at all pixels that it covers.
+        [B, H, W] in [0, 1]; all pixels that a position of the map covers have the same score.
 
     Raises:
         ValueError: see :func:`dealias.spectral.aliasing_map`.
@@ -127,11 +127,11 @@ def pixel_scores(features: Tensor, cutoff: Rate, size: tuple[int, int]) -> Tenso
 
 
 def write_scores(path: Path, scores: NDArray[np.floating], size: tuple[int, int]) -> None:
-    """Write scores as a 16-bit grayscale PNG: 65534 is a score of 1, 65535 is no score.
+    """Write scores as a 16-bit grayscale PNG: 65534 is a score of 1, 65535 means no score.
 
     Args:
-        path: path of the file; its folder is created if necessary.
-        scores: [h, w] in [0, 1], of the centre of the image.
+        path: path of the file; its folder is made if necessary.
+        scores: scores [h, w] in [0, 1], for the centre of the image.
         size: (H, W) of the image.
 
     Raises:

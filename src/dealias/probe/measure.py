@@ -1,4 +1,4 @@
-"""Aliasing scores at each downsampling step of a network, on images."""
+"""Measure aliasing scores at each downsampling step of a network, on images."""
 
 import math
 import statistics
@@ -26,11 +26,12 @@ class SiteResult:
 
     Attributes:
         site: the step.
-        cutoff: in cycles per pixel; power above it counts as aliasing.
-        scores: aliasing score of the map that enters, for each image; empty if no module takes it.
-        orthogonality: orthogonality of the filters of the step; None if it has none.
+        cutoff: cutoff in cycles per pixel; power above it counts as aliasing.
+        scores: for each image, the aliasing score of the map that enters; empty if no module takes
+            this map.
+        orthogonality: orthogonality of the filters of the step; None if it has no filters.
         spectrum: share of power in rings around frequency zero, averaged over images; see
-            :func:`dealias.spectral.radial_spectrum`. Empty if not asked for.
+            :func:`dealias.spectral.radial_spectrum`. Empty unless requested.
     """
 
     site: Site
@@ -94,22 +95,22 @@ def measure_aliasing(
     Args:
         network: from :func:`load_network`.
         paths: image files.
-        cutoff: ``"auto"`` for the Nyquist frequency of each step, or one for all steps.
-        noise: standard deviation of Gaussian noise on the images, of 255.
-        blur: size of a binomial kernel, 2 to 7, applied to each map before it is scored, as a blur
-            before this step alone would be.
-        bins: number of rings of the spectra, at most a quarter of the pixels along a side; 0 for
-            no spectra.
-        progress: called with the number of images; returns a context manager of a function to call
-            after each image.
+        cutoff: ``"auto"`` for the Nyquist frequency of each step, or one cutoff for all steps.
+        noise: standard deviation of Gaussian noise added to the images, on a scale of 0 to 255.
+        blur: size of a binomial kernel, 2 to 7, that blurs each map before it is scored, as if only
+            this step had a blur before it.
+        bins: number of rings in the spectra, at most a quarter of the pixels along a side; 0 for no
+            spectra.
+        progress: called with the number of images; returns a context manager that yields a function
+            to call after each image.
 
     Returns:
-        The plan of the network on the first image, and a result for each of its sites, or for each
-        use of a shared module. Calls that the first image did not make are not scored.
+        The plan of the network, made with the first image, and a result for each of its sites, or
+        for each use of a shared module. Calls that do not occur on the first image are not scored.
 
     Raises:
-        ValueError: no paths, an image or the network fails, the network has no downsampling step,
-            or an argument is out of range.
+        ValueError: there are no paths, an image can't be used, the network fails or has no
+            downsampling step, or an argument is out of range.
     """
     if not paths:
         raise ValueError("paths: expected at least one image")
@@ -124,7 +125,7 @@ def measure_aliasing(
         site.name: _Record(
             _cutoff(cutoff, site),
             None if blur is None else BlurFilter(site.in_channels, blur),
-            # Wider rings for small maps, so that every ring has frequencies.
+            # Use wider rings for small maps, so that every ring holds a frequency.
             min(bins, max(1, min(site.input_size) // 4)),
         )
         for site in uses
@@ -149,9 +150,9 @@ def measure_aliasing(
 
 
 def capture_maps(network: LoadedNetwork, plan: Plan[Site], image: Tensor) -> dict[str, Tensor]:
-    """The maps [1, C, H, W] that enter the sites of a plan, for one image [3, H, W].
+    """Return the maps [1, C, H, W] that enter the sites of a plan, for one image [3, H, W].
 
-    The keys are the names of sites, or of each use of a shared module.
+    The keys are the names of the sites, or of each use of a shared module.
     """
     maps: dict[str, Tensor] = {}
     with (
@@ -165,7 +166,7 @@ def capture_maps(network: LoadedNetwork, plan: Plan[Site], image: Tensor) -> dic
 def _run(network: LoadedNetwork, image: Tensor, path: Path) -> None:
     try:
         network.model(network.arguments(image))
-    except Exception as error:  # networks raise anything
+    except Exception as error:  # networks may raise anything
         size = "x".join(map(str, image.shape[1:]))
         raise ValueError(
             f"{printable(path)}: the network fails on {size} pixels: "
@@ -194,5 +195,5 @@ def _mean(spectra: Sequence[Tensor]) -> tuple[float, ...]:
 
 
 def _finite(value: float | None) -> float | None:
-    """A number of JSON; None for NaN and infinity."""
+    """Return a number for JSON; None for NaN and infinity."""
     return value if value is not None and math.isfinite(value) else None

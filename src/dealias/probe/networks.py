@@ -1,4 +1,4 @@
-"""Networks of any installed library, by a specification."""
+"""Create networks of any installed library from a specification."""
 
 import importlib
 import inspect
@@ -35,7 +35,7 @@ SPECS = (
     "file or module.path:factory"
 )
 
-_CLASSES = 21  # of networks of segmentation_models_pytorch, as torchvision's have
+_CLASSES = 21  # for networks of segmentation_models_pytorch, as many as torchvision's have
 
 
 class NetworkError(ValueError):
@@ -48,11 +48,12 @@ class LoadedNetwork:
 
     Attributes:
         model: the network in evaluation mode.
-        mean: mean of RGB in [0, 1], for normalisation.
-        std: standard deviation of RGB, for normalisation.
-        takes_list: whether the input is a list of images [C, H, W], as of detectors, not a batch.
-        classes: names of the classes in the order of its scores; None if they are not known.
-        random: whether its weights are known to be random.
+        mean: mean of RGB for normalisation, for values in [0, 1].
+        std: standard deviation of RGB for normalisation.
+        takes_list: whether the input is a list of images [C, H, W], as for detectors, and not a
+            batch.
+        classes: names of the classes in the order of the scores; None if they are not known.
+        random: whether the weights are known to be random.
     """
 
     model: nn.Module
@@ -63,7 +64,7 @@ class LoadedNetwork:
     random: bool = False
 
     def arguments(self, image: Tensor) -> Any:
-        """The input of the network for one image [3, H, W], RGB in [0, 1]."""
+        """Return the input of the network for one image [3, H, W], RGB in [0, 1]."""
         mean, std = (image.new_tensor(value)[:, None, None] for value in (self.mean, self.std))
         x = (image - mean) / std
         return [x] if self.takes_list else x[None]
@@ -73,19 +74,19 @@ def load_network(spec: str, weights: Path | None = None, *, trust: bool = False)
     """Create a network, without downloading anything.
 
     Args:
-        spec: ``timm:NAME``, ``torchvision:NAME`` or ``smp:NAME``, with random weights, the last of
-            21 classes; ``hf:NAME_OR_PATH``, a folder or a name in the local cache of transformers,
-            with its weights if there are any; ``dealias:PATH``, a checkpoint of ``dealias fit`` or
-            a folder of ``dealias convert``; a ``.pt2`` file of `torch.export`; or
-            ``module.path:factory``, called without arguments.
-        weights: weights to load, a file of torch.save or safetensors; see
+        spec: ``timm:NAME``, ``torchvision:NAME`` or ``smp:NAME``, with random weights, and for
+            ``smp`` with 21 classes; ``hf:NAME_OR_PATH``, a folder or a name in the local cache of
+            transformers, with its weights if there are any; ``dealias:PATH``, a checkpoint of
+            ``dealias fit`` or a folder of ``dealias convert``; a ``.pt2`` file of `torch.export`;
+            or ``module.path:factory``, called without arguments.
+        weights: file of weights to load, from torch.save or safetensors; see
             :func:`dealias.models.read_weights`.
-        trust: run code that the specification names or a file holds: a factory, a ``.pt2`` file,
-            or a folder of transformers with a network of its own.
+        trust: whether to run code that the specification names or a file contains: a factory, a
+            ``.pt2`` file, or a transformers folder with its own network code.
 
     Raises:
-        NetworkError: there is no such network, its library is not installed, it can't be created,
-            the weights do not fit, or it is a program and `trust` is false.
+        NetworkError: the network does not exist or can't be created, its library is not installed,
+            the weights do not fit, or it needs to run code and `trust` is false.
 
     >>> load_network("torch.nn:Identity", trust=True).model
     Identity()
@@ -108,7 +109,7 @@ def load_network(spec: str, weights: Path | None = None, *, trust: bool = False)
     except ImportError as error:
         raise NetworkError(f"model {spec!r}: {error}") from error
     except Exception as error:
-        # Libraries raise anything for unknown names.
+        # Libraries may raise anything for unknown names.
         said = " ".join(str(error).split())
         raise NetworkError(f"model {spec!r}: {type(error).__name__}: {said}") from error
     if weights is None:
@@ -119,7 +120,7 @@ def load_network(spec: str, weights: Path | None = None, *, trust: bool = False)
 
 def _from_timm(name: str, _: bool) -> LoadedNetwork:
     timm = importlib.import_module("timm")
-    if ":" in name:  # hf-hub: and others, which are looked up elsewhere
+    if ":" in name:  # prefixes such as hf-hub:, whose models timm looks up elsewhere
         raise NetworkError(f"model 'timm:{name}': expected a name of timm.list_models()")
     model = timm.create_model(name, pretrained=False).eval()
     config = model.pretrained_cfg
@@ -129,7 +130,7 @@ def _from_timm(name: str, _: bool) -> LoadedNetwork:
 def _from_torchvision(name: str, _: bool) -> LoadedNetwork:
     models = importlib.import_module("torchvision.models")
     builder = models.get_model_builder(name)
-    # By default the weights of the backbone would be downloaded.
+    # By default, torchvision would download the weights of the backbone.
     options = {"weights": None, "weights_backbone": None}
     if "weights_backbone" not in inspect.signature(builder).parameters:
         del options["weights_backbone"]
@@ -151,7 +152,7 @@ def _from_transformers(name: str, trust: bool) -> LoadedNetwork:
     if Path(name).is_dir():
         check_model_folder(Path(name))
     transformers = importlib.import_module("transformers")
-    local = {"local_files_only": True, "trust_remote_code": trust}  # None would ask the terminal
+    local = {"local_files_only": True, "trust_remote_code": trust}  # None would prompt
     try:
         config = transformers.AutoConfig.from_pretrained(name, **local)
     except OSError as error:
@@ -166,12 +167,12 @@ def _from_transformers(name: str, trust: bool) -> LoadedNetwork:
     with limited():
         try:
             model = builder.from_pretrained(name, **local)
-        except OSError:  # a configuration without weights
+        except OSError:  # there is a configuration, but no weights
             random = True
             model = builder.from_config(config, trust_remote_code=trust)
     names = getattr(config, "id2label", None) or {}
     known = sorted(names) == [*range(len(names))] and len(names) > 1
-    # Without names of its own, a configuration says LABEL_0, LABEL_1, ...
+    # A configuration without class names has LABEL_0, LABEL_1, ...
     known = known and any(name != f"LABEL_{index}" for index, name in names.items())
     classes = tuple(str(names[index]) for index in range(len(names))) if known else None
     return LoadedNetwork(model.eval(), classes=classes, random=random)
@@ -186,7 +187,7 @@ def _from_dealias(path: str, trust: bool) -> LoadedNetwork:
 
 
 def _own_classes(model: nn.Module) -> tuple[str, ...] | None:
-    """The names that a network of dealias.models has."""
+    """Return the class names that a network of dealias.models stores."""
     if not isinstance(model, SegmentationModel) or model.classes is None:
         return None
     return tuple(model.classes["names"])
@@ -197,17 +198,17 @@ def _from_export(path: str) -> LoadedNetwork:
         raise NetworkError(f"{printable(Path(path))}: no such file")
     log = logging.getLogger("torch.export")
     level = log.level
-    log.setLevel(logging.ERROR)  # it reports how each of its readers failed
+    log.setLevel(logging.ERROR)  # it would report how each of its readers failed
     try:
         exported = torch.export.load(path)
-    except Exception as error:  # files of another kind raise anything
+    except Exception as error:  # other files may raise anything
         raise NetworkError(
             f"{printable(Path(path))}: expected a file of torch.export.save, got one that can't be "
             f"read ({type(error).__name__})"
         ) from error
     finally:
         log.setLevel(level)
-    # The unflattened graph has modules again, and with them sites.
+    # The unflattened graph has modules again, so sites can be found.
     model = torch.export.unflatten(exported)
     # The metadata of the graph's values can't be copied with the network.
     for module in modules(model):
@@ -239,7 +240,7 @@ def _load_weights(model: nn.Module, path: Path) -> None:
         nn.Module.load_state_dict(model, state)
     except WeightsError as error:
         raise NetworkError(str(error)) from error
-    except RuntimeError as error:  # names or shapes that do not fit
+    except RuntimeError as error:  # names or shapes do not fit
         raise NetworkError(f"{printable(path)}: {' '.join(str(error).split())}") from error
 
 

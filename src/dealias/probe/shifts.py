@@ -1,4 +1,4 @@
-"""How a network's output depends on where an image falls on the sampling grid."""
+"""Measure how a network's output depends on where an image falls on the sampling grid."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from dealias.processes import Progress, open_progress
 from dealias.surgery import Plan, Site
 from dealias.text import printable
 
-BORDER = 16  # pixels at the sides of windows, where padding decides
+BORDER = 16  # pixels at the sides of windows, where padding has an effect
 
 
 @dataclass(frozen=True)
@@ -35,10 +35,10 @@ class ShiftMap:
     """How often the label of each pixel changed.
 
     Attributes:
-        preds: labels of the window that the others were compared with, int64 [H, W].
-        changed: in how many shifts each pixel had another label, int64 [H, W].
-        compared: in how many shifts it was compared, int64 [H, W].
-        place: top and left of the window in the image, in pixels.
+        preds: labels of the reference window, int64 [H, W].
+        changed: number of shifts in which each pixel had another label, int64 [H, W].
+        compared: number of shifts in which each pixel was compared, int64 [H, W].
+        place: top and left of the reference window in the image, in pixels.
         agreements: share of the compared pixels that kept their label, for each offset.
     """
 
@@ -50,7 +50,7 @@ class ShiftMap:
 
     @property
     def unstable(self) -> Tensor:
-        """Share of shifts in which each pixel changed, float32 [H, W]; NaN where none compared."""
+        """Share of shifts in which each pixel changed, float32 [H, W]; NaN if never compared."""
         return self.changed / self.compared
 
 
@@ -64,23 +64,25 @@ def map_shifts(
     border: int = BORDER,
     multiple: int = 1,
 ) -> ShiftMap:
-    """Compare what a network says of an image and of the same scene a few pixels further.
+    """Compare the predictions for an image and for the same scene shifted by a few pixels.
 
-    It takes one forward pass for each offset, and one for the window that they are compared with.
+    This takes one forward pass for each offset, and one for the reference window.
 
     Args:
-        predict: gives the labels, integers [H, W], of an image [C, H, W] of any size; or a single
-            one, [1, 1], for the whole image.
+        predict: returns the labels, integers [H, W], of an image [C, H, W] of any size; or a single
+            label, [1, 1], for the whole image.
         image: float [C, H, W].
-        offsets: (dy, dx) of each, in pixels.
-        circular: roll the image, so that every pixel has its counterpart: for a network with
-            circular padding, the exact test of equivariance. Otherwise windows are cut out of it.
-        largest: see :func:`dealias.metrics.functional.shifted_windows`; not used if circular.
-        border: pixels at the sides of the windows that are not compared; not used if circular.
+        offsets: (dy, dx) of each offset, in pixels.
+        circular: whether to roll the image, so that every pixel has a counterpart. For a network
+            with circular padding, this is the exact test of equivariance. Otherwise windows are cut
+            out of the image.
+        largest: see :func:`dealias.metrics.functional.shifted_windows`; ignored if circular.
+        border: pixels at the sides of the windows that are not compared; ignored if circular.
         multiple: see :func:`dealias.metrics.functional.shifted_windows`.
 
     Raises:
-        ValueError: the image is too small for the offsets, or `predict` gives maps of another size.
+        ValueError: the image is too small for the offsets, or `predict` returns maps of another
+            size.
     """
     if circular:
         height, width = image.shape[-2:]
@@ -128,11 +130,12 @@ class ShiftResult:
     Attributes:
         counts: int64 [3, 2, C], see :func:`dealias.metrics.functional.count_shifts`.
         images: number of images.
-        shifts: number of offsets of each image.
+        shifts: number of offsets per image.
         agreements: share of the compared pixels that kept their label, for each image and offset.
-        settings: offsets or their largest, seed, border and whether the shifts were circular.
+        settings: the offsets or the largest offset, the seed, the border, and whether the shifts
+            were circular.
         names: names of the classes; None if they are not known.
-        equivariance: for each site of the network, the mean equivariance error; see
+        equivariance: mean equivariance error of each site of the network; see
             :func:`measure_shifts`.
     """
 
@@ -180,31 +183,34 @@ def measure_shifts(
 ) -> ShiftResult:
     """Measure shift agreement on images, without targets, and where in the network it is lost.
 
-    At each site, the equivariance error is how far the map that enters is from moving with the
-    image: the power of the difference between the map of the shifted window and the map of the
-    reference moved by the same distance in the frequency domain, over the power of both. It is 0
-    for a map that moves with the image, and 1 for maps that have nothing to do with each other. The
-    mean of each channel does not count, nor do the sides of the map, where padding decides. It is
-    averaged over offsets and images; offsets that are multiples of the stride give about 0.
+    The equivariance error of a site tells how far the map that enters is from moving with the
+    image. It compares the map of the shifted window with the map of the reference, moved by the
+    same distance in the frequency domain: the power of their difference, divided by the power of
+    both. It is 0 for a map that moves with the image, and 1 for maps that have nothing in common.
+    The mean of each channel and the sides of the map, where padding has an effect, are left out.
+    The error is averaged over offsets and images. Offsets that are multiples of the stride give
+    about 0.
 
     Args:
-        network: from :func:`load_network`; its output must be one that :func:`output_scores` takes.
+        network: from :func:`load_network`; its output must be accepted by :func:`output_scores`.
         paths: image files.
         plan: sites of the network.
-        shifts: number of offsets for each image, drawn by the name of its file without suffix.
+        shifts: number of offsets for each image, which are drawn by the name of its file without
+            the suffix.
         largest: largest offset in pixels along an axis.
-        seed: of the offsets.
-        offsets: the same offsets for each image, in place of drawn ones.
+        seed: seed of the offsets.
+        offsets: offsets to use for every image, instead of drawn ones.
         circular: see :func:`map_shifts`.
         border: see :func:`map_shifts`.
-        noise: standard deviation of Gaussian noise on the images, of 255; it moves with the scene.
-        classes: names of the classes, as many as the network has; by default those that it knows.
-        progress: called with the number of images; returns a context manager of a function to call
-            after each image.
+        noise: standard deviation of Gaussian noise added to the images, on a scale of 0 to 255; it
+            moves with the scene.
+        classes: names of all classes of the network; by default those that it comes with.
+        progress: called with the number of images; returns a context manager that yields a function
+            to call after each image.
 
     Raises:
-        ValueError: an image is too small or can't be read, the network's output is no scores, or
-            `classes` are not as many as it scores.
+        ValueError: an image is too small or can't be read, the network's output holds no scores, or
+            the number of `classes` differs from that of the scores.
     """
     counts: Tensor | None = None
     agreements: list[float] = []
@@ -255,7 +261,7 @@ def measure_shifts(
 
 
 class _Observer:
-    """Labels views of an image, and compares the maps of each with those of the first."""
+    """Labels views of an image, and compares the maps of each view with those of the first."""
 
     def __init__(
         self,
@@ -276,7 +282,7 @@ class _Observer:
         self._offsets = iter([(0, 0), *offsets])
 
     def __call__(self, view: Tensor) -> Tensor:
-        maps: dict[str, tuple[Tensor, Tensor]] = {}  # and where their samples lie
+        maps: dict[str, tuple[Tensor, Tensor]] = {}  # with the positions of their samples
         with collect_offsets() as places:
 
             def keep(name: str, x: Tensor) -> None:
@@ -311,7 +317,7 @@ class _Observer:
             weights = rows[:, None] * columns[None, :]
         total = weights.sum()
         if total <= 0:
-            return  # a map of a few cells
+            return  # the map has only a few cells
         moved, y = (
             m - (m * weights).sum((-2, -1), keepdim=True) / total
             for m in (translate(x, distance), y)
@@ -323,7 +329,7 @@ class _Observer:
 
 
 def _inner_window(cells: int, side: float) -> Tensor:
-    """A window [cells] that is 0 within `side` cells of either end and rises to 1 in the middle."""
+    """Return a window [cells] that is 0 within `side` cells of either end and 1 in the middle."""
     inside = cells - 2 * side
     place = torch.arange(cells) + 0.5 - side
     rising = torch.sin(torch.pi * place / max(inside, 1e-9)).square()
@@ -331,7 +337,7 @@ def _inner_window(cells: int, side: float) -> Tensor:
 
 
 def output_scores(output: Any, size: Sequence[int]) -> Tensor:
-    """The class scores [C, H, W] in the output of a network for one image of that size.
+    """Return the class scores [C, H, W] in the output of a network for one image of this size.
 
     Args:
         output: a tensor [1, C, h, w], or [1, C] for the whole image; or a mapping or an object that
@@ -339,10 +345,10 @@ def output_scores(output: Any, size: Sequence[int]) -> Tensor:
         size: height and width of the image.
 
     Returns:
-        Scores enlarged to the size of the image if need be, or [C, 1, 1] for the whole image.
+        Scores, enlarged to the size of the image if necessary, or [C, 1, 1] for the whole image.
 
     Raises:
-        ValueError: the output has no such scores, or NaN.
+        ValueError: the output has no such scores, or NaN scores.
     """
     for key in ("out", "logits"):
         if isinstance(output, Mapping) and key in output:
@@ -365,14 +371,14 @@ def output_scores(output: Any, size: Sequence[int]) -> Tensor:
 
 
 def translate(x: Tensor, distance: Sequence[float]) -> Tensor:
-    """Move maps [..., H, W] circularly by any distance, along their Fourier series.
+    """Shift maps [..., H, W] circularly by any distance, by means of their Fourier series.
 
     Args:
         x: real maps.
         distance: (down, right) in pixels of the map.
 
     Returns:
-        Maps of the same shape. For whole pixels it is :func:`torch.roll`.
+        Maps of the same shape. For whole pixels the result equals that of :func:`torch.roll`.
 
     >>> x = torch.tensor([[0.0, 1.0, 0.0, 0.0]])
     >>> translate(x, (0, 1)).round(decimals=4).abs().tolist()

@@ -1,4 +1,4 @@
-"""How often the class of a point changes from frame to frame of a video."""
+"""Measure how often the class of a point changes from frame to frame of a video."""
 
 from __future__ import annotations
 
@@ -25,18 +25,18 @@ from dealias.probe.shifts import output_scores
 Frame = NDArray[np.uint8]
 Flow = Callable[[Frame, Frame], NDArray[np.float32]]
 
-_CLOSE = 0.5  # pixels between a point and where it comes back to
+_CLOSE = 0.5  # pixels between a point and where the flow back leads
 
 
 def read_frames(path: Path) -> Iterator[Frame]:
-    """Frames of a video, uint8 [H, W, 3], RGB, the centre as :func:`read_image` takes it.
+    """Yield the frames of a video, uint8 [H, W, 3], RGB, cropped as by :func:`read_image`.
 
     Args:
         path: a folder of images, in the order of the numbers in their names, or a video file that
             OpenCV reads. Subfolders are not read.
 
     Raises:
-        ImageError: the folder has no images, a file can't be read, or frames have other sizes.
+        ImageError: the folder has no images, a file can't be read, or the frames differ in size.
         ValueError: OpenCV is not installed.
     """
     size = None
@@ -56,7 +56,7 @@ def _images(folder: Path) -> list[Path]:
 
 
 def _in_order(name: str) -> list[tuple[int, str]]:
-    """A key that sorts "frame2" before "frame10"."""
+    """Return a key that sorts "frame2" before "frame10"."""
     return [
         (int(part), "") if part.isdecimal() else (-1, part) for part in re.split(r"(\d+)", name)
     ]
@@ -82,7 +82,7 @@ def _decoded(path: Path) -> Iterator[Frame]:
 
 
 def dense_flow(first: Frame, second: Frame) -> NDArray[np.float32]:
-    """Where each point of a frame lies in the next, by OpenCV's dense inverse search.
+    """Find where each point of a frame is in the next, by OpenCV's dense inverse search.
 
     Returns:
         float32 [H, W, 2], the distance down and right in pixels.
@@ -109,17 +109,18 @@ def _opencv() -> Any:
 def compare_frames(
     preds: Tensor, following: Tensor, forward: NDArray[np.floating], back: NDArray[np.floating]
 ) -> tuple[Tensor, Tensor]:
-    """Compare the labels of a frame with those of the same points in the next frame.
+    """Compare the labels of a frame with the labels of the same points in the next frame.
 
-    A point is compared if it lies in the next frame, and the flow back leads from there to within
-    half a pixel of where it came from: what is hidden or wrongly tracked is not. It lies between up
-    to four pixels; its label changed if none of them has it.
+    A point is compared if it is inside the next frame and the flow back leads from there to within
+    half a pixel of where it started. So points that are hidden or wrongly tracked are left out. In
+    the next frame a point is between up to four pixels; its label has changed if none of them has
+    the same label.
 
     Args:
         preds: labels of the frame, integers [H, W].
         following: labels of the next frame, integers [H, W].
-        forward: [H, W, 2], where each point lies in the next frame, in pixels down and right.
-        back: [H, W, 2], where each point of the next frame lay in this one.
+        forward: [H, W, 2], displacement of each point to the next frame, in pixels down and right.
+        back: [H, W, 2], displacement of each point of the next frame to this one.
 
     Returns:
         Bool [H, W]: where the label changed, and where it was compared.
@@ -128,7 +129,7 @@ def compare_frames(
     place = np.moveaxis(np.mgrid[:height, :width], 0, -1) + forward
     inside = ((place > -_CLOSE) & (place < np.array([height, width]) - _CLOSE)).all(-1)
     y, x = _pixels(np.rint(place), height, width)
-    missed = np.abs(forward + back[y, x]).max(-1)  # the flow back of the nearest pixel
+    missed = np.abs(forward + back[y, x]).max(-1)  # uses the flow back at the nearest pixel
     compared = torch.from_numpy(inside & (missed <= _CLOSE))
     changed = compared.clone()
     for down, right in product((np.floor, np.ceil), repeat=2):
@@ -138,7 +139,7 @@ def compare_frames(
 
 
 def _pixels(place: NDArray[Any], height: int, width: int) -> tuple[NDArray[Any], NDArray[Any]]:
-    """Rows and columns of places, those outside moved to the edge."""
+    """Return the rows and columns of positions; those outside are moved to the edge."""
     rows, columns = (place[..., axis].astype(np.int64) for axis in (0, 1))
     return rows.clip(0, height - 1), columns.clip(0, width - 1)
 
@@ -151,22 +152,23 @@ def measure_video(
     flow: Flow = dense_flow,
     source: str = "the video",
 ) -> dict[str, Any]:
-    """How often the predicted class of a point stays the same from one frame to the next.
+    """Measure how often the predicted class of a point stays the same from frame to frame.
 
     Args:
         network: see :func:`dealias.probe.measure_shifts`.
         frames: uint8 [H, W, 3], RGB, in order.
-        flow: where each point of a frame lies in another, float [H, W, 2]; see
+        flow: returns the displacement of each point of a frame to another, float [H, W, 2]; see
             :func:`dense_flow`.
         source: name of the video, for messages.
 
     Returns:
-        ``frames``, ``compared``, the share of points that were followed, and the scores of
-        :func:`dealias.metrics.functional.shift_agreement` over them, None where there are none:
-        over all points, and those in the bands of the prediction.
+        ``frames``; ``compared``, the share of points that were followed; and the scores of
+        :func:`dealias.metrics.functional.shift_agreement` over all these points and over those in
+        the bands of the prediction, None where there are no points.
 
     Raises:
-        ValueError: fewer than two frames, or the network's output is no map of class scores.
+        ValueError: there are fewer than two frames, or the network's output is not a map of class
+            scores.
     """
     counts: Tensor | None = None
     number, pixels = 1, 0

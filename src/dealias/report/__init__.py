@@ -1,4 +1,4 @@
-"""Pages, figures and tables that show the errors of results."""
+"""Pages, figures and tables that show the errors in results."""
 
 from dealias.report.aliasing import AliasingErrors, higher_share, rank_correlation
 from dealias.report.comparison import check_comparable, compare_results

@@ -1,4 +1,4 @@
-"""Errors against aliasing: is a network wrong more often where it aliases?"""
+"""Relate errors to aliasing: is a network wrong more often where it aliases?"""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from dealias.metrics.functional import ERROR_KINDS
 
 _BINS = 1000
-# Most scores are small: bins have equal widths in the square root of the score.
+# Most scores are small, so bins have equal widths in the square root of the score.
 _EDGES = np.linspace(0, 1, _BINS + 1) ** 2
 GROUPS = ("right_boundary", *(kind.key for kind in ERROR_KINDS), "right_interior")
 _RIGHT_BOUNDARY, _RIGHT_INTERIOR = 0, len(GROUPS) - 1
@@ -27,11 +27,11 @@ GROUP_TITLES = {kind.key: kind.title for kind in ERROR_KINDS} | {
 class AliasingErrors:
     """Histograms of the aliasing score by kind of pixel, over any number of images.
 
-    Counts of images add up with ``+``; their size does not depend on the number of images.
+    Counts are added with ``+``; their size does not depend on the number of images.
 
     Attributes:
-        counts: int64 [6, 1000], pixels by group and bin of the score. Groups are right pixels in
-            a boundary band, wrong pixels of each of `ERROR_KINDS`, and right pixels elsewhere.
+        counts: int64 [6, 1000], pixels by group and bin of the score. The groups are right pixels
+            in a boundary band, wrong pixels of each of `ERROR_KINDS`, and right pixels elsewhere.
             Bin i holds scores from (i / 1000)**2 to ((i + 1) / 1000)**2.
     """
 
@@ -39,7 +39,7 @@ class AliasingErrors:
 
     @classmethod
     def empty(cls) -> AliasingErrors:
-        """Counts of no images."""
+        """Return the counts of no images."""
         return cls(np.zeros((len(GROUPS), _BINS), np.int64))
 
     @classmethod
@@ -49,14 +49,15 @@ class AliasingErrors:
         """Count one image.
 
         Args:
-            aliasing: floating [H, W], the score of each pixel in [0, 1]; NaN where there is none.
+            aliasing: floating-point [H, W], the score of each pixel in [0, 1]; NaN where there is
+                no score.
             errors: uint8 [H, W], from :func:`dealias.metrics.functional.error_map`.
             boundary: bool [H, W], whether a pixel is in the predicted or the target band.
 
         Raises:
-            ValueError: shapes that differ, or scores outside [0, 1].
+            ValueError: the shapes differ, or scores are outside [0, 1].
 
-        Void pixels and those without a score are left out.
+        Void pixels and pixels without a score are left out.
 
         >>> scores = np.array([[0.0, 0.04, 0.04, 1.0]])
         >>> errors = np.array([[0, 0, 3, 255]], np.uint8)
@@ -86,14 +87,15 @@ class AliasingErrors:
         return AliasingErrors(self.counts + other.counts)
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain values for JSON.
+        """Return plain values for JSON.
 
         Returns:
             ``rank_correlation`` and ``higher_share`` over the pixels of the boundary bands, the
-            ``edges`` of the histograms, and ``groups``: for each its ``pixels``, the ``mean`` and
+            ``edges`` of the histograms, and ``groups``, each with its ``pixels``, the ``mean`` and
             ``quantiles`` of the score, and its ``histogram``. Groups of errors also have both
-            figures against right pixels in the boundary bands, or elsewhere for interior errors.
-            None where there are no pixels. See :func:`rank_correlation`.
+            figures in comparison with right pixels in the boundary bands, or, for interior errors,
+            with right pixels elsewhere. Values are None where there are no pixels. See
+            :func:`rank_correlation`.
         """
         wrong = self.counts[1:-1]
         at_boundary = wrong[:-1].sum(0)
@@ -111,12 +113,12 @@ class AliasingErrors:
 
 
 def histogram(found: Mapping[str, Any], group: str, columns: NDArray[Any]) -> NDArray[np.float64]:
-    """Pixels of a group between square roots of the score, the highest column being 1.
+    """Return a group's histogram over square roots of the score, scaled to a largest column of 1.
 
     Args:
         found: from :meth:`AliasingErrors.to_dict`.
         group: one of `GROUPS`.
-        columns: edges of the columns, rising.
+        columns: edges of the columns, ascending.
     """
     pixels = np.cumsum([0, *found["groups"][group]["histogram"]])
     height = np.diff(np.interp(columns, np.sqrt(found["edges"]), pixels))
@@ -125,15 +127,15 @@ def histogram(found: Mapping[str, Any], group: str, columns: NDArray[Any]) -> ND
 
 
 def rank_correlation(right: NDArray[np.int64], wrong: NDArray[np.int64]) -> float:
-    """Spearman's rank correlation between a score and being wrong, from two histograms.
+    """Compute Spearman's rank correlation between a score and being wrong, from two histograms.
 
     Args:
         right: integers [bins], right pixels by bin of the score.
-        wrong: integers [bins], wrong pixels.
+        wrong: integers [bins], wrong pixels by bin.
 
     Returns:
-        In [-1, 1]; NaN unless there are pixels of both kinds and the scores differ. Scores in one
-        bin are ties.
+        A value in [-1, 1]; NaN unless there are pixels of both kinds and the scores differ. Scores
+        in the same bin are ties.
 
     >>> rank_correlation(np.array([5, 0]), np.array([0, 5]))
     1.0
@@ -141,9 +143,9 @@ def rank_correlation(right: NDArray[np.int64], wrong: NDArray[np.int64]) -> floa
     both = right + wrong
     total, bad = int(both.sum()), int(wrong.sum())
     middle = (total + 1) / 2
-    rank = np.cumsum(both) - (both - 1) / 2 - middle  # of a bin's pixels, about the mean rank
+    rank = np.cumsum(both) - (both - 1) / 2 - middle  # of a bin's pixels, minus the mean rank
     spread = float((both * rank**2).sum())
-    # Being right or wrong has two ranks; about the mean they are -bad / 2 and (total - bad) / 2.
+    # Being right or wrong has two ranks: minus the mean they are -bad / 2 and (total - bad) / 2.
     split = bad * (total - bad) * total / 4
     if not (spread > 0 and split > 0):
         return math.nan
@@ -152,15 +154,15 @@ def rank_correlation(right: NDArray[np.int64], wrong: NDArray[np.int64]) -> floa
 
 
 def higher_share(right: NDArray[np.int64], wrong: NDArray[np.int64]) -> float:
-    """The share of pairs of a right and a wrong pixel in which the wrong one has the higher score.
+    """Compute in which share of pairs of a right and a wrong pixel the wrong one scores higher.
 
     Args:
         right: see :func:`rank_correlation`.
-        wrong: likewise.
+        wrong: see there.
 
     Returns:
-        In [0, 1], where ties count half; 0.5 if score and errors are unrelated; NaN without pixels
-        of both kinds.
+        A value in [0, 1], where ties count half; 0.5 if score and errors are unrelated; NaN unless
+        there are pixels of both kinds.
     """
     below = np.cumsum(right) - right / 2
     pairs = float(right.sum()) * float(wrong.sum())

@@ -30,26 +30,26 @@ def compare_results(
 ) -> dict[str, Any]:
     """Compare two results, from :func:`read_result`; differences are B minus A.
 
-    Where only some images are in both, and both results have the margins of each image, all figures
-    are of the images in both.
+    If the results share only some images, and both have the margins of each image, all figures are
+    computed over the shared images.
 
     Args:
-        a: the first.
-        b: the second.
+        a: the first result.
+        b: the second result.
         names: their names, for messages and headings.
         groups: groups of images that are resampled as a whole; by default those of the results.
 
     Returns:
         ``names``; ``metrics`` and ``classes`` with ``a``, ``b`` and ``difference`` of each figure,
-        None where undefined, and what :func:`paired_differences` says of it; ``intervals``, how it
-        was estimated; ``error_pixels`` and ``mIoU_gain`` by kind; ``per_image`` with the mIoU of
-        each image, largest loss first; ``agreement``, the shift agreement of both, if both were
-        tested under the same shifts; ``widths``, the curves ``a`` and ``b`` at the band widths
-        of both, if they are of the same images; ``notes``, messages on what else differs.
+        None where undefined, and the results of :func:`paired_differences`; ``intervals``, how
+        these were estimated; ``error_pixels`` and ``mIoU_gain`` by kind; ``per_image`` with the
+        mIoU of each image, largest loss first; ``agreement``, the shift agreement of both, if both
+        were tested under the same shifts; ``widths``, the curves ``a`` and ``b`` at the common band
+        widths, if both results have the same images; ``notes``, messages about other differences.
 
     Raises:
-        ResultFileError: as :func:`check_comparable`; images that differ only if margins are
-            unknown, or the targets of common ones differ.
+        ResultFileError: see :func:`check_comparable`; different images are refused only if margins
+            are unknown, or if the targets of shared images differ.
         GroupError: an image has no group.
     """
     _check_settings(a, b, names)
@@ -72,7 +72,7 @@ def compare_results(
     classes = zip(a["classes"], b["classes"], paired["classes"], strict=True)
     of_b = {row["name"]: row["mIoU"] for row in b["per_image"]}
     rows = [{"name": row["name"]} | _pair(row["mIoU"], of_b[row["name"]]) for row in a["per_image"]]
-    paired["metrics"]["mIoU"] |= _better_and_worse(rows)  # known without margins too
+    paired["metrics"]["mIoU"] |= _better_and_worse(rows)  # known even without margins
     return {
         "names": list(names),
         "protocol": a["protocol"],
@@ -115,7 +115,7 @@ def _left_out(
     units: Sequence[Mapping[str, Unit]],
     names: Sequence[str],
 ) -> list[str]:
-    """A note on images that are in one result alone, if the figures can do without them."""
+    """Return a note on images that are in only one result, if the figures can do without them."""
     rows = [_rows(result, name) for result, name in zip((a, b), names, strict=True)]
     common = units[0].keys() & units[1].keys()
     alone = [len(side) - len(common) for side in units]
@@ -126,8 +126,8 @@ def _left_out(
         if _differ(*(side[name] for side in rows)):
             raise ResultFileError(other_targets(name, names))
     return [
-        f"Figures are of the {len(common):,} images in both; left out are {alone[0]:,} in "
-        f"{names[0]} alone and {alone[1]:,} in {names[1]} alone."
+        f"Figures are over the {len(common):,} images in both; {alone[0]:,} only in {names[0]} and "
+        f"{alone[1]:,} only in {names[1]} are left out."
     ]
 
 
@@ -139,7 +139,7 @@ def _no_intervals(about: Mapping[str, Any]) -> list[str]:
 def _widths(
     a: Mapping[str, Any], b: Mapping[str, Any], *, whole: bool
 ) -> tuple[dict[str, Any] | None, list[str]]:
-    """The curves of both against the band width, or a message why they are not compared."""
+    """Return the curves of both against the band width, or a message why they are not compared."""
     one, two = a.get("widths"), b.get("widths")
     if one is None or two is None:
         return None, []
@@ -154,11 +154,11 @@ def _widths(
 def check_comparable(
     a: Mapping[str, Any], b: Mapping[str, Any], *, names: Sequence[str] = ("A", "B")
 ) -> None:
-    """Raise unless two results can differ by their predictions only.
+    """Raise ResultFileError unless two results can differ only in their predictions.
 
     Args:
-        a: the first, from :func:`read_result`.
-        b: the second.
+        a: the first result, from :func:`read_result`.
+        b: the second result.
         names: their names, for messages.
 
     Raises:
@@ -193,7 +193,7 @@ def check_comparable(
 def _check_settings(a: Mapping[str, Any], b: Mapping[str, Any], names: Sequence[str]) -> None:
     first, second = map(printable, names)
     listed = [[row["name"] for row in result["classes"]] for result in (a, b)]
-    if listed[0] != listed[1]:  # which is why other settings may differ too
+    if listed[0] != listed[1]:  # then other settings may differ for the same reason
         raise ResultFileError(
             f"expected the same classes in both, got {len(listed[0])} in {first} "
             f"and {len(listed[1])} in {second}, not all alike"
@@ -216,20 +216,20 @@ def _rows(result: Mapping[str, Any], name: str) -> dict[str, Mapping[str, Any]]:
 def _differ(one: Mapping[str, Any], two: Mapping[str, Any]) -> bool:
     """Whether two rows of an image are known to have different targets."""
     targets = {row["digests"]["target"] for row in (one, two) if "digests" in row}
-    # Files may hold the same labels in other bytes.
+    # Different bytes may hold the same labels.
     return len(targets) > 1 and all(target.startswith("labels:") for target in targets)
 
 
 def _changed(a: Mapping[str, Any], b: Mapping[str, Any], names: Sequence[str]) -> list[str]:
-    """How images were made dark or noisy, if not in the same way."""
+    """Say how images were made dark or noisy, if the results differ in this."""
     told = [told_conditions(result) or "as they are" for result in (a, b)]
     if told[0] == told[1]:
         return []
-    return [f"The images were seen otherwise: {told[0]} in {names[0]}, {told[1]} in {names[1]}."]
+    return [f"The images were not alike: {told[0]} in {names[0]}, {told[1]} in {names[1]}."]
 
 
 def _resized(a: Mapping[str, Any], b: Mapping[str, Any], names: Sequence[str]) -> list[str]:
-    """Which predictions were resized, if not all of both or none."""
+    """Say which predictions were resized, unless it was all or none of both."""
     resized = [result.get("resized_images", 0) for result in (a, b)]
     if resized[0] == resized[1]:
         return []
@@ -238,9 +238,9 @@ def _resized(a: Mapping[str, Any], b: Mapping[str, Any], names: Sequence[str]) -
 
 
 def _other_shifts(a: Mapping[str, Any], b: Mapping[str, Any], names: Sequence[str]) -> list[str]:
-    """Why shift agreement can't be compared, where one of the results has it."""
+    """Say why shift agreement can't be compared, if one of the results has it."""
     both = [result.get("shifts") for result in (a, b)]
-    if None in both:  # or in neither
+    if None in both:  # or neither has it
         has = [name for name, found in zip(names, both, strict=True) if found is not None]
         return [f"Only {name} was tested under shifts." for name in has]
     settings = [{key: found[key] for key in _SHIFTS} for found in both if found is not None]
@@ -250,7 +250,7 @@ def _other_shifts(a: Mapping[str, Any], b: Mapping[str, Any], names: Sequence[st
         f"{found['shifts']} of up to {found['largest']} px, seed {found['seed']}, in {name}"
         for found, name in zip(settings, names, strict=True)
     ]
-    return [f"The images were shifted otherwise: {told[0]}, {told[1]}."]
+    return [f"The images were shifted differently: {told[0]}, {told[1]}."]
 
 
 def _agreement(a: Mapping[str, Any], b: Mapping[str, Any]) -> dict[str, Any] | None:

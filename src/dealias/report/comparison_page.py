@@ -1,4 +1,4 @@
-"""The page of two evaluations side by side."""
+"""Write the page of two evaluations side by side."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ from dealias.report.shifts import AGREEMENT_WORDS
 from dealias.report.widths import width_section
 from dealias.text import printable
 
-# Blue and vermilion are told apart by colour-blind people (Okabe and Ito, 2008).
+# Colour-blind people can distinguish blue and vermilion (Okabe and Ito, 2008).
 CHANGES: tuple[dict[str, Any], ...] = (
     {"key": "mended", "title": "Mended: only A is wrong", "color": (0, 130, 200)},
     {"key": "broken", "title": "Broken: only B is wrong", "color": (230, 97, 0)},
@@ -65,12 +65,12 @@ _SORTS = (
     ("broken", "broken pixels, most first"),
     ("name", "name"),
 )
-_BOTH = 3  # of the changes
+_BOTH = 3  # among the changes
 _DIMMED = np.array([0.299, 0.587, 0.114]) * (1 - DARKENED)
 
 
 class ComparisonError(ValueError):
-    """Two evaluations have different classes or targets."""
+    """The classes or targets of two evaluations differ."""
 
 
 def write_comparison(
@@ -81,15 +81,15 @@ def write_comparison(
     workers: int = 0,
     progress: Progress | None = None,
 ) -> None:
-    """Write the page of two evaluations: index.html and assets/, which need nothing else.
+    """Write the page of two evaluations, which consists of index.html and assets/.
 
     Args:
-        path: folder of the page; made if it isn't there. A page in it is replaced.
+        path: folder of the page, made if it does not exist. A page in it is replaced.
         comparison: from :func:`compare_results`.
-        examples: the images of both; or the reason for a page without pictures.
-        workers: processes that read and draw; 0 for this one.
-        progress: given the number of images, opens a context that yields a function to call after
-            each.
+        examples: the images of both; or the reason why the page has no pictures.
+        workers: number of processes that read and draw; 0 to do so in this one.
+        progress: is given the number of images, and opens a context that yields a function to call
+            after each.
 
     Raises:
         OutputError: the page can't be written.
@@ -127,13 +127,13 @@ def draw_changes(
     classes: ClassSet,
     counting: Mapping[str, Any],
 ) -> Drawn:
-    """Write the files of one image of a comparison, from any process and in any order.
+    """Write the files of one image of a comparison; processes and order do not matter.
 
     Args:
-        folder: folder of the page, already begun.
+        folder: folder of the page, which was already begun.
         first: the image with the prediction of A.
         second: the image with the prediction of B, and the same target.
-        classes: what the labels mean.
+        classes: the class set.
         counting: arguments of :func:`dealias.metrics.functional.error_map`.
 
     Returns:
@@ -142,7 +142,7 @@ def draw_changes(
 
     Raises:
         OutputError: a file can't be written.
-        ValueError: labels are neither a class nor void.
+        ValueError: a label is neither a class nor void.
     """
     before, after = (
         mark_plane(mark_errors(side.preds, first.target, counting)) for side in (first, second)
@@ -169,7 +169,7 @@ def draw_changes(
 
 
 def change_map(before: NDArray[np.uint8], after: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """Mark which of two predictions is wrong: 0 neither, 1 the first, 2 the second, 3 both, 5 void.
+    """Mark wrong predictions: 0 neither, 1 the first, 2 the second, 3 both; 5 is void.
 
     Args:
         before: error marks of the first, uint8 [H, W].
@@ -201,14 +201,14 @@ def finish_comparison(
     *,
     no_pictures: str = "",
 ) -> None:
-    """Write the page itself, once its images are drawn.
+    """Write the page itself, after its images have been drawn.
 
     Args:
         folder: folder of the page.
         comparison: from :func:`compare_results`.
         drawn: rows of the images.
-        classes: what the labels mean; None without pictures.
-        no_pictures: the reason for that.
+        classes: the class set; None without pictures.
+        no_pictures: the reason why there are no pictures.
 
     Raises:
         OutputError: the page can't be written.

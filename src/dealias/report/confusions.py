@@ -1,4 +1,4 @@
-"""The confusion matrix of a page: which class is predicted as which, and in which images."""
+"""The confusion matrix of a page, which shows which class is predicted as which."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from dealias.labels import ClassSet
 from dealias.report.drawing import Drawn
 
 MOST_SHOWN = 24  # classes
-MOST_LINKED = 400  # pairs of classes that lead to images, those with the most pixels
+MOST_LINKED = 400  # pairs of classes with links to images: those with the most pixels
 
 
 def wrong_pixels(drawn: Sequence[Drawn], classes: int) -> NDArray[np.int64]:
-    """Wrong pixels of images by target and predicted class, int64 `[C, C]`."""
+    """Count the wrong pixels of images by target and predicted class, int64 `[C, C]`."""
     table = np.zeros((classes, classes), np.int64)
     for row in drawn:
         if row.by_pair is not None:
@@ -26,7 +26,7 @@ def wrong_pixels(drawn: Sequence[Drawn], classes: int) -> NDArray[np.int64]:
 
 
 def largest_pairs(wrong: NDArray[np.int64]) -> list[tuple[int, int]]:
-    """The pairs of classes with the most wrong pixels, at most `MOST_LINKED`."""
+    """Return the pairs of classes with the most wrong pixels, at most `MOST_LINKED`."""
     cells = np.argsort(-wrong, axis=None, kind="stable")[:MOST_LINKED]
     pairs = zip(*np.unravel_index(cells, wrong.shape), strict=True)
     return [(int(t), int(p)) for t, p in pairs if wrong[t, p]]
@@ -38,20 +38,21 @@ def confusion_section(
     classes: ClassSet,
     linked: Sequence[tuple[int, int]],
 ) -> dict[str, Any] | None:
-    """Values for the template; None if no class has a pixel.
+    """Return values for the template; None if no class has a pixel.
 
     Args:
         wrong: from :func:`wrong_pixels`.
-        result: has the pixels of each class in the target.
+        result: result with the pixels of each class in the target.
         classes: what the labels mean.
-        linked: the pairs that can lead to images.
+        linked: the pairs with links to images.
 
     Returns:
-        ``columns`` and ``rows`` of the classes in the data; of more than `MOST_SHOWN`, those with
-        the most wrong pixels, and ``left_out``, the number of others. A row has its class, its
-        ``pixels``, and a cell a column: the ``share`` of the pixels of the target's class that are
-        predicted as the column's, None without any, how ``deep`` it is coloured from 0 to 8, and
-        whether it is ``right`` or ``linked``. ``others`` is the share predicted as other classes.
+        ``columns`` and ``rows`` for the classes that occur, or for those with the most wrong pixels
+        if there are more than `MOST_SHOWN`; and ``left_out``, the number of other classes. A row
+        has its class, its ``pixels``, and a cell for each column: the ``share`` of the pixels of
+        the target class that are predicted as the class of the column (None if there are no
+        pixels), how ``deep`` the cell is coloured, from 0 to 8, and whether it is ``right`` or
+        ``linked``. ``others`` is the share predicted as classes that are left out.
     """
     pixels = np.array([row["pixels"] for row in result["classes"]], np.int64)
     matrix = wrong + np.diag(pixels - wrong.sum(1))
@@ -82,5 +83,5 @@ def confusion_section(
 
 
 def _depth(share: float | None) -> int:
-    """How deep a share is coloured; on a root scale, as most are small."""
+    """Return how deep a share is coloured, on a root scale because most shares are small."""
     return 0 if share is None else round(8 * min(2 * share, 1) ** 0.5)

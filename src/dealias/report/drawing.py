@@ -1,4 +1,4 @@
-"""Draw images for a page: the photograph, a thumbnail of the errors, and the label maps."""
+"""Draw the images of a page: the photograph, a thumbnail of the errors, and the label maps."""
 
 from __future__ import annotations
 
@@ -26,28 +26,28 @@ from dealias.report.heat import heat_plane
 from dealias.report.packing import Plane, pack, to_script
 
 RIGHT, VOID_MARK = 0, 5
-_VOID = 255  # of error_map
+_VOID = 255  # in error_map
 THUMBNAIL_WIDTH = 360
 _TALLEST_THUMBNAIL = 4 * THUMBNAIL_WIDTH
-_LONGEST_PICTURE = 16383  # of WebP, in pixels
+_LONGEST_PICTURE = 16383  # in pixels, for WebP
 _PHOTOGRAPH_QUALITY = 88
 _THUMBNAIL_QUALITY = 75
 
 
 class Drawn(NamedTuple):
-    """What a page knows of an image before its files are loaded.
+    """What a page knows about an image before its files are loaded.
 
     Attributes:
         name: name of the image.
-        key: name of its files.
+        key: name of the image's files.
         height: in pixels.
         width: in pixels.
         has: optional layers of the image, such as "image" and "aliasing".
         counts: pixels by column.
-        by_class: for each class with any, its number followed by its pixels by column.
-        problem: a message about what was left out; or None.
-        by_pair: int32 [pairs, 2 + columns], each target class and the class that it is mistaken
-            for, followed by the wrong pixels by column; None on pages without pairs.
+        by_class: for each class that occurs, its number followed by its pixels by column.
+        problem: a message about what was left out, or None.
+        by_pair: int32 [pairs, 2 + columns], a target class and the class that it is mistaken for,
+            followed by the wrong pixels by column; None on pages without pairs.
     """
 
     name: str
@@ -62,14 +62,14 @@ class Drawn(NamedTuple):
 
 
 def counting_of(result: Mapping[str, Any], classes: ClassSet) -> dict[str, Any]:
-    """Arguments of :func:`dealias.metrics.functional.error_map` for the settings of a result."""
+    """Return the arguments of :func:`dealias.metrics.functional.error_map` for a result."""
     return Options(classes, result["protocol"], result["band_width"]).counting
 
 
 def mark_errors(
     preds: NDArray[np.integer], target: NDArray[np.integer], counting: Mapping[str, Any]
 ) -> NDArray[np.uint8]:
-    """The error map of an image, see :func:`dealias.metrics.functional.error_map`."""
+    """Return the error map of an image; see :func:`dealias.metrics.functional.error_map`."""
     maps = (torch.from_numpy(np.ascontiguousarray(part)) for part in (preds, target))
     errors: NDArray[np.uint8] = error_map(*maps, **counting).numpy()
     return errors
@@ -78,7 +78,7 @@ def mark_errors(
 def boundary_bands(
     preds: NDArray[np.integer], target: NDArray[np.integer], counting: Mapping[str, Any]
 ) -> NDArray[np.bool_]:
-    """Where a pixel is in the predicted or the target band: bool [H, W]."""
+    """Mark the pixels in the predicted or the target band: bool [H, W]."""
     protocol, width = counting["protocol"], counting["band_width"]
     predicted, given = (torch.from_numpy(np.ascontiguousarray(m)) for m in (preds, target))
     edges = label_edges(predicted, protocol=protocol)
@@ -101,15 +101,15 @@ def draw_files(
     """Write the files of an image and count its pixels.
 
     Args:
-        folder: where.
+        folder: folder of the page.
         example: the image.
-        planes: its maps, as the page's scripts know them; "objects" is an optional layer.
-        picture: uint8 [H, W, 3], drawn small in the gallery.
-        columns: see :func:`count_by_class`, as for the arguments after it.
+        planes: maps of the image, named as in the page's scripts; "objects" is an optional layer.
+        picture: uint8 [H, W, 3], the picture for the thumbnail in the gallery.
+        columns: see :func:`count_by_class`, also for `maps`, `classes` and `number`.
         maps: label maps.
         classes: number of classes.
         number: number of columns.
-        heats: scores [H, W] in [0, 1] by name of their layer; by default those of the example.
+        heats: scores [H, W] in [0, 1] by layer; by default those of the example.
 
     Raises:
         OutputError: a file can't be written.
@@ -136,14 +136,14 @@ def draw_files(
 
 
 def background(image: NDArray[np.uint8] | None, target: Plane, classes: ClassSet) -> Any:
-    """The photograph, or without one the colours of the target: uint8 [H, W, 3]."""
+    """Return the photograph, or the colours of the target if there is none: uint8 [H, W, 3]."""
     if image is not None:
         return image
     return classes.colors()[np.minimum(target, np.uint16(len(classes) - 1))]
 
 
 def write_photograph(folder: PageFolder, path: str, pixels: NDArray[np.uint8]) -> None:
-    """Write a picture, uint8 [H, W, 3], for the viewer; shrunk if it is longer than WebP allows.
+    """Write a picture, uint8 [H, W, 3], for the viewer; it is shrunk if it is too large for WebP.
 
     Raises:
         OutputError: the file can't be written.
@@ -163,12 +163,12 @@ def write_thumbnail(folder: PageFolder, path: str, pixels: NDArray[np.uint8]) ->
 
 
 def thumbnail_size(height: int, width: int) -> tuple[int, int]:
-    """Width and height of the thumbnail of a picture."""
+    """Return the width and height of the thumbnail of a picture."""
     return _fitted(height, width, THUMBNAIL_WIDTH, _TALLEST_THUMBNAIL)
 
 
 def label_plane(labels: NDArray[np.integer], classes: ClassSet) -> Plane:
-    """Classes as they are, void as the number of classes, in the smallest dtype that holds them."""
+    """Return classes as they are and void as the number of classes, in the smallest dtype."""
     kind: type[np.unsignedinteger[Any]] = np.uint8 if len(classes) < 256 else np.uint16
     void = labels == classes.ignore_index
     plane: Plane = np.where(void, np.uint16(len(classes)), labels).astype(kind)
@@ -176,7 +176,7 @@ def label_plane(labels: NDArray[np.integer], classes: ClassSet) -> Plane:
 
 
 def mark_plane(errors: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """Error marks, with void as the number after them."""
+    """Return error marks, with void as the next number after them."""
     return np.where(errors == _VOID, VOID_MARK, errors).astype(np.uint8)
 
 
@@ -186,7 +186,7 @@ def object_plane(
     classes: ClassSet,
     recall: ObjectRecall,
 ) -> NDArray[np.uint8]:
-    """Marks of objects, see :func:`dealias.metrics.functional.mark_objects`."""
+    """Return the marks of objects; see :func:`dealias.metrics.functional.mark_objects`."""
     marks: NDArray[np.uint8] = mark_objects(
         *(torch.from_numpy(np.ascontiguousarray(part)) for part in (preds, target)),
         num_classes=len(classes),
@@ -202,14 +202,13 @@ def count_by_class(
     """Count pixels by column, and by column and class.
 
     Args:
-        columns: [H, W], the column of each pixel, from 1; 0 for none.
+        columns: [H, W], the column of each pixel, from 1; 0 for no column.
         maps: label maps; a pixel counts once for each class that it has in any of them.
         classes: number of classes.
         number: number of columns.
 
     Returns:
-        The counts of all columns; and, flattened, each class with any pixels followed by its
-        counts.
+        The counts of all columns; and, flattened, each class that occurs followed by its counts.
     """
     counted = columns > 0
     column = columns[counted].astype(np.int64) - 1
@@ -238,7 +237,7 @@ def count_by_pair(
     """Count pixels by column for each target class and the class that it is mistaken for.
 
     Args:
-        columns: [H, W], the column of each pixel, from 1; 0 for none.
+        columns: [H, W], the column of each pixel, from 1; 0 for no column.
         target: target classes, integers [H, W].
         preds: predicted classes, integers [H, W].
         number: number of columns.
@@ -263,7 +262,7 @@ def _shrink(picture: NDArray[np.uint8], widest: int, tallest: int) -> NDArray[np
 
 
 def _fitted(height: int, width: int, widest: int, tallest: int) -> tuple[int, int]:
-    """Width and height, of the same aspect ratio, of what is too large."""
+    """Return width and height, reduced to fit with the same aspect ratio."""
     scale = min(1.0, widest / width, tallest / height)
     return max(1, round(scale * width)), max(1, round(scale * height))
 

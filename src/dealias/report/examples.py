@@ -1,4 +1,4 @@
-"""Images of an evaluation with their labels and scores, and reading them from files."""
+"""Images of an evaluation with their labels and scores, read from files."""
 
 from __future__ import annotations
 
@@ -25,14 +25,14 @@ class Example:
         name: unique among the images of a report.
         preds: predicted classes, integers [H, W].
         target: target classes or void, integers [H, W].
-        image: the photograph, uint8 [H, W, 3] in RGB; or None.
-        aliasing: the aliasing score of each pixel, floating [H, W] in [0, 1], NaN where there is
-            none; or None.
+        image: the photograph, uint8 [H, W, 3] in RGB, or None.
+        aliasing: the aliasing score of each pixel, floating-point [H, W] in [0, 1], NaN where there
+            is none; or None.
         unstable: the share of shifts under which each pixel changes its class, likewise; or None.
-        problem: a message about what was left out; or None.
+        problem: a message about what was left out, or None.
 
     Raises:
-        ValueError: label maps or a photograph of another dtype or shape, or of several sizes.
+        ValueError: label maps or the photograph have a wrong dtype or shape, or their sizes differ.
     """
 
     name: str
@@ -67,17 +67,17 @@ class Example:
 
 @dataclass(frozen=True)
 class Examples:
-    """Images of an evaluation, read from files in any order and process.
+    """Images of an evaluation, which can be read from files in any order and process.
 
     Attributes:
-        classes: what the labels mean.
-        read: reads the prediction and the target of a pair.
-        pairs: files of the labels by name of the image.
-        images: photographs by name of the image, where there are any.
+        classes: the class set.
+        read: function that reads the prediction and the target of a pair.
+        pairs: label files by name of the image.
+        images: photographs by name of the image, as far as there are any.
         digests: digests of the files that were counted, prediction and target, by name of the
             image; images without digests are not checked.
-        skip_bad: leave out a photograph that can't be read, and say so in `problem`.
-        unstable: pictures of what is unstable by name of the image, as pages keep them.
+        skip_bad: whether to leave out a photograph that can't be read, and say so in `problem`.
+        unstable: pictures of instability by name of the image, as pages store them.
     """
 
     classes: ClassSet
@@ -90,15 +90,15 @@ class Examples:
 
     @property
     def names(self) -> Sequence[str]:
-        """Names of the images."""
+        """The names of the images."""
         return list(self.pairs)
 
     def load(self, name: str) -> Example:
         """Read an image.
 
         Raises:
-            LabelFileError, ImageError: a file can't be used, or changed since it was counted.
-            PairingError: there is no such image, or no longer.
+            LabelFileError, ImageError: a file can't be used, or has changed since it was counted.
+            PairingError: the image does not exist, or no longer exists.
         """
         if name not in self.pairs:
             raise PairingError(f"no prediction and target named {printable(name)!r} any more")
@@ -134,15 +134,15 @@ def read_example(
     *,
     skip_bad: bool,
 ) -> Example:
-    """Read the photograph and the aliasing scores of an image whose labels are at hand.
+    """Read the photograph and the aliasing scores of an image, and add given labels.
 
     Args:
         name: name of the image.
         preds: predicted classes, integers [H, W].
         target: target classes or void, integers [H, W].
-        image: the photograph; or None.
-        scores: picture of the aliasing score, as `dealias probe --maps` writes it; or None.
-        skip_bad: leave out a photograph that can't be read, and say so in `problem`.
+        image: the photograph, or None.
+        scores: picture of the aliasing scores, as written by `dealias probe --maps`, or None.
+        skip_bad: whether to leave out a photograph that can't be read, and say so in `problem`.
 
     Raises:
         ImageError: a file can't be used.
@@ -161,17 +161,17 @@ def read_example(
 
 
 def read_scores(path: Path, size: tuple[int, int]) -> NDArray[np.float32]:
-    """Read a picture of aliasing scores, as `dealias probe --maps` writes it.
+    """Read a picture of aliasing scores, as written by `dealias probe --maps`.
 
     Args:
         path: the file.
-        size: width and height that it is resized to.
+        size: width and height to resize it to.
 
     Returns:
         float32 [H, W] in [0, 1], NaN where there is no score.
 
     Raises:
-        ImageError: the file is no such picture.
+        ImageError: the file is not such a picture.
     """
     with open_image(path) as (picture, _):
         if not picture.mode.startswith("I"):

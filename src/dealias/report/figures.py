@@ -1,4 +1,4 @@
-"""Charts and strips of images for papers."""
+"""Draw charts and strips of images for papers."""
 
 from __future__ import annotations
 
@@ -26,14 +26,14 @@ from dealias.report.widths import CURVE_COLORS, PANELS, width_labels
 from dealias.text import check_name, printable
 
 FORMATS = ("pdf", "svg", "png")
-_WIDTH = 5.5  # of a page of text, in inches
+_WIDTH = 5.5  # width of the text on a page, in inches
 _STYLE = {
     "font.size": 8,
     "axes.spines.top": False,
     "axes.spines.right": False,
-    "pdf.fonttype": 42,  # fonts that publishers take
+    "pdf.fonttype": 42,  # fonts that publishers accept
     "svg.hashsalt": "dealias",
-    "text.parse_math": False,  # a dollar in a name is a dollar
+    "text.parse_math": False,  # dollar signs in names are literal
 }
 _CLASS_BARS = {
     "FErr": "false_response",
@@ -52,19 +52,19 @@ def write_figures(
 ) -> list[Path]:
     """Draw a result as PDF, SVG and PNG.
 
-    ``errors`` shows the share of each kind of error and the gain in mIoU from mending it;
-    ``classes`` the three error rates of each class that is in targets or predictions; ``aliasing``
-    the distribution of the aliasing score by kind of error, if it was measured; ``widths`` the six
-    figures against the width of the bands, if they were counted at several; ``strips`` the worst
-    images: photograph, target, prediction and errors, in colours by kind. An undefined value has a
-    dash in place of a bar.
+    ``errors`` shows the share of each kind of error and the gain in mIoU from correcting it.
+    ``classes`` shows the three error rates of each class that occurs in targets or predictions.
+    ``aliasing`` shows the distribution of the aliasing score by kind of error, if it was measured.
+    ``widths`` shows the six figures against the width of the bands, if they were counted at several
+    widths. ``strips`` shows the worst images: photograph, target, prediction, and errors coloured
+    by kind. An undefined value has a dash instead of a bar.
 
     Args:
-        folder: where the files go; made if it isn't there.
+        folder: folder of the files; made if it does not exist.
         result: from :func:`read_result`.
-        examples: its images; None for no strips.
+        examples: images of the result; None to draw no strips.
         images: number of strips, worst image first.
-        prefix: prefix of the file names, without separators of folders.
+        prefix: prefix of the file names, without path separators.
 
     Returns:
         Paths of the files.
@@ -112,7 +112,7 @@ def _save(figure: Any, folder: Path, name: str) -> list[Path]:
     paths = [folder / f"{name}.{suffix}" for suffix in FORMATS]
     for path, suffix in zip(paths, FORMATS, strict=True):
         undated = {"pdf": {"CreationDate": None}, "svg": {"Date": None}, "png": {}}[suffix]
-        drawn = io.BytesIO()  # a disk that is full would leave Matplotlib's writers in disorder
+        drawn = io.BytesIO()  # a full disk would leave Matplotlib's writers in a broken state
         figure.savefig(drawn, format=suffix, dpi=200, metadata=undated)
         with write_whole(path) as file:
             file.write(drawn.getbuffer())
@@ -120,7 +120,7 @@ def _save(figure: Any, folder: Path, name: str) -> list[Path]:
 
 
 def worst_images(result: Mapping[str, Any], count: int) -> list[str]:
-    """Names of the images of a result with the lowest mIoU, the worst first."""
+    """Return the names of the images of a result with the lowest mIoU, worst first."""
     rows = [row for row in result["per_image"] if row["mIoU"] is not None]
     return [row["name"] for row in sorted(rows, key=lambda row: row["mIoU"])[:count]]
 
@@ -143,7 +143,7 @@ def _draw_kinds(figure: Any, result: Mapping[str, Any]) -> None:
 
 
 def _lengths(values: Sequence[float | None]) -> list[float]:
-    """Bars in percent; of no length where a value is undefined, which its label is to say."""
+    """Return lengths of bars in percent; 0 where a value is undefined, as the label then says."""
     return [100 * (value or 0) for value in values]
 
 

@@ -1,4 +1,4 @@
-"""What a result says in one line, for the heading of its figures."""
+"""Summarise a result in one line, for the heading of its figures."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ _DONE = {
     "merging_mistake": "by boundaries that are missed",
     "displacement": "by boundaries that are displaced",
 }
-_LEAST = 0.05  # points that are told
+_LEAST = 0.05  # smallest number of points that is mentioned
 
 
 def find_heading(result: Mapping[str, Any]) -> str:
-    """Say what costs the most mIoU, from the gains if errors were mended.
+    """Say what costs the most mIoU, from the gains if errors were corrected.
 
     Args:
         result: from :meth:`dealias.evaluation.Evaluation.to_dict`.

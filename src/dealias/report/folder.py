@@ -1,4 +1,4 @@
-"""The folder of a page: index.html and assets/, complete or absent."""
+"""Folders of pages, index.html and assets/, which are either complete or absent."""
 
 from __future__ import annotations
 
@@ -21,13 +21,15 @@ _README = "Files of a page that dealias wrote; ../index.html opens it.\n"
 
 
 class PageFolder:
-    """A page being written: index.html, and assets/ with the files that it needs.
+    """A page that is being written: index.html, and assets/ with the files that it needs.
 
-    The page is written beside its place, which it takes once it is complete; a page that is
-    replaced stays until then. As a context, it begins, and discards what is not finished.
+    The page is written next to its final place, and moved there once it is complete. A page that it
+    replaces stays until then. As a context manager, it calls `begin`, and discards what is not
+    finished.
 
     Args:
-        path: the folder of index.html; missing, empty, or a page that is as dealias wrote it.
+        path: the folder of index.html; it must be missing, empty, or a page that is as dealias
+            wrote it.
     """
 
     def __init__(self, path: Path) -> None:
@@ -36,15 +38,15 @@ class PageFolder:
 
     @property
     def new(self) -> Path:
-        """The folder that assets are written to."""
+        """The folder to write assets to."""
         return self._output.part / "assets"
 
     def begin(self) -> None:
-        """Make the folder, and write the assets that all pages have.
+        """Make the folder, and write the assets that all pages share.
 
         Raises:
-            OutputError: it can't be written, holds files that dealias did not write, or another
-                process is writing it.
+            OutputError: the folder can't be written, holds files that dealias did not write, or is
+                being written by another process.
         """
         self._output.begin()
         try:
@@ -56,7 +58,7 @@ class PageFolder:
             raise
 
     def write(self, name: str, content: bytes) -> None:
-        """Write an asset, whose name may have a folder.
+        """Write an asset, whose name may include a folder.
 
         Raises:
             OutputError: it can't be written.
@@ -78,7 +80,7 @@ class PageFolder:
         self._output.close()
 
     def path_from(self, output: Path | None) -> str:
-        """The path of the page from the folder of a result's file, or else the working folder."""
+        """Return the page's path, relative to the folder of a result's file if there is one."""
         base = Path.cwd() if output is None else output.resolve().parent
         return os.path.relpath(self.path.resolve(), base)
 
@@ -91,17 +93,17 @@ class PageFolder:
 
 
 class PageWriter(ABC, Generic[Found]):
-    """Write a page image by image, without keeping the images in memory.
+    """Writes a page image by image, without keeping the images in memory.
 
-    Several processes may write the images of one page: one of them calls `begin` before any calls
-    `add`, and later absorbs the parts of the others and calls `finish`. As a context, it begins,
-    and discards what is not finished.
+    Several processes may write the images of one page: one of them calls `begin` before any process
+    calls `add`, and later absorbs the parts of the others and calls `finish`. As a context manager,
+    the writer calls `begin`, and discards what is not finished.
 
     Args:
-        path: folder of the page; made if it isn't there. A page in it is replaced at the end.
+        path: folder of the page, made if it does not exist. A page in it is replaced at the end.
 
     Attributes:
-        title: heading of the page, unless another is given.
+        title: default heading of the page.
     """
 
     title: ClassVar[str]
@@ -122,18 +124,18 @@ class PageWriter(ABC, Generic[Found]):
         site: str | None = None,
         title: str | None = None,
     ) -> dict[str, Any]:
-        """Write the page itself, once its images are written.
+        """Write the page itself, after its images have been written.
 
         Args:
             found: the figures of these images; see the class.
-            output: file that the result will be written to; the path of the page is relative to its
-                folder.
+            output: file that the result will be written to; the path of the page is given relative
+                to its folder.
             probe: result of `dealias probe`, for a section on the network.
             site: name of the downsampling step of the aliasing scores.
-            title: heading; by default that of the class.
+            title: heading of the page; by default `title` of the class.
 
         Returns:
-            Keys for the result's file: ``report``, where the page is, and
+            Entries for the result's file: ``report``, the path of the page, and
             ``errors_against_aliasing`` if any image had scores.
 
         Raises:
@@ -149,11 +151,11 @@ class PageWriter(ABC, Generic[Found]):
 
     @abstractmethod
     def _results(self, found: Found) -> tuple[dict[str, Any], Any, dict[str, Any] | None]:
-        """The result as files hold it, what was drawn, and errors against aliasing, if any."""
+        """Return the result as in files, what was drawn, and errors against aliasing, if any."""
 
     @abstractmethod
     def _write_page(self, result: Mapping[str, Any], drawn: Any, **more: Any) -> None:
-        """Write index.html and the data of its scripts; `more` has a probe and a title."""
+        """Write index.html and the data for its scripts; `more` has a probe and a title."""
 
     def discard(self) -> None:
         """Remove what was written, unless the page is finished."""
@@ -168,5 +170,5 @@ class PageWriter(ABC, Generic[Found]):
 
 
 def file_key(name: str) -> str:
-    """The name of the files of an image, valid in any file system."""
+    """Return a name for the files of an image that is valid in any file system."""
     return hashlib.sha256(name.encode("utf-8", "surrogatepass")).hexdigest()[:16]

@@ -1,17 +1,17 @@
-"""Scores of pixels: as planes for the scripts of a page, and painted on a picture."""
+"""Store pixel scores as planes for the scripts of a page, and paint them on pictures."""
 
 from __future__ import annotations
 
 import numpy as np
 from numpy.typing import NDArray
 
-# From low to high, as the viewer paints them: see static/layers.js.
+# Colours from low to high, as in the viewer: see static/layers.js.
 _COLORS = np.array([[0, 0, 4], [81, 18, 124], [183, 55, 121], [252, 137, 97], [252, 253, 191]])
 _NONE = 255  # no score
 
 
 def heat_plane(scores: NDArray[np.floating]) -> NDArray[np.uint8]:
-    """254 times the square root of each score, 255 where there is none."""
+    """Return 254 times the square root of each score, and 255 where there is none."""
     known = np.isfinite(scores)
     root = np.sqrt(np.clip(np.where(known, scores, 0), 0, 1))
     return np.where(known, np.rint(254 * root), _NONE).astype(np.uint8)
@@ -21,12 +21,12 @@ def paint_heat(scores: NDArray[np.floating], background: NDArray[np.uint8]) -> N
     """Paint scores over a dimmed picture.
 
     Args:
-        scores: floating [H, W] in [0, 1], NaN where there is none.
+        scores: floating-point [H, W] in [0, 1], NaN where there is no score.
         background: uint8 [H, W, 3], the photograph or the colours of the target.
 
     Returns:
-        uint8 [H, W, 3]: gray where the score is 0, and from violet to pale yellow where it is not.
-        What has no score is nearly black.
+        uint8 [H, W, 3]: gray where the score is 0, and violet to pale yellow for higher scores.
+        Pixels without a score are nearly black.
     """
     plane = heat_plane(scores)
     gray = background @ np.array([0.299, 0.587, 0.114])

@@ -1,7 +1,7 @@
-"""Find the images of a result, in its folders or in its page.
+"""Find the images of a result in its folders or in its page.
 
-A page keeps the label maps of its images as files, for predictions and targets that are nowhere
-else.
+A page stores the label maps of its images as files, in case the predictions and targets exist
+nowhere else.
 """
 
 from __future__ import annotations
@@ -32,14 +32,15 @@ _KEPT = "evaluation.json"
 
 
 def page_examples(page: Path, counted: str | None = None) -> Examples:
-    """The images that a page keeps.
+    """Return the images stored in a page.
 
     Args:
         page: folder of the page.
         counted: digest of the rows that the page must show; None for any.
 
     Raises:
-        ResultFileError: the folder holds no page of an evaluation, or the page of another one.
+        ResultFileError: the folder holds no page of an evaluation, or the page of another
+            evaluation.
         ClassSetError: the class set is malformed.
     """
     assets = page / "assets"
@@ -68,7 +69,7 @@ def page_examples(page: Path, counted: str | None = None) -> Examples:
 
 
 def keep_labels(folder: PageFolder, example: Example, classes: ClassSet) -> None:
-    """Write the label maps of an image, and what is unstable, into its page.
+    """Write the label maps of an image, and a picture of its instability, into its page.
 
     :func:`page_examples` reads them.
 
@@ -89,10 +90,10 @@ def keep_labels(folder: PageFolder, example: Example, classes: ClassSet) -> None
 def keep_names(
     folder: PageFolder, layers: Mapping[str, Sequence[str]], classes: ClassSet, counted: str
 ) -> None:
-    """Write the names of its images into a page.
+    """Write the names of a page's images into the page.
 
     Args:
-        folder: of the page.
+        folder: folder of the page.
         layers: optional layers of each image by name.
         classes: what the labels mean.
         counted: digest of the rows of the result.
@@ -105,7 +106,7 @@ def keep_names(
 
 
 def _kept_classes(classes: ClassSet) -> ClassSet:
-    """The classes with void as the number after them, and without colours."""
+    """Return the classes without colours, with void as the next number after them."""
     return ClassSet(classes.name, classes.names, ignore_index=len(classes))
 
 
@@ -118,18 +119,18 @@ def _read_kept(pair: Pair, classes: ClassSet) -> tuple[NDArray[np.integer], NDAr
 
 
 def find_examples(result: Mapping[str, Any], path: Path, *, trust: bool = False) -> Examples:
-    """Find the images of a result: in the folders that were evaluated, or else in its page.
+    """Find the images of a result in the folders that were evaluated, or else in its page.
 
     Args:
         result: from :func:`read_result`.
         path: file of the result.
-        trust: follow the paths in it wherever they lead. Otherwise the folders are not read, and
-            the page only if it lies below the folder of the file.
+        trust: whether to follow the paths in the result wherever they lead. Otherwise the folders
+            are not read, and the page is read only if it is below the folder of the file.
 
     Raises:
-        ResultFileError: the images are in neither; the message says why.
-        ValueError: they can't be used. Loading an image raises it if its labels changed since they
-            were counted.
+        ResultFileError: the images are in neither place; the message says why.
+        ValueError: the images can't be used. Loading an image raises it if its labels have changed
+            since they were counted.
     """
     problems = []
     rows = result["per_image"]

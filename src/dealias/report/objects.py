@@ -10,8 +10,8 @@ from dealias.labels import ClassSet
 from dealias.metrics.functional import ObjectMark
 from dealias.report.page import DARKENED
 
-FATES = tuple(column.name.lower() for column in IMAGE_COLUMNS[1:])  # images are filtered by them
-# Apart from the colours of errors, and from one another for the colour-blind.
+FATES = tuple(column.name.lower() for column in IMAGE_COLUMNS[1:])  # filters of the gallery
+# Distinct from the colours of errors, and from each other for colour-blind people.
 _COLORS = {
     "vanished": (232, 40, 40),
     "merged": (240, 228, 66),
@@ -24,16 +24,16 @@ _NOTES = {
     "vanished": "less than this of it is predicted as its class",
     "merged": "one predicted object covers it and others",
     "split": "several predicted objects hold parts of it",
-    "false": "predicted objects with nothing beneath, or next to nothing",
+    "false": "predicted objects with none or almost none of their class in the target",
 }
 
 
 def object_section(found: Mapping[str, Any], classes: ClassSet) -> dict[str, Any]:
-    """Values for the template.
+    """Return values for the template.
 
     Args:
         found: ``objects`` of a result.
-        classes: what the labels mean.
+        classes: the class set.
     """
     colors = classes.colors().tolist()
     return dict(found) | {
@@ -50,9 +50,9 @@ def object_section(found: Mapping[str, Any], classes: ClassSet) -> dict[str, Any
 
 
 def object_layer() -> dict[str, Any]:
-    """The layer of the viewer that outlines objects, where an image has been marked.
+    """Return the viewer's layer that outlines objects, for images that have been marked.
 
-    Dashed around objects of the target, solid around predicted ones, as all over the page.
+    As everywhere on the page, outlines of target objects are dashed, those of predicted ones solid.
     """
     fates = [
         {
@@ -78,7 +78,7 @@ def object_layer() -> dict[str, Any]:
 def script_objects(
     rows: Sequence[Mapping[str, Any]], names: Sequence[str]
 ) -> list[list[list[int]]]:
-    """For the scripts: the objects of each image, a class and its numbers of `FATES` each."""
+    """Return the objects of each image for the scripts: classes with their numbers of `FATES`."""
     number = {name: index for index, name in enumerate(names)}
     return [
         [[number[name], *(counts[key] for key in FATES)] for name, counts in row["objects"].items()]

@@ -1,8 +1,9 @@
-"""Label maps as scripts that a page loads from disk.
+"""Pack label maps into scripts that a page loads from disk.
 
-A page opened from disk can show pictures but not read their pixels, and can't fetch files. So maps
-are stored in scripts: the bytes of all planes, each row but the first combined with the one above
-by exclusive or, which makes label maps mostly zeros; then deflated and encoded in base64.
+A page opened from disk can show pictures, but it can neither read their pixels nor fetch files. So
+maps are stored in scripts. Each row of a plane except the first is combined with the row above by
+exclusive or, which makes label maps mostly zeros. Then the bytes of all planes are deflated and
+encoded in base64.
 """
 
 import base64
@@ -40,6 +41,6 @@ def pack(planes: Mapping[str, Plane]) -> dict[str, Any]:
 
 
 def to_script(function: str, *arguments: object) -> str:
-    """A script that calls a function with arguments, none of which can be mistaken for code."""
+    """Return a script that calls a function; no argument can be mistaken for code."""
     values = (json.dumps(value, allow_nan=False, separators=(",", ":")) for value in arguments)
     return f"{function}({','.join(values)});\n"

@@ -1,4 +1,4 @@
-"""What all kinds of page share."""
+"""Parts that all kinds of pages share."""
 
 from __future__ import annotations
 
@@ -16,28 +16,28 @@ from dealias.report.sections import probe_section
 
 ARROWS = {"IoU": "↑", "BIoU": "↑", "BAcc": "↑", "FErr": "↓", "MErr": "↓", "DErr": "↓"}
 NOTES = {
-    "IoU": "Intersection over union of all pixels, the mean over classes.",
+    "IoU": "Intersection over union of all pixels, averaged over classes.",
     "BIoU": "The same, inside the boundary bands only.",
     "BAcc": "Class recall inside the boundary bands.",
     "FErr": "False responses: the share missed near predicted boundaries.",
     "MErr": "Merging mistakes: the share missed near the boundaries of the target.",
     "DErr": "Displacements: the share missed where both have a boundary.",
 }
-# mIoU image by image, by the names of the literature.
+# Image-by-image mIoU, with its names in the literature.
 FINE_GRAINED_NOTES = {
     "mIoU_I": "Mean over images of the mean IoU of the classes in each target.",
-    "mIoU_I_worst_tenth": "The same over the tenth of the images that are worst.",
-    "mIoU_C": "Mean over classes of the mean IoU over the images that have each.",
+    "mIoU_I_worst_tenth": "The same over the worst tenth of the images.",
+    "mIoU_C": "Mean over classes of the mean IoU over the images that have the class.",
     "mIoU_C_worst_tenth": "The same over the worst tenth of the images of each class.",
 }
-# For headings of narrow columns, and for one pixel.
+# Short titles for the headings of narrow columns, and titles for a single pixel.
 _SHORT = {
     "false_response": ("+ false", "false response"),
     "merging_mistake": ("+ merging", "merging mistake"),
     "displacement": ("+ displ.", "displacement"),
     "interior": ("+ interior", "interior error"),
 }
-# The layers of the viewer; the photograph is below the others.
+# The layers of the viewer, with the photograph at the bottom.
 PHOTOGRAPH: dict[str, Any] = {
     "key": "image",
     "title": "Photograph",
@@ -46,7 +46,7 @@ PHOTOGRAPH: dict[str, Any] = {
     "opacity": 1,
     "optional": 1,
 }
-COUNTING = ("protocol", "band_width", "ignore_index")  # what pages say of how pixels are counted
+COUNTING = ("protocol", "band_width", "ignore_index")  # settings of counting that pages show
 _SECTIONS = {
     "figures": "Figures",
     "kinds": "Kinds",
@@ -71,13 +71,14 @@ def write_page(
     pictures: bool = True,
     probe: Mapping[str, Any] | None = None,
 ) -> None:
-    """Write index.html and the data of its scripts, once the files of the images are written.
+    """Write index.html and the data for its scripts, after the files of the images.
 
     Args:
         folder: folder of the page.
         template: name of the template.
-        data: values for the scripts: classes, kinds, layers, rows, and those of this kind of page.
-        context: values for the template; `sections` are those of this kind of page.
+        data: values for the scripts: classes, kinds, layers and rows, and values for this kind of
+            page.
+        context: values for the template; `sections` lists the sections of this kind of page.
         title: heading.
         pictures: whether the page shows images.
         probe: result of `dealias probe`, for a section on the network.
@@ -112,17 +113,17 @@ def write_page(
 
 
 def sections(*keys: str, **named: str) -> list[tuple[str, str]]:
-    """Sections that the navigation lists, by their ids; some may be named otherwise."""
+    """Return the ids and names of sections for the navigation; `named` overrides names."""
     return [(key, (_SECTIONS | named)[key]) for key in keys]
 
 
 def counting_facts(result: Mapping[str, Any]) -> list[str]:
-    """How pixels were counted, for the line below the heading."""
+    """Describe how pixels were counted, for the line below the heading."""
     return [f"protocol {result['protocol']}", f"bands of {result['band_width']} px"]
 
 
 def heat_layer(key: str, title: str) -> dict[str, Any]:
-    """A layer of the viewer that shows the scores of a plane, where an image has them."""
+    """Return a layer of the viewer that shows the scores in a plane, for images that have it."""
     return {
         "key": key,
         "title": title,
@@ -134,12 +135,12 @@ def heat_layer(key: str, title: str) -> dict[str, Any]:
 
 
 def label_layer(key: str, title: str) -> dict[str, Any]:
-    """A layer of the viewer that shows the labels of a plane."""
+    """Return a layer of the viewer that shows the labels of a plane."""
     return {"key": key, "title": title, "type": "labels", "plane": key, "opacity": 0.6}
 
 
 def error_layer(key: str, title: str, prediction: str) -> dict[str, Any]:
-    """A layer of the viewer that shows the errors of a prediction."""
+    """Return a layer of the viewer that shows the errors of a prediction."""
     return {
         "key": key,
         "title": title,
@@ -152,12 +153,12 @@ def error_layer(key: str, title: str, prediction: str) -> dict[str, Any]:
 
 
 def error_sorts(kinds: Iterable[Any]) -> list[tuple[str, str]]:
-    """Ways to sort images by these kinds of error."""
+    """Return the options to sort images by these kinds of error."""
     return [(kind.key, f"{kind.title.lower()}, most first") for kind in kinds]
 
 
 def metric_columns() -> list[dict[str, str]]:
-    """The metrics in the order of the paper, with arrows and explanations."""
+    """Return the metrics in the order of the paper, with arrows and explanations."""
     return [
         {
             "name": name,
@@ -170,7 +171,7 @@ def metric_columns() -> list[dict[str, str]]:
 
 
 def kind_rows() -> list[dict[str, Any]]:
-    """The kinds of error with their colours."""
+    """Return the kinds of error with their colours."""
     return [
         {
             "key": kind.key,
@@ -185,14 +186,14 @@ def kind_rows() -> list[dict[str, Any]]:
 
 
 def is_present(row: Mapping[str, Any]) -> bool:
-    """Whether a class of a result, or of a comparison, is in the targets or in predictions."""
+    """Whether a class of a result or of a comparison occurs in the targets or in predictions."""
     value = row["IoU"]
     sides = [value["a"], value["b"]] if isinstance(value, dict) else [value]
     return any(side is not None for side in sides)
 
 
 def class_rows(classes: ClassSet) -> list[dict[str, Any]]:
-    """Names and colours of the classes, for the scripts."""
+    """Return the names and colours of the classes for the scripts."""
     return [
         {"name": name, "color": color}
         for name, color in zip(classes.names, classes.colors().tolist(), strict=True)
@@ -200,7 +201,7 @@ def class_rows(classes: ClassSet) -> list[dict[str, Any]]:
 
 
 def script_kinds() -> list[dict[str, Any]]:
-    """The kinds of error, for the scripts."""
+    """Return the kinds of error for the scripts."""
     keys = ("key", "title", "single", "color")
     return [{key: kind[key] for key in keys} for kind in kind_rows()]
 
@@ -208,12 +209,12 @@ def script_kinds() -> list[dict[str, Any]]:
 def script_row(
     drawn: Drawn, scores: Sequence[float | None], pairs: Sequence[tuple[int, int]] = ()
 ) -> list[Any]:
-    """An image with the scores that it is sorted by, for the scripts.
+    """Return the row of an image for the scripts, with the scores that it is sorted by.
 
     Args:
         drawn: the image.
-        scores: in the order of the page's sorts.
-        pairs: target and predicted class of the pairs that the page links to.
+        scores: scores in the order of the page's sort options.
+        pairs: pairs of target and predicted class that the page links to.
     """
     number = {pair: index for index, pair in enumerate(pairs)}
     counted = [] if drawn.by_pair is None else drawn.by_pair.tolist()

@@ -1,4 +1,4 @@
-"""Two results image by image: which they share, and whether their figures differ."""
+"""Compare two results image by image: which images they share, and whether figures differ."""
 
 from __future__ import annotations
 
@@ -23,13 +23,13 @@ _SETTINGS = ("ignore_index", "protocol", "band_width")
 
 
 def check_targets(a: Units, b: Units, num_classes: int, names: Sequence[str]) -> None:
-    """Raise ResultFileError unless images have the same target pixels in both, as far as known.
+    """Raise ResultFileError if images are known to have different target pixels in two results.
 
     Args:
-        a: images of the first.
-        b: the same images of the second.
+        a: images of the first result.
+        b: the same images of the second result.
         num_classes: number of classes.
-        names: names of both, for messages.
+        names: names of both results, for messages.
     """
     known = [k for k in a if a[k].margins is not None and b[k].margins is not None]
     mine, theirs = (_targets(table_of([units[k] for k in known], num_classes)) for units in (a, b))
@@ -39,7 +39,7 @@ def check_targets(a: Units, b: Units, num_classes: int, names: Sequence[str]) ->
 
 
 def other_targets(image: str, names: Sequence[str]) -> str:
-    """The message that an image has another target in the second result."""
+    """Return the message that an image has another target in the second result."""
     first, second = map(printable, names)
     return (
         f"expected the same targets in both, got others of {printable(image)!r} in {second} "
@@ -48,18 +48,18 @@ def other_targets(image: str, names: Sequence[str]) -> str:
 
 
 def _targets(table: MarginTable) -> NDArray[np.int64]:
-    """Unit, class and target pixels out of and in the target's bands, where there are any."""
+    """Return rows of unit, class, and target pixels outside and inside the target's bands."""
     target = table.counts[:, 4:8].reshape(-1, 2, 2).sum(2)
     rows = np.column_stack([table.unit, table.label, target])
     return np.asarray(rows[target.any(1)])
 
 
 def restrict(result: Result, units: Units) -> dict[str, Any]:
-    """A result over some of its images, without what is known over all of them only.
+    """Restrict a result to some of its images, dropping what is known only for all images.
 
     Args:
         result: from :func:`read_result`.
-        units: the images that are kept, with their margins.
+        units: the images to keep, with their margins.
     """
     names = [row["name"] for row in result["classes"]]
     total = table_of(units.values(), len(names)).total()
@@ -83,23 +83,23 @@ def restrict(result: Result, units: Units) -> dict[str, Any]:
 def paired_differences(
     a: Units, b: Units, classes: Sequence[str], names: Sequence[str], groups: Groups | None
 ) -> dict[str, Any]:
-    """What a paired bootstrap says of the differences, B minus A.
+    """Estimate the differences, B minus A, by a paired bootstrap.
 
     Args:
-        a: images of the first.
-        b: the same images of the second.
+        a: images of the first result.
+        b: the same images of the second result.
         classes: names of the classes.
-        names: names of both, for messages.
+        names: names of both results, for messages.
         groups: groups of images that are resampled as a whole; by default those of the results.
 
     Returns:
-        ``about``, how intervals were estimated; ``metrics`` and ``classes`` with the ``interval``
-        of each difference, its ``p``, whether it is ``told`` from zero, and the number of images
-        that are ``better`` and ``worse`` in B. They are None where nothing is known, as
-        of a class that fewer than `FEWEST_UNITS` images have.
+        ``about``, how the intervals were estimated; and ``metrics`` and ``classes`` with the
+        ``interval`` of each difference, its ``p``, whether it is ``told`` from zero, and the number
+        of images that are ``better`` and ``worse`` in B. These are None where they can't be
+        estimated, for instance for a class that fewer than `FEWEST_UNITS` images have.
 
     Raises:
-        ResultFileError: the results have other groups.
+        ResultFileError: the groups of the results differ.
         GroupError: an image has no group.
     """
     order = sorted(a)
@@ -125,7 +125,7 @@ def _groups(
 
 
 def _entries(found: Differences) -> list[list[dict[str, Any]]]:
-    """An entry of each figure and class, in rows of figures."""
+    """Return an entry for each figure and class, in rows of figures."""
     about = found.intervals.about()
     columns = (found.intervals.low, found.intervals.high, found.p)
     low, high, p = ([plain(row) for row in column] for column in columns)

@@ -50,12 +50,12 @@ def render(template: str, pictures: bool, context: Mapping[str, Any]) -> str:
 
 
 def percent(value: float | None, digits: int = 2) -> str:
-    """A fraction in percent, without the percent sign."""
+    """Format a fraction in percent, without the percent sign."""
     return DASH if value is None else f"{100 * value:.{digits}f}"
 
 
 def signed(value: float | None, digits: int = 2) -> str:
-    """A difference of fractions in points, with its sign."""
+    """Format a difference of fractions in points, with its sign."""
     if value is None:
         return DASH
     text = f"{abs(100 * value):.{digits}f}"
@@ -63,17 +63,17 @@ def signed(value: float | None, digits: int = 2) -> str:
 
 
 def number(value: float | None, digits: int = 3) -> str:
-    """A number as it is."""
+    """Format a number as it is."""
     return DASH if value is None else f"{value:.{digits}f}".replace("-", MINUS)
 
 
 def css(color: Sequence[int]) -> str:
-    """A colour in CSS notation."""
+    """Return a colour in CSS notation."""
     return "#" + "".join(f"{part:02x}" for part in color)
 
 
 def heat(value: float | None, arrow: str) -> int:
-    """How bad a fraction is, from 0 to 8."""
+    """Return how bad a fraction is, from 0 to 8."""
     if value is None:
         return 0
     return round(8 * min(max(1 - value if arrow == "↑" else value, 0), 1))

@@ -26,7 +26,7 @@ CLASS_METRICS = ("IoU", "BIoU", "BAcc", "FErr", "MErr", "DErr")
 FINE_GRAINED = ("mIoU_I", "mIoU_C", "mIoU_I_worst_tenth", "mIoU_C_worst_tenth")
 
 _DARK_OUTPUT = frozenset(("raw", "srgb"))  # of dealias.data.Dark, which needs torchvision
-_SLACK = 1e-6  # of shares that were rounded
+_SLACK = 1e-6  # tolerance for rounded shares
 
 _COUNT = Number(0, 2**53, whole=True)
 _SHARE = Number(-_SLACK, 1 + _SLACK)
@@ -34,7 +34,7 @@ _GAIN = maybe(Number(-1 - _SLACK, 1 + _SLACK))
 _METRIC = maybe(_SHARE)
 _LABEL = Number(-(2**63), 2**63 - 1, whole=True)
 _SIZE = Number(0, 1e6)
-_SIZES = maybe(Or((_SIZE, [_SIZE])))  # one, or one each for rows and columns
+_SIZES = maybe(Or((_SIZE, [_SIZE])))  # one number, or one each for rows and columns
 _DIGEST = Text("a digest", re.compile("[a-z]{1,10}:[0-9a-f]{1,64}|"))
 _MARGINS = Text("margins, rows of 13 integers", MARGINS_TEXT)
 
@@ -167,17 +167,17 @@ _PROBE_SHAPE = {
 
 
 class ResultFileError(ValueError):
-    """A file does not hold a usable result of an evaluation or a probe."""
+    """A file does not hold a usable result of an evaluation or of a probe."""
 
 
 def read_result(path: Path) -> dict[str, Any]:
-    """Read the result of an evaluation, as `dealias evaluate --output` writes it.
+    """Read the result of an evaluation, as written by `dealias evaluate --output`.
 
-    Unknown keys are kept; keys that earlier versions did not write may be missing.
+    Unknown keys are kept. Keys that earlier versions did not write may be missing.
 
     Raises:
-        ResultFileError: the file holds no such result; the message says where and what was
-            expected.
+        ResultFileError: the file holds no such result; the message says where the fault is and what
+            was expected.
     """
     expected = "a result for semantic segmentation, of dealias evaluate or test"
     result = _read(path, _SHAPE, expected)
@@ -192,14 +192,15 @@ def read_probe(path: Path, *, trust: bool = False) -> dict[str, Any]:
 
     Args:
         path: the file.
-        trust: follow the path of the aliasing maps wherever it leads; otherwise they must lie below
-            the folder of the file.
+        trust: whether to follow the path of the aliasing maps wherever it leads. Otherwise the maps
+            must be below the folder of the file.
 
     Raises:
-        ResultFileError: the file holds no such result, none of images, or its maps lie elsewhere.
+        ResultFileError: the file holds no such result or only that of a video, or its maps are
+            elsewhere.
     """
     probe = _read(path, _PROBE_SHAPE, "a result of dealias probe")
-    if not probe["sites"]:  # of a video alone
+    if not probe["sites"]:  # a result of a video only
         raise ResultFileError(
             f"{printable(path)}: sites: expected those of dealias probe --images, got none"
         )
@@ -227,7 +228,7 @@ def _read(path: Path, shape: Any, expected: str) -> dict[str, Any]:
 
 
 def _contradiction(result: Mapping[str, Any]) -> str | None:
-    """What a result of the right shape says that can't be."""
+    """Return a contradiction in a result of the right shape, if there is one."""
     if result["band_width"] % 2 == 0:
         return f"band_width: expected an odd number, got {result['band_width']}"
     for key, most in (("classes", MOST_CLASSES), ("per_image", math.inf)):
@@ -263,7 +264,7 @@ def _contradiction(result: Mapping[str, Any]) -> str | None:
 
 
 def _odd_widths(found: Mapping[str, Any] | None) -> str | None:
-    """What curves against the width say that can't be."""
+    """Return a contradiction in curves against the width, if there is one."""
     if found is None:
         return None
     widths = found["widths"]

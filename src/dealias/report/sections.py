@@ -1,4 +1,4 @@
-"""Sections that pages share: errors against aliasing, and the network's downsampling steps."""
+"""Sections that several pages have: errors against aliasing, and downsampling steps."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from dealias.report.aliasing import GROUP_TITLES, GROUPS, histogram
 from dealias.report.rendering import DASH, css
 
 _COLUMNS = 60
-_LEAST = 1e-99  # power that is drawn
+_LEAST = 1e-99  # smallest power that is drawn
 _RIGHT_COLORS = {"right_boundary": "#8a93a0", "right_interior": "#8a93a0"}
 GROUP_COLORS = {kind: css(color) for kind, color in ERROR_COLORS.items()} | _RIGHT_COLORS
-_LEFT, _RIGHT, _TOP, _BOTTOM = 44.0, 292.0, 12.0, 148.0  # of the frame of a spectrum
+_LEFT, _RIGHT, _TOP, _BOTTOM = 44.0, 292.0, 12.0, 148.0  # frame of a spectrum
 
 
 def distributions(found: Mapping[str, Any]) -> dict[str, Any]:
@@ -27,7 +27,7 @@ def distributions(found: Mapping[str, Any]) -> dict[str, Any]:
 
     Returns:
         `found` with the ``path`` of the histogram and the position of the ``median`` of each group,
-        in order, and the ``ticks`` of the axis, which is the square root of the score.
+        in order, and the ``ticks`` of the axis, which shows the square root of the score.
     """
     reach = _round_up(math.sqrt(found["edges"][-1]))
     columns = np.linspace(0, reach, _COLUMNS + 1)
@@ -53,7 +53,7 @@ def distributions(found: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _round_up(root: float) -> float:
-    """Round up to a twentieth, at most 1."""
+    """Round up to a multiple of 1/20, at most 1."""
     return min(1.0, max(1, math.ceil(20 * root)) / 20)
 
 
@@ -67,7 +67,8 @@ def spectrum(site: Mapping[str, Any], cutoff: float) -> dict[str, str] | None:
     """Lay out the radial spectrum of a site, in a drawing 300 wide and 170 high.
 
     Args:
-        site: with a ``spectrum``, shares of power in rings from 0 to 0.5 cycles per pixel.
+        site: site that may have a ``spectrum``: shares of power in rings from 0 to 0.5 cycles per
+            pixel.
         cutoff: frequency above which power aliases.
 
     Returns:
@@ -114,7 +115,7 @@ def _power(exponent: int) -> str:
 
 
 def _from(points: Sequence[tuple[float, float]], edge: float) -> list[tuple[float, float]]:
-    """The part of a line to the right of an edge, starting on the edge."""
+    """Return the part of a line to the right of an edge, starting on the edge."""
     right = [point for point in points if point[0] >= edge]
     left = [point for point in points if point[0] < edge]
     if left and right:
@@ -128,7 +129,7 @@ def _path(points: Sequence[tuple[float, float]]) -> str:
 
 
 def probe_section(probe: Mapping[str, Any]) -> dict[str, Any]:
-    """Turn the result of `dealias probe` into values for the template.
+    """Convert the result of `dealias probe` to values for the template.
 
     Args:
         probe: from :func:`read_probe`; its spectra are drawn if there are any.
@@ -174,7 +175,7 @@ def _least(value: Any) -> float:
 
 
 def _rate(value: Any) -> str:
-    """One number, or one each for rows and columns."""
+    """Format one number, or one each for rows and columns."""
     texts = [f"{v:.3f}" for v in _numbers(value)]
     return " x ".join(dict.fromkeys(texts)) or DASH
 

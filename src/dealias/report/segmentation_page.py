@@ -1,4 +1,4 @@
-"""The page of one evaluation, without the files of its images."""
+"""Write the page of one evaluation, without the files of its images."""
 
 from __future__ import annotations
 
@@ -44,14 +44,14 @@ def finish_report(
     classes: ClassSet,
     **more: Any,
 ) -> None:
-    """Write the page itself, once its images are drawn.
+    """Write the page itself, after its images have been drawn.
 
     Args:
         folder: folder of the page.
-        result: has a row for each image drawn; ``widths``, ``objects``,
+        result: result with a row for each image drawn; ``widths``, ``objects``,
             ``errors_against_aliasing`` and ``shifts`` add sections.
         drawn: rows of the images, in any order.
-        classes: what the labels mean.
+        classes: the class set.
         more: title and probe; see :func:`write_page`.
     """
     rows = {row.name: row for row in drawn}
@@ -170,7 +170,7 @@ def _context(
             ("miou", "mIoU, lowest first"),
             ("wrong", "wrong pixels, most first"),
             *error_sorts(ERROR_KINDS),
-            *([("objects", "objects asked for, most first")] if objects else []),
+            *([("objects", "selected objects, most first")] if objects else []),
             ("name", "name"),
         ],
         "fates": FATES if objects else (),

@@ -1,6 +1,6 @@
-"""What a JSON file is expected to hold, and where it does not.
+"""Check the content of JSON files against an expected shape.
 
-A shape is a mapping of keys to shapes, where a key that ends in "?" may be missing and others are
+A shape is a mapping of keys to shapes, where keys that end in "?" may be missing and other keys are
 allowed; a list with the shape of all its entries; `str`; a set of texts; None; or one of the
 classes below.
 """
@@ -16,7 +16,7 @@ _LONGEST_TEXT = 10_000  # characters
 
 
 class Number(NamedTuple):
-    """A number between limits, or an integer."""
+    """A number between limits, which may have to be an integer."""
 
     low: float
     high: float
@@ -28,7 +28,7 @@ class Number(NamedTuple):
 
 
 class Text(NamedTuple):
-    """Text that a pattern matches as a whole, and what it is."""
+    """Text that a pattern matches completely, and a description of it."""
 
     what: str
     pattern: re.Pattern[str]
@@ -46,7 +46,7 @@ def maybe(shape: Any) -> Or:
 
 
 def find_fault(value: Any, shape: Any) -> tuple[str, str] | None:
-    """Where in a value something is not as its shape says, and what; None if all is."""
+    """Find where a value differs from its shape, and how; None if it fits."""
     if isinstance(shape, dict):
         if not isinstance(value, dict):
             return "", f"expected a mapping, got {shorten(value)}"
@@ -73,7 +73,7 @@ def find_fault(value: Any, shape: Any) -> tuple[str, str] | None:
 
 
 def _leaf_problem(value: Any, shape: Any) -> str | None:
-    """What was expected of a number or text that is none or out of range."""
+    """Say what was expected instead of a wrong number or text; None if it is valid."""
     if isinstance(shape, Number):
         if isinstance(value, bool) or not isinstance(value, int if shape.whole else (int, float)):
             return "an integer" if shape.whole else "a number"

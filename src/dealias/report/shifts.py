@@ -1,4 +1,4 @@
-"""The section of a page on what changes when the camera moves a little."""
+"""The section of a page on what changes when the camera moves slightly."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ AGREEMENT_WORDS = {
     "agreement": {
         "name": "Agreement of all pixels",
         "short": "All pixels",
-        "note": "The share that keeps its class when the camera moves a little.",
+        "note": "The share of pixels that keep their class when the camera moves slightly.",
     },
     "agreement_preds_band": {
         "name": "In the predicted bands",
@@ -37,11 +37,11 @@ AGREEMENT_WORDS = {
 def shift_section(
     result: Mapping[str, Any], classes: ClassSet, drawn: Mapping[str, Drawn]
 ) -> dict[str, Any]:
-    """Agreement and its complement, overall and by class; errors; the least stable images.
+    """Return agreement and its complement, overall and by class; errors; least stable images.
 
     Args:
-        result: its "shifts" is from :class:`dealias.engine.shifts.ShiftTest`.
-        classes: what the labels mean.
+        result: result whose "shifts" come from :class:`dealias.engine.shifts.ShiftTest`.
+        classes: the class set.
         drawn: rows of the images that were drawn, by name.
     """
     found = result["shifts"]
@@ -72,7 +72,7 @@ def _rest(share: float | None) -> float | None:
 
 
 def _picture(drawn: Drawn | None) -> dict[str, Any] | None:
-    """The thumbnail of an image, if it has one that shows what is unstable."""
+    """Return the thumbnail of an image's instability, if it has one."""
     if drawn is None or "unstable" not in drawn.has:
         return None
     width, height = thumbnail_size(drawn.height, drawn.width)
@@ -80,7 +80,7 @@ def _picture(drawn: Drawn | None) -> dict[str, Any] | None:
 
 
 def _finders(result: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """How well instability finds errors, and the aliasing score if there is one."""
+    """Return how well instability, and the aliasing score if there is one, find errors."""
     finding = result["shifts"]["errors_against_instability"]
     rows = [{"name": "Instability", "boundary": finding["boundary"], "all": finding["all"]}]
     aliasing = result.get("errors_against_aliasing")
@@ -95,7 +95,7 @@ def _finders(result: Mapping[str, Any]) -> list[dict[str, Any]]:
 
 
 def _everywhere(groups: Mapping[str, Any]) -> dict[str, float | None]:
-    """How well the aliasing score finds errors among all pixels, from its histograms."""
+    """Return how well the aliasing score finds errors among all pixels, from its histograms."""
     right, wrong = (
         np.array([groups[name]["histogram"] for name in names], np.int64).sum(0)
         for names in (("right_boundary", "right_interior"), [kind.key for kind in ERROR_KINDS])

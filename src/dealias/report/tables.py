@@ -1,4 +1,4 @@
-"""Tables of results for papers, in Markdown and LaTeX."""
+"""Make tables of results for papers, in Markdown and LaTeX."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _LATEX = {
     "|": r"\textbar{}",
     '"': "{''}",
 } | {sign: f"\\{sign}" for sign in "&%$#_{}"}
-_TAKEN = ("[", "*")  # what the end of the line before a row would take for an option
+_TAKEN = ("[", "*")  # the end of the previous row would take these for an option
 _LATEX_ARROWS = {"↑": r"$\uparrow$", "↓": r"$\downarrow$"}
 _ARROWS = tuple(ARROWS.values())
 _MEAN_HEADS = [MEANS.get(key, key) for key in ARROWS]
@@ -40,19 +40,20 @@ class Tables(NamedTuple):
 
 
 def mean_table(results: Mapping[str, Mapping[str, Any]], *, bold: bool = True) -> Tables:
-    """A table with the six figures of each result in a row, in percent.
+    """Make a table with a row for each result, with its six figures in percent.
 
-    Of several results, the best figure is bold where a paired bootstrap tells it from that of every
-    other that is defined, as :func:`compare_results` does. A note below the table, in LaTeX a
-    comment, says so; or why none is bold, such as results without the margins of their images.
+    With several results, the best figure is bold if a paired bootstrap, as in
+    :func:`compare_results`, distinguishes it from every other defined figure. A note below the
+    table, in LaTeX a comment, says so, or says why none is bold, for instance because results lack
+    the margins of their images.
 
     Args:
-        results: results by name of the row, from :func:`read_result`.
-        bold: mark the best of several.
+        results: results from :func:`read_result`, by name of the row.
+        bold: whether to mark the best of several results.
 
     Raises:
-        ResultFileError: with `bold`, results that :func:`check_comparable` refuses, or of other
-            groups.
+        ResultFileError: with `bold`, :func:`check_comparable` refuses the results, or their groups
+            differ.
     """
     rows = {
         name: [result["metrics"][head] for head in _MEAN_HEADS] for name, result in results.items()
@@ -66,7 +67,7 @@ def mean_table(results: Mapping[str, Mapping[str, Any]], *, bold: bool = True) -
 
 
 def class_table(result: Mapping[str, Any]) -> Tables:
-    """A table with the six figures of each class in a row, in percent, and their means."""
+    """Make a table with a row for each class, with its six figures in percent, and their means."""
     rows = {row["name"]: [row[key] for key in ARROWS] for row in result["classes"]}
     means = [result["metrics"][MEANS.get(key, key)] for key in ARROWS]
     return _set("class", list(ARROWS), rows, last=("mean", means))
@@ -77,7 +78,7 @@ def write_tables(folder: Path, name: str, tables: Tables) -> list[Path]:
 
     Raises:
         OutputError: a file can't be written.
-        ValueError: the name has separators of folders.
+        ValueError: the name has path separators.
     """
     check_name("name", name)
     paths = [folder / f"{name}.md", folder / f"{name}.tex"]
@@ -99,7 +100,7 @@ def escape_latex(text: str) -> str:
 def _told_best(
     results: Mapping[str, Mapping[str, Any]], rows: Mapping[str, Sequence[float | None]]
 ) -> tuple[set[tuple[str, str]], str]:
-    """The row and head of each best value that is told from every other, and a note on it."""
+    """Find the best values that differ from all others, as row and head, with a note on them."""
     (first, one), *others = results.items()
     classes = [row["name"] for row in one["classes"]]
     units: dict[str, Units] = {name: units_of(result) for name, result in results.items()}
@@ -134,7 +135,7 @@ def _told_best(
 
 
 def _in_one_grouping(units: Mapping[str, Units]) -> dict[str, Units]:
-    """The units of results of the same images, all in the groups that some of them have."""
+    """Return the units of results of the same images, all in the groups that some results have."""
     order = sorted(next(iter(units.values())))
     groupings = {tuple(of[name].group for name in order) for of in units.values()}
     groupings -= {("",) * len(order)}
@@ -162,7 +163,7 @@ def _set(
     last: tuple[str, Sequence[float | None]] | None = None,
     note: str = "",
 ) -> Tables:
-    """Set a table; `marks` has the row and head of what is bold."""
+    """Typeset a table; `marks` holds row and head of the bold values."""
 
     def lines(escape: Callable[[str], str], bold: str) -> list[list[str]]:
         return [

@@ -1,4 +1,4 @@
-"""What is resampled of each image of a result: its margins, if they agree with its figures."""
+"""The units of a result to resample: the margins of its images, if they agree with its figures."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from dealias.text import printable
 
 Result = Mapping[str, Any]
 Units = Mapping[str, Unit]
-_SLACK = 1e-6  # of shares in files
+_SLACK = 1e-6  # tolerance for shares in files
 
 
 def units_of(result: Result) -> dict[str, Unit]:
-    """What is resampled of each image of a result, by its name.
+    """Return the unit to resample for each image of a result, by name.
 
     Raises:
-        ValueError: margins of an image contradict themselves.
+        ValueError: the margins of an image contradict each other.
     """
     units = {}
     for row in result["per_image"]:
@@ -33,7 +33,7 @@ def units_of(result: Result) -> dict[str, Unit]:
 
 
 def check_margins_of(result: Result) -> None:
-    """Raise ValueError unless the margins of all images, if they are there, give the figures."""
+    """Raise ValueError if the margins of all images are known and do not give the figures."""
     units = units_of(result)
     if not units or any(unit.margins is None for unit in units.values()):
         return
@@ -49,12 +49,12 @@ def check_margins_of(result: Result) -> None:
 
 
 def table_of(units: Iterable[Unit], num_classes: int) -> MarginTable:
-    """The margins of images, which are known of all."""
+    """Return the margins of images, which must be known for all of them."""
     return MarginTable.of([unit.margins or b"" for unit in units], num_classes)
 
 
 def plain(values: Any) -> Any:
-    """Numbers of a tensor for JSON, None for NaN."""
+    """Convert the numbers of a tensor for JSON, NaN to None."""
     found = values.tolist() if hasattr(values, "tolist") else values
     if isinstance(found, list):
         return [plain(entry) for entry in found]

@@ -1,4 +1,4 @@
-"""The section of a page on the figures against the width of the bands."""
+"""The section of a page on figures as functions of the band width."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from dealias.evaluation import ERROR_COLORS
 from dealias.report.rendering import css
 
 PANELS = (("IoU and recall", ("mIoU", "BIoU", "BAcc")), ("Error rates", ("FErr", "MErr", "DErr")))
-# Grey, blue and green are told apart by colour-blind people (Okabe and Ito, 2008).
+# Colour-blind people can distinguish grey, blue and green (Okabe and Ito, 2008).
 CURVE_COLORS = {"mIoU": "#8a93a0", "BIoU": "#0072b2", "BAcc": "#009e73"} | {
     name: css(ERROR_COLORS[kind])
     for name, kind in (
@@ -19,12 +19,12 @@ CURVE_COLORS = {"mIoU": "#8a93a0", "BIoU": "#0072b2", "BAcc": "#009e73"} | {
         ("DErr", "displacement"),
     )
 }
-_LEFT, _RIGHT, _TOP, _BOTTOM = 34.0, 292.0, 12.0, 148.0  # of the frame of a panel
-_STEP = 0.05  # between the ends of an axis
+_LEFT, _RIGHT, _TOP, _BOTTOM = 34.0, 292.0, 12.0, 148.0  # frame of a panel
+_STEP = 0.05  # the ends of an axis are multiples of it
 
 
 def width_labels(found: Mapping[str, Any]) -> list[str]:
-    """The widths of a result, with their unit."""
+    """Return the widths of a result, with their unit."""
     if found["unit"] == "diagonal":
         return [f"{100 * width:.3g} %" for width in found["widths"]]
     return [f"{width:g} px" for width in found["widths"]]
@@ -41,8 +41,8 @@ def width_section(
 
     Returns:
         ``panels`` with ``curves``, a path for each side, and the ``ticks`` of the axis; the
-        ``places`` of the widths; ``rows`` of the figures at each width; ``covered``, the classes
-        that bands hold nearly all of, and from which width on, if `found` says it.
+        ``places`` of the widths; ``rows`` of the figures at each width; and ``covered``, the
+        classes that are almost entirely in bands, and from which width on, if `found` has them.
     """
     sides = [found["metrics"]] if sides is None else sides
     labels = width_labels(found)

@@ -51,18 +51,18 @@ _GENERIC = {"predictions", "prediction", "preds", "pred", "labels", "masks", "re
 
 @dataclass
 class ReportPart:
-    """What one process has drawn; small enough to send between processes.
+    """What one process has drawn, which is small enough to send between processes.
 
     Attributes:
         drawn: a row for each image.
-        aliasing: counts of all images; None if none has scores.
+        aliasing: counts of all images; None if no image has scores.
     """
 
     drawn: list[Drawn] = field(default_factory=list)
     aliasing: AliasingErrors | None = None
 
     def absorb(self, other: ReportPart) -> None:
-        """Add what another process has drawn; the page shows an image of both once."""
+        """Add what another process has drawn; the page shows an image drawn by both only once."""
         self.drawn += other.drawn
         if other.aliasing is not None:
             own = self.aliasing
@@ -70,19 +70,20 @@ class ReportPart:
 
 
 class ReportWriter(PageWriter[Mapping[str, Any]]):
-    """Write the page of an evaluation; see :class:`PageWriter`.
+    """Writes the page of an evaluation; see :class:`PageWriter`.
 
     Args:
         path: folder of the page.
-        classes: what the labels mean.
+        classes: the class set.
         protocol: see :func:`dealias.metrics.functional.error_map`.
-        band_width: of the boundary bands in pixels, odd.
-        object_recall: outline objects as well, judged by these shares; or None.
+        band_width: width of the boundary bands in pixels, odd.
+        object_recall: the shares by which objects are judged and outlined; None to outline no
+            objects.
 
     Attributes:
         part: what this process has drawn, a :class:`ReportPart`.
 
-    `finish` takes what :meth:`dealias.evaluation.Evaluation.to_dict` gives of these images::
+    `finish` takes the result of :meth:`dealias.evaluation.Evaluation.to_dict` for these images::
 
         with ReportWriter(folder, classes) as writer:
             for name, image, preds, target in tested:
@@ -115,16 +116,16 @@ class ReportWriter(PageWriter[Mapping[str, Any]]):
 
         Raises:
             OutputError: a file can't be written.
-            ValueError: labels are neither a class nor void, or scores outside [0, 1].
+            ValueError: a label is neither a class nor void, or scores are outside [0, 1].
         """
         self.part.absorb(self.draw(example))
 
     def draw(self, example: Example) -> ReportPart:
-        """Write the files of one image, from any process and in any order; `part` stays as it is.
+        """Write the files of one image, without changing `part`; processes and order don't matter.
 
         Raises:
             OutputError: a file can't be written.
-            ValueError: labels are neither a class nor void; scores have another size, or are
+            ValueError: a label is neither a class nor void; or scores have another size, or are
                 outside [0, 1].
         """
         preds, target = example.preds, example.target
@@ -187,30 +188,31 @@ def report_folders(
 ) -> tuple[Evaluation, dict[str, Any]]:
     """Evaluate folders and write the page of the evaluation, reading each file once.
 
-    Under torchrun each process draws the images that it counts, and the first writes the page.
+    Under torchrun, each process draws the images that it counts, and the first writes the page.
 
     Args:
-        path: folder of the page; made if it isn't there. A page in it is replaced.
+        path: folder of the page, made if it does not exist. A page in it is replaced.
         predictions: folder of predicted label maps.
         targets: folder of target label maps.
         options: how to count.
-        output: file that the result will be written to; the path of the page is relative to its
-            folder.
+        output: file that the result will be written to; the path of the page is given relative to
+            its folder.
         title: heading of the page; by default it names the folder of predictions.
         probe: result of `dealias probe`, for a section on the network; its aliasing maps become a
-            layer.
+            layer of the viewer.
         images: folder of photographs.
         skip_bad: list files that can't be used instead of raising.
         reading: other arguments of :func:`dealias.evaluation.evaluate_folders`.
 
     Returns:
-        The evaluation, and in the first process keys for the result's file: ``report``, where the
-        page is, and ``errors_against_aliasing`` if there are aliasing maps.
+        The evaluation, and in the first process entries for the result's file: ``report``, the path
+        of the page, and ``errors_against_aliasing`` if there are aliasing maps.
 
     Raises:
         OutputError: the page can't be begun.
-        DrawingError: everything was counted, and the page can't be drawn; it has the evaluation.
-        ValueError: as `evaluate_folders` raises it.
+        DrawingError: all images were counted, but the page can't be drawn; the error has the
+            evaluation.
+        ValueError: see `evaluate_folders`.
     """
     maps = (probe or {}).get("maps") or {}
     scores: dict[str, Path] = {}
@@ -229,7 +231,7 @@ def report_folders(
     try:
         with process_group() as (rank, processes):
             first = rank == 0
-            # The folder is there before any process draws.
+            # The folder must exist before any process draws.
             for error in gather(_begin(writer) if first else None, processes):
                 if error is not None:
                     raise error
@@ -261,7 +263,7 @@ def report_folders(
 
 
 def run_name(folder: Path) -> str:
-    """The name of a run, given its folder of predictions: not "predictions", if it says no more.
+    """Return the name of a run from its folder of predictions, skipping the name "predictions".
 
     >>> run_name(Path("/runs/espnet/predictions")), run_name(Path("/runs/espnet"))
     ('espnet', 'espnet')
@@ -274,7 +276,7 @@ def run_name(folder: Path) -> str:
 def _begin(writer: ReportWriter) -> OutputError | None:
     try:
         writer.begin()
-    except OutputError as error:  # raised once every process has been heard
+    except OutputError as error:  # raised once every process has reported
         return error
     return None
 

@@ -1,4 +1,4 @@
-"""The low-pass, sampling rates and Nyquist frequencies, and the power spectrum of maps."""
+"""Low-pass filters, sampling rates, Nyquist frequencies and power spectra of feature maps."""
 
 from dealias.spectral.arguments import check_choice, check_maps, is_traced, per_axis
 from dealias.spectral.backends import (

@@ -1,4 +1,4 @@
-"""Checks of arguments, and whether PyTorch is tracing."""
+"""Check arguments, and whether PyTorch is tracing."""
 
 from collections.abc import Callable
 from typing import TypeVar
@@ -11,7 +11,7 @@ T = TypeVar("T")
 
 
 def per_axis(name: str, value: T | tuple[T, T], check: Callable[[str, T], T]) -> tuple[T, T]:
-    """Check one number for both axes, or (row, column), and return both."""
+    """Check one number for both axes, or a pair (row, column), and return the pair."""
     if not isinstance(value, tuple | list):
         checked = check(name, value)
         return checked, checked
@@ -28,7 +28,7 @@ def check_cutoff(name: str, value: float) -> float:
 
 
 def check_maps(x: Tensor) -> None:
-    """Check a real floating-point tensor with two spatial dimensions that are not empty."""
+    """Check that x is a real floating-point tensor with two non-empty spatial dimensions."""
     if not isinstance(x, Tensor):
         raise ValueError(f"x: expected a tensor, got {type(x).__name__}")
     if not x.is_floating_point():
@@ -53,5 +53,5 @@ def is_traced() -> bool:
 
 
 def is_plain(x: Tensor) -> bool:
-    """Whether x is not a subclass of tensors and PyTorch is not tracing."""
+    """Whether x is a plain tensor, not of a subclass, and PyTorch is not tracing."""
     return not is_traced() and type(x) in (Tensor, Parameter)

@@ -1,4 +1,4 @@
-"""Three ways to run a low-pass: matrix products, slabs, and Fourier transforms."""
+"""Three backends for the low-pass: matrix products, slabs, and Fourier transforms."""
 
 from collections.abc import Callable
 from functools import lru_cache, partial
@@ -14,13 +14,13 @@ Backend = Literal["auto", "fft", "matmul", "slabs"]
 
 # Rows plus columns above which the FFT is faster than two matrix products.
 _LARGE = 1536
-# Elements of a slab, which must fit into the second-level cache of the processor.
+# Elements of a slab, which must fit into the processor's second-level cache.
 _SLAB = 2**17
 _SLAB_CHANNELS_LAST = 2**19
 
 
 def check_backend(backend: Backend, *responses: Response) -> None:
-    """Raise ValueError if there is no such backend, or it can't run these responses."""
+    """Raise ValueError if the backend is unknown, or can't run these responses."""
     check_choice("backend", backend, get_args(Backend))
     if backend == "slabs" and not all(map(_is_projection, responses)):
         raise ValueError("backend='slabs' needs transfer='ideal' and band_edge='symmetric'")
@@ -29,7 +29,7 @@ def check_backend(backend: Backend, *responses: Response) -> None:
 def choose_backend(
     x: Tensor, rows: Response, columns: Response, backend: Backend = "auto"
 ) -> Literal["fft", "matmul", "slabs"]:
-    """The backend that runs for a map: the given one, or the fastest with "auto".
+    """Return the backend to use for a map: the given one, or the fastest with "auto".
 
     Exports by ``torch.onnx.export`` use matrix products instead of the FFT, because ONNX Runtime
     fails on the inverse of a real FFT.
@@ -41,7 +41,7 @@ def choose_backend(
         backend: a backend checked by :func:`check_backend`.
 
     Raises:
-        ValueError: the backend is "slabs", and ``x`` is traced, needs a gradient, is not on a CPU,
+        ValueError: the backend is "slabs", but ``x`` is traced, needs a gradient, is not on a CPU,
             or is neither contiguous nor channels-last.
     """
     if backend == "slabs":
@@ -67,15 +67,15 @@ def apply_lowpass(
     backend: Backend = "auto",
     keep: tuple[slice, slice] | None = None,
 ) -> Tensor:
-    """:func:`lowpass` without checks, for filters that keep checked responses.
+    """Run :func:`lowpass` without checks, for filters that store checked responses.
 
     Args:
         x: [..., H, W], checked by :func:`check_maps`.
         rows: response along the rows, from :func:`check_responses`.
         columns: response along the columns.
         backend: a backend checked by :func:`check_backend`.
-        keep: samples along the rows and the columns to return, all by default. Matrix products
-            compute these alone.
+        keep: samples along the rows and the columns to return, by default all. Matrix products
+            compute only these samples.
 
     Returns:
         See :func:`lowpass`.
@@ -99,7 +99,7 @@ def apply_lowpass(
 
 
 def _by_matmul(x: Tensor, rows: Response, columns: Response) -> Tensor:
-    """Two matrix products, and two more if both bands are unmatched."""
+    """Filter by two matrix products, and two more if both bands are unmatched."""
     height, width = x.shape[-2:]
     left = None if passes_all(rows) else response_matrix(rows, height, x)
     right = None if passes_all(columns) else response_matrix(columns, width, x)
@@ -113,7 +113,7 @@ def _by_matmul(x: Tensor, rows: Response, columns: Response) -> Tensor:
 
 
 def _sampled(x: Tensor, rows: Response, columns: Response, *, keep: tuple[slice, slice]) -> Tensor:
-    """The rows and columns of the filtered map that are kept; bands are symmetric."""
+    """Compute only the rows and columns to keep of the filtered map; bands must be symmetric."""
     left = right = None
     height, width = x.shape[-2:]
     if passes_all(rows):
@@ -128,9 +128,9 @@ def _sampled(x: Tensor, rows: Response, columns: Response, *, keep: tuple[slice,
 
 
 def response_matrix(response: Response, n: int, like: Tensor, *, imaginary: bool = False) -> Tensor:
-    """The matrix of a response, with the dtype and device of a tensor."""
+    """Return the matrix of a response, with the dtype and device of a tensor."""
     if not is_plain(like):
-        # The cache must not keep a fake or wrapped tensor after its trace.
+        # The cache must not keep a fake or wrapped tensor beyond its trace.
         return matrix(response, n, like.device, imaginary=imaginary).to(like.dtype)
     return _cached_matrix(response, n, like.dtype, like.device, imaginary)
 
@@ -145,7 +145,7 @@ def _cached_matrix(
 
 
 def _between(left: Tensor | None, x: Tensor, right: Tensor | None) -> Tensor:
-    """The product ``left @ x @ right.T`` over the last two dimensions."""
+    """Return the product ``left @ x @ right.T`` over the last two dimensions."""
     maps = x.unsqueeze(0) if x.ndim == 3 else x
     if not x.is_contiguous() and _is_channels_last(maps):
         y = _between_channels_last(left, maps, right)
@@ -191,7 +191,7 @@ def _fits_slabs(x: Tensor) -> bool:
 
 
 def _suits_slabs(x: Tensor, rows: Response, columns: Response) -> bool:
-    """Whether slabs are fastest: for large maps of which the filter removes little."""
+    """Whether slabs are fastest, as they are for large maps if the filter removes little."""
     return (
         _fits_slabs(x)
         and x.numel() >= 8 * _SLAB
@@ -201,9 +201,9 @@ def _suits_slabs(x: Tensor, rows: Response, columns: Response) -> bool:
 
 
 def _by_slabs(x: Tensor, rows: Response, columns: Response) -> Tensor:
-    """Subtract the removed frequencies, in place and a few planes at a time.
+    """Subtract the removed frequencies in place, a few planes at a time.
 
-    With an orthonormal basis B of the r removed frequencies, ``y - B (B' y)`` takes 2 r / n of the
+    With an orthonormal basis B of the r removed frequencies, ``y - B (B' y)`` needs 2 r / n of the
     operations of a matrix product.
     """
     height, width = x.shape[-2:]
@@ -226,7 +226,7 @@ def _by_slabs(x: Tensor, rows: Response, columns: Response) -> Tensor:
 
 
 def _subtract_channels_last(x: Tensor, y: Tensor, left: Tensor, right: Tensor) -> None:
-    """Write the filtered x to y, both [B, H, W, C]: along the columns, then the rows."""
+    """Write the filtered x to y, both [B, H, W, C]: first along the columns, then the rows."""
     n, height, width, channels = x.shape
     sources, targets = (t.view(n * height, width, channels) for t in (x, y))
     lines = max(1, _SLAB_CHANNELS_LAST // (width * channels))
@@ -243,7 +243,7 @@ def _subtract_channels_last(x: Tensor, y: Tensor, left: Tensor, right: Tensor) -
 
 @lru_cache(maxsize=32)
 def _removed(response: Response, n: int, dtype: torch.dtype) -> Tensor:
-    """Orthonormal basis [n, r] of the frequencies that an ideal filter removes."""
+    """Return an orthonormal basis [n, r] of the frequencies that an ideal filter removes."""
     with torch.inference_mode(False), torch.no_grad():
         gain, vectors = torch.linalg.eigh(matrix(response, n, torch.device("cpu")))
         basis: Tensor = vectors[:, gain < 0.5].to(dtype)
@@ -251,7 +251,7 @@ def _removed(response: Response, n: int, dtype: torch.dtype) -> Tensor:
 
 
 def _by_fft(x: Tensor, rows: Response, columns: Response) -> Tensor:
-    """A real FFT, a product and the inverse, in float32 for dtypes without an FFT."""
+    """Filter by a real FFT, a product and the inverse FFT, in float32 for dtypes without an FFT."""
     height, width = x.shape[-2:]
     y = x if x.dtype == torch.float64 else x.float()
     if rows.border == "reflect":
@@ -268,7 +268,7 @@ def _by_fft(x: Tensor, rows: Response, columns: Response) -> Tensor:
 
 
 def _negated(gain: Tensor) -> Tensor:
-    """Gain at the negative of each frequency."""
+    """Return the gain at the negative of each frequency."""
     return gain.flip(0).roll(1, 0)
 
 

@@ -1,4 +1,4 @@
-"""The low-pass of maps, and its matrix."""
+"""Low-pass filtering of maps, and its matrix."""
 
 import torch
 from torch import Tensor
@@ -28,14 +28,14 @@ def lowpass_matrix(
     dtype: torch.dtype | None = None,
     device: torch.device | str | None = None,
 ) -> Tensor:
-    r"""The n x n matrix that low-passes a signal of length n.
+    r"""Return the n x n matrix that low-passes a signal of length n.
 
     With ``transfer="ideal"`` and ``border="wrap"`` it keeps the frequencies :math:`|k| / n \le`
     ``cutoff``, or :math:`|k| \le m`, and is the Dirichlet kernel
 
     .. math:: L_{ij} = \frac{\sin(\pi (2m + 1) (i - j) / n)}{n \sin(\pi (i - j) / n)}.
 
-    Matrices with symmetric band edges are real and symmetric, and keep the mean; ideal ones are
+    Matrices with symmetric band edges are real and symmetric, and preserve the mean. Ideal ones are
     orthogonal projections. An ideal filter with a cutoff of 0.5 is the identity.
 
     Args:
@@ -49,11 +49,11 @@ def lowpass_matrix(
             ``"raised_cosine"``: 1 up to ``(1 - rolloff) * cutoff``, then half a period of a cosine
             down to 0 at ``(1 + rolloff) * cutoff``; 0.5 at the cutoff.
             ``"butterworth"``: :math:`1 / \sqrt{1 + (f / \mathrm{cutoff})^{2 \cdot order}}`.
-        border: ``"wrap"`` continues the signal periodically, like the discrete Fourier transform;
-            ``"reflect"`` with its mirror image, repeating the border sample, so that the two ends
-            do not affect each other.
+        border: ``"wrap"`` continues the signal periodically, like the discrete Fourier transform.
+            ``"reflect"`` continues it with its mirror image, repeating the border sample, so that
+            the two ends do not affect each other.
         band_edge: ``"symmetric"``, or ``"official"`` for the band of the published code, ``-m`` to
-            ``m - 1`` for an even length. A frequency in the band without its negative makes the
+            ``m - 1`` for an even length. A frequency whose negative is not in the band makes the
             matrix complex; the real part is returned, in which this frequency has half the gain.
         rolloff: roll-off of the raised cosine, in (0, 1].
         order: order of the Butterworth filter, at least 1.
@@ -101,20 +101,23 @@ def lowpass(
         transfer: see :func:`lowpass_matrix`.
         border: see :func:`lowpass_matrix`.
         band_edge: see :func:`lowpass_matrix`. ``"official"`` returns the real part of the complex
-            map, like the published code; it depends on both parts of the two matrices.
+            map, like the published code, which depends on both the real and the imaginary parts of
+            the two matrices.
         rolloff: see :func:`lowpass_matrix`.
         order: see :func:`lowpass_matrix`.
-        backend: ``"matmul"``: products with the two matrices. ``"fft"``: a real FFT, in float32 or
-            float64. ``"slabs"``: subtracts the removed frequencies from a few planes at a time;
-            for inference on a CPU with ideal filters and symmetric band edges. ``"auto"``: the FFT
-            for maps of more than 1536 rows and columns together; slabs for other large maps if
-            they can run and the filter removes little; otherwise matrix products, also in graphs
-            that are compiled or exported. Exports by ``torch.onnx.export`` use matrix products
-            even with ``"fft"``, because ONNX Runtime fails on the inverse of a real FFT.
+        backend: ``"matmul"`` multiplies by the two matrices. ``"fft"`` uses a real FFT, in float32
+            or float64. ``"slabs"`` subtracts the removed frequencies from a few planes at a time;
+            it is for inference on a CPU with ideal filters and symmetric band edges. ``"auto"``
+            uses the FFT if the numbers of rows and columns add up to more than 1536, slabs for
+            other large maps if they can run and the filter removes little, and otherwise, also in
+            graphs that are compiled or exported, matrix products. Exports by ``torch.onnx.export``
+            use matrix products even with ``"fft"``, because ONNX Runtime fails on the inverse of a
+            real FFT.
 
     Returns:
-        Tensor with the shape, dtype and memory format of ``x``, also under autocast. An axis
-        with an ideal cutoff of 0.5 costs nothing; if both have it, the result is ``x`` itself.
+        Tensor with the shape, dtype and memory format of ``x``, also under autocast. An axis with
+        an ideal filter and a cutoff of 0.5 costs nothing; if this holds for both axes, the result
+        is ``x`` itself.
 
     Raises:
         ValueError: ``x`` is not a real floating-point tensor of at least two dimensions, another

@@ -1,4 +1,4 @@
-"""The power of maps above a cutoff, at each position, and by frequency."""
+"""The power of maps above a cutoff, overall, at each position, and by frequency."""
 
 from typing import NamedTuple
 
@@ -12,22 +12,22 @@ from dealias.spectral.filtering import lowpass
 def aliasing_score(
     x: Tensor, cutoff: float | tuple[float, float], *, include_dc: bool = True
 ) -> Tensor:
-    r"""Share of the power of a feature map at frequencies above the cutoff of the next step.
+    r"""Compute the share of a feature map's power at frequencies above the cutoff of the next step.
 
     .. math:: \frac{\sum_{|u| > f \,\vee\, |v| > f} |X(u, v)|^2}{\sum_{u, v} |X(u, v)|^2}
 
-    with the 2-D Fourier transform X of each channel, summed over channels (Chen, Gu and Fu, ICLR
-    2024). By Parseval's theorem the numerator is the power of ``x - lowpass(x)``, so no transform
-    is computed.
+    where X is the 2-D Fourier transform of each channel, summed over channels (Chen, Gu and Fu,
+    ICLR 2024). By Parseval's theorem the numerator is the power of ``x - lowpass(x)``, so no
+    transform is computed.
 
     Args:
-        x: [B, C, H, W], or any [..., C, H, W] or [H, W]; in float32 at least.
+        x: [B, C, H, W], or any [..., C, H, W] or [H, W]; the computation is in float32 at least.
         cutoff: in cycles per pixel, in (0, 0.5]; one number, or (row, column).
         include_dc: whether the mean of each channel counts in the denominator.
 
     Returns:
-        One score in [0, 1] per image, [B] or [...]. The score is 0 if the denominator is: nothing
-        in the image aliases. It is NaN for an image with a NaN or an infinity.
+        One score in [0, 1] per image, [B] or [...]. The score is 0 if the denominator is 0, since
+        nothing in the image aliases. It is NaN for an image with a NaN or an infinity.
 
     Raises:
         ValueError: see :func:`lowpass`.
@@ -51,17 +51,17 @@ def aliasing_score(
 
 
 def aliasing_map(x: Tensor, cutoff: float | tuple[float, float], *, window: int = 15) -> Tensor:
-    r"""Share of the power above the cutoff at each position of the image.
+    r"""Compute the share of the power above the cutoff at each position of the image.
 
     .. math:: \frac{w * \sum_c h_c^2}{w * \sum_c (h_c^2 + l_c^2)}, \quad
               l = \mathrm{lowpass}(x), \quad h = x - l
 
-    with w the mean over a square window, cropped at the border. Over the whole image the two parts
-    are orthogonal, and the ratio is :func:`aliasing_score`. Locally they are not; the denominator
-    adds their powers, so the ratio stays in [0, 1].
+    where w is the mean over a square window, cropped at the border. Over the whole image the two
+    parts are orthogonal, and the ratio is :func:`aliasing_score`. Locally they are not orthogonal;
+    the denominator adds their powers, so the ratio stays in [0, 1].
 
     Args:
-        x: [..., C, H, W] or [H, W]; in float32 at least.
+        x: [..., C, H, W] or [H, W]; the computation is in float32 at least.
         cutoff: in cycles per pixel, in (0, 0.5]; one number, or (row, column).
         window: side of the window in pixels, odd.
 
@@ -102,7 +102,7 @@ def _at_least_float32(x: Tensor) -> Tensor:
 
 
 def _scaled(x: Tensor, image: tuple[int, ...]) -> Tensor:
-    """Divide each image by its largest value, so that powers stay in the range of the dtype."""
+    """Divide each image by its largest value, to keep powers in the range of the dtype."""
     if x.numel() == 0:
         return x
     return x / x.abs().amax(image, keepdim=True).clamp_min(torch.finfo(x.dtype).tiny)
@@ -116,19 +116,19 @@ class RadialSpectrum(NamedTuple):
 
 
 def radial_spectrum(x: Tensor, *, bins: int = 32) -> RadialSpectrum:
-    r"""Power at each distance from frequency zero.
+    r"""Compute the power at each distance from frequency zero.
 
-    The distance is :math:`\max(|u|, |v|)`, as in a separable filter: the share of the power in the
-    rings above a cutoff is the :func:`aliasing_score`. Ring b has the distances above b / (2 bins)
-    up to (b + 1) / (2 bins), and the first ring has the mean too.
+    The distance is :math:`\max(|u|, |v|)`, as in a separable filter, so the share of the power in
+    the rings above a cutoff is the :func:`aliasing_score`. Ring b covers the distances above b / (2
+    bins) up to (b + 1) / (2 bins), and the first ring also includes the mean.
 
     Args:
-        x: [..., H, W]; in float32 at least.
+        x: [..., H, W]; the computation is in float32 at least.
         bins: number of rings.
 
     Returns:
-        ``frequency`` [bins], the middle of each ring in cycles per pixel, and ``power``
-        [..., bins]. The powers of a map add up to its mean square.
+        ``frequency`` [bins], the centre of each ring in cycles per pixel, and ``power`` [...,
+        bins]. The powers of a map add up to its mean square.
 
     Raises:
         ValueError: ``x`` is not a real floating-point tensor of at least two dimensions, or
@@ -152,6 +152,6 @@ def radial_spectrum(x: Tensor, *, bins: int = 32) -> RadialSpectrum:
 
 
 def _rings(n: int, bins: int, like: Tensor) -> Tensor:
-    """Ring of each frequency, ceil(2 bins |k| / n) - 1, in integer arithmetic."""
+    """Return the ring of each frequency, ceil(2 bins |k| / n) - 1, in integer arithmetic."""
     k = torch.arange(n, device=like.device)
     return ((torch.minimum(k, n - k) * 2 * bins + n - 1) // n - 1).clamp_min(0)

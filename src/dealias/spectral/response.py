@@ -13,7 +13,7 @@ BandEdge = Literal["symmetric", "official"]
 
 
 class Response(NamedTuple):
-    """A low-pass along an axis of any length."""
+    """A low-pass along one axis of any length."""
 
     cutoff: float
     transfer: Transfer = "ideal"
@@ -65,7 +65,7 @@ def check_responses(
 
 
 def period(response: Response, n: int) -> int:
-    """Period of the signal with its borders."""
+    """Return the period of the signal with its borders."""
     return n if response.border == "wrap" else 2 * n
 
 
@@ -75,7 +75,7 @@ def passes_all(response: Response) -> bool:
 
 
 def unmatched(response: Response, n: int) -> bool:
-    """Whether the band may have a frequency without its negative, which makes the filter complex.
+    """Whether the band may have a frequency without its negative, so that the filter is complex.
 
     While a graph is traced, n may stand for other lengths too.
     """
@@ -86,14 +86,14 @@ def unmatched(response: Response, n: int) -> bool:
 
 
 def gains(response: Response, n: int, device: torch.device) -> Tensor:
-    """Gain at each frequency of a signal of length n, in the order of ``fft``, in float64."""
+    """Return the gain at each frequency of a signal of length n in float64, in ``fft`` order."""
     size = period(response, n)
     k = torch.arange(size, device=device)
     if response.band_edge == "official":
         first, last = _official_band(response, k)
         k = _modulo(k + n // 2, n) - n // 2
         return ((k >= first) & (k <= last)).double()
-    # A single, correctly rounded division: a cutoff of k / n keeps frequency k.
+    # A single, correctly rounded division, so that a cutoff of k / n keeps frequency k.
     frequency = torch.minimum(k, size - k).double() / size
     if response.transfer == "ideal":
         return (frequency <= response.cutoff).double()
@@ -108,11 +108,11 @@ def gains(response: Response, n: int, device: torch.device) -> Tensor:
 
 
 def matrix(response: Response, n: int, device: torch.device, *, imaginary: bool = False) -> Tensor:
-    r"""The response as an n x n matrix in float64; of an unmatched band, one part of it.
+    r"""Return the response as a float64 n x n matrix; for an unmatched band, one part of it.
 
-    A circulant of the kernel :math:`c_d = \frac1N \sum_k T(k/N) \cos(2 \pi k d / N)`, for an ideal
-    filter the Dirichlet kernel. A mirrored border folds the 2n x 2n circulant: sample j occurs at
-    j and at -1 - j.
+    It is a circulant of the kernel :math:`c_d = \frac1N \sum_k T(k/N) \cos(2 \pi k d / N)`, which
+    is the Dirichlet kernel for an ideal filter. A mirrored border folds the 2n x 2n circulant:
+    sample j occurs at j and at -1 - j.
     """
     size = period(response, n)
     k = torch.arange(size, device=device)
@@ -125,10 +125,11 @@ def matrix(response: Response, n: int, device: torch.device, *, imaginary: bool 
 
 
 def _cosine(angle: Tensor) -> Tensor:
-    """The cosine in float64; ONNX Runtime 1.23, the last for Python 3.10, has none of that type.
+    """Return the float64 cosine, which ONNX Runtime 1.23, the last for Python 3.10, lacks.
 
-    In exports of ``torch.onnx.export`` it is that of float32, good to 4e-7. A program that
-    ``torch.export.export`` made before has that of float64, which later versions run.
+    In exports by ``torch.onnx.export``, the cosine is computed in float32, accurate to 4e-7. A
+    program that was made by ``torch.export.export`` before uses float64, which later versions of
+    ONNX Runtime support.
     """
     if torch.onnx.is_in_onnx_export():
         return torch.cos(angle.float()).double()
@@ -136,7 +137,7 @@ def _cosine(angle: Tensor) -> Tensor:
 
 
 def _modulo(a: Tensor, n: int) -> Tensor:
-    """Remainder of non-negative integers; ONNX has none by a symbolic number."""
+    """Return the remainder of non-negative integers; ONNX has none for a symbolic divisor."""
     return a - a // n * n
 
 

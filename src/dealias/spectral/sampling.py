@@ -1,4 +1,4 @@
-"""Sampling rate and Nyquist frequency of a downsampling step, and orthogonality of its filters."""
+"""Sampling rate, Nyquist frequency and orthogonality of filters of a downsampling step."""
 
 from typing import overload
 
@@ -21,15 +21,15 @@ def equivalent_sampling_rate(
 def equivalent_sampling_rate(
     kernel_size: Size, stride: Size, in_channels: int, out_channels: int
 ) -> float | tuple[float, float]:
-    r"""Number of samples per input pixel that a downsampling step keeps, along one axis.
+    r"""Return the number of samples per input pixel that a downsampling step keeps along an axis.
 
-    A stride alone keeps ``1 / stride``. Channels that the step adds hold further samples, at most
-    as many as the kernel covers:
+    A stride alone keeps ``1 / stride``. Channels that the step adds can hold further samples, at
+    most as many as the kernel covers:
 
     .. math:: \mathrm{ESR} = \min(K, \sqrt{C_\mathrm{out} / C_\mathrm{in}}) / s
 
-    (Chen, Gu and Fu, ICLR 2024). This is a heuristic, valid if the filters of the step are nearly
-    orthogonal; see :func:`filter_orthogonality`.
+    (Chen, Gu and Fu, ICLR 2024). This is a heuristic. It is valid if the filters of the step are
+    nearly orthogonal; see :func:`filter_orthogonality`.
 
     Args:
         kernel_size: one number, or (row, column).
@@ -66,13 +66,13 @@ def nyquist_frequency(
 def nyquist_frequency(
     kernel_size: Size, stride: Size, in_channels: int, out_channels: int
 ) -> float | tuple[float, float]:
-    """Highest frequency that a downsampling step can represent, in cycles per pixel of its input.
+    """Return the highest frequency that a step can represent, in cycles per pixel of its input.
 
-    Half of :func:`equivalent_sampling_rate`, but at least ``1 / (2 * stride)``, below which no
-    frequency aliases, and at most 0.5, the highest frequency of the input. The published rate is
-    below that of the stride alone where a step has fewer channels out than in: for 131 to 25
-    channels and a stride of 2 it gives 0.109 instead of 0.25. Arguments, return type and errors
-    are those of :func:`equivalent_sampling_rate`.
+    This is half of :func:`equivalent_sampling_rate`, but at least ``1 / (2 * stride)``, below which
+    no frequency aliases, and at most 0.5, the highest frequency of the input. For a step with fewer
+    output than input channels, the published rate is below that of the stride alone: for 131 to 25
+    channels and a stride of 2 it gives 0.109 instead of 0.25. Arguments, return type and errors are
+    those of :func:`equivalent_sampling_rate`.
 
     A stage of a ResNet halves the size and doubles the channels:
 
@@ -95,12 +95,12 @@ def _positive(name: str, value: int) -> int:
 
 
 def filter_orthogonality(weight: Tensor, *, groups: int = 1) -> Tensor:
-    """Mean absolute cosine similarity between the filters of a convolution or a linear layer.
+    """Return the mean absolute cosine similarity of the filters of a convolution or linear layer.
 
-    It is 0 if all filters are orthogonal, so that each adds samples and the equivalent sampling
-    rate holds, and 1 if all are parallel. Published values for downsampling steps are 0.046 to
-    0.072 (Chen, Gu and Fu, ICLR 2024). Filters of different groups are orthogonal, because their
-    channels differ; a filter of zeros is orthogonal to every other.
+    It is 0 if all filters are orthogonal, in which case each filter adds samples and the equivalent
+    sampling rate holds. It is 1 if all filters are parallel. Published values for downsampling
+    steps are 0.046 to 0.072 (Chen, Gu and Fu, ICLR 2024). Filters of different groups are
+    orthogonal, because their channels differ; a filter of zeros is orthogonal to every other.
 
     Args:
         weight: [C_out, ...], floating point.

@@ -1,4 +1,4 @@
-"""Where the map of a strided module can be filtered after its activation."""
+"""Find where the map of a strided module can be filtered after its activation."""
 
 import copy
 from collections.abc import Callable, Mapping, Sequence
@@ -18,12 +18,12 @@ from dealias.surgery.walk import modules, parameters
 def branches_after(
     unit: Unit, trace: Trace, refused: Mapping[str, str]
 ) -> tuple[tuple[Branch, ...], str]:
-    """The branches of a unit; none if one of them can't be filtered after it, with the reason.
+    """Return the branches of a unit; none and the reason if one can't be filtered after it.
 
     Args:
         unit: the unit.
-        trace: the pass.
-        refused: why units can't be that are known not to bear it, by name.
+        trace: the recorded pass.
+        refused: reasons by name for units that are known not to allow it.
     """
     if unit.name in refused:
         return (), refused[unit.name]
@@ -53,7 +53,7 @@ def _branch(event: Event, trace: Trace) -> tuple[Branch | None, str]:
     last = chain[-1] if chain else None
     linear = reading.kind == "avg_pool" or (max(reading.kernel) == 1 and last is None)
     if linear and call.argument is not None and _is_affine_in(call, reading):
-        # A filter before it is the same as one after it.
+        # For a linear module, filtering before it is the same as filtering after it.
         place = Place("channels_first", call.argument)
         return Branch("", stride, call.name, place, reading.channels[0]), ""
     if last is None:
@@ -72,7 +72,7 @@ def _branch(event: Event, trace: Trace) -> tuple[Branch | None, str]:
 
 
 def _up_to_activation(call: Call) -> list[Call]:
-    """A call, those that follow and act on each pixel by itself, and the activation among them.
+    """Return a call and its followers that act on each pixel by itself, up to the activation.
 
     Empty if there is no activation.
     """
@@ -87,7 +87,7 @@ def _up_to_activation(call: Call) -> list[Call]:
 
 
 def _is_watched(chain: Sequence[Call], *, sampled: bool) -> bool:
-    """Whether hooks of others get, or change, the larger map; see :func:`_with_larger_maps`."""
+    """Whether foreign hooks see or change the larger map; see :func:`_with_larger_maps`."""
     first, last = chain[0].module, chain[-1].module
     parts = [part for call in chain for part in modules(call.module)]
     return any(
@@ -98,12 +98,12 @@ def _is_watched(chain: Sequence[Call], *, sampled: bool) -> bool:
 
 
 def _with_larger_maps(chain: Sequence[Call], trace: Trace, *, sampled: bool) -> frozenset[str]:
-    """Names of the modules that make a larger map if the first of a chain runs at stride 1.
+    """Return the modules that make a larger map if the first of a chain runs at stride 1.
 
     Args:
         chain: see :func:`_up_to_activation`.
-        trace: the pass.
-        sampled: whether the map of the last is subsampled as it is returned.
+        trace: the recorded pass.
+        sampled: whether the output of the last module is subsampled.
     """
     calls = {*chain[:-1]} if sampled else {*chain}
     makers = calls.union(call for call in trace.every if calls.intersection(call.ancestors()))
@@ -113,7 +113,7 @@ def _with_larger_maps(chain: Sequence[Call], trace: Trace, *, sampled: bool) -> 
 
 
 def _only_reader(call: Call, accepts: Callable[[Call], bool]) -> Call | None:
-    """The outermost accepted follower in which every reader of the map of a call runs."""
+    """Return the outermost accepted follower that contains every reader of a call's map."""
     outcome = call.outcome
     if outcome is None:
         return None
@@ -125,13 +125,13 @@ def _only_reader(call: Call, accepts: Callable[[Call], bool]) -> Call | None:
 
 
 def _where(last: Call, trace: Trace) -> tuple[str, Place | None] | None:
-    """The path of a module and the place of the map: its output, or an argument of the next."""
+    """Return a module's path and the map's place: its output, or an argument of the next module."""
     if trace.calls[last.name] == 1:
         return last.name, None
     around = {last, *last.ancestors()}
 
     def accepts(follower: Call) -> bool:
-        sequence = isinstance(follower.module, nn.Sequential)  # as below
+        sequence = isinstance(follower.module, nn.Sequential)  # see below
         return follower not in around and trace.calls[follower.name] == 1 and not sequence
 
     reader = _only_reader(last, accepts)
@@ -144,13 +144,13 @@ def _acts_by_pixel(call: Call) -> bool:
     """Whether a module acts on each pixel by itself, so that it commutes with subsampling."""
     module = call.module
     if call.source is None or isinstance(module, nn.Sequential):
-        return False  # the modules in a sequence follow by themselves
+        return False  # the modules in a sequence are followers themselves
     if any(p.ndim > 1 for p in parameters(module)) or call.maps > 1:
         return False
     try:
         x, made = _example(call, (8, 8)), _plain_copy(module)
         whole, part = _run(made, x), _run(made, x[..., ::2, 1::2].contiguous())
-    except Exception:  # a module may refuse another size, in any way
+    except Exception:  # a module may raise anything for another size
         return False
     if not isinstance(whole, Tensor) or whole.shape != x.shape:
         return False
@@ -158,7 +158,7 @@ def _acts_by_pixel(call: Call) -> bool:
 
 
 def _is_activation(module: nn.Module, channels: int) -> bool:
-    """Whether a module that acts on each pixel is not affine, apart from a normalisation."""
+    """Whether a module that acts on each pixel is not affine, leaving normalisation aside."""
     if "norm" in type(module).__name__.lower():
         return any(_is_activation(child, channels) for child in modules(module)[1:])
     return _is_affine(module, (channels, 8, 8)) is False
@@ -174,27 +174,27 @@ def _is_affine_in(call: Call, reading: Reading) -> bool:
 
 
 def _is_affine(module: nn.Module, shape: tuple[int, int, int]) -> bool | None:
-    """Whether a module is affine in a map [C, H, W]; None if it does not take one."""
+    """Whether a module is affine in a map [C, H, W]; None if it does not accept one."""
     a, b = torch.randn(2, 1, *shape, generator=torch.Generator().manual_seed(0))
     try:
         made = _plain_copy(module)
         total, zero = _run(made, a + b), _run(made, torch.zeros_like(a))
         return torch.allclose(total + zero, _run(made, a) + _run(made, b), atol=1e-4)
-    except Exception:  # a module may refuse it in any way
+    except Exception:  # a module may raise anything for it
         return None
 
 
 def _is_dense_at_stride_1(call: Call, stride: Pair) -> tuple[bool, Pair | None]:
-    """Whether a module at stride 1, subsampled, is the module itself; and how it pads."""
+    """Whether a module at stride 1, subsampled, equals the module itself; and how it pads."""
     try:
         strided, dense = _plain_copy(call.module), _plain_copy(call.module)
         dense.stride = (1, 1) if isinstance(dense.stride, tuple | list) else 1
         extents = _extents(call.module)
         n = max(16, *extents)
-        # All remainders by a stride of 2 and 4.
+        # Sizes with all remainders modulo strides of 2 and 4.
         examples = [_example(call, (n + i, n + j)) for i, j in ((0, 3), (1, 2), (2, 0), (3, 1))]
         pairs = [(_run(strided, x), _run(dense, x)) for x in examples]
-    except Exception:  # a module may refuse another stride, in any way
+    except Exception:  # a module may raise anything for another stride
         return False, None
     for same in (None, extents):
         sample = Subsample(stride, same)
@@ -212,7 +212,7 @@ def _extents(module: Any) -> Pair:
 
 
 def _equal(once: Any, every: Any, sample: Subsample) -> bool:
-    if not (isinstance(once, Tensor) and isinstance(every, Tensor)):  # the indices of a maximum
+    if not (isinstance(once, Tensor) and isinstance(every, Tensor)):  # e.g. indices of maxima
         return False
     return _alike(once, sample(every))
 
@@ -230,7 +230,7 @@ def _example(call: Call, size: Pair) -> Tensor:
 
 
 def _plain_copy(module: nn.Module) -> Any:
-    """A copy in float32 on the CPU, in evaluation mode and without hooks."""
+    """Return a float32 copy on the CPU, in evaluation mode and without hooks."""
     made = copy.deepcopy(module)
     for part in modules(made):
         part.training = False
@@ -242,7 +242,7 @@ def _plain_copy(module: nn.Module) -> Any:
 
 
 def _plain(tensor: Tensor) -> Tensor:
-    """A copy in float32 on the CPU; of one on the meta device, positive numbers, as variances."""
+    """Return a float32 copy on the CPU; for meta tensors, positive values, as for variances."""
     dtype = torch.float32 if tensor.is_floating_point() else tensor.dtype
     if tensor.is_meta:
         generator = torch.Generator().manual_seed(0)
@@ -252,4 +252,4 @@ def _plain(tensor: Tensor) -> Tensor:
 
 @torch.no_grad()
 def _run(module: nn.Module, x: Tensor) -> Any:
-    return module(x.clone())  # which it may change in place
+    return module(x.clone())  # the module may change it in place

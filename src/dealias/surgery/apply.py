@@ -1,4 +1,4 @@
-"""De-alias any network, and restore it."""
+"""De-alias any network, or restore it."""
 
 import copy
 from collections.abc import Iterable, Mapping
@@ -36,79 +36,84 @@ def dealias(
 ) -> tuple[M, Report]:
     """Insert filters at the downsampling steps of a network, and frequency mixing after them.
 
-    By default, filters go after the activation that follows a strided convolution, and after max
-    pooling at stride 1, as in Zhang, "Making convolutional networks shift-invariant again" (ICML
-    2019). In networks trained on CamVid that steadied the output under shifts without training, and
-    changed mIoU by +0.2 and -0.4 points; trained with it, sixteen more lost nothing in the mean. On
-    a CPU a prediction took 1.05 times as long in UPerNet on EfficientNet-Lite0, and 1.25 times on
-    ResNet-50. Where nothing can be filtered after the
-    activation, the input of the step is, and with it goes what trained weights live on: train such
-    a network on. ``place="before", mixing=True`` is what the paper did; it lost clean accuracy in
-    our studies. Under noise, filters before the steps, without training, gained 10.8 points of mIoU
-    in one network (eight seeds) and lost 14.8 in another (one seed).
+    By default, filters are placed after the activation that follows a strided convolution, and
+    after max pooling at stride 1, as in Zhang, "Making convolutional networks shift-invariant
+    again" (ICML 2019). In two networks trained on CamVid, this made the output steadier under
+    shifts without further training, and changed mIoU by +0.2 and -0.4 points. Sixteen more
+    networks, trained with the filters, lost nothing on average. On a CPU, a prediction took 1.05
+    times as long for UPerNet on EfficientNet-Lite0, and 1.25 times as long on ResNet-50. Where
+    nothing can be filtered after the activation, the input of the step is filtered instead. That
+    removes information that trained weights rely on, so train such a network further. The paper
+    used ``place="before", mixing=True``, which lost clean accuracy in our studies. Under noise,
+    filters before the steps, without further training, gained 10.8 points of mIoU in one network
+    (eight seeds) and lost 14.8 in another (one seed).
 
-    Parameters keep their names, so checkpoints of the plain network load before and after; mixing
-    modules that a checkpoint lacks stay unchanged. The result can be copied, pickled, compiled and
-    exported like any network. Mixing modules start as the identity, and their parameters are
-    trainable even if those of the network are not.
+    Parameters keep their names, so checkpoints of the plain network can be loaded before and after
+    de-aliasing. Mixing modules that a checkpoint lacks stay unchanged. The result can be copied,
+    pickled, compiled and exported like any network. Mixing modules start as the identity, and their
+    parameters are trainable even if those of the network are not.
 
-    Fold normalisation, reparameterize and trace the network with ``torch.fx`` before, not after:
-    these replace modules that have a filter. :func:`dealias.surgery.check_inserted` detects it.
+    Fold normalisation, reparameterize and trace the network with ``torch.fx`` before de-aliasing,
+    not after it, because these replace modules that have a filter.
+    :func:`dealias.surgery.check_inserted` detects this.
 
     Args:
         model: any network.
-        example_input: see :func:`find_downsampling`. Its shapes matter, and its values where the
-            network branches on them: a step that did not run is not filtered, and listed.
+        example_input: see :func:`find_downsampling`. Its shapes matter, and also its values if the
+            network branches on them: a step that did not run is not filtered, but listed.
         filter: ``"daf"``, an ideal low-pass at the Nyquist frequency of the step, at least that of
-            its stride; ``"flc"``, one at that of the stride alone, 1 / (2 s); ``"blur"``, a
-            binomial kernel; ``"adaptive_blur"``, kernels predicted from the content; or None. An
-            adaptive blur has a fixed number of channels, as a learned strength has, so a module
-            that is shared by steps of different channels gets none.
+            its stride; ``"flc"``, an ideal low-pass at 1/(2s), the Nyquist frequency of the stride
+            s alone; ``"blur"``, a binomial kernel; ``"adaptive_blur"``, kernels predicted from the
+            content; or None. Adaptive blurs and learned strengths have a fixed number of channels,
+            so a module shared by steps with different channels gets none.
         mixing: whether to insert a :class:`dealias.layers.FrequencyMixing` after the convolutions
             of :func:`find_mixing` that follow the chosen sites.
-        cutoff: in cycles per pixel, in (0, 0.5], for the filters "daf" and "flc" and for mixing
-            modules; refused where it would be for neither. ``"auto"`` depends on `filter`, and is
-            the Nyquist frequency of the step for blurs and None. ``"published"`` is half the
-            published sampling rate, which may be less than that of the stride. A number, or
-            (row, column), holds for every site. A mapping holds for the sites of
-            :func:`find_downsampling` or :func:`find_mixing` that it names; its key "*" is for all
-            others, by default "auto".
+        cutoff: cutoff in cycles per pixel, in (0, 0.5], of "daf" and "flc" filters and of mixing
+            modules; refused if there are neither. ``"auto"`` depends on `filter`; for blurs and
+            None it is the Nyquist frequency of the step. ``"published"`` is half the published
+            sampling rate, which may be less than half that of the stride. A number, or (row,
+            column), applies to every site. A mapping applies to the sites of
+            :func:`find_downsampling` or :func:`find_mixing` that it names; its key "*" applies to
+            all others, by default "auto".
         sites: names of downsampling sites to filter, instead of those without a ``reason`` in
             :func:`find_downsampling`.
-        place: where filters go. ``"before"`` the unit; ``"after"`` the activation that follows the
-            strided convolution, which then runs at stride 1, and the filtered map is subsampled;
-            or ``"auto"``, after it where that can be, and before the unit elsewhere, also where a
-            pass with the filters shows that other modules would run on larger maps. A shortcut of
-            a 1x1 convolution is filtered at its input, which is the same. Max pooling runs at
-            stride 1 likewise. It costs the convolution s * s times its operations. In training, a
-            normalisation between both takes its statistics from the larger map.
+        place: where filters are placed: ``"before"`` the unit; ``"after"`` the activation that
+            follows the strided convolution; or ``"auto"``, after the activation where that is
+            possible, and before the unit elsewhere, including where a pass with the filters shows
+            that other modules would run on larger maps. With ``"after"``, the convolution runs at
+            stride 1, and the filtered map is subsampled. This costs the convolution s * s times its
+            operations, and in training, a normalisation between the two computes its statistics
+            from the larger map. Max pooling runs at stride 1 likewise. A 1x1 convolution in a
+            shortcut is filtered at its input, which is equivalent.
         unit: see :func:`find_downsampling`.
         strength: how far filters move a map towards its filtered version, in [0, 1]; or
-            ``"learned"``, for each channel, from 0. See :class:`dealias.layers.PartialFilter`.
-            A strength below 1 can be raised by :func:`dealias.layers.set_strength`.
-        sampling: which samples steps take. ``"regular"`` is every s-th from the first. With
-            ``"adaptive"`` and ``"learned"``, each image chooses at every step, whether the step is
-            filtered or not, and `filter` may be None: see :class:`dealias.layers.PolyphaseShift`.
-            The choice is made at the input of the unit, by the map that all its branches read; so
-            they take the same samples, whichever runs first, and no convolution has to run at
-            stride 1. With circular padding throughout and filters of border "wrap", the output
-            then moves with every circular shift of the image, exactly. Maps that the network
-            returns lie on the grid that the image chose; the UPerNet of
-            :func:`dealias.models.create_model` puts them back.
-        inplace: whether to change the model itself, not a copy.
+            ``"learned"``, a strength for each channel that starts at 0. See
+            :class:`dealias.layers.PartialFilter`. A strength below 1 can be raised by
+            :func:`dealias.layers.set_strength`.
+        sampling: which samples the steps take. ``"regular"`` takes every s-th sample from the
+            first. With ``"adaptive"`` and ``"learned"``, each image chooses its samples at every
+            step, whether the step is filtered or not, and `filter` may be None; see
+            :class:`dealias.layers.PolyphaseShift`. The choice is made at the input of the unit,
+            from the map that all its branches read. So all branches take the same samples,
+            whichever runs first, and no convolution has to run at stride 1. With circular padding
+            throughout and filters with border "wrap", the output then moves exactly with every
+            circular shift of the image. Maps that the network returns are on the grid that the
+            image chose; the UPerNet of :func:`dealias.models.create_model` moves them back.
+        inplace: whether to change the model itself instead of a copy.
         filter_options: keyword arguments for every filter, like ``{"transfer": "hamming"}``. The
-            border of "daf" and "flc" is "reflect" by default, as that of blurs is.
+            default border of "daf" and "flc" is "reflect", like that of blurs.
         mixing_options: keyword arguments for every mixing module, like
             ``{"pooling": "official"}``.
 
     Returns:
-        The network, and a report of what was inserted and what was left, with the reasons.
+        The network, and a report of what was inserted and what was not, with the reasons.
 
     Raises:
-        ValueError: there is nothing to insert; a name is not that of a site, and the message lists
-            the sites; the model is de-aliased already; an argument is out of range; the model
-            fails on the example, before or after the insertion; images are to choose samples in a
-            network that adds or joins maps of several steps, as decoders do, which would not fit.
+        ValueError: there is nothing to insert; a name is not that of a site (the message lists the
+            sites); the model is de-aliased already; an argument is out of range; the model fails on
+            the example, before or after the insertion; or images are to choose samples in a network
+            that adds or joins maps of several steps, as decoders do, where the maps would not
+            align.
 
     >>> import torch
     >>> stem, step = nn.Conv2d(3, 8, 3, padding=1), nn.Conv2d(8, 16, 3, stride=2, padding=1)
@@ -178,5 +183,5 @@ def _copy(model: M) -> M:
     try:
         with torch.inference_mode(False):
             return copy.deepcopy(model)
-    except Exception as error:  # modules may copy themselves and raise anything
+    except Exception as error:  # modules may define how they are copied, and raise anything
         raise ValueError(f"the model can't be copied ({error}); inplace=True changes it") from error

@@ -1,4 +1,4 @@
-"""Attention among the operations of a pass: a softmax whose weights go into a product of maps."""
+"""Recognise attention in a pass: a softmax whose weights go into a product of maps."""
 
 from collections.abc import Mapping, MutableMapping
 from dataclasses import dataclass
@@ -10,7 +10,7 @@ from torch.utils.weak import WeakTensorKeyDictionary
 
 from dealias.surgery.descent import INPUT, Descent
 
-# Products of two matrices, or of batches of them, and the names of their factors.
+# Products of two matrices or of batches of matrices, and the names of their factors.
 _FACTORS = {
     "addmm": ("mat1", "mat2"),
     "baddbmm": ("batch1", "batch2"),
@@ -22,26 +22,26 @@ _SOFTMAX = {"_softmax", "_safe_softmax"}
 
 @dataclass(frozen=True)
 class _Scores:
-    """Scores of an attention, or the weights that a softmax makes of them.
+    """The scores of an attention, or the weights that a softmax makes of them.
 
-    `queries` and `keys` are the bits of the factors that the scores are a product of. Of scores
-    that are none, all bits count as those of keys.
+    `queries` and `keys` are the bits of the two factors whose product the scores are. If the scores
+    are not a product, all their bits count as those of keys.
     """
 
     queries: int
     keys: int
-    number: int = 0  # of keys, once they are weights
+    number: int = 0  # number of keys, for weights
 
 
 class AttentionReader:
-    """Follows scores from the product of queries and keys to that of weights and values."""
+    """Follows scores from the product of queries and keys to the product of weights and values."""
 
     def __init__(self, descent: Descent) -> None:
         self._descent = descent
         self._scores: MutableMapping[Tensor, _Scores] = WeakTensorKeyDictionary()
 
     def read(self, name: str, given: Mapping[str, Any], out: Any) -> int:
-        """Bits that keys or values have and queries do not; 0 if an operation ends no attention.
+        """Return the bits of keys or values that queries lack; 0 if no attention ends here.
 
         Args:
             name: name of the operation, without its namespace.
@@ -68,7 +68,7 @@ class AttentionReader:
         return 0
 
     def _follow(self, name: str, given: Mapping[str, Any], out: Tensor) -> None:
-        """Whatever an operation makes of scores without changing their number is scores again."""
+        """Treat the result of an operation on scores as scores again if it has as many elements."""
         leaves = tree_leaves(dict(given))
         tensors = [x for x in leaves if isinstance(x, Tensor) and x.numel() == out.numel()]
         scores = next((self._scores[x] for x in tensors if x in self._scores), None)

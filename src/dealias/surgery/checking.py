@@ -22,25 +22,27 @@ from dealias.surgery.walk import submodule
 def check_inserted(
     model: nn.Module, report: Report | None = None, *, example_input: Any = None
 ) -> None:
-    """Raise unless everything that :func:`dealias.dealias` inserted into a network still runs.
+    """Raise ValueError unless everything that :func:`dealias.dealias` inserted still runs.
 
-    Inserted modules run by hooks on modules of the network. They are lost when such a module is
-    replaced, as by folding of normalisation and by reparameterization; when its hooks are cleared;
-    and, for hooks of the model itself, in the graph that ``torch.fx`` traces. Fold and trace
-    first, then de-alias; :func:`keep_inserted` is for conversions that replace modules one by
-    one. Call this function before exporting a network that was changed since.
+    Inserted modules run through hooks on modules of the network. They are lost when such a module
+    is replaced, for instance when normalisation is folded or the network is reparameterized; when
+    the hooks of the module are cleared; and, for hooks of the model itself, in the graph that
+    ``torch.fx`` traces. So fold and trace first, then de-alias. For conversions that replace
+    modules one by one, use :func:`keep_inserted`. Call this function before you export a network
+    that was changed after de-aliasing.
 
     Args:
-        model: a de-aliased network, or one that contains some, like ``DistributedDataParallel``.
-        report: report of :func:`dealias.dealias` for `model` itself. By default the reports that
-            the de-aliased modules keep, in copies and pickles too; a graph of ``torch.fx`` keeps
-            none.
-        example_input: see :func:`find_downsampling`; the model runs once, and every inserted
-            module must be called. With None, only the modules are checked.
+        model: a de-aliased network, or a module that contains one, like
+            ``DistributedDataParallel``.
+        report: report of :func:`dealias.dealias` for `model` itself. By default, the reports that
+            the de-aliased modules store are used; copies and pickles have them too, but a graph of
+            ``torch.fx`` has none.
+        example_input: see :func:`find_downsampling`. The model runs once, and every inserted module
+            must be called. With None, only the modules are checked.
 
     Raises:
-        ValueError: an inserted module is lost, which the message names; there is no report; the
-            model is of TorchScript, or fails on the example.
+        ValueError: an inserted module is lost (the message names it); there is no report; or the
+            model is a TorchScript module, or fails on the example.
 
     >>> import torch
     >>> from dealias import dealias
@@ -91,7 +93,7 @@ def _expected(model: nn.Module, report: Report | None) -> Iterator[tuple[nn.Modu
 
 
 def _find(root: nn.Module, item: Inserted) -> tuple[nn.Module | None, str]:
-    """An inserted module, and what is wrong with it."""
+    """Find an inserted module, and say what is wrong with it."""
     path, _, child = item.module.rpartition(".")
     try:
         host, module = submodule(root, path), submodule(root, item.module)

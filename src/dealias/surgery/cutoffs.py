@@ -1,4 +1,4 @@
-"""The cutoff at each site."""
+"""Determine the cutoff at each site."""
 
 from collections.abc import Container, Mapping
 from dataclasses import dataclass
@@ -9,18 +9,18 @@ from dealias.surgery.plan import MixingSite, Plan, Rate, Site
 Named = Literal["auto", "published"]
 Cutoff = Named | Rate | Mapping[str, Named | Rate]
 HAVE_CUTOFF = ("daf", "flc")  # filters
-OTHERS = "*"  # key of a mapping, for all sites that it does not name
+OTHERS = "*"  # key for all sites that a mapping does not name
 
 
 @dataclass(frozen=True)
 class Cutoffs:
-    """The cutoffs for the arguments `cutoff` and `filter` of :func:`dealias.dealias`."""
+    """The cutoffs given by the arguments `cutoff` and `filter` of :func:`dealias.dealias`."""
 
     cutoff: Cutoff
     filter: str | None
 
     def check(self, names: tuple[str, ...]) -> None:
-        """Raise ValueError if a cutoff is out of range or a site is not among these names."""
+        """Raise ValueError if a cutoff is out of range, or a site is not among these names."""
         if isinstance(self.cutoff, Mapping):
             check_names("cutoff", (name for name in self.cutoff if name != OTHERS), names)
         given = self.cutoff.values() if isinstance(self.cutoff, Mapping) else (self.cutoff,)
@@ -35,33 +35,33 @@ class Cutoffs:
 
     @property
     def are_given(self) -> bool:
-        """Whether there are numbers among them."""
+        """Whether any of them is a number."""
         given = self.cutoff.values() if isinstance(self.cutoff, Mapping) else (self.cutoff,)
         return not all(value in get_args(Named) for value in given)
 
     def check_sites(self, put_in: Container[str]) -> None:
-        """Raise ValueError if a site that a mapping names gets nothing that has a cutoff."""
+        """Raise ValueError if a site named in a mapping gets nothing that has a cutoff."""
         named = self.cutoff if isinstance(self.cutoff, Mapping) else ()
         unused = [name for name in named if name != OTHERS and name not in put_in]
         if unused:
             raise ValueError(f"cutoff: nothing is put in at {', '.join(map(repr, unused))}")
 
     def at(self, site: Site) -> Rate:
-        """The cutoff at a downsampling site."""
+        """Return the cutoff at a downsampling site."""
         cutoff = self.cutoff
         if isinstance(cutoff, Mapping):
             cutoff = cutoff.get(site.name, cutoff.get(OTHERS, "auto"))
         return self._named(cutoff, site) if isinstance(cutoff, str) else cutoff
 
     def after(self, site: MixingSite, plan: Plan[Site]) -> Rate:
-        """The cutoff at a mixing site: its own, or that of the site before it."""
+        """Return the cutoff at a mixing site: its own, or that of the site before it."""
         if isinstance(self.cutoff, Mapping) and site.name in self.cutoff:
             own = self.cutoff[site.name]
             return self._named(own, plan[site.after]) if isinstance(own, str) else own
         return self.at(plan[site.after])
 
     def _named(self, name: Named, site: Site) -> Rate:
-        # The lowest of all uses: a shared module may have several, if it is asked for by name.
+        # Take the lowest of all uses: a shared module that was requested by name may have several.
         rates = [self._named_of(name, use) for use in site.uses]
         rows, columns = (min(axis) for axis in zip(*rates, strict=True))
         return rows if rows == columns else (rows, columns)
@@ -76,7 +76,7 @@ class Cutoffs:
 
 
 def pair_of(rate: Rate) -> tuple[float, float]:
-    """A rate along the rows and the columns."""
+    """Return a rate as a pair for rows and columns."""
     return rate if isinstance(rate, tuple) else (rate, rate)
 
 

@@ -1,4 +1,4 @@
-"""What the tensors of a pass descend from."""
+"""Track what the tensors of a pass descend from."""
 
 from collections.abc import MutableMapping
 from typing import Any
@@ -7,19 +7,19 @@ from torch import Tensor
 from torch.utils._pytree import tree_leaves
 from torch.utils.weak import WeakTensorKeyDictionary
 
-# The input of the model, and whatever passed a layer with weights; steps and convolutions take
+# The input of the model, and whatever passed a layer with weights. Steps and convolutions have
 # further bits.
 INPUT, LEARNED, FIRST = 1, 2, 4
 
 
 class Descent:
-    """Bits of tensors, none for those that it was not told of."""
+    """The bits of tensors; tensors that were never set have none."""
 
     def __init__(self) -> None:
         self._bits: MutableMapping[Tensor, int] = WeakTensorKeyDictionary()
 
     def of(self, values: Any) -> int:
-        """The bits of all tensors in a tree of values."""
+        """Return the bits of all tensors in a tree of values."""
         bits = 0
         for leaf in tree_leaves(values):
             if isinstance(leaf, Tensor):
@@ -27,9 +27,9 @@ class Descent:
         return bits
 
     def set(self, tensor: Tensor, bits: int) -> None:
-        """Give a tensor bits in place of those that it has."""
+        """Replace the bits of a tensor."""
         self._bits[tensor] = bits
 
     def add(self, tensor: Tensor, bits: int) -> None:
-        """Give a tensor further bits."""
+        """Add bits to a tensor."""
         self._bits[tensor] = self._bits.get(tensor, 0) | bits

@@ -1,4 +1,4 @@
-"""The downsampling sites of any network, found in one forward pass."""
+"""Find the downsampling sites of any network in one forward pass."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -21,83 +21,86 @@ Rates = tuple[float, float]
 def find_downsampling(
     model: nn.Module, example_input: Any, *, place: Where = "auto", unit: UnitOf = "step"
 ) -> Plan[Site]:
-    r"""Find every step that lowers the resolution, and the unit that it belongs to.
+    r"""Find every step that lowers the resolution, and the unit it belongs to.
 
-    The model runs on the example, without gradients and in evaluation mode; flags, buffers and
-    random state are restored. If filters may go after activations, it runs once more in training,
-    where modules may be shared that are not in evaluation. The steps are strided convolutions, max
-    and average pooling, patch embedding and merging, pixel-unshuffle, strided slices, and
-    interpolation and adaptive pooling to a lower resolution. They may be modules or functions, and
-    act on maps [B, C, H, W] or [B, H, W, C] or on tokens [B, H * W, C].
+    The model runs on the example without gradients and in evaluation mode; flags, buffers and
+    random state are restored. If filters may be placed after activations, it runs once more in
+    training mode, because modules may be shared there that are not shared in evaluation. The steps
+    are strided convolutions, max and average pooling, patch embedding and merging, pixel-unshuffle,
+    strided slices, and interpolation and adaptive pooling to a lower resolution. They may be
+    modules or functions, and act on maps [B, C, H, W] or [B, H, W, C] or on tokens [B, H * W, C].
 
-    A strided slice along one axis alone is found where a convolution larger than 1x1 or a further
-    step takes its map: others are of channels. What takes samples by reshaping or by indices is
-    found where a module takes a map and returns it at 1/2, 1/3, ... of the size along both axes.
+    A strided slice along a single axis counts only if its map is the input of a convolution larger
+    than 1x1 or of a further step; other slices are of channels. Steps that take samples by
+    reshaping or by indices are found if a module takes a map and returns it at 1/2, 1/3, ... of the
+    size along both axes.
 
     A unit is the smallest module that takes the map at the high resolution and returns it at the
     low one, so the branches and the shortcut of a residual block count once. Its kernel K and
-    stride s are those of the branch with the largest kernel, its channels those of its input and
-    output. Its Nyquist frequency is
+    stride s are those of the branch with the largest kernel, and its channels are those of its
+    input and output. Its Nyquist frequency is
 
     .. math:: f_N = \tfrac12 \max(1, \min(K, \sqrt{C_\mathrm{out} / C_\mathrm{in}})) / s,
 
-    at most 0.5: half the published sampling rate, but never less than half that of the stride,
-    below which nothing aliases. With ``unit="block"``, that of a strided depthwise convolution is
-    the block around it that expands the channels before and projects them after, as in MobileNet
-    and EfficientNet. A filter there takes fewer channels, but more from the network: in a trained
-    UPerNet-Lite0, not trained on, 1.2 points of mIoU at ``blocks.2.0``, and 0.2 at the depthwise
-    convolution in it.
+    at most 0.5. This is half the published sampling rate, but never less than half that of the
+    stride, below which nothing aliases. With ``unit="block"``, the unit of a strided depthwise
+    convolution is the block around it, which expands the channels before and projects them after
+    it, as in MobileNet and EfficientNet. A filter there processes fewer channels, but costs more
+    accuracy: in a trained UPerNet-Lite0 without further training, it cost 1.2 points of mIoU at
+    ``blocks.2.0``, and 0.2 points at the depthwise convolution in that block.
 
-    Some steps are not sites, and are listed in ``plan.excluded`` with the reason:
+    Some steps are not sites. They are listed in ``plan.excluded`` with the reason:
 
     - pooling to one pixel, and adaptive pooling that gathers context: to one row or column, to a
-      grid of at most 8 x 8 cells, or to one that is enlarged back. Where a convolution larger than
-      1x1 or a further step takes the grid, it is context only if small and enlarged back;
-    - resizing before the first layer or after the last;
+      grid of at most 8 x 8 cells, or to a grid that is enlarged back. If the grid is the input of a
+      convolution larger than 1x1 or of a further step, it is context only if it is both small and
+      enlarged back;
+    - resizing before the first layer or after the last one;
     - strided modules that did not run on the example;
-    - strides on the keys and values of an attention, and not on its queries, in a module that keeps
-      the resolution. An attention is told by its products, in one module: weights from a softmax,
-      as a rule of the product of queries and keys, in a product with values.
+    - strides on the keys and values of an attention, but not on its queries, in a module that keeps
+      the resolution. An attention is recognised by products within one module: weights from a
+      softmax, usually of the product of queries and keys, are multiplied by values.
 
-    By default :func:`dealias.dealias` filters the sites with an empty ``reason``. Before a step,
+    By default, :func:`dealias.dealias` filters the sites with an empty ``reason``. Before a step,
     it does not filter a site
 
-    - whose Nyquist frequency is 0.5: the output can represent all of the input;
+    - whose Nyquist frequency is 0.5, because the output can represent all of the input;
     - that pools right after the first convolution, if both together have a Nyquist frequency of
       0.5. Pooling has no filters that could hold several phases of its input, so the two count as
-      one step from the image: K and s of both, from the channels of the image to those pooled.
-      Hence the stem of a ResNet is not filtered, and layer2 to layer4 are;
+      one step from the image, with the K and s of both combined and from the channels of the image
+      to those that are pooled. Hence the stem of a ResNet is not filtered, and layer2 to layer4
+      are;
     - that belongs to no module, or to a container that would run a filter as one more child;
     - whose module runs at several steps of different Nyquist frequencies.
 
-    After the activation, the Nyquist frequency is that of the stride alone, since the channels
-    are made before. It does not filter there
+    After the activation, the Nyquist frequency is that of the stride alone, because the channels
+    have already been computed. There it does not filter
 
-    - a convolution that takes the image itself, which costs the most at stride 1;
-    - a step that is no strided convolution or pooling of its own, or that no activation follows;
+    - a convolution of the image itself, which would cost the most at stride 1;
+    - a step that is not a separate strided convolution or pooling, or that no activation follows;
     - a step whose module runs at several steps;
-    - one whose modules up to the activation have hooks, which would get the larger map.
+    - a step whose modules up to the activation have hooks, which would see the larger map.
 
-    A module that runs at several steps, like the pooling of some U-Nets, is one site, the first of
-    its ``uses``.
+    A module that runs at several steps, like the pooling of some U-Nets, is a single site: the
+    first of its ``uses``.
 
     Args:
         model: any module.
         example_input: a tensor; a tuple of arguments; a dict of keyword arguments; or a list, which
             is a single argument, as the images of detection models are. It must be large enough
             for every step: a stride does not lower the resolution of a map of one pixel.
-        place: where filters would go: ``"before"`` the unit; ``"after"`` the activation that
-            follows the strided convolution; or ``"auto"``, after it where that can be, and before
-            the unit elsewhere.
+        place: where filters would be placed: ``"before"`` the unit; ``"after"`` the activation that
+            follows the strided convolution; or ``"auto"``, after the activation where that is
+            possible, and before the unit elsewhere.
         unit: unit of a strided depthwise convolution: the ``"step"`` itself, or the ``"block"``
             around it.
 
     Returns:
-        The sites in the order they run.
+        The sites in the order in which they run.
 
     Raises:
-        ValueError: the model is not a module or is of TorchScript, the example has no tensor, or
-            the model fails on it.
+        ValueError: the model is not a module or is a TorchScript module, the example has no tensor,
+            or the model fails on it.
 
     >>> import torch
     >>> net = nn.Sequential(nn.Conv2d(8, 16, 3, stride=2, padding=1), nn.MaxPool2d(2))
@@ -122,14 +125,14 @@ def plan_of(
     unit: UnitOf = "step",
     refused: Mapping[str, str] = MappingProxyType({}),
 ) -> tuple[Plan[Site], list[Unit]]:
-    """The sites of a recorded pass, and every use of a unit in the order they ran.
+    """Return the sites of a recorded pass, and every use of a unit in the order of execution.
 
     Args:
-        trace: the pass.
+        trace: the recorded pass.
         place: see :func:`find_downsampling`.
         unit: see :func:`find_downsampling`.
-        refused: why sites can't be filtered after their activation, by name, beside those of which
-            the pass tells.
+        refused: reasons by name why sites can't be filtered after their activation, in addition to
+            the reasons that the pass shows.
     """
     units, excluded = find_units(trace, blocks=unit == "block")
     uses = [use for found in units for use in (found, *found.others)]
@@ -157,7 +160,7 @@ def _without_conflicts(after: Sequence[Site], before: Sequence[Site]) -> list[Si
 
 
 def _after(site: Site, unit: Unit, trace: Trace, refused: Mapping[str, str], *, only: bool) -> Site:
-    """A site that is filtered after its activation; as it was where it can't be, unless `only`."""
+    """Return the site filtered after its activation; unchanged if that can't be, unless `only`."""
     branches, reason = branches_after(unit, trace, refused)
     if reason and not only:
         return site
@@ -168,7 +171,7 @@ def _after(site: Site, unit: Unit, trace: Trace, refused: Mapping[str, str], *, 
 
 
 def _with_uses(unit: Unit, units: Sequence[Unit]) -> Site:
-    """The site of a unit, with all uses of its module."""
+    """Return the site of a unit, with all uses of its module."""
     site = _site(unit, units)
     others = [
         replace(_site(other, units), name=f"{site.name}#{number}")
@@ -181,7 +184,7 @@ def _with_uses(unit: Unit, units: Sequence[Unit]) -> Site:
     elif site.place is None:
         reason = site.reason
     else:
-        # The module is filtered if one of its uses needs it.
+        # The module is filtered if at least one of its uses needs it.
         reason = site.reason if all(use.reason for use in uses) else ""
     return replace(site, reason=reason, others=tuple(others))
 
@@ -220,7 +223,7 @@ def _reason_to_leave(unit: Unit, rates: Rates, units: Sequence[Unit]) -> str:
 
 
 def _convolution_before(unit: Unit, units: Sequence[Unit]) -> Unit | None:
-    """The only step before a pooling step, if it is a convolution."""
+    """Return the only step before a pooling step, if it is a convolution."""
     before = [other for other in units if other.bits & unit.before]
     if unit.main.reading.kind in ("max_pool", "avg_pool") and len(before) == 1:
         return before[0] if before[0].main.reading.kind == "convolution" else None
@@ -239,13 +242,13 @@ def _rates_of_stem(first: Unit, pooling: Unit) -> Rates:
 
 
 def _rates(kernel: Pair, stride: tuple[float, float], channels: Pair) -> Rates:
-    # Divide by the stride here: that of an interpolation may be no whole number.
+    # Divide by the stride here, because that of an interpolation may not be a whole number.
     rows, columns = (equivalent_sampling_rate(k, 1, *channels) for k in kernel)
     return rows / stride[0], columns / stride[1]
 
 
 def _nyquist(rates: Rates, stride: tuple[float, float]) -> Rates:
-    """Half the rate, which is at least that of the stride, and at most 0.5."""
+    """Return half the rate, at least half that of the stride and at most 0.5."""
     rows, columns = (min(max(r, 1 / s) / 2, 0.5) for r, s in zip(rates, stride, strict=True))
     return rows, columns
 

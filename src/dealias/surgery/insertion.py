@@ -1,8 +1,9 @@
 """Insert modules into a network by hooks, and remove them.
 
-No parameter is renamed. The hooks are functions without state, which find the inserted module
-through the module that they are called with; so copies and pickles of a network call their own.
-Pickles name the module of hooks and classes, so those of this file must stay in it.
+No parameter is renamed. The hooks are functions without state: they find the inserted module
+through the module that they are called with, so copies and pickles of a network call their own
+inserted modules. Pickles store the Python module of hooks and classes, so those defined here must
+stay in this file.
 """
 
 from collections.abc import Callable, Iterator, Mapping
@@ -48,9 +49,9 @@ class Inserted:
         module: dotted path of the inserted module.
         kind: "daf", "flc", "blur", "adaptive_blur" or "mixing"; or the sampling, "adaptive" or
             "learned", of a :class:`dealias.layers.PolyphaseShift`.
-        cutoff: in cycles per pixel; None for blurs and samplings, which have none.
-        step: dotted path of the module that runs at stride 1 for it; empty if none does.
-        place: of a filter, "before" or "after"; see :func:`dealias.dealias`.
+        cutoff: cutoff in cycles per pixel; None for blurs and samplings, which have none.
+        step: dotted path of the module that runs at stride 1 because of it; empty if there is none.
+        place: place of a filter, "before" or "after"; see :func:`dealias.dealias`.
     """
 
     site: str
@@ -62,22 +63,23 @@ class Inserted:
 
     @property
     def is_filter(self) -> bool:
-        """Whether it is a filter, and neither frequency mixing nor a choice of samples."""
+        """Whether it is a filter, as opposed to frequency mixing or a choice of samples."""
         return self.kind not in ("mixing", *CHOSEN)
 
     def __setstate__(self, state: dict[str, Any]) -> None:
-        """Read pickles of earlier versions, which had no place."""
+        """Read pickles of earlier versions, which have no place."""
         after = state["step"] or state["module"].endswith(SAMPLING)
         self.__dict__.update({"place": "after" if after else "before"} | state)
 
 
 @dataclass(frozen=True)
 class Report:
-    """The changes that :func:`dealias.dealias` made; prints as a table.
+    """The changes that :func:`dealias.dealias` made, which print as a table.
 
     Attributes:
-        inserted: filters in the order they run, then mixing modules, then choices of samples.
-        left: steps without a filter, with the reason.
+        inserted: filters in the order in which they run, then mixing modules, then choices of
+            samples.
+        left: steps that have no filter, with the reason.
         sites: names of the chosen downsampling sites.
         unit: unit of strided depthwise convolutions; see :func:`find_downsampling`.
     """
@@ -123,7 +125,7 @@ class Report:
 class _Held:
     """A hook, and the biases that show whether a convolution was folded.
 
-    In a pickle, the handle also keeps hooks of another process from taking its number.
+    In a pickle, the handle also prevents hooks of another process from taking its number.
     """
 
     handle: RemovableHandle
@@ -142,11 +144,11 @@ class InputFilter(nn.Module):
     def forward(
         self, args: tuple[Any, ...], kwargs: dict[str, Any]
     ) -> tuple[tuple[Any, ...], dict[str, Any]]:
-        """Return the arguments with the map filtered."""
+        """Return the arguments, with the map filtered."""
         return self.place.put(args, kwargs, self.filter(self.place.take(args, kwargs)))
 
     def extra_repr(self) -> str:
-        """Layout of the map."""
+        """Return the layout of the map."""
         return self.place.layout
 
 
@@ -156,7 +158,7 @@ def put_filter(host: nn.Module, filter: nn.Module, place: Place) -> None:  # noq
 
 
 class FilteredSampling(nn.Module):
-    """Filter a map [B, C, H, W], then take every second, or every s-th, sample of it."""
+    """Filter a map [B, C, H, W], then take every s-th sample of it."""
 
     def __init__(self, filter: nn.Module, sample: Subsample) -> None:  # noqa: A002
         super().__init__()
@@ -177,7 +179,7 @@ def put_sampling(
     filter: nn.Module,  # noqa: A002
     branch: Branch,
 ) -> None:
-    """Run the strided module of a branch at stride 1, and filter and subsample its map later."""
+    """Run a branch's strided module at stride 1, and filter and subsample its map afterwards."""
     if branch.place is not None and not branch.step:
         put_filter(host, filter, branch.place)
         return
@@ -192,7 +194,7 @@ def put_sampling(
 
 
 def put_phase(host: nn.Module, shift: PolyphaseShift, place: Place) -> None:
-    """Let each image choose which samples of the input of a module are taken."""
+    """Let each image choose which samples of a module's input are taken."""
     _put(host, PHASE, InputFilter(shift, place))
 
 
@@ -224,19 +226,19 @@ def _hook(host: nn.Module, child: str) -> RemovableHandle:
 
 
 def keep_inserted(model: nn.Module, change: Callable[[nn.Module], nn.Module]) -> nn.Module:
-    """Change a network by a function that replaces modules, and keep what was inserted in them.
+    """Apply a function that replaces modules to a network, and keep what was inserted in them.
 
-    For conversions that put a module of another type in the place of a module, such as
-    ``nn.SyncBatchNorm.convert_sync_batchnorm``. Hooks of the module are lost by it, and with them
-    the filters at it.
+    Use this for conversions that replace a module by one of another type, such as
+    ``nn.SyncBatchNorm.convert_sync_batchnorm``. Otherwise the hooks of the replaced module are
+    lost, and with them its filters.
 
     Args:
         model: a network, de-aliased or not.
-        change: takes the network and returns it with modules replaced. Those that something was
-            inserted into must have a successor of the same path.
+        change: function that takes the network and returns it with modules replaced. Modules that
+            something was inserted into must have a successor with the same path.
 
     Returns:
-        What `change` returned.
+        The result of `change`.
 
     Raises:
         ValueError: such a module has no successor.
@@ -262,7 +264,7 @@ def keep_inserted(model: nn.Module, change: Callable[[nn.Module], nn.Module]) ->
 
 
 def _move(host: nn.Module, successor: nn.Module) -> None:
-    """Let what was inserted into a module run in the one that takes its place."""
+    """Move what was inserted into a module to the module that replaces it."""
     everything: dict[str, _Held] = host.__dict__.pop(_HELD)
     for child, held in everything.items():
         held.handle.remove()
@@ -275,13 +277,13 @@ def _move(host: nn.Module, successor: nn.Module) -> None:
 
 
 def _keep_if_absent(module: nn.Module, state_dict: dict[str, Any], prefix: str, *_: Any) -> None:
-    """Let checkpoints of the plain network load strictly, and leave the module unchanged."""
+    """Let checkpoints of the plain network load strictly, leaving the module unchanged."""
     if not any(key.startswith(prefix) for key in state_dict):
         state_dict |= {prefix + key: value for key, value in module.state_dict().items()}
 
 
 def inserted(model: nn.Module) -> list[str]:
-    """Paths of the inserted modules."""
+    """Return the paths of the inserted modules."""
     return [
         f"{name}.{child}".lstrip(".")
         for name, module in named_modules(model)
@@ -302,15 +304,15 @@ def remove_all(model: nn.Module) -> None:
 
 
 def keep_report(model: nn.Module, report: Report) -> None:
-    """Keep the report of a network in the network."""
+    """Store the report of a network in the network."""
     model.__dict__[_REPORT] = report
 
 
 def report_of(model: nn.Module) -> Report | None:
-    """The report of everything inserted into a network and its parts; None for nothing.
+    """Return the report of everything inserted into a network and its parts; None if nothing was.
 
-    Each module that was given to :func:`dealias.dealias` keeps its report. Here the names of sites
-    and modules are paths from `model`. Modules that were lost since are still listed.
+    Each module that was passed to :func:`dealias.dealias` stores its report. Here, the names of
+    sites and modules are paths from `model`. Modules that have been lost since are still listed.
     """
     kept = list(kept_reports(model))
     if not kept:
@@ -336,7 +338,7 @@ def report_of(model: nn.Module) -> Report | None:
 
 
 def kept_reports(model: nn.Module) -> Iterator[tuple[str, nn.Module, Report]]:
-    """The de-aliased modules in a network, with their paths and reports."""
+    """Yield the de-aliased modules in a network, with their paths and reports."""
     for name, module in named_modules(model):
         if _REPORT in module.__dict__:
             yield name, module, module.__dict__[_REPORT]
@@ -349,7 +351,7 @@ def is_hooked(host: nn.Module, child: str) -> bool:
 
 
 def is_strided(step: nn.Module) -> bool:
-    """Whether a module that should run at stride 1 was replaced by another, or set back."""
+    """Whether a module that should run at stride 1 was replaced, or has its stride again."""
     return _STRIDE not in step.__dict__ or any(s != 1 for s in _strides(step))
 
 

@@ -1,4 +1,4 @@
-"""Where frequencies can be mixed: the spatial convolutions of residual units."""
+"""Find where frequencies can be mixed: at the spatial convolutions of residual units."""
 
 from collections.abc import Sequence
 from typing import Any, get_args
@@ -15,7 +15,7 @@ from dealias.surgery.resolution import layout_of
 from dealias.surgery.trace import Event, Sum, Trace
 from dealias.surgery.units import Unit
 
-# Modules whose convolutions do not belong to the network itself.
+# Types of modules whose convolutions do not belong to the network itself.
 _INSERTED = (FrequencyMixing, InputFilter)
 
 
@@ -26,25 +26,26 @@ def find_mixing(
 
     These are the last convolutions larger than 1x1 on the residual branch of every residual unit
     that follows a filtered downsampling site, at the resolution of that site. In ResNets with
-    ``place="before"`` this is ``conv2`` of every block in layer2 to layer4, where the published
+    ``place="before"``, this is ``conv2`` of every block in layer2 to layer4, where the published
     code has its FreqMix modules. A strided convolution whose map is filtered after the activation
-    runs at the higher resolution, so it is none of them.
-    In ConvNeXt, MobileNet and EfficientNet it is the depthwise convolution of blocks with a
-    shortcut, and in SegFormer that of the Mix-FFN. Swin has no such convolution and no site.
+    runs at the higher resolution, so it is not included. In ConvNeXt, MobileNet and EfficientNet it
+    is the depthwise convolution of blocks with a shortcut, and in SegFormer that of the Mix-FFN.
+    Swin has no such convolution, so it has no site.
 
-    A residual unit is a module that takes one map and adds two maps that descend from it. Both
-    have the resolution of the input or that after one step, and neither went through a lower one.
+    A residual unit is a module that takes one map and adds two maps that descend from it. Both have
+    the resolution of the input or the resolution after one step, and neither went through a lower
+    resolution.
 
     Args:
         model: any module.
         example_input: see :func:`find_downsampling`.
-        place: of the filters; see :func:`find_downsampling`.
+        place: place of the filters; see :func:`find_downsampling`.
         unit: see :func:`find_downsampling`.
 
     Returns:
-        The sites in the order they run, each with the downsampling site that it follows and the
-        Nyquist frequency of that site as cutoff. A convolution that runs after several sites of
-        different Nyquist frequencies is not a site.
+        The sites in the order in which they run, each with the downsampling site that it follows
+        and the Nyquist frequency of that site as cutoff. A convolution that runs after several
+        sites with different Nyquist frequencies is not a site.
 
     Raises:
         ValueError: see :func:`find_downsampling`.
@@ -61,7 +62,7 @@ def find_mixing(
 def mixing_sites(
     trace: Trace, plan: Plan[Site], units: Sequence[Unit]
 ) -> tuple[list[MixingSite], list[Excluded]]:
-    """The sites after all downsampling sites, and the convolutions that can't be one."""
+    """Return the mixing sites after downsampling sites, and convolutions that can't be one."""
     dense = {branch.step for site in plan for branch in site.branches}
     found: dict[str, list[MixingSite]] = {}
     for total in trace.sums:
@@ -93,8 +94,8 @@ def mixing_sites(
 
 
 def _last_convolution(total: Sum, trace: Trace, units: Sequence[Unit]) -> Event | None:
-    """The last convolution of the residual branch; None if the sum is not of a residual unit."""
-    apart = total.operands[0] ^ total.operands[1]  # bits of only one operand
+    """Return the residual branch's last convolution; None if the sum is not of a residual unit."""
+    apart = total.operands[0] ^ total.operands[1]  # bits that only one operand has
     if total.call.maps != 1 or any(
         unit.bits & apart and layout_of(total.shape, unit.result_size) is None for unit in units
     ):
@@ -125,7 +126,7 @@ def _gives_result(convolution: Event) -> bool:
 
 
 def _step_before(convolution: Event, units: Sequence[Unit]) -> Unit | None:
-    """The last step of the map that led to its size."""
+    """Return the last step that led to the size of the map."""
     passed = convolution.before | convolution.bit
     return next(
         (

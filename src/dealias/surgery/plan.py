@@ -1,4 +1,4 @@
-"""Plans: the sites of a network, and the steps that are not sites."""
+"""Plans list the sites of a network, and the steps that are not sites."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
@@ -10,20 +10,20 @@ from dealias.surgery.resolution import Layout, Pair
 from dealias.text import html_table
 
 Rate = float | tuple[float, float]
-Key = int | str  # of a positional argument, or of one by name
+Key = int | str  # number of a positional argument, or name of a keyword argument
 Where = Literal["auto", "before", "after"]  # the place of filters
 UnitOf = Literal["block", "step"]  # what the unit of a strided depthwise convolution is
 
 
 @dataclass(frozen=True)
 class Place:
-    """Which argument of a module holds the map, and in which layout.
+    """Tells which argument of a module holds the map, and in which layout.
 
     Attributes:
         layout: "channels_first" [B, C, H, W], "channels_last" [B, H, W, C] or "tokens"
             [B, H * W, C].
         argument: number or name of the argument.
-        grid: number or name of the argument with (H, W), for tokens.
+        grid: number or name of the argument that holds (H, W), for tokens.
 
     >>> import torch
     >>> place = Place("channels_last", 0)
@@ -36,7 +36,7 @@ class Place:
     grid: Key | None = None
 
     def take(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Tensor:
-        """The map [B, C, H, W] among the arguments of a call."""
+        """Return the map [B, C, H, W] from the arguments of a call."""
         x: Tensor = _get(args, kwargs, self.argument)
         if self.layout == "channels_first":
             return x
@@ -48,7 +48,7 @@ class Place:
     def put(
         self, args: tuple[Any, ...], kwargs: dict[str, Any], maps: Tensor
     ) -> tuple[tuple[Any, ...], dict[str, Any]]:
-        """The arguments of a call, with the map replaced by another, [B, C, H, W]."""
+        """Return the arguments of a call with the map replaced by another, [B, C, H, W]."""
         if self.layout == "channels_last":
             maps = maps.permute(0, 2, 3, 1)
         elif self.layout == "tokens":
@@ -63,15 +63,15 @@ class Branch:
     """A strided module of a site, and where its map is filtered after its activation.
 
     Attributes:
-        step: dotted path of the strided module, which then runs at stride 1; empty for average
+        step: dotted path of the strided module, which then runs at stride 1. Empty for average
             pooling, and for a 1x1 convolution that no activation follows, like that of a shortcut:
-            these are linear, so that their input can be filtered as well.
+            these are linear, so their input can be filtered instead.
         stride: (row, column).
         at: dotted path of the module at which the map is filtered and subsampled.
-        place: where the map is among the arguments of `at`; None for its output.
-        channels: channels of the map that is filtered.
+        place: which argument of `at` holds the map; None for the output of `at`.
+        channels: number of channels of the map that is filtered.
         same: see :class:`dealias.layers.Subsample`.
-        dense: dotted paths of the modules that make a larger map than in the plain network.
+        dense: dotted paths of the modules whose map is larger than in the plain network.
     """
 
     step: str
@@ -89,35 +89,36 @@ def _get(args: tuple[Any, ...], kwargs: dict[str, Any], key: Key | None) -> Any:
 
 @dataclass(frozen=True)
 class Site:
-    """A downsampling step and the module it belongs to.
+    """A downsampling step, and the module it belongs to.
 
     Attributes:
-        name: dotted path of the unit, the smallest module that takes the map at the high
-            resolution and returns it at the low one. If there is none, the path of the module that
-            runs the step, a colon and the kind of the step, numbered from the second on;
+        name: dotted path of the unit, the smallest module that takes the map at the high resolution
+            and returns it at the low one. If there is no such module, the path of the module that
+            runs the step, a colon and the kind of the step, numbered from the second one on;
             ``place`` is then None.
         kind: "convolution", "patch_embedding", "patch_merging", "max_pool", "avg_pool",
-            "pixel_unshuffle", "slicing", "interpolation" or "adaptive_pool", which interpolation
-            of mode "area" is too. With several branches, that of the main branch, the learned one
-            with the largest kernel.
+            "pixel_unshuffle", "slicing", "interpolation" or "adaptive_pool", which includes
+            interpolation with mode "area". With several branches, the kind of the main branch,
+            which is the learned one with the largest kernel.
         kernel: (row, column).
         stride: (row, column); whole numbers, except for interpolation and adaptive pooling.
         in_channels: channels of the input of the unit.
         out_channels: channels of the output of the unit.
         esr: equivalent sampling rate as published; one for each axis if they differ.
-        nyquist: Nyquist frequency in cycles per pixel of the input, at least that of the stride,
-            and that of the stride alone for a filter after the activation; one for each axis if
-            they differ.
+        nyquist: Nyquist frequency in cycles per pixel of the input. It is at least that of the
+            stride, and equals that of the stride for a filter after the activation. One for each
+            axis if they differ.
         input_size: (H, W) in the recorded pass.
         output_size: (H, W) in the recorded pass.
         step: dotted path of the module that runs the step; with several branches, the main one.
-        place: where the map is among the arguments of the unit; None if no filter can be inserted
-            before it, or none is to be.
+        place: which argument of the unit holds the map; None if no filter can or should be inserted
+            before the unit.
         reason: why :func:`dealias.dealias` does not filter the site by default; empty if it does.
-        call: number of the call of the unit in a pass, from 0.
-        others: further steps at which the module runs, as sites whose names end in "#2", "#3" and
+        call: number of the unit's call in a pass, from 0.
+        others: further steps at which the module runs, as sites with names ending in "#2", "#3" and
             so on.
-        branches: where each branch is filtered after its activation; empty if none is.
+        branches: where each branch is filtered after its activation; empty if the site isn't
+            filtered there.
     """
 
     name: str
@@ -151,7 +152,7 @@ class Site:
 
     @property
     def row(self) -> dict[str, str]:
-        """The site as a row of the table."""
+        """Return the site as a row of the table."""
         channels = [f"{use.in_channels} -> {use.out_channels}" for use in self.uses]
         sizes = [f"{_size(use.input_size)} -> {_size(use.output_size)}" for use in self.uses]
         name = self.name or "(model)"
@@ -191,7 +192,7 @@ class MixingSite:
 
     @property
     def row(self) -> dict[str, str]:
-        """The site as a row of the table."""
+        """Return the site as a row of the table."""
         return {
             "site": self.name,
             "unit": self.unit,
@@ -204,7 +205,7 @@ class MixingSite:
 
 @dataclass(frozen=True)
 class Excluded:
-    """A step that lowers the resolution but is not a site, and why."""
+    """A step that lowers the resolution but is not a site, and the reason."""
 
     name: str
     kind: str
@@ -216,7 +217,7 @@ S = TypeVar("S", Site, MixingSite)
 
 @dataclass(frozen=True, repr=False)
 class Plan(Sequence[S], Generic[S]):
-    """The sites of a network in the order they run, by number or by name; prints as a table.
+    """The sites of a network in the order in which they run, by number or name; prints as a table.
 
     Attributes:
         sites: the sites.
@@ -262,7 +263,7 @@ class Plan(Sequence[S], Generic[S]):
 
 
 def table(rows: Sequence[dict[str, str]]) -> list[str]:
-    """Lines of a table with a header and aligned columns.
+    """Return the lines of a table with a header and aligned columns.
 
     >>> print(*table([{"a": "1", "long": "2"}, {"a": "333", "long": "4"}]), sep="|")
     a    long|1    2|333  4
@@ -278,7 +279,7 @@ def table(rows: Sequence[dict[str, str]]) -> list[str]:
 
 
 def by_reason(label: str, excluded: Iterable[Excluded]) -> list[str]:
-    """A line for each reason, with its steps.
+    """Return a line for each reason, with its steps.
 
     >>> by_reason("left", [Excluded("a", "max_pool", "so"), Excluded("b", "max_pool", "so")])
     ['left: a, b: so']
@@ -299,7 +300,7 @@ def _size(size: Pair) -> str:
 
 
 def rate_text(rate: Rate) -> str:
-    """A rate with three decimals, for each axis if they differ."""
+    """Format a rate with three decimals, for each axis if they differ."""
     if isinstance(rate, tuple):
         return f"{rate[0]:.3f}, {rate[1]:.3f}"
     return f"{rate:.3f}"

@@ -1,4 +1,4 @@
-"""At which steps of a network each image can choose its samples."""
+"""Find the steps of a network at which each image can choose its samples."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -9,14 +9,14 @@ from dealias.surgery.resolution import Pair, Reading, Shape
 from dealias.surgery.trace import Trace
 from dealias.surgery.units import Unit
 
-_UPSAMPLED = 1.5  # padding makes maps larger too, by less
+_UPSAMPLED = 1.5  # padding enlarges maps too, but less
 
 
 @dataclass(frozen=True)
 class PhaseSite:
-    """A step before which maps can be rolled by the phase that an image chooses.
+    """A step before which maps can be rolled by the phase that each image chooses.
 
-    `spacing` is that of the samples that enter, in pixels of the input of the network.
+    `spacing` is the distance between the samples that enter, in pixels of the network's input.
     """
 
     name: str
@@ -28,15 +28,15 @@ class PhaseSite:
 
 
 def phase_sites(trace: Trace, units: Sequence[Unit]) -> tuple[list[PhaseSite], list[Excluded]]:
-    """The steps at which images can choose, in the order they run, and the others with the reason.
+    """Return the steps at which images can choose, in order, and the others with the reason.
 
     Args:
-        trace: the pass.
-        units: every use of a unit in the order they ran.
+        trace: the recorded pass.
+        units: every use of a unit in the order of execution.
 
     Raises:
-        ValueError: maps that chose on their own would meet in the network: two steps run side by
-            side, or a map is enlarged after a step.
+        ValueError: maps that chose their samples independently would meet in the network: two steps
+            run side by side, or a map is enlarged after a step.
     """
     sites: list[PhaseSite] = []
     left: list[Excluded] = []
@@ -68,7 +68,7 @@ def _whole(unit: Unit) -> Pair | None:
 
 
 def _meetings(trace: Trace, units: Sequence[Unit], chosen: set[str]) -> Iterator[str]:
-    """Where maps meet that are displaced against each other."""
+    """Describe where maps meet that are displaced against each other."""
     for number, unit in enumerate(units):
         for other in units[:number]:
             apart = not (unit.bits & other.before or other.bits & unit.before)
@@ -92,7 +92,7 @@ def _meetings(trace: Trace, units: Sequence[Unit], chosen: set[str]) -> Iterator
 
 
 def _unpadded(reading: Reading) -> Pair:
-    """The size of the input of an operation, at most, without padding that it was given with."""
+    """Return an upper bound of the size of an operation's input without its padding."""
     rows, columns = (
         min(size, ceil(result * stride))
         for size, result, stride in zip(
@@ -103,6 +103,6 @@ def _unpadded(reading: Reading) -> Pair:
 
 
 def _size(shape: Shape, channels_last: bool) -> Pair:
-    """The size of a map that is returned, in the layout in which it is the smaller one."""
+    """Return the size of a returned map, in the layout in which it is smaller."""
     first, last = (shape[2], shape[3]), (shape[1], shape[2])
     return min(first, last, key=max) if channels_last else first

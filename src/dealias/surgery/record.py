@@ -24,12 +24,13 @@ def record(model: nn.Module, example_input: Any, *, trained: bool = False) -> Tr
         model: any module; flags, buffers and random state are restored.
         example_input: a tensor; a tuple of arguments; a dict of keyword arguments; or a list, which
             is a single argument, as the images of detection models are.
-        trained: whether to run it in training too, as far as it gets on the example alone: heads
-            that only train may share an activation, or read a map that no other module reads.
+        trained: whether to run it in training mode too, as far as it gets with only the example:
+            heads that are used only in training may share an activation, or read a map that no
+            other module reads.
 
     Raises:
-        ValueError: the model is not a module or is of TorchScript, the input has no tensor, or the
-            model fails on it.
+        ValueError: the model is not a module or is a TorchScript module, the input has no tensor,
+            or the model fails on it.
     """
     if not isinstance(model, nn.Module):
         raise ValueError(f"model: expected a torch.nn.Module, got {type(model).__name__}")
@@ -60,7 +61,7 @@ def _is_strided(module: nn.Module) -> bool:
 
 
 def _results_in_training(model: nn.Module, example_input: Any) -> list[tuple[str, Shape | None]]:
-    """The shapes of the maps that modules make in training; of a pass that fails, until it does."""
+    """Return the shapes of modules' maps in training, up to where the pass fails, if it does."""
     found: list[tuple[str, Shape | None]] = []
 
     def note(name: str) -> Any:
@@ -72,9 +73,9 @@ def _results_in_training(model: nn.Module, example_input: Any) -> list[tuple[str
     args, kwargs = _arguments(example_input)
     try:
         with _as_it_was(model), contextlib.suppress(Exception), warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # it is no training
+            warnings.simplefilter("ignore")  # nothing is trained
             for module in modules(model):
-                # Statistics of one example fail where its map is one pixel.
+                # The statistics of one example fail if its map is a single pixel.
                 module.training = "norm" not in type(module).__name__.lower()
             model(*args, **kwargs)
     finally:
@@ -115,7 +116,7 @@ def _tensors(example_input: Any) -> list[Tensor]:
 
 @contextlib.contextmanager
 def _as_it_was(model: nn.Module) -> Iterator[None]:
-    """Evaluation mode without gradients; flags, buffers and random state are then restored."""
+    """Use evaluation mode without gradients; restore flags, buffers and random state afterwards."""
     every = modules(model)
     training = [module.training for module in every]
     buffers = [

@@ -1,4 +1,4 @@
-"""The resolution of a map before and after an operation."""
+"""Read the resolution of a map before and after an operation."""
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
@@ -14,7 +14,7 @@ Layout = Literal["channels_first", "channels_last", "tokens"]
 
 
 class Held(NamedTuple):
-    """A map in a tensor."""
+    """A map that a tensor holds."""
 
     layout: Layout
     size: Pair
@@ -22,14 +22,14 @@ class Held(NamedTuple):
 
 
 def layout_of(shape: Shape | None, size: Pair, *, missing: int = 0) -> Held | None:
-    """The first of :func:`layouts_of`; None if there is none."""
+    """Return the first of :func:`layouts_of`; None if there is none."""
     return next(iter(layouts_of(shape, size, missing=missing)), None)
 
 
 def layouts_of(shape: Shape | None, size: Pair, *, missing: int = 0) -> list[Held]:
-    """The layouts of a map of this size that a tensor of this shape may have.
+    """Return the layouts in which a tensor of this shape may hold a map of this size.
 
-    There are two where a map has as many channels as rows and columns.
+    There are two if a map has as many channels as rows and columns.
 
     Args:
         shape: [B, C, H, W], [B, H, W, C] or [B, H * W, C].
@@ -65,8 +65,8 @@ class Reading:
     stride: tuple[float, float]
     size: Pair
     result_size: Pair
-    channels: Pair  # of the input and of the output
-    depthwise: bool = False  # a convolution of each channel by itself
+    channels: Pair  # of the input and the output
+    depthwise: bool = False  # whether each channel is convolved by itself
     dilation: Pair = (1, 1)
 
     @property
@@ -76,23 +76,23 @@ class Reading:
 
     @property
     def resizes(self) -> bool:
-        """Whether the operation makes a map of a given size, or of a given share of its size."""
+        """Whether the operation makes a map of a given size, or scaled by a given factor."""
         return self.kind in ("adaptive_pool", "interpolation")
 
     @property
     def padding(self) -> int:
-        """The most rows or columns of its input that a module may have padded the map with."""
+        """Largest number of rows or columns of the input that may be padding added by a module."""
         extents = (d * (k - 1) for d, k in zip(self.dilation, self.kernel, strict=True))
         return max(*extents, *(ceil(stride) - 1 for stride in self.stride))
 
 
 def read_fall(source: Shape | None, result: Shape | None, grids: Iterable[Pair]) -> Reading | None:
-    """Read a fall of resolution from two shapes: by the same whole number along both axes.
+    """Read from two shapes a fall of resolution by the same whole number along both axes.
 
     Args:
         source: shape of the input.
         result: shape of the output, in the same layout.
-        grids: pairs (H, W), of which one may be the size of tokens [B, H * W, C].
+        grids: pairs (H, W), one of which may be the size of tokens [B, H * W, C].
 
     >>> read_fall((1, 8, 12, 96), (1, 4, 6, 192), []).result_size
     (4, 6)
@@ -150,7 +150,7 @@ def read_slices(steps: Mapping[int, int], source: Shape, result: Shape) -> Itera
 
 
 def read_operation(name: str, given: Mapping[str, Any], out: Any) -> Reading | None:
-    """Read a call of an ATen operation; None if it is not a spatial one.
+    """Read a call of an ATen operation; None if the operation is not spatial.
 
     Args:
         name: name of the operation, without its namespace.

@@ -1,4 +1,4 @@
-"""A record of one forward pass: calls of modules, steps, convolutions, sums and attention."""
+"""Record one forward pass: calls of modules, steps, convolutions, sums and attention."""
 
 from bisect import insort
 from collections import Counter
@@ -33,25 +33,25 @@ class Call:
     name: str
     module: nn.Module
     parent: "Call | None"
-    number: int = 0  # among the calls of the module
+    number: int = 0  # index among the calls of the module
     argument: int | str | None = None
     source: tuple[int, ...] | None = None
     result: tuple[int, ...] | None = None
     maps: int = 0  # tensors of three dimensions or more among the arguments
-    grids: dict[int | str, Pair] = field(default_factory=dict)  # pairs of integers among them
+    grids: dict[int | str, Pair] = field(default_factory=dict)  # pairs of integer arguments
     outcome: "Call | None" = None  # the innermost call that made its first output map
     followers: "list[Call]" = field(default_factory=list)  # calls that take the map it made
-    readers: "list[Call]" = field(default_factory=list)  # calls whose operations read that map
+    readers: "list[Call]" = field(default_factory=list)  # calls with operations that read that map
 
     def ancestors(self) -> "Iterator[Call]":
-        """The calls around this one, innermost first."""
+        """Yield the calls around this one, innermost first."""
         call = self.parent
         while call is not None:
             yield call
             call = call.parent
 
     def holds(self, other: "Call") -> bool:
-        """Whether another call is this one, or one inside it."""
+        """Whether another call is this call or inside it."""
         return self is other or self in other.ancestors()
 
 
@@ -59,7 +59,7 @@ class Call:
 class Event:
     """A downsampling step, a spatial convolution or an adaptive pooling.
 
-    `before` holds the bits of its input; `bit` is the one that it added.
+    `before` holds the bits of its input, and `bit` is the bit that it added.
     """
 
     call: Call
@@ -83,14 +83,14 @@ class Sum:
 
 
 class Attention(NamedTuple):
-    """The call that runs an attention, and the bits of its keys and values, not of its queries."""
+    """The call that runs an attention, and the bits of its keys and values that queries lack."""
 
     call: Call
     thinned: int
 
 
 class _Slice(NamedTuple):
-    """A strided slice along one axis of a tensor, as that of a map in either layout."""
+    """A strided slice along one axis of a tensor, read as that of a map in either layout."""
 
     call: Call
     axis: int
@@ -106,24 +106,25 @@ class Trace:
     """The events, sums and attentions of one forward pass, in order."""
 
     events: list[Event] = field(default_factory=list)
-    enlargements: list[Event] = field(default_factory=list)  # by interpolation, without a bit
+    enlargements: list[Event] = field(default_factory=list)  # interpolations, without a bit
     sums: list[Sum] = field(default_factory=list)
     attentions: list[Attention] = field(default_factory=list)
     used: int = 0  # bits of all inputs of layers with weights and of products of maps
-    calls: Counter[str] = field(default_factory=Counter)  # of each module
-    every: list[Call] = field(default_factory=list)  # in the order they began
+    calls: Counter[str] = field(default_factory=Counter)  # number for each module
+    every: list[Call] = field(default_factory=list)  # all calls, in the order they began
     in_training: list[tuple[str, Shape | None]] = field(default_factory=list)  # names and results
-    idle: list[tuple[str, str]] = field(default_factory=list)  # steps that did not run, and types
+    idle: list[tuple[str, str]] = field(default_factory=list)  # steps that did not run, with types
     sizes: list[Pair] = field(default_factory=list)  # (H, W) of the maps that the model returns
     outputs: list[tuple[Shape, int]] = field(default_factory=list)  # their shapes and bits
 
     def takes(self, event: Event, bit: int, made: Reading) -> bool:
-        """Whether a step or convolution takes the map that an operation made, and no step between.
+        """Whether a step or convolution takes the map an operation made, with no step between.
 
         Args:
             event: the step or convolution.
-            bit: what the operation added.
-            made: its reading. Its map may have been padded, though not back to what it was made of.
+            bit: the bit that the operation added.
+            made: reading of the operation. Its map may have been padded, but not back to the size
+                of its input.
         """
         reading = event.reading
         if not event.before & bit or not (reading.falls or reading.kind == "convolution"):
@@ -149,7 +150,7 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
         self._descent = Descent()
         self._attention = AttentionReader(self._descent)
         self._sliced: MutableMapping[Tensor, _Slice] = WeakTensorKeyDictionary()
-        self._slices: list[_Slice] = []  # those that may turn out to lower the resolution
+        self._slices: list[_Slice] = []  # slices that may turn out to lower the resolution
         self._makers: MutableMapping[Tensor, Call] = WeakTensorKeyDictionary()
         self._next = FIRST
         for tensor in inputs:
@@ -171,7 +172,7 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
             handle.remove()
 
     def place(self) -> str:
-        """The running module, for a message."""
+        """The module that is running, for messages."""
         name = self._stack[-1].name if self._stack else ""
         return f", in {name}" if name else ""
 
@@ -208,7 +209,7 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
             self._note_outputs(call, output)
 
     def _note_outputs(self, call: Call, output: Any) -> None:
-        """Note the sizes of the maps that the model returns, and that it reads them."""
+        """Note the sizes of the maps that the model returns, and the model as their reader."""
         for leaf in tree_leaves(dict(output) if isinstance(output, Mapping) else output):
             if not isinstance(leaf, Tensor):
                 continue
@@ -219,7 +220,7 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
                 self.trace.outputs.append((tuple(leaf.shape), self._descent.of(leaf)))
 
     def _note_fall(self, call: Call, args: tuple[Any, ...], result: Tensor) -> None:
-        """Note a module that lowers the resolution by reshaping, unlike any single operation."""
+        """Note a module that lowers the resolution by reshaping, not by a single operation."""
         reading = read_fall(call.source, call.result, call.grids.values())
         if reading is None or self._is_explained(call, reading):
             return
@@ -228,7 +229,7 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
         self._descent.add(result, event.bit)
 
     def _is_explained(self, call: Call, fall: Reading) -> bool:
-        """Whether operations in a call lead from the size of a fall to that of its result."""
+        """Whether operations in a call lead from a fall's input size to the size of its result."""
         every = (*self.trace.events, *self.trace.enlargements)
         inside = [event.reading for event in every if call.holds(event.call)]
         entered = any(reading.falls and reading.size == fall.size for reading in inside)
@@ -273,7 +274,7 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
                     self._descent.add(result._base, bits)
 
     def _note_reading(self, call: Call, reading: Reading | None, before: int) -> int:
-        """Note an operation on maps; the bit that it adds, 0 for none."""
+        """Note an operation on maps; return the bit that it adds, 0 for none."""
         if reading is None:
             return 0
         if reading.falls or _is_kept(reading):
@@ -293,7 +294,7 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
         return bit
 
     def _add(self, event: Event) -> None:
-        """Add an event, after the slices along one axis whose map it takes."""
+        """Add an event, preceded by the slices along one axis whose map it takes."""
         for part in reversed(self._slices.copy()):
             taken = [r for r in part.readings if self.trace.takes(event, part.bit, r)]
             if taken and part in self._slices:
@@ -304,7 +305,7 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
 
     def _note_attention(self, call: Call, thinned: int) -> None:
         if isinstance(call.module, nn.MultiheadAttention) and call.parent is not None:
-            call = call.parent  # whose keys and values are thinned out before
+            call = call.parent  # it reduces the keys and values before the call
         if thinned:
             self.trace.attentions.append(Attention(call, thinned))
 
@@ -316,10 +317,10 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
             self.trace.sums.append(Sum(call, tuple(a.shape), operands))
 
     def _note_slice(self, call: Call, given: Mapping[str, Any], out: Any, before: int) -> int:
-        """Note a strided slice; the bit that it adds, 0 for none.
+        """Note a strided slice; return the bit that it adds, 0 for none.
 
-        Two slices along neighbouring axes are a step. One alone is if a step or convolution takes
-        its map: others are of channels, or of halves of a vector.
+        Two slices along neighbouring axes are a step. A single slice is a step only if a step or
+        convolution takes its map; other slices are of channels, or of halves of a vector.
         """
         source, step = given["self"], given.get("step", 1)
         if step == 1 or source.ndim != 4:
@@ -340,7 +341,7 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
 
 
 def shape_of(output: Any) -> Shape | None:
-    """The shape of the map that a module returns, of several the first; None if it is none."""
+    """Return the shape of the first map that a module returns; None if it returns no map."""
     first = _first_of(output)
     return tuple(first.shape) if _is_map(first) else None
 
@@ -360,7 +361,7 @@ def _is_grid(value: Any) -> bool:
 
 
 def _is_kept(reading: Reading) -> bool:
-    """Whether an operation that keeps the resolution is recorded."""
+    """Whether to record an operation that keeps the resolution."""
     if reading.kind == "convolution":
         return max(reading.kernel) > 1
     return reading.kind == "adaptive_pool"

@@ -1,4 +1,4 @@
-"""Try out what is put into a network: apart from the filters, nothing may change."""
+"""Try out what is inserted into a network: apart from the filters, nothing may change."""
 
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
@@ -15,19 +15,19 @@ from dealias.surgery.work import Insertion
 
 
 def try_out(model: nn.Module, work: Sequence[Insertion], example_input: Any, plain: Trace) -> str:
-    """Put everything in, and run the network once.
+    """Insert everything, and run the network once.
 
-    The network may read the size of a map that is larger now, drop the map that a module returns,
-    or run all children of a unit.
+    This can fail if the network reads the size of a map that is now larger, drops the map that a
+    module returns, or runs all children of a unit.
 
     Args:
         model: the network.
-        work: what is put in.
+        work: what to insert.
         example_input: see :func:`dealias.surgery.find_downsampling`.
-        plain: the pass of the network before.
+        plain: the recorded pass of the plain network.
 
     Returns:
-        What is wrong; all is removed then. Empty if nothing is.
+        What went wrong, in which case everything is removed again; empty if nothing did.
     """
     for insertion in work:
         insertion.carry_out(model)
@@ -44,7 +44,7 @@ def try_out(model: nn.Module, work: Sequence[Insertion], example_input: Any, pla
 def without_place_after(
     model: nn.Module, work: Sequence[Insertion], example_input: Any, plain: Trace
 ) -> dict[str, str]:
-    """The sites that the network does not bear to be filtered after their activation, and why."""
+    """Find the sites that can't be filtered after their activation in this network, and why."""
     found: dict[str, str] = {}
     for name in dict.fromkeys(i.done.site for i in work if i.done.step):
         alone = [i for i in work if i.done.site == name and isinstance(i.branch, Branch)]
@@ -57,7 +57,7 @@ def without_place_after(
 
 
 def _difference(plain: Trace, now: Trace, work: Sequence[Insertion]) -> str:
-    """How the maps of a network differ in size, beside those that are to be larger."""
+    """Say how the maps of a network differ in size, except those that should be larger."""
     if {*plain.sizes} != {*now.sizes}:
         return f"the model returns maps of {_sizes(now.sizes)}, not {_sizes(plain.sizes)}"
     dense = {name for i in work if isinstance(i.branch, Branch) for name in i.branch.dense}
@@ -71,9 +71,9 @@ def _difference(plain: Trace, now: Trace, work: Sequence[Insertion]) -> str:
 
 
 def _maps(trace: Trace, dense: set[str], own: tuple[str, ...]) -> Iterator[dict[str, set[Pair]]]:
-    """The sizes of the maps that modules make, and of those that steps and convolutions read.
+    """Yield the sizes of maps by the modules that make them, and by those that read them.
 
-    How many there are may depend on the values, as in detectors.
+    Numbers of maps are not compared, since they may depend on the values, as in detectors.
     """
     made, read, trained = (defaultdict[str, set[Pair]](set) for _ in range(3))
     results = [(made, call.name, call.result) for call in trace.every]

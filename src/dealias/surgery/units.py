@@ -1,4 +1,4 @@
-"""Units: the modules that downsampling steps belong to."""
+"""Find units: the modules that downsampling steps belong to."""
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
@@ -9,22 +9,23 @@ from dealias.surgery.resolution import Held, Layout, Pair, layouts_of
 from dealias.surgery.trace import Call, Event, Trace
 from dealias.surgery.walk import host_of
 
-# Functions that lower the resolution, and the modules that do the same, by the kind of the step.
+# Functions that lower the resolution and the modules that do the same, by kind of step.
 _MODULES = {
     "avg_pool": ("avg_pool2d", "AvgPool2d"),
     "convolution": ("conv2d", "Conv2d"),
     "interpolation": ("interpolate", "Upsample"),
     "max_pool": ("max_pool2d", "MaxPool2d"),
 }
-# Rows or columns of the largest grid that is small. Context is pooled to 1, 2, 3, 6 or 8 cells.
+# Rows or columns of the largest grid that counts as small: context is pooled to 1, 2, 3, 6 or 8
+# cells.
 _LARGEST_GRID = 8
 
 
 @dataclass(eq=False)
 class Unit:
-    """A module, or a step outside any such module, that lowers the resolution once.
+    """A module that lowers the resolution once, or a step outside any such module.
 
-    `events` are its parallel branches.
+    `events` holds its parallel branches.
     """
 
     call: Call
@@ -34,12 +35,12 @@ class Unit:
     result_size: Pair
     channels: Pair
     layout: Layout
-    number: int = 1  # among steps of the same name
+    number: int = 1  # number among steps of the same name
     others: list["Unit"] = field(default_factory=list)  # further calls of the same module
 
     @property
     def name(self) -> str:
-        """Path of the module, followed by the kind of the step if no module is the unit."""
+        """Path of the module, followed by the kind of the step if the unit is not a module."""
         if self.attached:
             return self.call.name
         number = f"#{self.number}" if self.number > 1 else ""
@@ -57,7 +58,7 @@ class Unit:
 
     @property
     def place(self) -> Place | None:
-        """Where the map is among the arguments of every call; None if it can't be taken there."""
+        """Which argument holds the map in every call; None if it can't be taken there."""
         places = {self._place, *(other._place for other in self.others)}
         return self._place if len(places) == 1 else None
 
@@ -91,7 +92,7 @@ class Unit:
 
     @property
     def main(self) -> Event:
-        """The main branch: a convolution if there is one, with the largest kernel."""
+        """The main branch: the one with the largest kernel, among convolutions if there are any."""
 
         def rank(event: Event) -> tuple[bool, int]:
             rows, columns = event.reading.kernel
@@ -101,7 +102,7 @@ class Unit:
 
     @property
     def kind_and_kernel(self) -> tuple[str, Pair]:
-        """Kind and kernel of the main branch, or of a patch embedding or merging.
+        """The kind and kernel of the main branch, or of a patch embedding or merging.
 
         A patch embedding is a convolution of the image with a kernel as large as its stride. A
         patch merging consists of strided slices that together cover the map.
@@ -117,10 +118,10 @@ class Unit:
 
 
 def find_units(trace: Trace, *, blocks: bool = False) -> tuple[list[Unit], list[Excluded]]:
-    """The units of a recorded pass in the order they ran, and the steps that belong to none.
+    """Return the units of a recorded pass in order, and the steps that belong to none.
 
     Args:
-        trace: the pass.
+        trace: the recorded pass.
         blocks: whether the unit of a strided depthwise convolution is the block around it.
     """
     units: list[Unit] = []
@@ -162,10 +163,10 @@ def _reason_for_none(event: Event, trace: Trace) -> str:
 
 
 def _is_context(pooling: Event, trace: Trace) -> bool:
-    """Whether an adaptive pooling gathers context, rather than to go on with a smaller map.
+    """Whether an adaptive pooling gathers context, instead of making a smaller map to use further.
 
-    Two signs of it are a small grid and a map that is enlarged back. One is enough, unless a
-    convolution larger than 1x1 or a further step takes the grid.
+    Two signs of context are a small grid and a map that is enlarged back. One sign is enough,
+    unless the grid is the input of a convolution larger than 1x1 or of a further step.
     """
     size, grid = pooling.reading.size, pooling.reading.result_size
     if 1 in grid:
@@ -182,7 +183,7 @@ def _is_context(pooling: Event, trace: Trace) -> bool:
 
 
 def _thins_keys(event: Event, trace: Trace) -> bool:
-    """Whether a step is on the side of keys and values of an attention around it."""
+    """Whether a step reduces the keys and values of an attention around it."""
     return any(
         event.bit & attention.thinned
         and attention.call.holds(event.call)
@@ -204,11 +205,11 @@ def _smallest_unit(event: Event) -> Unit:
 
 
 def _block(event: Event, trace: Trace) -> Unit | None:
-    """The block of a strided depthwise convolution; None if there is none.
+    """Return the block of a strided depthwise convolution; None if there is none.
 
-    It is the smallest unit that has other channels than the convolution: in MobileNet and
-    EfficientNet it expands them before, and projects them after. It has no other convolution larger
-    than 1x1.
+    The block is the smallest unit whose channels differ from those of the convolution: in MobileNet
+    and EfficientNet it expands them before and projects them after it. It has no other convolution
+    larger than 1x1.
     """
     if not event.reading.depthwise:
         return None
@@ -228,23 +229,23 @@ def _block(event: Event, trace: Trace) -> Unit | None:
 def _unit(
     call: Call, events: list[Event], size: Pair, result_size: Pair, *, padding: int = 0
 ) -> Unit | None:
-    """The unit of a call, if it takes a map of one size and returns one of the other.
+    """Return the unit of a call, if the call takes a map of one size and returns one of the other.
 
-    The map may be smaller by a padding.
+    The map may be smaller by its padding.
     """
     padded = _padded_tokens(call, size, padding)
     held = layouts_of(call.source, size, missing=padding) or ([padded] if padded else [])
     pairs = [(given, result) for given in held for result in layouts_of(call.result, result_size)]
     if not pairs:
         return None
-    # Of two layouts that fit a shape, that of the other shape is meant.
+    # If two layouts fit a shape, the one that fits the other shape is meant.
     given, result = next((pair for pair in pairs if pair[0].layout == pair[1].layout), pairs[0])
     channels = given.channels, result.channels
     return Unit(call, events, True, given.size, result_size, channels, given.layout)
 
 
 def _padded_tokens(call: Call, size: Pair, padding: int) -> Held | None:
-    """The map that enters as tokens with its size, and is padded to another; None if none is."""
+    """Return the map that enters as tokens with its size, and is padded; None if there is none."""
     for grid in call.grids.values():
         if all(0 <= n - m <= padding for n, m in zip(size, grid, strict=True)):
             return next(iter(layouts_of(call.source, grid)), None)
@@ -252,7 +253,7 @@ def _padded_tokens(call: Call, size: Pair, padding: int) -> Held | None:
 
 
 def _merge_branches(units: Sequence[Unit]) -> list[Unit]:
-    """Replace units that lead side by side from one map to the next by the unit around them."""
+    """Replace parallel units that lead from one map to the next by the unit around them."""
     merged: list[Unit] = []
     for unit in units:
         for i, other in enumerate(merged):
@@ -276,7 +277,7 @@ def _around(a: Unit, b: Unit) -> Unit | None:
 
 
 def _once(units: Iterable[Unit]) -> list[Unit]:
-    """Make one unit of all calls of a module, for instance on the levels of a pyramid."""
+    """Combine all calls of a module into one unit, for instance on the levels of a pyramid."""
     first: dict[object, Unit] = {}
     for unit in units:
         key = unit.name if unit.attached else (unit.name, unit.size, unit.result_size)

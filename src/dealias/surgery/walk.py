@@ -1,8 +1,8 @@
 """Walk the modules of any network, without calling its methods.
 
 A network may have an attribute called ``modules``, ``train`` or ``type`` that hides the method of
-:class:`torch.nn.Module`, and recursive methods of PyTorch call those of every child. For the same
-reason hooks are registered by ``nn.Module.register_forward_hook(module, ...)``.
+:class:`torch.nn.Module`, and PyTorch's recursive methods call those of every child. For the same
+reason, hooks are registered with ``nn.Module.register_forward_hook(module, ...)``.
 """
 
 from collections.abc import Iterator
@@ -11,7 +11,7 @@ from torch import nn
 
 
 def named_modules(model: nn.Module) -> Iterator[tuple[str, nn.Module]]:
-    """Every module with its path, once, in the order of :meth:`torch.nn.Module.named_modules`.
+    """Yield every module once with its path, in the order of :meth:`torch.nn.Module.named_modules`.
 
     >>> [name for name, _ in named_modules(nn.Sequential(nn.ReLU(), nn.Sequential(nn.ReLU())))]
     ['', '0', '1', '1.0']
@@ -31,18 +31,18 @@ def named_modules(model: nn.Module) -> Iterator[tuple[str, nn.Module]]:
 
 
 def modules(model: nn.Module) -> list[nn.Module]:
-    """Every module, once."""
+    """Return every module, once."""
     return [module for _, module in named_modules(model)]
 
 
 def parameters(model: nn.Module) -> Iterator[nn.Parameter]:
-    """The parameters of every module."""
+    """Yield the parameters of every module."""
     for module in modules(model):
         yield from (p for p in module._parameters.values() if p is not None)
 
 
 def submodule(model: nn.Module, name: str) -> nn.Module:
-    """The module at a path.
+    """Return the module at a path.
 
     Raises:
         KeyError: there is no such module.
@@ -57,7 +57,7 @@ def submodule(model: nn.Module, name: str) -> nn.Module:
 
 
 def host_of(model: nn.Module, name: str) -> tuple[str, nn.Module] | None:
-    """The module that gets the filter of a unit, and its path; None if none can.
+    """Return the path and the module that gets the filter of a unit; None if none can.
 
     A sequence would run the filter as one more child, so its first child gets the filter.
     """

@@ -1,4 +1,4 @@
-"""What is to be put into a network, by the options of a call."""
+"""Determine what to insert into a network from the options of a call."""
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
@@ -57,7 +57,7 @@ _NOTHING_TO_MIX = (
     "no residual unit after a filtered step, which is a module that adds to its input what a "
     "convolution larger than 1x1 makes of it at the same size"
 )
-# Options of filters that are not the defaults of their modules.
+# Options of filters that differ from the defaults of their modules.
 FILTER_OPTIONS: Mapping[str, Mapping[str, Any]] = {
     name: {"border": "reflect"} for name in HAVE_CUTOFF
 }
@@ -76,7 +76,7 @@ class Asked:
     """The options of a call of :func:`dealias.dealias`.
 
     Raises:
-        ValueError: one is out of range, or for something that is not put in.
+        ValueError: an option is out of range, or applies to something that is not inserted.
     """
 
     filter: Filter | None
@@ -114,13 +114,13 @@ class Asked:
 
 @dataclass(frozen=True)
 class Insertion:
-    """A module to insert into another.
+    """A module to insert into another module.
 
     Attributes:
-        host: the module that gets it.
-        module: the one that is inserted.
-        branch: of a filter; where images choose samples; or None for mixing.
-        done: its line in the report.
+        host: the module to insert into.
+        module: the module to insert.
+        branch: the branch of a filter; the step where images choose samples; or None for mixing.
+        done: the entry in the report.
     """
 
     host: nn.Module
@@ -129,7 +129,7 @@ class Insertion:
     done: Inserted
 
     def carry_out(self, model: nn.Module) -> None:
-        """Put it into the network."""
+        """Insert it into the network."""
         module = _like(self.module, self.host, model)
         if isinstance(module, PolyphaseShift) and isinstance(self.branch, Place):
             put_phase(self.host, module, self.branch)
@@ -142,17 +142,17 @@ class Insertion:
 def find_insertions(
     target: nn.Module, trace: Trace, asked: Asked, refused: Mapping[str, str]
 ) -> tuple[list[Insertion], Report]:
-    """What is to be put into a network, and the report of it.
+    """Return what to insert into a network, and the report of it.
 
     Args:
         target: the network.
-        trace: a pass of it, or of the network that it is a copy of.
+        trace: a recorded pass of it, or of the network that it was copied from.
         asked: the options.
-        refused: why sites can't be filtered after their activation, by name, beside those of which
-            the pass tells.
+        refused: reasons by name why sites can't be filtered after their activation, in addition to
+            the reasons that the pass shows.
 
     Raises:
-        ValueError: there is nothing to put in, or an option does not fit the network.
+        ValueError: there is nothing to insert, or an option does not fit the network.
     """
     plan, units = plan_of(trace, place=asked.place, unit=asked.unit, refused=refused)
     mixable, unmixable = mixing_sites(trace, plan, units)
@@ -223,14 +223,14 @@ def _filters(
 
 
 def _at_the_input(site: Site) -> tuple[Branch, ...]:
-    """The one branch of a site that is filtered before its unit; none if it can't be."""
+    """Return the one branch of a site that is filtered before its unit; none if it can't be."""
     if site.place is None:
         return ()
     return (Branch("", (1, 1), site.name, site.place, site.in_channels),)
 
 
 def _host(target: nn.Module, branch: Branch) -> tuple[str, nn.Module] | None:
-    """The path that a filter gets and the module that it is put into; None if there is none."""
+    """Return the path for a filter and the module to insert it into; None if there is none."""
     if branch.place is None:
         return f"{branch.at}.{SAMPLING}".lstrip("."), submodule(target, branch.at)
     found = host_of(target, branch.at)

@@ -1,4 +1,4 @@
-"""Evaluate detections: scores, errors, and the outlines that show them.
+"""Evaluate detections: scores, errors, and pictures of their outlines.
 
 Needs faster-coco-eval.
 """

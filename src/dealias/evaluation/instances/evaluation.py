@@ -1,4 +1,4 @@
-"""The detections of a test for instances, and their figures."""
+"""The detections of an instance segmentation test, and their figures."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ from dealias.metrics.instances import (
 
 @dataclass
 class InstanceEvaluation:
-    """Images with their instances and detections; parts can be merged.
+    """Images with their instances and detections. Evaluations of parts can be merged.
 
     Attributes:
         classes: names of classes 1 .. C.
@@ -36,7 +36,7 @@ class InstanceEvaluation:
         skipped: messages about files that were left out.
         notes: messages about annotations that are used in a corrected form, such as broken
             polygons.
-        detection_area: the area of a detection for APs, APm and APl; see
+        detection_area: how the area of a detection is measured for APs, APm and APl; see
             :func:`average_precision`.
     """
 
@@ -64,7 +64,7 @@ class InstanceEvaluation:
 
     @property
     def overlaps(self) -> tuple[Overlap, ...]:
-        """What is compared: boxes, masks and boundaries; or boxes alone, if there are no masks.
+        """The kinds of overlap: boxes, masks and boundaries, or only boxes if there are no masks.
 
         Raises:
             ValueError: some detections have masks, and others have none.
@@ -75,7 +75,7 @@ class InstanceEvaluation:
         return ("box",) if boxes_alone else OVERLAPS
 
     def average_precision(self) -> dict[str, AveragePrecision]:
-        """Average precision of each of `overlaps`; see :func:`average_precision`."""
+        """Compute the average precision for each of `overlaps`; see :func:`average_precision`."""
         images = [image for image, _ in self.found]
         found = [detections for _, detections in self.found]
         precision: dict[str, AveragePrecision] = self._once(
@@ -94,7 +94,7 @@ class InstanceEvaluation:
         return precision
 
     def matched(self) -> list[Matched]:
-        """Images by id and their detections with what :func:`match_instances` gives."""
+        """Return images by id, and their detections with the results of :func:`match_instances`."""
         found = sorted(self.found, key=lambda pair: pair[0].id)
         matched: list[Matched] = self._once(
             "matched", lambda: [(*pair, match_instances(*pair)) for pair in found]
@@ -102,14 +102,14 @@ class InstanceEvaluation:
         return matched
 
     def errors(self) -> ErrorSummary:
-        """The errors by kind; see :func:`summarize_errors`."""
+        """Count the errors by kind; see :func:`summarize_errors`."""
         errors: ErrorSummary = self._once(
             "errors", lambda: summarize_errors(self.matched(), len(self.classes))
         )
         return errors
 
     def _once(self, name: str, work: Callable[[], Any]) -> Any:
-        """Compute a value, unless it is known for these very images and settings."""
+        """Compute a value, unless it is already known for the same images and settings."""
         asked = (self.classes, self.detection_area, *(part for pair in self.found for part in pair))
         known, value = self._known.get(name, ((), None))
         if len(known) != len(asked) or any(map(operator.is_not, known, asked)):
@@ -118,7 +118,7 @@ class InstanceEvaluation:
         return value
 
     def to_dict(self) -> dict[str, Any]:
-        """All figures as plain values for JSON; None where undefined."""
+        """Return all figures as plain values for JSON; None where undefined."""
         found = self.average_precision() if self.found else {}
         errors = self.errors()
         by = "mask" if "mask" in self.overlaps else "box"
@@ -156,8 +156,9 @@ def write_detections(
     """Write detections in COCO's result format; see :func:`coco_results`.
 
     Each entry has a box and, if the detections have masks, a mask. pycocotools takes the area of
-    such an entry from the box: its APs, APm and APl of masks equal those of
-    :func:`average_precision` with `detection_area="box"`, or with `"mask"` once "bbox" is removed.
+    such an entry from the box, so its APs, APm and APl of masks equal those of
+    :func:`average_precision` with `detection_area="box"`. If you remove "bbox", they equal those
+    with `"mask"`.
     """
     results = [
         result
@@ -173,10 +174,10 @@ def coco_results(
     classes: tuple[str, ...],
     ids: Mapping[int, int] | None = None,
 ) -> list[dict[str, Any]]:
-    """Detections of an image in COCO's result format, highest score first.
+    """Return the detections of an image in COCO's result format, highest score first.
 
-    Entries also have the names of the file and the class. `ids` maps labels to category ids; by
-    default these are the labels.
+    Entries also have the names of the file and of the class. `ids` maps labels to category ids; by
+    default the ids are the labels.
     """
     results: list[dict[str, Any]] = []
     for index in detections.scores.argsort(descending=True, stable=True).tolist():

@@ -25,7 +25,7 @@ Color = tuple[int, int, int]
 Box = Sequence[float]
 Shape = Rle | Box  # run lengths, or (left, top, right, bottom) in pixels
 
-# Told apart by colour-blind people (Okabe and Ito, 2008).
+# Distinguishable for colour-blind people (Okabe and Ito, 2008).
 INSTANCE_COLORS: dict[str, Color] = {
     FOUND: (0, 158, 115),
     MISSED.key: (213, 94, 0),
@@ -46,7 +46,7 @@ def draw_outlines(
         picture: uint8 [H, W, 3]; not modified.
         outlines: masks of that size, or boxes (left, top, right, bottom) in pixels, each with a
             colour; later ones are drawn on top.
-        width: width of the lines in pixels; they lie inside the masks and boxes.
+        width: width of the lines in pixels; they are drawn inside the masks and boxes.
     """
     drawn: NDArray[np.uint8] = picture.copy()
     for shape, color in outlines:
@@ -54,7 +54,7 @@ def draw_outlines(
             inside, place = mask_in_box(shape)
         else:
             inside, place = _box_in_image(shape, *picture.shape[:2])
-        left = np.pad(inside, 1)  # what is outside the box, or the image, ends the mask
+        left = np.pad(inside, 1)  # the mask ends at the border of the box or the image
         for _ in range(width):
             left = _eroded(left)
         drawn[place][inside & ~left[1:-1, 1:-1]] = color
@@ -64,14 +64,14 @@ def draw_outlines(
 def shapes_of(
     image: AnnotatedImage, detections: Detections
 ) -> tuple[Sequence[Shape], Sequence[Shape]]:
-    """What is compared of the instances and of the detections: masks, or boxes without these."""
+    """Return the masks of the instances and of the detections, or the boxes without masks."""
     if detections.masks is not None:
         return image.masks, detections.masks
     return [instance.box for instance in image.instances], detections.boxes.tolist()
 
 
 def target_outlines(image: AnnotatedImage, colors: NDArray[np.uint8]) -> list[tuple[Shape, Any]]:
-    """Outlines of the masks of the instances of an image, in the colours of their classes."""
+    """Return the outlines of the instances of an image, in the colours of their classes."""
     labels = [instance.label for instance in image.instances]
     return [(mask, colors[label - 1]) for mask, label in zip(image.masks, labels, strict=True)]
 
@@ -79,7 +79,7 @@ def target_outlines(image: AnnotatedImage, colors: NDArray[np.uint8]) -> list[tu
 def detection_outlines(
     detections: Detections, colors: NDArray[np.uint8], threshold: float
 ) -> list[tuple[Shape, Any]]:
-    """Outlines of detections with at least the threshold as score, the highest score on top."""
+    """Return the outlines of detections that reach the threshold, the highest score on top."""
     order = detections.scores.argsort(stable=True).tolist()
     shapes = detections.boxes.tolist() if detections.masks is None else detections.masks
     return [
@@ -92,7 +92,7 @@ def detection_outlines(
 def match_outlines(
     image: AnnotatedImage, detections: Detections, matches: Matches, threshold: float
 ) -> list[tuple[Shape, Any]]:
-    """Outlines of detections and of missed instances, in the colours of their kinds.
+    """Return the outlines of detections and of missed instances, in the colours of their kinds.
 
     Args:
         image: the image with its instances.
@@ -118,20 +118,20 @@ def match_outlines(
 def _box_in_image(
     box: Box, height: int, width: int
 ) -> tuple[NDArray[np.bool_], tuple[slice, slice]]:
-    """The pixels of a box in the image, whole ones, and their rows and columns."""
+    """Return the whole pixels of a box that are in the image, and their rows and columns."""
     left, top, right, bottom = box
     rows, columns = _between(top, bottom, height), _between(left, right, width)
     return np.ones((rows.stop - rows.start, columns.stop - columns.start), bool), (rows, columns)
 
 
 def _between(start: float, stop: float, size: int) -> slice:
-    """The pixels from one place to another that are in the image."""
+    """Return the slice of pixels between two positions, limited to the image."""
     first = min(max(math.floor(start), 0), size)
     return slice(first, min(max(math.ceil(stop), first), size))
 
 
 def _eroded(mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
-    """A mask without pixels at the border of the array or with a neighbour outside the mask."""
+    """Erode a mask: drop pixels at the array border and those with a neighbour outside the mask."""
     inner = np.zeros_like(mask)
     inner[1:-1, 1:-1] = (
         mask[1:-1, 1:-1] & mask[:-2, 1:-1] & mask[2:, 1:-1] & mask[1:-1, :-2] & mask[1:-1, 2:]

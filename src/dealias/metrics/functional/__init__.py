@@ -1,4 +1,4 @@
-"""From label maps to counts and from counts to metrics, as functions of tensors."""
+"""Functions of tensors that turn label maps into counts and counts into metrics."""
 
 from dealias.metrics.functional.band_widths import BandWidths
 from dealias.metrics.functional.bands import (

@@ -1,4 +1,4 @@
-"""Several band widths, in pixels or as shares of the diagonal of an image."""
+"""Several band widths, in pixels or as shares of the image diagonal."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ _MOST = 64  # widths
 
 @dataclass(frozen=True)
 class BandWidths:
-    """Band widths that rise.
+    """Band widths in ascending order.
 
     Attributes:
-        values: odd numbers of pixels, or shares of the diagonal in (0, 1].
-        of_diagonal: whether they are shares.
+        values: odd numbers of pixels, or shares of the image diagonal in (0, 1].
+        of_diagonal: whether the values are shares of the diagonal.
 
     >>> BandWidths.parse("3,7,15").in_pixels(360, 480)
     [3, 7, 15]
@@ -33,8 +33,8 @@ class BandWidths:
         """Read "3,7,15" or "0.5%,1%,2%".
 
         Raises:
-            ValueError: neither widths in pixels nor shares of the diagonal, or some that do not
-                rise.
+            ValueError: the text holds neither widths in pixels nor shares of the diagonal, or they
+                do not ascend.
         """
         parts = [part.strip() for part in text.split(",")]
         of_diagonal = parts[0].endswith("%")
@@ -57,18 +57,18 @@ class BandWidths:
         return cls(values, of_diagonal)
 
     def in_pixels(self, height: int, width: int) -> list[int]:
-        """The widths in an image of this size: of shares, the nearest odd numbers."""
+        """Return the widths for an image of this size, shares as the nearest odd numbers."""
         if not self.of_diagonal:
             return [int(value) for value in self.values]
         diagonal = math.hypot(height, width)
         return [2 * int(share * diagonal / 2) + 1 for share in self.values]
 
     def __str__(self) -> str:
-        """The text that :meth:`parse` reads."""
+        """Return the text that :meth:`parse` reads."""
         return ",".join(self.labels()).replace(" px", "").replace(" ", "")
 
     def labels(self) -> list[str]:
-        """Each width with its unit.
+        """Return each width with its unit.
 
         >>> BandWidths.parse("0.5%,1%").labels()
         ['0.5 %', '1 %']

@@ -39,12 +39,12 @@ def label_edges(
 
     Args:
         labels: label maps, integers `[H, W]` or `[B, H, W]`.
-        protocol: "paper" marks a pixel where the 4-neighbour Laplacian of the labels, read as
-            uint8 and mirrored at the borders without repeating the border pixel, is not zero.
-            Labels that cancel out (left c - d, right c + d) hide the edge, and borders with void
-            are edges. "exact" marks a pixel where any 4-neighbour has another label.
-        ignore_index: the void label, whose borders are no edges under "exact"; not used under
-            "paper".
+        protocol: "paper" marks a pixel where the 4-neighbour Laplacian of the labels, read as uint8
+            and mirrored at the borders without repeating the border pixel, is not zero. Labels that
+            cancel out (left c - d, right c + d) hide the edge, and borders with void are edges.
+            "exact" marks a pixel if any 4-neighbour has another label.
+        ignore_index: the void label. Under "exact" its borders are not edges; under "paper" it is
+            not used.
 
     Returns:
         Bool tensor of the shape of `labels`.
@@ -95,9 +95,9 @@ def dilate(mask: Tensor, width: int) -> Tensor:
 def inner_boundary(labels: Tensor, distance: int) -> Tensor:
     """Mark the pixels within `distance` of another label or of the image border.
 
-    For all classes at once, this is the mask minus the mask eroded `distance` times by a 3x3
-    square, with the image zero-padded. A pixel survives the erosion if the square of side
-    2 distance + 1 around it lies inside the image and has one label only, that is, if no two
+    This is the mask minus the mask eroded `distance` times by a 3x3 square, with the image
+    zero-padded, for all classes at once. A pixel survives the erosion if the square of side 2
+    distance + 1 around it lies inside the image and has one label only, that is, if no two
     neighbours inside the square differ.
 
     Args:
@@ -112,7 +112,7 @@ def inner_boundary(labels: Tensor, distance: int) -> Tensor:
     for dim, other in ((-1, -2), (-2, -1)):
         here, there = _neighbours(labels, dim)
         step = torch.zeros_like(boundary)
-        _neighbours(step, dim)[0].copy_(here != there)  # set at the first pixel of the pair
+        _neighbours(step, dim)[0].copy_(here != there)  # set the first pixel of the pair
         reach = _spread(step, dim, distance - 1, distance)
         boundary |= _spread(reach, other, distance, distance)
         size = labels.shape[dim]
@@ -122,7 +122,7 @@ def inner_boundary(labels: Tensor, distance: int) -> Tensor:
 
 
 def _neighbours(x: Tensor, dim: int) -> tuple[Tensor, Tensor]:
-    """Views of all pixels that have a successor along `dim`, and of the successors."""
+    """Return views of all pixels that have a successor along `dim`, and of the successors."""
     pairs = x.shape[dim] - 1
     return x.narrow(dim, 0, pairs), x.narrow(dim, 1, pairs)
 

@@ -1,8 +1,9 @@
-"""How far figures would vary over other images of the same kind: a bootstrap over images.
+"""Estimate by a bootstrap over images how much figures vary between samples of images.
 
-Images are drawn with replacement, as many as there are. The figures of a resample are worked out
-from its sums, as those of the data set are, and their standard deviation estimates the standard
-error of the figure. Source: Efron and Tibshirani, "An Introduction to the Bootstrap", 1993.
+Each resample draws images with replacement, as many as there are. The figures of a resample are
+computed from its sums, like those of the data set, and their standard deviation estimates the
+standard error of the figure. Source: Efron and Tibshirani, "An Introduction to the Bootstrap",
+1993.
 """
 
 from __future__ import annotations
@@ -19,8 +20,8 @@ from dealias.metrics.functional.margin_tables import MarginTable
 
 LEVEL = 0.95
 RESAMPLES = 2000
-FEWEST_UNITS = 10  # fewer say too little about how units vary
-_BLOCK = 2**22  # weights that are in memory at a time
+FEWEST_UNITS = 10  # with fewer, too little is known about how units vary
+_BLOCK = 2**22  # weights in memory at a time
 
 
 def standard_errors(
@@ -30,22 +31,22 @@ def standard_errors(
     resamples: int = RESAMPLES,
     seed: int = 0,
 ) -> Tensor:
-    """Estimate standard errors by a bootstrap over units, the same resamples for all tables.
+    """Estimate standard errors by a bootstrap over units, with the same resamples for all tables.
 
     Args:
-        tables: margins of the same units, at least two of them.
-        statistic: given the margins `[R, 3, 4, C]` of the resamples of each table, returns figures
-            `[R, ...]`, NaN where undefined.
+        tables: margins of the same units, of which there are at least two.
+        statistic: is given the margins `[R, 3, 4, C]` of the resamples of each table, and returns
+            figures `[R, ...]`, NaN where undefined.
         resamples: number of resamples R.
         seed: seed of the resamples.
 
     Returns:
         float64 `[...]`, the standard deviation of each figure over the resamples in which it is
-        defined, times the root of n / (n - 1) for n units; NaN where fewer than two resamples
+        defined, times the square root of n / (n - 1) for n units. NaN if fewer than two resamples
         define it.
 
     Raises:
-        ValueError: fewer than two units, or tables of different numbers of them.
+        ValueError: there are fewer than two units, or the tables have different numbers of units.
     """
     units = tables[0].units
     if units < 2 or any(table.units != units for table in tables):
@@ -59,7 +60,7 @@ def standard_errors(
 
 
 def draw_weights(units: int, resamples: int, seed: int) -> Iterator[NDArray[np.float64]]:
-    """Draw units with replacement: how often each resample has each, `[units, R]` in blocks of R.
+    """Draw units with replacement: how often each is drawn, `[units, R]` in blocks of R.
 
     >>> [block] = draw_weights(5, 3, seed=0)
     >>> block.sum(0).tolist()
@@ -78,15 +79,15 @@ def draw_weights(units: int, resamples: int, seed: int) -> Iterator[NDArray[np.f
 def share_interval(
     value: Tensor, error: Tensor, units: int, level: float = LEVEL
 ) -> tuple[Tensor, Tensor]:
-    """The confidence interval of shares in (0, 1), by Student's t on the logit scale.
+    """Return the confidence interval of shares in (0, 1), by Student's t on the logit scale.
 
-    There the interval is symmetric; it stays inside (0, 1).
+    The interval is symmetric on the logit scale, and stays inside (0, 1).
 
     Args:
         value: the shares.
         error: their standard errors.
-        units: number of units, whose number less one is the degrees of freedom.
-        level: of confidence, in (0, 1).
+        units: number of units; one less is the degrees of freedom.
+        level: confidence level, in (0, 1).
 
     Returns:
         Lower and upper limits; NaN where the standard error is zero or not known.
@@ -103,16 +104,16 @@ def share_interval(
 def difference_interval(
     value: Tensor, error: Tensor, units: int, level: float = LEVEL
 ) -> tuple[Tensor, Tensor]:
-    """The confidence interval of differences, by Student's t; see :func:`share_interval`."""
+    """Return the confidence interval of differences, by Student's t; see :func:`share_interval`."""
     reach = t_quantile((1 + level) / 2, units - 1) * torch.where(error > 0, error, torch.nan)
     return value - reach, value + reach
 
 
 def p_values(value: Tensor, error: Tensor, units: int) -> Tensor:
-    """The p of differences for the hypothesis of none, two-sided, by Student's t.
+    """Return two-sided p-values of the hypothesis of no difference, by Student's t.
 
-    It is below 1 - level where :func:`difference_interval` excludes 0. NaN where the standard error
-    is zero or not known.
+    p is below 1 - level where :func:`difference_interval` excludes 0, and NaN where the standard
+    error is zero or not known.
     """
     statistic = value.abs() / torch.where(error > 0, error, torch.nan)
     freedom = units - 1
@@ -122,7 +123,7 @@ def p_values(value: Tensor, error: Tensor, units: int) -> Tensor:
 
 
 def t_quantile(share: float, freedom: int) -> float:
-    """The quantile of Student's t from one half on, within 0.2 % from 9 degrees of freedom on.
+    """Return a quantile, at least 1/2, of Student's t; accurate to 0.2 % from 9 degrees of freedom.
 
     Source: Wallace, "Bounds on Normal Approximations to Student's and the Chi-Square
     Distributions", Annals of Mathematical Statistics, 1959.
@@ -139,7 +140,7 @@ def _widening(freedom: int) -> float:
 
 
 def _deviation(drawn: Tensor) -> Tensor:
-    """The standard deviation over the first axis of what is not NaN."""
+    """Return the standard deviation over the first axis, ignoring NaN."""
     known = ~drawn.isnan()
     number = known.sum(0)
     centred = torch.where(known, drawn - drawn.nanmean(0), 0)

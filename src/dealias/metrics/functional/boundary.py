@@ -88,14 +88,15 @@ def boundary_f_counts(
         preds: as for :func:`count_hard_pixels`.
         target: as for :func:`count_hard_pixels`.
         num_classes: number of classes C.
-        ignore_index: void label of `target`. Borders with void are no boundary, and predicted
+        ignore_index: void label of `target`. Borders with void are not boundaries, and predicted
             boundary pixels on void are not counted.
         tolerance: Euclidean distance in pixels if at least 1, else a share of the image diagonal,
             rounded up.
 
     Returns:
         int64 `[4, C]`, to be summed over images for :func:`boundary_f_score`: predicted boundary
-        pixels, matched ones of them, target boundary pixels, matched ones of them.
+        pixels, those of them that are matched, target boundary pixels, and those of them that are
+        matched.
 
     Raises:
         LabelRangeError: a label is neither a class nor void.

@@ -1,8 +1,8 @@
-"""Connected components of two label maps at once, on the CPU.
+"""Find the connected components of two label maps at once, on the CPU.
 
-Pixels are taken as runs: stretches of a row in which neither map changes. Only the comparison of
-neighbours touches every pixel; what follows is about runs, some ten thousand in a street scene,
-and about all classes together.
+Pixels are grouped into runs: stretches of a row in which neither map changes. Only the comparison
+of neighbours touches every pixel. All later steps work on runs, of which a street scene has some
+ten thousand, and on all classes together.
 """
 
 from typing import Any, NamedTuple
@@ -47,12 +47,12 @@ def find_runs(preds: Labels, target: Labels) -> Runs:
 
 
 def _touching(start: Indices, end: Indices, width: int) -> tuple[Indices, Indices]:
-    """The runs that touch in a row, and those that touch from one row to the next."""
+    """Return the pairs of runs that touch within a row, and from one row to the next."""
     column = start % width
     beside = np.flatnonzero(column)
     lower = np.arange(np.searchsorted(start, width), len(start))
     left, right = column[lower], end[lower] - start[lower] + column[lower]
-    above = start[lower] - left - width  # where the row above begins
+    above = start[lower] - left - width  # offset of the row above
     first = np.searchsorted(start, above + np.maximum(left - 1, 0), "right") - 1
     last = np.searchsorted(start, above + np.minimum(right, width - 1), "right") - 1
     number = last - first + 1
@@ -70,11 +70,11 @@ def connect(nodes: int, first: Indices, second: Indices) -> Indices:
         second: the other end, `[E]`.
 
     Returns:
-        `[nodes]`, the lowest node of the component of each node.
+        `[nodes]`, for each node the lowest node of its component.
 
-    Every node is hooked to its lowest neighbour, trees are flattened, and what is left are edges
-    between their roots, of which there are ever fewer: Shiloach and Vishkin, "An O(log n) parallel
-    connectivity algorithm", 1982.
+    Every node is hooked to its lowest neighbour, and the trees are flattened. The edges between
+    their roots remain, and get fewer in every round. Source: Shiloach and Vishkin, "An O(log n)
+    parallel connectivity algorithm", 1982.
 
     >>> connect(5, np.array([0, 3]), np.array([2, 2])).tolist()
     [0, 1, 0, 0, 4]
@@ -91,12 +91,12 @@ def connect(nodes: int, first: Indices, second: Indices) -> Indices:
 
 
 class Components(NamedTuple):
-    """The connected components of one of two label maps, from the top left.
+    """The connected components of one of two label maps, numbered from the top left.
 
     Attributes:
         of_run: `[R]`, the component of each run; -1 for runs that are left out.
         label: integers `[K]`, the label of each component.
-        pixels: int64 `[K]`, its number of pixels.
+        pixels: int64 `[K]`, the number of pixels of each component.
     """
 
     of_run: Indices
@@ -107,13 +107,13 @@ class Components(NamedTuple):
 def components(
     runs: Runs, labels: Labels, known: NDArray[np.bool_], *, across: bool = False
 ) -> Components:
-    """Connect the runs of one label that touch.
+    """Connect touching runs with the same label.
 
     Args:
         runs: the runs of both maps.
         labels: `runs.target` or `runs.preds`.
-        known: bool `[R]`, runs that are not left out.
-        across: whether runs that are left out connect others.
+        known: bool `[R]`, false for runs that are left out.
+        across: whether left-out runs connect other runs.
     """
     first, second = runs.touching
     joined = labels[first] == labels[second]

@@ -1,4 +1,4 @@
-"""The table of counts: region, target class, predicted class."""
+"""The table of counts by region, target class and predicted class."""
 
 from __future__ import annotations
 
@@ -27,11 +27,11 @@ _INTEGERS = (torch.uint8, torch.int8, torch.int16, torch.int32, torch.int64)
 
 
 class LabelRangeError(ValueError):
-    """A label map has labels that are neither a class nor void.
+    """A label map holds labels that are neither a class nor void.
 
     Attributes:
         argument: "preds" or "target".
-        pixels: number of pixels of each such label, the least 10,000 of them.
+        pixels: number of pixels of each invalid label, for the 10,000 smallest labels.
         expected: description of the valid labels.
     """
 
@@ -43,7 +43,7 @@ class LabelRangeError(ValueError):
 
     @property
     def detail(self) -> str:
-        """The valid labels, and the invalid ones with their numbers of pixels."""
+        """Describe the valid labels, and the invalid ones with their numbers of pixels."""
         return f"expected {self.expected}, got {list_pixels(list(self.pixels.items()))}"
 
     def __reduce__(self) -> tuple[object, ...]:
@@ -52,7 +52,7 @@ class LabelRangeError(ValueError):
 
 @dataclass(frozen=True)
 class HardPixelCounts:
-    """The counts of any number of images, from which all hard-pixel metrics are computed.
+    """Counts of any number of images, from which all hard-pixel metrics are computed.
 
     Counts of several images are added with ``+``.
 
@@ -132,16 +132,16 @@ def count_hard_pixels(
             but their borders are edges under "paper".
         band_width: odd side in pixels of the square that dilates edges into bands.
         protocol: "paper" is the published evaluation with its gaps: an edge is missed where labels
-            cancel out in the Laplacian, or where they differ by 256, and borders with void make a
-            band. "exact" corrects all of these.
+            cancel out in the Laplacian or differ by 256, and borders with void are edges. "exact"
+            corrects all of these.
 
     Returns:
         Counts on the device of `preds`, summed over the batch; zeros for an empty batch.
 
     Raises:
-        LabelRangeError: a label that is neither a class nor void, anywhere in the maps.
-        ValueError: not tensors, shapes or devices that differ, a wrong rank or dtype, or an
-            invalid option.
+        LabelRangeError: a label anywhere in the maps is neither a class nor void.
+        ValueError: the arguments are not tensors, their shapes or devices differ, a rank or dtype
+            is wrong, or an option is invalid.
 
     Source: Chen, Gu and Fu, "When Semantic Segmentation Meets Frequency Aliasing", ICLR 2024.
     """
@@ -169,15 +169,15 @@ def count_band_widths(
     """Count as :func:`count_hard_pixels` does for several band widths, in one pass over the pixels.
 
     Args:
-        preds: see :func:`count_hard_pixels`, as for all arguments and errors but these.
+        preds: see :func:`count_hard_pixels`, also for the other arguments and for errors.
         target: label maps.
         num_classes: number of classes C.
         ignore_index: void label of `target`.
-        band_widths: odd widths in pixels that do not fall.
+        band_widths: odd widths in pixels, in non-descending order.
         protocol: "paper" or "exact".
 
     Returns:
-        The counts of each width.
+        The counts at each width.
 
     >>> row = torch.tensor([[0, 0, 0, 0, 0, 1, 1, 1, 1, 1]])
     >>> counts = count_band_widths(row, row, num_classes=2, band_widths=[1, 3, 5])
@@ -248,7 +248,7 @@ def check_pair(preds: Tensor, target: Tensor) -> None:
 def _count_dense(
     preds: Tensor, target: Tensor, protocol: Protocol, ignore_index: int, band_width: int
 ) -> tuple[list[Tensor], Tensor]:
-    """Region, target and preds of each pixel of a batch, and the edge counts, on any device."""
+    """Return region, target and preds of each pixel, and the edge counts, on any device."""
     preds_edges = label_edges(preds, protocol=protocol)
     target_edges = label_edges(target, protocol=protocol, ignore_index=ignore_index)
     preds_band, target_band = dilate(preds_edges, band_width), dilate(target_edges, band_width)
@@ -276,9 +276,9 @@ def tally(
         num_classes: number of classes C.
         ignore_index: void label of the target.
         region: integers `[N]`, the region of each cell.
-        target: integers `[N]`, its target class.
-        preds: integers `[N]`, its predicted class.
-        pixels: int64 `[N]`, its number of pixels; None for 1 each.
+        target: integers `[N]`, the target class of each cell.
+        preds: integers `[N]`, the predicted class of each cell.
+        pixels: int64 `[N]`, the number of pixels of each cell; None for one each.
 
     Raises:
         LabelRangeError: a label is neither a class nor void.
@@ -299,7 +299,7 @@ def check_labels(
     ignore_index: int,
     pixels: Tensor | None = None,
 ) -> None:
-    """Raise LabelRangeError unless all labels are classes, or in the target void."""
+    """Raise LabelRangeError unless every label is a class or, in the target, void."""
     preds, target = preds.long(), target.long()
     classes = f"labels 0..{num_classes - 1}"
     outside = (preds < 0) | (preds >= num_classes)

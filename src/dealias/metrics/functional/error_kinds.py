@@ -1,6 +1,6 @@
-"""The kinds of error, and what correcting each would gain.
+"""Kinds of error, and the gain from correcting each of them.
 
-The four regions of the table of counts partition an image, so that each wrong pixel is an error of
+The four regions of the table of counts partition an image, so each wrong pixel is an error of
 exactly one kind.
 """
 
@@ -116,29 +116,30 @@ def error_shares(table: Tensor) -> dict[str, Tensor]:
 
 
 def miou_gain(table: Tensor) -> dict[str, tuple[Tensor, Tensor]]:
-    """Compute the gain in mIoU and IoU per class if all errors of one kind were corrected.
+    """Compute the gain in mIoU and in IoU per class if all errors of one kind were corrected.
 
     Args:
         table: counts, int64 `[4, C, C]`.
 
     Returns:
-        By kind, the gain in mIoU, a scalar, and in IoU per class, `[C]`; NaN where IoU is undefined
-        before or after. Corrected pixels stay in their region. A class that is not in the target
-        and is no longer predicted is left out of the mean, as in any evaluation.
+        By kind, the gain in mIoU, a scalar, and in IoU per class, `[C]`; NaN where the IoU is
+        undefined before or after the correction. Corrected pixels stay in their region. A class
+        that is not in the target and no longer predicted is left out of the mean, as in any
+        evaluation.
     """
     check_table(table)
     return margin_gains(margins(table))
 
 
 def margin_gains(totals: Tensor) -> dict[str, tuple[Tensor, Tensor]]:
-    """Compute what :func:`miou_gain` does, from :func:`margins` `[3, 4, C]`."""
+    """Compute the gains of :func:`miou_gain` from :func:`margins` `[3, 4, C]`."""
     return {kind.key: _gain(totals, [kind]) for kind in ERROR_KINDS}
 
 
 def boundary_gain(table: Tensor) -> Tensor:
-    """Compute the gain in mIoU if all errors but interior ones were corrected at once.
+    """Compute how much mIoU would rise if all errors except interior ones were corrected at once.
 
-    The gains of :func:`miou_gain` do not add up to it.
+    The gains of :func:`miou_gain` do not add up to this gain.
 
     Args:
         table: counts, int64 `[4, C, C]`.
@@ -157,7 +158,7 @@ def boundary_gain(table: Tensor) -> Tensor:
 
 
 def _gain(totals: Tensor, kinds: Sequence[ErrorKind]) -> tuple[Tensor, Tensor]:
-    """The gain in mIoU, and in IoU per class, if all errors of some kinds were corrected."""
+    """Return the gains in mIoU and in IoU per class if all errors of some kinds were corrected."""
     everywhere = totals.sum(-2)
     before = class_iou(everywhere)
     correct, target, preds = totals[:, [kind.region for kind in kinds]].sum(1)
@@ -172,19 +173,19 @@ def costly_pairs(table: Tensor, kind: ErrorKind, *, limit: int = 5) -> list[Clas
     Args:
         table: counts, int64 `[4, C, C]`.
         kind: one of `ERROR_KINDS`.
-        limit: highest number of pairs.
+        limit: largest number of pairs.
 
     Returns:
         Pairs with at least one wrong pixel, and the gain in mIoU if they alone were corrected.
     """
-    # Moving m pixels from cell (t, p) to (t, t) does not change the union of t and takes m from the
-    # union of p. So the gains of all pairs follow without a corrected table for each.
+    # Moving m pixels from cell (t, p) to (t, t) leaves the union of t unchanged and reduces the
+    # union of p by m. So all gains can be computed without making a corrected table for each pair.
     wrong = kind.wrong(table)
     confusion = table.sum(0)
     correct = confusion.diagonal()
     union = confusion.sum(0) + confusion.sum(1) - correct
     before = iou(confusion)
-    union_left = union - wrong  # (t, p): the union of p without the pair's pixels
+    union_left = union - wrong  # at (t, p): the union of p without the pair's pixels
     target_gain = ratio(wrong, union.unsqueeze(1).expand_as(wrong))
     preds_after = ratio(correct.expand_as(wrong), union_left)
     total = before.nansum() + target_gain + preds_after.nan_to_num() - before.nan_to_num()
@@ -211,7 +212,8 @@ def error_map(
     Arguments and errors are those of :func:`count_hard_pixels`.
 
     Returns:
-        uint8 of the shape of `preds`: 0 right, i + 1 an error of ``ERROR_KINDS[i]``, 255 void.
+        uint8 with the shape of `preds`: 0 for right, i + 1 for an error of ``ERROR_KINDS[i]``, 255
+        for void.
 
     >>> target = torch.tensor([[0, 0, 0, 0, 1, 1, 1, 1]])
     >>> preds = torch.tensor([[0, 0, 0, 1, 1, 1, 1, 0]])

@@ -1,4 +1,4 @@
-"""The forms in which networks and data sets give label maps."""
+"""Convert the forms in which networks and data sets provide label maps."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from dealias.metrics.functional.bands import check_tensor
 
 
 def check_threshold(threshold: float | None) -> None:
-    """Raise ValueError unless this is a threshold for :func:`labels_of`."""
+    """Raise ValueError unless this is a valid threshold for :func:`labels_of`."""
     if threshold is None or (type(threshold) in (int, float) and abs(threshold) < float("inf")):
         return
     raise ValueError(f"threshold: expected a number or None, got {threshold!r}")
 
 
 def threshold_bits(threshold: float | None) -> int:
-    """A threshold as an integer, another for each, for states that must differ.
+    """Encode a threshold as a unique integer, for metric states that must differ.
 
     >>> len({threshold_bits(value) for value in (None, 0, 0.5, -0.5)})
     4
@@ -29,7 +29,7 @@ def threshold_bits(threshold: float | None) -> int:
 def labels_of(
     argument: str, values: Tensor, num_classes: int, threshold: float | None = None
 ) -> Tensor:
-    """The label maps of a prediction.
+    """Return the label maps of a prediction.
 
     Args:
         argument: name of the argument, for messages.
@@ -37,15 +37,16 @@ def labels_of(
             probabilities, floating point `[B, C, H, W]`; or, for two classes, the logit or the
             probability of class 1, floating point `[B, 1, H, W]` or `[B, H, W]`.
         num_classes: number of classes C.
-        threshold: above which a single score means class 1: 0 for logits, 0.5 for probabilities.
-            None for logits; scores that are all in [0, 1] are then refused, since they look like
+        threshold: single scores above it mean class 1: 0 for logits, 0.5 for probabilities. None is
+            for logits too, but refuses scores that are all in [0, 1], since they look like
             probabilities.
 
     Returns:
-        The label maps, integers `[H, W]` or `[B, H, W]`; of scores the argmax over C.
+        The label maps, integers `[H, W]` or `[B, H, W]`; for scores the argmax over C.
 
     Raises:
-        ValueError: not a tensor, scores of another shape, NaN, or what may be probabilities.
+        ValueError: the value is not a tensor, or scores have another shape, are NaN or may be
+            probabilities.
 
     >>> labels_of("preds", torch.tensor([[[[-2.0, 3.0, 0.1]]]]), num_classes=2).tolist()
     [[[0, 1, 1]]]
@@ -69,17 +70,17 @@ def labels_of(
 
 
 def target_of(values: Tensor) -> Tensor:
-    """The label maps of a target.
+    """Return the label maps of a target.
 
     Args:
-        values: integers, bool, or floating point that holds whole numbers, as losses of two classes
-            take it: `[H, W]`, `[B, H, W]` or `[B, 1, H, W]`.
+        values: integers, bool, or floating point with whole numbers, as losses for two classes
+            expect: `[H, W]`, `[B, H, W]` or `[B, 1, H, W]`.
 
     Returns:
         Integers `[H, W]` or `[B, H, W]`.
 
     Raises:
-        ValueError: not a tensor, or numbers that are not whole.
+        ValueError: the value is not a tensor, or its numbers are not whole.
 
     >>> target_of(torch.tensor([[[[1.0, 0.0]]]])).tolist()
     [[[1, 0]]]
@@ -97,14 +98,14 @@ def target_of(values: Tensor) -> Tensor:
 
 
 def _label_maps(values: Tensor) -> Tensor:
-    """Labels as integers and without a channel of one."""
+    """Convert labels to integers, without a channel dimension of one."""
     if values.ndim == 4 and values.shape[1] == 1:
         values = values.squeeze(1)
     return values.to(torch.uint8) if values.dtype == torch.bool else values
 
 
 def _above(argument: str, scores: Tensor, threshold: float | None) -> Tensor:
-    """Class 1 where a single score is above a threshold, uint8."""
+    """Return class 1 where a single score is above a threshold, else 0, as uint8."""
     if threshold is None:
         if scores.numel() and bool(((scores >= 0) & (scores <= 1)).all()):
             raise ValueError(

@@ -1,4 +1,4 @@
-"""Metrics as arithmetic on the table of counts."""
+"""Compute metrics from the table of counts."""
 
 import torch
 from torch import Tensor
@@ -13,7 +13,7 @@ from dealias.metrics.functional.counts import (
 )
 
 CLASS_SUFFIX = "_per_class"
-MEANS = {"IoU": "mIoU", "Acc": "mAcc"}  # means over classes that have another name
+MEANS = {"IoU": "mIoU", "Acc": "mAcc"}  # class means that have a name of their own
 
 
 def scores(counts: HardPixelCounts | Tensor) -> dict[str, Tensor]:
@@ -25,20 +25,19 @@ def scores(counts: HardPixelCounts | Tensor) -> dict[str, Tensor]:
 
     Returns:
         Fractions in [0, 1] (float64; float32 on MPS), on the device of the counts. Means over
-        classes: mIoU, mAcc, BIoU, BAcc (higher is better), FErr, MErr, DErr (lower is better).
-        aAcc is the accuracy over pixels. IoU_per_class, Acc_per_class, BIoU_per_class,
-        BAcc_per_class, FErr_per_class, MErr_per_class and DErr_per_class are `[C]`.
-        edge_false_rate and edge_missing_rate need full counts, and are no shares of edge pixels:
-        the first is the predicted edge pixels outside the target's band, divided by the sum of
-        all predicted edge pixels and all pixels of the predicted band; the second the same with
-        the parts of prediction and target swapped. The wider the bands, the smaller are both.
+        classes: mIoU, mAcc, BIoU, BAcc (higher is better), FErr, MErr, DErr (lower is better). aAcc
+        is the accuracy over pixels. IoU_per_class, Acc_per_class, BIoU_per_class, BAcc_per_class,
+        FErr_per_class, MErr_per_class and DErr_per_class are `[C]`. edge_false_rate and
+        edge_missing_rate need full counts. They are not shares of edge pixels: the first is the
+        number of predicted edge pixels outside the target's band, divided by the sum of all
+        predicted edge pixels and all pixels of the predicted band. The second is the same with the
+        roles of prediction and target swapped. Wider bands make both smaller.
 
         A class without pixels in a denominator is NaN and is left out of the mean. A mean without
         any class is NaN.
 
-    FErr is 1 - recall inside the predicted band, MErr inside the target band, DErr inside both;
-    BIoU and BAcc are IoU and recall inside either.
-    Source: Chen, Gu and Fu, ICLR 2024.
+    FErr is 1 - recall inside the predicted band, MErr inside the target band, and DErr inside both.
+    BIoU and BAcc are IoU and recall inside either band. Source: Chen, Gu and Fu, ICLR 2024.
 
     >>> table = torch.zeros(4, 2, 2, dtype=torch.int64)
     >>> table[0] = torch.tensor([[6, 0], [0, 2]])  # interior: all correct
@@ -60,10 +59,9 @@ def scores(counts: HardPixelCounts | Tensor) -> dict[str, Tensor]:
 
 
 def margins(table: Tensor) -> Tensor:
-    """Compute the margins of a table of counts, all that the metrics per class need.
+    """Compute the margins of a table of counts, which suffice for the metrics per class.
 
-    Margins of images add up to those of their sum, as tables do, and are far smaller for many
-    classes.
+    Margins of images add up like tables, and are far smaller if there are many classes.
 
     Args:
         table: int64 `[..., 4, C, C]`, see :class:`HardPixelCounts`.
@@ -85,7 +83,7 @@ def class_scores(totals: Tensor) -> dict[str, Tensor]:
     """Compute the metrics of each class from margins.
 
     Args:
-        totals: `[..., 3, 4, C]` from :func:`margins`, of one image or added up over any.
+        totals: `[..., 3, 4, C]` from :func:`margins`, of one image or summed over images.
 
     Returns:
         IoU, Acc, BIoU, BAcc, FErr, MErr and DErr as :func:`scores` defines them, float64
@@ -108,14 +106,14 @@ def class_scores(totals: Tensor) -> dict[str, Tensor]:
 
 
 def share_in_bands(totals: Tensor) -> Tensor:
-    """Compute how much of each class is in bands: where it is all, BIoU is IoU, and BAcc recall.
+    """Compute the share of each class in bands; at 1, BIoU equals IoU and BAcc equals recall.
 
     Args:
         totals: `[..., 3, 4, C]` from :func:`margins`.
 
     Returns:
-        `[..., C]`, of the pixels of the class in the target and those in the prediction, the
-        fraction in either band; NaN for a class without any.
+        `[..., C]`, the fraction in either band of the pixels of the class in the target and in the
+        prediction; NaN for a class without pixels.
     """
     pixels = totals[..., 1, :, :] + totals[..., 2, :, :]  # [..., 4, C]
     everywhere = pixels.sum(-2)

@@ -1,4 +1,4 @@
-"""Margins of many images: small enough to keep, and all that resampling needs."""
+"""Margins of many images, which are small and sufficient for resampling."""
 
 from __future__ import annotations
 
@@ -21,15 +21,15 @@ _WORST = 10  # percent
 
 @dataclass(frozen=True)
 class MarginTable:
-    """The :func:`margins` of units, images or groups of them, class by class.
+    """The :func:`margins` of units, which are images or groups of images, class by class.
 
-    A unit has a row for each class that it has or that is predicted in it, no other.
+    A unit has a row for each class that occurs in its target or prediction.
 
     Attributes:
         unit: int64 `[M]`, the unit of each row, 0 .. units - 1.
-        label: int64 `[M]`, its class.
-        counts: int64 `[M, 12]`, its margins.
-        units: number of units; a unit of void has no row.
+        label: int64 `[M]`, the class of each row.
+        counts: int64 `[M, 12]`, the margins of each row.
+        units: number of units; a unit that is all void has no row.
         num_classes: number of classes C.
     """
 
@@ -41,14 +41,14 @@ class MarginTable:
 
     @classmethod
     def of(cls, images: Sequence[bytes], num_classes: int) -> MarginTable:
-        """The table of images, each packed by :func:`pack_margins`."""
+        """Return the table of images, each packed by :func:`pack_margins`."""
         rows = np.frombuffer(b"".join(images), np.int64).reshape(-1, 1 + MARGIN_CELLS)
         sizes = [len(image) // (8 * (1 + MARGIN_CELLS)) for image in images]
         unit = np.repeat(np.arange(len(images)), sizes)
         return cls(unit, rows[:, 0], rows[:, 1:], len(images), num_classes)
 
     def grouped(self, groups: Sequence[str]) -> MarginTable:
-        """The table of groups in the order of their names, given the group of each unit."""
+        """Return the table of groups, sorted by name, given the group of each unit."""
         names, group = np.unique(np.array(groups, dtype=object), return_inverse=True)
         key = group[self.unit] * self.num_classes + self.label
         present, row = np.unique(key, return_inverse=True)
@@ -58,36 +58,36 @@ class MarginTable:
         return MarginTable(unit, label, counts, len(names), self.num_classes)
 
     def total(self) -> Tensor:
-        """The margins of all units, int64 `[3, 4, C]`."""
+        """Return the sum of the margins of all units, int64 `[3, 4, C]`."""
         found = np.zeros((self.num_classes, MARGIN_CELLS), np.int64)
         np.add.at(found, self.label, self.counts)
         return torch.from_numpy(found.T.reshape(3, 4, -1).copy())
 
     def resampled(self, weights: NDArray[np.float64]) -> Tensor:
-        """The margins of resamples, `[R, 3, 4, C]`.
+        """Return the margins of resamples, `[R, 3, 4, C]`.
 
         Args:
-            weights: float64 `[units, R]`, how often each resample has each unit. Sums below 2**53
-                are exact, so that they don't depend on the order of additions.
+            weights: float64 `[units, R]`, how often each unit is in each resample. Sums below 2**53
+                are exact, so they don't depend on the order of summation.
         """
         order = np.lexsort((self.unit, self.label))
         ends = np.searchsorted(self.label[order], np.arange(self.num_classes + 1))
         found = np.zeros((self.num_classes, MARGIN_CELLS, weights.shape[1]))
         for label, (start, end) in enumerate(itertools.pairwise(ends)):
             rows = order[start:end]
-            whole = len(rows) == self.units  # in the order of the weights: no copy of them
+            whole = len(rows) == self.units  # rows match the weights, which need no copy
             drawn = weights if whole else weights[self.unit[rows]]
             found[label] = self.counts[rows].T.astype(np.float64) @ drawn
         return torch.from_numpy(found).permute(2, 1, 0).reshape(-1, 3, 4, self.num_classes)
 
     def scores(self) -> NDArray[np.float64]:
-        """The figures of each row, float64 `[M, 6]` in the order of `FIGURES`; NaN if undefined."""
+        """Return the figures of each row, float64 `[M, 6]` in the order of `FIGURES`, or NaN."""
         rows = torch.from_numpy(self.counts.copy()).view(-1, 3, 4, 1)
         found = class_scores(rows)
         return torch.cat([found[name] for name in FIGURES], -1).numpy()
 
     def unit_figures(self) -> NDArray[np.float64]:
-        """The figures of each unit alone, float64 `[units, 6]`: means over its classes."""
+        """Return the figures of each single unit, float64 `[units, 6]`: means over its classes."""
         values = self.scores()
         known = ~np.isnan(values)
         sums, numbers = np.zeros((2, self.units, len(FIGURES)))
@@ -97,7 +97,7 @@ class MarginTable:
             return np.asarray(sums / numbers)
 
     def support(self) -> Tensor:
-        """How many units have each figure, int64 `[6, C + 1]`: by class, and the mean last."""
+        """Count the units that have each figure, int64 `[6, C + 1]`: by class, mean last."""
         known = ~np.isnan(self.scores())
         found = np.zeros((self.num_classes, len(FIGURES)), np.int64)
         np.add.at(found, self.label, known)
@@ -109,7 +109,7 @@ def pack_margins(totals: Tensor) -> bytes:
     """Pack the margins of an image, int64 `[3, 4, C]`, for :class:`MarginTable`.
 
     Returns:
-        int64 `[K, 13]` as bytes: a row for each class with any pixel, the class first.
+        int64 `[K, 13]` as bytes: a row for each class that occurs, starting with the class.
 
     >>> totals = torch.zeros(3, 4, 150, dtype=torch.int64)
     >>> totals[:, 0, 7] = 100
@@ -122,10 +122,10 @@ def pack_margins(totals: Tensor) -> bytes:
 
 
 def figures(totals: Tensor) -> Tensor:
-    """The six figures from margins `[..., 3, 4, C]`, float64 `[..., 6, C + 1]`.
+    """Compute the six figures from margins `[..., 3, 4, C]`, float64 `[..., 6, C + 1]`.
 
-    In the order of `FIGURES`, by class and last the mean over the classes that have it, as
-    :func:`scores` has them; NaN where undefined.
+    They are in the order of `FIGURES`, by class and with the mean over the classes that have the
+    figure last, as defined by :func:`scores`; NaN where undefined.
     """
     found = class_scores(totals)
     classes = torch.stack([found[name] for name in FIGURES], -2)
@@ -133,15 +133,15 @@ def figures(totals: Tensor) -> Tensor:
 
 
 def count_better(first: MarginTable, second: MarginTable) -> tuple[Tensor, Tensor]:
-    """Count the units in which a figure is better, and worse, in the second table.
+    """Count the units whose figure is better, and those whose figure is worse, in the second table.
 
     Args:
         first: margins of units.
         second: margins of the same units under another prediction.
 
     Returns:
-        int64 `[6, C + 1]` each, as :func:`figures`, the mean over the classes of a unit last. A
-        unit in which one of both is undefined counts for neither.
+        int64 `[6, C + 1]` each, as for :func:`figures`, with the mean over the classes of a unit
+        last. A unit whose figure is undefined in either table is not counted.
     """
     one, two = (table.unit * table.num_classes + table.label for table in (first, second))
     _, mine, theirs = np.intersect1d(one, two, assume_unique=True, return_indices=True)
@@ -167,8 +167,8 @@ def fine_grained_miou(table: MarginTable) -> dict[str, float]:
         Fractions in [0, 1], NaN without any class. ``mIoU_I``: the mean over images of the mean IoU
         of the classes in an image. ``mIoU_C``: the mean over classes of the mean IoU over the
         images that have the class. ``mIoU_I_worst_tenth`` and ``mIoU_C_worst_tenth``: the same over
-        the tenth of the images with the lowest value, in ``mIoU_C`` for each class that tenth of
-        its own, rounded down and at least one image. An image has a class if its target has.
+        the tenth of the images with the lowest value, for ``mIoU_C`` separately for each class; the
+        tenth is rounded down, to at least one image. An image has a class if its target does.
 
     Source: Wang et al., "Revisiting Evaluation Metrics for Semantic Segmentation: Optimization and
     Evaluation of Fine-grained Intersection over Union", NeurIPS 2023.
@@ -190,7 +190,7 @@ def fine_grained_miou(table: MarginTable) -> dict[str, float]:
 
 
 def _lowest(values: NDArray[np.float64], worst: bool) -> float:
-    """The mean of values, or of the lowest tenth of them; NaN if there are none."""
+    """Return the mean of values, or of the lowest tenth of them; NaN if there are none."""
     if not len(values):
         return float("nan")
     taken = max(1, len(values) * _WORST // 100) if worst else len(values)

@@ -1,4 +1,4 @@
-"""What became of each object: found or vanished, merged or split; and false predicted objects."""
+"""The fate of each object: found or vanished, merged or split; and false predicted objects."""
 
 from enum import IntFlag
 from typing import NamedTuple
@@ -21,11 +21,11 @@ from dealias.metrics.functional.counts import check_labels, check_options, check
 
 
 class ObjectRecall(NamedTuple):
-    """The shares that decide what became of an object.
+    """The shares that decide the fate of an object.
 
     Attributes:
-        vanished_below: an object of which less than this is predicted as its class has vanished.
-        found_from: an object of which at least this is predicted as its class is found.
+        vanished_below: an object has vanished if less than this share is predicted as its class.
+        found_from: an object is found if at least this share is predicted as its class.
     """
 
     vanished_below: float = 0.1
@@ -48,7 +48,7 @@ def check_object_recall(recall: ObjectRecall) -> None:
 
 
 class ObjectMark(IntFlag):
-    """The bits of :func:`mark_objects`: of objects of the target, and of predicted objects."""
+    """The bits of :func:`mark_objects`, for objects of the target and for predicted objects."""
 
     VANISHED = 1
     MERGED = 2
@@ -66,25 +66,25 @@ def mark_objects(
 ) -> Tensor:
     """Mark the pixels of objects that vanished, were merged or split, and of false objects.
 
-    What these are is said at :func:`dealias.metrics.functional.count_objects`.
+    These terms are defined at :func:`dealias.metrics.functional.count_objects`.
 
     Args:
         preds: predicted classes, integers `[H, W]`, each 0 .. C - 1.
         target: target classes, of the same shape and device, each 0 .. C - 1 or `ignore_index`.
         num_classes: number of classes C.
         ignore_index: void label of `target`.
-        recall: when an object is found, and when it has vanished.
+        recall: the shares from which an object is found, and below which it has vanished.
 
     Returns:
         uint8 `[H, W]` on the device of `preds`: for each pixel the sum of its bits of
-        :class:`ObjectMark`. The first three are of the object of the target that it belongs to,
-        ``FALSE`` is of its predicted object; 0 where none applies and where the target is void.
-        Neighbours of the same label and mark are of one object.
+        :class:`ObjectMark`. The first three bits describe the target object that the pixel belongs
+        to, and ``FALSE`` describes its predicted object. The sum is 0 where no bit applies and
+        where the target is void. Neighbours with the same label and mark belong to one object.
 
     Raises:
         LabelRangeError: a label that is neither a class nor void.
-        ValueError: not tensors, shapes or devices that differ, a wrong rank or dtype, or an
-            invalid option.
+        ValueError: the arguments are not tensors, their shapes or devices differ, a rank or dtype
+            is wrong, or an option is invalid.
 
     >>> target = torch.tensor([[1, 1, 0, 1, 0, 1, 0]])
     >>> preds = torch.tensor([[1, 1, 1, 1, 0, 0, 0]])
@@ -109,8 +109,8 @@ def mark_objects(
 
 
 def _spread(values: NDArray[np.integer], parts: Components) -> NDArray[np.uint8]:
-    """The value of the component of each run; 0 for runs that are left out."""
-    return np.append(values, 0).astype(np.uint8)[parts.of_run]  # those are -1, the last
+    """Return the value of the component of each run; 0 for runs that are left out."""
+    return np.append(values, 0).astype(np.uint8)[parts.of_run]  # left-out runs have index -1
 
 
 class Overlaps(NamedTuple):
@@ -122,15 +122,15 @@ class Overlaps(NamedTuple):
 
 
 class JudgedObjects(NamedTuple):
-    """The objects of an image and what became of them.
+    """The objects of an image and their fates.
 
     Attributes:
         runs: the runs of both maps.
-        objects: objects of the target, K of them.
-        predicted: predicted objects, P of them.
-        overlaps: pairs of both.
-        hits: int64 `[K]`, pixels that are predicted as their class.
-        right: int64 `[P]`, pixels of predicted objects that are of their class in the target.
+        objects: the K objects of the target.
+        predicted: the P predicted objects.
+        overlaps: pairs of an object and a predicted object.
+        hits: int64 `[K]`, pixels of objects that are predicted as their class.
+        right: int64 `[P]`, pixels of predicted objects that have their class in the target.
         found: bool `[K]`, see :func:`dealias.metrics.functional.count_objects`.
         vanished: bool `[K]`, likewise.
         merged: bool `[K]`, likewise.
@@ -154,7 +154,7 @@ class JudgedObjects(NamedTuple):
 def judge_objects(
     preds: Labels, target: Labels, num_classes: int, ignore_index: int, recall: ObjectRecall
 ) -> JudgedObjects:
-    """Find the objects of label maps `[H, W]`, with at least one pixel, and what became of them.
+    """Find the objects of label maps `[H, W]`, which have at least one pixel, and their fates.
 
     Raises:
         LabelRangeError: a label that is neither a class nor void.
@@ -192,7 +192,7 @@ def judge_objects(
 
 
 def _overlaps(runs: Runs, objects: Components, predicted: Components) -> Overlaps:
-    """The pairs of objects that share pixels, sorted by object and predicted object."""
+    """Return the pairs of objects that share pixels, sorted by object and predicted object."""
     both = (runs.target == runs.preds) & (objects.of_run >= 0)
     key = objects.of_run[both] * len(predicted.pixels) + predicted.of_run[both]
     pairs, place = np.unique(key, return_inverse=True)
@@ -201,7 +201,7 @@ def _overlaps(runs: Runs, objects: Components, predicted: Components) -> Overlap
 
 
 def _merged(overlaps: Overlaps, covered: NDArray[np.bool_], objects: int) -> NDArray[np.bool_]:
-    """The objects that a predicted object covers together with others."""
+    """Find the objects that a predicted object covers together with others."""
     target, preds = overlaps.target[covered], overlaps.preds[covered]
     fused = np.bincount(preds) > 1
     merged = np.zeros(objects, np.bool_)

@@ -24,9 +24,9 @@ class ObjectSize(NamedTuple):
     """A range of areas.
 
     Attributes:
-        name: its name.
-        one_in: objects of it are smaller than the image's area divided by this; None for the
-            largest.
+        name: name of the size.
+        one_in: objects of this size are smaller than the image's area divided by this number; None
+            for the largest size.
     """
 
     name: str
@@ -67,50 +67,52 @@ def count_objects(
     ignore_index: int = 255,
     recall: ObjectRecall = OBJECT_RECALL,
 ) -> Tensor:
-    """Count the objects of label maps, and what became of them.
+    """Count the objects of label maps by their fates.
 
     An object is a connected component of a class in the target; pixels that touch at a corner are
-    connected. A predicted object is the same in the prediction. Pixels with a void target count
-    for neither, and no error rests on them: a predicted object goes on across void, so that what it
-    has beyond is neither split nor false, and has merged only what it connects without void.
+    connected. A predicted object is the same in the prediction. Pixels with a void target count for
+    neither, and do not cause errors: a predicted object continues across void, so its part beyond
+    the void makes no object split and is not false by itself, but it merges only objects that it
+    connects without void.
 
     Args:
         preds: predicted classes, integers `[H, W]` or `[B, H, W]`, each 0 .. C - 1.
         target: target classes, of the same shape and device, each 0 .. C - 1 or `ignore_index`.
         num_classes: number of classes C.
         ignore_index: void label of `target`.
-        recall: when an object is found, and when it has vanished.
+        recall: the shares from which an object is found, and below which it has vanished.
 
     Returns:
         int64 `[C, 4, 10]` on the device of `preds`, summed over the batch and to be summed over
             images: by class, size (:data:`OBJECT_SIZES`) and :class:`ObjectColumn`.
 
-            - ``OBJECTS``: objects. ``FOUND``: at least `recall.found_from` of their pixels are
-              predicted as their class. ``VANISHED``: less than `recall.vanished_below` are. The
-              others are partly found.
-            - ``MERGED``: `recall.found_from` or more of the object lies in one predicted object,
-              cut where the target is void, that holds as much of another object too.
+            - ``OBJECTS``: all objects. ``FOUND``: at least `recall.found_from` of the object's
+              pixels are predicted as its class. ``VANISHED``: less than `recall.vanished_below` of
+              them are. Other objects are partly found.
+            - ``MERGED``: one predicted object, cut where the target is void, holds
+              `recall.found_from` or more of the object, and as much of another object too.
             - ``SPLIT``: two or more predicted objects each hold `recall.vanished_below` or more of
-              it.
-            - ``PREDICTED``: predicted objects, by their own size. ``FALSE``: of their pixels, less
-              than `recall.vanished_below` are of their class in the target: there is nothing, or
-              next to it.
-            - ``PIXELS`` of objects, ``HIT_PIXELS`` of them that are predicted as their class, and
-              ``FALSE_PIXELS``: wrong pixels of predicted objects, by the size of the object that
-              they hold most of, or by their own where they hold none. Over all sizes, these make up
-              the confusion matrix's rows, diagonal and the rest of its columns.
+              the object.
+            - ``PREDICTED``: predicted objects, by their own size. ``FALSE``: less than
+              `recall.vanished_below` of the predicted object's pixels have its class in the target,
+              so there is nothing or next to nothing there.
+            - ``PIXELS``: pixels of objects. ``HIT_PIXELS``: those of them that are predicted as
+              their class. ``FALSE_PIXELS``: wrong pixels of predicted objects, by the size of the
+              object that the predicted object holds most of, or by its own size if it holds none.
+              Summed over sizes, these are the row sums of the confusion matrix, its diagonal, and
+              the rest of its columns.
 
-            An object may be found and merged, or partly found and split.
+            An object may for example be both found and merged, or partly found and split.
 
     Raises:
         LabelRangeError: a label that is neither a class nor void.
-        ValueError: not tensors, shapes or devices that differ, a wrong rank or dtype, or an
-            invalid option.
+        ValueError: the arguments are not tensors, their shapes or devices differ, a rank or dtype
+            is wrong, or an option is invalid.
 
     The time is linear in the number of pixels, whatever the number of classes. Vanished and false
-    objects correspond to missed and noise regions of Hoover et al., "An experimental comparison of
-    range image segmentation algorithms", PAMI 1996, merged and split ones to under- and
-    over-segmentation; there the pixels are counted of both regions.
+    objects correspond to the missed and noise regions of Hoover et al., "An experimental comparison
+    of range image segmentation algorithms", PAMI 1996, and merged and split objects to under- and
+    over-segmentation. That paper counts the pixels of both regions.
 
     >>> target = torch.tensor([[1, 1, 0, 1, 0, 1, 0]])
     >>> preds = torch.tensor([[1, 1, 1, 1, 0, 0, 0]])
@@ -131,16 +133,16 @@ def count_objects(
 
 
 def object_scores(counts: Tensor) -> dict[str, Tensor]:
-    """Compute IoU and recall of the pixels of objects from the counts of :func:`count_objects`.
+    """Compute the pixel IoU and recall of objects from the counts of :func:`count_objects`.
 
     Args:
         counts: int64 `[C, 4, 10]`.
 
     Returns:
-        ``IoU_per_class`` and ``Acc_per_class``, `[C, 4]`, by class and size: fractions in [0, 1];
-        NaN where there is neither an object nor a false pixel, or no object. ``mIoU`` and ``mAcc``,
-        `[4]`, are their means over the classes where they are defined. A false pixel counts against
-        the size that ``FALSE_PIXELS`` gives it.
+        ``IoU_per_class`` and ``Acc_per_class``, `[C, 4]`, by class and size, are fractions in [0,
+        1]. IoU is NaN where there is neither an object nor a false pixel, and Acc where there is no
+        object. ``mIoU`` and ``mAcc``, `[4]`, are their means over the classes where they are
+        defined. A false pixel counts against the size that ``FALSE_PIXELS`` assigns it to.
     """
     pixels = counts[..., ObjectColumn.PIXELS]
     hits = counts[..., ObjectColumn.HIT_PIXELS]
@@ -152,7 +154,7 @@ def object_scores(counts: Tensor) -> dict[str, Tensor]:
     return means | {f"{name}_per_class": values for name, values in per_class.items()}
 
 
-_Columns = dict[ObjectColumn, Any]  # a value for each object, or one for all
+_Columns = dict[ObjectColumn, Any]  # one value for each object, or one for all
 
 
 def _count_image(
@@ -190,16 +192,16 @@ def _count_image(
 
 
 def _sizes(pixels: NDArray[np.int64], area: int) -> Indices:
-    """The index in `OBJECT_SIZES` of each object, in an image of `area` pixels."""
+    """Return the index in `OBJECT_SIZES` of each object in an image of `area` pixels."""
     bounds = [size.one_in for size in OBJECT_SIZES if size.one_in is not None]
     index: Indices = np.sum([pixels * one_in >= area for one_in in bounds], axis=0, dtype=np.intp)
     return index
 
 
 def _blamed(overlaps: Overlaps, object_size: Indices, predicted_size: Indices) -> Indices:
-    """The size that the wrong pixels of each predicted object count against."""
+    """Return the size that the wrong pixels of each predicted object count against."""
     blamed: Indices = predicted_size.copy()
-    # The last of a predicted object has most pixels; of equals, it is the first object.
+    # The last entry of a predicted object has the most pixels; of ties, it is the first object.
     order = np.lexsort((-overlaps.target, overlaps.pixels))
     blamed[overlaps.preds[order]] = object_size[overlaps.target[order]]
     return blamed

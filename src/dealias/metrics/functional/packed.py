@@ -1,9 +1,8 @@
-"""Counting one image on the CPU, with 64 pixels in a machine word.
+"""Count one image on the CPU, with 64 pixels in a machine word.
 
 Label maps consist of runs, and each pixel of an edge or a band is one bit. Bands are dilated by
-shifting words, and the table is counted by runs instead of pixels, so that only the comparison of
-neighbours touches every pixel. `_count_dense` in `counts.py` computes the same on any device; the
-tests compare the two.
+shifting words, and the table is counted by runs, so only the comparison of neighbours touches every
+pixel. `_count_dense` in `counts.py` computes the same on any device; the tests compare the two.
 """
 
 from collections.abc import Iterator, Sequence
@@ -22,12 +21,12 @@ _BLOCK = 128  # rows
 class Steps(NamedTuple):
     """Pixels whose neighbours have different labels."""
 
-    across: Words  # compared with the next pixel to the right
-    down: Words  # compared with the pixel below; [H - 1, ...]
+    across: Words  # a pixel compared with its right neighbour
+    down: Words  # a pixel compared with the one below; [H - 1, ...]
 
 
 class Cells(NamedTuple):
-    """Groups of pixels of one region, target and predicted label, and their numbers."""
+    """Groups of pixels with the same region, target and predicted label, and their sizes."""
 
     region: NDArray[np.integer]
     target: NDArray[np.integer]
@@ -41,7 +40,7 @@ def count_image(
     """Count one image of label maps `[H, W]`; void in `target` is counted like other labels.
 
     Yields:
-        For each of the widths, which do not fall, the cells of the table of counts, in no order and
+        For each width, in non-descending order, the cells of the table of counts, unordered and
         possibly repeated, and the four edge counts of `dealias.metrics.functional.HardPixelCounts`.
     """
     width = target.shape[1]
@@ -54,7 +53,7 @@ def count_image(
     for band in (*preds_bands, *target_bands):
         changes |= band ^ _towards_start(band, 1)
     cells = _count_runs(preds, target, preds_bands, target_bands, changes)
-    # A pixel in any band is in all wider ones too: how many it is in says in which.
+    # A pixel in a band is in all wider bands too, so the number of bands tells which ones.
     in_preds, in_target = np.divmod(cells.region, len(band_widths) + 1)
     for place, (preds_band, target_band) in enumerate(zip(preds_bands, target_bands, strict=True)):
         narrower = len(band_widths) - place
@@ -69,7 +68,7 @@ def count_image(
 
 
 def _bands(edges: Words, band_widths: Sequence[int], width: int) -> list[Words]:
-    """Dilate edges to each width, from one to the next."""
+    """Dilate edges to each width, each time from the previous one."""
     bands = []
     reached, band = 1, edges
     for wanted in band_widths:
@@ -84,7 +83,7 @@ def find_steps(labels: Labels) -> Steps:
     height, width = labels.shape
     across = np.zeros((height, -(-width // _WORD)), "<u8")
     down = np.zeros((height - 1, across.shape[1]), "<u8")
-    for top in range(0, height, _BLOCK):  # few enough rows to stay in the cache
+    for top in range(0, height, _BLOCK):  # so few rows stay in the cache
         rows = labels[top : top + _BLOCK + 1]
         _pack_into(across[top : top + _BLOCK], rows[:_BLOCK, 1:] != rows[:_BLOCK, :-1])
         _pack_into(down[top : top + _BLOCK], rows[1:] != rows[:-1])
@@ -109,7 +108,7 @@ def edge_words(labels: Labels, steps: Steps, protocol: str, ignore_index: int | 
     above_or_below[1:] |= down
     edges = beside | above_or_below
     if protocol == "paper":
-        # Labels can only cancel where at least two neighbours differ.
+        # Labels can cancel only where at least two neighbours differ.
         candidates = (across & before) | (beside & above_or_below)
         candidates[1:-1] |= down[1:] & down[:-1]
         _clear_cancelled(edges, candidates, values)
@@ -124,7 +123,7 @@ def dilate_words(words: Words, band_width: int, width: int, reached: int = 1) ->
     radius, reach = band_width // 2, reached // 2
     steps: list[int] = []
     while reach < radius:
-        # A longer step would leave a gap beside pixels that the image border has cut.
+        # A longer step would leave a gap next to pixels that were cut off at the image border.
         steps.append(min(reach + 1, radius - reach))
         reach += steps[-1]
     for step in steps:
@@ -154,8 +153,8 @@ def _count_runs(
 ) -> Cells:
     """Count the runs that end at the pixels of `changes` and at the end of each row.
 
-    Their region is the number of predicted bands that they are in, times that of all bands and one,
-    plus the number of the target's.
+    The region of a run is (number of predicted bands it is in) * (number of bands + 1) + (number of
+    target bands it is in).
     """
     width = target.shape[1]
     changes[:, -1] &= _last_word_mask(width)
@@ -174,7 +173,7 @@ def _count_runs(
 
 
 def _merge_alike(cells: Cells) -> Cells:
-    """Merge equal cells: an image of 8-bit labels has a few hundred different ones."""
+    """Merge equal cells: an image with 8-bit labels has a few hundred different ones."""
     target = cells.target + np.uint8(1)  # void 255 wraps to 0, which keeps the table small
     sizes = int(target.max()) + 1, int(cells.preds.max()) + 1
     key = cells.region.astype(np.intp)
@@ -204,7 +203,7 @@ def _clear_cancelled(edges: Words, candidates: Words, labels: NDArray[np.uint8])
         for size, stride in ((width, 1), (height, width)):
             before: Any = -stride
             after: Any = stride
-            if on_border:  # mirrored; along an axis of length 1, a pixel is its own neighbour
+            if on_border:  # mirrored; on an axis of length 1, a pixel is its own neighbour
                 index = at // stride % size
                 before = np.where(index == 0, min(size - 1, 1) * stride, -stride)
                 after = np.where(index == size - 1, -min(size - 1, 1) * stride, stride)
@@ -216,13 +215,13 @@ def _clear_cancelled(edges: Words, candidates: Words, labels: NDArray[np.uint8])
 
 
 def _pack_into(words: Words, mask: NDArray[np.bool_]) -> None:
-    """Pack the rows of a mask into words of zeros."""
+    """Pack the rows of a mask into words that are zero."""
     packed = np.packbits(mask, axis=1, bitorder="little")
     words.view(np.uint8)[:, : packed.shape[1]] = packed
 
 
 def _set_pixels(words: Words) -> NDArray[np.int64]:
-    """Positions of the set bits in ascending order, row by row, padding included."""
+    """Return the positions of the set bits in ascending order, row by row, including padding."""
     packed = words.reshape(-1).view(np.uint8)
     filled = np.flatnonzero(packed != 0)
     bits = np.flatnonzero(np.unpackbits(packed[filled], bitorder="little").view(np.bool_))
@@ -241,7 +240,7 @@ def _without_padding(position: NDArray[np.int64], row_length: int, width: int) -
 
 
 def _number_at(bands: Sequence[Words], position: NDArray[np.int64]) -> NDArray[np.uint32]:
-    """In how many bands the positions of `_set_pixels` are."""
+    """Count the bands that contain each position of `_set_pixels`."""
     byte, bit = position >> 3, (position & 7).astype(np.uint8)
     number = np.zeros(len(position), np.uint32)
     for band in bands:
@@ -278,6 +277,6 @@ def _towards_start(words: Words, pixels: int) -> Words:
 
 
 def _last_word_mask(width: int) -> np.uint64:
-    """The bits of the last word of a row that are pixels."""
+    """Return the mask of the bits in the last word of a row that are pixels."""
     mask: np.uint64 = np.uint64((1 << ((width - 1) % _WORD + 1)) - 1)
     return mask

@@ -1,9 +1,9 @@
-"""Shift agreement: whether a prediction stays the same when the camera moves by a few pixels.
+"""Shift agreement: does a prediction stay the same when the camera moves by a few pixels?
 
-A network that samples its feature maps predicts differently for the same scene on another
-sampling grid. No target is needed to see it. In the literature: consistency (Zhang, "Making
-Convolutional Networks Shift-Invariant Again", ICML 2019) and mASSC (Zou et al., "Delving Deeper
-into Anti-aliasing in ConvNets", BMVC 2020).
+A network that samples its feature maps predicts differently if the same scene falls differently on
+the sampling grid. Measuring this needs no target. Names in the literature are consistency (Zhang,
+"Making Convolutional Networks Shift-Invariant Again", ICML 2019) and mASSC (Zou et al., "Delving
+Deeper into Anti-aliasing in ConvNets", BMVC 2020).
 """
 
 from __future__ import annotations
@@ -28,12 +28,12 @@ SHIFT_REGIONS = ("all", "preds_band", "target_band")
 
 
 class Windows(NamedTuple):
-    """Where to cut windows of one size out of an image, so that they differ by offsets.
+    """Positions of windows of one size in an image that differ by given offsets.
 
     Attributes:
         size: height and width of all windows.
         reference: top and left of the window that the others are compared with.
-        shifted: top and left of a window for each offset.
+        shifted: top and left of the window for each offset.
     """
 
     size: tuple[int, int]
@@ -44,16 +44,16 @@ class Windows(NamedTuple):
 def draw_offsets(
     count: int = 5, *, largest: int = 32, seed: int = 0, name: str = ""
 ) -> list[Offset]:
-    """Draw offsets uniformly from the integers of [-largest, largest]^2, but (0, 0).
+    """Draw offsets uniformly from the integers in [-largest, largest]^2 except (0, 0).
 
     Args:
         count: number of offsets, at least 1.
         largest: largest offset in pixels along an axis, at least 1.
-        seed: of the draw, not negative.
-        name: of the image: images have offsets of their own, whatever their order.
+        seed: random seed, not negative.
+        name: name of the image: each image has its own offsets, whatever the order of images.
 
     Returns:
-        (dy, dx) for each, in pixels.
+        (dy, dx) of each offset, in pixels.
 
     Raises:
         ValueError: an argument is out of range.
@@ -68,7 +68,7 @@ def draw_offsets(
     random = np.random.default_rng([seed, *key])
     side = 2 * largest + 1
     drawn = random.integers(0, side * side - 1, count)
-    drawn += drawn >= side * side // 2  # leave the middle out, which is (0, 0)
+    drawn += drawn >= side * side // 2  # skip the middle, which is (0, 0)
     return [(int(place) // side - largest, int(place) % side - largest) for place in drawn]
 
 
@@ -81,22 +81,24 @@ def shifted_windows(
     border: int = 0,
     multiple: int = 1,
 ) -> Windows:
-    """Windows of an image, one for each offset and one that they are compared with.
+    """Place windows in an image: one for each offset, and a reference to compare them with.
 
-    The window of offset (dy, dx) lies dy pixels below and dx pixels right of the reference, as the
-    view of a camera that moved. All of them lie inside the image.
+    The window of offset (dy, dx) lies dy pixels below and dx pixels to the right of the reference,
+    like the view of a camera that moved. All windows lie inside the image.
 
     Args:
-        height: of the image, in pixels.
-        width: of the image, in pixels.
-        offsets: (dy, dx) of each, in pixels.
-        largest: leave room for offsets of that many pixels, so that images with other offsets have
+        height: height of the image in pixels.
+        width: width of the image in pixels.
+        offsets: (dy, dx) of each offset, in pixels.
+        largest: leave room for offsets of this many pixels, so that images with other offsets have
             windows of the same size.
         border: pixels at the sides of the windows that are not compared.
-        multiple: of pixels that the sides of the windows are cut to, for networks that ask for it.
+        multiple: cut the sides of the windows to multiples of this many pixels, for networks that
+            need it.
 
     Raises:
-        ValueError: no offsets, one that is not of two integers, or the image is too small for them.
+        ValueError: there are no offsets, an offset is not a pair of integers, or the image is too
+            small.
 
     >>> shifted_windows(100, 200, [(4, -8)])
     Windows(size=(92, 184), reference=(4, 8), shifted=((8, 0),))
@@ -125,22 +127,22 @@ def shifted_windows(
 def compare_shift(
     preds: Tensor, shifted: Tensor, offset: Offset, *, circular: bool = False, border: int = 0
 ) -> tuple[Tensor, Tensor]:
-    """Compare the prediction of a window with that of a window that lies `offset` further.
+    """Compare the prediction for a window with that for a window displaced by `offset`.
 
     Args:
         preds: label maps, integers `[..., H, W]`.
-        shifted: label maps of the same shape: pixel (y, x) shows what (y + dy, x + dx) of `preds`
-            shows.
+        shifted: label maps of the same shape, of which pixel (y, x) shows the same point as pixel
+            (y + dy, x + dx) of `preds`.
         offset: (dy, dx) in pixels.
-        circular: the image was rolled by -offset instead, so that every pixel has its counterpart.
-        border: pixels at the sides of both windows that are not compared; not used if circular.
+        circular: the image was rolled by -offset instead, so that every pixel has a counterpart.
+        border: pixels at the sides of both windows that are not compared; ignored if circular.
 
     Returns:
-        Bool tensors of the shape of `preds`: where the label changed, and where it was compared.
+        Bool tensors with the shape of `preds`: where the label changed, and where it was compared.
 
     Raises:
-        ValueError: not tensors, shapes that differ, an offset that is not of two integers, a
-            negative border, or no pixel to compare.
+        ValueError: the arguments are not tensors, their shapes differ, the offset is not a pair of
+            integers, the border is negative, or no pixel can be compared.
 
     >>> preds = torch.tensor([[0, 0, 1, 1]])
     >>> changed, compared = compare_shift(preds, torch.tensor([[0, 0, 1, 1]]), (0, 1))
@@ -192,24 +194,25 @@ def count_shifts(
     """Count unstable pixels by region and class.
 
     Args:
-        preds: label maps of the reference, integers `[H, W]` or `[B, H, W]`, classes.
-        changed: in how many shifts each pixel changed its label, of the shape of `preds`; bool for
-            one shift.
-        compared: in how many shifts it was compared, likewise.
+        preds: label maps of the reference, integers `[H, W]` or `[B, H, W]` in 0 .. C - 1.
+        changed: number of shifts in which each pixel changed its label, with the shape of `preds`;
+            bool for a single shift.
+        compared: number of shifts in which each pixel was compared, likewise.
         num_classes: number of classes C.
         target: label maps of the same shape, for the band of the target; None if not known.
-        ignore_index: void label of the target, whose pixels count in no band of the target.
+        ignore_index: void label of the target; void pixels do not count in the band of the target.
         band_width: odd side in pixels of the square that dilates edges into bands.
         protocol: see :func:`label_edges`.
 
     Returns:
         int64 `[3, 2, C]`: compared and unchanged pixels by region (all pixels, band of the
-        prediction, band of the target) and class: that of the prediction, for the band of the
-        target that of the target. Tables of images add up.
+        prediction, band of the target) and class. The class is that of the prediction, except in
+        the band of the target, where it is that of the target. Tables of several images are added
+        up.
 
     Raises:
-        LabelRangeError: a label that is neither a class nor void in the target.
-        ValueError: as :func:`count_hard_pixels`, or shapes that differ.
+        LabelRangeError: a label is not a class or, in the target, not void either.
+        ValueError: see :func:`count_hard_pixels`; or shapes differ.
     """
     check_options(num_classes, ignore_index, band_width, protocol)
     known = preds if target is None else target
@@ -234,14 +237,14 @@ def count_shifts(
 
 
 def shift_agreement(counts: Tensor) -> dict[str, Tensor]:
-    """Agreement of each region and class, from the counts of :func:`count_shifts`.
+    """Compute the agreement of each region and class from the counts of :func:`count_shifts`.
 
     Args:
         counts: int64 `[3, 2, C]`.
 
     Returns:
-        float64 by name: "agreement", "agreement_preds_band", "agreement_target_band", and the
-        same with "_per_class" `[C]`, in [0, 1]; NaN where nothing was compared.
+        float64 by name: "agreement", "agreement_preds_band" and "agreement_target_band", and the
+        same with "_per_class" `[C]`, all in [0, 1]; NaN where nothing was compared.
     """
     scores: dict[str, Tensor] = {}
     for region, name in enumerate(SHIFT_REGIONS):
@@ -259,7 +262,7 @@ def _sum_by_class(classes: Tensor, times: Tensor, num_classes: int) -> Tensor:
 
 
 def _check_offset(offset: Offset) -> None:
-    """Raise ValueError unless an offset is (dy, dx) in whole pixels."""
+    """Raise ValueError unless an offset is a pair (dy, dx) of whole pixels."""
     whole = isinstance(offset, Sequence) and len(offset) == 2
     if not whole or not all(isinstance(step, int | np.integer) for step in offset):
         raise ValueError(f"offset: expected two integers (dy, dx), got {shorten(offset)}")

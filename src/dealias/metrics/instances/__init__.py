@@ -1,4 +1,4 @@
-"""Average precision of detected instances, matching with the target, and kinds of error.
+"""Average precision of detected instances, matching with the target, and kinds of errors.
 
 Needs faster-coco-eval.
 """

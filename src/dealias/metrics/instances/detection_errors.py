@@ -1,4 +1,4 @@
-"""The number of errors of each kind, and what correcting one kind would gain."""
+"""Count the errors of each kind, and estimate the gain from correcting one kind."""
 
 from __future__ import annotations
 
@@ -27,19 +27,21 @@ Matched = tuple[AnnotatedImage, Detections, Matches]
 
 @dataclass(frozen=True)
 class ErrorSummary:
-    """Errors of a set of images. Undefined figures are NaN.
+    """Errors in a set of images. Undefined figures are NaN.
 
     Attributes:
         threshold: the score threshold with the highest F1; the lowest score if no detection is
-            right, 0.5 if there are no detections. Detections below it do not count in `counts`, but
-            in `gains`.
+            right, 0.5 if there are no detections. Detections below it count in `gains`, but not in
+            `counts`.
         precision: share of the detections that are right, in [0, 1].
         recall: share of the instances that are found, in [0, 1].
         f1: harmonic mean of precision and recall.
-        counts: for "found" and the key of each kind of error, the number by class: for a missed or
-            found instance its own class, for a false detection the predicted class.
-        gains: for the key of each kind of error, by how much AP50, of masks or of boxes, would rise
-            without it. A class left without instances and detections is left out of the mean.
+        counts: for "found" and the key of each kind of error, the number by class. The class is
+            that of the instance if it was missed or found, and the predicted class for a false
+            detection.
+        gains: for the key of each kind of error, how much AP50, of masks or of boxes, would rise
+            without it. A class that then has neither instances nor detections is left out of the
+            mean.
     """
 
     threshold: float
@@ -71,10 +73,10 @@ def summarize_errors(matched: Sequence[Matched], classes: int) -> ErrorSummary:
 
     The gain of a kind is the rise of AP50 if all errors of that kind alone were corrected, as in
     Bolya et al., "TIDE: A General Toolbox for Identifying Object Detection Errors", ECCV 2020:
-    detections of a wrong class get the right one, and badly outlined ones find their instance,
-    unless another detection has found it; other false detections and missed instances are removed.
-    Gains do not add up. Unlike in TIDE, every instance that no detection found is missed, even if
-    a badly outlined detection or one of a wrong class covers it.
+    detections of a wrong class get the right class, and badly outlined detections find their
+    instance, unless another detection has found it. Other false detections and missed instances are
+    removed. Gains do not add up. Unlike in TIDE, every instance that no detection found counts as
+    missed, even if a badly outlined detection or one of a wrong class covers it.
 
     Args:
         matched: images in the order of their ids, with their detections and matches.
@@ -100,12 +102,12 @@ def summarize_errors(matched: Sequence[Matched], classes: int) -> ErrorSummary:
 
 
 class _Rows(NamedTuple):
-    """Detections of all images in descending order of score, without ignored ones."""
+    """Detections of all images in descending order of score, without the ignored ones."""
 
     scores: NDArray[np.float64]
     labels: NDArray[np.int64]
     kinds: NDArray[np.str_]
-    partners: NDArray[np.int64]  # index of the instance in the whole set, or NOBODY
+    partners: NDArray[np.int64]  # index of the instance over all images, or NOBODY
     partner_labels: NDArray[np.int64]
     partner_free: NDArray[np.bool_]
 
@@ -136,7 +138,7 @@ def _rows(matched: Sequence[Matched]) -> _Rows:
 def _targets(
     matched: Sequence[Matched], classes: int
 ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """The numbers of instances and of missed ones by class, without crowds."""
+    """Count instances and missed instances by class, without crowds."""
     total, missed = np.zeros((2, classes), np.int64)
     for image, _, matches in matched:
         for instance, finder in zip(image.instances, matches.finders, strict=True):
@@ -151,11 +153,11 @@ def _by_class(labels: NDArray[np.int64], classes: int) -> tuple[int, ...]:
 
 
 def _best_threshold(rows: _Rows, targets: int) -> tuple[float, float, float, float]:
-    """The threshold with the highest F1, and precision, recall and F1 there."""
+    """Return the threshold with the highest F1, and precision, recall and F1 at it."""
     right = np.cumsum(rows.kinds == FOUND)
     number = np.arange(1, len(right) + 1)
     f1 = 2 * right / (number + targets)
-    last = np.append(rows.scores[1:] != rows.scores[:-1], True)[: len(right)]  # of equal scores
+    last = np.append(rows.scores[1:] != rows.scores[:-1], True)[: len(right)]  # of equals
     nothing = 0.0 if targets else math.nan
     if not f1.size:
         return 0.5, math.nan, nothing, nothing
@@ -167,7 +169,7 @@ def _best_threshold(rows: _Rows, targets: int) -> tuple[float, float, float, flo
 
 
 def _mended(rows: _Rows, kind: str) -> _Rows:
-    """The detections with those of this kind corrected or removed."""
+    """Return the detections with those of this kind corrected or removed."""
     wrong = rows.kinds == kind
     if kind not in ("localisation", "classification"):
         return rows.take(~wrong)
@@ -186,7 +188,7 @@ def _mended(rows: _Rows, kind: str) -> _Rows:
 def _mean_precision(
     rows: _Rows, targets: NDArray[np.int64], classes: NDArray[np.bool_] | None = None
 ) -> float:
-    """AP50, the mean over the classes that have instances, or those of `classes` that have either.
+    """Return AP50: the mean over classes with instances, or over `classes` with either.
 
     A class of `classes` with detections but without instances counts as 0.
     """
@@ -203,7 +205,7 @@ def _mean_precision(
 
 
 def _precision(right: NDArray[np.bool_], targets: int) -> float:
-    """COCO's AP of one class at one IoU: the mean of interpolated precision at 101 recalls."""
+    """Return COCO's AP of one class at one IoU: the mean interpolated precision at 101 recalls."""
     hits = np.cumsum(right)
     precision = hits / np.arange(1, len(hits) + 1)
     best = np.maximum.accumulate(precision[::-1])[::-1]
@@ -212,5 +214,5 @@ def _precision(right: NDArray[np.bool_], targets: int) -> float:
 
 
 def finite(value: float) -> float | None:
-    """Return the number, or None, as JSON needs it, if it is not finite."""
+    """Return the number, or None if it is not finite, for JSON."""
     return value if math.isfinite(value) else None

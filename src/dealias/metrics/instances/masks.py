@@ -28,7 +28,7 @@ def read_segmentation(
 ) -> Rle:
     """Read a segmentation from an annotation file or from memory.
 
-    Everything is checked here, because the decoder trusts its input.
+    The input is fully checked here, because the decoder trusts it.
 
     Args:
         segmentation: polygons as lists [x0, y0, x1, y1, ...], of which the union is taken; run
@@ -36,16 +36,17 @@ def read_segmentation(
             or a mask, an array or tensor of bool or integers `[H, W]`, zero outside.
         height: height of the image in pixels.
         width: width of the image in pixels.
-        dropped: list for descriptions of polygons that are left out: those with fewer than three
-            points, an odd number of coordinates or one that is not finite, as long as another
-            polygon is valid. If None, they are errors.
+        dropped: list to which descriptions of polygons that are left out are added. A polygon is
+            left out if it has fewer than three points, an odd number of coordinates or a coordinate
+            that is not finite, as long as another polygon is valid. If None, such polygons are
+            errors.
 
     Returns:
         Compressed run lengths.
 
     Raises:
-        MaskError: the segmentation is none of these; no polygon is valid; coordinates are not
-            numbers or are far outside the image, or an outline is too long to draw; run lengths
+        MaskError: the segmentation has none of these forms; no polygon is valid; coordinates are
+            not numbers or are far outside the image, or an outline is too long to draw; run lengths
             have another size, are negative or do not add up to height x width; or a mask has
             another size.
     """
@@ -83,7 +84,7 @@ def decode_masks(rles: Sequence[Rle], height: int, width: int) -> Tensor:
     """Decode run lengths to masks, uint8 `[N, H, W]`, 0 or 1.
 
     Raises:
-        ValueError: run lengths have another size.
+        ValueError: the run lengths have another size.
     """
     for rle in rles:
         if tuple(rle["size"]) != (height, width):
@@ -95,13 +96,13 @@ def decode_masks(rles: Sequence[Rle], height: int, width: int) -> Tensor:
 
 
 def box_of_mask(rle: Rle) -> tuple[float, float, float, float]:
-    """Return (left, top, right, bottom) of a mask in pixels; right and bottom are exclusive."""
+    """Return a mask's (left, top, right, bottom) in pixels; right and bottom are exclusive."""
     left, top, width, height = (float(value) for value in coco_mask.toBbox(rle))
     return left, top, left + width, top + height
 
 
 def mask_in_box(rle: Rle) -> tuple[NDArray[np.bool_], tuple[slice, slice]]:
-    """Return the part of a mask in its box, and the rows and columns of the box."""
+    """Return the part of a mask inside its box, and the rows and columns of the box."""
     left, top, right, bottom = map(int, box_of_mask(rle))
     place = slice(top, bottom), slice(left, right)
     inside: NDArray[np.bool_] = coco_mask.decode(rle)[place].astype(bool)
@@ -117,7 +118,7 @@ def _problem(polygon: Any, height: int, width: int) -> str | None:
     """Describe why a polygon is left out; None if it is valid.
 
     Raises:
-        MaskError: it is malformed but may cover pixels, so that it can't be left out.
+        MaskError: the polygon is malformed but may cover pixels, so it can't be left out.
     """
     points = (
         f"expected a polygon of three points or more as [x0, y0, x1, y1, ...], "
@@ -131,7 +132,7 @@ def _problem(polygon: Any, height: int, width: int) -> str | None:
         number = isinstance(value, (int, float)) and not isinstance(value, bool)
         if type(value) is float and not math.isfinite(value):
             finite = False
-        # Slightly outside is common, but the decoder's work grows with the distance.
+        # Points slightly outside are common, but the decoder's work grows with the distance.
         elif not number or not -size <= value <= 2 * size:
             raise MaskError(_far(value, height, width))
     if len(polygon) < 6 or len(polygon) % 2:
@@ -142,7 +143,7 @@ def _problem(polygon: Any, height: int, width: int) -> str | None:
 
 
 def _length(polygon: Sequence[float]) -> float:
-    """A measure of the outline that the decoder's memory grows with."""
+    """Return a measure of the outline's length, with which the decoder's memory grows."""
     points = np.array(polygon, np.float64).reshape(-1, 2)
     steps = np.abs(points - np.roll(points, 1, axis=0)).max(1)
     return float(steps.sum()) + len(points)

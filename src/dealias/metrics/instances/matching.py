@@ -1,4 +1,4 @@
-"""Matching detections with instances: which are right, and why the others are not."""
+"""Match detections with instances: which are right, and why the others are not."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ class InstanceError(NamedTuple):
     Attributes:
         key: its name in result files.
         title: its name for people.
-        description: its meaning in a sentence.
+        description: a sentence that explains it.
     """
 
     key: str
@@ -48,14 +48,14 @@ FALSE_DETECTIONS = (
     ),
 )
 INSTANCE_ERRORS = (MISSED, *FALSE_DETECTIONS)
-# As boxes have no outline.
+# Other titles and descriptions for boxes, which have no outline.
 BOX_ERRORS = tuple(
     kind._replace(title=kind.title.replace("outlined", "placed")) for kind in INSTANCE_ERRORS
 )
 FOUND, IGNORED = "found", "ignored"
 NOBODY = -1
 
-_MOST_DETECTIONS = 100  # of a class in an image, as in COCO
+_MOST_DETECTIONS = 100  # per class and image, as in COCO
 
 
 @dataclass(frozen=True)
@@ -63,11 +63,11 @@ class Matches:
     """The match between the N detections and the M instances of one image.
 
     Attributes:
-        kinds: for each detection, "found" if it is right; "ignored" if it lies in a crowd or comes
-            after the 100 most confident of its class, and so counts as neither right nor wrong; or
-            the key of one of `FALSE_DETECTIONS`.
+        kinds: for each detection, "found" if it is right; "ignored" if it lies in a crowd or is not
+            among the 100 most confident of its class, so that it counts as neither right nor wrong;
+            or the key of one of `FALSE_DETECTIONS`.
         partners: int64 `[N]`, for each detection the instance that it found, the crowd that it lies
-            in, or the instance that its error is about; -1 for none.
+            in, or the instance that its error refers to; -1 for none.
         overlaps: float64 `[N]`, IoU with the partner, in [0, 1]; 0 without one.
         finders: int64 `[M]`, for each instance the detection that found it, or -1.
     """
@@ -83,20 +83,21 @@ def match_instances(
 ) -> Matches:
     """Match the detections and the instances of an image.
 
-    They are compared by the IoU of their masks, or of their boxes if the detections have no masks.
-    As in COCO, detections are taken in descending order of score. Each finds the instance of its
-    class with the highest IoU that is still free, if that IoU is at least `overlap`; the 100 most
-    confident of each class count. Whether a detection is right therefore does not depend on less
-    confident ones. The other detections are classified as in Bolya et al., "TIDE: A General Toolbox
-    for Identifying Object Detection Errors", ECCV 2020, in the order of `FALSE_DETECTIONS`, but
-    with duplicates first: a detection that overlaps an instance of its own class enough never
-    counts as one of a wrong class.
+    Detections and instances are compared by the IoU of their masks, or of their boxes if the
+    detections have no masks. As in COCO, detections are processed in descending order of score, and
+    only the 100 most confident of each class count. Each detection finds the instance of its class
+    with the highest IoU that is still free, if that IoU is at least `overlap`. So whether a
+    detection is right does not depend on less confident ones. The other detections are classified
+    as in Bolya et al., "TIDE: A General Toolbox for Identifying Object Detection Errors", ECCV
+    2020, in the order of `FALSE_DETECTIONS`, but with duplicates first: a detection that overlaps
+    an instance of its own class enough never counts as one of a wrong class.
 
     Args:
         image: the image with its instances.
         detections: the detections in it.
         overlap: lowest IoU with an instance that makes a detection right, in (0, 1].
-        touch: lowest IoU with an instance that an error is about, in [0, `overlap`].
+        touch: lowest IoU with an instance for an error to refer to that instance, in [0,
+            `overlap`].
 
     Raises:
         ValueError: a threshold is out of range, masks do not have the size of the image, or the
@@ -146,7 +147,7 @@ def _error(
     overlap: float,
     touch: float,
 ) -> tuple[str, int]:
-    """The kind of error of a detection with these overlaps, and the instance it is about."""
+    """Return the error of a detection with these overlaps, and the instance it refers to."""
     for key, among, least in (
         ("duplicate", own, overlap),
         ("localisation", own, touch),
@@ -160,7 +161,7 @@ def _error(
 
 
 def _most(row: NDArray[np.float64], among: NDArray[np.bool_], least: float) -> int:
-    """The index of the largest overlap, the last if there are several; -1 if none is enough."""
+    """Return the index of the largest overlap, the last of ties; -1 if none is large enough."""
     allowed = np.flatnonzero(among & (row >= min(least, 1 - 1e-10)) & (row > 0))
     if not allowed.size:
         return NOBODY
@@ -169,7 +170,7 @@ def _most(row: NDArray[np.float64], among: NDArray[np.bool_], least: float) -> i
 
 
 def _overlaps(image: AnnotatedImage, detections: Detections) -> NDArray[np.float64]:
-    """IoU `[N, M]`; for crowds, as in COCO, the share of the detection that lies inside."""
+    """Return the IoU `[N, M]`; for crowds, as in COCO, the share of the detection inside."""
     instances = image.instances
     if not instances or not len(detections):
         return np.zeros((len(detections), len(instances)))

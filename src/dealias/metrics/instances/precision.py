@@ -1,4 +1,4 @@
-"""Average precision, as in COCO, of boxes, masks and the boundaries of masks."""
+"""Average precision of boxes, masks and the boundaries of masks, as in COCO."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class AveragePrecision(NamedTuple):
     Attributes:
         scores: "AP", the mean over the IoU thresholds 0.5, 0.55, ... 0.95; "AP50" and "AP75" at one
             threshold; "APs", "APm" and "APl" for areas up to 32x32 pixels, from 32x32 to 96x96, and
-            from 96x96 on. As in COCO, both limits belong to both of their ranges.
+            from 96x96 on. As in COCO, each limit belongs to both of its ranges.
         classes: "AP" by class.
     """
 
@@ -58,16 +58,16 @@ def average_precision(
             MMDetection remove it); or width times height of its "box", as pycocotools counts
             results with "bbox" and "segmentation". Only these three scores depend on it: a
             detection that finds nothing counts as false if its area is in the range. For the
-            overlap of boxes it is always the area of the box, although pycocotools takes that of
-            the mask for results without "bbox". Instances have the area in the annotations.
+            overlap of boxes it is always the area of the box, although pycocotools uses that of the
+            mask for results without "bbox". The area of an instance is that in the annotations.
 
     Returns:
         The scores. A class that occurs in no image is left out of the means.
 
     Raises:
-        ValueError: numbers of images and detections that differ, no images or one that occurs
-            twice, a label above C, masks that do not have the size of their image or that are not
-            there for an overlap of masks or boundaries, or an unknown overlap or area.
+        ValueError: the numbers of images and detections differ, there are no images or one occurs
+            twice, a label is above C, masks do not have the size of their image or are missing for
+            an overlap of masks or boundaries, or the overlap or the area is unknown.
 
     Computed by faster-coco-eval. Boundaries: Cheng et al., "Boundary IoU", CVPR 2021.
     """
@@ -84,7 +84,7 @@ def average_precision(
         found_there.check_against(image, classes=len(classes))
         if overlap != "box" and found_there.masks is None:
             raise ValueError(f"overlap: expected box, as detections have no masks, got {overlap!r}")
-    # The evaluator accepts positive ids only, and goes through images in the order of ids.
+    # The evaluator accepts only positive ids, and processes images in the order of their ids.
     numbers = {id_: rank for rank, id_ in enumerate(sorted(image.id for image in images), start=1)}
     target = COCO(_target(images, classes, overlap, numbers))
     found = target.loadRes(_results(images, detections, overlap, detection_area, numbers))
@@ -107,7 +107,7 @@ def average_precision(
 
 
 def check_detection_area(area: DetectionArea) -> DetectionArea:
-    """Return `area`; raise ValueError if there is no such kind."""
+    """Return `area`; raise ValueError if it is unknown."""
     known = get_args(DetectionArea)
     if area not in known:
         raise ValueError(f"detection_area: expected one of {', '.join(known)}, got {area!r}")
@@ -156,7 +156,7 @@ def _results(
     area: DetectionArea,
     numbers: Mapping[int, int],
 ) -> list[dict[str, Any]]:
-    """Results in COCO's format: the area is that of the box if there is one, else of the mask."""
+    """Make results in COCO's format; the area is that of the box if present, else of the mask."""
     results = []
     for image, found in zip(images, detections, strict=True):
         parts = (found.boxes, found.labels, found.scores)

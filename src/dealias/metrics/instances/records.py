@@ -1,4 +1,4 @@
-"""The instances of a data set, and those that a network detected."""
+"""The instances of a data set, and the detections of a network."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ class Instance:
     """One object in an image.
 
     Attributes:
-        label: its class, 1 .. C.
+        label: class of the object, 1 .. C.
         box: (left, top, right, bottom) in pixels; right and bottom are exclusive.
-        mask: run lengths; None if the annotations have boxes alone.
-        area: in pixels, from the annotation file if it has one, else the area of the mask, or of
-            the box if there is no mask.
-        crowd: whether it is a group, which counts as neither found nor missed.
+        mask: run lengths; None if the annotations have only boxes.
+        area: area in pixels, from the annotation file if it has one, else of the mask, or of the
+            box if there is no mask.
+        crowd: whether it is a group of objects, which counts as neither found nor missed.
     """
 
     label: int
@@ -39,7 +39,7 @@ class AnnotatedImage:
 
     Attributes:
         id: unique in its data set.
-        name: its name in the annotation file.
+        name: name of the image in the annotation file.
         path: file of the image.
         size: (height, width) in pixels.
         instances: the instances in it.
@@ -56,7 +56,7 @@ class AnnotatedImage:
         """The masks of the instances.
 
         Raises:
-            ValueError: an instance has a box alone.
+            ValueError: an instance has only a box.
         """
         masks = [instance.mask for instance in self.instances if instance.mask is not None]
         if len(masks) < len(self.instances):
@@ -71,8 +71,8 @@ class Problem:
     """An entry of an annotation file that can't be used.
 
     Attributes:
-        entry: such as "annotation 17".
-        reason: what was expected and what came.
+        entry: the entry, such as "annotation 17".
+        reason: what was expected and what was found.
     """
 
     entry: str
@@ -83,7 +83,7 @@ class Problem:
 
 
 class Notes:
-    """Counts, by kind, of the entries of a file that are used in part or with a replacement."""
+    """Counts by kind of the entries of a file that are used in part or with a replacement."""
 
     def __init__(self) -> None:
         self._found: dict[str, tuple[int, str]] = {}
@@ -107,13 +107,13 @@ class InstanceSet:
 
     Attributes:
         classes: names of classes 1 .. C.
-        images: in the order of the file.
+        images: the images, in the order of the file.
         skipped: entries that were left out because they can't be used.
-        ignored: by category, the number of instances left out because it is no class.
+        ignored: for each category that is not a class, the number of instances left out.
         categories: names of all categories of the annotation file by id; empty if there is no file.
         labels: label 1 .. C of each category that is a class, by id; empty if there is no file.
-        notes: what is not used as it is in the file, such as an area of 0, with the number of
-            entries.
+        notes: values that are not used as they are in the file, such as an area of 0, with the
+            number of entries.
         missing: ids of the images that were left out because they can't be used.
     """
 
@@ -131,7 +131,7 @@ class InstanceSet:
 
     @property
     def remarks(self) -> list[str]:
-        """The notes, and the number of instances of no class, to be passed on with results."""
+        """The notes and the number of instances without a class, to be passed on with results."""
         number = sum(self.ignored.values())
         others = f"annotations whose category is no class, left out: {number:,}"
         return [*self.notes, *([others] if number else [])]
@@ -139,16 +139,16 @@ class InstanceSet:
 
 @dataclass(frozen=True)
 class Detections:
-    """Instances that a network detected in one image, in any order.
+    """The instances that a network detected in one image, in any order.
 
     Attributes:
         boxes: floating point `[N, 4]`, (left, top, right, bottom) in pixels, finite.
         labels: integers `[N]`, 1 .. C.
         scores: floating point `[N]`, finite; higher is more confident.
-        masks: N run lengths of the size of the image; None if boxes alone are to be compared.
+        masks: N run lengths with the size of the image; None to compare only boxes.
 
     Raises:
-        ValueError: lengths that differ, a label below 1, or numbers that are not finite.
+        ValueError: lengths differ, a label is below 1, or a number is not finite.
     """
 
     boxes: Tensor
@@ -175,8 +175,8 @@ class Detections:
         """Check that the detections can be compared with the instances of an image.
 
         Raises:
-            ValueError: a mask of either does not have the size of the image, the detections have
-                masks but not the instances, or a label is above the number of classes.
+            ValueError: a mask does not have the size of the image, the detections have masks but
+                the instances do not, or a label is above the number of classes.
         """
         for rle in () if self.masks is None else (*self.masks, *image.masks):
             if tuple(rle["size"]) != tuple(image.size):
@@ -192,7 +192,7 @@ class Detections:
 
     @classmethod
     def none(cls, *, boxes_alone: bool = False) -> Detections:
-        """Return an empty set of detections, without masks if there are `boxes_alone`."""
+        """Return an empty set of detections, without masks if `boxes_alone`."""
         labels = torch.zeros(0, dtype=torch.int64)
         return cls(torch.zeros(0, 4), labels, torch.zeros(0), None if boxes_alone else [])
 
@@ -201,6 +201,6 @@ class Detections:
 
 
 def as_coco(box: Sequence[float]) -> list[float]:
-    """(left, top, width, height), without the rounding error of subtracting decimal numbers."""
+    """Return (left, top, width, height), without the rounding error of subtracting decimals."""
     left, top, right, bottom = box
     return [left, top, round(right - left, 9), round(bottom - top, 9)]

@@ -1,4 +1,4 @@
-"""The page of a test for instances.
+"""The page of an instance segmentation test.
 
 Needs faster-coco-eval.
 """

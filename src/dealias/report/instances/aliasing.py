@@ -1,4 +1,4 @@
-"""Missed instances against aliasing: are instances missed where the network aliases?"""
+"""Relate missed instances to aliasing: are instances missed where the network aliases?"""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def score_instances(
     matches: Matches,
     aliasing: NDArray[np.floating],
 ) -> list[ScoredInstance]:
-    """The mean aliasing score in the box of each instance, which includes its surroundings."""
+    """Return the mean aliasing score in the box of each instance, including its surroundings."""
     scores = detections.scores.tolist()
     scored = []
     for instance, finder in zip(image.instances, matches.finders.tolist(), strict=True):
@@ -48,9 +48,9 @@ def missed_against_aliasing(scored: Sequence[ScoredInstance], threshold: float) 
 
     Returns:
         ``found`` and ``missed``, each with the mean aliasing score and the number of instances;
-        ``higher_share``, the share of pairs in which the missed instance has the higher score, ties
-        counting half; and ``within_images``, the same for pairs in one image, which are equally
-        dark and noisy. None where undefined.
+        ``higher_share``, the share of pairs of a missed and a found instance in which the missed
+        one has the higher score, where ties count half; and ``within_images``, the same for pairs
+        in one image, which are equally dark and noisy. Values are None where undefined.
     """
     aliasing = np.array([one.aliasing for one in scored])
     found = np.array([one.found >= threshold for one in scored], bool)
@@ -71,6 +71,6 @@ def missed_against_aliasing(scored: Sequence[ScoredInstance], threshold: float) 
 
 
 def _higher(right: NDArray[np.floating], wrong: NDArray[np.floating]) -> tuple[float, int]:
-    """The number of pairs in which `wrong` is higher, and of all pairs; `right` is sorted."""
+    """Count the pairs in which `wrong` is higher, and all pairs; `right` is sorted."""
     below = np.searchsorted(right, wrong) + np.searchsorted(right, wrong, side="right")
     return float(below.sum()) / 2, right.size * wrong.size

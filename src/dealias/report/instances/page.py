@@ -1,4 +1,4 @@
-"""The page of a test for instances, without the files of its images."""
+"""Write the page of an instance segmentation test, without the files of its images."""
 
 from __future__ import annotations
 
@@ -24,11 +24,11 @@ _NOTES = {
     "AP": "The mean over the IoU thresholds 0.5, 0.55, … 0.95.",
     "AP50": "At an IoU of 0.5.",
     "AP75": "At an IoU of 0.75.",
-    "APs": "Of instances of less than 32x32 pixels.",
-    "APm": "Of instances of 32x32 to 96x96 pixels.",
-    "APl": "Of instances of 96x96 pixels or more.",
+    "APs": "For instances of less than 32x32 pixels.",
+    "APm": "For instances of 32x32 to 96x96 pixels.",
+    "APl": "For instances of 96x96 pixels or more.",
 }
-# For headings of narrow columns.
+# Short titles for the headings of narrow columns.
 _SHORT = {
     "missed": "Missed",
     "localisation": "Outline",
@@ -45,18 +45,18 @@ def finish_page(
     drawn: Sequence[Drawn],
     **more: Any,
 ) -> None:
-    """Write the page itself, once its images are drawn.
+    """Write the page itself, after its images have been drawn.
 
     Args:
         folder: folder of the page.
         result: from :meth:`dealias.instance.InstanceEvaluation.to_dict`;
             ``errors_against_aliasing`` adds a section.
-        drawn: rows of the images, with counts of `INSTANCE_ERRORS` and of found instances.
+        drawn: rows of the images, which count `INSTANCE_ERRORS` and found instances.
         more: title and probe; see :func:`write_page`.
     """
     colors = spread_colors(len(result["classes"])).tolist()
     classes = [row | {"color": c} for row, c in zip(result["classes"], colors, strict=True)]
-    threshold = math.floor(1e5 * result["errors"]["threshold"]) / 1e5  # as scores are rounded
+    threshold = math.floor(1e5 * result["errors"]["threshold"]) / 1e5  # scores are rounded
     data = {
         "classes": [{"name": row["name"], "color": row["color"]} for row in classes],
         "kinds": _kinds(result),
@@ -69,19 +69,19 @@ def finish_page(
 
 
 def _errors(result: Mapping[str, Any]) -> tuple[Any, ...]:
-    """The kinds of error, called as befits what is compared."""
+    """Return the kinds of error, with titles for masks or for boxes."""
     return BOX_ERRORS if result["errors"]["overlap"] == "box" else INSTANCE_ERRORS
 
 
 def _kinds(result: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """Kinds of error, and right detections last, for the scripts."""
+    """Return the kinds of error for the scripts, with right detections last."""
     named = [{"key": kind.key, "title": kind.title} for kind in _errors(result)]
     named.append({"key": FOUND, "title": "Found"})
     return [entry | {"color": INSTANCE_COLORS[entry["key"]]} for entry in named]
 
 
 def _layers() -> list[dict[str, Any]]:
-    """The layers of the viewer, bottom first."""
+    """Return the layers of the viewer, bottom first."""
     original = {"key": "original", "title": "Original image", "folder": "originals"}
     outlines = {"opacity": 1, "ground": 0.3}
     return [

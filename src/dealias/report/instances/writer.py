@@ -1,4 +1,4 @@
-"""Write the page of a test for instances, image by image."""
+"""Write the page of an instance segmentation test, image by image."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ from dealias.report.instances.page import finish_page
 from dealias.report.packing import pack, to_script
 from dealias.text import printable
 
-# In the order of their numbers in the files.
+# In the order of their numbers in the page's files.
 KINDS = (*(kind.key for kind in INSTANCE_ERRORS), FOUND)
 
 
@@ -58,9 +58,9 @@ class InstanceExample:
         image: the image with its instances.
         detections: the detections in it.
         seen: the image as the network saw it, uint8 [H, W, 3].
-        original: the image before it was made dark or noisy, uint8 [H, W, 3]; or None.
-        aliasing: the aliasing score of each pixel, floating [H, W] in [0, 1], NaN where there is
-            none; or None.
+        original: the image before it was made dark or noisy, uint8 [H, W, 3], or None.
+        aliasing: the aliasing score of each pixel, floating-point [H, W] in [0, 1], NaN where there
+            is none; or None.
     """
 
     image: AnnotatedImage
@@ -72,7 +72,7 @@ class InstanceExample:
 
 @dataclass
 class InstanceReportPart:
-    """What one process has drawn; small enough to send between processes.
+    """What one process has drawn, which is small enough to send between processes.
 
     Attributes:
         layers: optional layers of each image by name.
@@ -89,7 +89,7 @@ class InstanceReportPart:
 
 
 class InstanceReportWriter(PageWriter[InstanceEvaluation]):
-    """Write the page of a test for instances; see :class:`PageWriter`.
+    """Writes the page of an instance segmentation test; see :class:`PageWriter`.
 
     `finish` takes the evaluation of these images.
 
@@ -114,7 +114,7 @@ class InstanceReportWriter(PageWriter[InstanceEvaluation]):
 
         Raises:
             OutputError: a file can't be written.
-            ValueError: images or scores have another size.
+            ValueError: images or scores have the wrong size.
         """
         image, detections, aliasing = example.image, example.detections, example.aliasing
         key, layers = file_key(image.name), []
@@ -137,7 +137,7 @@ class InstanceReportWriter(PageWriter[InstanceEvaluation]):
 
     def _results(self, found: InstanceEvaluation) -> tuple[dict[str, Any], Any, Any]:
         threshold, scored = found.errors().threshold, self.part.scored
-        # Thumbnails are drawn now that it is known which score counts.
+        # Thumbnails are drawn only now that the score threshold is known.
         drawn = [
             self._draw(image, detections, matches, threshold)
             for image, detections, matches in found.matched()
@@ -177,10 +177,10 @@ def _check_size(what: str, pixels: NDArray[Any], image: AnnotatedImage) -> None:
 def count_kinds(
     image: AnnotatedImage, detections: Detections, matches: Matches, threshold: float
 ) -> dict[int, Counter[str]]:
-    """Count the kinds in an image by label, lowest label first.
+    """Count the kinds of error in an image by label, lowest label first.
 
-    A false detection counts for the class that it was given, an instance for its own. Detections
-    with a score below the threshold do not count.
+    A false detection counts for its predicted class, an instance for its own class. Detections with
+    a score below the threshold do not count.
     """
     counts: defaultdict[int, Counter[str]] = defaultdict(Counter)
     errors = {kind.key for kind in FALSE_DETECTIONS}
@@ -196,7 +196,7 @@ def count_kinds(
 
 
 def _content(image: AnnotatedImage, detections: Detections, matches: Matches) -> dict[str, Any]:
-    """Instances and detections as the page's scripts know them."""
+    """Return instances and detections in the form that the page's scripts read."""
     finders = matches.finders.tolist()
     height, width = image.size
     number = {kind: index for index, kind in enumerate(KINDS)}
@@ -232,7 +232,7 @@ def _content(image: AnnotatedImage, detections: Detections, matches: Matches) ->
 
 
 def _plain(shape: Any) -> str | list[float]:
-    """The run lengths of a mask as text, or (left, top, right, bottom) of a box."""
+    """Return the run lengths of a mask as text, or (left, top, right, bottom) of a box."""
     if not isinstance(shape, Mapping):
         return [round(value, 2) for value in shape]
     counts = shape["counts"]
