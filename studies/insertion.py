@@ -22,14 +22,20 @@ from dealias.data import SegmentationDataModule, Splits
 from dealias.environment import commit, environment, hardware
 from dealias.evaluation import Evaluation, Options, evaluate_maps
 from dealias.files import write_json, write_whole
-from dealias.metrics.functional import count_shifts, draw_offsets, shift_agreement
+from dealias.metrics.functional import (
+    ARROWS,
+    MEAN_FIGURES,
+    count_shifts,
+    draw_offsets,
+    shift_agreement,
+)
 from dealias.models import SegmentationModel, convert
 from dealias.probe import map_shifts
 from dealias.study import UNDEFINED, Figures, Row, markdown, mean_cell, summarise
 from dealias.surgery import find_downsampling
 
 RESULTS = Path(__file__).parents[1] / "results" / "insertion"
-METRICS = {"mIoU": "↑", "BIoU": "↑", "BAcc": "↑", "FErr": "↓", "MErr": "↓", "DErr": "↓"}
+METRICS = dict(zip(MEAN_FIGURES, ARROWS.values(), strict=True))
 AGREEMENT = ("agreement", "agreement_target_band", "agreement_preds_band")
 SIGMA, SHIFTS, LARGEST = 20, 5, 32
 EXAMPLE = torch.zeros(1, 3, 128, 160)

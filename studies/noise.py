@@ -26,13 +26,13 @@ from dealias.data import SegmentationDataModule
 from dealias.engine import Inference
 from dealias.environment import commit, environment, hardware
 from dealias.evaluation import Evaluation, Options, evaluate_maps
+from dealias.metrics.functional import MEAN_FIGURES
 from dealias.models import SegmentationModel, convert
 from dealias.spectral import aliasing_score
 from dealias.study import UNDEFINED, Row, Summary, markdown, mean_cell, summarise
 from dealias.surgery import Place, Plan, Site, find_downsampling, restore
 
 SIGMAS = (0, 10, 20, 30, 40, 50)
-METRICS = ("mIoU", "BIoU", "BAcc", "FErr", "MErr", "DErr")
 _STYLES = ("-", "--", "-.", ":", (0, (1, 4)))
 _WHEN = {"before": "before any filter", "entering": "of what enters the step"}
 EXAMPLE = (1, 3, 128, 160)
@@ -62,7 +62,7 @@ def measure(checkpoint: Path, sigma: float, data: SegmentationDataModule) -> dic
     metrics = total.to_dict()["metrics"]
     return {
         "images": len(data.samples("test")),
-        "metrics": {name: metrics[name] for name in METRICS},
+        "metrics": {name: metrics[name] for name in MEAN_FIGURES},
         "aliasing": {
             when: {name: statistics.fmean(values) for name, values in found.items()}
             for when, found in scores.items()
@@ -189,7 +189,7 @@ def tables(measured: Sequence[Measured]) -> str:
             lines.extend([*table_of(differing, difference_cell), ""])
 
     add("mIoU left, of that without noise", share_left(measured), differences=True)
-    for name in METRICS:
+    for name in MEAN_FIGURES:
         add(name, partial(_metric, name), differences=name == "mIoU")
     for step in measured[0]["aliasing"]["before"]:
         for when, words in _WHEN.items():

@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 from studies import noise
 
+from dealias.metrics.functional import MEAN_FIGURES
 from dealias.study import read_variants, summarise
 
 ROOT = Path(noise.__file__).parents[1]
@@ -35,7 +36,7 @@ def measured_under_noise(variant, run, *rows):
             "variant": variant,
             "run": run,
             "sigma": 20 * index,
-            "metrics": dict.fromkeys(noise.METRICS, miou),
+            "metrics": dict.fromkeys(MEAN_FIGURES, miou),
             "aliasing": {"before": {"layer2": 0.3}, "entering": {"layer2": score}},
         }
         for index, (miou, score) in enumerate(rows)

@@ -21,8 +21,6 @@ from rich.text import Text
 from dealias.processes import main_process
 from dealias.text import printable
 
-# The order and the arrows of the paper.
-COLUMNS = {"IoU": "↑", "BIoU": "↑", "BAcc": "↑", "FErr": "↓", "MErr": "↓", "DErr": "↓"}
 _PIPE_WIDTH = 100
 _LISTED = 10
 

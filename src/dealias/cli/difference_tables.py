@@ -6,10 +6,10 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from dealias.cli.console import COLUMNS, arrow
+from dealias.cli.console import arrow
 from dealias.cli.tables import add_row, percent
 from dealias.cli.width_tables import width_changes
-from dealias.metrics.functional import ERROR_KINDS, FEWEST_UNITS, MEANS
+from dealias.metrics.functional import ARROWS, ERROR_KINDS, FEWEST_UNITS, MEANS
 from dealias.text import printable
 
 _LEAST_P = 0.001  # smaller values of p are printed as "<0.001"
@@ -25,7 +25,7 @@ def print_differences(comparison: Mapping[str, Any], console: Console) -> None:
     means.add_column("")
     for heading in ("A", "B", "B - A", "interval", "p", "better", "worse"):
         means.add_column(heading, justify="right")
-    for name, way in COLUMNS.items():
+    for name, way in ARROWS.items():
         mean = MEANS.get(name, name)
         pair = comparison["metrics"][mean]
         add_row(
@@ -38,7 +38,7 @@ def print_differences(comparison: Mapping[str, Any], console: Console) -> None:
         heading = f"{name.replace('_', ' ')} {arrow('↑', console)}"
         add_row(means, heading, *_sides(pair, console, tested=tested), *_NO_CERTAINTY)
     classes = Table("class", title="B - A by class, in points", title_justify="left")
-    for name, way in COLUMNS.items():
+    for name, way in ARROWS.items():
         classes.add_column(f"{name} {arrow(way, console)}", justify="right")
     for row in comparison["classes"]:
         if row["IoU"]["a"] is None and row["IoU"]["b"] is None:  # in neither
@@ -46,7 +46,7 @@ def print_differences(comparison: Mapping[str, Any], console: Console) -> None:
         add_row(
             classes,
             row["name"],
-            *(_difference(row[name], console, tested=tested) for name in COLUMNS),
+            *(_difference(row[name], console, tested=tested) for name in ARROWS),
         )
     wrong = Table("wrong pixels")
     for heading in ("A", "B", "B - A"):

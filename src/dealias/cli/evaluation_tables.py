@@ -8,12 +8,12 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from dealias.cli.console import COLUMNS, arrow
+from dealias.cli.console import arrow
 from dealias.cli.object_tables import print_objects
 from dealias.cli.tables import add_row, percent
 from dealias.cli.width_tables import width_table
 from dealias.evaluation import Evaluation
-from dealias.metrics.functional import ERROR_KINDS, FEWEST_UNITS, MEANS, error_pixels
+from dealias.metrics.functional import ARROWS, ERROR_KINDS, FEWEST_UNITS, MEANS, error_pixels
 from dealias.report import FINE_GRAINED_NOTES
 from dealias.text import printable
 
@@ -72,7 +72,7 @@ def print_comparison(evaluations: Mapping[str, Evaluation], console: Console) ->
     """Print the mean metrics and the shares of wrong pixels of several evaluations."""
     metrics = Table(title="in percent", title_justify="left")
     metrics.add_column("")
-    for name, way in COLUMNS.items():
+    for name, way in ARROWS.items():
         head = f"{MEANS.get(name, name)} {arrow(way, console)}"
         metrics.add_column(head, justify="right")
     pixels = Table(title="wrong pixels", title_justify="left")
@@ -81,7 +81,7 @@ def print_comparison(evaluations: Mapping[str, Evaluation], console: Console) ->
         pixels.add_column(kind.title.lower(), justify="right")
     for name, evaluation in evaluations.items():
         found = evaluation.mean_metrics()
-        values = [percent(found[MEANS.get(column, column)]) for column in COLUMNS]
+        values = [percent(found[MEANS.get(column, column)]) for column in ARROWS]
         add_row(metrics, name, *values)
         wrong = error_pixels(evaluation.counts.confusion)
         add_row(pixels, name, *(f"{int(count):,}" for count in wrong.values()))
@@ -107,10 +107,10 @@ def _class_table(result: dict[str, Any], console: Console, to: str | None = None
     )
     table = Table(title=title, title_justify="left")
     table.add_column("class", overflow="fold")
-    columns = {MEANS.get(name, name): name for name in COLUMNS}
+    columns = {MEANS.get(name, name): name for name in ARROWS}
     extra = [name for name in ("boundary_IoU", "boundary_F") if name in result["metrics"]]
     for name in columns.values():
-        heading = f"{name} {arrow(COLUMNS[name], console)}"
+        heading = f"{name} {arrow(ARROWS[name], console)}"
         table.add_column(heading, justify="right", no_wrap=to is not None)
     for name in extra:
         table.add_column(f"{name.replace('_', ' ')} {arrow('↑', console)}", justify="right")

@@ -36,13 +36,12 @@ from dealias.evaluation import (
 )
 from dealias.files import make_parents, write_whole
 from dealias.labels import ClassSet, write_label_map
-from dealias.metrics.functional import Protocol, error_map
+from dealias.metrics.functional import MEAN_FIGURES, Protocol, error_map
 from dealias.models import create_model
 from dealias.report import Example, ReportWriter
 from dealias.text import FileError
 
 # The six metrics of the paper, by the names under which they are logged.
-METRICS = ("mIoU", "BIoU", "BAcc", "FErr", "MErr", "DErr")
 
 
 class SegmentationTask(Training):
@@ -71,7 +70,7 @@ class SegmentationTask(Training):
 
     create = staticmethod(create_model)
     monitor = "val/mIoU"
-    progress = METRICS[:2]
+    progress = MEAN_FIGURES[:2]
     page_title = "Segmentation errors"
     written = ("result.json", "result.csv", "counts.npz")
 
@@ -158,7 +157,7 @@ class SegmentationTask(Training):
         """The six metrics of an evaluation of all images."""
         results.shards.append(Shard.whole([row.name for row in results.images]))
         found = results.mean_metrics()
-        known = {name: found[name] for name in METRICS}
+        known = {name: found[name] for name in MEAN_FIGURES}
         return {name: math.nan if value is None else value for name, value in known.items()}
 
     def predict_step(self, batch: Mapping[str, Any], batch_idx: int) -> Tensor | None:

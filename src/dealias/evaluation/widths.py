@@ -10,7 +10,7 @@ from torch import Tensor
 
 from dealias.metrics.functional import (
     FIGURES,
-    MEANS,
+    MEAN_FIGURES,
     BandWidths,
     HardPixelCounts,
     class_scores,
@@ -19,7 +19,7 @@ from dealias.metrics.functional import (
 )
 
 COVERED = 0.99  # share of a class in bands from which on its BIoU tells no more than its IoU
-WIDTH_METRICS = {MEANS.get(name, name): name for name in FIGURES}
+WIDTH_METRICS = dict(zip(MEAN_FIGURES, FIGURES, strict=True))
 
 
 def width_sums(counts: Sequence[HardPixelCounts]) -> Tensor:

@@ -6,14 +6,14 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from dealias.evaluation import Groups, Unit
-from dealias.metrics.functional import ERROR_KINDS
+from dealias.metrics.functional import ERROR_KINDS, FIGURES, MEAN_FIGURES
 from dealias.report.paired import (
     check_targets,
     other_targets,
     paired_differences,
     restrict,
 )
-from dealias.report.result_files import AGREEMENT, CLASS_METRICS, METRICS, ResultFileError
+from dealias.report.result_files import AGREEMENT, ResultFileError
 from dealias.report.units import units_of
 from dealias.text import printable, told_conditions
 
@@ -80,11 +80,10 @@ def compare_results(
         "ignore_index": a["ignore_index"],
         "metrics": {
             key: _pair(a["metrics"][key], b["metrics"][key]) | paired["metrics"][key]
-            for key in METRICS
+            for key in MEAN_FIGURES
         },
         "classes": [
-            {"name": one["name"]}
-            | {key: _pair(one[key], two[key]) | more[key] for key in CLASS_METRICS}
+            {"name": one["name"]} | {key: _pair(one[key], two[key]) | more[key] for key in FIGURES}
             for one, two, more in classes
         ],
         "intervals": paired["about"],

@@ -7,14 +7,13 @@ from typing import Any
 
 from dealias.evaluation import COVERED, ERROR_COLORS
 from dealias.labels import ClassSet
-from dealias.metrics.functional import ERROR_KINDS, MEANS
+from dealias.metrics.functional import ARROWS, ERROR_KINDS, MEANS
 from dealias.report.drawing import Drawn
 from dealias.report.folder import PageFolder
 from dealias.report.packing import to_script
 from dealias.report.rendering import render
 from dealias.report.sections import probe_section
 
-ARROWS = {"IoU": "↑", "BIoU": "↑", "BAcc": "↑", "FErr": "↓", "MErr": "↓", "DErr": "↓"}
 NOTES = {
     "IoU": "Intersection over union of all pixels, averaged over classes.",
     "BIoU": "The same, inside the boundary bands only.",

@@ -13,15 +13,13 @@ from typing import Any, get_args
 from dealias.evaluation import MARGINS_TEXT, OBJECT_FATES, WIDTH_METRICS
 from dealias.inputs import lies_below, read_json
 from dealias.labels import MOST_CLASSES
-from dealias.metrics.functional import ERROR_KINDS, WIDEST_BAND, Protocol
+from dealias.metrics.functional import ERROR_KINDS, FIGURES, MEAN_FIGURES, WIDEST_BAND, Protocol
 from dealias.report.aliasing import GROUPS
 from dealias.report.shapes import Number, Or, Text, find_fault, maybe
 from dealias.report.units import check_margins_of
 from dealias.text import FileError, printable, shorten
 
-METRICS = ("mIoU", "BIoU", "BAcc", "FErr", "MErr", "DErr")
 AGREEMENT = ("agreement", "agreement_preds_band", "agreement_target_band")
-CLASS_METRICS = ("IoU", "BIoU", "BAcc", "FErr", "MErr", "DErr")
 
 FINE_GRAINED = ("mIoU_I", "mIoU_C", "mIoU_I_worst_tenth", "mIoU_C_worst_tenth")
 
@@ -98,7 +96,7 @@ _SHAPE = {
     "band_width": Number(1, WIDEST_BAND, whole=True),
     "images": _COUNT,
     "metrics": {
-        **dict.fromkeys((*METRICS, "aAcc", "mAcc"), _METRIC),
+        **dict.fromkeys((*MEAN_FIGURES, "aAcc", "mAcc"), _METRIC),
         **dict.fromkeys(("edge_false_rate?", "edge_missing_rate?"), _METRIC),
     },
     "classes": [
@@ -106,7 +104,7 @@ _SHAPE = {
             "name": str,
             "pixels": _COUNT,
             "IoU_gain": {kind.key: _GAIN for kind in ERROR_KINDS},
-            **dict.fromkeys(CLASS_METRICS, _METRIC),
+            **dict.fromkeys(FIGURES, _METRIC),
         }
     ],
     "error_shares": {kind.key: _METRIC for kind in ERROR_KINDS},
@@ -131,8 +129,8 @@ _SHAPE = {
         "unit": str,
         "units": _COUNT,
         "missing": maybe(str),
-        "metrics": dict.fromkeys(METRICS, maybe([_SHARE])),
-        "classes": [{"name": str, **dict.fromkeys(CLASS_METRICS, maybe([_SHARE]))}],
+        "metrics": dict.fromkeys(MEAN_FIGURES, maybe([_SHARE])),
+        "classes": [{"name": str, **dict.fromkeys(FIGURES, maybe([_SHARE]))}],
     },
     "fine_grained?": maybe(dict.fromkeys(FINE_GRAINED, _METRIC)),
     "skipped": [str],

@@ -8,9 +8,8 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from dealias.files import write_whole
-from dealias.metrics.functional import MEANS
+from dealias.metrics.functional import ARROWS, MEAN_FIGURES
 from dealias.report.comparison import check_comparable
-from dealias.report.page import ARROWS
 from dealias.report.paired import check_targets, paired_differences
 from dealias.report.result_files import ResultFileError
 from dealias.report.units import Units, units_of
@@ -28,7 +27,6 @@ _LATEX = {
 _TAKEN = ("[", "*")  # the end of the previous row would take these for an option
 _LATEX_ARROWS = {"↑": r"$\uparrow$", "↓": r"$\downarrow$"}
 _ARROWS = tuple(ARROWS.values())
-_MEAN_HEADS = [MEANS.get(key, key) for key in ARROWS]
 _NONE = "No best value is bold"
 
 
@@ -56,20 +54,20 @@ def mean_table(results: Mapping[str, Mapping[str, Any]], *, bold: bool = True) -
             differ.
     """
     rows = {
-        name: [result["metrics"][head] for head in _MEAN_HEADS] for name, result in results.items()
+        name: [result["metrics"][head] for head in MEAN_FIGURES] for name, result in results.items()
     }
     if len(rows) < 2:
-        return _set("", _MEAN_HEADS, rows)
+        return _set("", MEAN_FIGURES, rows)
     if not bold:
-        return _set("", _MEAN_HEADS, rows, note=f"{_NONE}: the results can't be compared.")
+        return _set("", MEAN_FIGURES, rows, note=f"{_NONE}: the results can't be compared.")
     marks, note = _told_best(results, rows)
-    return _set("", _MEAN_HEADS, rows, marks, note=note)
+    return _set("", MEAN_FIGURES, rows, marks, note=note)
 
 
 def class_table(result: Mapping[str, Any]) -> Tables:
     """Make a table with a row for each class, with its six figures in percent, and their means."""
     rows = {row["name"]: [row[key] for key in ARROWS] for row in result["classes"]}
-    means = [result["metrics"][MEANS.get(key, key)] for key in ARROWS]
+    means = [result["metrics"][key] for key in MEAN_FIGURES]
     return _set("class", list(ARROWS), rows, last=("mean", means))
 
 
@@ -115,7 +113,7 @@ def _told_best(
 
     marks = set()
     about: dict[str, Any] = {}
-    for index, (head, arrow) in enumerate(zip(_MEAN_HEADS, _ARROWS, strict=True)):
+    for index, (head, arrow) in enumerate(zip(MEAN_FIGURES, _ARROWS, strict=True)):
         known = {name: value for name, row in rows.items() if (value := row[index]) is not None}
         if not known:
             continue

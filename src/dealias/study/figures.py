@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from dealias.metrics.functional import ARROWS, MEAN_FIGURES
 from dealias.study.statistics import Figures
 
 CLEAN = "clean"
@@ -27,7 +28,7 @@ class Figure:
 
 
 TARGET_BANDS, PREDS_BANDS = "agreement, target bands", "agreement, predicted bands"
-_METRICS = {"mIoU": "↑", "BIoU": "↑", "BAcc": "↑", "FErr": "↓", "MErr": "↓", "DErr": "↓"}
+_METRICS = dict(zip(MEAN_FIGURES, ARROWS.values(), strict=True))
 _AGREEMENT = (
     Figure("agreement", ("shifts", "agreement")),
     Figure(TARGET_BANDS, ("shifts", "agreement_target_band")),

@@ -53,9 +53,11 @@ from dealias.metrics.functional.hard_pixel_scores import (
     share_in_bands,
 )
 from dealias.metrics.functional.margin_tables import (
+    ARROWS,
     FIGURES,
     LOWER_IS_BETTER,
     MARGIN_CELLS,
+    MEAN_FIGURES,
     MarginTable,
     count_better,
     figures,
@@ -89,6 +91,7 @@ from dealias.metrics.functional.shifts import (
 )
 
 __all__ = [
+    "ARROWS",
     "BOUNDARY_KINDS",
     "ERROR_KINDS",
     "FEWEST_UNITS",
@@ -97,6 +100,7 @@ __all__ = [
     "LOWER_IS_BETTER",
     "MARGIN_CELLS",
     "MEANS",
+    "MEAN_FIGURES",
     "OBJECT_COUNTS",
     "OBJECT_RECALL",
     "OBJECT_SIZES",

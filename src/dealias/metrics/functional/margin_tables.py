@@ -11,11 +11,13 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from dealias.metrics.functional.hard_pixel_scores import class_iou, class_scores
+from dealias.metrics.functional.hard_pixel_scores import MEANS, class_iou, class_scores
 
 MARGIN_CELLS = 12  # margins by region: correct, target and predicted pixels of four regions
 LOWER_IS_BETTER = ("FErr", "MErr", "DErr")
-FIGURES = ("IoU", "BIoU", "BAcc", "FErr", "MErr", "DErr")
+FIGURES = ("IoU", "BIoU", "BAcc", "FErr", "MErr", "DErr")  # the order of the paper
+MEAN_FIGURES = tuple(MEANS.get(name, name) for name in FIGURES)
+ARROWS = {name: "↓" if name in LOWER_IS_BETTER else "↑" for name in FIGURES}
 _WORST = 10  # percent
 
 
