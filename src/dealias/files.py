@@ -6,7 +6,7 @@ import json
 import os
 import re
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any
@@ -83,6 +83,23 @@ def sweep_parts(path: Path) -> None:
     with contextlib.suppress(OSError):
         for part in [entry for entry in path.parent.iterdir() if ours.fullmatch(entry.name)]:
             part.unlink()
+
+
+def defined(values: Any) -> Any:
+    """Convert numbers for :func:`to_json`: those that are NaN become None.
+
+    Args:
+        values: a tensor, an array or a number, or a mapping or list of them.
+
+    >>> defined({"mIoU": 0.5, "IoU": [float("nan"), 1.0]})
+    {'mIoU': 0.5, 'IoU': [None, 1.0]}
+    """
+    if isinstance(values, Mapping):
+        return {key: defined(value) for key, value in values.items()}
+    plain = values.tolist() if hasattr(values, "tolist") else values
+    if isinstance(plain, list):
+        return [defined(value) for value in plain]
+    return None if plain != plain else plain
 
 
 def to_json(content: Any) -> bytes:

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from dealias.engine.segmentation import SegmentationTask
+from dealias.files import defined
 from dealias.metrics.functional import count_shifts, draw_offsets, shift_agreement
 from dealias.outputs import OutputFolder
 from dealias.probe import MULTIPLE, ShiftMap, map_shifts, write_scores
@@ -21,9 +22,8 @@ from dealias.processes import gather
 from dealias.report import (
     AliasingErrors,
     boundary_bands,
-    higher_share,
+    error_detection,
     mark_errors,
-    rank_correlation,
 )
 from dealias.text import printable
 
@@ -140,15 +140,15 @@ class ShiftTest(pl.Callback):
             "shifts": self.shifts,
             "largest": self.largest,
             "seed": self.seed,
-            **{key: _plain(value) for key, value in found.items() if value.ndim == 0},
+            **{key: defined(value) for key, value in found.items() if value.ndim == 0},
             "mASSC": math.fsum(shares) / len(shares) if shares else None,
             "classes": [
                 {"name": name}
-                | {key.removesuffix("_per_class"): _plain(v[index]) for key, v in classes.items()}
+                | {key.removesuffix("_per_class"): defined(v[index]) for key, v in classes.items()}
                 for index, name in enumerate(names)
             ],
             "per_image": [
-                {"name": name} | {key: _plain(value) for key, value in _scalars(table).items()}
+                {"name": name} | defined(_scalars(table))
                 for name, table in sorted(total.images, key=lambda row: row[0])
             ],
             "errors_against_instability": {
@@ -221,10 +221,4 @@ def _scalars(table: Tensor) -> dict[str, Tensor]:
 
 def _finding(errors: AliasingErrors, right: Any, wrong: Any) -> dict[str, float | None]:
     """How well instability predicts errors among pixels of some groups of `errors`."""
-    groups = errors.counts[right].sum(0), errors.counts[wrong].sum(0)
-    found = {"AUROC": higher_share(*groups), "rank_correlation": rank_correlation(*groups)}
-    return {key: None if math.isnan(value) else value for key, value in found.items()}
-
-
-def _plain(value: Tensor) -> float | None:
-    return None if value.isnan() else float(value)
+    return error_detection(errors.counts[right].sum(0), errors.counts[wrong].sum(0))

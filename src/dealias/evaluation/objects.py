@@ -11,6 +11,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from dealias.files import defined
 from dealias.metrics.functional import (
     OBJECT_COUNTS,
     OBJECT_SIZES,
@@ -142,7 +143,7 @@ def objects_result(counts: Tensor, recall: ObjectRecall, names: Sequence[str]) -
         "sizes": [
             sizes[size]
             | _numbers(counts[:, size].sum(0))
-            | {name: _defined(scores[name][size]) for name in ("mIoU", "mAcc")}
+            | {name: defined(scores[name][size]) for name in ("mIoU", "mAcc")}
             for size in places
         ],
         "classes": [
@@ -153,7 +154,7 @@ def objects_result(counts: Tensor, recall: ObjectRecall, names: Sequence[str]) -
                     {"name": sizes[size]["name"]}
                     | _numbers(counts[index, size])
                     | {
-                        metric: _defined(scores[f"{metric}_per_class"][index][size])
+                        metric: defined(scores[f"{metric}_per_class"][index][size])
                         for metric in ("IoU", "Acc")
                     }
                     for size in places
@@ -172,7 +173,3 @@ def _numbers(row: Tensor) -> dict[str, int]:
         name: partly if name == "partly_found" else counts[name]
         for name in ("objects", *OBJECT_FATES[:-1], "predicted", "false")
     }
-
-
-def _defined(value: float) -> float | None:
-    return None if value != value else value

@@ -30,6 +30,7 @@ from dealias.evaluation.shards import Shard, missing_shards
 from dealias.evaluation.sources import Sources
 from dealias.evaluation.warnings import label_warnings
 from dealias.evaluation.widths import covered_by_bands, no_widths, widths_result
+from dealias.files import defined
 from dealias.metrics.functional import (
     ERROR_KINDS,
     BandWidths,
@@ -250,12 +251,12 @@ class Evaluation:
     def mean_metrics(self) -> dict[str, float | None]:
         """Return the metrics that are a single number, as fractions; None where undefined."""
         found = scores(self.counts).items()
-        return {name: _plain(value) for name, value in found if value.ndim == 0}
+        return {name: defined(value) for name, value in found if value.ndim == 0}
 
     def to_dict(self) -> dict[str, Any]:
         """Return the result as plain values for JSON; metrics are fractions or None."""
         table = self.counts.confusion
-        values = {name: _plain(value) for name, value in scores(self.counts).items()}
+        values = defined(scores(self.counts))
         metrics = {name: value for name, value in values.items() if not isinstance(value, list)}
         columns = {name: values[f"{name}_per_class"] for name in TABLE_METRICS}
         if self.settings.boundary:
@@ -263,10 +264,10 @@ class Evaluation:
                 "boundary_IoU": boundary_iou(self.boundary[:2]),
                 "boundary_F": boundary_f_score(self.boundary[2:]),
             }
-            metrics |= {name: _plain(value.nanmean()) for name, value in extra.items()}
-            columns |= {name: _plain(value) for name, value in extra.items()}
+            metrics |= {name: defined(value.nanmean()) for name, value in extra.items()}
+            columns |= {name: defined(value) for name, value in extra.items()}
         gains = miou_gain(table)
-        gain_columns = {key: _plain(per_class) for key, (_, per_class) in gains.items()}
+        gain_columns = {key: defined(per_class) for key, (_, per_class) in gains.items()}
         pixels = table.sum((0, 2)).tolist()
         return {
             "class_set": self.settings.class_set,
@@ -287,9 +288,9 @@ class Evaluation:
             "void_pixels": self.void_pixels,
             "resized_images": self.resized_images,
             "warnings": self.warnings(),
-            "error_shares": {key: _plain(share) for key, share in error_shares(table).items()},
-            "mIoU_gain": {key: _plain(mean) for key, (mean, _) in gains.items()},
-            "boundary_gain": _plain(boundary_gain(table)),
+            "error_shares": defined(error_shares(table)),
+            "mIoU_gain": {key: defined(mean) for key, (mean, _) in gains.items()},
+            "boundary_gain": defined(boundary_gain(table)),
             "costly_pairs": {kind.key: self._pairs(kind) for kind in ERROR_KINDS},
             "covered_by_bands": covered_by_bands(table, self.settings.names),
             **self._objects(),
@@ -297,7 +298,7 @@ class Evaluation:
             "per_image": [
                 {
                     "name": row.name,
-                    "mIoU": _plain(row.miou),
+                    "mIoU": defined(row.miou),
                     "error_pixels": {
                         kind.key: count
                         for kind, count in zip(ERROR_KINDS, row.error_pixels, strict=True)
@@ -340,7 +341,8 @@ class Evaluation:
         if len(kept) < len(self.images):
             return None
         found = fine_grained_miou(MarginTable.of(kept, len(self.settings.names)))
-        return {name: _plain(value) for name, value in found.items()}
+        fine: dict[str, float | None] = defined(found)
+        return fine
 
     def _objects(self) -> dict[str, Any]:
         recall, names = self.settings.object_recall, self.settings.names
@@ -364,7 +366,7 @@ class Evaluation:
                 "target": names[pair.target],
                 "prediction": names[pair.preds],
                 "pixels": pair.pixels,
-                "mIoU_gain": _plain(pair.miou_gain),
+                "mIoU_gain": defined(pair.miou_gain),
             }
             for pair in costly_pairs(self.counts.confusion, kind)
         ]
@@ -395,11 +397,3 @@ def _digests(row: ImageRow) -> dict[str, Any]:
 def _percent(value: Tensor) -> str:
     """Format a scalar fraction in percent; a dash for NaN."""
     return "-" if value.isnan() else f"{100 * value.item():.2f}"
-
-
-def _plain(value: Tensor | float) -> Any:
-    """Convert numbers for JSON, NaN to None."""
-    plain = value.tolist() if isinstance(value, Tensor) else value
-    if isinstance(plain, list):
-        return [_plain(entry) for entry in plain]
-    return None if math.isnan(plain) else plain

@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from dealias.files import defined
 from dealias.metrics.functional import (
     FIGURES,
     MEAN_FIGURES,
@@ -76,11 +77,11 @@ def widths_result(sums: Tensor, widths: BandWidths, names: Sequence[str]) -> dic
         "unit": "diagonal" if widths.of_diagonal else "pixels",
         "widths": list(widths.values),
         "metrics": {
-            mean: _plain(figures[name].nanmean(-1)) for mean, name in WIDTH_METRICS.items()
+            mean: defined(figures[name].nanmean(-1)) for mean, name in WIDTH_METRICS.items()
         },
         "classes": [
-            {"name": name, "covered_from": first[index], "in_bands": _plain(shares[:, index])}
-            | {key: _plain(figures[key][:, index]) for key in WIDTH_METRICS.values()}
+            {"name": name, "covered_from": first[index], "in_bands": defined(shares[:, index])}
+            | {key: defined(figures[key][:, index]) for key in WIDTH_METRICS.values()}
             for index, name in enumerate(names)
         ],
     }
@@ -95,7 +96,3 @@ def covered_by_bands(table: Tensor, names: Sequence[str]) -> dict[str, float]:
     """
     shares = share_in_bands(margins(table)).tolist()
     return {name: share for name, share in zip(names, shares, strict=True) if share >= COVERED}
-
-
-def _plain(values: Tensor) -> list[float | None]:
-    return [None if value != value else value for value in values.tolist()]

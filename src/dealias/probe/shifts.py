@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import interpolate
 
+from dealias.files import defined
 from dealias.layers import collect_offsets
 from dealias.metrics.functional import (
     Offset,
@@ -150,13 +151,13 @@ class ShiftResult:
     def to_dict(self) -> dict[str, Any]:
         """The entry of the JSON file; None for what was not compared."""
         found = shift_agreement(self.counts)
-        scalars = {name: _plain(value) for name, value in found.items() if value.ndim == 0}
+        scalars = {name: defined(value) for name, value in found.items() if value.ndim == 0}
         vectors = {name: value for name, value in found.items() if value.ndim == 1}
         classes = [
             {"class": index}
             | ({} if self.names is None else {"name": self.names[index]})
             | {"compared": int(self.counts[0, 0, index])}
-            | {name.removesuffix("_per_class"): _plain(v[index]) for name, v in vectors.items()}
+            | {name.removesuffix("_per_class"): defined(v[index]) for name, v in vectors.items()}
             for index in range(self.counts.shape[2])
             if self.counts[:, 0, index].any()
         ]
@@ -392,7 +393,3 @@ def translate(x: Tensor, distance: Sequence[float]) -> Tensor:
     spectrum = torch.fft.fft2(x)
     moved: Tensor = torch.fft.ifft2(spectrum * phase.to(spectrum.dtype)).real
     return moved
-
-
-def _plain(value: Tensor) -> float | None:
-    return None if value.isnan() else float(value)

@@ -14,6 +14,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from dealias.files import defined
 from dealias.images import ImageError, read_photograph
 from dealias.inputs import open_regular
 from dealias.labels import IMAGE_SUFFIXES, files_in
@@ -193,6 +194,4 @@ def measure_video(
     scalars = {name: value for name, value in found.items() if value.ndim == 0}
     del scalars["agreement_target_band"]
     share = int(counts[0, 0].sum()) / pixels
-    return {"frames": number, "compared": share} | {
-        name: None if value.isnan() else float(value) for name, value in scalars.items()
-    }
+    return {"frames": number, "compared": share, **defined(scalars)}

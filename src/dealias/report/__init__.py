@@ -1,6 +1,6 @@
 """Pages, figures and tables that show the errors in results."""
 
-from dealias.report.aliasing import AliasingErrors, higher_share, rank_correlation
+from dealias.report.aliasing import AliasingErrors, error_detection, higher_share, rank_correlation
 from dealias.report.comparison import check_comparable, compare_results
 from dealias.report.comparison_page import ComparisonError, write_comparison
 from dealias.report.drawing import boundary_bands, mark_errors
@@ -34,6 +34,7 @@ __all__ = [
     "check_comparable",
     "class_table",
     "compare_results",
+    "error_detection",
     "escape_latex",
     "escape_markdown",
     "find_examples",

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from dealias.files import defined
 from dealias.metrics.functional import ERROR_KINDS
 
 _BINS = 1000
@@ -169,12 +170,22 @@ def higher_share(right: NDArray[np.int64], wrong: NDArray[np.int64]) -> float:
     return float((wrong * below).sum()) / pairs if pairs else math.nan
 
 
+def error_detection(right: NDArray[np.int64], wrong: NDArray[np.int64]) -> dict[str, float | None]:
+    """Return how well a score finds errors, None where that is undefined.
+
+    Args:
+        right: see :func:`rank_correlation`.
+        wrong: see there.
+    """
+    found: dict[str, float | None] = defined(
+        {"AUROC": higher_share(right, wrong), "rank_correlation": rank_correlation(right, wrong)}
+    )
+    return found
+
+
 def _compare(right: NDArray[np.int64], wrong: NDArray[np.int64]) -> dict[str, float | None]:
-    found = {
-        "rank_correlation": rank_correlation(right, wrong),
-        "higher_share": higher_share(right, wrong),
-    }
-    return {name: None if math.isnan(value) else value for name, value in found.items()}
+    found = error_detection(right, wrong)
+    return {"rank_correlation": found["rank_correlation"], "higher_share": found["AUROC"]}
 
 
 def _describe(own: NDArray[np.int64]) -> dict[str, Any]:

@@ -14,9 +14,10 @@ from dealias.evaluation import (
     by_figure,
     find_differences,
 )
+from dealias.files import defined
 from dealias.metrics.functional import MarginTable, figures, margin_gains
 from dealias.report.result_files import ResultFileError
-from dealias.report.units import Result, Units, plain, table_of
+from dealias.report.units import Result, Units, table_of
 from dealias.text import printable
 
 _SETTINGS = ("ignore_index", "protocol", "band_width")
@@ -63,8 +64,8 @@ def restrict(result: Result, units: Units) -> dict[str, Any]:
     """
     names = [row["name"] for row in result["classes"]]
     total = table_of(units.values(), len(names)).total()
-    found = by_figure(plain(figures(total)), names)
-    gains = {key: (float(mean), plain(each)) for key, (mean, each) in margin_gains(total).items()}
+    found = by_figure(defined(figures(total)), names)
+    gains = {key: (float(mean), defined(each)) for key, (mean, each) in margin_gains(total).items()}
     pixels = total[1].sum(0).tolist()
     kept = [row for row in result["per_image"] if row["name"] in units]
     settings = ("class_set", *_SETTINGS, "dark", "noise")
@@ -76,7 +77,7 @@ def restrict(result: Result, units: Units) -> dict[str, Any]:
             row | {"pixels": pixels[k], "IoU_gain": {key: gains[key][1][k] for key in gains}}
             for k, row in enumerate(found["classes"])
         ],
-        "mIoU_gain": {key: plain(mean) for key, (mean, _) in gains.items()},
+        "mIoU_gain": {key: defined(mean) for key, (mean, _) in gains.items()},
     }
 
 
@@ -128,7 +129,7 @@ def _entries(found: Differences) -> list[list[dict[str, Any]]]:
     """Return an entry for each figure and class, in rows of figures."""
     about = found.intervals.about()
     columns = (found.intervals.low, found.intervals.high, found.p)
-    low, high, p = ([plain(row) for row in column] for column in columns)
+    low, high, p = ([defined(row) for row in column] for column in columns)
     better, worse = (
         None if side is None else side.tolist() for side in (found.better, found.worse)
     )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -10,7 +9,7 @@ import numpy as np
 
 from dealias.labels import ClassSet
 from dealias.metrics.functional import ERROR_KINDS
-from dealias.report.aliasing import higher_share, rank_correlation
+from dealias.report.aliasing import error_detection
 from dealias.report.drawing import Drawn, thumbnail_size
 from dealias.report.result_files import AGREEMENT
 
@@ -100,8 +99,4 @@ def _everywhere(groups: Mapping[str, Any]) -> dict[str, float | None]:
         np.array([groups[name]["histogram"] for name in names], np.int64).sum(0)
         for names in (("right_boundary", "right_interior"), [kind.key for kind in ERROR_KINDS])
     )
-    found = {
-        "AUROC": higher_share(right, wrong),
-        "rank_correlation": rank_correlation(right, wrong),
-    }
-    return {name: None if math.isnan(value) else value for name, value in found.items()}
+    return error_detection(right, wrong)

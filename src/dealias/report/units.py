@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable, Mapping
 from typing import Any
 
 from dealias.evaluation import EARLIER, Unit, by_figure, margins_from_text
+from dealias.files import defined
 from dealias.metrics.functional import MarginTable, figures
 from dealias.text import printable
 
@@ -39,7 +39,7 @@ def check_margins_of(result: Result) -> None:
         return
     names = [row["name"] for row in result["classes"]]
     total = table_of(units.values(), len(names)).total()
-    found = by_figure(plain(figures(total)), names)
+    found = by_figure(defined(figures(total)), names)
     pairs = [(result["metrics"][key], value) for key, value in found["metrics"].items()]
     for mine, theirs in zip(result["classes"], found["classes"], strict=True):
         pairs += [(mine[key], value) for key, value in theirs.items() if key != "name"]
@@ -51,11 +51,3 @@ def check_margins_of(result: Result) -> None:
 def table_of(units: Iterable[Unit], num_classes: int) -> MarginTable:
     """Return the margins of images, which must be known for all of them."""
     return MarginTable.of([unit.margins or b"" for unit in units], num_classes)
-
-
-def plain(values: Any) -> Any:
-    """Convert the numbers of a tensor for JSON, NaN to None."""
-    found = values.tolist() if hasattr(values, "tolist") else values
-    if isinstance(found, list):
-        return [plain(entry) for entry in found]
-    return None if math.isnan(found) else found

@@ -17,6 +17,7 @@ from dealias.data.segmentation.datasets import FileSamples, Samples
 from dealias.data.segmentation.module import SegmentationDataModule
 from dealias.data.segmentation.weights import IMAGE_PIXELS, PIXELS
 from dealias.evaluation import void_warnings
+from dealias.files import defined
 from dealias.labels import ClassSet
 from dealias.processes import Progress, read_in_order
 from dealias.text import FileError, printable
@@ -85,11 +86,11 @@ class SplitCheck:
             "samples": self.samples,
             "sizes": size_rows(self.sizes),
             "classes": [
-                {"name": name, "pixels": pixels, "images": images, "share": _number(share)}
+                {"name": name, "pixels": pixels, "images": images, "share": defined(share)}
                 for name, pixels, images, share in rows
             ],
             "void_pixels": self.void_pixels,
-            "void_share": _number(self.void_share),
+            "void_share": defined(self.void_share),
             "unseen": [self.classes[label] for label in self.unseen],
             "unpaired": [str(path) for path in self.unpaired],
             "problems": self.problems,
@@ -207,7 +208,3 @@ def _count(samples: Samples, classes: ClassSet, index: int) -> _Counts | str:
     counts = np.bincount(known, minlength=len(classes))
     height, width = target.shape
     return (height, width), np.append(counts, labels.size - known.size)
-
-
-def _number(value: float) -> float | None:
-    return None if value != value else value
