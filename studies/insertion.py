@@ -25,7 +25,6 @@ from dealias.files import write_json, write_whole
 from dealias.metrics.functional import (
     ARROWS,
     MEAN_FIGURES,
-    count_shifts,
     draw_offsets,
     shift_agreement,
 )
@@ -107,10 +106,7 @@ def _figures(model: SegmentationModel, noise: float, limit: int | None) -> Figur
             continue
         offsets = draw_offsets(SHIFTS, largest=LARGEST, seed=0, name=name)
         shifted = map_shifts(predict, image, offsets, largest=LARGEST, multiple=32)
-        (top, left), (height, width) = shifted.place, shifted.preds.shape
-        part = target[top : top + height, left : left + width].long().contiguous()
-        maps = shifted.preds, shifted.changed, shifted.compared
-        counts += count_shifts(*maps, target=part, **options.counting)
+        counts += shifted.count(target.long(), **options.counting)
     metrics = total.to_dict()["metrics"]
     found = {name: metrics[name] for name in METRICS}
     if noise:

@@ -21,7 +21,7 @@ from dealias.cli import main as command
 from dealias.data import SegmentationDataModule, Splits
 from dealias.environment import commit, environment, hardware
 from dealias.files import write_json, write_whole
-from dealias.metrics.functional import count_shifts, shift_agreement
+from dealias.metrics.functional import shift_agreement
 from dealias.models import convert
 from dealias.probe import map_shifts
 from dealias.study import UNDEFINED, markdown
@@ -92,15 +92,8 @@ def measure(name: str, runs: Path) -> dict[str, Any]:
         for place, distance in enumerate(DISTANCES):
             pair = offsets[2 * place : 2 * place + 2]
             found = map_shifts(predict, image, pair, largest=max(DISTANCES), multiple=32)
-            (top, left), (height, width) = found.place, found.preds.shape
-            part = target[top : top + height, left : left + width].contiguous()
-            counts[distance] += count_shifts(
-                found.preds,
-                found.changed,
-                found.compared,
-                num_classes=classes,
-                target=part,
-                ignore_index=data.classes.ignore_index,
+            counts[distance] += found.count(
+                target, num_classes=classes, ignore_index=data.classes.ignore_index
             )
     rows = {}
     for distance, table in counts.items():

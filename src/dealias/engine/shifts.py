@@ -15,7 +15,7 @@ from torch import Tensor
 
 from dealias.engine.segmentation import SegmentationTask
 from dealias.files import defined
-from dealias.metrics.functional import count_shifts, draw_offsets, shift_agreement
+from dealias.metrics.functional import draw_offsets, shift_agreement
 from dealias.outputs import OutputFolder
 from dealias.probe import MULTIPLE, ShiftMap, map_shifts, write_scores
 from dealias.processes import gather
@@ -102,12 +102,8 @@ class ShiftTest(pl.Callback):
         return found
 
     def _count(self, part: _Part, name: str, found: ShiftMap, target: Tensor, options: Any) -> None:
-        (top, left), (height, width) = found.place, found.preds.shape
-        target = target[top : top + height, left : left + width].contiguous()
-        table = count_shifts(
-            found.preds, found.changed, found.compared, target=target, **options.counting
-        )
-        maps = found.preds.numpy(), target.numpy()
+        table = found.count(target, **options.counting)
+        maps = found.preds.numpy(), found.crop(target).numpy()
         part.errors += AliasingErrors.of(
             found.unstable.numpy(),
             mark_errors(*maps, options.counting),

@@ -54,6 +54,21 @@ class ShiftMap:
         """Share of shifts in which each pixel changed, float32 [H, W]; NaN if never compared."""
         return self.changed / self.compared
 
+    def crop(self, target: Tensor) -> Tensor:
+        """Return the part of a label map [H, W] of the whole image that the window shows."""
+        (top, left), (height, width) = self.place, self.preds.shape
+        return target[top : top + height, left : left + width].contiguous()
+
+    def count(self, target: Tensor | None = None, **options: Any) -> Tensor:
+        """Count the changes by :func:`dealias.metrics.functional.count_shifts`.
+
+        Args:
+            target: label map [H, W] of the whole image; None counts without a target.
+            options: further arguments of the function.
+        """
+        part = None if target is None else self.crop(target)
+        return count_shifts(self.preds, self.changed, self.compared, target=part, **options)
+
 
 def map_shifts(
     predict: Callable[[Tensor], Tensor],
@@ -236,13 +251,7 @@ def measure_shifts(
                     f"classes: expected {observer.classes} names, as many as the network scores, "
                     f"got {len(classes)}"
                 )
-            table = count_shifts(
-                found.preds,
-                found.changed,
-                found.compared,
-                num_classes=observer.classes,
-                ignore_index=-1,
-            )
+            table = found.count(num_classes=observer.classes, ignore_index=-1)
             counts = table if counts is None else counts + table
             agreements += found.agreements
             for name, measured in observer.errors.items():
