@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from difflib import get_close_matches
 from typing import Any
 
-from dealias.text import printable
+from dealias.text import on_a_line, printable
 
 _LONGEST_ERROR = 1000  # characters
 _LIBRARIES = ("segmentation_models_pytorch.losses.",)  # dealias itself names their classes
@@ -86,7 +86,7 @@ def find_code(path: str) -> Callable[..., Any]:
                 continue  # the last name may be a class
             raise CodeError(f"{path}: {error}") from error
         except Exception as error:  # the module runs, and may raise anything
-            raise CodeError(f"{path}: {type(error).__name__}: {_on_a_line(error)}") from error
+            raise CodeError(f"{path}: {type(error).__name__}: {on_a_line(error)}") from error
         for name in (*names[count:], last):
             found = getattr(found, name, None)
         if not callable(found):
@@ -152,7 +152,7 @@ def call_code(path: str, arguments: Mapping[str, Any], **offered: Any) -> Any:
     except ArgumentError as error:
         raise CodeError(f"{path}: {in_brief(str(error))}") from error
     except Exception as error:  # the code may raise anything
-        raise CodeError(f"{path}: {type(error).__name__}: {_on_a_line(error)}") from error
+        raise CodeError(f"{path}: {type(error).__name__}: {on_a_line(error)}") from error
 
 
 def takes(code: Callable[..., Any], name: str) -> bool:
@@ -218,7 +218,3 @@ def _written(kind: str) -> str:
     for pattern, text in _WRITTEN_AS:
         kind = pattern.sub(text, kind)
     return kind
-
-
-def _on_a_line(error: Exception) -> str:
-    return " ".join(str(error).split())

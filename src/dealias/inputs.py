@@ -16,7 +16,7 @@ from typing import IO, Any
 
 import yaml
 
-from dealias.text import FileError, printable, reason
+from dealias.text import FileError, on_a_line, printable, reason
 
 LARGEST_JSON = 2**28  # bytes
 LARGEST_YAML = 2**19
@@ -283,7 +283,7 @@ def parse_yaml(text: str) -> Any:
     except RecursionError as error:
         raise ValueError("expected YAML, got too many levels of nesting") from error
     except (yaml.YAMLError, ValueError, TypeError, OverflowError) as error:
-        problem = printable(" ".join(str(error).split()))
+        problem = printable(on_a_line(error))
         raise ValueError(f"expected YAML: {problem[:400]}") from error
 
 

@@ -133,6 +133,11 @@ def list_pixels(found: Sequence[tuple[object, int]], most: int = 8) -> str:
     return listed + (f" and {len(found) - most} more" if len(found) > most else "")
 
 
+def on_a_line(error: BaseException) -> str:
+    """Return the whole message of an error, with its lines joined."""
+    return " ".join(str(error).split())
+
+
 def reason(error: BaseException) -> str:
     """Return the message of a decoder's or system error on one short line, without the file."""
     if isinstance(error, FileNotFoundError):

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from dealias.code import CodeError, call_code, find_code, takes
 from dealias.models import pixel_loss
-from dealias.text import printable
+from dealias.text import on_a_line, printable
 
 CROSS_ENTROPY = "cross_entropy"
 # Losses of segmentation_models_pytorch for one class per pixel.
@@ -196,7 +196,7 @@ class _Term:
         except torch.OutOfMemoryError:
             raise
         except Exception as error:
-            said = " ".join(str(error).split())
+            said = on_a_line(error)
             message = f"{self.option}: {self.name}: {type(error).__name__}: {said}"
             raise LossError(message) from error
 

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from dealias.inputs import open_regular, read_json
 from dealias.models.network import IMAGENET_MEAN, IMAGENET_STD, ModelError, check_normalization
 from dealias.models.segmentation import Criterion, SegmentationModel, resize
-from dealias.text import FileError, printable
+from dealias.text import FileError, on_a_line, printable
 
 # These predict masks and a class for each mask. All other networks of transformers score pixels.
 _MASK_TYPES = ("mask2former", "maskformer")
@@ -159,7 +159,7 @@ def create_transformers_model(
     except ModelError:
         raise
     except Exception as error:  # the library may raise any kind of error
-        reason = " ".join(str(error).split())
+        reason = on_a_line(error)
         raise ModelError(f"name 'hf:{name}': {type(error).__name__}: {reason}") from error
     stored = _stored_normalisation(transformers, name) if has_file else {}
     kind = MaskNetwork if config.model_type in _MASK_TYPES else PixelNetwork

@@ -20,7 +20,7 @@ from dealias.models.upernet import Classifier
 from dealias.models.weight_files import read_weights
 from dealias.models.weights import WeightsError, find_mismatches
 from dealias.spectral import is_traced
-from dealias.text import printable
+from dealias.text import on_a_line, printable
 
 # Names of arguments for the number of classes, the likeliest first.
 CLASS_ARGUMENTS = ("num_classes", "classes", "n_classes", "num_labels")
@@ -120,7 +120,7 @@ class WrappedNetwork(SegmentationModel):
         except Exception as error:
             if isinstance(error, ValueError) or type(error).__module__ != "builtins":
                 raise  # PyTorch's errors about memory and devices, and our hooks
-            said = " ".join(str(error).split())
+            said = on_a_line(error)
             sizes = isinstance(error, AssertionError) or "size" in said.lower()
             hint = "; size_divisor makes sizes multiples of a number" if sizes else ""
             raise ModelError(
@@ -320,7 +320,7 @@ def try_out(network: SegmentationModel, named: str) -> None:
     except ModelError as error:
         raise ModelError(f"{named}: {error}") from error
     except Exception as error:  # may be of any kind
-        said = " ".join(str(error).split())
+        said = on_a_line(error)
         raise ModelError(f"{named}: {type(error).__name__}: {said}") from error
 
 
@@ -347,7 +347,7 @@ def _built(name: str, build: Any, options: Mapping[str, Any]) -> Any:
     try:
         return build(**options)
     except Exception as error:  # may be of any kind for options unknown to the library
-        said = " ".join(str(error).split())
+        said = on_a_line(error)
         raise ModelError(f"name {name!r}: {type(error).__name__}: {said}") from error
 
 

@@ -28,7 +28,7 @@ from dealias.models import (
     read_weights,
 )
 from dealias.surgery import modules
-from dealias.text import printable
+from dealias.text import on_a_line, printable
 
 SPECS = (
     "timm:NAME, torchvision:NAME, smp:NAME, hf:NAME_OR_PATH, dealias:CHECKPOINT_OR_FOLDER, a .pt2 "
@@ -110,7 +110,7 @@ def load_network(spec: str, weights: Path | None = None, *, trust: bool = False)
         raise NetworkError(f"model {spec!r}: {error}") from error
     except Exception as error:
         # Libraries may raise anything for unknown names.
-        said = " ".join(str(error).split())
+        said = on_a_line(error)
         raise NetworkError(f"model {spec!r}: {type(error).__name__}: {said}") from error
     if weights is None:
         return network
@@ -241,7 +241,7 @@ def _load_weights(model: nn.Module, path: Path) -> None:
     except WeightsError as error:
         raise NetworkError(str(error)) from error
     except RuntimeError as error:  # names or shapes do not fit
-        raise NetworkError(f"{printable(path)}: {' '.join(str(error).split())}") from error
+        raise NetworkError(f"{printable(path)}: {on_a_line(error)}") from error
 
 
 _BUILDERS: dict[str, Callable[[str, bool], LoadedNetwork]] = {

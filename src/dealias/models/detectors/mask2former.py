@@ -17,6 +17,7 @@ from dealias.models.backbones import Backbone
 from dealias.models.detectors.base import Detector, Size, Target, without_crowds
 from dealias.models.network import ModelError
 from dealias.models.segmentation import resize
+from dealias.text import on_a_line
 
 _MOST = 100  # detections per image
 _FIXED = ("backbone_config", "num_labels", "use_auxiliary_loss")
@@ -154,7 +155,7 @@ def _transformers_network(
             )
         network = transformers.Mask2FormerForUniversalSegmentation(config)
     except Exception as error:  # the library's checks raise several kinds of errors
-        reason = " ".join(str(error).split())
+        reason = on_a_line(error)
         raise ModelError(
             f"options: {dict(options)} can't be those of Mask2Former: {reason}"
         ) from error
