@@ -1,6 +1,9 @@
-"""Networks that several tests mend."""
+"""Networks that several tests mend, and what varies their weights."""
 
+import torch
 from torch import Tensor, nn
+
+from dealias.layers import FrequencyMixing
 
 
 class Block(nn.Module):
@@ -14,3 +17,16 @@ class Block(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         return self.conv2(self.conv1(x).relu()) + self.shortcut(x)
+
+
+def varied(net: nn.Module) -> nn.Module:
+    """Batch norms that do something, and mixing that has learned something."""
+    generator = torch.Generator().manual_seed(0)
+    for module in net.modules():
+        if isinstance(module, nn.BatchNorm2d):
+            nn.init.uniform_(module.running_mean, -0.3, 0.3, generator=generator)
+            nn.init.uniform_(module.running_var, 0.5, 2, generator=generator)
+        if isinstance(module, FrequencyMixing):
+            for parameter in module.parameters():
+                nn.init.normal_(parameter, std=0.1, generator=generator)
+    return net.eval()

@@ -3,7 +3,7 @@ import pickle
 
 import pytest
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from dealias.layers import (
     AdaptiveBlur,
@@ -14,6 +14,7 @@ from dealias.layers import (
     binomial_kernel,
 )
 from dealias.spectral import aliasing_score, lowpass
+from graphs import check_graphs
 
 
 def test_dealiasing_filter_is_the_function() -> None:
@@ -192,20 +193,6 @@ def test_memory_format(name: str, device: torch.device) -> None:
 @pytest.mark.parametrize("name", MODULES)
 def test_compiles_and_exports(name: str) -> None:
     check_graphs(MODULES[name], torch.randn(2, 8, 10, 12))
-
-
-def check_graphs(module: nn.Module, x: Tensor) -> None:
-    """One graph when compiled; any batch size when exported."""
-    module = copy.deepcopy(module).eval()
-    torch._dynamo.reset()
-    with torch.no_grad():
-        y = module(x)
-        compiled = torch.compile(module, fullgraph=True, backend="aot_eager")
-        torch.testing.assert_close(compiled(x), y)
-        batch = {0: torch.export.Dim("batch")}
-        exported = torch.export.export(module, (x,), dynamic_shapes=(batch,)).module()
-        torch.testing.assert_close(exported(torch.cat((x, x))), torch.cat((y, y)))
-        torch.testing.assert_close(module(x), y)
 
 
 @pytest.mark.parametrize("blur", [BlurFilter(8), AdaptiveBlur(8)])

@@ -12,6 +12,7 @@ import dealias
 from dealias.layers import set_strength
 from dealias.spectral import lowpass
 from dealias.surgery import check_inserted, find_downsampling, find_mixing
+from networks import varied
 from published import put_in
 
 X = torch.randn(2, 3, 33, 48, generator=torch.Generator().manual_seed(0))
@@ -70,15 +71,6 @@ class Shared(nn.Module):
         x = self.stem(x)
         y = self.conv2(self.relu(self.bn1(self.conv1(x))))
         return self.relu(y + self.down(x))
-
-
-def varied(net: nn.Module) -> nn.Module:
-    generator = torch.Generator().manual_seed(0)
-    for module in net.modules():
-        if isinstance(module, nn.BatchNorm2d):
-            nn.init.uniform_(module.running_mean, -0.3, 0.3, generator=generator)
-            nn.init.uniform_(module.running_var, 0.5, 2, generator=generator)
-    return net.eval()
 
 
 def test_by_hand():

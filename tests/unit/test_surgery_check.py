@@ -9,9 +9,9 @@ from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 import dealias
-from dealias.layers import FrequencyMixing
 from dealias.models import create_model, save
 from dealias.surgery import check_inserted
+from networks import varied
 from published import put_in
 
 X = torch.randn(2, 3, 32, 48, generator=torch.Generator().manual_seed(0))
@@ -43,19 +43,6 @@ class Net(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         return self.pool(self.block(self.stem(x)))
-
-
-def varied(net: nn.Module) -> nn.Module:
-    """Batch norms that do something, and mixing that has learned something."""
-    generator = torch.Generator().manual_seed(0)
-    for module in net.modules():
-        if isinstance(module, nn.BatchNorm2d):
-            nn.init.uniform_(module.running_mean, -0.3, 0.3, generator=generator)
-            nn.init.uniform_(module.running_var, 0.5, 2, generator=generator)
-        if isinstance(module, FrequencyMixing):
-            for parameter in module.parameters():
-                nn.init.normal_(parameter, std=0.1, generator=generator)
-    return net.eval()
 
 
 def mended(bias=False, **options):

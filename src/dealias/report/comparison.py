@@ -58,13 +58,11 @@ def compare_results(
     resized = _resized(a, b, names)
     left_out = _left_out(a, b, units, names)
     widths, other_widths = _widths(a, b, whole=not left_out)
-    if not left_out:
-        check_comparable(a, b, names=names)
     if left_out:
         first, second = units
         units = [{k: side[k] for k in side if k in first and k in second} for side in units]
         a, b = (restrict(result, side) for result, side in zip((a, b), units, strict=True))
-        check_comparable(a, b, names=names)
+    check_comparable(a, b, names=names)
     first, second = units
     check_targets(first, second, len(a["classes"]), names)
     listed = [row["name"] for row in a["classes"]]

@@ -49,11 +49,6 @@ def contact_sheet(
     return _SHEET.page(drawn, classes.names, classes.colors())
 
 
-def color_labels(target: Tensor, classes: ClassSet) -> Picture:
-    """Colours uint8 [H, W, 3] of a target [H, W]; void is black."""
-    return classes.paint(target.numpy())
-
-
 def _read(found: Samples, index: int) -> tuple[str, Tensor, Tensor] | None:
     """Name, image and target; None for a sample that can't be used."""
     with contextlib.suppress(FileError):
@@ -67,4 +62,4 @@ def _pair(name: str, image: Tensor, target: Tensor, classes: ClassSet) -> Pictur
     """An image and its labels side by side, under their name."""
     caption = f"{name}, {image.shape[2]}x{image.shape[1]}"
     picture = image.permute(1, 2, 0).numpy()
-    return _SHEET.pair(caption, picture, color_labels(target, classes), smooth=False)
+    return _SHEET.pair(caption, picture, classes.paint(target.numpy()), smooth=False)
