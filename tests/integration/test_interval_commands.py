@@ -142,7 +142,7 @@ class TestCompare:
         page = (data / "page" / "index.html").read_text()
         assert "not tested, </span> +100.00</span>" in page
         assert "not told from zero, </span> +100.00" not in page
-        assert "a class that fewer than 10 images have" in page
+        assert "because fewer than 10 images have the class" in page
 
     def test_the_same_prediction_twice_is_marked(self, data, capsys):
         evaluated(data, "a")
