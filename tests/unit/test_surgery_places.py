@@ -93,4 +93,4 @@ def test_reports_of_pickles_without_a_place(place):
 
 def test_a_report_of_filters_after_alone_says_to_test():
     _, report = dealias.dealias(Both().eval(), X, sites=["first"])
-    assert str(report).endswith("test the network, and train it on if it lost by the filters")
+    assert str(report).endswith("test the network; if the filters made it worse, train it further")

@@ -121,7 +121,7 @@ def dealias(
     >>> print(report)
     site  put in  place  cutoff  as
     1     daf     after  0.250   2.dealias_sampling
-    test the network, and train it on if it lost by the filters
+    test the network; if the filters made it worse, train it further
     """
     asked = Asked(
         filter=filter,

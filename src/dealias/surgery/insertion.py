@@ -111,9 +111,11 @@ class Report:
         lines = by_reason("left", self.left)
         places = {item.place for item in self.inserted if item.is_filter}
         if "before" in places:
-            lines.append("train the network on: trained weights do not expect filters before steps")
+            lines.append(
+                "train the network further: trained weights do not expect filters before steps"
+            )
         elif places:
-            lines.append("test the network, and train it on if it lost by the filters")
+            lines.append("test the network; if the filters made it worse, train it further")
         if any(item.kind in CHOSEN for item in self.inserted):
             lines.append(
                 "maps lie on the grids that images chose: dealias.layers.collect_offsets has them"
