@@ -159,7 +159,7 @@ def _fine_grained_table(result: Mapping[str, Any]) -> Table:
 def _kind_table(result: dict[str, Any]) -> Table:
     table = Table("wrong pixels")
     table.add_column("share", justify="right")
-    table.add_column("mIoU if mended", justify="right")
+    table.add_column("mIoU if corrected", justify="right")
     table.add_column("costliest pairs (target as prediction, mIoU)")
     for kind in ERROR_KINDS:
         gain = result["mIoU_gain"][kind.key]

@@ -53,7 +53,7 @@ def print_results(evaluation: Any, console: Console) -> None:
     title = f"errors of {what} at IoU 0.5 from a score of {errors['threshold']:.2f} on, {best}"
     console.print(title, style="table.title", soft_wrap=True)
     kinds = Table("kind")
-    for heading in ("number", "AP50 if mended"):
+    for heading in ("number", "AP50 if corrected"):
         kinds.add_column(heading, justify="right")
     for kind in BOX_ERRORS if boxes else INSTANCE_ERRORS:
         row = errors["kinds"][kind.key]

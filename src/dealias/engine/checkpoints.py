@@ -119,8 +119,8 @@ def check_resumable(
 ) -> None:
     """Refuse to resume from states that do not fit this optimizer and trainer.
 
-    Optimizers go on with the options in their state, such as the learning rate, whatever the
-    configuration says now. Others are refused, as they would be dropped.
+    Optimizers keep the options in their state, such as the learning rate. Other options in the
+    configuration are refused, because they would be ignored.
 
     Args:
         checkpoint: checkpoint to resume from.
@@ -129,8 +129,8 @@ def check_resumable(
         source: name of the checkpoint, for the message.
 
     Raises:
-        CheckpointError: a state is missing, or of another kind; or an option of the optimizer is
-            another.
+        CheckpointError: a state is missing or of another kind, or an option of the optimizer
+            differs.
     """
     optimizer = module.optimization.optimizer(module.network)
     schedule = module.optimization.schedule(optimizer, max(1, trainer.max_steps))
@@ -153,8 +153,8 @@ def check_resumable(
         raise CheckpointError(_cannot_resume(source, error)) from error
     if changed:
         raise CheckpointError(
-            f"{source}: was trained with {changed}: training that goes on keeps the optimizer's "
-            f"options; --init_from begins one from the weights, with others"
+            f"{source}: was trained with {changed}: a resumed training keeps the optimizer's "
+            f"options; to change them, start a new run from these weights with --init_from"
         )
 
 
@@ -381,7 +381,7 @@ class LastCheckpoint(Checkpoint):
             self._validated = trainer.global_step
 
     def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Save again a step that was saved before its validation, or that this validation ended."""
+        """Save a step again that was saved before its validation, or at which it ended training."""
         step = trainer.global_step
         if not trainer.sanity_checking and step and (step == self._saved or trainer.should_stop):
             self._save(trainer)

@@ -68,8 +68,8 @@ def set_epochs(trainer: Trainer, data: Any, options: Any) -> None:
 
     An epoch has as many steps as it takes to use each training image once. Training ends at
     `max_epochs` or `max_steps`, whichever comes first. If no interval in steps is given, validation
-    runs after each epoch, or after a share or number of epochs, and at the latest after the last
-    step.
+    runs after each epoch, or after a share or number of epochs; in a shorter training, after its
+    last step.
 
     Args:
         trainer: the trainer.

@@ -60,7 +60,7 @@ def write_error_map(
     counting: Mapping[str, Any],
     image: Path | None,
 ) -> None:
-    """Write the errors of one image as PNG, over its photograph, or over its target without one.
+    """Write the errors of one image as PNG, over its photograph, or its target if it has none.
 
     Args:
         path: the file.

@@ -41,8 +41,8 @@ class HardPixelErrors(Metric):
             "IoU_per_class" for :class:`torchmetrics.wrappers.ClasswiseWrapper`. None for all
             scalar scores.
         threshold: for two classes with a single score per pixel, the score above which class 1 is
-            predicted: 0 for logits, 0.5 for probabilities. None is for logits too, but refuses a
-            batch of scores that are all in [0, 1], since they look like probabilities.
+            predicted: 0 for logits, 0.5 for probabilities. None treats scores as logits, but
+            refuses a batch whose scores all lie in [0, 1], since they look like probabilities.
         **kwargs: arguments of :class:`torchmetrics.Metric`.
 
     Raises:

@@ -211,8 +211,8 @@ def measure_shifts(
         network: from :func:`load_network`; its output must be accepted by :func:`output_scores`.
         paths: image files.
         plan: sites of the network.
-        shifts: number of offsets for each image, which are drawn by the name of its file without
-            the suffix.
+        shifts: number of offsets for each image, drawn from `seed` and the name of its file
+            without the suffix.
         largest: largest offset in pixels along an axis.
         seed: seed of the offsets.
         offsets: offsets to use for every image, instead of drawn ones.

@@ -131,7 +131,7 @@ def _draw_kinds(figure: Any, result: Mapping[str, Any]) -> None:
     colors = [css(ERROR_COLORS[kind.key]) for kind in ERROR_KINDS]
     panels = (
         (shares, "error_shares", "share of wrong pixels, %", percent),
-        (gains, "mIoU_gain", "mIoU if mended, points", signed),
+        (gains, "mIoU_gain", "mIoU if corrected, points", signed),
     )
     for axis, key, title, form in panels:
         values = [result[key][kind.key] for kind in ERROR_KINDS]

@@ -109,8 +109,8 @@ def lowpass(
             or float64. ``"slabs"`` subtracts the removed frequencies from a few planes at a time;
             it is for inference on a CPU with ideal filters and symmetric band edges. ``"auto"``
             uses the FFT if the numbers of rows and columns add up to more than 1536, slabs for
-            other large maps if they can run and the filter removes little, and otherwise, also in
-            graphs that are compiled or exported, matrix products. Exports by ``torch.onnx.export``
+            other large maps if they can run and the filter removes little, and matrix products
+            otherwise and in graphs that are compiled or exported. Exports by ``torch.onnx.export``
             use matrix products even with ``"fft"``, because ONNX Runtime fails on the inverse of a
             real FFT.
 

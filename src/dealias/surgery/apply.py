@@ -38,15 +38,15 @@ def dealias(
 
     By default, filters are placed after the activation that follows a strided convolution, and
     after max pooling at stride 1, as in Zhang, "Making convolutional networks shift-invariant
-    again" (ICML 2019). In two networks trained on CamVid, this made the output steadier under
-    shifts without further training, and changed mIoU by +0.2 and -0.4 points. Sixteen more
-    networks, trained with the filters, lost nothing on average. On a CPU, a prediction took 1.05
-    times as long for UPerNet on EfficientNet-Lite0, and 1.25 times as long on ResNet-50. Where
-    nothing can be filtered after the activation, the input of the step is filtered instead. That
-    removes information that trained weights rely on, so train such a network further. The paper
-    used ``place="before", mixing=True``, which lost clean accuracy in our studies. Under noise,
-    filters before the steps, without further training, gained 10.8 points of mIoU in one network
-    (eight seeds) and lost 14.8 in another (one seed).
+    again" (ICML 2019). In two kinds of network trained on CamVid (eight seeds and one), this made
+    the output steadier under shifts without further training, and changed mIoU by +0.2 and -0.4
+    points. Sixteen more networks, trained with the filters, lost nothing on average. On a CPU, a
+    prediction took 1.05 times as long for UPerNet on EfficientNet-Lite0, and 1.25 times as long on
+    ResNet-50. Where nothing can be filtered after the activation, the input of the step is filtered
+    instead. That removes information that trained weights rely on, so train such a network further.
+    The paper used ``place="before", mixing=True``, which lost clean accuracy in our studies. Under
+    noise, filters before the steps, without further training, gained 10.8 points of mIoU in one
+    network (eight seeds) and lost 14.8 in another (one seed).
 
     Parameters keep their names, so checkpoints of the plain network can be loaded before and after
     de-aliasing. Mixing modules that a checkpoint lacks stay unchanged. The result can be copied,
@@ -69,7 +69,7 @@ def dealias(
         mixing: whether to insert a :class:`dealias.layers.FrequencyMixing` after the convolutions
             of :func:`find_mixing` that follow the chosen sites.
         cutoff: cutoff in cycles per pixel, in (0, 0.5], of "daf" and "flc" filters and of mixing
-            modules; refused if there are neither. ``"auto"`` depends on `filter`; for blurs and
+            modules; refused if there is neither. ``"auto"`` depends on `filter`; for blurs and
             None it is the Nyquist frequency of the step. ``"published"`` is half the published
             sampling rate, which may be less than half that of the stride. A number, or (row,
             column), applies to every site. A mapping applies to the sites of
@@ -80,9 +80,9 @@ def dealias(
         place: where filters are placed: ``"before"`` the unit; ``"after"`` the activation that
             follows the strided convolution; or ``"auto"``, after the activation where that is
             possible, and before the unit elsewhere, including where a pass with the filters shows
-            that other modules would run on larger maps. With ``"after"``, the convolution runs at
-            stride 1, and the filtered map is subsampled. This costs the convolution s * s times its
-            operations, and in training, a normalisation between the two computes its statistics
+            that other modules would run on larger maps. After an activation, the filtered map is
+            subsampled, and the convolution runs at stride 1. This costs the convolution s * s times
+            its operations, and in training, a normalisation between the two computes its statistics
             from the larger map. Max pooling runs at stride 1 likewise. A 1x1 convolution in a
             shortcut is filtered at its input, which is equivalent.
         unit: see :func:`find_downsampling`.

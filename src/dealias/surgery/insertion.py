@@ -74,7 +74,7 @@ class Inserted:
 
 @dataclass(frozen=True)
 class Report:
-    """The changes that :func:`dealias.dealias` made, which print as a table.
+    """The changes that :func:`dealias.dealias` made; prints as a table.
 
     Attributes:
         inserted: filters in the order in which they run, then mixing modules, then choices of

@@ -64,7 +64,7 @@ FILTER_OPTIONS: Mapping[str, Mapping[str, Any]] = {
 
 
 def unused_options(filter: str | None, *, mixing: bool) -> tuple[str, ...]:  # noqa: A002
-    """Names of the options of :func:`dealias.dealias` that are for what it would not put in."""
+    """Return the options of :func:`dealias.dealias` that apply to nothing that it would insert."""
     unused: tuple[str, ...] = () if mixing else ("mixing_options",)
     if filter is None:
         unused += ("filter_options", "strength")

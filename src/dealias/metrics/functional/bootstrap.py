@@ -123,7 +123,9 @@ def p_values(value: Tensor, error: Tensor, units: int) -> Tensor:
 
 
 def t_quantile(share: float, freedom: int) -> float:
-    """Return a quantile, at least 1/2, of Student's t; accurate to 0.2 % from 9 degrees of freedom.
+    """Return the quantile of Student's t for a share of at least 1/2.
+
+    It is accurate to 0.2 % from 9 degrees of freedom on.
 
     Source: Wallace, "Bounds on Normal Approximations to Student's and the Chi-Square
     Distributions", Annals of Mathematical Statistics, 1959.

@@ -211,7 +211,7 @@ def count_shifts(
         up.
 
     Raises:
-        LabelRangeError: a label is not a class or, in the target, not void either.
+        LabelRangeError: a label is neither a class nor, in the target, void.
         ValueError: see :func:`count_hard_pixels`; or shapes differ.
     """
     check_options(num_classes, ignore_index, band_width, protocol)
