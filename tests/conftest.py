@@ -6,7 +6,8 @@ import torch
 from hypothesis import HealthCheck, settings
 
 # Machines are busy, and what takes a millisecond may take seconds.
-settings.register_profile("busy", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+_UNHEEDED = [HealthCheck.too_slow, HealthCheck.function_scoped_fixture]
+settings.register_profile("busy", deadline=None, suppress_health_check=_UNHEEDED)
 settings.load_profile("busy")
 
 

@@ -35,6 +35,14 @@ class StopAtStep(KillAtStep):
             trainer.should_stop = True
 
 
+class StopAtBatch(KillAtStep):
+    """Ends training in good order after a batch, as Lightning's Timer does."""
+
+    def on_train_batch_end(self, trainer, pl_module, outputs, batch, batch_idx):  # noqa: ARG002
+        if batch_idx + 1 == self.step:
+            trainer.should_stop = True
+
+
 class StopAfterValidation(StopAtStep):
     """Ends training in good order after the validation of a step, as EarlyStopping does."""
 

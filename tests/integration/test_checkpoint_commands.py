@@ -84,18 +84,45 @@ def test_a_resumed_run_saves_no_step_in_the_middle(config, tmp_path, monkeypatch
     assert all(batches == 2 * step for step, batches in saved), saved
 
 
+def test_a_stop_amid_accumulated_gradients_waits_for_the_end_of_the_step(config, tmp_path):
+    options = ["--trainer.accumulate_grad_batches", "2", "--trust"]
+    whole, parts = tmp_path / "whole", tmp_path / "parts"
+    assert command("fit", config, whole, *options) == 0
+    stop = ["--trainer.callbacks+=stops.StopAtBatch", "--trainer.callbacks.step=5"]
+    assert command("fit", config, parts, *options, *stop) == 0
+    assert state_of(parts / "last.ckpt")["global_step"] == 3
+    assert command("fit", config, parts, *options, "--ckpt_path", "last") == 0
+    assert_same_state(whole / "last.ckpt", parts / "last.ckpt")
+
+
+def test_the_best_of_a_run_that_another_begins_from_is_replaced(config, tmp_path):
+    """Its folder is a copy, in which the training of the first is overwritten."""
+    options = ["--trust", "--trainer.callbacks+=stops.FallingScore", "--trainer.max_steps"]
+    first, second = tmp_path / "first", tmp_path / "second"
+    assert command("fit", config, first, *options, "3") == 0
+    shutil.copytree(first, second)
+    more = ["--overwrite", "true", "--ckpt_path", str(first / "last.ckpt")]
+    assert command("fit", config, second, *options, "6", *more) == 0
+    assert state_of(second / "best.ckpt")["global_step"] == 6
+
+
 @pytest.mark.parametrize(
     ("option", "value", "was"),
-    [("lr", "1e-7", "0.01"), ("momentum", "0.5", "0.9"), ("weight_decay", "0.3", "0.0005")],
+    [
+        ("lr", "1e-07", "0.01"),
+        ("momentum", "0.5", "0.9"),
+        ("weight_decay", "0.3", "0.0005"),
+        ("kind", "'adamw'", "'sgd'"),
+    ],
 )
 def test_options_that_its_optimizer_would_not_heed_are_refused(
     option, value, was, trained, config, tmp_path, capsys
 ):
     run = tmp_path / "run"
     shutil.copytree(trained, run)
-    more = [f"--model.optimization.{option}", value, "--trainer.max_steps", "7"]
+    more = [f"--model.optimization.{option}", value.strip("'"), "--trainer.max_steps", "7"]
     said = failure(capsys, "fit", config, run, *more, "--ckpt_path", "last")
-    assert f"last.ckpt: was trained with {option} {was}, not {float(value)}: " in said
+    assert f"last.ckpt: was trained with {option} {was}, not {value}: " in said
     assert (run / "config.yaml").read_bytes() == (trained / "config.yaml").read_bytes()
 
 

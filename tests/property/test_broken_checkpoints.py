@@ -9,7 +9,7 @@ import time
 import pytest
 import torch
 import yaml
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dealias.engine.checkpoints import WholeCheckpoints, is_checkpoint
@@ -27,7 +27,6 @@ TENSORS = [torch.zeros(()), torch.ones(3), torch.zeros(1).expand(10**6), torch.o
 quick = settings(
     derandomize=True,
     max_examples=40,
-    suppress_health_check=[HealthCheck.function_scoped_fixture],
 )
 
 

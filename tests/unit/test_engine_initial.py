@@ -1,7 +1,11 @@
 """Weights of one network to start another from."""
 
+import random
+
+import numpy as np
 import pytest
 import torch
+from pytorch_lightning import seed_everything
 from torch import nn
 
 from dealias.engine.initial import init_weights
@@ -44,6 +48,19 @@ def test_a_head_of_other_classes_is_left_out_wherever_it_has_them(begin):
     assert taken == {"backbone.weight", "backbone.bias"}
 
 
+def test_a_head_in_the_backbone_of_other_classes_is_left_out(begin):
+    class Whole(Network):
+        def __init__(self, num_classes):
+            super().__init__(num_classes=num_classes, mean=(0.0,) * 3, std=(1.0,) * 3)
+            self.backbone = nn.Sequential(nn.Conv2d(3, 8, 3), nn.Conv2d(8, num_classes, 1))
+            self.register_buffer("scale", torch.ones(1))
+
+    for source in (Whole(3), Whole(5)):
+        said, taken = begin(source, Whole(3), Whole)
+        assert "with random weights: backbone.1.weight, backbone.1.bias" in said
+        assert "backbone.0.weight" in taken
+
+
 def test_heads_with_a_background_are_left_out_and_what_has_as_many_anchors_is_not(begin):
     source, network = (
         create_detector("mask_rcnn", num_classes=3, backbone="test_resnet", options=SMALL)
@@ -62,12 +79,18 @@ def test_heads_with_a_background_are_left_out_and_what_has_as_many_anchors_is_no
 
 
 def test_building_another_leaves_random_numbers_as_they_were(begin):
-    source, network = Enlarging(3), Enlarging(3)
-    torch.manual_seed(3)
-    expected = torch.rand(1)
-    torch.manual_seed(3)
-    begin(source, network, Enlarging)
-    assert torch.equal(torch.rand(1), expected)
+    def drawn():
+        return torch.rand(1).item(), np.random.rand(), random.random()
+
+    def seed():
+        seed_everything(3)
+        return Enlarging(3), Enlarging(3)
+
+    seed()
+    expected = drawn()
+    source, network = seed()
+    begin(source, network, lambda num_classes: drawn() and Enlarging(num_classes))
+    assert drawn() == expected
 
 
 @pytest.mark.parametrize("dealias", [None, {"strength": 0.0}])

@@ -72,6 +72,13 @@ def test_earlier_names_warn_and_are_what_they_are_called_now(name):
     assert old is pkgutil.resolve_name(now)
 
 
+def test_everything_of_an_earlier_place_is_there(recwarn):
+    names = {}
+    exec("from dealias.data.lowlight import *", names)
+    assert names["LowLight"] is dealias.lowlight.LowLight
+    assert "dealias.data.lowlight.LowLight is now" in str([one.message for one in recwarn])
+
+
 def test_every_package_on_the_site_comes_on_first_use():
     index = Path(__file__).parents[2] / "docs" / "api" / "index.md"
     packages = set(re.findall(r"\[dealias\.(\w+)", index.read_text(encoding="utf-8")))

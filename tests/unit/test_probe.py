@@ -42,6 +42,7 @@ def test_images_are_listed_by_name(folder):
     (folder / ".thumbnails").mkdir()
     for hidden in ("._a.jpg", ".thumbnails/a.jpg"):
         (folder / hidden).write_bytes(b"no image")
+    (folder / "gone.png").symlink_to(folder / "nowhere.png")
     assert [path.name for path in image_paths(folder)] == ["a.jpg", "b.png", "c.png"]
     assert len(image_paths(folder, 2)) == 2
 

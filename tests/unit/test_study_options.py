@@ -334,6 +334,7 @@ class TestConditions:
             ("a: {data: {batch_size: 2}}", "a: data.batch_size: is an option of training"),
             ("a: {data: {skip_empty: true}}", "a: data.skip_empty: is an option of training"),
             ("a: {data: {dark: {keep_bright: true}}}", "a: data.dark.keep_bright: is an option of"),
+            ("same: {data: {root: here}}", "same: expected options of data that differ, got none"),
             ("same: {data: {limit: null}}", "same: expected options of data that differ, got none"),
             ("a: {data: {augmentation: {flip: 0}}}", "a: data.augmentation.flip: is an option of"),
             ("a: {data: {limits: 2}}", "a: .*limits"),

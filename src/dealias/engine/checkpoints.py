@@ -6,11 +6,10 @@ import json
 import traceback
 import warnings
 import zipfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytorch_lightning as pl
 import torch
 from pytorch_lightning.callbacks import Checkpoint, ModelCheckpoint
@@ -22,7 +21,7 @@ from dealias.engine.training import TrainingError
 from dealias.files import write_whole
 from dealias.inputs import LARGEST_DIRECTORY, open_regular, open_zip
 from dealias.models import read_checkpoint
-from dealias.text import printable, reason
+from dealias.text import printable, reason, shorten
 
 _LARGEST = 2**62
 _PICKLED = 2**20  # bytes to search for the mark of Lightning
@@ -139,7 +138,12 @@ def check_resumable(
         (state,), (schedule_state,) = checkpoint["optimizer_states"], checkpoint["lr_schedulers"]
         _check_kinds(own, state["param_groups"], "optimizer_states")
         _check_kinds(schedule.state_dict(), schedule_state, "lr_schedulers")
-        changed = _changed_options(own, state["param_groups"])
+        changed = _changed_options(checkpoint, module.optimization)
+        if changed is not None:
+            raise CheckpointError(
+                f"{source}: was trained with {changed}: a resumed training keeps the optimizer's "
+                f"options; to change them, start a new run from these weights with --init_from"
+            )
         _check_kinds(trainer.fit_loop.state_dict(), checkpoint["loops"]["fit_loop"], "loops")
         _check_kinds([0, 0], [checkpoint["epoch"], checkpoint["global_step"]], "steps")
         for name in schedule_state:
@@ -149,31 +153,29 @@ def check_resumable(
         for group in optimizer.param_groups:
             for parameter in group["params"]:
                 _check_moments(optimizer, parameter)
+    except CheckpointError:
+        raise
     except Exception as error:  # a misplaced value may raise any kind of error
         raise CheckpointError(_cannot_resume(source, error)) from error
-    if changed:
-        raise CheckpointError(
-            f"{source}: was trained with {changed}: a resumed training keeps the optimizer's "
-            f"options; to change them, start a new run from these weights with --init_from"
-        )
 
 
-_OPTIONS = {
-    "initial_lr": "lr",
-    "weight_decay": "weight_decay",
-    "momentum": "momentum",
-    "betas": "betas",
-}
+_IN_OPTIMIZER = (  # options that are in the state of an optimizer, or in its groups of parameters
+    *("kind", "lr", "head_multiplier", "mixing_multiplier", "momentum", "betas", "weight_decay"),
+    "decay_norms",
+)
 
 
-def _changed_options(
-    own: Sequence[Mapping[str, Any]], others: Sequence[Mapping[str, Any]]
-) -> str | None:
-    """The first option in which groups of parameters differ, as "lr 0.01, not 0.1"; or None."""
-    for ours, theirs in zip(own, others, strict=True):
-        for key, name in _OPTIONS.items():
-            if key in ours and not np.allclose(theirs[key], ours[key], rtol=1e-9, atol=0):
-                return f"{name} {theirs[key]}, not {ours[key]}"
+def _changed_options(checkpoint: Mapping[str, Any], optimization: Any) -> str | None:
+    """The first option that differs from that of a checkpoint, as "lr 0.01, not 0.1"; or None.
+
+    Checkpoints of version 0.1 do not have the options.
+    """
+    held = checkpoint.get("hyper_parameters", {}).get("optimization", {})
+    for name in _IN_OPTIMIZER:
+        own = getattr(optimization, name)
+        own = list(own) if isinstance(own, tuple) else own
+        if name in held and held[name] != own:
+            return f"{name} {shorten(held[name])}, not {shorten(own)}"
     return None
 
 
@@ -277,10 +279,13 @@ class BestCheckpoint(ModelCheckpoint):
     Args:
         folder: folder of the checkpoint.
         monitor: name of the figure.
+        resumes: whether a resumed training resumes in its own folder. A best.ckpt of an earlier
+            training in another one is replaced.
     """
 
-    def __init__(self, folder: Path, monitor: str = "val/mIoU") -> None:
+    def __init__(self, folder: Path, monitor: str = "val/mIoU", *, resumes: bool = True) -> None:
         super().__init__(folder, "best", monitor=monitor, mode="max", enable_version_counter=False)
+        self.resumes = resumes
 
     def on_validation_end(self, trainer: Any, pl_module: pl.LightningModule) -> None:
         """Save if the figure is the highest so far and the filters have their full strength."""
@@ -299,7 +304,7 @@ class BestCheckpoint(ModelCheckpoint):
         if not isinstance(score, Tensor) or score.numel() != 1 or not score.isfinite().all():
             return
         is_here = state_dict.get("dirpath") == self.dirpath or self._is_of(path, score)
-        if not is_here or not path.is_file():
+        if not (self.resumes and is_here and path.is_file()):
             return
         self.best_model_score = self.kth_value = score
         self.current_score = current if isinstance(current, Tensor) else None
@@ -338,6 +343,7 @@ class LastCheckpoint(Checkpoint):
         self.path = folder / "last.ckpt"
         self.every = every
         self._saved = 0
+        self._stops = False  # at the end of the step
         self._validated: int | None = None  # step of the last validation, if known
 
     def state_dict(self) -> dict[str, Any]:
@@ -367,9 +373,19 @@ class LastCheckpoint(Checkpoint):
             trainer.training = True
 
     def on_train_batch_end(
-        self, trainer: pl.Trainer, pl_module: pl.LightningModule, *_: Any
+        self,
+        trainer: pl.Trainer,
+        pl_module: pl.LightningModule,
+        outputs: Any,
+        batch: Any,
+        batch_idx: int,
     ) -> None:
-        """Save if a save is due, or after the last step."""
+        """Save if it is time, or the last step. A stop amid accumulated gradients is put off."""
+        if (batch_idx + 1) % trainer.accumulate_grad_batches:
+            self._stops = self._stops or trainer.should_stop
+            trainer.should_stop = False
+            return
+        trainer.should_stop = trainer.should_stop or self._stops
         step = trainer.global_step
         is_last = trainer.should_stop or step == trainer.max_steps
         if step > self._saved and (is_last or step % self.every == 0):

@@ -259,8 +259,10 @@ class Commands(LightningCLI):
         asked = (self.writer, self.shifted, self.report)  # the page uses results of the shifts
         own: list[Callback] = [part for part in asked if part is not None]
         if self.command == "fit":
-            self.replacement = Replacement([] if self.files.resumes else self.files.checkpoints)
-            own = [self.replacement, *fit_callbacks(options, self.output, self.model.monitor)]
+            resumes = self.files.resumes
+            self.replacement = Replacement([] if resumes else self.files.checkpoints)
+            more = fit_callbacks(options, self.output, self.model.monitor, resumes=resumes)
+            own = [self.replacement, *more]
             kwargs |= fit_arguments(options.trainer, self.output)
         else:
             kwargs["logger"] = False

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
-import torch
+from pytorch_lightning.utilities.seed import isolate_rng
 from torch import Tensor, nn
 
 from dealias.layers import FrequencyMixing, PartialFilter, PolyphaseShift
@@ -53,13 +53,16 @@ def init_weights(
     kept = _set_strengths(network, own)
     taken = {k: v for k, v in state.items() if k in own and v.shape == own[k].shape}
     taken = {k: v for k, v in taken.items() if k not in kept}
-    scoring = _scoring(network, own, create)
     if classes is not None and [*map(plain_name, classes)] != [*map(plain_name, class_names)]:
+        scoring = _scoring(network, own, create)
         taken = {k: v for k, v in taken.items() if k not in scoring}
     check_kinds(own, {**own, **taken}, source=source)
     left = [k for k in own if k not in taken and not k.endswith(_COUNTER)]
-    inserted, needed = _inserted(network, own), _needed(network, own, state, scoring)
-    lacking = [k for k in left if k in needed and k not in inserted]
+    inserted, inside = _inserted(network, own), _backbone(network, own)
+    lacking = [k for k in left if k in inside and k not in inserted]
+    if lacking:  # a backbone may have a head, which other classes leave out
+        scoring = _scoring(network, own, create)
+        lacking = [k for k in lacking if not (k in scoring and k in state)]
     if lacking or not taken:
         raise WeightsError(
             f"init_from: {source}: expected the tensors of the backbone, got "
@@ -103,7 +106,7 @@ def _scoring(
     left_out = ("num_classes", "backbone_weights", "dealias")
     config = {name: value for name, value in network.config.items() if name not in left_out}
     try:
-        with torch.random.fork_rng():
+        with isolate_rng(include_cuda=False):
             wider = create(**config, num_classes=network.num_classes + 1).state_dict()
     except Exception:  # of any kind, from a class of the user's own
         wider = {}
@@ -113,19 +116,6 @@ def _scoring(
     found = {k for k, v in own.items() if v.ndim and v.shape[0] == network.num_classes}
     inside = _backbone(network, own)
     return found - inside if len(inside) < len(own) else found
-
-
-def _needed(
-    network: Network, own: Mapping[str, Tensor], state: Mapping[str, Tensor], scoring: set[str]
-) -> set[str]:
-    """Names of the tensors that must be there: those of the backbone.
-
-    If the backbone is the whole network, tensors that score classes are not required.
-    """
-    inside = _backbone(network, own)
-    if len(inside) < len(own):
-        return inside
-    return {k for k in own if k not in state} | (inside - scoring)
 
 
 def _inserted(network: Network, own: Mapping[str, Tensor]) -> set[str]:

@@ -26,17 +26,18 @@ from dealias.files import write_whole
 from dealias.models import sync_batch_norm
 
 
-def fit_callbacks(options: Any, folder: Path, monitor: str) -> list[Callback]:
+def fit_callbacks(options: Any, folder: Path, monitor: str, *, resumes: bool) -> list[Callback]:
     """Callbacks of a training: pictures, checkpoints, the learning rate and a filter ramp.
 
     Args:
         options: options of the command, with those of the trainer under "trainer".
         folder: folder of the run.
         monitor: figure that is highest in the best checkpoint.
+        resumes: whether a training continues in its own folder.
     """
     callbacks: list[Callback] = [SamplePictures(folder / "samples", options.samples)]
     if options.trainer.limit_val_batches != 0:
-        callbacks.append(BestCheckpoint(folder, monitor))
+        callbacks.append(BestCheckpoint(folder, monitor, resumes=resumes))
     callbacks.append(LastCheckpoint(folder, options.checkpoint_every))
     if options.filter_ramp is not None:
         callbacks.append(FilterRamp(options.filter_ramp))

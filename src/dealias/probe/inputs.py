@@ -27,7 +27,7 @@ def image_paths(folder: Path, limit: int | None = None) -> list[Path]:
         raise ValueError(f"limit: expected at least 1, got {limit}")
     if not folder.is_dir():
         raise ImageError(folder, "not a folder")
-    found = files_in(folder, IMAGE_SUFFIXES)
+    found = [path for path in files_in(folder, IMAGE_SUFFIXES) if path.is_file()]
     if not found:
         raise ImageError(folder, NO_IMAGES)
     return found[:limit]

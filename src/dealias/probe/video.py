@@ -17,7 +17,7 @@ from torch import Tensor
 from dealias.files import defined
 from dealias.images import ImageError, read_photograph
 from dealias.inputs import open_regular
-from dealias.labels import IMAGE_SUFFIXES, files_in
+from dealias.labels import IMAGE_SUFFIXES
 from dealias.metrics.functional import count_shifts, shift_agreement
 from dealias.probe.inputs import NO_IMAGES, crop
 from dealias.probe.networks import LoadedNetwork
@@ -50,7 +50,11 @@ def read_frames(path: Path) -> Iterator[Frame]:
 
 
 def _images(folder: Path) -> list[Path]:
-    found = [path for path in files_in(folder, IMAGE_SUFFIXES) if path.parent == folder]
+    found = [
+        path
+        for path in folder.iterdir()
+        if path.suffix.lower() in IMAGE_SUFFIXES and not path.name.startswith(".")
+    ]
     if not found:
         raise ImageError(folder, NO_IMAGES)
     return sorted(found, key=lambda path: _in_order(path.stem))

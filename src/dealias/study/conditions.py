@@ -77,7 +77,11 @@ def plan_conditions(
                     f"{one.name}: expected the classes that the networks are trained for, got "
                     f"{shorten(_classes(data))}"
                 )
-            differing = differences(locate(base.options), located, dict(flatten(prepared.defaults)))
+            before, after = (  # what lies in the root is in `tested_on`
+                {name: value for name, value in side.items() if name != "data.root"}
+                for side in (locate(base.options), located)
+            )
+            differing = differences(before, after, dict(flatten(prepared.defaults)))
             if not differing and tested_on == plan.tested_on:
                 raise StudyError(f"{one.name}: expected options of data that differ, got none")
             own = {name: d for name, d in files.items() if plan.files.get(name) != d}
