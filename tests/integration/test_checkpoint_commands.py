@@ -73,10 +73,10 @@ def test_a_resumed_run_saves_no_step_in_the_middle(config, tmp_path, monkeypatch
     assert command("fit", config, tmp_path, *options, *stop) == 0
     saved, save = [], WholeCheckpoints.save_checkpoint
 
-    def note(self, checkpoint, *rest):
+    def note(self, checkpoint, *rest, **more):
         batches = checkpoint["loops"]["fit_loop"]["epoch_loop.batch_progress"]["total"]["ready"]
         saved.append((checkpoint["global_step"], batches))
-        save(self, checkpoint, *rest)
+        save(self, checkpoint, *rest, **more)
 
     monkeypatch.setattr(WholeCheckpoints, "save_checkpoint", note)
     assert command("fit", config, tmp_path, *options, "--ckpt_path", "last") == 0

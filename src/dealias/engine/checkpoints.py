@@ -356,11 +356,6 @@ class LastCheckpoint(Checkpoint):
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Validate first, if training resumes from a step whose validation was cut short."""
-        self._validate_anew(trainer)
-        # The step is in a file already. Amid accumulated gradients it would be saved without them.
-        self._saved = trainer.global_step
-
-    def _validate_anew(self, trainer: pl.Trainer) -> None:
         step, interval = trainer.global_step, trainer.val_check_batch
         if not step or self._validated in (None, step) or not isinstance(interval, int):
             return
