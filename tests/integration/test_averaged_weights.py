@@ -60,7 +60,13 @@ def assert_keeps_both(path, plain):
 
 
 @pytest.mark.parametrize(
-    ("every", "stop"), [("2", STOP), ("4", STOP), ("100", STOP), ("100", STOP_AFTER)]
+    ("every", "stop"),
+    [
+        pytest.param("2", STOP, marks=pytest.mark.slow),
+        pytest.param("4", STOP, marks=pytest.mark.slow),
+        ("100", STOP),
+        ("100", STOP_AFTER),
+    ],
 )
 def test_a_stopped_run_goes_on_to_the_same_weights(every, stop, averaging, config, tmp_path):
     options = ["--checkpoint_every", every, "--trust"]

@@ -62,6 +62,7 @@ def test_workers_write_the_same_page(runs, tmp_path, more):
     assert one == two
 
 
+@pytest.mark.slow
 def test_torchrun_writes_the_same_page(runs, tmp_path):
     images = ["--images", str(runs / "images")]
     assert evaluate(runs, "a", *images, "--report", tmp_path / "one") == 0

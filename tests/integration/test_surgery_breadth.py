@@ -227,7 +227,13 @@ def _graphs_of_this_test_alone() -> Iterator[None]:
     "name",
     [pytest.param(n, marks=pytest.mark.slow) if n in SLOW else n for n in NETWORKS],
 )
-@pytest.mark.parametrize("way", [put_in, dealias.dealias], ids=["paper", "default"])
+@pytest.mark.parametrize(
+    "way",
+    [
+        pytest.param(put_in, id="paper", marks=pytest.mark.slow),
+        pytest.param(dealias.dealias, id="default"),
+    ],
+)
 def test_a_network_is_planned_mended_trained_and_compiled(name, way):
     network = NETWORKS[name]
     example = network.example

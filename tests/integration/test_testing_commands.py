@@ -328,6 +328,7 @@ def test_the_page_shows_what_is_unstable(trained, config, tmp_path):
         assert '"unstable":1' in path.read_text()
 
 
+@pytest.mark.slow
 def test_shifts_are_the_same_in_two_processes(trained, config, tmp_path):
     checkpoint = ["--ckpt_path", str(trained / "last.ckpt")]
     workers = ["--data.workers", "2"]

@@ -108,7 +108,11 @@ LIES = [
     ("fine_grained.mIoU_I", 3, "fine_grained.mIoU_I: expected a number"),
     ("skipped", [1], r"skipped\[0\]: expected text"),
     ("dark", {"least": 1, "output": "raw"}, "dark: lacks 'most'"),
-    ("dark", {"least": 1, "most": 2, "output": "srgb)\n# Best"}, "dark: output: expected"),
+    (
+        "dark",
+        {"least": 1, "most": 2, "output": "srgb)\n# Best"},
+        "dark.output: expected one of raw",
+    ),
     ("noise", "much", "noise: expected a number, got 'much'"),
     ("report", 5, "report: expected text"),
     ("errors_against_aliasing", [], "errors_against_aliasing: expected a mapping"),
