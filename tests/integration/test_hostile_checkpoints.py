@@ -8,7 +8,7 @@ import torch
 
 from dealias.cli import main
 from dealias.engine import BestCheckpoint, WholeCheckpoints
-from dealias.engine.checkpoints import is_checkpoint
+from dealias.engine.checkpoint_files import is_checkpoint
 from runs import assert_same_state, command, failure, state_of
 
 BEST = ["--trainer.val_check_interval", "2", "--checkpoint_every", "2"]

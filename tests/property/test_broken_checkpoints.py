@@ -12,7 +12,7 @@ import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dealias.engine.checkpoints import WholeCheckpoints, is_checkpoint
+from dealias.engine.checkpoint_files import WholeCheckpoints, is_checkpoint
 from dealias.engine.configs import read_config
 from dealias.models import convert, create_model, load, read_checkpoint, save
 

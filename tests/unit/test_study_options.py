@@ -11,7 +11,8 @@ from dealias.labels import load_class_set
 from dealias.study import Study, read_variants
 from dealias.study.conditions import plan_conditions
 from dealias.study.figures import choose_tests
-from dealias.study.options import differences, plan_variants, relevant, unequal_lengths
+from dealias.study.options import differences, relevant
+from dealias.study.plans import plan_variants, unequal_lengths
 from dealias.study.variants import StudyError, command_line
 from dealias.text import FileError, told_conditions
 from runs import CONFIG

@@ -4,7 +4,7 @@ from dataclasses import replace
 import pytest
 
 from dealias.study.figures import choose_tests, read_figures
-from dealias.study.options import Plan
+from dealias.study.plans import Plan
 from dealias.study.plot import draw_study
 from dealias.study.records import (
     add_run,

@@ -14,7 +14,7 @@ from dealias.study import Study, StudyError, Variant, run_study
 from dealias.study.begun import read_begun, write_begun
 from dealias.study.figures import CLEAN
 from dealias.study.folders import check_folders
-from dealias.study.options import Plan
+from dealias.study.plans import Plan
 from dealias.study.records import add_run, empty_records, write_records
 from dealias.study.training import trained_steps
 from dealias.study.work import Work

@@ -3,12 +3,8 @@
 import importlib
 from typing import TYPE_CHECKING, Any
 
-from dealias.engine.checkpoints import (
-    BestCheckpoint,
-    CheckpointError,
-    LastCheckpoint,
-    WholeCheckpoints,
-)
+from dealias.engine.checkpoint_files import CheckpointError, WholeCheckpoints
+from dealias.engine.checkpoints import BestCheckpoint, LastCheckpoint
 from dealias.engine.commands import Commands, Prepared
 from dealias.engine.configs import (
     ConfigError,

@@ -14,13 +14,7 @@ from pytorch_lightning import Callback, Trainer
 from pytorch_lightning.cli import LightningArgumentParser, LightningCLI
 
 from dealias.code import allow_programs, in_brief, names_class
-from dealias.engine.checkpoints import (
-    WholeCheckpoints,
-    cause_in_checkpoint,
-    check_averaging,
-    check_resumable,
-    is_checkpoint,
-)
+from dealias.engine.checkpoint_files import WholeCheckpoints, is_checkpoint
 from dealias.engine.configs import (
     LINKS,
     ConfigError,
@@ -43,6 +37,7 @@ from dealias.engine.options import (
 from dealias.engine.parsing import BriefParser, FreeOptions
 from dealias.engine.paths import settle
 from dealias.engine.pictures import PredictionWriter
+from dealias.engine.resuming import cause_in_checkpoint, check_averaging, check_resumable
 from dealias.engine.run_files import RunFiles, default_folder, find_checkpoint
 from dealias.engine.shifts import ShiftTest, UnstableMaps
 from dealias.engine.tasks import find_task, take_task

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from itertools import pairwise
 from typing import Any, Literal, get_args
 
@@ -78,6 +78,11 @@ class Optimization:
                 raise ValueError(f"{name}: expected 0 or more, got {getattr(self, name)}")
         if len(self.betas) != 2 or not all(0 <= beta < 1 for beta in self.betas):
             raise ValueError(f"betas: expected two numbers in [0, 1), got {self.betas}")
+
+    def to_dict(self) -> dict[str, Any]:
+        """The options by name, as plain values: numbers, strings and lists."""
+        options = asdict(self).items()
+        return {name: list(v) if isinstance(v, tuple) else v for name, v in options}
 
     def optimizer(self, network: nn.Module) -> Optimizer:
         """The optimizer of a network with an attribute `backbone`."""

@@ -7,7 +7,7 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from dealias.engine.checkpoints import CheckpointError, is_checkpoint
+from dealias.engine.checkpoint_files import CheckpointError, is_checkpoint
 from dealias.engine.options import Command
 from dealias.files import PART, OutputError
 from dealias.outputs import check_apart, check_folder, claim, folders_above

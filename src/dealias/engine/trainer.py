@@ -17,7 +17,8 @@ from pytorch_lightning.loggers import CSVLogger, TensorBoardLogger
 from pytorch_lightning.plugins.layer_sync import LayerSync
 from torch import nn
 
-from dealias.engine.checkpoints import BestCheckpoint, LastCheckpoint, WholeCheckpoints
+from dealias.engine.checkpoint_files import WholeCheckpoints
+from dealias.engine.checkpoints import BestCheckpoint, LastCheckpoint
 from dealias.engine.configs import ConfigError
 from dealias.engine.filter_ramp import FilterRamp
 from dealias.engine.paths import place, settle

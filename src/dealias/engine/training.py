@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict
 from difflib import get_close_matches
 from inspect import signature
 from pathlib import Path
@@ -209,10 +208,7 @@ class Training(pl.LightningModule):
         checkpoint["hyper_parameters"] = {
             "network": self.network.config,
             "classes": {"names": list(self.class_names)},
-            "optimization": {
-                name: list(value) if isinstance(value, tuple) else value
-                for name, value in asdict(self.optimization).items()
-            },
+            "optimization": self.optimization.to_dict(),
         }
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:

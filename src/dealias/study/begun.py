@@ -9,7 +9,7 @@ from typing import Any
 from dealias.evaluation import digest_file
 from dealias.files import make_parents, write_json
 from dealias.inputs import read_json
-from dealias.study.options import Plan
+from dealias.study.plans import Plan
 from dealias.study.records import changed_inputs
 from dealias.text import FileError
 

@@ -10,16 +10,8 @@ from dealias.engine import find_task, refuse_programs, resolve
 from dealias.study.asked import Study
 from dealias.study.figures import Test
 from dealias.study.fingerprints import Known, digest_files, digest_options
-from dealias.study.options import (
-    TRAINED_ON,
-    Plan,
-    changed_options,
-    differences,
-    locate,
-    prepare,
-    quiet,
-    refusing,
-)
+from dealias.study.options import TRAINED_ON, changed_options, differences, locate
+from dealias.study.plans import Plan, prepare, quiet, refusing
 from dealias.study.variants import StudyError, Variant, command_line, flatten, read_named
 from dealias.text import shorten
 

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from dealias.environment import environment, hardware
 from dealias.files import write_json
-from dealias.study.options import prepare
+from dealias.study.plans import prepare
 from dealias.study.variants import StudyError
 from dealias.timing import synchronised, time_in_turns
 

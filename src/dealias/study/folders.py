@@ -9,7 +9,8 @@ from dealias.files import OutputError
 from dealias.inputs import read_yaml
 from dealias.study.begun import changed_since_begun, holds_begun
 from dealias.study.fingerprints import digest_options
-from dealias.study.options import Plan, differences, of_training, relevant
+from dealias.study.options import differences, of_training, relevant
+from dealias.study.plans import Plan
 from dealias.study.records import run_key
 from dealias.study.variants import OUTPUTS, flatten
 from dealias.text import FileError, printable, shorten

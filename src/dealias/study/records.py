@@ -11,7 +11,8 @@ from dealias.files import write_json
 from dealias.inputs import read_json
 from dealias.study.dealiasing import spelled_out_earlier
 from dealias.study.figures import Test
-from dealias.study.options import Plan, differences
+from dealias.study.options import differences
+from dealias.study.plans import Plan
 from dealias.study.statistics import Figures
 from dealias.text import FileError, printable
 

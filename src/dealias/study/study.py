@@ -11,7 +11,7 @@ from dealias.study.asked import Study
 from dealias.study.conditions import plan_conditions
 from dealias.study.fingerprints import Known
 from dealias.study.folders import check_folders
-from dealias.study.options import plan_variants, unequal_lengths
+from dealias.study.plans import plan_variants, unequal_lengths
 from dealias.study.records import read_records
 from dealias.study.variants import baseline_first, read_variants
 from dealias.study.work import Found, Progress, Work

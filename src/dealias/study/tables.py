@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from dealias.study.figures import FIGURES, Test
-from dealias.study.options import FIXED, Plan
+from dealias.study.plans import FIXED, Plan
 from dealias.study.records import Records, figures_of, run_key
 from dealias.study.statistics import Row, Summary, summarise
 

@@ -9,7 +9,7 @@ from typing import Any
 from dealias.engine import Commands, WholeCheckpoints
 from dealias.study.begun import write_begun
 from dealias.study.fingerprints import digest_files
-from dealias.study.options import FIXED
+from dealias.study.plans import FIXED
 from dealias.study.variants import StudyError
 from dealias.text import printable
 

@@ -18,7 +18,7 @@ from dealias.study.asked import Study
 from dealias.study.begun import read_begun
 from dealias.study.figures import CLEAN, DRAWN, Test
 from dealias.study.folders import differing_runs
-from dealias.study.options import Plan
+from dealias.study.plans import Plan
 from dealias.study.plot import draw_study
 from dealias.study.records import (
     Records,
