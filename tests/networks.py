@@ -4,6 +4,7 @@ import torch
 from torch import Tensor, nn
 
 from dealias.layers import FrequencyMixing
+from dealias.models import create_model
 
 
 class Block(nn.Module):
@@ -30,3 +31,16 @@ def varied(net: nn.Module) -> nn.Module:
             for parameter in module.parameters():
                 nn.init.normal_(parameter, std=0.1, generator=generator)
     return net.eval()
+
+
+def bright_upernet():
+    """A small network of dealias.models whose images are not normalised as ImageNet's."""
+    return create_model(
+        "upernet",
+        backbone="test_resnet",
+        backbone_weights=None,
+        channels=8,
+        num_classes=3,
+        mean=(0.5,) * 3,
+        std=(0.25,) * 3,
+    )

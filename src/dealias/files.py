@@ -22,6 +22,17 @@ class OutputError(ValueError):
 
 
 @contextmanager
+def writing(path: Path) -> Iterator[None]:
+    """Turn errors of the system into OutputError with the name of the output."""
+    try:
+        yield
+    except OSError as error:
+        raise OutputError(
+            f"{printable(path)}: can't be written: {error.strerror or error}"
+        ) from error
+
+
+@contextmanager
 def write_whole(path: Path) -> Iterator[IO[bytes]]:
     """Open a file next to `path` for writing; it replaces `path` once it is complete.
 
@@ -32,24 +43,20 @@ def write_whole(path: Path) -> Iterator[IO[bytes]]:
         OutputError: the file can't be written.
     """
     path = path.resolve()
-    try:
+    with writing(path):
         handle, name = tempfile.mkstemp(f".{PART}", hidden_name(path, ""), path.parent)
-    except OSError as error:
-        raise OutputError(f"{printable(path)}: can't be written: {error.strerror}") from error
-    part = Path(name)
-    try:
-        with os.fdopen(handle, "wb") as file:
-            yield file
-        umask = os.umask(0)
-        os.umask(umask)
-        mode = path.stat().st_mode & 0o777 if path.is_file() else 0o666 & ~umask
-        part.chmod(mode)  # files made by mkstemp are readable by their owner only
-        part.replace(path)
-    except BaseException as error:
-        part.unlink(missing_ok=True)
-        if isinstance(error, OSError):
-            raise OutputError(f"{printable(path)}: can't be written: {error.strerror}") from error
-        raise
+        part = Path(name)
+        try:
+            with os.fdopen(handle, "wb") as file:
+                yield file
+            umask = os.umask(0)
+            os.umask(umask)
+            mode = path.stat().st_mode & 0o777 if path.is_file() else 0o666 & ~umask
+            part.chmod(mode)  # files made by mkstemp are readable by their owner only
+            part.replace(path)
+        except BaseException:
+            part.unlink(missing_ok=True)
+            raise
 
 
 def make_parents(path: Path) -> None:
@@ -61,12 +68,8 @@ def make_parents(path: Path) -> None:
     removed = [up for up in path.parents if up.name.endswith(f".{PART}") and not up.is_dir()]
     if removed:
         raise OutputError(f"{printable(path)}: can't be written: its folder was removed")
-    try:
+    with writing(path.parent):
         path.parent.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise OutputError(
-            f"{printable(path.parent)}: can't be written: {error.strerror}"
-        ) from error
 
 
 def hidden_name(path: Path, kind: str) -> str:

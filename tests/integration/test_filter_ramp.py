@@ -36,10 +36,11 @@ def test_averages_of_weights_have_the_strength_of_the_step(config, tmp_path):
 
 def test_the_best_checkpoint_has_the_whole_filters(config, tmp_path):
     falling = ["--trust", "--trainer.callbacks+=stops.FallingScore"]
-    for share, best in (("0.5", 3), ("0.9", 6)):
+    for share, best in (("0.4", 3), ("0.5", 6), ("0.9", 6)):
         run = tmp_path / share
         assert command("fit", config, run, *START, *falling, "--filter_ramp", share) == 0
         assert state_of(run / "best.ckpt")["global_step"] == best
+        assert strengths(run / "best.ckpt") == {1.0}
 
 
 def test_the_first_step_is_that_of_the_plain_network(config, tmp_path):

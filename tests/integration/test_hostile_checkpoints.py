@@ -201,6 +201,7 @@ FOR_ALL = {
     "network: a list": of_parameters(network=[1]),
     "network: a tensor": of_parameters(network={"dealias": torch.ones(2)}),
     "network: odd keys": of_parameters(network={"dealias": {1: 2, "a": 3}}),
+    "classes: a list of others": of_parameters(classes=[*"abcdefghijk"]),
     "classes: a number": of_parameters(classes=3),
     "classes: numbers": of_parameters(classes={"names": [1] * 11}),
     "classes: a number of names": of_parameters(classes={"names": 11}),

@@ -1,11 +1,12 @@
 import json
+import re
 
 import numpy as np
 import pytest
 import torch
 from PIL import Image
 
-from dealias.cli import main
+from dealias.cli import main, probing
 from dealias.data import write_scenes
 from dealias.labels import load_class_set
 from dealias.probe import LoadedNetwork, image_paths, measure_aliasing
@@ -218,6 +219,26 @@ def test_a_video_alone(stranger, tmp_path, capsys):
     folders = ["--predictions", tmp_path / "scenes/labels", "--targets", tmp_path / "scenes/labels"]
     assert main(["evaluate", *map(str, [*folders, *page])]) == 2
     assert "expected those of dealias probe --images, got none" in capsys.readouterr().err
+
+
+def test_what_is_no_video_is_refused_before_the_images_are_measured(
+    stranger, tmp_path, monkeypatch, capsys
+):
+    monkeypatch.setattr(probing, "_measure", None)  # can't be called
+    for name in ("nowhere.mp4", "empty"):
+        (tmp_path / "empty").mkdir(exist_ok=True)
+        assert main(["probe", *map(str, stranger[:5]), "--video", str(tmp_path / name)]) == 2
+        assert name in capsys.readouterr().err
+
+
+def test_two_images_of_one_name_have_no_common_map(stranger, tmp_path, capsys):
+    images = tmp_path / "scenes" / "images"
+    first = min(images.glob("*.png"))
+    with Image.open(first) as scene:
+        scene.save(first.with_suffix(".jpg"))
+    assert main(["probe", *map(str, stranger[:5]), "--maps", str(tmp_path / "maps")]) == 2
+    assert re.search(r"--maps: .*\.jpg and .*\.png would have one map", capsys.readouterr().err)
+    assert not (tmp_path / "maps").exists()
 
 
 @pytest.mark.parametrize("option", [["--shifts", "2"], ["--maps", "m"], ["--noise", "5"]])

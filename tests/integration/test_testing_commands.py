@@ -1,22 +1,25 @@
 """test and predict, as a person runs them."""
 
 import json
+import math
 import re
 from contextlib import contextmanager
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 from torch.nn.modules.module import register_module_forward_pre_hook
 
 from dealias.cli import main
 from dealias.data import write_scenes
+from dealias.engine.shifts import ShiftTest
 from dealias.evaluation import read_counts
 from dealias.labels import load_class_set
 from dealias.models import SegmentationModel
 from dealias.outputs import MANIFEST
 from processes import in_two
-from runs import command, failure
+from runs import command, failure, state_of
 
 
 def test_a_test_draws_its_page_with_the_aliasing_behind_the_errors(trained, config, tmp_path):
@@ -260,6 +263,56 @@ def test_the_seed_of_shifts_is_an_option(trained, config, tmp_path):
         assert found[name].pop("seed") == seed
     assert found["one"] == found["again"]
     assert found["one"]["mASSC"] != found["other"]["mASSC"]
+
+
+def test_a_late_image_too_small_for_shifts_loses_no_figures(
+    trained, config, tmp_path, monkeypatch, capsys
+):
+    add = ShiftTest._add
+
+    def failing(self, part, task, batch):
+        if len(part.images) == 2:
+            raise ValueError("too small")
+        add(self, part, task, batch)
+
+    monkeypatch.setattr(ShiftTest, "_add", failing)
+    options = ["--ckpt_path", str(trained / "last.ckpt"), *SHIFTS, "--report", str(tmp_path / "r")]
+    assert command("test", config, tmp_path / "run", *options) == 2
+    assert "too small" in capsys.readouterr().err
+    result = json.loads((tmp_path / "run" / "test" / "result.json").read_text())
+    assert len(result["per_image"]) == 3
+    assert "shifts" not in result
+
+
+def test_scores_that_are_no_numbers_are_no_label(trained, config, tmp_path, capsys):
+    state = state_of(trained / "last.ckpt")
+    state["state_dict"]["network.decode_head.classifier.1.bias"][1] = math.nan
+    torch.save(state, tmp_path / "nan.ckpt")
+    options = ["--ckpt_path", str(tmp_path / "nan.ckpt")]
+    assert command("test", config, tmp_path / "run", *options) == 2
+    assert "scores: expected numbers from the network, got NaN" in capsys.readouterr().err
+    assert not (tmp_path / "run" / "test" / "result.json").exists()
+
+
+@pytest.mark.parametrize("precision", ["bf16-true", "64"])
+def test_weights_are_float32(precision, trained, config, tmp_path, capsys):
+    options = ["--ckpt_path", str(trained / "last.ckpt"), "--trainer.precision", precision]
+    said = failure(capsys, "test", config, tmp_path / "run", *options)
+    assert "trainer.precision: expected 32-true, 16-mixed or bf16-mixed, got" in said
+
+
+def test_mixed_precision_in_channels_last_memory(config, tmp_path):
+    """Figures and shifts are near those of float32, and the page works."""
+    mixed = ["--trainer.precision", "bf16-mixed", "--model.channels_last", "true"]
+    assert command("fit", config, tmp_path / "run", *mixed, "--trainer.max_steps", "3") == 0
+    found = []
+    for options in ([], [*mixed, "--report", str(tmp_path / "page")]):
+        options += ["--ckpt_path", "last", "--results", str(tmp_path / str(len(found)))]
+        assert command("test", config, tmp_path / "run", *SHIFTS, *options) == 0
+        found.append(json.loads((tmp_path / str(len(found)) / "result.json").read_text()))
+    first, second = (result["shifts"]["agreement"] for result in found)
+    assert first == pytest.approx(second, abs=0.02)
+    assert (tmp_path / "page" / "index.html").is_file()
 
 
 def write_photographs(folder, *names, size=(96, 128)):

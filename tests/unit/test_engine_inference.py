@@ -94,3 +94,11 @@ def test_images_are_scaled_to_fit_with_their_aspect_kept():
 def test_options_that_make_no_sense_are_refused(options, message):
     with pytest.raises(ValueError, match=message):
         Inference(**options)
+
+
+def test_windows_are_added_in_the_precision_of_the_images():
+    images = torch.randn(1, 3, 30, 30)
+    half = slide(lambda x: network(x).bfloat16(), images, (8, 8), (3, 3))
+    assert half.dtype == torch.float32
+    each = slide(lambda x: network(x).bfloat16().float(), images, (8, 8), (3, 3))
+    assert torch.equal(half, each)

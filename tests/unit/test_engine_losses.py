@@ -100,6 +100,7 @@ def test_a_loss_that_does_not_know_void_is_refused_where_there_is_void(scores, t
         ([], {}, r"model.losses: expected a list of losses, got \[\]"),
         ("dice", {}, "model.losses: expected a list of losses, got dice"),
         (["dise"], {}, "losses.0: expected one of dice.*, got 'dise'"),
+        ([{"name": ["dice"]}], {}, "losses.0: expected one of .*, got "),
         ([{"weight": 2}], {}, "losses.0: expected a name or a mapping of name or class_path"),
         ([{"name": "dice", "class_path": "a.B"}], {}, "losses.0: expected a name or a mapping"),
         ([{"name": "dice", "factor": 2}], {}, "losses.0: expected a name or a mapping"),

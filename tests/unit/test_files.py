@@ -57,6 +57,13 @@ class TestWriters:
             write(tmp_path / "nowhere" / "file")
 
 
+def test_an_error_without_a_number_says_what_it_is(tmp_path):
+    expected = pytest.raises(OutputError, match="file: can't be written: encoder error")
+    with expected, write_whole(tmp_path / "file"):
+        raise OSError("encoder error")
+    assert not list(tmp_path.iterdir())
+
+
 def test_json():
     content = {"name": "Straße", "values": [1, None, 0.5]}
     text = to_json(content).decode()

@@ -161,6 +161,23 @@ def test_the_head_is_trained_anew_on_weights_from_a_folder(tmp_path):
     assert model.training
 
 
+def test_images_are_not_normalised_where_the_folder_says_so(tmp_path):
+    small("segformer").network.save_pretrained(tmp_path)
+    processor = {"do_normalize": False, "image_mean": [0.5, 0.4, 0.3]}
+    (tmp_path / "preprocessor_config.json").write_text(json.dumps(processor))
+    model = create_model(f"hf:{tmp_path}", num_classes=5)
+    assert (model.mean, model.std) == ((0.0, 0.0, 0.0), (1.0, 1.0, 1.0))
+
+
+@pytest.mark.parametrize("name", ["model.safetensors.index.json", "tf_model.h5"])
+def test_weights_that_are_not_whole_are_not_random_ones(name, tmp_path):
+    small("segformer").network.config.save_pretrained(tmp_path)
+    index = {"weight_map": {"decode_head.classifier.weight": "model-00001-of-00002.safetensors"}}
+    (tmp_path / name).write_text(json.dumps({"metadata": {}, **index}))
+    with pytest.raises(ModelError, match=r"FileNotFoundError|OSError"):
+        create_model(f"hf:{tmp_path}", num_classes=5)
+
+
 def test_a_stored_standard_deviation_of_zero_is_an_error(tmp_path):
     small("segformer").network.save_pretrained(tmp_path)
     (tmp_path / "preprocessor_config.json").write_text('{"image_std": [0.2, 0.0, 0.2]}')

@@ -1,3 +1,5 @@
+import json
+
 import pytest
 import torch
 from PIL import Image
@@ -133,6 +135,8 @@ def test_figures(folder):
     image = read_image(paths[0])
     maps = capture_maps(network, plan, image)
     assert maps["2"].shape == (1, 8, 64, 96)
+    blurred = capture_maps(network, plan, image, blur=3)
+    torch.testing.assert_close(blurred["2"], BlurFilter(8, 3)(maps["2"]))
     draw_maps(image, maps, results, folder / "map.png")
     for name in ("spectra.png", "map.png"):
         with Image.open(folder / name) as picture:
@@ -199,7 +203,7 @@ def test_specs_without_a_network(spec, message):
     ],
 )
 def test_bad_options(folder, options, message):
-    with pytest.raises(ValueError, match=message):
+    with pytest.raises(ValueError, match=f"^{message}"):
         measure_aliasing(small_network(), image_paths(folder), **options)
 
 
@@ -278,3 +282,24 @@ def test_a_folder_of_transformers_may_be_without_weights(tmp_path):
     assert load_network(f"hf:{tmp_path}").random
     transformers.SegformerForSemanticSegmentation(config).save_pretrained(tmp_path)
     assert not load_network(f"hf:{tmp_path}").random
+
+
+def test_a_folder_of_transformers_says_how_images_are_normalised(tmp_path):
+    transformers = pytest.importorskip("transformers")
+    config = transformers.SegformerConfig(
+        depths=[1] * 4, hidden_sizes=[8, 16, 24, 32], num_attention_heads=[1, 1, 2, 4]
+    )
+    config.save_pretrained(tmp_path)
+    stored = {"image_mean": [0.5, 0.4, 0.3], "image_std": [0.2, 0.3, 0.2]}
+    (tmp_path / "preprocessor_config.json").write_text(json.dumps(stored))
+    network = load_network(f"hf:{tmp_path}")
+    assert (network.mean, network.std) == ((0.5, 0.4, 0.3), (0.2, 0.3, 0.2))
+    index = {"metadata": {}, "weight_map": {"a": "model-00001-of-00002.safetensors"}}
+    (tmp_path / "model.safetensors.index.json").write_text(json.dumps(index))
+    with pytest.raises(NetworkError, match=r"FileNotFoundError|OSError"):
+        load_network(f"hf:{tmp_path}")
+
+
+def test_a_factory_of_a_network_of_dealias_says_how_images_are_normalised():
+    network = load_network("networks:bright_upernet", trust=True)
+    assert (network.mean, network.std) == ((0.5,) * 3, (0.25,) * 3)

@@ -121,8 +121,10 @@ class TestRecords:
         changed = [PLANS[0], plan_of("other", rate=3)]
         found = conflicts(records, changed, SEEDS, TESTS)
         assert found == {"other": ["rate 2, now 3"]}
+        records["cost"] = cost_of()
         drop(records, list(found))
         assert set(records["runs"]) == {"plain/0", "plain/1", "plain/2"}
+        assert records["cost"] is None
 
     def test_a_test_of_other_settings_goes_alone(self, records):
         tests = choose_tests(3, 32, [20])
@@ -131,7 +133,9 @@ class TestRecords:
             "plain/1/clean": ["shifts 5, now 3"],
             "other/1/clean": ["shifts 5, now 3"],
         }
+        records["cost"] = cost_of()
         drop(records, list(found))
+        assert records["cost"] == cost_of()  # the network is the same
         assert [test.name for test in missing_tests(records, "plain/1", tests)] == ["clean"]
         assert missing_tests(records, "plain/0", TESTS) == []
 
@@ -162,7 +166,9 @@ class TestRecords:
         found = conflicts(records, now, [1], TESTS)
         expected = ["model.network.weights: the file holds something else now"]
         assert found == {"other/1": expected}
+        records["cost"] = cost_of()
         drop(records, list(found))
+        assert records["cost"] is None  # a file of the network may have changed
         assert set(records["runs"]) == {
             f"{name}/{seed}" for name in ("plain", "other") for seed in SEEDS
         } - {"other/1"}

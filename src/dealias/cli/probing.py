@@ -11,7 +11,7 @@ import dealias
 from dealias.cli.console import output_console, progress
 from dealias.cli.probe_tables import print_shifts, print_sites, print_video
 from dealias.environment import environment
-from dealias.files import write_json
+from dealias.files import OutputError, write_json
 from dealias.images import open_image
 from dealias.labels import load_class_set
 from dealias.outputs import claim_outputs, fill_folder
@@ -63,24 +63,26 @@ def probe(options: Namespace) -> None:
     claimed = claim_outputs(files, folders, inputs, overwrite=options.overwrite)
     with claimed, fill_folder(options.maps) as maps, fill_folder(options.figures) as figures:
         paths = None if options.images is None else image_paths(options.images, options.limit)
+        if paths is not None and maps is not None:
+            _refuse_twins(paths, maps, options)
         network = load_network(options.model, options.weights, trust=options.trust)
         if classes is not None and network.classes is not None:
             held = ", ".join(map(printable, network.classes[:_LISTED_CLASSES]))
             raise ValueError(f"--classes: is for networks without names; this one has {held}, ...")
+        frames = None if options.video is None else read_frames(options.video)
         found = None if paths is None else _measure(network, paths, classes, options)
         flicker = None
-        if options.video is not None:
-            source = printable(options.video)
-            flicker = measure_video(network, read_frames(options.video), source=source)
+        if frames is not None:
+            flicker = measure_video(network, frames, source=printable(options.video))
         _print(found, flicker, network)
         if maps is not None and found is not None and found.mapped is None:
             raise ValueError("--maps: no step of the network would be filtered")
         if options.output is not None:
             _write(options.output, found, flicker, options)
-        if found is not None and found.mapped is not None and maps is not None:
-            _write_maps(maps, network, found.plan, found.mapped, found.paths, options)
+        if found is not None and maps is not None:
+            _write_maps(maps, network, found, options)
         if found is not None and figures is not None:
-            _draw(figures, network, found.plan, found.results, found.paths, options)
+            _draw(figures, network, found, options)
 
 
 def _measure(
@@ -130,41 +132,44 @@ def _print(found: _Found | None, flicker: Mapping[str, Any] | None, network: Loa
         console.print(f"dealias.dealias would do this:\n{found.would}", soft_wrap=True)
 
 
-def _draw(
-    folder: Path,
-    network: LoadedNetwork,
-    plan: Plan[Site],
-    results: Sequence[SiteResult],
-    paths: Sequence[Path],
-    options: Namespace,
-) -> None:
-    draw_spectra(results, folder / "spectra.png")
-    for path in paths[:_DRAWN_IMAGES]:
-        image = read_image(path, noise=options.noise)
-        maps = capture_maps(network, plan, image)
+def _draw(folder: Path, network: LoadedNetwork, found: _Found, options: Namespace) -> None:
+    draw_spectra(found.results, folder / "spectra.png")
+    for i, path in enumerate(found.paths[:_DRAWN_IMAGES]):
+        image = read_image(path, noise=options.noise, seed=i)
+        maps = capture_maps(network, found.plan, image, blur=options.blur)
         name = "_".join(path.relative_to(options.images).parts)
-        draw_maps(image, maps, results, folder / f"map_{name}.png")
+        draw_maps(image, maps, found.results, folder / f"map_{name}.png")
 
 
-def _write_maps(
-    folder: Path,
-    network: LoadedNetwork,
-    plan: Plan[Site],
-    mapped: SiteResult,
-    paths: Sequence[Path],
-    options: Namespace,
-) -> None:
-    with progress(len(paths)) as advance:
-        for i, path in enumerate(paths):
+def _write_maps(folder: Path, network: LoadedNetwork, found: _Found, options: Namespace) -> None:
+    if found.mapped is None:
+        raise ValueError("--maps: no step of the network would be filtered")
+    site, cutoff = found.mapped.site.name, found.mapped.cutoff
+    with progress(len(found.paths)) as advance:
+        for i, path in enumerate(found.paths):
             image = read_image(path, noise=options.noise, seed=i)
-            features = capture_maps(network, plan, image)[mapped.site.name]
+            features = capture_maps(network, found.plan, image, blur=options.blur)[site]
             size = (image.shape[1], image.shape[2])
-            scores = pixel_scores(features, mapped.cutoff, size)[0].numpy()
+            scores = pixel_scores(features, cutoff, size)[0].numpy()
             with open_image(path) as (whole, _):
                 whole_size = (whole.height, whole.width)
-            output = folder / path.relative_to(options.images).with_suffix(".png")
-            write_scores(output, scores, whole_size)
+            write_scores(_map_of(folder, path, options), scores, whole_size)
             advance()
+
+
+def _refuse_twins(paths: Sequence[Path], folder: Path, options: Namespace) -> None:
+    """Raise OutputError if the maps of two images would be the same file."""
+    images: dict[Path, Path] = {}
+    for path in paths:
+        twin = images.setdefault(_map_of(folder, path, options), path)
+        if twin != path:
+            raise OutputError(f"--maps: {printable(twin)} and {printable(path)} would have one map")
+
+
+def _map_of(folder: Path, path: Path, options: Namespace) -> Path:
+    """The file for the map of an image."""
+    output: Path = folder / path.relative_to(options.images).with_suffix(".png")
+    return output
 
 
 def _would_do(network: LoadedNetwork, path: Path, cutoff: Any) -> Report | str:

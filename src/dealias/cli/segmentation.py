@@ -1,7 +1,5 @@
 """What commands print about segmentation: the check of a data set, and a test."""
 
-from collections.abc import Sequence
-
 from rich.console import Console
 from rich.table import Table
 
@@ -17,10 +15,11 @@ print_results = print_evaluation
 def print_check(found: DataCheck[SplitCheck], console: Console) -> None:
     """Print the contents of the splits of a data set."""
     for split in found.splits:
-        _print_split(split, split.classes, console)
+        _print_split(split, console)
 
 
-def _print_split(split: SplitCheck, names: Sequence[str], console: Console) -> None:
+def _print_split(split: SplitCheck, console: Console) -> None:
+    names = split.classes
     title = (
         f"{split.part}: split {printable(split.split)}, {split.samples:,} images of "
         f"{list_sizes(split.sizes)}; {percent(split.void_share)} % void"

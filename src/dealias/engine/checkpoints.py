@@ -35,7 +35,8 @@ class BestCheckpoint(ModelCheckpoint):
     def on_validation_end(self, trainer: Any, pl_module: pl.LightningModule) -> None:
         """Save if the figure is the highest so far and the filters have their full strength."""
         ramps = (c for c in trainer.callbacks if isinstance(c, FilterRamp))
-        if all(ramp.strength(trainer.global_step, trainer.max_steps) == 1 for ramp in ramps):
+        last = trainer.global_step - 1  # the step that set the strength
+        if all(ramp.strength(last, trainer.max_steps) == 1 for ramp in ramps):
             super().on_validation_end(trainer, pl_module)
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:

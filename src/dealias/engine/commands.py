@@ -371,7 +371,7 @@ class Commands(LightningCLI):
                 for found in (self.report, self.shifted):
                     more |= {} if found is None else found.more
                 self.model.write_results(self.tested, more)
-                for part in (self.writer, self.report):
+                for part in (self.writer, self.report, self.shifted):
                     if part is not None and part.failed is not None:
                         raise part.failed
 

@@ -103,12 +103,6 @@ class ErrorPage(Aside):
             title=f"{pl_module.page_title}{self._of}{told and f' {told}'}",
         )
 
-    def on_exception(
-        self, trainer: pl.Trainer, pl_module: pl.LightningModule, exception: BaseException
-    ) -> None:
-        """Remove an unfinished page."""
-        self.discard()
-
     def discard(self) -> None:
         """Remove an unfinished page, if this process started it."""
         if self._writer is not None:

@@ -106,7 +106,7 @@ def slide(
             place = (..., slice(top, top + window[0]), slice(left, left + window[1]))
             logits = network(images[place])
             if total is None:
-                total = logits.new_zeros(*logits.shape[:2], *images.shape[-2:])
+                total = images.new_zeros(*logits.shape[:2], *images.shape[-2:])
             total[place] += logits
             count[place] += 1
     assert total is not None  # noqa: S101 - there is at least one window

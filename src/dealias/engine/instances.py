@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
@@ -103,12 +102,7 @@ class InstanceTask(Training):
 
     def stack(self, images: Sequence[Tensor]) -> tuple[Tensor, list[Size]]:
         """The input of the network for images, uint8 [3, h, w], and their sizes."""
-        device = images[0].device
-        mean, std = (
-            torch.tensor(values, device=device).mul_(255)[:, None, None]
-            for values in (self.network.mean, self.network.std)
-        )
-        return stack_images([(image.as_subclass(Tensor) - mean) / std for image in images])
+        return stack_images([self.scaled(image.as_subclass(Tensor)) for image in images])
 
     def training_step(self, batch: Mapping[str, Any], batch_idx: int) -> Tensor:
         """The loss of a batch.

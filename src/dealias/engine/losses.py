@@ -207,12 +207,10 @@ def _found(
     """Name, path and arguments of a loss that is not cross-entropy."""
     if "class_path" in given:
         return str(given["class_path"]), str(given["class_path"]), dict(arguments)
-    name = given["name"]
+    name = str(given["name"])
     if name not in _SMP:
-        near = get_close_matches(str(name), NAMES) or NAMES
-        raise LossError(
-            f"{option}: expected one of {', '.join(near)}, got {printable(str(name))!r}"
-        )
+        near = get_close_matches(name, NAMES) or NAMES
+        raise LossError(f"{option}: expected one of {', '.join(near)}, got {printable(name)!r}")
     path = f"segmentation_models_pytorch.losses.{_SMP[name]}"
     return name, path, {"mode": "multiclass", **arguments}
 

@@ -81,6 +81,12 @@ class Aside(pl.Callback):
                 self.discard()
         return self.failed is None
 
+    def on_exception(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, exception: BaseException
+    ) -> None:
+        """Remove what was written."""
+        self.discard()
+
     def discard(self) -> None:
         """Remove what was written."""
         raise NotImplementedError
@@ -141,12 +147,6 @@ class PredictionWriter(Aside):
         """Count what all processes wrote, and move the folder into place; see :class:`Aside`."""
         if self.agree(trainer):
             self.attempt(lambda: self.on_predict_end(trainer, pl_module))
-
-    def on_exception(
-        self, trainer: pl.Trainer, pl_module: pl.LightningModule, exception: BaseException
-    ) -> None:
-        """Remove unfinished predictions."""
-        self.discard()
 
     def discard(self) -> None:
         """Remove unfinished predictions, if this process created the folder."""

@@ -35,7 +35,8 @@ def find_checkpoint(
             run. The default is "best", or "last" if there is no "best", and none in fit.
         folder: folder of the run.
         command: the command.
-        network: name of the network; for transformers, this may be a folder with weights.
+        network: name of the network; for transformers, this may be a folder, whose weights are
+            used if the run has no checkpoint.
 
     Raises:
         CheckpointError: there is no such checkpoint.
@@ -43,10 +44,10 @@ def find_checkpoint(
     if asked is None and command == "fit":
         return None
     if asked is None:
-        if network.startswith("hf:") and Path(network[3:]).is_dir():
-            return None
         found = [folder / f"{name}.ckpt" for name in ("best", "last")]
         asked = next((str(path) for path in found if path.is_file()), None)
+        if asked is None and network.startswith("hf:") and Path(network[3:]).is_dir():
+            return None
         if asked is None:
             raise CheckpointError(
                 "--ckpt_path: expected a checkpoint, a folder of dealias convert, best or "

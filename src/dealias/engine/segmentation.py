@@ -24,7 +24,7 @@ from dealias.engine.losses import LossError, Losses
 from dealias.engine.optimization import Optimization
 from dealias.engine.parsing import FreeOptions
 from dealias.engine.tasks import Task
-from dealias.engine.training import ScoreAliasing, Training, build_network
+from dealias.engine.training import ScoreAliasing, Training, TrainingError, build_network
 from dealias.evaluation import (
     Evaluation,
     Options,
@@ -39,9 +39,7 @@ from dealias.labels import ClassSet, write_label_map
 from dealias.metrics.functional import MEAN_FIGURES, Protocol, error_map
 from dealias.models import create_model
 from dealias.report import Example, ReportWriter
-from dealias.text import FileError
-
-# The six metrics of the paper, by the names under which they are logged.
+from dealias.text import FileError, printable
 
 
 class SegmentationTask(Training):
@@ -117,12 +115,7 @@ class SegmentationTask(Training):
 
     def normalise(self, images: Tensor) -> Tensor:
         """The input of the network for images, uint8 [B, 3, H, W], RGB."""
-        mean, std = (
-            torch.tensor(values, device=images.device).mul_(255)[:, None, None]
-            for values in (self.network.mean, self.network.std)
-        )
-        images = (images.float() - mean) / std
-        return images.contiguous(memory_format=self.memory_format)
+        return self.scaled(images).contiguous(memory_format=self.memory_format)
 
     def forward(self, images: Tensor) -> Tensor:
         """Class scores [B, C, H, W] of RGB images, uint8 [B, 3, H, W]; see :class:`Inference`."""
@@ -162,12 +155,24 @@ class SegmentationTask(Training):
 
     def predict_step(self, batch: Mapping[str, Any], batch_idx: int) -> Tensor | None:
         """Predicted labels [1, H, W] of the one image of a batch; None if it was skipped."""
-        return None if batch["image"] is None else self.predict_labels(batch["image"])
+        if batch["image"] is None:
+            return None
+        try:
+            return self.predict_labels(batch["image"])
+        except TrainingError as error:
+            raise TrainingError(f"{', '.join(map(printable, batch['name']))}: {error}") from error
 
     def predict_labels(self, images: Tensor) -> Tensor:
-        """Predicted labels [B, H, W] of RGB images: uint8, or int32 for more than 256 classes."""
+        """Predicted labels [B, H, W] of RGB images: uint8, or int32 for more than 256 classes.
+
+        Raises:
+            TrainingError: a score is NaN.
+        """
         dtype = torch.uint8 if len(self.classes) <= 256 else torch.int32
-        labels: Tensor = self(images).argmax(1)
+        scores: Tensor = self(images)
+        highest, labels = scores.max(1)
+        if highest.isnan().any():  # of NaN, the label would be 0
+            raise TrainingError("scores: expected numbers from the network, got NaN")
         return labels.to(dtype)
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:

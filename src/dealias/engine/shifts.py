@@ -13,7 +13,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from dealias.engine.pictures import Aside
 from dealias.engine.segmentation import SegmentationTask
+from dealias.engine.training import TrainingError
 from dealias.files import defined
 from dealias.metrics.functional import draw_offsets, shift_agreement
 from dealias.outputs import OutputFolder
@@ -38,8 +40,10 @@ class _Part:
     agreements: list[tuple[str, tuple[float, ...]]] = field(default_factory=list)  # by offset
 
 
-class ShiftTest(pl.Callback):
+class ShiftTest(Aside):
     """Predicts each image of a segmentation test again, shifted by a few pixels.
+
+    The first image of a process fails at once, later ones as :class:`Aside` says.
 
     Args:
         shifts: number of offsets for each image, drawn from the seed and the image's name.
@@ -80,11 +84,18 @@ class ShiftTest(pl.Callback):
         """Compare the predictions for shifted windows of one image."""
         if outputs is None or self._part is None:
             return
+        part = self._part
+        if part.images:
+            self.attempt(lambda: self._add(part, pl_module, batch))
+        else:
+            self._add(part, pl_module, batch)
+
+    def _add(self, part: _Part, task: SegmentationTask, batch: Any) -> None:
         (name,) = batch["name"]
         image, target = batch["image"][0], batch["target"][0].long().cpu()
-        found = self._compare(pl_module, name, image)
+        found = self._compare(task, name, image)
         self.unstable = _spread(found, image)
-        self._count(self._part, name, found, target, pl_module.options)
+        self._count(part, name, found, target, task.options)
 
     def _compare(self, task: SegmentationTask, name: str, image: Tensor) -> ShiftMap:
         offsets = draw_offsets(self.shifts, largest=self.largest, seed=self.seed, name=name)
@@ -95,6 +106,8 @@ class ShiftTest(pl.Callback):
         try:
             with task.trainer.precision_plugin.forward_context():
                 found = map_shifts(predict, image, offsets, largest=self.largest, multiple=MULTIPLE)
+        except TrainingError as error:
+            raise TrainingError(f"{printable(name)}: {error}") from error
         except ValueError as error:
             raise ValueError(
                 f"{printable(name)}: {error}; --largest_shift allows smaller ones"
@@ -115,6 +128,8 @@ class ShiftTest(pl.Callback):
 
     def on_test_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Add up the counts of all processes."""
+        if not self.agree(trainer):
+            return
         if self._part is None or not isinstance(pl_module, SegmentationTask):
             return
         total = _Part(self._empty(pl_module))
@@ -124,6 +139,10 @@ class ShiftTest(pl.Callback):
             total.images += part.images
             total.agreements += part.agreements
         self.more = {"shifts": self._to_dict(total, pl_module.class_names)}
+
+    def discard(self) -> None:
+        """Forget what was counted."""
+        self._part = self.unstable = None
 
     def _empty(self, task: SegmentationTask) -> Tensor:
         return torch.zeros(3, 2, len(task.classes), dtype=torch.int64)
@@ -194,12 +213,9 @@ class UnstableMaps(ShiftTest):
             self._output.finish()
             self._output.close()
 
-    def on_exception(
-        self, trainer: pl.Trainer, pl_module: pl.LightningModule, exception: BaseException
-    ) -> None:
-        """Remove unfinished maps."""
-        if trainer.is_global_zero:
-            self._output.close()
+    def discard(self) -> None:
+        """Remove unfinished maps, if this process created the folder."""
+        self._output.close()
 
 
 def _spread(found: ShiftMap, image: Tensor) -> NDArray[np.float32]:

@@ -26,6 +26,8 @@ from dealias.engine.pictures import SamplePictures
 from dealias.files import write_whole
 from dealias.models import sync_batch_norm
 
+_NARROW = ("16-true", "bf16-true", "64-true", "64", 64)  # precisions of the weights
+
 
 def fit_callbacks(options: Any, folder: Path, monitor: str, *, resumes: bool) -> list[Callback]:
     """Callbacks of a training: pictures, checkpoints, the learning rate and a filter ramp.
@@ -107,7 +109,14 @@ def common_arguments(trainer: Any, folder: Path, own: Sequence[Callback]) -> dic
         trainer: options of the trainer.
         folder: folder of the run.
         own: callbacks of the command; they run after those of the options.
+
+    Raises:
+        ConfigError: weights would be in another precision than float32.
     """
+    if trainer.precision in _NARROW:
+        raise ConfigError(
+            f"trainer.precision: expected 32-true, 16-mixed or bf16-mixed, got {trainer.precision}"
+        )
     plugins = trainer.plugins or []
     plugins = [*(plugins if isinstance(plugins, list) else [plugins]), WholeCheckpoints()]
     if trainer.sync_batchnorm:

@@ -143,6 +143,14 @@ class Training(pl.LightningModule):
             f"{', '.join(map(printable, names[:4]))}; {why}; checkpoints are as they were"
         )
 
+    def scaled(self, images: Tensor) -> Tensor:
+        """Images, uint8 [..., 3, H, W], less the network's mean and divided by its deviation."""
+        mean, std = (
+            torch.tensor(values, device=images.device).mul_(255)[:, None, None]
+            for values in (self.network.mean, self.network.std)
+        )
+        return (images.float() - mean) / std
+
     def skip(self, messages: Sequence[str]) -> None:
         """Record files that were skipped in training, each once."""
         self.skipped += [message for message in messages if message not in self.skipped]
@@ -252,21 +260,26 @@ class Training(pl.LightningModule):
                 )
 
     def check_classes(
-        self, held: Mapping[str, Any] | None, *, source: str, renamed: bool = False
+        self,
+        held: Mapping[str, Any] | Sequence[str] | None,
+        *,
+        source: str,
+        renamed: bool = False,
     ) -> None:
         """Refuse weights that were trained on other classes, or on these in another order.
 
         Case, blanks, "-" and "_" in names are ignored.
 
         Args:
-            held: "names" lists the classes that the weights were trained on; None if unknown.
+            held: the classes that the weights were trained on, or a mapping that lists them under
+                "names"; None if they are not known.
             source: name of the weights, for the message.
             renamed: whether classes may have been renamed; then only another order is refused.
 
         Raises:
             WeightsError: the classes differ.
         """
-        names = held.get("names") if held is not None else None
+        names = held.get("names") if isinstance(held, Mapping) else held
         if names is None:
             return
         if len(names) != len(self.class_names):

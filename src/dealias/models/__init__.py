@@ -4,7 +4,11 @@ from dealias.models.backbones import sync_batch_norm
 from dealias.models.conversion import Converted, convert
 from dealias.models.creation import create_model
 from dealias.models.hub import from_pretrained, model_card, push_to_hub, save_pretrained
-from dealias.models.huggingface import check_model_folder
+from dealias.models.huggingface import (
+    check_model_folder,
+    read_pretrained,
+    stored_normalisation,
+)
 from dealias.models.network import (
     EARLIER_BORDER,
     EARLIER_MIXING,
@@ -65,6 +69,7 @@ __all__ = [
     "pixel_loss",
     "push_to_hub",
     "read_checkpoint",
+    "read_pretrained",
     "read_saved",
     "read_state_dict",
     "read_weights",
@@ -72,5 +77,6 @@ __all__ = [
     "save_pretrained",
     "settled_dealias",
     "state_dict_of",
+    "stored_normalisation",
     "sync_batch_norm",
 ]

@@ -3,6 +3,7 @@
 import importlib
 import json
 import os
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,10 @@ from dealias.text import FileError, on_a_line, printable
 _MASK_TYPES = ("mask2former", "maskformer")
 # No downloads and no code from a folder; if not set, transformers would ask on the terminal.
 _LOCAL: dict[str, Any] = {"local_files_only": True, "trust_remote_code": False}
+_STEMS = ("model.safetensors", "pytorch_model.bin")
+_WEIGHTS = re.compile(
+    r"(pytorch_|tf_|flax_)?model\b.*\.(safetensors|bin|h5|msgpack)(\.index\.json)?"
+)
 _BACKBONES = dict.fromkeys(_MASK_TYPES, "model.pixel_level_module.encoder") | {
     "upernet": "backbone"
 }
@@ -161,13 +166,13 @@ def create_transformers_model(
     except Exception as error:  # the library may raise any kind of error
         reason = on_a_line(error)
         raise ModelError(f"name 'hf:{name}': {type(error).__name__}: {reason}") from error
-    stored = _stored_normalisation(transformers, name) if has_file else {}
+    stored = stored_normalisation(name) if has_file else (IMAGENET_MEAN, IMAGENET_STD)
     kind = MaskNetwork if config.model_type in _MASK_TYPES else PixelNetwork
     model = kind(
         network.float().train(),
         num_classes=num_classes,
-        mean=tuple(mean or stored.get("image_mean") or IMAGENET_MEAN),
-        std=tuple(std or stored.get("image_std") or IMAGENET_STD),
+        mean=tuple(mean or stored[0]),
+        std=tuple(std or stored[1]),
     )
     whole = json.loads(config.to_json_string(use_diff=False))
     general = transformers.PretrainedConfig().to_dict()  # options unrelated to the architecture
@@ -240,16 +245,11 @@ def _builder(transformers: Any, config: Any) -> Any:
 
 
 def _from_file(builder: Any, name: str, config: Any) -> Any:
-    try:
-        network, info = builder.from_pretrained(
-            name,
-            config=config,
-            **_LOCAL,
-            ignore_mismatched_sizes=True,
-            output_loading_info=True,
-        )
-    except OSError:  # a configuration without weights
+    options = {"ignore_mismatched_sizes": True, "output_loading_info": True}
+    found = read_pretrained(builder, name, config=config, **options)
+    if found is None:  # a configuration without weights
         return builder.from_config(config, trust_remote_code=False)
+    network, info = found
     prefix = _BACKBONES.get(config.model_type, network.base_model_prefix) + "."
     lacking = [*info["missing_keys"], *(mismatch[0] for mismatch in info["mismatched_keys"])]
     of_backbone = sorted(key for key in lacking if key.startswith(prefix))
@@ -261,19 +261,64 @@ def _from_file(builder: Any, name: str, config: Any) -> Any:
     return network
 
 
-def _stored_normalisation(transformers: Any, name: str) -> dict[str, Any]:
-    path = transformers.utils.cached_file(
+def read_pretrained(builder: Any, name: str, *, trust: bool = False, **options: Any) -> Any:
+    """The result of `builder.from_pretrained`, or None if there is a configuration alone.
+
+    Args:
+        builder: a class of transformers.
+        name: a folder, or a name in the local cache.
+        trust: whether to run code that a folder contains.
+        options: further arguments of `from_pretrained`.
+
+    Raises:
+        OSError: there are files of weights, but not all of them, or of another library.
+    """
+    try:
+        return builder.from_pretrained(
+            name, local_files_only=True, trust_remote_code=trust, **options
+        )
+    except OSError:
+        if _has_weights(name):
+            raise
+        return None
+
+
+def _has_weights(name: str) -> bool:
+    if Path(name).is_dir():
+        return any(_WEIGHTS.fullmatch(path.name) for path in Path(name).iterdir())
+    stems = [f"{stem}{index}" for stem in _STEMS for index in ("", ".index.json")]
+    return any(_cached(name, stem) is not None for stem in stems)
+
+
+def stored_normalisation(name: str) -> tuple[tuple[float, ...], tuple[float, ...]]:
+    """The mean and standard deviation that a folder of transformers normalises images with.
+
+    Args:
+        name: a folder, or a name in the local cache. ImageNet's values replace missing ones.
+
+    Raises:
+        ModelError: they are not three finite numbers each.
+    """
+    path = _cached(name, "preprocessor_config.json")
+    stored = {} if path is None else read_json(Path(path))
+    if not isinstance(stored, dict):
+        raise ModelError(f"{printable(path)}: expected a mapping")
+    if stored.get("do_normalize") is False:
+        return (0.0, 0.0, 0.0), (1.0, 1.0, 1.0)
+    mean, std = stored.get("image_mean"), stored.get("image_std")
+    try:
+        check_normalization(mean, std)
+    except ModelError as error:
+        raise ModelError(f"{printable(path)}: {error}") from error
+    return tuple(mean or IMAGENET_MEAN), tuple(std or IMAGENET_STD)
+
+
+def _cached(name: str, file: str) -> Any:
+    """The path of a file in a folder or in the local cache; None if it is not there."""
+    return importlib.import_module("transformers").utils.cached_file(
         name,
-        "preprocessor_config.json",
+        file,
         local_files_only=True,
         _raise_exceptions_for_missing_entries=False,
         _raise_exceptions_for_connection_errors=False,
     )
-    stored = {} if path is None else read_json(Path(path))
-    if not isinstance(stored, dict):
-        raise ModelError(f"{printable(path)}: expected a mapping")
-    try:
-        check_normalization(stored.get("image_mean"), stored.get("image_std"))
-    except ModelError as error:
-        raise ModelError(f"{printable(path)}: {error}") from error
-    return stored

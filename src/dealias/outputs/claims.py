@@ -9,9 +9,9 @@ from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-from dealias.files import OutputError
+from dealias.files import OutputError, writing
 from dealias.outputs.manifests import check_folder, is_ours, not_ours
-from dealias.outputs.places import LOCK, beside, part_of, writing
+from dealias.outputs.places import LOCK, beside, part_of
 from dealias.outputs.replacing import tidy
 from dealias.processes import main_process
 from dealias.text import printable
@@ -147,12 +147,8 @@ def _lock(path: Path) -> Iterator[None]:
         yield
         return
     file = beside(path, LOCK)
-    try:
+    with writing(path):
         handle = _open_locked(file, path)
-    except OSError as error:
-        raise OutputError(
-            f"{printable(path)}: can't be written: {error.strerror or error}"
-        ) from error
     try:
         yield
     finally:

@@ -7,10 +7,10 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
-from dealias.files import OutputError, make_parents, to_json, write_whole
+from dealias.files import OutputError, make_parents, to_json, write_whole, writing
 from dealias.outputs.claims import claim
 from dealias.outputs.manifests import MANIFEST, check_folder, digest, files_in
-from dealias.outputs.places import part_of, writing
+from dealias.outputs.places import part_of
 from dealias.outputs.replacing import clear, drop, replace_folder, stamps
 from dealias.processes import main_process
 from dealias.text import printable

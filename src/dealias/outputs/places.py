@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
-from dealias.files import PART, OutputError, hidden_name
-from dealias.text import printable
+from dealias.files import PART, hidden_name
 
 LOCK, OLD, GONE = "dealias-lock", "dealias-old", "dealias-gone"
 OWN = {f".{kind}" for kind in (LOCK, PART)}  # inside a folder; see beside and part_of
@@ -34,14 +31,3 @@ def part_of(folder: Path) -> Path:
     if folder.is_dir() and (folder.is_mount() or Path.cwd().is_relative_to(folder)):
         return folder / f".{PART}"
     return beside(folder, PART)
-
-
-@contextmanager
-def writing(path: Path) -> Iterator[None]:
-    """Turn errors of the system into OutputError with the name of the output."""
-    try:
-        yield
-    except OSError as error:
-        raise OutputError(
-            f"{printable(path)}: can't be written: {error.strerror or error}"
-        ) from error

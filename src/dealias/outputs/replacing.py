@@ -8,9 +8,9 @@ import shutil
 from contextlib import suppress
 from pathlib import Path
 
-from dealias.files import PART, OutputError, sweep_parts
+from dealias.files import PART, OutputError, sweep_parts, writing
 from dealias.outputs.manifests import MANIFEST, files_in, first_foreign, is_ours, not_ours
-from dealias.outputs.places import GONE, OLD, OWN, beside, writing
+from dealias.outputs.places import GONE, OLD, OWN, beside
 from dealias.text import printable
 
 _STAYS = {errno.EBUSY, errno.EXDEV, errno.EACCES, errno.EPERM}  # the errors for a mounted folder

@@ -1,6 +1,5 @@
 """Measure aliasing scores at each downsampling step of a network, on images."""
 
-import math
 import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -10,12 +9,13 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from dealias.files import defined
 from dealias.layers import BlurFilter
 from dealias.probe.inputs import read_image
 from dealias.probe.maps import watch_maps
 from dealias.probe.networks import LoadedNetwork
 from dealias.processes import Progress, open_progress
-from dealias.spectral import aliasing_score, filter_orthogonality, radial_spectrum
+from dealias.spectral import aliasing_score, check_cutoff, filter_orthogonality, radial_spectrum
 from dealias.surgery import Plan, Rate, Site, find_downsampling, submodule
 from dealias.text import printable
 
@@ -55,9 +55,9 @@ class SiteResult:
         keys = ("name", "kind", "kernel", "stride", "in_channels", "out_channels", "esr", "nyquist")
         return {key: getattr(self.site, key) for key in keys} | {
             "cutoff": self.cutoff,
-            "aliasing_score": _finite(self.score),
-            "aliasing_score_std": _finite(self.spread),
-            "orthogonality": _finite(self.orthogonality),
+            "aliasing_score": defined(self.score),
+            "aliasing_score_std": defined(self.spread),
+            "orthogonality": defined(self.orthogonality),
             "spectrum": [float(share) for share in self.spectrum],
         }
 
@@ -149,16 +149,21 @@ def measure_aliasing(
     return plan, results
 
 
-def capture_maps(network: LoadedNetwork, plan: Plan[Site], image: Tensor) -> dict[str, Tensor]:
+def capture_maps(
+    network: LoadedNetwork, plan: Plan[Site], image: Tensor, *, blur: int | None = None
+) -> dict[str, Tensor]:
     """Return the maps [1, C, H, W] that enter the sites of a plan, for one image [3, H, W].
 
-    The keys are the names of the sites, or of each use of a shared module.
+    The keys are the names of the sites, or of each use of a shared module; `blur` is that of
+    :func:`measure_aliasing`.
     """
     maps: dict[str, Tensor] = {}
-    with (
-        torch.no_grad(),
-        watch_maps(network.model, plan, lambda name, x: maps.update({name: x.detach().float()})),
-    ):
+
+    def keep(name: str, x: Tensor) -> None:
+        x = x.detach().float()
+        maps[name] = x if blur is None else BlurFilter(x.shape[1], blur)(x)
+
+    with torch.no_grad(), watch_maps(network.model, plan, keep):
         _run(network, image, Path("the image"))
     return maps
 
@@ -179,7 +184,7 @@ def _cutoff(cutoff: float | str, site: Site) -> Rate:
         return site.nyquist
     if isinstance(cutoff, str):
         raise ValueError(f"cutoff: expected 'auto' or a number in (0, 0.5], got {cutoff!r}")
-    return cutoff
+    return check_cutoff("cutoff", cutoff)
 
 
 def _orthogonality(model: nn.Module, site: Site) -> float | None:
@@ -192,8 +197,3 @@ def _orthogonality(model: nn.Module, site: Site) -> float | None:
 
 def _mean(spectra: Sequence[Tensor]) -> tuple[float, ...]:
     return tuple(torch.stack(list(spectra)).mean(0).tolist()) if spectra else ()
-
-
-def _finite(value: float | None) -> float | None:
-    """Return a number for JSON; None for NaN and infinity."""
-    return value if value is not None and math.isfinite(value) else None

@@ -25,7 +25,9 @@ from dealias.models import (
     create_model,
     limited,
     load,
+    read_pretrained,
     read_weights,
+    stored_normalisation,
 )
 from dealias.surgery import modules
 from dealias.text import on_a_line, printable
@@ -106,6 +108,8 @@ def load_network(spec: str, weights: Path | None = None, *, trust: bool = False)
             network = _from_factory(kind, name)
     except NetworkError:
         raise
+    except (ModelError, WeightsError) as error:
+        raise NetworkError(str(error)) from error
     except ImportError as error:
         raise NetworkError(f"model {spec!r}: {error}") from error
     except Exception as error:
@@ -141,10 +145,7 @@ def _from_torchvision(name: str, _: bool) -> LoadedNetwork:
 
 
 def _from_smp(name: str, _: bool) -> LoadedNetwork:
-    try:
-        return LoadedNetwork(create_model(f"smp:{name}", num_classes=_CLASSES).eval(), random=True)
-    except ModelError as error:
-        raise NetworkError(str(error)) from error
+    return LoadedNetwork(create_model(f"smp:{name}", num_classes=_CLASSES).eval(), random=True)
 
 
 def _from_transformers(name: str, trust: bool) -> LoadedNetwork:
@@ -163,34 +164,28 @@ def _from_transformers(name: str, trust: bool) -> LoadedNetwork:
         if type(config) in candidate._model_mapping:
             builder = candidate
             break
-    random = False
     with limited():
-        try:
-            model = builder.from_pretrained(name, **local)
-        except OSError:  # there is a configuration, but no weights
-            random = True
+        model = read_pretrained(builder, name, trust=trust)
+        random = model is None
+        if random:
             model = builder.from_config(config, trust_remote_code=trust)
     names = getattr(config, "id2label", None) or {}
     known = sorted(names) == [*range(len(names))] and len(names) > 1
     # A configuration without class names has LABEL_0, LABEL_1, ...
     known = known and any(name != f"LABEL_{index}" for index, name in names.items())
     classes = tuple(str(names[index]) for index in range(len(names))) if known else None
-    return LoadedNetwork(model.eval(), classes=classes, random=random)
+    return LoadedNetwork(model.eval(), *stored_normalisation(name), classes=classes, random=random)
 
 
 def _from_dealias(path: str, trust: bool) -> LoadedNetwork:
-    try:
-        model = load(path, trust=trust) if Path(path).is_dir() else convert(path, trust=trust).model
-    except (ModelError, WeightsError) as error:
-        raise NetworkError(str(error)) from error
-    return LoadedNetwork(model, model.mean, model.std, classes=_own_classes(model))
+    is_folder = Path(path).is_dir()
+    return _own(load(path, trust=trust) if is_folder else convert(path, trust=trust).model)
 
 
-def _own_classes(model: nn.Module) -> tuple[str, ...] | None:
-    """Return the class names that a network of dealias.models stores."""
-    if not isinstance(model, SegmentationModel) or model.classes is None:
-        return None
-    return tuple(model.classes["names"])
+def _own(model: SegmentationModel) -> LoadedNetwork:
+    """A network of dealias.models, with the normalisation and class names that it stores."""
+    classes = None if model.classes is None else tuple(model.classes["names"])
+    return LoadedNetwork(model, model.mean, model.std, classes=classes)
 
 
 def _from_export(path: str) -> LoadedNetwork:
@@ -229,7 +224,7 @@ def _from_factory(module: str, name: str) -> LoadedNetwork:
         )
     for part in modules(model):
         part.training = False
-    return LoadedNetwork(model, classes=_own_classes(model))
+    return _own(model) if isinstance(model, SegmentationModel) else LoadedNetwork(model)
 
 
 def _load_weights(model: nn.Module, path: Path) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib
 import re
 from collections.abc import Callable, Iterable, Iterator
-from itertools import pairwise, product
+from itertools import chain, pairwise, product
 from pathlib import Path
 from typing import Any
 
@@ -30,7 +30,9 @@ _CLOSE = 0.5  # pixels between a point and where the flow back leads
 
 
 def read_frames(path: Path) -> Iterator[Frame]:
-    """Yield the frames of a video, uint8 [H, W, 3], RGB, cropped as by :func:`read_image`.
+    """Return the frames of a video, uint8 [H, W, 3], RGB, cropped as by :func:`read_image`.
+
+    The first one is read at once, so that a file that is no video is refused before other work.
 
     Args:
         path: a folder of images, in the order of the numbers in their names, or a video file that
@@ -40,6 +42,11 @@ def read_frames(path: Path) -> Iterator[Frame]:
         ImageError: the folder has no images, a file can't be read, or the frames differ in size.
         ValueError: OpenCV is not installed.
     """
+    frames = _frames(path)
+    return chain([next(frames)], frames)
+
+
+def _frames(path: Path) -> Iterator[Frame]:
     size = None
     frames = map(read_photograph, _images(path)) if path.is_dir() else _decoded(path)
     for frame in frames:

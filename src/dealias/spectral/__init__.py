@@ -1,6 +1,6 @@
 """Low-pass filters, sampling rates, Nyquist frequencies and power spectra of feature maps."""
 
-from dealias.spectral.arguments import check_choice, check_maps, is_traced, per_axis
+from dealias.spectral.arguments import check_choice, check_cutoff, check_maps, is_traced, per_axis
 from dealias.spectral.backends import (
     Backend,
     apply_lowpass,
@@ -29,6 +29,7 @@ __all__ = [
     "apply_lowpass",
     "check_backend",
     "check_choice",
+    "check_cutoff",
     "check_maps",
     "check_responses",
     "choose_backend",

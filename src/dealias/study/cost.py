@@ -73,6 +73,8 @@ def _calls(
         for loader in (data.train_dataloader(), data.test_dataloader())
     )
     optimizer = module.optimization.optimizer(module.network)
+    for group in optimizer.param_groups:
+        group["lr"] = 0.0  # repeated on one batch, the whole rate could make the loss diverge
     precision = prepared.trainer.precision_plugin
 
     def step() -> None:

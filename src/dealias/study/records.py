@@ -160,6 +160,8 @@ def drop(records: Records, conflicting: Sequence[str]) -> None:
     """Remove from records what :func:`conflicts` found."""
     for name in conflicting:
         variant, *rest = name.split("/")
+        if len(rest) < 2:
+            records["cost"] = None  # that of another network, perhaps
         if len(rest) == 1:
             records["runs"].pop(name, None)
         elif rest:
@@ -170,7 +172,6 @@ def drop(records: Records, conflicting: Sequence[str]) -> None:
             del records["variants"][variant]
             runs = records["runs"].items()
             records["runs"] = {key: run for key, run in runs if run["variant"] != variant}
-            records["cost"] = None
 
 
 def missing_tests(records: Records, key: str, tests: Sequence[Test]) -> list[Test]:

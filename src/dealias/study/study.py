@@ -7,6 +7,7 @@ from contextlib import ExitStack
 from dataclasses import replace
 
 from dealias.outputs import claim, folders_above
+from dealias.processes import Progress
 from dealias.study.asked import Study
 from dealias.study.conditions import plan_conditions
 from dealias.study.fingerprints import Known
@@ -14,7 +15,7 @@ from dealias.study.folders import check_folders
 from dealias.study.plans import plan_variants, unequal_lengths
 from dealias.study.records import read_records
 from dealias.study.variants import baseline_first, read_variants
-from dealias.study.work import Found, Progress, Work
+from dealias.study.work import Found, Work
 from dealias.text import printable, told_conditions
 
 

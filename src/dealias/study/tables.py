@@ -80,7 +80,7 @@ def mean_cell(row: Row, scale: float = 100) -> str:
     return f"{scale * mean:.2f} ± {scale * deviation:.2f}"
 
 
-def difference_cell(row: Row, scale: float = 100) -> str:
+def difference_cell(row: Row) -> str:
     """Difference [interval], p.
 
     >>> difference_cell({"difference": 0.0042, "low": -0.001, "high": 0.0094, "p": 0.0912})
@@ -89,8 +89,8 @@ def difference_cell(row: Row, scale: float = 100) -> str:
     mean, low, high, p = (row[key] for key in ("difference", "low", "high", "p"))
     if mean is None or low is None or high is None:
         return UNDEFINED
-    interval = f"[{scale * low:+.2f}, {scale * high:+.2f}]"
-    return f"{scale * mean:+.2f} {interval}, p {_probability(p)}"
+    interval = f"[{100 * low:+.2f}, {100 * high:+.2f}]"
+    return f"{100 * mean:+.2f} {interval}, p {_probability(p)}"
 
 
 def _probability(p: float | None) -> str:

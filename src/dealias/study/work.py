@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,6 +13,7 @@ from dealias.environment import commit, hardware
 from dealias.evaluation import digest_file
 from dealias.files import write_whole
 from dealias.inputs import read_json
+from dealias.processes import Progress
 from dealias.study.asked import Study
 from dealias.study.begun import read_begun
 from dealias.study.figures import CLEAN, DRAWN, Test
@@ -39,7 +39,6 @@ from dealias.study.variants import StudyError
 from dealias.text import FileError, printable
 
 _LISTED = 6  # differences in a message
-Progress = Callable[[int], AbstractContextManager[Callable[[], object]]]
 
 
 @dataclass(frozen=True)
