@@ -3,7 +3,8 @@ import math
 from pathlib import Path
 
 import pytest
-from studies import noise
+from scipy import stats
+from studies import noise, together
 
 from dealias.metrics.functional import MEAN_FIGURES
 from dealias.study import read_variants, summarise
@@ -123,3 +124,62 @@ class TestNoise:
         with pytest.raises(SystemExit):
             noise.main()
         assert message in capsys.readouterr().err
+
+
+class TestTogether:
+    def study(self, **figures):
+        """A study.json of a plain network and of one with filters, by seed."""
+        return {
+            "runs": {
+                f"{name}/{seed}": {
+                    "variant": name,
+                    "seed": seed,
+                    "tests": {"clean": {"figures": {"mIoU": value, "FErr": value}}},
+                }
+                for name, values in figures.items()
+                for seed, value in enumerate(values)
+            }
+        }
+
+    def test_differences_are_in_points_and_of_common_seeds(self):
+        study = self.study(baseline=[0.5, 0.6, 0.7], daf_after=[0.51, 0.58])
+        found = together.differences_of(study, "daf_after", "clean")
+        assert found["mIoU"] == pytest.approx([1, -2])
+        with pytest.raises(ValueError, match="daf: expected at least two seeds"):
+            together.differences_of(study, "daf", "clean")
+
+    def test_one_study_is_the_paired_test(self):
+        values = [0.3, 1.2, -0.4, 0.9]
+        found = together.pool([values])
+        expected = stats.ttest_1samp(values, 0)
+        assert found["p"] == pytest.approx(expected.pvalue)
+        assert (found["low"], found["high"]) == pytest.approx(expected.confidence_interval())
+
+    def test_two_studies_are_the_test_of_welch(self):
+        """The sum of two means is zero if one is the negative of the other."""
+        first, second = [0.3, 1.2, -0.4, 0.9], [2.0, -1.5, 3.0]
+        found = together.pool([first, second])
+        expected = stats.ttest_ind(first, [-value for value in second], equal_var=False)
+        assert found["p"] == pytest.approx(expected.pvalue)
+        limits = [limit / 2 for limit in expected.confidence_interval()]
+        assert (found["low"], found["high"]) == pytest.approx(limits)
+
+    def test_fewer_errors_are_better(self):
+        study = self.study(baseline=[0.5, 0.6], daf_after=[0.6, 0.8])
+        differences = together.differences_of(study, "daf_after", "clean")
+        found = together.together({"one": differences, "two": differences})
+        assert (found["mIoU"]["better"], found["FErr"]["better"]) == (4, 0)
+        assert found["mIoU"]["runs"] == 4
+
+    def test_the_published_table_is_of_the_published_runs(self):
+        folder = RESULTS / "filters"
+        published = json.loads((folder / "daf_after_clean.json").read_text("utf-8"))
+        studies = {}
+        for name in published["mIoU"]["studies"]:
+            content = json.loads((RESULTS / name / "study.json").read_text("utf-8"))
+            studies[name] = together.differences_of(content, "daf_after", "clean")
+        found = together.together(studies)
+        for figure, row in published.items():
+            assert found[figure]["difference"] == pytest.approx(row["difference"])
+            assert found[figure]["p"] == pytest.approx(row["p"], rel=1e-6)
+        assert (folder / "daf_after_clean.md").read_text("utf-8") == together.table(found)
