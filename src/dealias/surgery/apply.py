@@ -44,10 +44,10 @@ def dealias(
     on average (p 0.008). On a CPU, a prediction took 1.13 times as long for UPerNet on
     EfficientNet-Lite0, and 1.18 times as long on ResNet-50. Where nothing can be filtered after the
     activation, the input of the step is filtered instead. That removes information that trained
-    weights rely on, so train such a network further. The paper used ``place="before",
-    mixing=True``, which lost clean accuracy in our studies. Under noise, filters before the steps,
-    without further training, gained 10.8 points of mIoU in one network (eight seeds) and lost 14.8
-    in another (one seed).
+    weights rely on, so train such a network further. The paper used ``place="before"`` and
+    ``mixing=True``, which lost clean accuracy in our studies. Under noise, filters before the
+    steps, without further training, gained 10.8 points of mIoU in one network (eight seeds) and
+    lost 14.8 in another (one seed).
 
     Parameters keep their names, so checkpoints of the plain network can be loaded before and after
     de-aliasing. Mixing modules that a checkpoint lacks stay unchanged. The result can be copied,
