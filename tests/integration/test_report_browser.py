@@ -315,13 +315,62 @@ def test_keys_move_through_images_layers_and_modes(open_page):
     until(page, "location.hash.includes('zoom=')")
     page.keyboard.press("0")
     until(page, "!location.hash.includes('zoom=')")
-    page.locator("[data-name=opacity-prediction]").fill("30")
-    assert "prediction:30" in watched.state()["opacity"]
     page.keyboard.press("Escape")
     assert not page.locator("#viewer").is_visible()
     assert "image" not in watched.state()
     page.go_back()
     page.wait_for_selector("#viewer[open]")
+
+
+def test_opacities_are_dragged(open_page):
+    watched = open_page("single", "#image=image_03&on=image,prediction,errors")
+    page = opened_image(watched, "image_03")
+    for name, least, most in (("prediction", 75, 90), ("errors", 10, 25)):
+        box = page.locator(f"[data-name=opacity-{name}]").bounding_box()
+        middle = box["y"] + box["height"] / 2
+        page.mouse.move(box["x"] + box["width"] / 2, middle)
+        page.mouse.down()
+        for step in range(5):
+            share = 0.5 + step / 4 * ((least + most) / 200 - 0.5)
+            page.mouse.move(box["x"] + share * box["width"], middle)
+        page.mouse.up()
+        found = dict(part.split(":") for part in watched.state()["opacity"].split(","))
+        assert least <= int(found[name]) <= most
+        assert page.locator(f"[data-name=opacity-{name}]").input_value() == found[name]
+    assert 75 <= int(found["prediction"]) <= 90  # as dragged before
+
+
+@pytest.mark.parametrize("leave", ["close", "next"])
+def test_the_view_of_one_image_is_not_that_of_the_next(open_page, leave):
+    watched = open_page("single", "#image=image_03&mode=slider")
+    page = opened_image(watched, "image_03")
+    page.evaluate(
+        """leave => {
+            for (const name of ["in", leave]) document.querySelector(`#viewer-${name}`).click();
+            return new Promise(done => setTimeout(done, 300)); // after the address was written
+        }""",
+        leave,
+    )
+    assert not {"zoom", "at"} & watched.state().keys()
+    if leave == "next":
+        assert watched.state()["image"] != "image_03"
+        until(page, "document.querySelector('#viewer-zoom').innerText === 'fit'")
+
+
+def test_the_divider_outlives_its_image_but_not_the_viewer(open_page):
+    watched = open_page("single", "#image=image_03&mode=slider")
+    page = opened_image(watched, "image_03")
+    move = """leave => {
+        const divider = document.querySelector("#viewer-split");
+        divider.value = 30;
+        divider.dispatchEvent(new Event("input"));
+        document.querySelector(`#viewer-${leave}`).click();
+        return new Promise(done => setTimeout(done, 300)); // after the address was written
+    }"""
+    page.evaluate(move, "next")
+    assert watched.state()["split"] == "30"
+    page.evaluate(move, "close")
+    assert "split" not in watched.state()
 
 
 def test_the_viewer_is_left_and_entered_by_keyboard_alone(open_page):

@@ -13,6 +13,7 @@ dealias.parts.push((data) => {
   let shown = null; // {row, maps, photographs: {layer: Image}, painted: Map}
   let opener = null;
   let asked = 0;
+  let wanted = {}; // the view and the divider, until they are written to the address
 
   // What there is for this image, bottom first.
   const layersOf = (row) => data.layers.filter((layer) => !layer.optional || row.has[layer.key]);
@@ -55,6 +56,7 @@ dealias.parts.push((data) => {
 
   async function update(names) {
     if (names && !names.some((name) => VALUES.includes(name))) return;
+    if (!names || names.includes("image")) wanted = {};
     const row = data.byName.get(state.get("image"));
     if (!row) return close();
     if (!dialog.open) open();
@@ -66,7 +68,7 @@ dealias.parts.push((data) => {
       shown = loaded;
     }
     if (shown.maps) {
-      controls();
+      if (names?.join() !== "opacity") controls(); // new ones would end the drag of a slider
       render();
       if (!names || names.includes("image")) placeView();
     }
@@ -233,8 +235,9 @@ dealias.parts.push((data) => {
     range.value = 100 * chosen.opacity(layer);
     range.disabled = !box.checked;
     range.addEventListener("input", () => {
-      const all = chosen.layers.map((other) => {
-        const value = other === layer ? range.value : Math.round(100 * chosen.opacity(other));
+      const { layers, opacity } = settings(shown.row);
+      const all = layers.map((other) => {
+        const value = other === layer ? range.value : percentOf(opacity(other));
         return `${other.key}:${value}`;
       });
       state.set({ opacity: all.join(",") });
@@ -289,8 +292,7 @@ dealias.parts.push((data) => {
     readout.replaceChildren(place, " ", ...told.flatMap((one) => [one, " "]));
   }
 
-  const wanted = {};
-  const writeView = throttle(() => state.set({ ...wanted }), 250);
+  const write = throttle(() => state.set(wanted), 250);
   function keepView(view) {
     if (view.fitted) Object.assign(wanted, { zoom: null, at: null });
     else {
@@ -298,7 +300,7 @@ dealias.parts.push((data) => {
       wanted.at = `${view.x.toFixed(1)},${view.y.toFixed(1)}`;
     }
     find("zoom").textContent = `${Math.round(100 * view.scale)} %`;
-    writeView();
+    write();
   }
 
   function placeView() {
@@ -312,9 +314,9 @@ dealias.parts.push((data) => {
   function moveSplit(split) {
     find("split").value = 100 * split;
     stage.setSplit(split);
-    writeSplit();
+    wanted.split = Math.round(find("split").value);
+    write();
   }
-  const writeSplit = throttle(() => state.set({ split: Math.round(find("split").value) }), 250);
 
   function neighbour(step) {
     const order = dealias.gallery.order();
@@ -324,7 +326,7 @@ dealias.parts.push((data) => {
 
   function go(step) {
     const row = neighbour(step);
-    if (row) state.set({ image: row.name, zoom: null, at: null });
+    if (row) state.set({ ...wanted, image: row.name, zoom: null, at: null });
   }
 
   function open() {
