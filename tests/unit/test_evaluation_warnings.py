@@ -70,6 +70,25 @@ def test_labels_counted_from_another_one(shift, advice):
     assert f"but {recall:.1%} if" in message
 
 
+def test_the_shift_is_the_one_of_the_highest_recall():
+    table = torch.from_numpy(np.random.default_rng(0).integers(0, 9, (7, 7)))
+    table[torch.arange(7), (torch.arange(7) + 3) % 7] += 99
+    table[2] = 0
+    recalls = [
+        np.mean([float(table[k, (k + s) % 7] / table[k].sum()) for k in range(7) if k != 2])
+        for s in range(7)
+    ]
+    [message] = [found for found in label_warnings(table, 0, "abcdefg", 255) if "recall" in found]
+    assert f"is {recalls[0]:.1%}, but {max(recalls):.1%} if 3 is subtracted" in message
+
+
+def test_a_table_of_many_classes_takes_no_more_than_a_few_of_its_size():
+    count = 2000  # a table for each shift would be 64 GB
+    table = torch.eye(count, dtype=torch.int64).roll(-7, 1)
+    [message] = label_warnings(table, 0, [str(k) for k in range(count)], 255)
+    assert "is 0.0%, but 100.0% if 7 is added to predicted labels" in message
+
+
 def test_two_classes_swapped():
     [message] = label_warnings(torch.tensor([[10, 90], [80, 20]]), 0, ("no", "yes"), 255)
     assert message.startswith("mean class recall is 15.0%, but 85.0% if the two predicted classes")

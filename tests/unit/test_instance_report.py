@@ -100,6 +100,13 @@ def test_missed_against_aliasing_by_hand():
     assert missed_against_aliasing(scored[:1], 0.5)["higher_share"] is None
 
 
+def test_missed_instances_of_many_images():
+    hit = [ScoredInstance(f"{k}", 0.2, 0.9) for k in range(500)]
+    missed = [ScoredInstance(f"{k}", 0.3 if k % 4 else 0.1, -1) for k in range(600)]
+    found = missed_against_aliasing([*hit, *missed], 0.5)
+    assert (found["within_images"], found["missed"]["instances"]) == (0.75, 600)
+
+
 @pytest.fixture(scope="module")
 def written(tmp_path_factory):
     folder = tmp_path_factory.mktemp("written")

@@ -77,8 +77,9 @@ def _shift_warning(confusion: Tensor) -> str | None:
     present = target > 0
     if int(present.sum()) < 2:
         return None
-    shifts = range(classes)
-    hits = torch.stack([confusion.roll(-shift, 1).diagonal() for shift in shifts])
+    labels = torch.arange(classes, device=confusion.device)
+    shifted = (labels[:, None] + labels) % classes  # by shift and target class
+    hits = confusion.T.gather(0, shifted)
     recall = (hits[:, present] / target[present]).mean(1)
     best = int(recall.argmax())
     if recall[best] < 0.5 or recall[best] < _FAR_BETTER * recall[0]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections import defaultdict
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
@@ -57,10 +58,12 @@ def missed_against_aliasing(scored: Sequence[ScoredInstance], threshold: float) 
     right, wrong = np.sort(aliasing[found]), np.sort(aliasing[~found])
     higher, pairs = _higher(right, wrong)
     own_higher = own_pairs = 0.0
-    images = np.array([one.image for one in scored])
-    for image in dict.fromkeys(images.tolist()):
-        own = images == image
-        more = _higher(np.sort(aliasing[own & found]), aliasing[own & ~found])
+    places: dict[str, list[int]] = defaultdict(list)
+    for place, one in enumerate(scored):
+        places[one.image].append(place)
+    for own in places.values():
+        score, hit = aliasing[own], found[own]
+        more = _higher(np.sort(score[hit]), score[~hit])
         own_higher, own_pairs = own_higher + more[0], own_pairs + more[1]
     return {
         "higher_share": higher / pairs if pairs else None,
