@@ -9,7 +9,7 @@ import os
 import re
 from abc import ABC, abstractmethod
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -110,9 +110,12 @@ class ImageTable:
         The names are the file names in the paths of the first column whose paths give each row a
         unique name, without folders and the suffix of an image. If there is no such column, they
         are the numbers of the rows from 0, with six digits.
+
+        Raises:
+            TableError: the paths can't be read.
         """
         for column in columns:
-            names = [_stem(path) for part in self._parts for path in part.paths(column)]
+            names = [name for part in self._parts for name in part.names(column)]
             if all(names) and len({name.lower() for name in names}) == len(self):
                 return names
         digits = max(_FEWEST_DIGITS, len(str(len(self))))
@@ -251,9 +254,9 @@ class _Part(ABC):
         self.path = path
         self.columns = {field.name: str(field.type) for field in schema}
         self.images = [field.name for field in schema if _bytes_of(field.type) is not None]
-        self._structures = {
-            field.name for field in schema if _bytes_of(field.type) not in (None, "")
-        }
+        structures = {f.name: f.type for f in schema if _bytes_of(f.type) not in (None, "")}
+        self._structures = {*structures}
+        self._with_paths = {name for name, kind in structures.items() if _has_path(kind)}
 
     @abstractmethod
     def __len__(self) -> int:
@@ -263,9 +266,20 @@ class _Part(ABC):
     def read(self, row: int, column: str) -> bytes | None:
         """Return an encoded image, or None if there is none."""
 
+    def names(self, column: str) -> list[str]:
+        """Return the name in the path of each row, see :func:`_stem`; "" if there is none."""
+        if column not in self._with_paths:
+            return [""] * len(self)
+        try:
+            return [_stem(path) for path in self._paths(column)]
+        except TableError:
+            raise
+        except Exception as error:  # broken files raise many types of error
+            raise TableError(self.path, f"can't be read: {reason(error)}") from error
+
     @abstractmethod
-    def paths(self, column: str) -> list[str | None]:
-        """Return the path of each row."""
+    def _paths(self, column: str) -> Iterator[str | None]:
+        """Yield the path of each row of a column that has paths."""
 
     def _content(self, values: Any, row: int, column: str) -> bytes | None:
         """Return the bytes in a row of an array."""
@@ -276,7 +290,11 @@ class _Part(ABC):
 
 
 class _Parquet(_Part):
-    """A Parquet file, read one row group at a time; the last group is kept."""
+    """A Parquet file, read one row group at a time; the last group is kept.
+
+    Columns are read as dictionaries: values that a file repeats without storing them again would
+    otherwise take memory that it does not declare.
+    """
 
     def __init__(self, path: Path) -> None:
         self._of: tuple[int, Any] | None = None
@@ -295,7 +313,9 @@ class _Parquet(_Part):
     def _file(self) -> Any:
         """The file, opened by this process, so that its position is not shared with others."""
         if self._of is None or self._of[0] != os.getpid():
-            self._of = os.getpid(), _parquet(self.path)
+            names = [self._name(column, "bytes") for column in self.images]
+            names += [self._name(column, "path") for column in self._with_paths]
+            self._of = os.getpid(), _parquet(self.path, names)
         return self._of[1]
 
     def read(self, row: int, column: str) -> bytes | None:
@@ -305,11 +325,21 @@ class _Parquet(_Part):
             self._kept[column] = group, self._group(group, column)
         return self._content(self._kept[column][1], row - self._starts[group], column)
 
-    def _group(self, group: int, column: str) -> Any:
-        name = f"{column}.bytes" if column in self._structures else column
+    def _name(self, column: str, inner: str) -> str:
+        return f"{column}.{inner}" if column in self._structures else column
+
+    def _group(self, group: int, column: str, inner: str = "bytes") -> Any:
+        name = self._name(column, inner)
         found = self._file().metadata.row_group(group)
         parts = [found.column(index) for index in range(found.num_columns)]
-        size = sum(part.total_uncompressed_size for part in parts if part.path_in_schema == name)
+        parts = [part for part in parts if part.path_in_schema == name]
+        deltas = [kind for part in parts for kind in part.encodings if kind.startswith("DELTA")]
+        if deltas:
+            raise TableError(
+                self.path,
+                f"{column}: expected values as PLAIN or RLE_DICTIONARY, got {deltas[0]}",
+            )
+        size = sum(part.total_uncompressed_size for part in parts)
         if size > _LARGEST_GROUP:
             raise TableError(
                 self.path,
@@ -318,14 +348,10 @@ class _Parquet(_Part):
             )
         return self._file().read_row_group(group, columns=[name], use_threads=False).column(0)
 
-    def paths(self, column: str) -> list[str | None]:
-        """Return the path of each row."""
-        if column not in self._structures:
-            return [None] * len(self)
-        found = self._file().read(columns=[f"{column}.path"], use_threads=False)
-        if found.num_columns == 0:
-            return [None] * len(self)
-        return [(value or {}).get("path") for value in found.column(0).to_pylist()]
+    def _paths(self, column: str) -> Iterator[str | None]:
+        for group in range(len(self._starts) - 1):
+            for value in self._group(group, column, "path"):
+                yield (value.as_py() or {}).get("path")
 
 
 class _Arrow(_Part):
@@ -347,15 +373,9 @@ class _Arrow(_Part):
         """Return an encoded image, or None if there is none."""
         return self._content(self._table.column(column), row, column)
 
-    def paths(self, column: str) -> list[str | None]:
-        """Return the path of each row."""
-        if column not in self._structures:
-            return [None] * len(self)
-        chunks = self._table.column(column).chunks
-        names = [field.name for field in self._table.schema.field(column).type]
-        if "path" not in names:
-            return [None] * len(self)
-        return [path for chunk in chunks for path in chunk.field("path").to_pylist()]
+    def _paths(self, column: str) -> Iterator[str | None]:
+        for chunk in self._table.column(column).chunks:
+            yield from (path.as_py() for path in chunk.field("path"))
 
 
 def _open(path: Path) -> _Part:
@@ -376,9 +396,9 @@ def _open(path: Path) -> _Part:
         raise TableError(path, f"can't be read: {reason(error)}") from error
 
 
-def _parquet(path: Path) -> Any:
+def _parquet(path: Path, dictionaries: Sequence[str] = ()) -> Any:
     parquet = importlib.import_module("pyarrow.parquet")
-    return parquet.ParquetFile(path, memory_map=True)
+    return parquet.ParquetFile(path, memory_map=True, read_dictionary=list(dictionaries))
 
 
 def _arrow(path: Path) -> Any:
@@ -401,6 +421,13 @@ def _bytes_of(kind: Any) -> str | None:
     inner = {field.name: field.type for field in kind}
     held = inner.get("bytes")
     return "bytes" if held is not None and any(test(held) for test in is_bytes) else None
+
+
+def _has_path(kind: Any) -> bool:
+    """Whether a structure has a path that is text."""
+    types = importlib.import_module("pyarrow").types
+    paths = [field.type for field in kind if field.name == "path"]
+    return any(types.is_string(path) or types.is_large_string(path) for path in paths)
 
 
 def _stem(path: str | None) -> str:

@@ -118,6 +118,48 @@ def test_a_group_of_rows_is_read_once_and_one_is_kept(tmp_path, monkeypatch):
     assert len(part._kept) == 1
 
 
+@pytest.mark.parametrize("kind", [pa.binary(), pa.large_binary()])
+def test_values_that_a_file_repeats_are_held_once(kind, tmp_path):
+    value = b"\x89PNG" + bytes(100_000)
+    columns = pa.StructArray.from_arrays(
+        [pa.array([value] * 500, kind), pa.array(["x/" * 50_000 + "a.png"] * 500)],
+        ["bytes", "path"],
+    )
+    plain = pa.array([*[value] * 499, None], kind)
+    pq.write_table(pa.table({"image": columns, "label": plain}), tmp_path / "a.parquet")
+    table = ImageTable([tmp_path / "a.parquet"])
+    assert table.columns["label"] == str(kind)
+    before = pa.total_allocated_bytes()
+    assert table.names(["image"])[1] == "000001"
+    for column in ("image", "label"):
+        assert table.read(498, column, "x").content == value
+    with pytest.raises(TableError, match="expected an encoded image in the table, got none"):
+        table.read(499, "label", "x")
+    assert pa.total_allocated_bytes() - before < 10 * len(value)
+
+
+@pytest.mark.parametrize("kind", ["DELTA_BYTE_ARRAY", "DELTA_LENGTH_BYTE_ARRAY"])
+def test_encodings_that_do_not_declare_their_size_are_refused(kind, tmp_path):
+    held = pa.table({"image": pa.array([b"\x89PNG"] * 9)})
+    options = {"use_dictionary": False, "column_encoding": {"image": kind}}
+    pq.write_table(held, tmp_path / "a.parquet", **options)
+    with pytest.raises(TableError, match=rf"image: expected values as PLAIN .*, got {kind}$"):
+        ImageTable([tmp_path / "a.parquet"]).read(0, "image", "x")
+
+
+def test_paths_that_are_no_text(tmp_path):
+    path = tmp_path / "a.parquet"
+    for paths, names in (([1, 2], ["000000", "000001"]), (["b.png", "a.png"], ["b", "a"])):
+        held = pa.StructArray.from_arrays(
+            [pa.array([b"x"] * 2), pa.array(paths)], ["bytes", "path"]
+        )
+        pq.write_table(pa.table({"image": held}), path)
+        assert ImageTable([path]).names(["image"]) == names
+    path.write_bytes(path.read_bytes().replace(b"b.png", b"\xff.png"))
+    with pytest.raises(TableError, match="can't be read: "):
+        ImageTable([path]).names(["image"])
+
+
 class TestLabels:
     @pytest.mark.parametrize("mode", ["L", "P", "I;16"])
     def test_modes_and_label_maps(self, mode, tmp_path):
@@ -335,6 +377,9 @@ class TestRefused:
             TableError, match=r"image: expected groups of rows of at most 1,000 bytes, .* got \d,\d"
         ):
             ImageTable([tmp_path / "a.parquet"]).read(0, "image", "a")
+        data_set(samples(3), ["x" * 1000] * 3).to_parquet(tmp_path / "a.parquet")
+        with pytest.raises(TableError, match="image: expected groups of rows of at most 1,000"):
+            ImageTable([tmp_path / "a.parquet"]).names(["image"])
         monkeypatch.setattr(tables, "_MOST_ROWS", 2)
         with pytest.raises(TableError, match="expected at most 2 rows, got 3"):
             ImageTable([tmp_path / "a.parquet"])
