@@ -154,6 +154,11 @@ class TestGroups:
             with pytest.raises(GroupError, match="no such file, and no regular expression"):
                 read_groups(asked)
 
+    @pytest.mark.parametrize("asked", ["groups.csv", "^(a).CSV", "a" * 5000 + ".csv"])
+    def test_a_table_that_is_not_there(self, asked, tmp_path):
+        with pytest.raises(GroupError, match=r"groups: .*(csv|CSV)': no such file$"):
+            read_groups(str(tmp_path / asked))
+
     def test_a_folder_is_no_table(self, tmp_path, monkeypatch):
         monkeypatch.chdir(tmp_path)
         (tmp_path / "im").mkdir()

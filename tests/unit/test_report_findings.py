@@ -140,7 +140,7 @@ def test_a_row_of_the_matrix_is_in_shares_of_its_class():
     for t, row in enumerate(found["rows"]):
         assert [cell["right"] for cell in row["cells"]] == [p == t for p in range(5)]
         assert [cell["linked"] for cell in row["cells"]] == (wrong[t] > 0).tolist()
-        assert row["others"] == pytest.approx(0)
+        assert row["others"] == 0
 
 
 def test_classes_that_are_not_there_have_no_row():
@@ -154,6 +154,18 @@ def test_classes_that_are_not_there_have_no_row():
     assert [cell["share"] for cell in found["rows"][2]["cells"]] == [None] * 3
     nothing = {"classes": [{"pixels": 0}] * 5}
     assert confusion_section(np.zeros((5, 5), np.int64), nothing, CLASSES, []) is None
+
+
+def test_what_is_left_out_is_counted_in_pixels():
+    """Shares that add up to 1 + 2e-16 would leave -0.0 % of the pixels."""
+    wrong = np.random.default_rng(0).integers(0, 99, (MOST_SHOWN + 1,) * 2)
+    np.fill_diagonal(wrong, 0)
+    wrong[-1] = wrong[:, -1] = 0  # the last class is right, and not shown
+    result = {"classes": [{"pixels": int(row.sum()) + 3} for row in wrong]}
+    classes = ClassSet("many", tuple(f"class {k}" for k in range(len(wrong))))
+    found = confusion_section(wrong, result, classes, [])
+    assert (len(found["rows"]), found["left_out"]) == (MOST_SHOWN, 1)
+    assert {row["others"] for row in found["rows"]} == {0.0}
 
 
 def test_of_many_classes_the_most_confused_are_shown():

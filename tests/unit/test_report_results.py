@@ -17,6 +17,7 @@ from dealias.evaluation import (
     evaluate_maps,
     read_groups,
 )
+from dealias.files import OutputError
 from dealias.report import (
     AliasingErrors,
     Example,
@@ -652,6 +653,13 @@ def test_classes_that_are_not_there_are_left_out_of_figures(absent, tmp_path):
     shown = [text.get_text() for text in figure.axes[0].get_yticklabels()]
     assert shown == [name for index, name in enumerate(CLASSES.names) if index not in absent]
     assert len(write_figures(tmp_path, result)) == 6
+
+
+def test_figures_below_a_file_are_refused(tmp_path):
+    (tmp_path / "file").touch()
+    with pytest.raises(OutputError, match=r"file/in: can't be written: Not a directory"):
+        write_figures(tmp_path / "file" / "in", result_of(0, 1))
+    assert len(write_figures(tmp_path / "a" / "b", result_of(0, 1))) == 6
 
 
 def test_figures_are_drawn_in_three_formats(tmp_path):

@@ -65,6 +65,8 @@ def read_groups(asked: str) -> Groups:
     path = Path(asked)
     if _is_file(path):
         return Groups(table=_read_table(path))
+    if asked.lower().endswith(".csv"):
+        raise GroupError(f"groups: {printable(asked)!r}: no such file")
     try:
         return Groups(re.compile(asked))
     except (re.error, OverflowError, RecursionError) as error:

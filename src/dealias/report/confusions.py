@@ -77,7 +77,7 @@ def confusion_section(
             }
             for share, p in zip(shares, shown.tolist(), strict=True)
         ]
-        others = None if shares[0] is None else 1 - sum(share or 0 for share in shares)
+        others = (pixels[t] - matrix[t, shown].sum()) / pixels[t] if pixels[t] else None
         rows.append(head | {"pixels": int(pixels[t]), "cells": cells, "others": others})
     return {"columns": heads, "rows": rows, "left_out": len(present) - len(shown)}
 

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dealias.evaluation import ERROR_COLORS, draw_errors
-from dealias.files import write_whole
+from dealias.files import make_parents, write_whole
 from dealias.labels import ClassSet
 from dealias.metrics.functional import ERROR_KINDS
 from dealias.report.aliasing import GROUP_TITLES, GROUPS, histogram
@@ -88,7 +88,6 @@ def write_figures(
         if shown:
             drawings["strips"] = lambda figure: _draw_strips(figure, shown, classes, counting)
     written = []
-    folder.mkdir(parents=True, exist_ok=True)
     with _matplotlib() as new_figure:
         for name, draw in drawings.items():
             figure = new_figure()
@@ -110,6 +109,7 @@ def _matplotlib() -> Any:
 
 def _save(figure: Any, folder: Path, name: str) -> list[Path]:
     paths = [folder / f"{name}.{suffix}" for suffix in FORMATS]
+    make_parents(paths[0])
     for path, suffix in zip(paths, FORMATS, strict=True):
         undated = {"pdf": {"CreationDate": None}, "svg": {"Date": None}, "png": {}}[suffix]
         drawn = io.BytesIO()  # a full disk would leave Matplotlib's writers in a broken state
