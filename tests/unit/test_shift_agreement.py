@@ -6,9 +6,11 @@ import numpy as np
 import pytest
 import torch
 from torch import nn
+from torchmetrics import MetricCollection
 
 from dealias.metrics import ShiftAgreement
 from dealias.metrics.functional import (
+    AGREEMENT,
     LabelRangeError,
     compare_shift,
     count_shifts,
@@ -109,6 +111,52 @@ def test_counted_as_a_slow_oracle_counts(width, times):
     unknown = count_shifts(preds, changed, compared, num_classes=4, band_width=width)
     assert torch.equal(unknown[:2], counts[:2])
     assert shift_agreement(unknown)["agreement_target_band"].isnan()
+
+
+class OnMps(torch.Tensor):
+    """A tensor of a device without float64."""
+
+    device = torch.device("mps")
+
+    @classmethod
+    def __torch_function__(cls, func, types, args=(), kwargs=None):
+        found = super().__torch_function__(func, types, args, kwargs or {})
+        assert getattr(found, "dtype", None) != torch.float64
+        return found
+
+
+def test_a_device_without_float64():
+    counts = torch.arange(1, 25).reshape(3, 2, 4)
+    found = shift_agreement(counts.as_subclass(OnMps))
+    assert tuple(name for name in found if not name.endswith("per_class")) == AGREEMENT
+    for name, expected in shift_agreement(counts).items():
+        torch.testing.assert_close(found[name].as_subclass(torch.Tensor), expected.float())
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"border": 2},
+        {"band_width": 31},
+        {"protocol": "exact"},
+        {"circular": True},
+    ],
+)
+def test_a_collection_keeps_metrics_of_other_options_apart(options):
+    """It merges those whose states are equal after the first batch, as after one of no images."""
+    metrics = {"plain": ShiftAgreement(3, band_width=1)}
+    metrics["other"] = ShiftAgreement(3, **{"band_width": 1} | options)
+    alone = {name: metric.clone() for name, metric in metrics.items()}
+    collection = MetricCollection(metrics, compute_groups=True)
+    for count in (0, 2):
+        preds, shifted = (random_maps(seed, count, 40, 9) for seed in (0, 1))
+        preds[:, :20] = 0
+        for updated in (collection, *alone.values()):
+            updated.update(preds, shifted, (0, 1), preds)
+    assert len(collection.compute_groups) == 2
+    for name, metric in alone.items():
+        assert torch.equal(collection[name].counts, metric.counts)
+    assert not torch.equal(*(metric.counts for metric in alone.values()))
 
 
 class Equivariant(nn.Module):

@@ -6,14 +6,14 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from dealias.evaluation import Groups, Unit
-from dealias.metrics.functional import ERROR_KINDS, FIGURES, MEAN_FIGURES
+from dealias.metrics.functional import AGREEMENT, ERROR_KINDS, FIGURES, MEAN_FIGURES
 from dealias.report.paired import (
     check_targets,
     other_targets,
     paired_differences,
     restrict,
 )
-from dealias.report.result_files import AGREEMENT, ResultFileError
+from dealias.report.result_files import ResultFileError
 from dealias.report.units import units_of
 from dealias.text import printable, told_conditions
 

@@ -13,13 +13,18 @@ from typing import Any, get_args
 from dealias.evaluation import MARGINS_TEXT, OBJECT_FATES, WIDTH_METRICS
 from dealias.inputs import lies_below, read_json
 from dealias.labels import MOST_CLASSES
-from dealias.metrics.functional import ERROR_KINDS, FIGURES, MEAN_FIGURES, WIDEST_BAND, Protocol
+from dealias.metrics.functional import (
+    AGREEMENT,
+    ERROR_KINDS,
+    FIGURES,
+    MEAN_FIGURES,
+    WIDEST_BAND,
+    Protocol,
+)
 from dealias.report.aliasing import GROUPS
 from dealias.report.shapes import Number, Or, Text, find_fault, maybe
 from dealias.report.units import check_margins_of
 from dealias.text import FileError, printable, shorten
-
-AGREEMENT = ("agreement", "agreement_preds_band", "agreement_target_band")
 
 FINE_GRAINED = ("mIoU_I", "mIoU_C", "mIoU_I_worst_tenth", "mIoU_C_worst_tenth")
 

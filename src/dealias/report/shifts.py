@@ -8,10 +8,9 @@ from typing import Any
 import numpy as np
 
 from dealias.labels import ClassSet
-from dealias.metrics.functional import ERROR_KINDS
+from dealias.metrics.functional import AGREEMENT, ERROR_KINDS
 from dealias.report.aliasing import error_detection
 from dealias.report.drawing import Drawn, thumbnail_size
-from dealias.report.result_files import AGREEMENT
 
 _WORST = 8  # images
 AGREEMENT_WORDS = {

@@ -80,7 +80,7 @@ from dealias.metrics.functional.objects import (
     object_scores,
 )
 from dealias.metrics.functional.shifts import (
-    SHIFT_REGIONS,
+    AGREEMENT,
     Offset,
     Windows,
     compare_shift,
@@ -91,6 +91,7 @@ from dealias.metrics.functional.shifts import (
 )
 
 __all__ = [
+    "AGREEMENT",
     "ARROWS",
     "BOUNDARY_KINDS",
     "ERROR_KINDS",
@@ -105,7 +106,6 @@ __all__ = [
     "OBJECT_RECALL",
     "OBJECT_SIZES",
     "RESAMPLES",
-    "SHIFT_REGIONS",
     "WIDEST_BAND",
     "BandWidths",
     "ClassPair",

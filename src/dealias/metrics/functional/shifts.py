@@ -18,13 +18,14 @@ from torch import Tensor
 
 from dealias.metrics.functional.bands import Protocol, check_tensor, dilate, label_edges
 from dealias.metrics.functional.counts import check_labels, check_options, check_pair
+from dealias.metrics.functional.hard_pixel_scores import ratio
 from dealias.text import shorten
 
 Offset = tuple[int, int]
 
 # Rows of the table of :func:`count_shifts`.
 ALL, PREDS_BAND, TARGET_BAND = range(3)
-SHIFT_REGIONS = ("all", "preds_band", "target_band")
+AGREEMENT = ("agreement", "agreement_preds_band", "agreement_target_band")  # their names
 
 
 class Windows(NamedTuple):
@@ -243,15 +244,13 @@ def shift_agreement(counts: Tensor) -> dict[str, Tensor]:
         counts: int64 `[3, 2, C]`.
 
     Returns:
-        float64 by name: "agreement", "agreement_preds_band" and "agreement_target_band", and the
-        same with "_per_class" `[C]`, all in [0, 1]; NaN where nothing was compared.
+        float64 (float32 on MPS) by name: those of `AGREEMENT`, and the same with "_per_class"
+        `[C]`, all in [0, 1]; NaN where nothing was compared.
     """
     scores: dict[str, Tensor] = {}
-    for region, name in enumerate(SHIFT_REGIONS):
-        key = "agreement" if region == ALL else f"agreement_{name}"
-        compared, unchanged = counts[region].double()
-        scores[key] = unchanged.sum() / compared.sum()
-        scores[f"{key}_per_class"] = unchanged / compared
+    for name, (compared, unchanged) in zip(AGREEMENT, counts, strict=True):
+        scores[name] = ratio(unchanged.sum(), compared.sum())
+        scores[f"{name}_per_class"] = ratio(unchanged, compared)
     return scores
 
 
