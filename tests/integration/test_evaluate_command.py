@@ -181,7 +181,7 @@ def test_error_maps_mark_as_many_pixels_as_are_counted(data):
     assert (drawn[target == 11] == 0).all()
 
 
-def test_photographs_that_cannot_be_used(data, capsys):
+def test_photographs_that_cannot_be_used(data, capsys, monkeypatch):
     photographs = data / "photographs"
     photographs.mkdir()
     for name in NAMES[1:]:
@@ -195,6 +195,14 @@ def test_photographs_that_cannot_be_used(data, capsys):
     assert result["images"] == 5  # metrics do not depend on photographs
     assert [("for a" in m, "b.png" in m) for m in result["skipped"]] == [(0, 1), (1, 0)]
     assert len(list((data / "maps").glob("*.png"))) == 5
+    monkeypatch.chdir(data)
+    page = ["--images", "photographs", "--report", data / "page"]
+    for more in ([], ["--error-maps", data / "others"]):  # each is listed once, and as it was given
+        assert evaluate(data, *page, *more, "--skip-bad", "--overwrite", "--output", "r.json") == 1
+        result = json.loads((data / "r.json").read_text())
+        first, second = sorted(result["skipped"])
+        assert first.startswith("photographs/b.png: ")
+        assert second == "photographs: no image for a"
     assert evaluate(data, "--images", photographs) == 2
     assert "--images is for --error-maps or --report" in capsys.readouterr().err
 

@@ -1,12 +1,20 @@
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 from dealias.files import OutputError
 from dealias.labels import ClassSet
 from dealias.metrics.functional import count_hard_pixels, error_map
+from dealias.report import Example, ReportWriter
 from dealias.report.aliasing import AliasingErrors, higher_share, rank_correlation
-from dealias.report.drawing import boundary_bands, count_by_class, count_by_pair, label_plane
+from dealias.report.drawing import (
+    background,
+    boundary_bands,
+    count_by_class,
+    count_by_pair,
+    label_plane,
+)
 from dealias.report.folder import PageFolder
 from dealias.report.heat import heat_plane, paint_heat
 from dealias.report.packing import pack, to_script
@@ -186,6 +194,20 @@ def test_heat_is_painted_where_there_is_some():
     painted = paint_heat(scores, np.full((1, 4, 3), 200, np.uint8))
     assert painted.dtype == np.uint8
     assert painted[0].tolist() == [[70] * 3, [183, 55, 121], [252, 253, 191], [20] * 3]
+
+
+def test_void_is_black_under_what_is_unstable(tmp_path):
+    classes = ClassSet("two", ("a", "b"), palette=((0, 0, 0), (255, 255, 255)))
+    target = np.zeros((40, 60), np.uint8)
+    target[:, :20], target[:, 40:] = 255, 1
+    unstable = np.zeros((40, 60), np.float32)
+    with ReportWriter(tmp_path / "page", classes) as writer:
+        writer.add(Example("one", np.zeros_like(target), target, unstable=unstable))
+        [path] = (writer.folder.new / "unstable").glob("*.webp")
+        drawn = np.asarray(Image.open(path).convert("L"))
+    assert drawn[:, :16].max() < 20
+    assert drawn[:, 44:].min() > 60
+    assert np.array_equal(background(None, target, classes), classes.paint(target))
 
 
 def test_aliasing_and_instability_are_told_over_the_same_pixels():

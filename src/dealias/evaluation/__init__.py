@@ -3,7 +3,7 @@
 from dealias.evaluation.counts_files import merge_counts, read_counts, write_counts
 from dealias.evaluation.csv_files import write_csv
 from dealias.evaluation.digests import digest_file, digest_labels, digest_rows
-from dealias.evaluation.error_maps import ERROR_COLORS, draw_errors
+from dealias.evaluation.error_maps import ERROR_COLORS, draw_errors, draw_marks
 from dealias.evaluation.folders import (
     DrawingError,
     EvaluationError,
@@ -58,6 +58,7 @@ __all__ = [
     "digest_labels",
     "digest_rows",
     "draw_errors",
+    "draw_marks",
     "evaluate_folders",
     "evaluate_maps",
     "evaluate_pair",

@@ -1,6 +1,6 @@
 """Draw the errors of one image."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -42,13 +42,38 @@ def draw_errors(
         uint8 [H, W, 3]: gray, with each error in the colour of its kind in `ERROR_COLORS`; void
         is black.
     """
+    looks = [(ERROR_COLORS[kind.key], opacity) for kind in ERROR_KINDS]
+    return draw_marks(errors, background, looks, void=255, brightness=brightness)
+
+
+def draw_marks(
+    marks: NDArray[np.uint8],
+    background: NDArray[np.uint8],
+    looks: Sequence[tuple[Sequence[int], float]],
+    *,
+    void: int,
+    brightness: float,
+) -> NDArray[np.uint8]:
+    """Draw marked pixels over a dimmed background.
+
+    Args:
+        marks: uint8 [H, W], the mark of each pixel; 0 for none.
+        background: uint8 [H, W, 3].
+        looks: colour in RGB and opacity in [0, 1] of each mark, from 1.
+        void: mark of the pixels that are black.
+        brightness: brightness of the background, in [0, 1].
+
+    Returns:
+        uint8 [H, W, 3]: the background in gray, with the marks over it.
+    """
     gray = background @ np.array([0.299, 0.587, 0.114])
+    canvas: NDArray[np.uint8]
     canvas = np.repeat((gray * brightness)[..., None], 3, axis=2).astype(np.uint8)
-    canvas[errors == 255] = 0
-    for mark, kind in enumerate(ERROR_KINDS, start=1):
-        wrong = errors == mark
-        color = opacity * np.array(ERROR_COLORS[kind.key])
-        canvas[wrong] = np.rint(color + (1 - opacity) * canvas[wrong]).astype(np.uint8)
+    canvas[marks == void] = 0
+    for mark, (color, opacity) in enumerate(looks, start=1):
+        found = marks == mark
+        mixed = opacity * np.array(color) + (1 - opacity) * canvas[found]
+        canvas[found] = np.rint(mixed).astype(np.uint8)
     return canvas
 
 
@@ -76,7 +101,7 @@ def write_error_map(
     """
     errors = error_map(preds, target, **counting).numpy()
     if image is None:
-        background = classes.colors()[np.minimum(target.numpy(), np.uint16(len(classes) - 1))]
+        background = classes.paint(target.numpy())
     else:
         background = read_photograph(image, (errors.shape[1], errors.shape[0]))
     make_parents(path)

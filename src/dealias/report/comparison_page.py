@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dealias.environment import environment
+from dealias.evaluation import draw_marks
 from dealias.labels import ClassSet
 from dealias.metrics.functional import ERROR_KINDS, FEWEST_UNITS
 from dealias.processes import Progress, open_progress, read_in_order
@@ -57,6 +58,7 @@ CHANGES: tuple[dict[str, Any], ...] = (
     {"key": "broken", "title": "Broken: only B is wrong", "color": (230, 97, 0)},
     {"key": "both_wrong", "title": "Wrong in both", "color": (150, 150, 150)},
 )
+_OPACITIES = (OVERLAID, OVERLAID, OVERLAID / 2)
 
 _SORTS = (
     ("loss", "mIoU, largest loss first"),
@@ -65,8 +67,6 @@ _SORTS = (
     ("broken", "broken pixels, most first"),
     ("name", "name"),
 )
-_BOTH = 3  # among the changes
-_DIMMED = np.array([0.299, 0.587, 0.114]) * (1 - DARKENED)
 
 
 class ComparisonError(ValueError):
@@ -155,7 +155,14 @@ def draw_changes(
         "errors_b": after,
     }
     image = second.image if first.image is None else first.image
-    picture = _picture(change_map(before, after), background(image, planes["target"], classes))
+    colors = [change["color"] for change in CHANGES]
+    picture = draw_marks(
+        change_map(before, after),
+        background(image, first.target, classes),
+        list(zip(colors, _OPACITIES, strict=True)),
+        void=VOID_MARK,
+        brightness=1 - DARKENED,
+    )
     kinds = len(ERROR_KINDS)
     mended, broken = (before != RIGHT) & (after == RIGHT), (before == RIGHT) & (after != RIGHT)
     columns = np.select([mended, broken], [before, after.astype(np.int64) + kinds], 0)
@@ -179,18 +186,6 @@ def change_map(before: NDArray[np.uint8], after: NDArray[np.uint8]) -> NDArray[n
     changes = (before != RIGHT).astype(np.uint8) + 2 * (after != RIGHT).astype(np.uint8)
     changes[before == VOID_MARK] = VOID_MARK
     return changes
-
-
-def _picture(changes: NDArray[np.uint8], background: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    dimmed = np.repeat((background @ _DIMMED)[..., None], 3, axis=2)
-    canvas: NDArray[np.uint8] = dimmed.astype(np.uint8)
-    canvas[changes == VOID_MARK] = 0
-    for mark, change in enumerate(CHANGES, start=1):
-        found = changes == mark
-        opacity = OVERLAID / 2 if mark == _BOTH else OVERLAID
-        color = opacity * np.array(change["color"])
-        canvas[found] = np.rint(color + (1 - opacity) * canvas[found]).astype(np.uint8)
-    return canvas
 
 
 def finish_comparison(

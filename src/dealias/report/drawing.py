@@ -135,11 +135,11 @@ def draw_files(
     return Drawn(example.name, key, height, width, tuple(has), totals, by_class, example.problem)
 
 
-def background(image: NDArray[np.uint8] | None, target: Plane, classes: ClassSet) -> Any:
+def background(
+    image: NDArray[np.uint8] | None, target: NDArray[np.integer], classes: ClassSet
+) -> NDArray[np.uint8]:
     """Return the photograph, or the colours of the target if there is none: uint8 [H, W, 3]."""
-    if image is not None:
-        return image
-    return classes.colors()[np.minimum(target, np.uint16(len(classes) - 1))]
+    return classes.paint(target) if image is None else image
 
 
 def write_photograph(folder: PageFolder, path: str, pixels: NDArray[np.uint8]) -> None:

@@ -144,7 +144,7 @@ class ReportWriter(PageWriter[Mapping[str, Any]]):
         }
         if self.object_recall is not None:
             planes["objects"] = object_plane(preds, target, self.classes, self.object_recall)
-        ground = background(example.image, planes["target"], self.classes)
+        ground = background(example.image, target, self.classes)
         picture = draw_errors(errors, ground, brightness=1 - DARKENED, opacity=OVERLAID)
         keep_labels(self.folder, example, self.classes)
         if example.unstable is not None:
@@ -249,7 +249,8 @@ def report_folders(
         if isinstance(evaluation.drawn, ReportPart):
             writer.part = evaluation.drawn
             writer.part.drawn.sort(key=lambda row: row.name)
-        evaluation.skipped += [row.problem for row in writer.part.drawn if row.problem]
+        problems = [row.problem for row in writer.part.drawn if row.problem]
+        evaluation.skipped += [each for each in problems if each not in evaluation.skipped]
         title = title or f"Errors of {run_name(predictions)}"
         try:
             return evaluation, writer.finish(
@@ -290,6 +291,5 @@ def _draw(
     target: NDArray[np.integer],
     image: Path | None,
 ) -> ReportPart:
-    full = None if image is None else image.absolute()
-    example = read_example(name, preds, target, full, scores.get(name), skip_bad=skip_bad)
+    example = read_example(name, preds, target, image, scores.get(name), skip_bad=skip_bad)
     return writer.draw(example)
