@@ -119,24 +119,14 @@ class Evaluation:
                 _check_same(sources[0].rules() if sources else one.rules(), one.rules())
                 sources.append(one)
         one_place = self.sources is not None and len(sources) == 1
-        self._check_apart(other)
-        merged = Evaluation(
-            self.settings,
-            self.counts + other.counts,
-            self.boundary + other.boundary,
-            self.objects + other.objects,
-            self.widths + other.widths,
-            images=sorted(self.images + other.images),
-            skipped=sorted(self.skipped + other.skipped),
-            shards=sorted({*self.shards, *other.shards}),
-            sources=self.sources if one_place else None,
-            several=[] if one_place else sources,
-            void_pixels=self.void_pixels + other.void_pixels,
-            drawn=self.drawn,
-            undrawn=self.undrawn,
-            resized_images=self.resized_images + other.resized_images,
-        )
-        merged._absorb_drawn(other)
+        merged = Evaluation.empty(self.settings)
+        for part in (self, other):
+            merged.absorb(part)
+        merged.images.sort()
+        merged.skipped.sort()
+        merged.shards = sorted({*self.shards, *other.shards})
+        merged.sources = self.sources if one_place else None
+        merged.several = [] if one_place else sources
         return merged
 
     def absorb(self, other: Evaluation) -> None:
@@ -146,17 +136,22 @@ class Evaluation:
             CountsFileError: an image is in both; nothing is added.
         """
         names = self._check_apart(other)
-        self.counts.confusion.add_(other.counts.confusion)
-        self.counts.edges.add_(other.counts.edges)
-        self.boundary.add_(other.boundary)
-        self.objects.add_(other.objects)
-        self.widths.add_(other.widths)
+        for mine, theirs in zip(self._tables(), other._tables(), strict=True):
+            mine.add_(theirs.to(mine.device))
         self.void_pixels += other.void_pixels
         self.resized_images += other.resized_images
         self.images += other.images
         self._names |= names
         self.skipped += other.skipped
-        self._absorb_drawn(other)
+        self.undrawn = self.undrawn or other.undrawn
+        if self.drawn is None:
+            self.drawn = other.drawn
+        elif other.drawn is not None:
+            self.drawn.absorb(other.drawn)
+
+    def _tables(self) -> list[Tensor]:
+        more = [getattr(self, name) for name in _TENSORS]
+        return [self.counts.confusion, self.counts.edges, *more]
 
     def _all_sources(self) -> list[Sources]:
         return [*self.several] if self.sources is None else [self.sources]
@@ -177,13 +172,6 @@ class Evaluation:
                 + ", ".join(printable(name) for name in sorted(twice)[:4])
             )
         return names
-
-    def _absorb_drawn(self, other: Evaluation) -> None:
-        self.undrawn = self.undrawn or other.undrawn
-        if self.drawn is None:
-            self.drawn = other.drawn
-        elif other.drawn is not None:
-            self.drawn.absorb(other.drawn)
 
     def __getstate__(self) -> dict[str, Any]:
         """Store tensors as arrays, which are far cheaper to send between processes."""

@@ -23,7 +23,7 @@ except ImportError:  # Windows: there, users must see to it that only one proces
 
 fcntl: Any = _fcntl
 
-_held: dict[Path, int] = {}  # what this process has claimed, and how many times
+_held: set[Path] = set()  # what this process has claimed
 
 
 @contextmanager
@@ -124,19 +124,15 @@ def claim(path: Path) -> Iterator[None]:
     """
     path = path.resolve()
     if path in _held:
-        _held[path] += 1
-        try:
-            yield
-        finally:
-            _held[path] -= 1
+        yield
         return
     with _lock(path):
-        _held[path] = 1
+        _held.add(path)
         try:
             tidy(path)
             yield
         finally:
-            del _held[path]
+            _held.remove(path)
             with suppress(OutputError):  # the next process tries again
                 tidy(path)
 

@@ -90,7 +90,6 @@ def write_page(
     folder.write("data.js", to_script("dealias.start", shown).encode("ascii"))
     common: dict[str, Any] = {
         "title": title,
-        "heading": title,
         "aliasing": None,
         "shifts": None,
         "widths": None,

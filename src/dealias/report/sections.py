@@ -63,7 +63,7 @@ def _steps(heights: np.ndarray[Any, np.dtype[np.float64]]) -> str:
     return f"M0 40{''.join(path)}H100V40z"
 
 
-def spectrum(site: Mapping[str, Any], cutoff: float) -> dict[str, str] | None:
+def spectrum(site: Mapping[str, Any], cutoff: float) -> dict[str, Any] | None:
     """Lay out the radial spectrum of a site, in a drawing 300 wide and 170 high.
 
     Args:
@@ -99,11 +99,11 @@ def spectrum(site: Mapping[str, Any], cutoff: float) -> dict[str, str] | None:
         if len(beyond) > 1
         else "",
         "cutoff": f"{edge:.1f}",
-        "powers": [  # type: ignore[dict-item]
+        "powers": [
             {"place": round(place(0, 10.0**power)[1], 1), "label": _power(power)}
             for power in range(low, high + 1, step)
         ],
-        "frequencies": [  # type: ignore[dict-item]
+        "frequencies": [
             {"place": round(place(f, 1.0)[0], 1), "label": f"{f:g}"}
             for f in (0, 0.1, 0.2, 0.3, 0.4, 0.5)
         ],

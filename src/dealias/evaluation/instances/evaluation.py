@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import operator
+from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from dealias.environment import environment
-from dealias.files import write_json
+from dealias.files import defined, write_json
 from dealias.metrics.instances import (
     OVERLAPS,
     AnnotatedImage,
@@ -20,7 +21,6 @@ from dealias.metrics.instances import (
     Matched,
     Overlap,
     average_precision,
-    finite,
     match_instances,
     summarize_errors,
 )
@@ -124,21 +124,19 @@ class InstanceEvaluation:
         by = "mask" if "mask" in self.overlaps else "box"
         instances = [one for image, _ in self.found for one in image.instances]
         crowds = sum(one.crowd for one in instances)
+        by_label = Counter(one.label for one in instances if not one.crowd)
         return {
             "images": len(self.found),
             "instances": len(instances) - crowds,
             "crowds": crowds,
             "detections": sum(len(detections) for _, detections in self.found),
-            "metrics": {
-                overlap: {name: finite(value) for name, value in precision.scores.items()}
-                for overlap, precision in found.items()
-            },
+            "metrics": {overlap: defined(precision.scores) for overlap, precision in found.items()},
             "detection_area": self.detection_area if by == "mask" else by,
             "classes": [
                 {
                     "name": name,
-                    "instances": sum(one.label == label and not one.crowd for one in instances),
-                    **{key: finite(precision.classes[name]) for key, precision in found.items()},
+                    "instances": by_label[label],
+                    **{key: defined(precision.classes[name]) for key, precision in found.items()},
                     "counts": {key: counts[label - 1] for key, counts in errors.counts.items()},
                 }
                 for label, name in enumerate(self.classes, start=1)

@@ -145,7 +145,6 @@ def count_hard_pixels(
 
     Source: Chen, Gu and Fu, "When Semantic Segmentation Meets Frequency Aliasing", ICLR 2024.
     """
-    check_options(num_classes, ignore_index, band_width, protocol)
     [counts] = count_band_widths(
         preds,
         target,

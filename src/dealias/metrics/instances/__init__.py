@@ -6,7 +6,6 @@ Needs faster-coco-eval.
 from dealias.metrics.instances.detection_errors import (
     ErrorSummary,
     Matched,
-    finite,
     summarize_errors,
 )
 from dealias.metrics.instances.masks import (
@@ -77,7 +76,6 @@ __all__ = [
     "check_detection_area",
     "decode_masks",
     "encode_masks",
-    "finite",
     "mask_area",
     "mask_in_box",
     "match_instances",

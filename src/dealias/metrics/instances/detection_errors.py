@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from dealias.files import defined
 from dealias.metrics.instances.matching import (
     FOUND,
     IGNORED,
@@ -56,12 +57,12 @@ class ErrorSummary:
         figures = {"precision": self.precision, "recall": self.recall, "F1": self.f1}
         return {
             "threshold": self.threshold,
-            **{name: finite(value) for name, value in figures.items()},
+            **defined(figures),
             "found": sum(self.counts[FOUND]),
             "kinds": {
                 kind.key: {
                     "count": sum(self.counts[kind.key]),
-                    "AP50_gain": finite(self.gains[kind.key]),
+                    "AP50_gain": defined(self.gains[kind.key]),
                 }
                 for kind in INSTANCE_ERRORS
             },
@@ -211,8 +212,3 @@ def _precision(right: NDArray[np.bool_], targets: int) -> float:
     best = np.maximum.accumulate(precision[::-1])[::-1]
     places = np.searchsorted(hits / targets, _RECALLS)
     return float(np.append(best, 0)[places].mean())
-
-
-def finite(value: float) -> float | None:
-    """Return the number, or None if it is not finite, for JSON."""
-    return value if math.isfinite(value) else None

@@ -56,6 +56,8 @@ FOUND, IGNORED = "found", "ignored"
 NOBODY = -1
 
 _MOST_DETECTIONS = 100  # per class and image, as in COCO
+_OVERLAP = 0.5  # lowest IoU with its instance of a detection that is right
+_TOUCH = 0.1  # lowest IoU with an instance of an error that refers to it
 
 
 @dataclass(frozen=True)
@@ -78,35 +80,27 @@ class Matches:
     finders: NDArray[np.int64]
 
 
-def match_instances(
-    image: AnnotatedImage, detections: Detections, *, overlap: float = 0.5, touch: float = 0.1
-) -> Matches:
+def match_instances(image: AnnotatedImage, detections: Detections) -> Matches:
     """Match the detections and the instances of an image.
 
     Detections and instances are compared by the IoU of their masks, or of their boxes if the
     detections have no masks. As in COCO, detections are processed in descending order of score, and
     only the 100 most confident of each class count. Each detection finds the instance of its class
-    with the highest IoU that is still free, if that IoU is at least `overlap`. So whether a
-    detection is right does not depend on less confident ones. The other detections are classified
-    as in Bolya et al., "TIDE: A General Toolbox for Identifying Object Detection Errors", ECCV
-    2020, in the order of `FALSE_DETECTIONS`, but with duplicates first: a detection that overlaps
-    an instance of its own class enough never counts as one of a wrong class.
+    with the highest IoU that is still free, if that IoU is at least 0.5. So whether a detection is
+    right does not depend on less confident ones. The other detections are classified as in Bolya et
+    al., "TIDE: A General Toolbox for Identifying Object Detection Errors", ECCV 2020, in the order
+    of `FALSE_DETECTIONS`, but with duplicates first: a detection that overlaps an instance of its
+    own class enough never counts as one of a wrong class. An error refers to an instance if their
+    IoU is at least 0.1.
 
     Args:
         image: the image with its instances.
         detections: the detections in it.
-        overlap: lowest IoU with an instance that makes a detection right, in (0, 1].
-        touch: lowest IoU with an instance for an error to refer to that instance, in [0,
-            `overlap`].
 
     Raises:
-        ValueError: a threshold is out of range, masks do not have the size of the image, or the
-            detections have masks but not the instances.
+        ValueError: masks do not have the size of the image, or the detections have masks but not
+            the instances.
     """
-    if not 0 < overlap <= 1:
-        raise ValueError(f"overlap: expected an IoU in (0, 1], got {overlap}")
-    if not 0 <= touch <= overlap:
-        raise ValueError(f"touch: expected an IoU in [0, {overlap}], got {touch}")
     detections.check_against(image)
     instances = image.instances
     crowd = np.array([instance.crowd for instance in instances], bool)
@@ -127,32 +121,28 @@ def match_instances(
         own = labels == label
         row = shared[index]
         free = own & ~crowd & (finders == NOBODY)
-        partner = _most(row, free, overlap)
+        partner = _most(row, free, _OVERLAP)
         if partner != NOBODY:
             kinds[index] = FOUND
             finders[partner] = index
-        elif (partner := _most(row, own & crowd, overlap)) != NOBODY:
+        elif (partner := _most(row, own & crowd, _OVERLAP)) != NOBODY:
             kinds[index] = IGNORED
         else:
-            kinds[index], partner = _error(row, own & ~crowd, ~own & ~crowd, overlap, touch)
+            kinds[index], partner = _error(row, own & ~crowd, ~own & ~crowd)
         partners[index] = partner
         overlaps[index] = row[partner] if partner != NOBODY else 0
     return Matches(tuple(kinds), partners, overlaps, finders)
 
 
 def _error(
-    row: NDArray[np.float64],
-    own: NDArray[np.bool_],
-    other: NDArray[np.bool_],
-    overlap: float,
-    touch: float,
+    row: NDArray[np.float64], own: NDArray[np.bool_], other: NDArray[np.bool_]
 ) -> tuple[str, int]:
     """Return the error of a detection with these overlaps, and the instance it refers to."""
     for key, among, least in (
-        ("duplicate", own, overlap),
-        ("localisation", own, touch),
-        ("classification", other, overlap),
-        ("both", other, touch),
+        ("duplicate", own, _OVERLAP),
+        ("localisation", own, _TOUCH),
+        ("classification", other, _OVERLAP),
+        ("both", other, _TOUCH),
     ):
         partner = _most(row, among, least)
         if partner != NOBODY:
@@ -162,7 +152,7 @@ def _error(
 
 def _most(row: NDArray[np.float64], among: NDArray[np.bool_], least: float) -> int:
     """Return the index of the largest overlap, the last of ties; -1 if none is large enough."""
-    allowed = np.flatnonzero(among & (row >= min(least, 1 - 1e-10)) & (row > 0))
+    allowed = np.flatnonzero(among & (row >= least))
     if not allowed.size:
         return NOBODY
     best = row[allowed].max()
