@@ -63,7 +63,10 @@ def test_the_examples_in_its_docstrings_run(name):
     assert doctest.testmod(importlib.import_module(name), optionflags=flags).failed == 0
 
 
-@pytest.mark.parametrize("name", ["probe.Network", "labels.Sampling", "data.lowlight.LowLight"])
+@pytest.mark.parametrize(
+    "name",
+    ["probe.Network", "labels.Sampling", "data.lowlight.LowLight", "metrics.instances.InstanceSet"],
+)
 def test_earlier_names_warn_and_are_what_they_are_called_now(name):
     module, _, attribute = f"dealias.{name}".rpartition(".")
     with pytest.warns(DeprecationWarning, match=rf"{name} is now dealias\.") as warned:

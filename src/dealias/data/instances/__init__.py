@@ -17,6 +17,7 @@ from dealias.data.instances.detection_files import DetectionsError, read_detecti
 from dealias.data.instances.finding import LisError, LisFiles, lis_files
 from dealias.data.instances.from_labels import Components, connected_components, label_maps_to_coco
 from dealias.data.instances.module import InstanceAugmentation, InstanceDataModule
+from dealias.data.instances.records import InstanceSet, Notes, Problem
 from dealias.data.instances.sheet import instance_contact_sheet
 from dealias.data.instances.transforms import instance_transform
 
@@ -32,9 +33,12 @@ __all__ = [
     "InstanceCheck",
     "InstanceDataModule",
     "InstanceDataset",
+    "InstanceSet",
     "InstanceSplitCheck",
     "LisError",
     "LisFiles",
+    "Notes",
+    "Problem",
     "check_instances",
     "collate_instances",
     "connected_components",

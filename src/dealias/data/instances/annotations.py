@@ -20,14 +20,8 @@ from dealias.data.instances.entries import (
     read_instance,
     read_json,
 )
-from dealias.metrics.instances import (
-    AnnotatedImage,
-    Instance,
-    InstanceSet,
-    Notes,
-    Problem,
-    mask_area,
-)
+from dealias.data.instances.records import InstanceSet, Notes, Problem
+from dealias.metrics.instances import AnnotatedImage, Instance, mask_area
 from dealias.text import FileError, plain_name, printable, shorten
 
 T = TypeVar("T")

@@ -10,8 +10,9 @@ from typing import Any
 
 from dealias.data.checks import DataCheck, FoundSplit, check_splits, size_rows
 from dealias.data.instances.module import InstanceDataModule
+from dealias.data.instances.records import InstanceSet
 from dealias.data.reading import read_annotated
-from dealias.metrics.instances import AnnotatedImage, InstanceSet
+from dealias.metrics.instances import AnnotatedImage
 from dealias.processes import Progress, read_in_order
 from dealias.text import FileError
 

@@ -11,10 +11,11 @@ from torch import Tensor
 from torchvision import tv_tensors
 
 from dealias.data.batches import Item
+from dealias.data.instances.records import InstanceSet
 from dealias.data.reading import SampleError, read_annotated, read_image
 from dealias.data.streams import SkippingDataset
 from dealias.labels import Sample
-from dealias.metrics.instances import AnnotatedImage, InstanceSet, decode_masks
+from dealias.metrics.instances import AnnotatedImage, decode_masks
 
 Transform = Callable[[Item], Item]
 

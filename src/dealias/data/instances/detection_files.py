@@ -18,14 +18,13 @@ from dealias.data.instances.entries import (
     plain,
     read_json,
 )
+from dealias.data.instances.records import InstanceSet, Notes
 from dealias.evaluation.instances import InstanceEvaluation
 from dealias.metrics.instances import (
     AnnotatedImage,
     DetectionArea,
     Detections,
-    InstanceSet,
     MaskError,
-    Notes,
     Rle,
     box_of_mask,
     mask_area,

@@ -12,9 +12,9 @@ from dealias.data.finding import DataError, check_paired, find_root, find_sample
 from dealias.data.instances.annotations import read_annotations
 from dealias.data.instances.categories import COCO_CLASSES, LIS_CLASSES
 from dealias.data.instances.from_labels import label_maps_to_coco
+from dealias.data.instances.records import InstanceSet, Problem
 from dealias.data.layouts import LAYOUTS
 from dealias.labels import LabelFileError, load_class_set
-from dealias.metrics.instances import InstanceSet, Problem
 from dealias.text import printable
 
 Shot = Literal["RGB-normal", "RGB-dark", "RAW-normal", "RAW-dark"]

@@ -26,11 +26,12 @@ from dealias.data.instances.finding import (
     target_files,
     with_classes,
 )
+from dealias.data.instances.records import InstanceSet
 from dealias.data.instances.transforms import instance_transform, resizing
 from dealias.data.loading import LoadingModule, check_counts, check_probability
 from dealias.data.streams import TrainingStream
 from dealias.labels import Sample
-from dealias.metrics.instances import AnnotatedImage, InstanceSet
+from dealias.metrics.instances import AnnotatedImage
 from dealias.text import printable
 
 

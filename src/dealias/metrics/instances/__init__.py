@@ -42,10 +42,8 @@ from dealias.metrics.instances.records import (
     AnnotatedImage,
     Detections,
     Instance,
-    InstanceSet,
-    Notes,
-    Problem,
 )
+from dealias.renamed import renamed
 
 __all__ = [
     "BOX_ERRORS",
@@ -63,13 +61,10 @@ __all__ = [
     "Detections",
     "ErrorSummary",
     "Instance",
-    "InstanceSet",
     "MaskError",
     "Matched",
     "Matches",
-    "Notes",
     "Overlap",
-    "Problem",
     "Rle",
     "average_precision",
     "box_of_mask",
@@ -82,3 +77,8 @@ __all__ = [
     "read_segmentation",
     "summarize_errors",
 ]
+
+__getattr__ = renamed(
+    __name__,
+    {name: f"dealias.data.instances.{name}" for name in ("InstanceSet", "Notes", "Problem")},
+)
