@@ -89,6 +89,14 @@ def test_masks_that_may_have_void_are_refused(pixels, message, tmp_path):
         read_label_map(path, BINARY, "target")
 
 
+def test_masks_that_may_have_void_are_refused_whatever_pads_their_palette(tmp_path):
+    mask = Image.fromarray(np.array([[0, 1, 255]], np.uint8))
+    mask.putpalette([0, 0, 0, 255, 255, 255, *[0] * 762])
+    mask.save(tmp_path / "a.png")
+    with pytest.raises(LabelFileError, match=r"got 1 \(1 px\), 255 \(1 px\): if one"):
+        read_label_map(tmp_path / "a.png", BINARY, "target")
+
+
 @pytest.mark.parametrize(
     ("pixels", "asked"),
     [([0, 255, *range(60, 64)], True), ([0, 255, 60], False), ([0, 1, *range(2, 9)], False)],

@@ -5,7 +5,13 @@ import pytest
 from PIL import Image
 
 from dealias.data.reading import read_target
-from dealias.labels import ClassSet, LabelFileError, load_class_set, read_label_map
+from dealias.labels import (
+    ClassSet,
+    LabelFileError,
+    load_class_set,
+    read_label_map,
+    write_label_map,
+)
 
 CAMVID = load_class_set("camvid")
 VOC = load_class_set("voc2012")
@@ -85,14 +91,41 @@ def test_indices_stay_labels(tmp_path, classes, palette):
     assert np.array_equal(read_label_map(path, classes, "prediction"), labels)
 
 
-def test_our_own_predictions_are_read_back_with_any_label(tmp_path):
-    from dealias.labels import write_label_map
+@pytest.mark.parametrize(
+    "classes",
+    [
+        *map(load_class_set, ("camvid", "cityscapes", "voc2012", "ade20k", "scenes")),
+        ClassSet("two", ("a", "b"), palette=((0, 0, 0), (9, 9, 9))),  # void has no colour
+        ClassSet("three", ("a", "b", "c")),
+    ],
+    ids=lambda classes: classes.name,
+)
+def test_our_own_predictions_are_read_back_with_any_label(tmp_path, classes):
+    labels = np.array([[*range(len(classes)), classes.ignore_index]], np.uint8)
+    write_label_map(tmp_path / "a.png", labels, classes)
+    assert np.array_equal(read_label_map(tmp_path / "a.png", classes, "prediction"), labels)
 
-    for name in ("camvid", "cityscapes", "voc2012", "ade20k", "scenes"):
-        classes = load_class_set(name)
-        labels = np.arange(len(classes), dtype=np.uint8)[None]
-        write_label_map(tmp_path / "a.png", labels, classes)
-        assert np.array_equal(read_label_map(tmp_path / "a.png", classes, "prediction"), labels)
+
+def test_void_that_a_mask_cannot_hold_is_not_written(tmp_path):
+    binary = load_class_set("binary")
+    labels = np.array([[0, 1]], np.uint8)
+    write_label_map(tmp_path / "a.png", labels, binary)
+    assert np.array_equal(read_label_map(tmp_path / "a.png", binary, "prediction"), labels)
+    with pytest.raises(ValueError, match="labels: expected classes of 'binary', got void, 255"):
+        write_label_map(tmp_path / "b.png", np.array([[0, 1, 255]], np.uint8), binary)
+    assert not (tmp_path / "b.png").exists()
+
+
+@pytest.mark.parametrize("role", ["prediction", "target"])
+def test_colours_repeated_as_padding_mean_nothing(tmp_path, role):
+    palette = np.zeros((256, 3), np.uint8)
+    palette[:21] = VOC.palette
+    path = save(tmp_path / "a.png", [[0, 1, 255, 2]], palette)
+    assert read_label_map(path, VOC, role).tolist() == [[0, 1, 255, 2]]
+    # Colours in another order still mean their classes, whatever pads them.
+    palette[:21] = VOC.palette[::-1]
+    path = save(tmp_path / "b.png", [[0, 1, 20, 255]], palette)
+    assert read_label_map(path, VOC, role).tolist() == [[20, 19, 0, 0]]
 
 
 def test_colours_of_stored_labels_in_their_order_are_indices(tmp_path):

@@ -25,9 +25,9 @@ def palette_means_colors(path: Path, image: Image.Image, classes: ClassSet, role
 
     Returns:
         True if every colour in use is that of a class or of void, and some have other indices than
-        their labels. False for palettes in the order of the classes or of the stored labels, for
-        palettes with colours of no class, and, whatever the classes are, for gray palettes and
-        VOC's colour map.
+        their labels. False for palettes in the order of the classes or of the stored labels, also
+        with colours repeated after them as padding; for palettes with colours of no class; and,
+        whatever the classes are, for gray palettes and VOC's colour map.
 
     Raises:
         ImageError: some of the colours in use are those of classes with other indices, and some
@@ -37,8 +37,13 @@ def palette_means_colors(path: Path, image: Image.Image, classes: ClassSet, role
     labels_of = classes.labels_of_colors()
     meaning = classes.stored_labels(path, role) or {}
     found = [labels_of.get((int(r), int(g), int(b)), frozenset()) for r, g, b in entries]
-    elsewhere = {i for i, labels in enumerate(found) if labels - {i, meaning.get(i, i)} == labels}
-    elsewhere -= {i for i, labels in enumerate(found) if not labels}
+    in_place: set[bytes] = set()
+    elsewhere: set[int] = set()
+    for i, (labels, color) in enumerate(zip(found, map(bytes, entries), strict=True)):
+        if labels & {i, meaning.get(i, i)}:
+            in_place.add(color)
+        elif labels and color not in in_place:  # what repeats a colour in its place is padding
+            elsewhere.add(i)
     if not elsewhere or _holds_indices(entries, len(classes)):
         return False
     pixels = {i: n for i, n in enumerate(image.histogram()) if n}

@@ -22,7 +22,8 @@ def write_label_map(file: Path | IO[bytes], labels: NDArray[Any], classes: Class
         classes: the class set.
 
     Raises:
-        ValueError: labels are not integers `[H, W]`, or are outside 0 .. 65535.
+        ValueError: labels are not integers `[H, W]`, or are outside 0 .. 65535; or there is void,
+            which the class set's files do not store, as those of `binary`.
     """
     if labels.dtype.kind not in "iu" or labels.ndim != 2:
         raise ValueError(
@@ -31,6 +32,10 @@ def write_label_map(file: Path | IO[bytes], labels: NDArray[Any], classes: Class
     lowest, highest = (int(labels.min()), int(labels.max())) if labels.size else (0, 0)
     if lowest < 0 or highest > 65535:
         raise ValueError(f"labels: expected 0..65535, got {lowest}..{highest}")
+    void = classes.ignore_index
+    meaning = classes.stored_labels(Path(), "prediction")  # of files of any name
+    if meaning is not None and meaning.get(void) != void and (labels == void).any():
+        raise ValueError(f"labels: expected classes of {classes.name!r}, got void, {void}")
     if highest > 255 or len(classes) > 256:
         Image.fromarray(labels.astype(np.uint16)).save(file, "png")
         return
