@@ -1,5 +1,7 @@
 import itertools
+import os
 import re
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -148,6 +150,11 @@ def test_photographs_are_found_by_name(tmp_path):
         "y/1": "y/1.jpg",
     }
     assert list(find_images(tmp_path, ["a", "b"])) == ["a"]
+    (tmp_path / "y/1.jpg").unlink()
+    found = find_images(tmp_path, ["a", "f_1", "x/1", "y/1"])
+    assert list(found) == ["a", "f_1", "x/1"]  # the image of another scene is none of y/1
+    assert list(find_images(tmp_path, ["1", "x/1"])) == ["x/1"]
+    assert find_images(tmp_path, ["z/1"])["z/1"].parent.name == "x"  # folders may differ
     with pytest.raises(PairingError, match="not a folder"):
         find_images(tmp_path / "a.jpg", [])
 
@@ -334,3 +341,18 @@ def test_cityscapes_label_ids_are_told_by_any_of_several_endings(tmp_path, name,
     path = touch(tmp_path, name) / name  # label id 7 is road, class 0; train id 7 traffic sign
     Image.fromarray(np.full((2, 2), 7, np.uint8)).save(path)
     assert (read_label_map(path, load_class_set("cityscapes"), "prediction") == means).all()
+
+
+def test_a_folder_that_cannot_be_read_is_named(folders, monkeypatch):
+    touch(folders[0], "a.png", "sub/b.png")
+    touch(folders[1], "a.png")
+    scan = os.scandir
+
+    def refuse(path):
+        if Path(path).name == "sub":
+            raise PermissionError(13, "Permission denied", path)
+        return scan(path)
+
+    monkeypatch.setattr(os, "scandir", refuse)
+    with pytest.raises(PairingError, match=r"predictions/sub: can't be read: Permission denied"):
+        pair_folders(*folders)

@@ -1,7 +1,7 @@
 """Find the images and label maps in a folder and its subfolders."""
 
 import os
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 
@@ -9,7 +9,7 @@ from dealias.labels.affixes import Reading, match_readings, read_files
 from dealias.labels.lossless import JPEG_REASON, JPEG_SUFFIXES
 from dealias.labels.naming import companion_of, endings_of, names_of, role_of, root_of
 from dealias.labels.reading import LABEL_SUFFIXES
-from dealias.text import printable
+from dealias.text import printable, reason
 
 _OFTEN_PICTURES = (".bmp", ".webp")
 IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".tif", ".tiff", ".bmp")
@@ -46,13 +46,15 @@ def find_images(folder: Path, names: Iterable[str]) -> dict[str, Path]:
 
     Args:
         folder: folder of the images.
-        names: names of pairs; the last part of each must be the name of its image.
+        names: names of pairs; the last part of each must be the name of its image. If several names
+            have the same last part, their folders must be those of the images, too.
 
     Returns:
         The images that were found, by name.
 
     Raises:
-        PairingError: the path is not a folder, or several images fit a name equally well.
+        PairingError: the path is not a folder, a folder can't be read, or several images fit a name
+            equally well.
     """
     return _find_named(folder, names, _images)
 
@@ -66,7 +68,7 @@ def files_in(folder: Path, suffixes: tuple[str, ...] = ("",)) -> list[Path]:
     """List the visible files with these suffixes in a folder and its subfolders.
 
     Raises:
-        PairingError: the path is not a folder.
+        PairingError: the path is not a folder, or a folder can't be read.
     """
     if not folder.is_dir():
         what = "not a folder" if folder.exists() else "no such folder"
@@ -96,17 +98,19 @@ def _find_named(folder: Path, names: Iterable[str], wanted: Filter) -> dict[str,
     if not folder.is_dir():
         raise PairingError(f"{printable(folder)}: not a folder")
     names = list(names)
+    times = Counter(map(_last_part, {*names}))
     listed = wanted(files_in(folder))
     found: dict[str, list[tuple[int, int, Path]]] = defaultdict(list)
     for path in listed:
         parent = path.parent.relative_to(folder)
         foreign = role_of(path) != "image"
         for taken, name in enumerate(names_of(path)):
-            for key in {name, (parent / name).as_posix()}:
+            for key in {(parent / name).as_posix(), *([name] if times[name] == 1 else [])}:
                 found[key].append((foreign * taken, taken, path))
     files = {}
     for name in names:
-        ranked = sorted(found.get(name) or found.get(name.rsplit("/", 1)[-1], []))
+        last = _last_part(name)
+        ranked = sorted(found.get(name) or (found.get(last, []) if times[last] == 1 else []))
         best = [path for *rank, path in ranked if rank == list(ranked[0][:2])]
         if len(best) > 1:
             raise several_files(name, best)
@@ -115,12 +119,16 @@ def _find_named(folder: Path, names: Iterable[str], wanted: Filter) -> dict[str,
     return files or _find_by_affixes(folder, names, listed)
 
 
+def _last_part(name: str) -> str:
+    return name.rsplit("/", 1)[-1]
+
+
 def _find_by_affixes(folder: Path, names: Sequence[str], files: Sequence[Path]) -> dict[str, Path]:
     """Find the file of each name, if all files share a prefix or suffix."""
     readings = read_files(folder, files)
     for keyed in (
         {name: name for name in names},
-        {name.rsplit("/", 1)[-1]: name for name in names},
+        {_last_part(name): name for name in names},
     ):
         if len(keyed) == len(names) <= len(files):
             matches = match_readings([Reading("", "", keyed)], readings)
@@ -168,7 +176,7 @@ def _label_maps(files: list[Path]) -> list[Path]:
 def _walk(folder: Path) -> Iterator[Path]:
     """Yield the visible files of a folder and its subfolders; follow links, but no folder twice."""
     seen = set()
-    for parent, subfolders, names in os.walk(folder, followlinks=True):
+    for parent, subfolders, names in os.walk(folder, onerror=_refuse, followlinks=True):
         real = os.path.realpath(parent)
         if real in seen:
             subfolders.clear()
@@ -176,3 +184,7 @@ def _walk(folder: Path) -> Iterator[Path]:
         seen.add(real)
         subfolders[:] = [name for name in subfolders if not name.startswith(".")]
         yield from (Path(parent, name) for name in names if not name.startswith("."))
+
+
+def _refuse(error: OSError) -> None:
+    raise PairingError(f"{printable(error.filename)}: can't be read: {reason(error)}") from error
