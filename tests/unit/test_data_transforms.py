@@ -99,6 +99,18 @@ def test_it_comes_after_ours_and_before_padding():
     assert (mask == 255).sum() == 48 * 64 - 20 * 30
 
 
+def test_every_image_is_one_of_torchvision_whatever_came_before():
+    seen = []
+
+    def look(image, mask):
+        seen.append((type(image), type(mask)))
+        return image, mask
+
+    for seed in range(20):
+        augment(look, seed=seed, photometric=True)
+    assert set(seen) == {(tv_tensors.Image, tv_tensors.Mask)}
+
+
 def test_plain_tensors_of_another_integer_type_may_come_back():
     _, mask = augment(lambda image, mask: (image.as_subclass(Tensor), mask.long()))
     assert mask.dtype == torch.uint8

@@ -314,8 +314,8 @@ def _crop_labels(mask: Tensor, params: dict[str, Any]) -> Tensor:
     return cropped.to(mask.dtype)
 
 
-def _adjust_hue(image: Tensor, factor: float) -> Tensor:
+def _adjust_hue(image: tv_tensors.Image, factor: float) -> tv_tensors.Image:
     """Turn the hue by `factor` of the colour wheel, in 8 bits: 3 times as fast as in floats."""
     picture = functional.to_pil_image(image)
-    changed: Tensor = functional.pil_to_tensor(functional.adjust_hue(picture, factor))
-    return changed
+    changed = functional.pil_to_tensor(functional.adjust_hue(picture, factor))
+    return tv_tensors.wrap(changed, like=image)
