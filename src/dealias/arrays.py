@@ -19,6 +19,7 @@ from dealias.inputs import open_regular, open_zip
 Check = Callable[[tuple[int, ...], np.dtype[Any]], None]
 
 _LARGEST_DIRECTORY = 2**16  # bytes, enough for some hundred arrays
+_LONGEST_HEADER = 10_000  # bytes; NumPy reads a whole header before it refuses longer ones
 
 
 def read_array(file: IO[bytes], check: Check) -> NDArray[Any]:
@@ -31,6 +32,12 @@ def read_array(file: IO[bytes], check: Check) -> NDArray[Any]:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # about odd headers
         major, _ = npy.read_magic(file)
+        length = int.from_bytes(file.read(2 if major == 1 else 4), "little")
+        if length > _LONGEST_HEADER:
+            raise ValueError(
+                f"expected a header of at most {_LONGEST_HEADER:,} bytes, got {length:,}"
+            )
+        file.seek(npy.MAGIC_LEN)
         read = npy.read_array_header_1_0 if major == 1 else npy.read_array_header_2_0
         shape, _, dtype = read(file)
         if any(length < 0 for length in shape):
