@@ -1,6 +1,7 @@
 """Small data sets of files that several tests share."""
 
 import json
+import struct
 
 import numpy as np
 from PIL import Image
@@ -37,3 +38,15 @@ def write_samples(root, count, *, split="train", size=(20, 28), seed=0):
 def cut_short(path):
     """Leave half of a file."""
     path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+
+
+def tiff_of(tags, pixels):
+    """A TIFF of one strip, its tags short integers but for where the strip lies."""
+    tags = {259: 1, 278: tags[257], 279: len(pixels), **tags}
+    tags[273] = 8 + 2 + 12 * (len(tags) + 1) + 4
+    rows = [
+        struct.pack("<HHI", tag, 4, 1) + struct.pack("<I", value)
+        for tag, value in sorted(tags.items())
+    ]
+    directory = struct.pack("<H", len(rows)) + b"".join(rows) + bytes(4)
+    return struct.pack("<2sHI", b"II", 42, 8) + directory + pixels

@@ -16,6 +16,8 @@ from dealias.text import FileError, reason
 MAX_PIXELS_HELP = "read images of up to so many pixels, for large tiles; else Pillow's limit"
 
 _VARIABLE = "DEALIAS_MAX_PIXELS"
+# Pillow has others that start programs, such as Ghostscript for EPS.
+_FORMATS = ("AVIF", "BMP", "GIF", "JPEG", "JPEG2000", "MPO", "PNG", "TIFF", "WEBP")
 _ORIENTATION = 274  # the tag of TIFF and EXIF
 _Flip = Image.Transpose
 # The operations that undo the rotation Pillow applies for each orientation.
@@ -45,8 +47,8 @@ def open_image(path: Path) -> Iterator[tuple[Image.Image, str]]:
     the stored pixels of a photograph and of its label map match.
 
     Args:
-        path: any format that Pillow reads. Of a JPEG with several pictures (MPO), the first is
-            opened.
+        path: PNG, JPEG, TIFF, BMP, WebP, AVIF, JPEG 2000 or GIF, whatever its name says. Of a JPEG
+            with several pictures (MPO), the first is opened.
 
     Yields:
         The image, and Pillow's name for how the file stores its pixels, such as "L;2". For 16 bits
@@ -54,9 +56,10 @@ def open_image(path: Path) -> Iterator[tuple[Image.Image, str]]:
         bits.
 
     Raises:
-        ImageError: the file does not exist, is not an image, is broken, has several images, or has
-            more pixels than :func:`max_pixels`. Any other error raised while the image is open,
-            except a FileError, is also blamed on the file, because Pillow reads the pixels late.
+        ImageError: the file does not exist, is not an image of these formats, is broken, has
+            several images, or has more pixels than :func:`max_pixels`. Any other error raised while
+            the image is open, except a FileError, is also blamed on the file, because Pillow reads
+            the pixels late.
     """
     usual, Image.MAX_IMAGE_PIXELS = Image.MAX_IMAGE_PIXELS, max_pixels()
     try:
@@ -66,6 +69,8 @@ def open_image(path: Path) -> Iterator[tuple[Image.Image, str]]:
             # Given a path, Pillow would memory-map rotated TIFF files with height and width
             # swapped.
             with open_regular(path) as file, Image.open(file) as image:
+                if image.format not in _FORMATS:
+                    raise ImageError(path, f"expected {', '.join(_FORMATS)}, got {image.format}")
                 # The first image tells this; counting the images would read all of them.
                 if getattr(image, "is_animated", False) and image.format != "MPO":
                     raise ImageError(path, "expected one image, got several")
@@ -94,7 +99,7 @@ def read_photograph(path: Path, size: tuple[int, int] | None = None) -> NDArray[
     cut to their upper 8 bits. Pixels are read as stored, without rotation (see :func:`open_image`).
 
     Args:
-        path: any format that Pillow reads with a known range of values: unsigned, up to 16 bits a
+        path: a format of :func:`open_image` with a known range of values: unsigned, up to 16 bits a
             channel.
         size: (W, H) in pixels to resize to; by default the image's own.
 
@@ -149,6 +154,18 @@ def max_pixels() -> int | None:
     if not (text.isascii() and text.isdecimal() and int(text)):
         raise ValueError(f"{_VARIABLE}: expected a positive integer, got {text!r}")
     return int(text)
+
+
+def too_many(count: int, unit: str = "pixels") -> str | None:
+    """Say that a count is more than :func:`max_pixels`, in words for a message; None if it isn't.
+
+    >>> too_many(10**12)
+    '1,000,000,000,000 pixels, more than 89,478,485; --max-pixels allows larger ones'
+    """
+    limit = max_pixels()
+    if limit is None or count <= limit:
+        return None
+    return f"{count:,} {unit}, more than {limit:,}; --max-pixels allows larger ones"
 
 
 def allow_pixels(count: int | None) -> None:

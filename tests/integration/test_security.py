@@ -259,7 +259,7 @@ def folder_with_code(place):
 ATTACKS = {
     "checkpoint (`.ckpt`, `.pth`, `.pt`)": checkpoint,
     "`.safetensors`, `config.json` of a network": safetensors,
-    "label map (PNG, TIFF, BMP, WebP, NPY, NPZ)": label_map,
+    "image, label map (PNG, JPEG, TIFF, BMP, WebP, NPY, NPZ, ...)": label_map,
     "label maps in a ZIP file or a store (`zip://`, `s3://`, ...)": archive,
     "JSON file of COCO for label maps": coco,
     "Parquet, Arrow, folder of `save_to_disk`": tables,

@@ -1,15 +1,14 @@
 """Photographs of every kind, read by all that reads photographs, and what is refused."""
 
-import struct
-
 import numpy as np
 import pytest
 from PIL import Image
 
 from dealias.data.reading import read_image as read_for_training
 from dealias.images import ImageError, open_image, read_photograph
+from dealias.inputs import HeldFile
 from dealias.probe import read_image as read_for_probe
-from image_folders import write_image
+from image_folders import tiff_of, write_image
 
 DEEP = np.array([[0, 12_593, 27_499, 39_936, 54_784]], np.uint16).repeat(32, 0).repeat(7, 1)[:, :32]
 GRAY = np.arange(35, dtype=np.uint8).reshape(5, 7)
@@ -59,27 +58,15 @@ def test_inverted_gray_is_turned_round(tmp_path):
     path = saved(tmp_path / "a.tif", DEEP, tiffinfo={262: 0})
     assert (read_by_all(path) == the_same((65_535 - DEEP) // 256)).all()
     tags = {256: 7, 257: 5, 258: 8, 262: 0, 277: 1}
-    (tmp_path / "b.tif").write_bytes(tiff(tags, GRAY.tobytes()))
+    (tmp_path / "b.tif").write_bytes(tiff_of(tags, GRAY.tobytes()))
     assert (read_photograph(tmp_path / "b.tif") == the_same(255 - GRAY)).all()
 
 
 def test_twelve_bits_fill_their_own_range(tmp_path):
     # Two pixels of 12 bits, 0xABC and 0x123, in three bytes.
     path = tmp_path / "a.tif"
-    path.write_bytes(tiff({256: 2, 257: 1, 258: 12, 262: 1, 277: 1}, b"\xab\xc1\x23"))
+    path.write_bytes(tiff_of({256: 2, 257: 1, 258: 12, 262: 1, 277: 1}, b"\xab\xc1\x23"))
     assert read_photograph(path)[0, :, 0].tolist() == [0xAB, 0x12]
-
-
-def tiff(tags, pixels):
-    """A TIFF of one strip, its tags short integers but for where the strip lies."""
-    tags = {259: 1, 278: tags[257], 279: len(pixels), **tags}
-    tags[273] = 8 + 2 + 12 * (len(tags) + 1) + 4
-    rows = [
-        struct.pack("<HHI", tag, 4, 1) + struct.pack("<I", value)
-        for tag, value in sorted(tags.items())
-    ]
-    directory = struct.pack("<H", len(rows)) + b"".join(rows) + bytes(4)
-    return struct.pack("<2sHI", b"II", 42, 8) + directory + pixels
 
 
 @pytest.mark.parametrize(
@@ -94,7 +81,7 @@ def tiff(tags, pixels):
 def test_pixels_of_no_known_range_are_refused(tmp_path, pixels, stored_as):
     if stored_as == "I;16S":
         tags = {256: 32, 257: 32, 258: 16, 262: 1, 277: 1, 339: 2}
-        (tmp_path / "a.tif").write_bytes(tiff(tags, pixels.tobytes()))
+        (tmp_path / "a.tif").write_bytes(tiff_of(tags, pixels.tobytes()))
     else:
         saved(tmp_path / "a.tif", pixels)
     for read in (read_photograph, read_for_training, read_for_probe):
@@ -145,10 +132,12 @@ def test_of_several_images_one_is_read_if_it_is_the_photograph(tmp_path):
             read_photograph(tmp_path / name)
 
 
+@pytest.mark.parametrize("order", [1, 2])
 @pytest.mark.parametrize("bits", [1, 2, 4])
-def test_few_bits_fill_the_range(tmp_path, bits):
-    tags = {256: 8 // bits, 257: 1, 258: bits, 262: 1, 277: 1}
-    (tmp_path / "a.tif").write_bytes(tiff(tags, bytes([0b11_01_00_10])))
+def test_few_bits_fill_the_range(tmp_path, bits, order):
+    tags = {256: 8 // bits, 257: 1, 258: bits, 262: 1, 266: order, 277: 1}
+    row = 0b11_01_00_10 if order == 1 else 0b01_00_10_11
+    (tmp_path / "a.tif").write_bytes(tiff_of(tags, bytes([row])))
     most = 2**bits - 1
     levels = [0b11010010 >> shift & most for shift in range(8 - bits, -1, -bits)]
     assert read_photograph(tmp_path / "a.tif")[0, :, 0].tolist() == [
@@ -166,3 +155,15 @@ def test_more_pixels_than_allowed(tmp_path, monkeypatch):
     monkeypatch.setenv("DEALIAS_MAX_PIXELS", "many")
     with pytest.raises(ValueError, match="DEALIAS_MAX_PIXELS: expected a positive integer, got"):
         read_photograph(tmp_path / "a.png")
+
+
+@pytest.mark.parametrize("kind", ["EPS", "PPM"])
+def test_formats_that_are_not_listed_are_refused_before_their_pixels(tmp_path, kind, monkeypatch):
+    started = []
+    monkeypatch.setattr("PIL.EpsImagePlugin.Ghostscript", lambda *given: started.append(given))
+    path = tmp_path / "a.png"
+    Image.new("RGB", (8, 8)).save(path, kind)
+    for file in (path, HeldFile.of(path, path.read_bytes())):
+        with pytest.raises(ImageError, match=rf"a\.png: expected AVIF, BMP, .*, got {kind}"):
+            read_photograph(file)
+    assert not started

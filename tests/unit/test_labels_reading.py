@@ -1,6 +1,8 @@
 import os
 import struct
+import tracemalloc
 import warnings
+import zipfile
 import zlib
 
 import numpy as np
@@ -11,6 +13,7 @@ from PIL import Image
 from dealias.evaluation import digest_file
 from dealias.labels import LabelFileError, load_class_set, read_label_map
 from dealias.text import list_pixels, printable
+from image_folders import tiff_of
 
 CAMVID = load_class_set("camvid")
 LABELS = np.array([[0, 1, 2], [3, 10, 11]], np.uint8)
@@ -99,6 +102,14 @@ def test_gray_of_few_bits_keeps_its_labels(bits, row, tmp_path):
     labels = [row >> shift & (1 << bits) - 1 for shift in range(8 - bits, -1, -bits)]
     (tmp_path / "a.png").write_bytes(png(len(labels), 1, bits, 0, bytes([0, row])))
     assert read_label_map(tmp_path / "a.png", CAMVID, "target").tolist() == [labels]
+
+
+@pytest.mark.parametrize(("bits", "labels"), [(1, [0, 1] * 4), (2, [0, 1, 2, 3]), (4, [1, 2])])
+def test_gray_of_few_bits_in_reversed_order_keeps_its_labels(bits, labels, tmp_path):
+    tags = {256: len(labels), 257: 1, 258: bits, 262: 1, 266: 2, 277: 1}
+    row = int("".join(f"{label:0{bits}b}" for label in labels)[::-1], 2)
+    (tmp_path / "a.tif").write_bytes(tiff_of(tags, bytes([row])))
+    assert read_label_map(tmp_path / "a.tif", CAMVID, "target").tolist() == [labels]
 
 
 def test_what_pillow_would_change_is_refused(tmp_path):
@@ -276,6 +287,11 @@ def test_images_that_are_no_label_maps(tmp_path):
             read_label_map(tmp_path / name, CAMVID, "target")
 
 
+def npy2(length):
+    """The start of an NPY file of version 2 whose header has a length."""
+    return b"\x93NUMPY\x02\x00" + struct.pack("<I", length)
+
+
 def npy(shape, descr="'|u1'", data=b""):
     """An NPY file whose header says anything."""
     header = f"{{'descr': {descr}, 'fortran_order': False, 'shape': {shape}, }}".encode()
@@ -314,6 +330,8 @@ LIES = {
     "endless.npy": (npy("(0, 1180591620717411303424)"), "can't be read"),
     "deep.npy": (npy("(" * 2000 + ")" * 2000), "can't be read"),
     "long.npy": (npy(f"({'1, ' * 3000})"), r"expected shape \[H, W\]"),
+    "longer.npy": (npy(f"({'1, ' * 9000})"), "a header of at most 10,000 bytes, got 27,"),
+    "longest.npy": (npy2(2**32 - 1), "a header of at most 10,000 bytes, got 4,294,967,295"),
     "wide.npy": (npy("(2, 2)", "'|V999999999'"), "expected integer labels"),
     "parts.npy": (npy("(2, 2)", "[('a', '<i8'), ('b', 'O')]"), "expected integer labels"),
     "code.npy": (npy("(2, 2)", "__import__('os')"), "can't be read"),
@@ -337,6 +355,18 @@ def test_files_that_lie_about_their_size(name, tmp_path):
     with pytest.raises(LabelFileError, match=f"{name}: .*{message}") as caught:
         read_label_map(tmp_path / name, CAMVID, "target")
     assert len(str(caught.value)) < 2000
+
+
+def test_a_long_header_is_not_read(tmp_path):
+    """Compression makes it short in the file, however much memory it takes."""
+    with zipfile.ZipFile(tmp_path / "a.npz", "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("a.npy", npy2(2**25) + b" " * 2**25)
+    tracemalloc.start()
+    with pytest.raises(LabelFileError, match="a header of at most 10,000 bytes, got 33,554,432"):
+        read_label_map(tmp_path / "a.npz", CAMVID, "target")
+    largest = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert largest < 2**22
 
 
 @pytest.mark.skipif(int(PIL.__version__.split(".")[0]) < 13, reason="Pillow refuses such files")

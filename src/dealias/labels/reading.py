@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dealias.arrays import open_member, open_npz, read_array
-from dealias.images import ImageError, max_pixels, open_image
+from dealias.images import ImageError, open_image, too_many
 from dealias.inputs import open_regular
 from dealias.labels.class_set import ClassSet, Role
 from dealias.labels.lossless import JPEG_REASON, JPEG_SUFFIXES, check_lossless
@@ -24,7 +24,7 @@ LABEL_SUFFIXES = (*IMAGE_SUFFIXES, ".npy", ".npz")
 _INDEX_MODES = ("1", "L", "P", "I;16", "I;16B", "I;16L", "I")
 _BAND = 2**22  # pixels
 # Pillow scales labels of 2 and 4 bits to 0 .. 255.
-_SPREAD = {"L;2": 85, "L;4": 17}
+_SPREAD = {"L;2": 85, "L;2R": 85, "L;4": 17, "L;4R": 17}
 # Formats that Pillow changes when it reads them: inverted gray, and colours cut to 8 bits.
 _CHANGED = frozenset(
     [f"{gray};{bits}I{order}" for gray in "1L" for bits in ("", "2", "4") for order in ("", "R")]
@@ -175,14 +175,10 @@ def _check_array(path: Path, shape: tuple[int, ...], dtype: np.dtype[Any], chann
             f"expected shape [H, W], or [{channels}, H, W] with a channel for each class, "
             f"got {shorten(list(shape))}",
         )
-    pixels = math.prod(shape)
-    limit = max_pixels()
-    if limit is not None and pixels > limit:
-        raise LabelFileError(
-            path,
-            f"refused as a decompression bomb: {dtype} of shape {shorten(list(shape))} has "
-            f"{pixels:,} values, more than {limit:,}; --max-pixels allows larger ones",
-        )
+    problem = too_many(math.prod(shape), "values")
+    if problem:
+        what = f"{dtype} of shape {shorten(list(shape))}"
+        raise LabelFileError(path, f"refused as a decompression bomb: {what} has {problem}")
 
 
 def _from_colors(path: Path, pixels: NDArray[np.integer], classes: ClassSet) -> NDArray[np.integer]:
