@@ -2,6 +2,7 @@
 
 import io
 import json
+import math
 import os
 import struct
 import time
@@ -10,6 +11,7 @@ import zipfile
 import pytest
 import torch
 
+from dealias import inputs
 from dealias.inputs import (
     LARGEST_DIRECTORY,
     open_regular,
@@ -116,7 +118,8 @@ class TestZip:
 
 
 JSON = {
-    "": "Expecting value",
+    "": "got an empty file",
+    " \n": "got an empty file",
     "{": "Expecting",
     '{"a": 1, "a": 2}': "key 'a' is given twice",
     '[{"x": {"b": 1, "b": 1}}]': "key 'b' is given twice",
@@ -153,6 +156,24 @@ class TestJson:
         (tmp_path / "a.json").write_text("[NaN]")
         with pytest.raises(FileError, match="NaN"):
             read_json(tmp_path / "a.json", exact=False)
+        assert math.isnan(read_json(tmp_path / "a.json", exact=False, finite=False)[0])
+        (tmp_path / "a.json").write_text("[1e999]")
+        assert read_json(tmp_path / "a.json", exact=False) == [math.inf]
+
+    def test_a_key_that_is_given_twice_is_not_searched_for_one_by_one(self):
+        compared = []
+
+        class Key(str):
+            __hash__ = str.__hash__
+
+            def __eq__(self, other):
+                compared.append(other)
+                return str(self) == str(other)
+
+        keys = [Key(number) for number in [*range(1000), 999]]
+        with pytest.raises(ValueError, match="the key '999' is given twice"):
+            inputs._unique([(key, 0) for key in keys])
+        assert len(compared) < 100
 
     @pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "utf-32"])
     @pytest.mark.parametrize("depth", [3, 64, 65, 900])
@@ -180,6 +201,8 @@ class TestJson:
             (tmp_path / "a.json").write_text(f"[{content}0]")
             with pytest.raises(FileError, match=f"a.json: expected JSON of {message}"):
                 read_json(tmp_path / "a.json", exact=exact)
+        with pytest.raises(FileError, match="of at most 9 values"):
+            read_json(tmp_path / "a.json", exact=exact, values=9)
 
 
 YAML = {

@@ -149,3 +149,8 @@ def test_run_lengths_that_are_none():
             read_run_lengths({"size": [2, 3], "counts": counts}, 2, 3)
     for counts in ([1, 3, 2], "132", b"132", np.array([1, 3, 2])):
         assert read_run_lengths({"size": [2, 3], "counts": counts}, 2, 3) == [1, 3, 2]
+
+
+def test_as_many_values_as_the_annotations_of_whole_data_sets_have(tmp_path, monkeypatch):
+    monkeypatch.setattr("dealias.inputs._MOST_JSON_VALUES", 5)
+    assert laid_out(tmp_path, [MASK | {"extra": [0] * 2**22}])

@@ -12,15 +12,14 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from dealias.images import max_pixels, open_image
-from dealias.inputs import leads_out, read_json
+from dealias.images import open_image, too_many
+from dealias.inputs import LARGEST_COCO, MOST_COCO_VALUES, leads_out, read_json
 from dealias.labels.folders import PairingError
 from dealias.labels.run_lengths import RunLengthError, read_run_lengths
 from dealias.text import FileError, printable, shorten, without_image_suffix
 
 NO_CATEGORY = 65535  # pixels that no segment covers
 
-_LARGEST = 2**31  # bytes
 _LONGEST_SIDE = 65_535
 
 _Named = Iterator[tuple[str, NDArray[np.uint16]]]
@@ -45,7 +44,7 @@ def lay_out_coco(path: Path, folder: Path) -> None:
             size above the pixel limit, or has masks that overlap.
     """
     try:
-        content = read_json(path, _LARGEST, exact=False)
+        content = read_json(path, LARGEST_COCO, exact=False, values=MOST_COCO_VALUES)
         for name, labels in _label_maps(path, content):
             target = folder / f"{name}.png"
             if leads_out(name) or target.exists():
@@ -124,12 +123,9 @@ def _size(path: Path, rle: Any) -> tuple[int, int]:
         and all(type(side) is int and 1 <= side <= _LONGEST_SIDE for side in size)
     ):
         raise PairingError(f"{printable(path)}: expected run lengths, got {shorten(rle)}")
-    limit = max_pixels()
-    if limit is not None and math.prod(size) > limit:
-        raise PairingError(
-            f"{printable(path)}: a mask of {math.prod(size):,} pixels, more than {limit:,}; "
-            "--max-pixels allows larger ones"
-        )
+    problem = too_many(math.prod(size))
+    if problem:
+        raise PairingError(f"{printable(path)}: a mask of {problem}")
     return size[0], size[1]
 
 

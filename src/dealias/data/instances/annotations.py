@@ -16,9 +16,9 @@ from dealias.data.instances.entries import (
     as_id,
     has_segmentation,
     plain,
+    read_content,
     read_image,
     read_instance,
-    read_json,
 )
 from dealias.data.instances.records import InstanceSet, Notes, Problem
 from dealias.metrics.instances import AnnotatedImage, Instance, mask_area
@@ -122,7 +122,7 @@ def _load(source: str | Path | Mapping[str, Any]) -> tuple[Path, Mapping[str, An
     path = Path("annotations")
     if isinstance(source, (str, Path)):
         path = Path(source)
-        content = read_json(path, AnnotationError)
+        content = read_content(path, AnnotationError)
     for key in _LISTS:
         if not isinstance(content, Mapping) or not isinstance(content.get(key), list):
             raise AnnotationError(path, f"expected a mapping with a list {key!r}")

@@ -16,7 +16,7 @@ from dealias.data.instances.entries import (
     has_segmentation,
     is_number,
     plain,
-    read_json,
+    read_content,
 )
 from dealias.data.instances.records import InstanceSet, Notes
 from dealias.evaluation.instances import InstanceEvaluation
@@ -147,7 +147,7 @@ def _load(source: str | Path | Sequence[Mapping[str, Any]]) -> tuple[Path, list[
     if not isinstance(source, (str, Path)):
         return Path("detections"), [*map(plain, source)]
     path = Path(source)
-    content = read_json(path, DetectionsError)
+    content = read_content(path, DetectionsError)
     if not isinstance(content, list):
         raise DetectionsError(path, f"expected a list of detections, got {shorten(content)}")
     return path, content

@@ -5,15 +5,15 @@ from __future__ import annotations
 import math
 import os.path
 from collections.abc import Mapping
-from pathlib import Path, PurePosixPath, PureWindowsPath
+from pathlib import Path, PurePosixPath
 from typing import Any, TypeGuard
 from urllib.parse import unquote
 
 import numpy as np
 from torch import Tensor
 
-from dealias.images import max_pixels
-from dealias.inputs import parse_json, read_bytes
+from dealias.images import too_many
+from dealias.inputs import LARGEST_COCO, MOST_COCO_VALUES, leads_out, read_json
 from dealias.metrics.instances import (
     AnnotatedImage,
     Instance,
@@ -25,10 +25,6 @@ from dealias.metrics.instances import (
 )
 from dealias.text import FileError, printable, shorten
 
-_LARGEST_FILE = 2**31  # bytes; the annotations of LVIS are half as large
-# An estimate: the training annotations of LVIS, 1.1 GB with 1.3 million instances, use 7 or 8 bytes
-# per coordinate, so they have 160 million values at most.
-_MOST_VALUES = 2**28
 _LONGEST_NAME = 400  # characters of a name in a message
 _LONGEST_SIDE = 65_535  # pixels of an image, as in JPEG
 _LARGEST = 1e10  # area; COCO's AP ignores larger ones
@@ -58,11 +54,11 @@ def read_image(entry: Any, folder: Path) -> AnnotatedImage:
     id_ = _integer(entry, "id")
     names = _names(entry)
     height, width = (_integer(entry, key) for key in ("height", "width"))
-    limit = max_pixels()
-    if height < 1 or width < 1 or (limit is not None and height * width > limit):
-        raise BadEntryError(
-            f"expected a size in pixels, at most {limit} of them, got {width}x{height}"
-        )
+    if height < 1 or width < 1:
+        raise BadEntryError(f"expected a size in pixels, got {width}x{height}")
+    problem = too_many(height * width)
+    if problem:
+        raise BadEntryError(problem)
     if max(height, width) > _LONGEST_SIDE:
         raise BadEntryError(f"expected sides up to {_LONGEST_SIDE:,}, got {width}x{height}")
     for name in names:
@@ -128,18 +124,12 @@ def read_instance(
     return Instance(label, box, mask, float(area), bool(crowd)), kinds
 
 
-def read_json(path: Path, error: type[FileError]) -> Any:
-    """Read a JSON file, and raise `error` if it can't be read."""
+def read_content(path: Path, error: type[FileError]) -> Any:
+    """Read a JSON file, and raise `error` if it can't be read; single entries are checked later."""
     try:
-        text = read_bytes(path, _LARGEST_FILE)
-        if not text.strip():
-            raise error(path, "expected JSON in COCO's format, got an empty file")
-        # Single entries are checked later.
-        return parse_json(text, exact=False, finite=False, most=_MOST_VALUES)
+        return read_json(path, LARGEST_COCO, exact=False, finite=False, values=MOST_COCO_VALUES)
     except FileError as failure:
         raise error(path, failure.problem) from failure
-    except ValueError as failure:
-        raise error(path, str(failure)) from failure
 
 
 def plain(entry: Any) -> Any:
@@ -167,9 +157,7 @@ def path_inside(folder: Path, name: str) -> Path:
     Raises:
         ForbiddenPathError: the name is absolute, or contains ".." or an impossible character.
     """
-    parts = (*PurePosixPath(name).parts, *PureWindowsPath(name).parts)
-    rooted = PurePosixPath(name).is_absolute() or PureWindowsPath(name).anchor
-    if rooted or ".." in parts or "\0" in name:
+    if leads_out(name):
         raise ForbiddenPathError(
             "file_name: expected a name inside the folder of images, "
             f"got {shorten(name, _LONGEST_NAME)}"
