@@ -125,6 +125,11 @@ class TestConversion:
             convert(sample, classes=[])
         with pytest.raises(ValueError, match=r"x\.jpg: expected an image in .*other"):
             convert(sample, images=tmp_path / "other")
+        unknown = picture()
+        unknown[0, :2] = 30, 200
+        Image.fromarray(unknown).save(sample.label)
+        with pytest.raises(LabelFileError, match=r"x\.png: .*got 30 \(1 px\), 200 \(1 px\)"):
+            convert(sample)
         sample.label.write_bytes(b"")
         with pytest.raises(LabelFileError, match=r"x\.png"):
             convert(sample)

@@ -234,6 +234,10 @@ class TestEvaluation:
         ({"classes": None}, "classes: expected the names of classes for the data set coco"),
         ({"name": "lis", "classes": []}, "classes: expected the names of classes"),
         ({"noise": -1}, "noise: expected a number from 0 on"),
+        ({"min_area": 9}, "min_area: expected none for the data set coco, got 9"),
+        ({"shot": "RAW-dark"}, "shot: expected none for the data set coco, got 'RAW-dark'"),
+        ({"name": "lis"}, "images: expected none for the data set lis, got {'train'"),
+        ({"name": "camvid", "images": None}, "annotations: expected none for the data set camvid"),
     ],
 )
 def test_bad_options(options, changed, message):
@@ -245,6 +249,7 @@ def test_bad_options(options, changed, message):
     ("group", "options", "message"),
     [
         (Dark, {"ratio": (5, 2)}, "ratio: expected"),
+        (Dark, {"ratio": 30.0}, r"ratio: expected \(lowest, highest\), got 30\.0"),
         (Dark, {"output": "jpeg"}, "output: expected"),
         (InstanceAugmentation, {"flip": 2.0}, "flip: expected a probability"),
     ],

@@ -26,6 +26,8 @@ class Dark:
     keep_bright: bool = False
 
     def __post_init__(self) -> None:
+        if not isinstance(self.ratio, tuple | list):  # one number is enough for LowLight
+            raise ValueError(f"ratio: expected (lowest, highest), got {self.ratio!r}")
         self.transform(None)
 
     def transform(self, seed: int | None) -> LowLight:

@@ -56,10 +56,7 @@ def read_target(path: Path, classes: ClassSet) -> Tensor:
             nor void.
     """
     stored = read_label_map(path, classes, "target")
-    unknown = (stored >= len(classes)) | (stored < 0) if stored.dtype != np.uint8 else None
-    if unknown is None:
-        unknown = stored >= len(classes)
-    unknown &= stored != classes.ignore_index
+    unknown = ((stored < 0) | (stored >= len(classes))) & (stored != classes.ignore_index)
     if unknown.any():
         labels, pixels = np.unique(stored[unknown], return_counts=True)
         found = list_pixels(list(zip(labels.tolist(), pixels.tolist(), strict=True)))

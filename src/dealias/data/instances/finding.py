@@ -15,7 +15,7 @@ from dealias.data.instances.from_labels import label_maps_to_coco
 from dealias.data.instances.records import InstanceSet, Problem
 from dealias.data.layouts import LAYOUTS
 from dealias.labels import LabelFileError, load_class_set
-from dealias.text import printable
+from dealias.text import printable, shorten
 
 Shot = Literal["RGB-normal", "RGB-dark", "RAW-normal", "RAW-dark"]
 Split = Literal["train", "test", "traintest"]
@@ -88,6 +88,17 @@ class Source(NamedTuple):
 def source_names() -> list[str]:
     """Names of data sets with instances."""
     return ["lis", "coco", *sorted(name for name, layout in LAYOUTS.items() if layout.classes)]
+
+
+def check_options(source: Source) -> None:
+    """Raise ValueError if an option is given that the data set does not use."""
+    used = {"lis": {"shot"}, "coco": {"images", "annotations"}}.get(source.name, {"min_area"})
+    for option, default in Source._field_defaults.items():
+        given = getattr(source, option)
+        if option not in used and given != default:
+            raise ValueError(
+                f"{option}: expected none for the data set {source.name}, got {shorten(given)}"
+            )
 
 
 def with_classes(source: Source, classes: Sequence[str] | None) -> Source:

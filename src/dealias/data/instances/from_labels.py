@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 from scipy import ndimage
 from torch import Tensor
 
-from dealias.labels import ClassSet, LabelFileError, Sample, read_label_map
+from dealias.data.reading import read_target
+from dealias.labels import ClassSet, LabelFileError, Sample
 from dealias.metrics.instances import encode_masks
 from dealias.text import printable
 
@@ -128,7 +129,8 @@ def label_maps_to_coco(
     Raises:
         ValueError: a class is not in the set, the minimum is below 1, or an image is outside the
             folder.
-        LabelFileError: a label map can't be read, and `skipped` is None.
+        LabelFileError: a label map can't be read, or has labels that are neither classes nor void,
+            and `skipped` is None.
     """
     missing = [name for name in classes if name not in class_set.names]
     if missing or not classes:
@@ -150,7 +152,7 @@ def label_maps_to_coco(
                 f"with a label map"
             )
         try:
-            labels = read_label_map(sample.label, class_set, "target")
+            labels = read_target(sample.label, class_set).numpy()
         except LabelFileError as error:
             if skipped is None:
                 raise

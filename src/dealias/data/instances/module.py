@@ -21,6 +21,7 @@ from dealias.data.instances.datasets import (
 from dealias.data.instances.finding import (
     Shot,
     Source,
+    check_options,
     find_instances,
     source_names,
     target_files,
@@ -144,6 +145,7 @@ class InstanceDataModule(LoadingModule):
         by_part = splits.by_part(val="test" if name == "lis" else "val")
         source = Source(name, root, (), by_part, shot, images, annotations, min_area)
         self.source = with_classes(source, classes)
+        check_options(source)
         self.classes = self.source.classes
         self.skip_empty = skip_empty
         if size is not None:
