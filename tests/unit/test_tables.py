@@ -1,5 +1,6 @@
 """Columns of images in Parquet and Arrow files."""
 
+import json
 import pickle
 import sys
 import warnings
@@ -274,6 +275,21 @@ class TestRefused:
         refused("expected Parquet files of the split, got those of none")
         data_set(samples(1)).to_parquet(tmp_path / "set/val.parquet")
         refused("got those of val")
+
+    def test_names_that_would_take_several_lines(self, tmp_path, refused):
+        single(tmp_path / "set")
+        state = tmp_path / "set/state.json"
+        state.write_text(json.dumps(json.loads(state.read_text()) | {"_split": "a\nb"}))
+        refused(r"expected the split a\\nb, as it was saved")
+        saved(tmp_path / "set2")
+        (tmp_path / "set2/train").rename(tmp_path / "set2/a\nb")
+        (tmp_path / "set").rename(tmp_path / "set1")
+        (tmp_path / "set2").rename(tmp_path / "set")
+        refused(r"expected one of its splits, a\\nb, validation")
+
+    def test_no_rows(self, tmp_path, refused):
+        data_set(samples(1)).select([]).to_parquet(tmp_path / "set/train.parquet")
+        refused(r"train\.parquet: expected rows of images, got none")
 
     def test_missing_files(self, tmp_path, refused):
         held = data_set(samples(1))

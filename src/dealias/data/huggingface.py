@@ -90,12 +90,14 @@ def _find(base: Path, split: str) -> list[Path]:
     if (base / SAVED).is_file():
         known = _text(base / SAVED, "_split")
         if split not in (".", known):
-            raise FileError(base, f"expected the split {known or '.'}, as it was saved")
+            raise FileError(base, f"expected the split {printable(known or '.')}, as it was saved")
         return table_files(base / SAVED)
     if (base / "dataset_dict.json").is_file():
         splits = sorted(path.parent.name for path in base.glob(f"*/{SAVED}"))
         if split not in splits:
-            raise FileError(base, f"expected one of its splits, {', '.join(splits)}")
+            raise FileError(
+                base, f"expected one of its splits, {', '.join(map(printable, splits))}"
+            )
         return table_files(base / split / SAVED)
     found = _parquet(base)
     if split not in found:

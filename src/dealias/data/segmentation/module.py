@@ -9,7 +9,7 @@ from typing import ClassVar, Literal
 
 from dealias.data.batches import Batches, CountedBatches
 from dealias.data.dark import Dark
-from dealias.data.finding import Splits, check_paired, find_samples, spread
+from dealias.data.finding import DataError, Splits, check_paired, find_samples, spread
 from dealias.data.huggingface import NAME, choose_columns, find_table
 from dealias.data.layouts import LAYOUTS
 from dealias.data.loading import LoadingModule, check_counts, check_lengths
@@ -202,12 +202,14 @@ class SegmentationDataModule(LoadingModule):
         """Images and targets of "train", "val" or "test", and the files without a partner.
 
         Raises:
-            DataError: see :func:`dealias.data.find_samples`.
+            DataError: see :func:`dealias.data.find_samples`; or a table has no rows.
         """
         if self.data_set == "scenes":
             return self.scenes.samples(part, self.limit, self.classes), []
         if self.data_set == NAME:
             table = find_table(self.splits[part], self.root)
+            if not len(table):
+                raise DataError(f"{printable(table.files[0])}: expected rows of images, got none")
             columns = choose_columns(table, self.images, self.labels)
             rows = spread(range(len(table)), self.limit)
             return TableSamples(table, columns, rows, self.classes), []
