@@ -169,3 +169,12 @@ def test_values_that_are_none_of_a_class_set(change):
     assert ClassSet.from_dict(content, "a") == load_class_set("camvid")
     with pytest.raises(ClassSetError, match=r"^a\b.*: "):
         ClassSet.from_dict(content | change, "a")
+
+
+def test_what_is_neither_a_class_nor_void_is_not_painted():
+    classes = ClassSet("three", ("a", "b", "c"))
+    assert classes.paint(np.array([[0, 255]], np.uint8))[0, 1].tolist() == [0, 0, 0]
+    for wrong in (3, -1, -2, 256):
+        with pytest.raises(IndexError, match=rf"classes 0\.\.2 or void 255, got \[{wrong}\]"):
+            classes.paint(np.array([[0, 255, wrong]]))
+    assert classes.paint(np.zeros((0, 2), np.uint8)).shape == (0, 2, 3)

@@ -184,10 +184,16 @@ class ClassSet:
         Raises:
             IndexError: a label is neither a class nor void.
         """
+        void = labels == self.ignore_index
+        unknown = labels[~void & ((labels < 0) | (labels >= len(self)))]
+        if unknown.size:
+            raise IndexError(
+                f"labels: expected classes 0..{len(self) - 1} or void {self.ignore_index}, "
+                f"got {shorten(unknown[:8].tolist())}"
+            )
         colors = np.concatenate([self.colors(), np.zeros((1, 3), np.uint8)])
         # Not a plain number, which might be too large for the dtype of the labels.
-        void = np.uint16(len(self))
-        return colors[np.where(labels == self.ignore_index, void, labels)]
+        return colors[np.where(void, np.uint16(len(self)), labels)]
 
 
 def spread_colors(count: int) -> NDArray[np.uint8]:
