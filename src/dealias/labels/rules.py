@@ -203,8 +203,9 @@ def pair_by_table(predictions: Path, targets: Path, table: Path) -> Named:
     for line, row in enumerate(rows, start=2):
         where = f"{printable(table)}, pair {line - 1}"
         given = [row[column] for column in _COLUMNS[:2]]
-        name = row.get("name") or PurePosixPath(given[0] or "x").with_suffix("").as_posix()
-        _check_inside(where, [*given, name])
+        _check_inside(where, given)
+        name = row.get("name") or PurePosixPath(given[0]).with_suffix("").as_posix()
+        _check_inside(where, [name])
         # A path can be spelled in several ways, such as a.png and ./a.png.
         *files, name = (PurePosixPath(path or "").as_posix() for path in (*given, name))
         for file, earlier in zip(files, seen, strict=True):
@@ -219,5 +220,5 @@ def pair_by_table(predictions: Path, targets: Path, table: Path) -> Named:
 
 def _check_inside(where: str, paths: Iterable[str | None]) -> None:
     for path in paths:
-        if not path or leads_out(path):
+        if not path or leads_out(path) or not PurePosixPath(path).name:
             raise PairingError(f"{where}: expected paths inside the folders, got {shorten(path)}")
