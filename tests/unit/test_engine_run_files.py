@@ -23,3 +23,12 @@ def test_a_trained_run_comes_before_the_folder_that_it_started_from(tmp_path):
 def test_other_networks_need_one(tmp_path):
     with pytest.raises(CheckpointError, match=r"holds no best\.ckpt or last\.ckpt"):
         find_checkpoint(None, tmp_path, "test", "upernet")
+
+
+def test_a_folder_called_as_a_type_of_network_holds_no_weights_of_it(tmp_path, monkeypatch):
+    pytest.importorskip("transformers")
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "segformer").mkdir()
+    with pytest.raises(CheckpointError, match=r"holds no best\.ckpt or last\.ckpt"):
+        find_checkpoint(None, tmp_path, "test", "hf:segformer")
+    assert find_checkpoint(None, tmp_path, "test", "hf:./segformer") is None

@@ -1,5 +1,6 @@
 """Folders of transformers that bring code of their own, and names of other places."""
 
+import importlib
 import json
 import os
 import socket
@@ -7,7 +8,7 @@ import sys
 
 import pytest
 
-from dealias.models import ModelError, create_model
+from dealias.models import ModelError, create_model, load
 from dealias.probe import NetworkError, load_network
 
 transformers = pytest.importorskip("transformers")
@@ -35,12 +36,19 @@ class Net(torch.nn.Module):
 def deaf(monkeypatch):
     """No terminal and no network: asking or looking up fails."""
 
-    def refuse(*_, **__):
+    asked = []
+
+    def refuse(*what, **__):
+        asked.append(what)
         raise AssertionError("asked")
 
     monkeypatch.setattr("builtins.input", refuse)
     monkeypatch.setattr(socket.socket, "connect", refuse)
     monkeypatch.setattr(socket, "getaddrinfo", refuse)
+    # Libraries imported earlier, such as timm, have read the variable of the environment.
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", False)
+    yield
+    assert not asked  # libraries may catch the error
 
 
 @pytest.fixture
@@ -91,6 +99,44 @@ def test_names_of_other_places_are_not_looked_up(name):
         create_model("upernet", num_classes=3, backbone=name)
     with pytest.raises(NetworkError):
         load_network(f"hf:{name}")
+
+
+def in_folder(path, content):
+    path.mkdir()
+    (path / "config.json").write_text(json.dumps(content))
+    return path
+
+
+@pytest.mark.usefixtures("deaf")
+@pytest.mark.parametrize("kind", ["upernet", "maskformer"])
+@pytest.mark.parametrize(
+    "name", ["hf-hub:timm/resnet18.a1_in1k", "local-dir:/tmp", "a/b", "resnet"]
+)
+def test_nor_are_those_inside_options(name, kind, tmp_path):
+    pytest.importorskip("pytorch_lightning")
+    importlib.import_module("dealias.engine")
+    part = {"model_type": "timm_backbone", "backbone": name, "out_indices": [1, 2, 3, 4]}
+    options = {"backbone_config": part}
+    network = {"name": f"hf:{kind}", "num_classes": 3, "options": options}
+    saved = in_folder(tmp_path / "saved", {"network": network})
+    theirs = in_folder(tmp_path / "theirs", {"model_type": kind, **options})
+    for build, error in (
+        (lambda: create_model(**network), ModelError),
+        (lambda: load(saved), ModelError),
+        (lambda: create_model(f"hf:{theirs}", num_classes=3), ModelError),
+        (lambda: load_network(f"hf:{theirs}"), NetworkError),
+    ):
+        with pytest.raises(error, match=f": backbone: expected a name of timm, got '{name}'"):
+            build()
+
+
+@pytest.mark.usefixtures("deaf")
+def test_a_name_of_timm_is_not_looked_up_as_a_repository(tmp_path):
+    path = in_folder(tmp_path / "net", {"model_type": "upernet", "backbone": "resnet18"})
+    with pytest.raises(NetworkError):
+        load_network(f"hf:{path}")
+    with pytest.raises(ModelError):
+        create_model(f"hf:{path}", num_classes=3)
 
 
 def test_what_a_folder_may_not_hold(folder):

@@ -2,11 +2,12 @@
 
 import json
 import socket
+from pathlib import Path
 
 import pytest
 import torch
 
-from dealias.models import ModelError, create_model, load, save
+from dealias.models import ModelError, create_model, load, model_folder, save
 
 transformers = pytest.importorskip("transformers")
 pytest.importorskip("safetensors")
@@ -161,6 +162,20 @@ def test_the_head_is_trained_anew_on_weights_from_a_folder(tmp_path):
     assert model.training
 
 
+def test_a_folder_in_the_working_directory_is_no_type_of_network(tmp_path, monkeypatch):
+    model = small("segformer").eval()
+    save(model, tmp_path / "saved")
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "segformer").mkdir()
+    x = torch.randn(1, 3, 64, 64)
+    assert torch.equal(load("saved")(x)["out"], model(x)["out"])
+    assert model_folder("hf:segformer") is None
+    assert model_folder("hf:./segformer") == Path("segformer")
+    model.network.save_pretrained("segformer")
+    found = create_model("hf:./segformer", num_classes=5).network.state_dict()
+    assert all(torch.equal(found[key], v) for key, v in model.network.state_dict().items())
+
+
 def test_images_are_not_normalised_where_the_folder_says_so(tmp_path):
     small("segformer").network.save_pretrained(tmp_path)
     processor = {"do_normalize": False, "image_mean": [0.5, 0.4, 0.3]}
@@ -207,6 +222,7 @@ def test_a_single_image_that_is_pooled_to_a_pixel_is_an_error():
         ("hf:some/where", {}, "'hf:some/where': no such type of network, no such folder, and none"),
         ("hf:bert", {}, "name: expected a type among .*segformer.*upernet.*, got 'bert'"),
         ("hf:segformer", {"colour": 1}, "options: colour: no such options of 'segformer'"),
+        ("hf:segformer", {"to_json_string": "x"}, "to_json_string: no such options of 'segformer"),
         ("hf:segformer", {"num_labels": 3}, "options: num_labels, which num_classes gives"),
         ("hf:segformer", {"depths": 3}, "name 'hf:segformer': "),
     ],

@@ -10,6 +10,7 @@ from pathlib import Path
 from dealias.engine.checkpoint_files import CheckpointError, is_checkpoint
 from dealias.engine.options import Command
 from dealias.files import PART, OutputError
+from dealias.models import model_folder
 from dealias.outputs import check_apart, check_folder, claim, folders_above
 from dealias.processes import main_process
 from dealias.text import printable
@@ -46,7 +47,7 @@ def find_checkpoint(
     if asked is None:
         found = [folder / f"{name}.ckpt" for name in ("best", "last")]
         asked = next((str(path) for path in found if path.is_file()), None)
-        if asked is None and network.startswith("hf:") and Path(network[3:]).is_dir():
+        if asked is None and model_folder(network) is not None:
             return None
         if asked is None:
             raise CheckpointError(

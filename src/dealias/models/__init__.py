@@ -6,6 +6,8 @@ from dealias.models.creation import create_model
 from dealias.models.hub import from_pretrained, model_card, push_to_hub, save_pretrained
 from dealias.models.huggingface import (
     check_model_folder,
+    model_folder,
+    offline,
     read_pretrained,
     stored_normalisation,
 )
@@ -65,7 +67,9 @@ __all__ = [
     "load_weights",
     "match_weights",
     "model_card",
+    "model_folder",
     "network_name",
+    "offline",
     "pixel_loss",
     "push_to_hub",
     "read_checkpoint",

@@ -76,8 +76,8 @@ def create_model(
             torchvision, such as "torchvision:deeplabv3_resnet50". "timm:" and a backbone with
             features at strides 4, 8, 16 and 32, such as "timm:resnet50"; each map is scored by a
             convolution of one pixel. "hf:" and a network of transformers: a type of network with
-            random weights, such as "hf:segformer", "hf:mask2former" or "hf:upernet", or a folder or
-            a name in the local cache.
+            random weights, such as "hf:segformer", "hf:mask2former" or "hf:upernet", or a folder
+            ("hf:./segformer" if it is called as a type) or a name in the local cache.
         num_classes: number of classes.
         class_path: instead of a name, the path of a class or function, such as "my.module.Net",
             whose module takes images and returns scores; see

@@ -139,10 +139,7 @@ def push_to_hub(
                 ignore_patterns=[".*"],
             )
         except hub.errors.OfflineModeIsEnabled as error:
-            raise ModelError(
-                "HF_HUB_OFFLINE: expected 0 for an upload, got 1; dealias sets 1 where it is not "
-                "set, before it builds a network of transformers"
-            ) from error
+            raise ModelError("HF_HUB_OFFLINE: expected 0 for an upload, got 1") from error
     return str(commit.commit_url)
 
 

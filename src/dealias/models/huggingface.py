@@ -2,9 +2,9 @@
 
 import importlib
 import json
-import os
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -135,8 +135,8 @@ def create_transformers_model(
 
     Args:
         name: a type of network, such as "segformer", with random weights; or a folder or a name in
-            the local cache, with its weights if it has any. A head for another number of classes
-            gets random weights.
+            the local cache, with its weights if it has any. A folder that is called as a type needs
+            "./" before its name. A head for another number of classes gets random weights.
         options: options that differ from the default configuration.
         num_classes: number of classes.
         mean: mean of the images; by default the one in the folder, or that of ImageNet.
@@ -146,21 +146,23 @@ def create_transformers_model(
         The network, and the arguments that build it again without the folder.
 
     Raises:
-        ModelError: there is no such network, weights of its backbone are missing, or the mean or
-            standard deviation in the folder is not three finite numbers.
+        ModelError: there is no such network, it has a backbone that timm does not know, weights of
+            its backbone are missing, or the mean or standard deviation in the folder is not three
+            finite numbers.
     """
-    os.environ.setdefault("HF_HUB_OFFLINE", "1")
     try:
         transformers = importlib.import_module("transformers")
     except ImportError as error:
         raise ModelError(f"name 'hf:{name}': {error}; pip install transformers") from error
-    has_file = Path(name).is_dir() or name not in transformers.CONFIG_MAPPING
+    has_file = name not in transformers.CONFIG_MAPPING
+    _check_backbones(options, "options")
     try:
-        if Path(name).is_dir():
+        if has_file and Path(name).is_dir():
             check_model_folder(Path(name))
-        config = _configuration(transformers, name, options, num_classes, has_file)
-        builder = _builder(transformers, config)
-        network = _from_file(builder, name, config) if has_file else builder.from_config(config)
+        with offline():
+            config = _configuration(transformers, name, options, num_classes, has_file)
+            builder = _builder(transformers, config)
+            network = _from_file(builder, name, config) if has_file else builder.from_config(config)
     except ModelError:
         raise
     except Exception as error:  # the library may raise any kind of error
@@ -185,21 +187,72 @@ def create_transformers_model(
     }
 
 
+def model_folder(name: str) -> Path | None:
+    """The folder of a network "hf:FOLDER"; None for networks of other names.
+
+    >>> str(model_folder("hf:.")), model_folder("upernet")
+    ('.', None)
+    """
+    kind, _, path = name.partition(":")
+    if kind != "hf" or not Path(path).is_dir():
+        return None
+    with suppress(ImportError):
+        if path in importlib.import_module("transformers").CONFIG_MAPPING:
+            return None  # a type of network
+    return Path(path)
+
+
+@contextmanager
+def offline() -> Iterator[None]:
+    """Let huggingface_hub ask nobody, for libraries that look up names by themselves."""
+    # The environment variable has no effect once the library is imported.
+    constants = importlib.import_module("huggingface_hub").constants
+    before, constants.HF_HUB_OFFLINE = constants.HF_HUB_OFFLINE, True
+    try:
+        yield
+    finally:
+        constants.HF_HUB_OFFLINE = before
+
+
 def check_model_folder(folder: Path) -> None:
     """Refuse a folder of transformers with endless files, or a configuration out of limits.
 
     Raises:
-        ModelError: the folder contains a device or a pipe, or a JSON file can't be read.
+        ModelError: the folder contains a device or a pipe, a JSON file can't be read, or a
+            configuration names a backbone that timm does not know.
     """
     try:
         for path in sorted(folder.iterdir()):
             if path.suffix == ".json":
-                read_json(path, exact=False)
+                content = read_json(path, exact=False)
+                if path.name.startswith("config"):
+                    _check_backbones(content, printable(path))
             elif not path.is_dir():
                 with open_regular(path):
                     pass
     except FileError as error:
         raise ModelError(str(error)) from error
+
+
+def _check_backbones(part: Any, source: str) -> None:
+    """Refuse backbones at any depth that timm does not know and would look up elsewhere."""
+    if isinstance(part, list | tuple):
+        for inside in part:
+            _check_backbones(inside, source)
+    if not isinstance(part, Mapping):
+        return
+    for key, value in part.items():
+        names = key == "backbone" or (key == "architecture" and "timm_wrapper" in part.values())
+        if names and isinstance(value, str) and not _is_of_timm(value):
+            raise ModelError(f"{source}: {key}: expected a name of timm, got {printable(value)!r}")
+        _check_backbones(value, source)
+
+
+def _is_of_timm(name: str) -> bool:
+    try:
+        return bool(importlib.import_module("timm").is_model(name))
+    except ImportError:
+        return False
 
 
 def _configuration(
@@ -217,7 +270,8 @@ def _configuration(
             f"name 'hf:{printable(name)}': no such type of network, no such folder, and none of "
             f"that name in the local cache"
         ) from error
-    unknown = [key for key in options if not hasattr(general, key)]
+    known = {"num_labels", *general.to_dict(), *general.attribute_map}
+    unknown = [key for key in options if key not in known]
     if unknown or "num_labels" in options:
         raise ModelError(
             f"options: {', '.join(unknown) or 'num_labels, which num_classes gives'}: no such "

@@ -3,7 +3,6 @@
 import importlib
 import inspect
 import logging
-import os
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -25,6 +24,7 @@ from dealias.models import (
     create_model,
     limited,
     load,
+    offline,
     read_pretrained,
     read_weights,
     stored_normalisation,
@@ -149,13 +149,13 @@ def _from_smp(name: str, _: bool) -> LoadedNetwork:
 
 
 def _from_transformers(name: str, trust: bool) -> LoadedNetwork:
-    os.environ.setdefault("HF_HUB_OFFLINE", "1")
     if Path(name).is_dir():
         check_model_folder(Path(name))
     transformers = importlib.import_module("transformers")
     local = {"local_files_only": True, "trust_remote_code": trust}  # None would prompt
     try:
-        config = transformers.AutoConfig.from_pretrained(name, **local)
+        with offline():
+            config = transformers.AutoConfig.from_pretrained(name, **local)
     except OSError as error:
         raise NetworkError(f"model 'hf:{name}': no such folder, nor in the local cache") from error
     builder = transformers.AutoModel
@@ -164,7 +164,7 @@ def _from_transformers(name: str, trust: bool) -> LoadedNetwork:
         if type(config) in candidate._model_mapping:
             builder = candidate
             break
-    with limited():
+    with limited(), offline():
         model = read_pretrained(builder, name, trust=trust)
         random = model is None
         if random:

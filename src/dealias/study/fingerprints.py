@@ -12,12 +12,12 @@ from typing import Any
 
 from dealias.code import find_code
 from dealias.evaluation import digest_file
+from dealias.models import model_folder
 
 Known = dict[Path, str]
 _CLASS = "class_path"
 _OF_WEIGHTS = ("model.", "init_from")  # options that may name folders of weights
 _PACKAGES = Path(sysconfig.get_path("purelib")).resolve()
-_LOCAL = "hf:"  # prefix of the name of a network, which may be a folder
 
 
 def digest_files(files: Iterable[Path], known: Known) -> str | None:
@@ -62,10 +62,11 @@ def digest_options(options: Mapping[str, Any], known: Known) -> dict[str, str]:
             found[f"{name} ({path.name})"] = _digest(path, known)
         if not isinstance(value, str):
             continue
-        path = Path(value.removeprefix(_LOCAL))
+        folder = model_folder(value)
+        path = folder or Path(value)
         if path.is_absolute() and path.is_file():
             found[name] = _digest(path, known)
-        elif name.startswith(_OF_WEIGHTS) and (path.is_absolute() or value.startswith(_LOCAL)):
+        elif name.startswith(_OF_WEIGHTS) and (folder or path.is_absolute()):
             digest = digest_files(sorted(file for file in path.rglob("*") if file.is_file()), known)
             found |= {} if digest is None else {name: digest}
     return found
