@@ -123,6 +123,12 @@ class TestCard:
             site = item.site.replace("_", "\\_")
             assert f"| {site} | daf | before | {item.cutoff:.3f} |" in body
 
+    def test_samples_that_images_choose_and_mixing_have_no_place(self):
+        _, body = header_of(model_card(small(dealias={"filter": None, "sampling": "adaptive"})))
+        assert "| maxpool | adaptive |  |  |" in body
+        _, body = header_of(model_card(small(dealias={"place": "before", "mixing": True})))
+        assert re.search(r"\| mixing \|  \| 0\.\d{3} \|", body)
+
     def test_names_of_classes_are_text(self, result):
         _, body = header_of(model_card(small(), result=result))
         assert HOSTILE_CLASS not in body

@@ -10,7 +10,7 @@ from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 import dealias
 from dealias.models import create_model, save
-from dealias.surgery import check_inserted
+from dealias.surgery import check_inserted, keep_inserted
 from networks import varied
 from published import put_in
 
@@ -85,6 +85,41 @@ def test_folding_above_a_filter_is_right():
     fold(net.block)
     torch.testing.assert_close(net(X), expected, rtol=1e-4, atol=1e-5)
     check_inserted(net, example_input=X)
+
+
+class Conv(nn.Conv2d):
+    """A convolution of another library."""
+
+
+def with_other_convolutions(net):
+    for parent in [*net.modules()]:
+        for name, conv in parent.named_children():
+            if type(conv) is nn.Conv2d:
+                other = Conv(
+                    conv.in_channels, conv.out_channels, conv.kernel_size, conv.stride, conv.padding
+                )
+                other.load_state_dict(conv.state_dict(), strict=False)
+                setattr(parent, name, other)
+    return net
+
+
+def test_a_replaced_convolution_has_its_stride_back_when_all_is_taken_out():
+    torch.manual_seed(0)
+    net = nn.Sequential(
+        nn.Conv2d(3, 8, 3, padding=1),
+        nn.Conv2d(8, 8, 3, 2, 1),
+        nn.ReLU(),
+        nn.Conv2d(8, 8, 3, 2, 1),
+        nn.ReLU(),
+    )
+    mended, report = dealias.dealias(net, X)
+    assert [item.step for item in report.inserted] == ["1", "3"]
+    expected = mended(X)
+    kept = keep_inserted(mended, with_other_convolutions)
+    assert torch.equal(kept(X), expected)
+    check_inserted(kept, example_input=X)
+    assert torch.equal(dealias.restore(kept)(X), net(X))
+    assert type(kept[1]) is Conv
 
 
 def replace_host(net):

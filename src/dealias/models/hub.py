@@ -11,7 +11,6 @@ from dealias.models.network import ModelError, network_name
 from dealias.models.saved import check_known, load, save
 from dealias.models.segmentation import SegmentationModel
 from dealias.models.weights import digest_weights
-from dealias.surgery import rate_text
 from dealias.text import escape_markdown, printable, shorten, told_conditions
 
 _TASK = "image-segmentation"
@@ -73,7 +72,7 @@ def from_pretrained(
         trust: import and run a user-defined network class that the folder names.
 
     Returns:
-        The network in evaluation mode, on the CPU, with exactly the tensors that were saved.
+        The network in evaluation mode, on the CPU, in float32: see :func:`dealias.models.load`.
 
     Raises:
         ModelError: there is neither such a folder nor such a repository in the cache, or a revision
@@ -370,10 +369,9 @@ def _dealias_lines(model: SegmentationModel) -> Iterator[str]:
         return
     yield "| step | put in | place | cutoff in cycles per pixel |"
     yield "|---|---|---|---|"
-    for item in model.dealias_report.inserted:
-        place = "" if item.kind == "mixing" else item.place
-        cutoff = "" if item.cutoff is None else rate_text(item.cutoff)
-        yield f"| {escape_markdown(item.site or '(model)')} | {item.kind} | {place} | {cutoff} |"
+    for row in model.dealias_report.rows:
+        cells = (escape_markdown(row["site"]), row["put in"], row["place"], row["cutoff"])
+        yield f"| {' | '.join(cells)} |"
     left = len(model.dealias_report.left)
     yield ""
     if left:

@@ -89,13 +89,9 @@ class Report:
     sites: tuple[str, ...] = ()
     unit: UnitOf = "step"  # of pickles of version 0.1, which lack it
 
-    def __str__(self) -> str:
-        return "\n".join([*table(self._rows()), *self._notes()])
-
-    def _repr_html_(self) -> str:
-        return html_table(self._rows(), *self._notes())
-
-    def _rows(self) -> list[dict[str, str]]:
+    @property
+    def rows(self) -> list[dict[str, str]]:
+        """The cells of the table by column, for each inserted module."""
         return [
             {
                 "site": item.site or "(model)",
@@ -106,6 +102,12 @@ class Report:
             }
             for item in self.inserted
         ]
+
+    def __str__(self) -> str:
+        return "\n".join([*table(self.rows), *self._notes()])
+
+    def _repr_html_(self) -> str:
+        return html_table(self.rows, *self._notes())
 
     def _notes(self) -> list[str]:
         lines = by_reason("left", self.left)
@@ -237,7 +239,8 @@ def keep_inserted(model: nn.Module, change: Callable[[nn.Module], nn.Module]) ->
     Args:
         model: a network, de-aliased or not.
         change: function that takes the network and returns it with modules replaced. Modules that
-            something was inserted into must have a successor with the same path.
+            something was inserted into, or that run at stride 1 because of it, must have a
+            successor with the same path and stride.
 
     Returns:
         The result of `change`.
@@ -253,7 +256,8 @@ def keep_inserted(model: nn.Module, change: Callable[[nn.Module], nn.Module]) ->
     >>> inserted(net)
     ['0.dealias_filter', '3.dealias_sampling']
     """
-    hosts = {name: module for name, module in named_modules(model) if _HELD in module.__dict__}
+    kept = {_HELD, _STRIDE, _REPORT}
+    hosts = {n: module for n, module in named_modules(model) if kept & module.__dict__.keys()}
     changed = change(model)
     for name, host in hosts.items():
         try:
@@ -266,8 +270,8 @@ def keep_inserted(model: nn.Module, change: Callable[[nn.Module], nn.Module]) ->
 
 
 def _move(host: nn.Module, successor: nn.Module) -> None:
-    """Move what was inserted into a module to the module that replaces it."""
-    everything: dict[str, _Held] = host.__dict__.pop(_HELD)
+    """Move what was inserted into a module, or noted of it, to the module that replaces it."""
+    everything: dict[str, _Held] = host.__dict__.pop(_HELD, {})
     for child, held in everything.items():
         held.handle.remove()
         nn.Module.add_module(successor, child, host._modules[child])
