@@ -8,7 +8,15 @@ import pytest
 import torch
 
 from dealias.files import OutputError
-from dealias.models import ModelError, WeightsError, create_model, load, save
+from dealias.models import (
+    ModelError,
+    WeightsError,
+    WrappedNetwork,
+    create_model,
+    load,
+    save,
+    save_pretrained,
+)
 
 pytest.importorskip("timm")
 pytest.importorskip("safetensors")
@@ -47,6 +55,23 @@ def test_what_is_read_is_what_was_written_bit_by_bit(tmp_path, options):
     x = torch.randn(1, 3, 64, 96)
     assert torch.equal(again(x)["out"], model.eval()(x)["out"])
     assert names(tmp_path / "network") == [".dealias-manifest", "config.json", "model.safetensors"]
+
+
+def test_half_precision_is_read_as_float32(tmp_path):
+    model = small(channels=8).half()
+    save(model, tmp_path / "network")
+    state = load(tmp_path / "network").state_dict()
+    assert {v.dtype for v in state.values() if v.is_floating_point()} == {torch.float32}
+    assert all(torch.equal(v.to(state[k].dtype), state[k]) for k, v in model.state_dict().items())
+
+
+def test_a_network_that_nothing_could_build_again_is_not_written(tmp_path):
+    model = WrappedNetwork(torch.nn.Conv2d(3, 5, 1), num_classes=5, mean=(0.5,) * 3, std=(0.5,) * 3)
+    message = "model: expected a network of create_model, got a WrappedNetwork without"
+    for write in (save, save_pretrained):
+        with pytest.raises(ValueError, match=message):
+            write(model, tmp_path / "network")
+    assert names(tmp_path) == []
 
 
 def test_weights_of_the_backbone_are_not_needed_again(tmp_path):

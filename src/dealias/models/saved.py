@@ -39,9 +39,10 @@ def save(
 
     Raises:
         OutputError: the folder is not empty and may not be overwritten, or can't be written.
-        ValueError: the backbone has lost an inserted module, see
-            :func:`dealias.surgery.check_inserted`; or :func:`dealias.dealias` inserted modules that
-            the network's configuration does not contain.
+        ValueError: the network was built without :func:`dealias.models.create_model`; the backbone
+            has lost an inserted module, see :func:`dealias.surgery.check_inserted`; or
+            :func:`dealias.dealias` inserted modules that the network's configuration does not
+            contain.
     """
     from safetensors.torch import save as to_bytes
 
@@ -63,11 +64,16 @@ def save(
 
 
 def check_known(model: SegmentationModel) -> None:
-    """Refuse inserted modules that are lost, or that the configuration would not insert again.
+    """Refuse a network that its configuration would not build again with all inserted modules.
 
     Raises:
         ValueError: see :func:`save`.
     """
+    if not model.config:
+        raise ValueError(
+            f"model: expected a network of create_model, got a {type(model).__name__} without the "
+            "configuration that builds it again"
+        )
     report = report_of(model)
     if model.dealias_report is not None:
         check_inserted(model.backbone, model.dealias_report)
@@ -87,7 +93,8 @@ def load(folder: Path | str, *, trust: bool = False) -> SegmentationModel:
         trust: import and run a user-defined network class that the folder names.
 
     Returns:
-        The network in evaluation mode, on the CPU, with exactly the tensors that were saved.
+        The network in evaluation mode, on the CPU, in float32, with exactly the values that were
+        saved; those of float64 are rounded.
 
     Raises:
         WeightsError: a file is missing or can't be read, or the tensors do not fit.
