@@ -8,6 +8,7 @@ import re
 import struct
 import sys
 import time
+import tracemalloc
 import zipfile
 from collections import OrderedDict
 
@@ -17,7 +18,7 @@ import torch
 from dealias.cli import main
 from dealias.models import WeightsError, convert, create_model, load, read_weights, save
 from dealias.models.weight_files import read_checkpoint, read_safetensors, read_state_dict
-from dealias.models.weights import load_weights
+from dealias.models.weights import load_weights, match_names
 from dealias.probe import NetworkError, load_network
 
 timm = pytest.importorskip("timm")
@@ -320,6 +321,18 @@ def test_a_folder_whose_weights_are_not_those_of_its_network(tmp_path):
     safetensors.save_file(state | {name: state[name].to(torch.complex64)}, path)
     with pytest.raises(WeightsError, match=r"model\.safetensors: .*got torch\.complex64"):
         load(tmp_path / "net")
+
+
+def test_a_name_of_many_dots():
+    """Its beginnings are not kept; together they would take 20 GB."""
+    state = {"a." * 10**5: torch.ones(1), "module.w": torch.ones(1), "w." * 10**5: torch.ones(1)}
+    tracemalloc.start()
+    try:
+        found = match_names(state, ["w", "b.w"], source="w.pth")
+        assert tracemalloc.get_traced_memory()[1] < 2**26
+    finally:
+        tracemalloc.stop()
+    assert [*found] == ["w"]
 
 
 def test_a_folder_whose_configuration_is_deep(tmp_path):

@@ -1,7 +1,7 @@
 """Matching state dicts with the tensors of a network, by name and shape."""
 
 import hashlib
-import re
+from collections import Counter
 from collections.abc import Container, Iterable, Mapping, Sequence
 from typing import NamedTuple
 
@@ -49,11 +49,15 @@ def match_names(
     """
     own = {name.replace(_COMPILED, ""): name for name in names}
     plain = {key.replace(_COMPILED, ""): value for key, value in state.items()}
-    needed = [name for name in own if not name.endswith(_COUNTER)]
-    prefixes = {""} | {key[: dot.end()] for key in plain for dot in re.finditer(r"\.", key)}
-    held = {p: sum(p + name in plain for name in needed) for p in sorted(prefixes)}
+    needed = {name for name in own if not name.endswith(_COUNTER)}
+    deepest = max((name.count(".") for name in needed), default=0)
+    held = Counter({"": 0})  # how many of the network's names each prefix has
+    for key in plain:
+        parts = key.rsplit(".", deepest + 1)
+        endings = {".".join(parts[count:]) for count in range(len(parts))}
+        held.update(key.removesuffix(name) for name in endings & needed)
     most = max(held.values())
-    prefix, *others = [p for p in held if held[p] == most]  # the empty prefix comes first
+    prefix, *others = sorted(p for p in held if held[p] == most)  # the empty prefix comes first
     if prefix and others and 2 * most >= len(needed):
         listed = ", ".join(map(printable, [prefix, *others]))
         raise WeightsError(f"{source}: expected the network once, got it below each of {listed}")
