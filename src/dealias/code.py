@@ -15,7 +15,8 @@ from typing import Any
 from dealias.text import on_a_line, printable
 
 _LONGEST_ERROR = 1000  # characters
-_LIBRARIES = ("segmentation_models_pytorch.losses.",)  # dealias itself names their classes
+# Classes of other libraries that dealias itself names.
+_OF_LIBRARIES = re.compile(r"segmentation_models_pytorch\.losses\.\w+")
 _refused = False
 # Messages of jsonargparse, once their lines are joined.
 _KEY = re.compile(r'Parser key "([^"]+)": ')
@@ -70,7 +71,7 @@ def find_code(path: str) -> Callable[..., Any]:
     """
     if not isinstance(path, str) or not all(part.isidentifier() for part in path.split(".")):
         raise CodeError(f"expected a path like module.Class, got {printable(str(path))!r}")
-    if _refused and not path.startswith(_LIBRARIES):
+    if _refused and not _OF_LIBRARIES.fullmatch(path):
         raise CodeError(f"{path}: refused: it is a program; --trust allows it")
     allow_programs()
     *names, last = path.split(".")
@@ -80,6 +81,8 @@ def find_code(path: str) -> Callable[..., Any]:
         module = ".".join(names[:count])
         try:
             found: Any = importlib.import_module(module)
+            for name in (*names[count:], last):
+                found = getattr(found, name, None)
         except ModuleNotFoundError as error:
             outer = error.name is not None and f"{module}.".startswith(f"{error.name}.")
             if outer and count > 1:
@@ -87,8 +90,6 @@ def find_code(path: str) -> Callable[..., Any]:
             raise CodeError(f"{path}: {error}") from error
         except Exception as error:  # the module runs, and may raise anything
             raise CodeError(f"{path}: {type(error).__name__}: {on_a_line(error)}") from error
-        for name in (*names[count:], last):
-            found = getattr(found, name, None)
         if not callable(found):
             raise CodeError(f"{path}: {module} has no such class or function")
         return found  # type: ignore[no-any-return]

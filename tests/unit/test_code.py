@@ -44,6 +44,7 @@ class Broken:
 def mine(tmp_path, monkeypatch):
     (tmp_path / "mine_code.py").write_text(MODULE)
     (tmp_path / "broken_code.py").write_text("1 / 0")
+    (tmp_path / "lazy_code.py").write_text("def __getattr__(name): raise ImportError('no ' + name)")
     monkeypatch.chdir(tmp_path)
     yield
     sys.modules.pop("mine_code", None)
@@ -85,6 +86,8 @@ def test_nothing_is_found_where_programs_are_refused():
     with no_programs():
         with pytest.raises(CodeError, match=r"os\.system: refused: it is a program; --trust"):
             find_code("os.system")
+        with pytest.raises(CodeError, match=r"torch\.os\.system: refused: it is a program"):
+            find_code("segmentation_models_pytorch.losses.dice.torch.os.system")
         assert find_code("segmentation_models_pytorch.losses.DiceLoss")
     assert find_code("os.path.join")
 
@@ -98,6 +101,7 @@ def test_nothing_is_found_where_programs_are_refused():
         ("no_such_code.Net", {}, "no_such_code.Net: No module named 'no_such_code'"),
         ("mine_code.Nett", {}, "mine_code.Nett: mine_code has no such class or function"),
         ("broken_code.Net", {}, "broken_code.Net: ZeroDivisionError: division by zero"),
+        ("lazy_code.Net", {}, "lazy_code.Net: ImportError: no Net"),
         ("builtins.dict", {"a": 1}, "builtins.dict: "),
         ("mine_code.Inner", {"wdth": 3}, "no such argument 'wdth'; there are: width"),
         ("mine_code.Inner", {"width": "wide"}, "mine_code.Inner: init_args.width: expected int"),
