@@ -47,6 +47,17 @@ def loss_of(model, images, sizes, targets):
     return model.loss(images, sizes, targets, model.features(images))
 
 
+def test_boxes_are_pooled_alike_whatever_came_first():
+    model = detector("mask_rcnn").eval()
+    images, sizes = stack_images([torch.randn(3, 40, 200)])  # 40 rows are padded to 64
+    with torch.no_grad():
+        model.detect(images, sizes, sizes)
+    for pool in (model.roi_heads.box_roi_pool, model.roi_heads.mask_roi_pool):
+        assert pool.scales == [1 / 4, 1 / 8, 1 / 16, 1 / 32]
+        boxes = [torch.tensor([[0.0, 0.0, side, side]]) for side in (56, 112, 224, 448)]
+        assert pool.map_levels(boxes).tolist() == [0, 1, 2, 3]
+
+
 @pytest.mark.parametrize("name", NAMES)
 @pytest.mark.parametrize("dealias", [None, {}])
 class TestEach:

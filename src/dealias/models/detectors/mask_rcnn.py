@@ -14,6 +14,7 @@ from torchvision.models.detection.mask_rcnn import MaskRCNNHeads, MaskRCNNPredic
 from torchvision.models.detection.roi_heads import paste_masks_in_image
 from torchvision.ops import FeaturePyramidNetwork
 from torchvision.ops.feature_pyramid_network import LastLevelMaxPool
+from torchvision.ops.poolers import initLevelMapper
 
 from dealias.metrics.instances import Detections, encode_masks
 from dealias.models.backbones import Backbone
@@ -21,6 +22,7 @@ from dealias.models.detectors.base import Detector, Size, Target, without_crowds
 
 _BOX_SIDE = 7  # side of the pooled features of a box
 _RATIOS = (0.5, 1.0, 2.0)
+_STRIDES = (4, 8, 16, 32)  # of the maps that boxes are pooled from
 _NAMES = {
     "loss_objectness": "objectness",
     "loss_rpn_box_reg": "proposals",
@@ -94,6 +96,10 @@ class MaskRCNN(Detector):
         whole = _torchvision_network(num_classes + 1, options)
         self.rpn = whole.rpn
         self.roi_heads = whole.roi_heads
+        for pool in (self.roi_heads.box_roi_pool, self.roi_heads.mask_roi_pool):
+            # Otherwise inferred, once, from the first images, whose sizes are those before padding.
+            pool.scales = [1 / stride for stride in _STRIDES]
+            pool.map_levels = initLevelMapper(2, 5)  # powers of 2 of the strides
 
     def loss(
         self,
