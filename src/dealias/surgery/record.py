@@ -117,26 +117,21 @@ def _tensors(example_input: Any) -> list[Tensor]:
 @contextlib.contextmanager
 def _as_it_was(model: nn.Module) -> Iterator[None]:
     """Use evaluation mode without gradients; restore flags, buffers and random state afterwards."""
-    every = modules(model)
-    training = [module.training for module in every]
-    buffers = [
-        [(name, b, None if b is None else b.clone()) for name, b in module._buffers.items()]
-        for module in every
-    ]
+    every = [(module, module.training, dict(module._buffers)) for module in modules(model)]
     devices = {t.device.index or 0 for t in parameters(model) if t.device.type == "cuda"}
     # The recorder sees nothing in inference mode.
     quiet = torch.inference_mode(False), torch.no_grad()
     with torch.random.fork_rng(devices=sorted(devices)), quiet[0], quiet[1]:
         try:
-            for module in every:
+            copies = {b: b.clone() for _, _, held in every for b in held.values() if b is not None}
+            for module, _, held in every:
                 # Not model.eval(), which some networks override to freeze layers.
                 module.training = False
+                # Buffers made in inference mode can't be changed outside it, only replaced.
+                module._buffers.update({n: b if b is None else copies[b] for n, b in held.items()})
             yield
         finally:
-            for module, flag, saved in zip(every, training, buffers, strict=True):
+            for module, flag, held in every:
                 module.training = flag
                 module._buffers.clear()
-                for name, buffer, value in saved:
-                    module._buffers[name] = buffer
-                    if buffer is not None and value is not None:
-                        buffer.copy_(value)
+                module._buffers.update(held)
