@@ -30,11 +30,24 @@ def test_axes_that_differ_give_a_pair() -> None:
     assert nyquist_frequency((2, 2), 2, 8, 8) == (0.25, 0.25)
 
 
+def test_a_list_is_a_pair() -> None:
+    assert equivalent_sampling_rate([3, 5], 2, 64, 6400) == (1.5, 2.5)
+    assert nyquist_frequency(3, [2, 4], 64, 64) == (0.25, 0.125)
+
+
+def test_the_stride_of_an_interpolation_is_a_ratio() -> None:
+    assert equivalent_sampling_rate(2, 2.5, 8, 8) == 0.4
+    assert nyquist_frequency(2, (2.5, 0.8), 8, 8) == (0.2, 0.5)
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
         ((0, 2, 8, 8), "kernel_size: expected a positive integer, got 0"),
-        ((3, (2, -1), 8, 8), "stride: expected a positive integer, got -1"),
+        ((3, (2, -1), 8, 8), "stride: expected a positive number, got -1"),
+        ((3, float("nan"), 8, 8), "stride: expected a positive number, got nan"),
+        ((3, True, 8, 8), "stride: expected a positive number, got True"),
+        ((1.5, 2, 8, 8), "kernel_size: expected a positive integer, got 1.5"),
         (((3, 3, 3), 2, 8, 8), r"kernel_size: expected one number or \(row, column\)"),
         ((3, 2, 0, 8), "in_channels: expected a positive integer, got 0"),
         ((3, 2, 8, 1.5), "out_channels: expected a positive integer, got 1.5"),

@@ -195,6 +195,27 @@ def test_it_can_be_trained_if_it_was_mended_in_inference_mode(net):
     assert not any(p.is_inference() for p in mixing.parameters())
 
 
+@pytest.mark.parametrize("training", [False, True])
+def test_a_network_that_was_built_in_inference_mode(training):
+    with torch.inference_mode():
+        built = nn.Sequential(nn.Conv2d(3, 4, 3), nn.Conv2d(4, 8, 3, 2, 1), nn.BatchNorm2d(8))
+        built = nn.Sequential(built, nn.ReLU()).train(training)
+    state = {name: value.clone() for name, value in built.state_dict().items()}
+    _, report = dealias.dealias(built, X)
+    assert [item.place for item in report.inserted] == ["after"]
+    assert {module.training for module in built.modules()} == {training}
+    assert all(torch.equal(value, state[name]) for name, value in built.state_dict().items())
+
+
+def test_an_axis_that_is_enlarged_needs_no_filter():
+    net = nn.Sequential(
+        nn.Conv2d(3, 4, 3, padding=1), nn.Upsample(size=(40, 12)), nn.Conv2d(4, 4, 3)
+    )
+    for name in ("daf", "flc"):
+        _, report = dealias.dealias(net, X, filter=name, sites=["1"])
+        assert report.inserted[0].cutoff == (0.5, 0.125)
+
+
 def test_a_model_that_cannot_be_copied_is_an_error_that_says_so(net):
     net.cache = torch.ones(1, requires_grad=True) * 2  # not a leaf
     with pytest.raises(ValueError, match=r"can't be copied .*inplace=True"):

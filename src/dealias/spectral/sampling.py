@@ -1,5 +1,6 @@
 """Sampling rate, Nyquist frequency and orthogonality of filters of a downsampling step."""
 
+import math
 from typing import overload
 
 import torch
@@ -8,18 +9,19 @@ from torch import Tensor, nn
 from dealias.spectral.arguments import per_axis
 
 Size = int | tuple[int, int]
+Stride = float | tuple[float, float]
 
 
 @overload
 def equivalent_sampling_rate(
-    kernel_size: int, stride: int, in_channels: int, out_channels: int
+    kernel_size: int, stride: float, in_channels: int, out_channels: int
 ) -> float: ...
 @overload
 def equivalent_sampling_rate(
-    kernel_size: Size, stride: Size, in_channels: int, out_channels: int
+    kernel_size: Size, stride: Stride, in_channels: int, out_channels: int
 ) -> float | tuple[float, float]: ...
 def equivalent_sampling_rate(
-    kernel_size: Size, stride: Size, in_channels: int, out_channels: int
+    kernel_size: Size, stride: Stride, in_channels: int, out_channels: int
 ) -> float | tuple[float, float]:
     r"""Return the number of samples per input pixel that a downsampling step keeps along an axis.
 
@@ -33,7 +35,7 @@ def equivalent_sampling_rate(
 
     Args:
         kernel_size: one number, or (row, column).
-        stride: one number, or (row, column).
+        stride: one number, or (row, column); that of an interpolation may be a fraction.
         in_channels: channels of the input.
         out_channels: channels of the output.
 
@@ -41,7 +43,8 @@ def equivalent_sampling_rate(
         One rate, or (row, column) if the kernel size or the stride is a pair.
 
     Raises:
-        ValueError: an argument is not a positive integer or a pair of them.
+        ValueError: the stride is not a positive number or a pair of them, or another argument not a
+            positive integer or, for the kernel size, a pair of them.
 
     >>> equivalent_sampling_rate(3, 2, 64, 64)
     0.5
@@ -49,22 +52,23 @@ def equivalent_sampling_rate(
     (1.0, 2.0)
     """
     kernels = per_axis("kernel_size", kernel_size, _positive)
-    strides = per_axis("stride", stride, _positive)
+    strides = per_axis("stride", stride, _stride)
     channels = _positive("out_channels", out_channels) / _positive("in_channels", in_channels)
     row, column = (min(k, channels**0.5) / s for k, s in zip(kernels, strides, strict=True))
-    return (row, column) if isinstance(kernel_size, tuple) or isinstance(stride, tuple) else row
+    is_pair = isinstance(kernel_size, tuple | list) or isinstance(stride, tuple | list)
+    return (row, column) if is_pair else row
 
 
 @overload
 def nyquist_frequency(
-    kernel_size: int, stride: int, in_channels: int, out_channels: int
+    kernel_size: int, stride: float, in_channels: int, out_channels: int
 ) -> float: ...
 @overload
 def nyquist_frequency(
-    kernel_size: Size, stride: Size, in_channels: int, out_channels: int
+    kernel_size: Size, stride: Stride, in_channels: int, out_channels: int
 ) -> float | tuple[float, float]: ...
 def nyquist_frequency(
-    kernel_size: Size, stride: Size, in_channels: int, out_channels: int
+    kernel_size: Size, stride: Stride, in_channels: int, out_channels: int
 ) -> float | tuple[float, float]:
     """Return the highest frequency that a step can represent, in cycles per pixel of its input.
 
@@ -83,7 +87,7 @@ def nyquist_frequency(
     """
     rate = equivalent_sampling_rate(kernel_size, stride, in_channels, out_channels)
     rates = rate if isinstance(rate, tuple) else (rate, rate)
-    strides = stride if isinstance(stride, tuple) else (stride, stride)
+    strides = per_axis("stride", stride, _stride)
     row, column = (min(max(r, 1 / s) / 2, 0.5) for r, s in zip(rates, strides, strict=True))
     return (row, column) if isinstance(rate, tuple) else row
 
@@ -91,6 +95,12 @@ def nyquist_frequency(
 def _positive(name: str, value: int) -> int:
     if isinstance(value, bool) or not isinstance(value, int) or value < 1:
         raise ValueError(f"{name}: expected a positive integer, got {value!r}")
+    return value
+
+
+def _stride(name: str, value: float) -> float:
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value < math.inf:
+        raise ValueError(f"{name}: expected a positive number, got {value!r}")
     return value
 
 

@@ -68,7 +68,8 @@ class Cutoffs:
 
     def _named_of(self, name: Named, use: Site) -> tuple[float, float]:
         if self.filter == "flc":
-            return 0.5 / use.stride[0], 0.5 / use.stride[1]
+            rows, columns = use.stride  # below 1 along an axis that is enlarged
+            return min(0.5 / rows, 0.5), min(0.5 / columns, 0.5)
         if name == "published":
             rows, columns = pair_of(use.esr)
             return min(rows / 2, 0.5), min(columns / 2, 0.5)

@@ -7,15 +7,13 @@ from typing import Any, get_args
 
 from torch import nn
 
-from dealias.spectral import check_choice, equivalent_sampling_rate
+from dealias.spectral import check_choice, equivalent_sampling_rate, nyquist_frequency
 from dealias.surgery.after import branches_after
+from dealias.surgery.cutoffs import pair_of
 from dealias.surgery.plan import Excluded, Plan, Rate, Site, UnitOf, Where, rate_text
 from dealias.surgery.record import record
-from dealias.surgery.resolution import Pair
 from dealias.surgery.trace import Trace
 from dealias.surgery.units import Unit, find_units
-
-Rates = tuple[float, float]
 
 
 def find_downsampling(
@@ -192,7 +190,7 @@ def _with_uses(unit: Unit, units: Sequence[Unit]) -> Site:
 def _site(unit: Unit, units: Sequence[Unit]) -> Site:
     kind, kernel = unit.kind_and_kernel
     stride = unit.main.reading.stride
-    rates = _rates(kernel, stride, unit.channels)
+    nyquist = nyquist_frequency(kernel, stride, *unit.channels)
     return Site(
         name=unit.name,
         kind=kind,
@@ -200,22 +198,22 @@ def _site(unit: Unit, units: Sequence[Unit]) -> Site:
         stride=stride,
         in_channels=unit.channels[0],
         out_channels=unit.channels[1],
-        esr=_one_if_equal(rates),
-        nyquist=_one_if_equal(_nyquist(rates, stride)),
+        esr=_one_if_equal(equivalent_sampling_rate(kernel, stride, *unit.channels)),
+        nyquist=_one_if_equal(nyquist),
         input_size=unit.size,
         output_size=unit.result_size,
         step=unit.main.call.name,
         place=unit.place,
-        reason=_reason_to_leave(unit, rates, units),
+        reason=_reason_to_leave(unit, nyquist, units),
         call=unit.call.number,
     )
 
 
-def _reason_to_leave(unit: Unit, rates: Rates, units: Sequence[Unit]) -> str:
-    if min(_nyquist(rates, unit.main.reading.stride)) >= 0.5:
+def _reason_to_leave(unit: Unit, nyquist: Rate, units: Sequence[Unit]) -> str:
+    if min(pair_of(nyquist)) >= 0.5:
         return "a Nyquist frequency of 0.5 needs no filter"
     stem = _convolution_before(unit, units)
-    if stem is not None and min(_rates_of_stem(stem, unit)) >= 1:
+    if stem is not None and min(pair_of(_rate_of_stem(stem, unit))) >= 1:
         return f"with {stem.name}, one step from the image of Nyquist frequency 0.5"
     if unit.place is None:
         return unit.reason_for_no_place
@@ -230,28 +228,16 @@ def _convolution_before(unit: Unit, units: Sequence[Unit]) -> Unit | None:
     return None
 
 
-def _rates_of_stem(first: Unit, pooling: Unit) -> Rates:
+def _rate_of_stem(first: Unit, pooling: Unit) -> Rate:
     a, b = first.main.reading, pooling.main.reading
-    kernel = tuple(
+    rows, columns = (
         k + (j - 1) * int(s) for k, j, s in zip(a.kernel, b.kernel, a.stride, strict=True)
     )
-    stride = tuple(s * t for s, t in zip(a.stride, b.stride, strict=True))
-    return _rates(
-        (kernel[0], kernel[1]), (stride[0], stride[1]), (first.channels[0], pooling.channels[1])
-    )
+    stride = a.stride[0] * b.stride[0], a.stride[1] * b.stride[1]
+    channels = first.channels[0], pooling.channels[1]
+    return equivalent_sampling_rate((rows, columns), stride, *channels)
 
 
-def _rates(kernel: Pair, stride: tuple[float, float], channels: Pair) -> Rates:
-    # Divide by the stride here, because that of an interpolation may not be a whole number.
-    rows, columns = (equivalent_sampling_rate(k, 1, *channels) for k in kernel)
-    return rows / stride[0], columns / stride[1]
-
-
-def _nyquist(rates: Rates, stride: tuple[float, float]) -> Rates:
-    """Return half the rate, at least half that of the stride and at most 0.5."""
-    rows, columns = (min(max(r, 1 / s) / 2, 0.5) for r, s in zip(rates, stride, strict=True))
-    return rows, columns
-
-
-def _one_if_equal(rates: Rates) -> Rate:
-    return rates[0] if rates[0] == rates[1] else rates
+def _one_if_equal(rate: Rate) -> Rate:
+    rows, columns = pair_of(rate)
+    return rows if rows == columns else (rows, columns)
