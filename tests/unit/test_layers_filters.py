@@ -25,13 +25,6 @@ def test_dealiasing_filter_is_the_function() -> None:
     assert not module.state_dict()
 
 
-def test_filter_for_a_stride() -> None:
-    assert DealiasingFilter.for_stride(2).cutoff == (0.25, 0.25)
-    assert DealiasingFilter.for_stride((4, 1)).cutoff == (0.125, 0.5)
-    with pytest.raises(ValueError, match="stride: expected positive numbers, got 0"):
-        DealiasingFilter.for_stride(0)
-
-
 def test_representation_tells_what_differs() -> None:
     assert repr(DealiasingFilter(0.25)) == "DealiasingFilter(cutoff=(0.25, 0.25))"
     assert "band_edge='official'" in repr(DealiasingFilter(0.25, band_edge="official"))

@@ -12,7 +12,6 @@ from dealias.spectral import (
     check_backend,
     check_maps,
     check_responses,
-    per_axis,
 )
 
 
@@ -57,21 +56,6 @@ class DealiasingFilter(nn.Module):
         """Cutoffs along the rows and the columns, in cycles per pixel."""
         rows, columns = self.responses
         return rows.cutoff, columns.cutoff
-
-    @classmethod
-    def for_stride(cls, stride: int | tuple[int, int]) -> "DealiasingFilter":
-        """Create a filter whose cutoff is the Nyquist frequency of the stride alone.
-
-        Such a filter ignores the channels that the step adds, so it removes more than necessary
-        (Grabinski et al., "FrequencyLowCut Pooling", ECCV 2022).
-
-        >>> DealiasingFilter.for_stride(2)
-        DealiasingFilter(cutoff=(0.25, 0.25))
-        """
-        rows, columns = per_axis("stride", stride, lambda _, value: value)
-        if min(rows, columns) < 1:
-            raise ValueError(f"stride: expected positive numbers, got {stride!r}")
-        return cls((0.5 / rows, 0.5 / columns))
 
     def forward(self, x: Tensor, sample: Subsample | None = None) -> Tensor:
         """Filter x, [..., H, W]; with `sample`, compute only the samples that it takes."""

@@ -10,7 +10,6 @@ from torch import Tensor, nn
 from dealias.spectral import (
     BandEdge,
     Border,
-    Response,
     apply_lowpass,
     check_choice,
     check_maps,
@@ -164,7 +163,7 @@ class FrequencyMixing(nn.Module):
         return 2 * torch.sigmoid(self._channel_logits(amplitude))
 
     def _official_channel_weights(self, x: Tensor) -> Tensor:
-        pooled = _corner_values(x, *self.responses)
+        pooled = corner_values(x, self.cutoff)
         # The published code shifts the channels together with the frequencies.
         pooled = pooled.roll(self.channels // 2, -1)
         real, imaginary = (torch.sigmoid(self._channel_logits(part)) for part in pooled)
@@ -249,14 +248,11 @@ def corner_values(x: Tensor, cutoff: tuple[float, float]) -> Tensor:
     Raises:
         ValueError: ``cutoff`` is out of range.
     """
-    return _corner_values(x, *check_responses(cutoff, band_edge="official"))
-
-
-def _corner_values(x: Tensor, rows: Response, columns: Response) -> Tensor:
+    responses = check_responses(cutoff, band_edge="official")
     # First rows of the two complex matrices, real and imaginary.
     row, column = (
         torch.stack([response_matrix(response, n, x, imaginary=i)[0] for i in (False, True)])
-        for response, n in zip((rows, columns), x.shape[-2:], strict=True)
+        for response, n in zip(responses, x.shape[-2:], strict=True)
     )
     products = row @ (x @ column.transpose(0, 1))  # [B, C, 2, 2]
     real = products[..., 0, 0] - products[..., 1, 1]

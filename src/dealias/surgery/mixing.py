@@ -11,7 +11,7 @@ from dealias.surgery.downsampling import plan_of
 from dealias.surgery.insertion import InputFilter
 from dealias.surgery.plan import Excluded, MixingSite, Plan, Site, UnitOf, Where, rate_text
 from dealias.surgery.record import record
-from dealias.surgery.resolution import layout_of
+from dealias.surgery.resolution import layouts_of
 from dealias.surgery.trace import Event, Sum, Trace
 from dealias.surgery.units import Unit
 
@@ -97,7 +97,7 @@ def _last_convolution(total: Sum, trace: Trace, units: Sequence[Unit]) -> Event 
     """Return the residual branch's last convolution; None if the sum is not of a residual unit."""
     apart = total.operands[0] ^ total.operands[1]  # bits that only one operand has
     if total.call.maps != 1 or any(
-        unit.bits & apart and layout_of(total.shape, unit.result_size) is None for unit in units
+        unit.bits & apart and not layouts_of(total.shape, unit.result_size) for unit in units
     ):
         return None
     candidates = [
@@ -109,13 +109,13 @@ def _last_convolution(total: Sum, trace: Trace, units: Sequence[Unit]) -> Event 
         and _gives_result(event)
         and total.call in event.call.ancestors()
         and not any(isinstance(c.module, _INSERTED) for c in event.call.ancestors())
-        and layout_of(total.shape, event.reading.result_size) is not None
+        and layouts_of(total.shape, event.reading.result_size)
     ]
     if not candidates:
         return None
     size = candidates[-1].reading.result_size
     entered = [size, *(unit.size for unit in units if unit.result_size == size)]
-    is_one_stride = any(layout_of(total.call.source, entry) for entry in entered)
+    is_one_stride = any(layouts_of(total.call.source, entry) for entry in entered)
     return candidates[-1] if is_one_stride else None
 
 

@@ -21,11 +21,6 @@ class Held(NamedTuple):
     channels: int
 
 
-def layout_of(shape: Shape | None, size: Pair, *, missing: int = 0) -> Held | None:
-    """Return the first of :func:`layouts_of`; None if there is none."""
-    return next(iter(layouts_of(shape, size, missing=missing)), None)
-
-
 def layouts_of(shape: Shape | None, size: Pair, *, missing: int = 0) -> list[Held]:
     """Return the layouts in which a tensor of this shape may hold a map of this size.
 
