@@ -11,6 +11,7 @@ from dealias.labels import load_class_set
 from dealias.study import Study, read_variants
 from dealias.study.conditions import plan_conditions
 from dealias.study.figures import choose_tests
+from dealias.study.fingerprints import digest_options
 from dealias.study.options import differences, relevant
 from dealias.study.plans import plan_variants, unequal_lengths
 from dealias.study.variants import StudyError, command_line
@@ -371,3 +372,13 @@ def test_a_ramp_is_for_variants_with_filters_and_checked_before_training(plan):
     assert (plain.options["filter_ramp"], other.options["filter_ramp"]) == (None, 0.5)
     with pytest.raises(StudyError, match="v0: filter_ramp: expected filters whose strength"):
         plan({"model": {"network": {"dealias": None}}, "filter_ramp": 0.5})
+
+
+def test_a_folder_called_as_a_type_of_network_holds_no_files_of_it(tmp_path, monkeypatch):
+    pytest.importorskip("transformers")
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "segformer").mkdir()
+    (tmp_path / "segformer/config.json").touch()
+    key = "model.network.name"
+    assert digest_options({key: "hf:segformer"}, {}) == {}
+    assert [*digest_options({key: "hf:./segformer"}, {})] == [key]
