@@ -131,6 +131,14 @@ def test_nor_are_those_inside_options(name, kind, tmp_path):
 
 
 @pytest.mark.usefixtures("deaf")
+def test_nor_is_a_network_of_timm_in_a_folder_of_transformers(tmp_path):
+    content = {"model_type": "timm_wrapper", "architecture": "hf-hub:timm/resnet18.a1_in1k"}
+    path = in_folder(tmp_path / "net", content)
+    with pytest.raises(NetworkError, match=r"config\.json: architecture: expected a name of timm"):
+        load_network(f"hf:{path}")
+
+
+@pytest.mark.usefixtures("deaf")
 def test_a_name_of_timm_is_not_looked_up_as_a_repository(tmp_path):
     path = in_folder(tmp_path / "net", {"model_type": "upernet", "backbone": "resnet18"})
     with pytest.raises(NetworkError):

@@ -242,8 +242,8 @@ def _check_backbones(part: Any, source: str) -> None:
     if not isinstance(part, Mapping):
         return
     for key, value in part.items():
-        names = key == "backbone" or (key == "architecture" and "timm_wrapper" in part.values())
-        if names and isinstance(value, str) and not _is_of_timm(value):
+        named = key == ("architecture" if part.get("model_type") == "timm_wrapper" else "backbone")
+        if named and isinstance(value, str) and not _is_of_timm(value):
             raise ModelError(f"{source}: {key}: expected a name of timm, got {printable(value)!r}")
         _check_backbones(value, source)
 
