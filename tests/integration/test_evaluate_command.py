@@ -2,6 +2,7 @@ import contextlib
 import csv
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -179,6 +180,19 @@ def test_error_maps_mark_as_many_pixels_as_are_counted(data):
     luminance = 0.299 * 200 + 0.587 * 100 + 0.114 * 50
     assert (drawn[right] == int(0.35 * luminance)).all()
     assert (drawn[target == 11] == 0).all()
+
+
+def test_a_shard_takes_no_photograph_of_another_scene(data, capsys):
+    scenes = data / "scenes"
+    for scene in ("s1", "s2"):
+        for part in ("predictions", "targets", "photographs"):
+            (scenes / part / scene).mkdir(parents=True)
+            if part != "photographs":
+                shutil.copy(data / part / "a.png", scenes / part / scene / "1.png")
+    Image.new("RGB", (56, 40)).save(scenes / "photographs" / "s1" / "1.png")
+    more = ["--images", scenes / "photographs", "--error-maps", scenes / "maps"]
+    assert evaluate(scenes, *more, "--shard", "2/2", "--counts", scenes / "2.npz") == 2
+    assert "photographs: no image for s2/1" in capsys.readouterr().err
 
 
 def test_photographs_that_cannot_be_used(data, capsys, monkeypatch):

@@ -9,7 +9,7 @@ from PIL import Image
 from dealias.cli import main, probing
 from dealias.data import write_scenes
 from dealias.labels import load_class_set
-from dealias.probe import LoadedNetwork, image_paths, measure_aliasing
+from dealias.probe import LoadedNetwork, image_paths, measure, measure_aliasing
 
 FIRST = "blocks.1.0.conv_dw"
 
@@ -239,6 +239,32 @@ def test_two_images_of_one_name_have_no_common_map(stranger, tmp_path, capsys):
     assert main(["probe", *map(str, stranger[:5]), "--maps", str(tmp_path / "maps")]) == 2
     assert re.search(r"--maps: .*\.jpg and .*\.png would have one map", capsys.readouterr().err)
     assert not (tmp_path / "maps").exists()
+
+
+def test_maps_and_figures_are_of_the_noise_and_the_blur_of_the_table(
+    stranger, tmp_path, monkeypatch
+):
+    read = {"table": [], "figures": []}
+
+    def recording(where, image_of):
+        def read_image(path, *, noise=0.0, seed=0):
+            read[where].append((path.name, noise, seed))
+            return image_of(path, noise=noise, seed=seed)
+
+        return read_image
+
+    monkeypatch.setattr(measure, "read_image", recording("table", measure.read_image))
+    monkeypatch.setattr(probing, "read_image", recording("figures", probing.read_image))
+    maps = {}
+    for size in ("2", "5"):
+        where = ["--maps", tmp_path / f"maps_{size}", "--figures", tmp_path / f"figures_{size}"]
+        probe(tmp_path, *stranger[:5], "--noise", 9, "--blur", size, *where)
+        (path,) = sorted((tmp_path / f"maps_{size}").glob("*.png"))[:1]
+        maps[size] = np.asarray(Image.open(path))
+    assert maps["5"].mean() < 0.9 * maps["2"].mean()
+    noisy = {seen for seen in read["table"] if seen[1]}
+    assert len(noisy) == 2
+    assert {seen for seen in read["figures"] if seen[1]} == noisy
 
 
 @pytest.mark.parametrize("option", [["--shifts", "2"], ["--maps", "m"], ["--noise", "5"]])

@@ -349,10 +349,12 @@ def test_a_folder_that_cannot_be_read_is_named(folders, monkeypatch):
     scan = os.scandir
 
     def refuse(path):
-        if Path(path).name == "sub":
+        if Path(path).name in ("sub", "lost+found"):
             raise PermissionError(13, "Permission denied", path)
         return scan(path)
 
     monkeypatch.setattr(os, "scandir", refuse)
     with pytest.raises(PairingError, match=r"predictions/sub: can't be read: Permission denied"):
         pair_folders(*folders)
+    (folders[0] / "sub").rename(folders[0] / "lost+found")  # that of a file system
+    assert [pair.name for pair in pair_folders(*folders).pairs] == ["a"]

@@ -207,6 +207,23 @@ def test_a_network_that_was_built_in_inference_mode(training):
     assert all(torch.equal(value, state[name]) for name, value in built.state_dict().items())
 
 
+def test_a_buffer_that_a_module_reaches_in_another_way_is_as_before():
+    class Counting(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.register_buffer("calls", torch.zeros(1))
+            self.also = [self.calls]
+
+        def forward(self, x):
+            self.also[0].add_(1)
+            return x
+
+    net = nn.Sequential(Counting(), nn.Conv2d(3, 4, 3, 2, 1), nn.ReLU())
+    find_downsampling(net, X)
+    assert net[0].calls == 0
+    assert net[0].also[0] is net[0].calls
+
+
 def test_an_axis_that_is_enlarged_needs_no_filter():
     net = nn.Sequential(
         nn.Conv2d(3, 4, 3, padding=1), nn.Upsample(size=(40, 12)), nn.Conv2d(4, 4, 3)

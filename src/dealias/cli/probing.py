@@ -79,8 +79,8 @@ def probe(options: Namespace) -> None:
             raise ValueError("--maps: no step of the network would be filtered")
         if options.output is not None:
             _write(options.output, found, flicker, options)
-        if found is not None and maps is not None:
-            _write_maps(maps, network, found, options)
+        if found is not None and found.mapped is not None and maps is not None:
+            _write_maps(maps, network, found, found.mapped, options)
         if found is not None and figures is not None:
             _draw(figures, network, found, options)
 
@@ -141,16 +141,15 @@ def _draw(folder: Path, network: LoadedNetwork, found: _Found, options: Namespac
         draw_maps(image, maps, found.results, folder / f"map_{name}.png")
 
 
-def _write_maps(folder: Path, network: LoadedNetwork, found: _Found, options: Namespace) -> None:
-    if found.mapped is None:
-        raise ValueError("--maps: no step of the network would be filtered")
-    site, cutoff = found.mapped.site.name, found.mapped.cutoff
+def _write_maps(
+    folder: Path, network: LoadedNetwork, found: _Found, mapped: SiteResult, options: Namespace
+) -> None:
     with progress(len(found.paths)) as advance:
         for i, path in enumerate(found.paths):
             image = read_image(path, noise=options.noise, seed=i)
-            features = capture_maps(network, found.plan, image, blur=options.blur)[site]
+            features = capture_maps(network, found.plan, image, blur=options.blur)[mapped.site.name]
             size = (image.shape[1], image.shape[2])
-            scores = pixel_scores(features, cutoff, size)[0].numpy()
+            scores = pixel_scores(features, mapped.cutoff, size)[0].numpy()
             with open_image(path) as (whole, _):
                 whole_size = (whole.height, whole.width)
             write_scores(_map_of(folder, path, options), scores, whole_size)

@@ -26,7 +26,7 @@ from dealias.engine.pictures import SamplePictures
 from dealias.files import write_whole
 from dealias.models import sync_batch_norm
 
-_NARROW = ("16-true", "bf16-true", "64-true", "64", 64)  # precisions of the weights
+_NOT_FLOAT32 = ("16-true", "bf16-true", "64-true", "64", 64)  # precisions of the weights
 
 
 def fit_callbacks(options: Any, folder: Path, monitor: str, *, resumes: bool) -> list[Callback]:
@@ -113,7 +113,7 @@ def common_arguments(trainer: Any, folder: Path, own: Sequence[Callback]) -> dic
     Raises:
         ConfigError: weights would be in another precision than float32.
     """
-    if trainer.precision in _NARROW:
+    if trainer.precision in _NOT_FLOAT32:
         raise ConfigError(
             f"trainer.precision: expected 32-true, 16-mixed or bf16-mixed, got {trainer.precision}"
         )

@@ -207,7 +207,7 @@ def evaluate_folders(
         origins=options.origins,
     )
     total.skipped += [f"{printable(path)}: no partner" for path in unpaired]
-    photographs, problems = _photographs(images, pairs)
+    photographs, problems = _photographs(images, paired.pairs, pairs)
     if problems and not skip_bad:
         raise EvaluationError("; ".join(problems[:4]))
     total.skipped += problems
@@ -260,16 +260,20 @@ def _pairs_of_shard(
     return pairs, found.unpaired if index == 1 else []
 
 
-def _photographs(folder: Path | None, pairs: Sequence[Pair]) -> tuple[dict[str, Path], list[str]]:
-    """Return the photographs by the name of the pair, and a message for each that is missing."""
+def _photographs(
+    folder: Path | None, every: Sequence[Pair], pairs: Sequence[Pair]
+) -> tuple[dict[str, Path], list[str]]:
+    """Return the photographs by the name of the pair, and a message for each that is missing.
+
+    They are looked up for `every` pair, since the names in a shard may be unique there alone.
+    """
     if folder is None:
         return {}, []
-    names = [pair.name for pair in pairs]
-    found = find_images(folder, names)
+    found = find_images(folder, [pair.name for pair in every])
     return found, [
-        f"{printable(folder)}: no image for {printable(name)}"
-        for name in names
-        if name not in found
+        f"{printable(folder)}: no image for {printable(pair.name)}"
+        for pair in pairs
+        if pair.name not in found
     ]
 
 

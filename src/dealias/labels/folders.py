@@ -174,7 +174,10 @@ def _label_maps(files: list[Path]) -> list[Path]:
 
 
 def _walk(folder: Path) -> Iterator[Path]:
-    """Yield the visible files of a folder and its subfolders; follow links, but no folder twice."""
+    """Yield the visible files of a folder and its subfolders; follow links, but no folder twice.
+
+    The lost+found of a file system, which only its administrator may read, is passed over.
+    """
     seen = set()
     for parent, subfolders, names in os.walk(folder, onerror=_refuse, followlinks=True):
         real = os.path.realpath(parent)
@@ -182,7 +185,9 @@ def _walk(folder: Path) -> Iterator[Path]:
             subfolders.clear()
             continue
         seen.add(real)
-        subfolders[:] = [name for name in subfolders if not name.startswith(".")]
+        subfolders[:] = [
+            name for name in subfolders if not name.startswith(".") and name != "lost+found"
+        ]
         yield from (Path(parent, name) for name in names if not name.startswith("."))
 
 

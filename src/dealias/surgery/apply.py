@@ -45,9 +45,10 @@ def dealias(
     EfficientNet-Lite0, and 1.18 times as long on ResNet-50. Where nothing can be filtered after the
     activation, the input of the step is filtered instead. That removes information that trained
     weights rely on, so train such a network further. The paper used ``place="before"`` and
-    ``mixing=True``, which lost clean accuracy in networks with ImageNet weights and changed none
-    from random ones. Under noise, filters before the steps, without further training, gained 10.8
-    points of mIoU in one network (eight seeds) and lost 14.8 in another (one seed).
+    ``mixing=True``, which lost clean accuracy in networks with ImageNet weights and made no
+    measurable difference to it in one trained from random weights. Under noise, filters before the
+    steps, without further training, gained 10.8 points of mIoU in one network (eight seeds) and
+    lost 14.8 in another (one seed).
 
     Parameters keep their names, so checkpoints of the plain network can be loaded before and after
     de-aliasing. Mixing modules that a checkpoint lacks stay unchanged. The result can be copied,

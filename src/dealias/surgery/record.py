@@ -122,16 +122,19 @@ def _as_it_was(model: nn.Module) -> Iterator[None]:
     # The recorder sees nothing in inference mode.
     quiet = torch.inference_mode(False), torch.no_grad()
     with torch.random.fork_rng(devices=sorted(devices)), quiet[0], quiet[1]:
+        copies = {b: b.clone() for _, _, held in every for b in held.values() if b is not None}
+        # Buffers made in inference mode can't be changed outside it, only replaced.
+        fixed = {b: copies.pop(b) for b in [*copies] if b.is_inference()}
         try:
-            copies = {b: b.clone() for _, _, held in every for b in held.values() if b is not None}
             for module, _, held in every:
                 # Not model.eval(), which some networks override to freeze layers.
                 module.training = False
-                # Buffers made in inference mode can't be changed outside it, only replaced.
-                module._buffers.update({n: b if b is None else copies[b] for n, b in held.items()})
+                module._buffers.update({n: fixed[b] for n, b in held.items() if b in fixed})
             yield
         finally:
             for module, flag, held in every:
                 module.training = flag
                 module._buffers.clear()
                 module._buffers.update(held)
+            for buffer, copy in copies.items():
+                buffer.copy_(copy)

@@ -80,5 +80,6 @@ __all__ = [
 
 __getattr__ = renamed(
     __name__,
-    {name: f"dealias.data.instances.{name}" for name in ("InstanceSet", "Notes", "Problem")},
+    {name: f"dealias.data.instances.{name}" for name in ("InstanceSet", "Notes", "Problem")}
+    | {"finite": "dealias.files.defined"},
 )
