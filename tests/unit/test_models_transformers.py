@@ -184,6 +184,13 @@ def test_images_are_not_normalised_where_the_folder_says_so(tmp_path):
     assert (model.mean, model.std) == ((0.0, 0.0, 0.0), (1.0, 1.0, 1.0))
 
 
+def test_a_network_of_bgr_images_gets_a_warning(tmp_path):
+    small("segformer").network.save_pretrained(tmp_path)
+    (tmp_path / "preprocessor_config.json").write_text('{"do_flip_channel_order": true}')
+    with pytest.warns(UserWarning, match="was trained on BGR images, and is given RGB"):
+        create_model(f"hf:{tmp_path}", num_classes=5)
+
+
 @pytest.mark.parametrize("name", ["model.safetensors.index.json", "tf_model.h5"])
 def test_weights_that_are_not_whole_are_not_random_ones(name, tmp_path):
     small("segformer").network.config.save_pretrained(tmp_path)

@@ -3,6 +3,7 @@
 import importlib
 import json
 import re
+import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -348,7 +349,8 @@ def stored_normalisation(name: str) -> tuple[tuple[float, ...], tuple[float, ...
     """The mean and standard deviation that a folder of transformers normalises images with.
 
     Args:
-        name: a folder, or a name in the local cache. ImageNet's values replace missing ones.
+        name: a folder, or a name in the local cache. ImageNet's values replace missing ones. A
+            network that expects BGR images gets a warning.
 
     Raises:
         ModelError: they are not three finite numbers each.
@@ -357,6 +359,12 @@ def stored_normalisation(name: str) -> tuple[tuple[float, ...], tuple[float, ...
     stored = {} if path is None else read_json(Path(path))
     if not isinstance(stored, dict):
         raise ModelError(f"{printable(path)}: expected a mapping")
+    if stored.get("do_flip_channel_order"):
+        warnings.warn(
+            f"{printable(path)}: do_flip_channel_order: the network was trained on BGR images, and "
+            f"is given RGB",
+            stacklevel=2,
+        )
     if stored.get("do_normalize") is False:
         return (0.0, 0.0, 0.0), (1.0, 1.0, 1.0)
     mean, std = stored.get("image_mean"), stored.get("image_std")
