@@ -4,7 +4,7 @@ from dealias.models.backbones import sync_batch_norm
 from dealias.models.conversion import Converted, convert
 from dealias.models.creation import create_model
 from dealias.models.hub import from_pretrained, model_card, push_to_hub, save_pretrained
-from dealias.models.huggingface import (
+from dealias.models.huggingface_files import (
     check_model_folder,
     model_folder,
     offline,
